@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Exit codes, for scripts. They are part of the interface: exitHelp documents
+// them, and a code never changes its meaning.
+const (
+	exitOK          = 0
+	exitFailure     = 1 // it was tried and did not work
+	exitUsage       = 2 // the command line is wrong; nothing was done
+	exitUnreachable = 3 // no answer from a proxy's admin listener
+	exitNotFound    = 4 // the named thing does not exist
+)
+
+const exitHelp = `Exit codes:
+  0  done
+  1  tried and failed
+  2  wrong command line (unknown command, flag or argument); nothing was done
+  3  the proxy's admin listener cannot be reached
+  4  what was asked for does not exist, e.g. no such service`
+
+// exitError is an error that chooses the exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// withExit makes err end the process with that exit code; nil stays nil.
+func withExit(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{code: code, err: err}
+}
+
+// usageErrorf is a mistake in the command line, found by a command itself.
+func usageErrorf(format string, args ...any) error {
+	return withExit(exitUsage, fmt.Errorf(format, args...))
+}
+
+// startedError marks an error of a command that began its work. Whatever cobra
+// returns without this mark is a command line that it did not accept.
+type startedError struct{ err error }
+
+func (e *startedError) Error() string { return e.err.Error() }
+func (e *startedError) Unwrap() error { return e.err }
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	if _, ok := errors.AsType[*startedError](err); ok {
+		return exitFailure
+	}
+	return exitUsage
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+const none = "-"
+
+// formatRTT is in milliseconds with one decimal; "-" when not measured.
+func formatRTT(d time.Duration) string {
+	if d <= 0 {
+		return none
+	}
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + "ms"
+}
+
+// formatAge keeps the two largest units: 42s, 3m12s, 5h3m, 2d7h.
+func formatAge(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < 0:
+		return "0s" // the proxy's clock is ahead of ours
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	default:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	}
+}
+
+// formatLoss is the share of packets that were sent again, in percent.
+func formatLoss(sent, lost uint64) string {
+	if sent == 0 {
+		return none
+	}
+	return strconv.FormatFloat(100*float64(lost)/float64(sent), 'f', 2, 64)
+}
+
+func formatBool(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "eastway",
+		Short: "East-west tunnels between clusters, with failover to the nearest healthy endpoint",
+		Long: `Eastway joins clusters that cannot reach each other's pod networks. Proxies hold
+mutually authenticated tunnels to their peers, tell each other which services they
+export, and send every call to the nearest healthy endpoint.
+
+` + exitHelp,
+		SilenceErrors: true, // run prints them, once
+		SilenceUsage:  true,
+	}
+	root.AddCommand(
+		newStatusCommand(),
+		newEndpointsCommand(),
+		newVersionCommand(),
+	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	strict(root)
+	return root
+}
+
+// strict makes cmd and everything below it refuse what it does not know: cobra
+// by itself accepts any argument where Args is nil, and answers an unknown word
+// below the first level ("certs isue") with help and exit code 0.
+func strict(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		strict(sub)
+	}
+	switch {
+	case cmd.Name() == "help":
+		cmd.Args = knownCommand
+		return
+	case !cmd.Runnable():
+		cmd.Args = noSuchCommand
+		cmd.DisableFlagsInUseLine = true
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	case cmd.Args == nil:
+		cmd.Args = arguments()
+	}
+	if cmd.RunE == nil {
+		return
+	}
+	inner := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := inner(cmd, args); err != nil {
+			return &startedError{err: err}
+		}
+		return nil
+	}
+}
+
+// arguments is the Args of a command that takes exactly these, by the names that
+// its Use line gives them.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("missing argument %s", names[len(args)])
+		case len(args) > len(names):
+			return fmt.Errorf("unexpected argument %q", args[len(names)])
+		default:
+			return nil
+		}
+	}
+}
+
+// noSuchCommand is the Args of a command that only groups others.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.SuggestionsMinimumDistance <= 0 {
+		cmd.SuggestionsMinimumDistance = 2 // edits; what cobra uses at the first level
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return err
+}
+
+// knownCommand is the Args of help.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	found, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	if found.HasSubCommands() {
+		return noSuchCommand(found, rest)
+	}
+	return nil
+}

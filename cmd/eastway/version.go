@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eastway/eastway/internal/version"
+)
+
+func newVersionCommand() *cobra.Command {
+	var output outputFormat
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and the protocol spoken with peers",
+		Args:  arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return printVersion(cmd.OutOrStdout(), output, version.Get())
+		},
+	}
+	addOutputFlag(cmd, &output)
+	return cmd
+}
+
+func printVersion(w io.Writer, output outputFormat, info version.Info) error {
+	if output == outputJSON {
+		return printJSON(w, info)
+	}
+	return printFields(w, [][2]string{
+		{"Version", info.Version},
+		{"Commit", info.Commit},
+		{"Go", info.Go},
+		{"Platform", info.Platform},
+		{"Protocol", info.Protocol},
+	})
+}

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/tunnel"
+)
+
+// DefaultAddress is where a proxy's admin listener is unless told otherwise.
+const DefaultAddress = "127.0.0.1:15000"
+
+// Paths of the listener; /debug/pprof/ lies beside them.
+const (
+	PathHealthz   = "/healthz"
+	PathReadyz    = "/readyz"
+	PathMetrics   = "/metrics"
+	PathStatus    = "/status"
+	PathEndpoints = "/endpoints" // ?service=NAMESPACE/NAME
+)
+
+// Errors of Client that callers decide on.
+var (
+	// ErrUnreachable: no proxy answered.
+	ErrUnreachable = errors.New("cannot reach the admin listener")
+	// ErrNoService: the proxy knows no service of that name.
+	ErrNoService = errors.New("no such service")
+)
+
+// Status is the answer of PathStatus.
+type Status struct {
+	Cluster string `json:"cluster"`
+	// Replica is this process among the proxies of its cluster.
+	Replica  string              `json:"replica"`
+	Version  string              `json:"version"`
+	Region   string              `json:"region,omitempty"`
+	Zone     string              `json:"zone,omitempty"`
+	Started  time.Time           `json:"started"`
+	Peers    []tunnel.PeerStatus `json:"peers"`
+	Services []ServiceStatus     `json:"services"`
+	// Errors are what is wrong now in words for the operator, e.g. manifests
+	// that could not be read (their last good state is used).
+	Errors []string `json:"errors,omitempty"`
+}
+
+// ServiceStatus is one service as this proxy sees it.
+type ServiceStatus struct {
+	Namespace string                  `json:"namespace"`
+	Name      string                  `json:"name"`
+	Ports     []discovery.ServicePort `json:"ports"`
+	Addresses []netip.Addr            `json:"addresses"`
+	Exported  bool                    `json:"exported"`
+	// LocalReady of LocalTotal endpoints in this cluster are ready. Like those of Peers, the
+	// counts are of the port with the fewest ready ones.
+	LocalReady int             `json:"localReady"`
+	LocalTotal int             `json:"localTotal"`
+	Peers      []PeerReadiness `json:"peers"`
+}
+
+// PeerReadiness counts the endpoints that one peer told of.
+type PeerReadiness struct {
+	Peer  string `json:"peer"`
+	Ready int    `json:"ready"`
+	Total int    `json:"total"`
+}
+
+// ServiceEndpoints is the answer of PathEndpoints.
+type ServiceEndpoints struct {
+	Namespace string                    `json:"namespace"`
+	Name      string                    `json:"name"`
+	Endpoints []failover.EndpointStatus `json:"endpoints"`
+}
+
+// Readiness is the answer of PathReadyz; the code is 503 unless Ready.
+type Readiness struct {
+	Ready   bool           `json:"ready"`
+	Failing []FailingCheck `json:"failing,omitempty"`
+}
+
+// FailingCheck is a Check that returned an error.
+type FailingCheck struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
+}
+
+// problem is the body of every other answer that is not 200.
+type problem struct {
+	Error string `json:"error"`
+	// Reason is for programs; reasonNoService is the only one.
+	Reason string `json:"reason,omitempty"`
+}
+
+// reasonNoService tells this 404 from that of some other program's listener.
+const reasonNoService = "no_such_service"

@@ -1,0 +1,130 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// clientTimeout bounds one whole exchange; the answer is made from memory.
+	clientTimeout = 5 * time.Second
+	// maxAnswer is some 30,000 services or endpoints, in bytes.
+	maxAnswer = 16 << 20
+	// maxProblem is how much of another program's error page is shown, in bytes.
+	maxProblem = 200
+)
+
+// Client asks a proxy's admin listener. Close frees its connections.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient takes HOST:PORT or http://HOST:PORT; "" is DefaultAddress.
+func NewClient(address string) (*Client, error) {
+	if address == "" {
+		address = DefaultAddress
+	}
+	hostport := strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil || host == "" || port == "" || strings.ContainsAny(hostport, "/?#@") {
+		return nil, fmt.Errorf("admin address %q is not HOST:PORT", address)
+	}
+	return &Client{
+		base: "http://" + hostport,
+		http: &http.Client{
+			Timeout: clientTimeout,
+			// No proxy from the environment: the listener is usually this machine's own.
+			Transport:     &http.Transport{},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Status asks for everything that `eastway status` shows.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var status Status
+	err := c.get(ctx, PathStatus, nil, &status)
+	return status, err
+}
+
+// Endpoints asks for the endpoints of one service; ErrNoService if there is none.
+func (c *Client) Endpoints(ctx context.Context, namespace, name string) (ServiceEndpoints, error) {
+	var endpoints ServiceEndpoints
+	err := c.get(ctx, PathEndpoints, url.Values{"service": {namespace + "/" + name}}, &endpoints)
+	if errors.Is(err, ErrNoService) {
+		return endpoints, fmt.Errorf("%w: %s/%s", ErrNoService, namespace, name)
+	}
+	return endpoints, err
+}
+
+func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	target := c.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("admin request to %s: %w", c.base, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("ask the admin listener at %s: %w", c.base, ctx.Err())
+		}
+		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, innermost(err))
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	err = errors.Join(err, resp.Body.Close())
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w at %s: the answer broke off: %w", ErrUnreachable, c.base, innermost(err))
+	case len(body) > maxAnswer:
+		return fmt.Errorf("answer of %s%s is longer than %d bytes", c.base, path, maxAnswer)
+	case resp.StatusCode != http.StatusOK:
+		return c.refusal(path, resp.StatusCode, body)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("answer of %s%s is not from an eastway proxy: %w", c.base, path, err)
+	}
+	return nil
+}
+
+// refusal turns an answer other than 200 into an error.
+func (c *Client) refusal(path string, code int, body []byte) error {
+	var p problem
+	if err := json.Unmarshal(body, &p); err != nil || p.Error == "" {
+		text := string(body[:min(len(body), maxProblem)])
+		return fmt.Errorf("%s%s answered %d (%q): is that an eastway proxy's admin listener?", c.base, path, code, text)
+	}
+	if code == http.StatusNotFound && p.Reason == reasonNoService {
+		return ErrNoService
+	}
+	return fmt.Errorf("%s%s answered %d: %q", c.base, path, code, p.Error)
+}
+
+// innermost leaves "connection refused" of what net/http wraps around it.
+func innermost(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return fmt.Errorf("no answer within %s", clientTimeout)
+	}
+	if outer, ok := errors.AsType[*url.Error](err); ok {
+		return outer.Err
+	}
+	return err
+}

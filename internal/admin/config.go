@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/failover"
+)
+
+// Config is what a Server shows and where. The zero value listens on
+// DefaultAddress and answers healthz and readyz.
+type Config struct {
+	// Address is IP:PORT or localhost:PORT; "" is DefaultAddress.
+	Address string
+	// AllowRemote permits an Address that other machines can reach, and requests under
+	// any host name. Metrics, status and profiles are then open to whoever can connect.
+	AllowRemote bool
+	// Gatherer feeds PathMetrics; nil: no metrics.
+	Gatherer prometheus.Gatherer
+	// Checks must all pass for PathReadyz to answer 200.
+	Checks []Check
+	// Status feeds PathStatus; nil: 404.
+	Status func() Status
+	// Endpoints feeds PathEndpoints; false: no such service. nil: 404.
+	Endpoints func(namespace, name string) ([]failover.EndpointStatus, bool)
+	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.
+	Logger *zap.Logger
+}
+
+// Check is one condition of readiness. Ready returns at once; its error says
+// what is missing.
+type Check struct {
+	Name  string
+	Ready func() error
+}
+
+// Validate names the field that is wrong.
+func (c *Config) Validate() error {
+	if err := c.validateAddress(); err != nil {
+		return fmt.Errorf("admin: Address: %w", err)
+	}
+	for i, check := range c.Checks {
+		if check.Name == "" || check.Ready == nil {
+			return fmt.Errorf("admin: Checks[%d]: Name and Ready must be set", i)
+		}
+	}
+	return nil
+}
+
+func (c *Config) validateAddress() error {
+	host, port, err := net.SplitHostPort(c.address())
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT: %w", c.Address, err)
+	}
+	if port == "" {
+		return fmt.Errorf("%q has no port", c.Address)
+	}
+	if c.AllowRemote || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a loopback address: metrics, status and profiles would be open to the network; "+
+		"use 127.0.0.1, or allow remote access if that is meant", c.Address)
+}
+
+func (c *Config) address() string {
+	if c.Address == "" {
+		return DefaultAddress
+	}
+	return c.Address
+}
+
+// isLoopback does not resolve names: what a name means is up to someone else.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

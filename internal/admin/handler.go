@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+const (
+	// maxScrapes that run at the same time; a second scraper and a curious human fit in.
+	maxScrapes = 4
+	// scrapeTimeout is Prometheus' default scrape_timeout.
+	scrapeTimeout = 10 * time.Second
+)
+
+func newHandler(cfg Config, log *zap.Logger) http.Handler {
+	h := &handler{cfg: cfg, log: log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+PathHealthz, h.healthz)
+	mux.HandleFunc("GET "+PathReadyz, h.readyz)
+	if cfg.Status != nil {
+		mux.HandleFunc("GET "+PathStatus, h.status)
+	}
+	if cfg.Endpoints != nil {
+		mux.HandleFunc("GET "+PathEndpoints, h.endpoints)
+	}
+	if cfg.Gatherer != nil {
+		mux.Handle("GET "+PathMetrics, promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{
+			ErrorLog:            zap.NewStdLog(log),
+			ErrorHandling:       promhttp.ContinueOnError,
+			MaxRequestsInFlight: maxScrapes,
+			Timeout:             scrapeTimeout,
+			EnableOpenMetrics:   true,
+		}))
+	}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	if cfg.AllowRemote {
+		return mux
+	}
+	return h.localHostOnly(mux)
+}
+
+type handler struct {
+	cfg Config
+	log *zap.Logger
+}
+
+// localHostOnly answers requests for loopback names and addresses only. A web
+// page can have its own name resolve to 127.0.0.1 and read the answers; the
+// Host header then still carries that name.
+func (h *handler) localHostOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(hostname(r.Host)) {
+			h.log.Warn("admin request refused: not for a loopback host",
+				zap.String("host", r.Host), zap.String("remote", r.RemoteAddr))
+			h.answer(w, http.StatusForbidden, problem{
+				Error: fmt.Sprintf("host %q is not a loopback address; use 127.0.0.1 or localhost", r.Host),
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostname is a Host header without its port.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// healthz answers as long as the process does.
+func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if _, err := w.Write([]byte("ok\n")); err != nil {
+		h.log.Debug("admin answer not delivered", zap.Error(err))
+	}
+}
+
+func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	readiness, code := Readiness{Ready: true}, http.StatusOK
+	for _, check := range h.cfg.Checks {
+		if err := check.Ready(); err != nil {
+			readiness.Ready, code = false, http.StatusServiceUnavailable
+			readiness.Failing = append(readiness.Failing, FailingCheck{Name: check.Name, Error: err.Error()})
+		}
+	}
+	h.answer(w, code, readiness)
+}
+
+func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
+	h.answer(w, http.StatusOK, h.cfg.Status())
+}
+
+func (h *handler) endpoints(w http.ResponseWriter, r *http.Request) {
+	service := r.URL.Query().Get("service")
+	namespace, name, ok := strings.Cut(service, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		h.answer(w, http.StatusBadRequest, problem{
+			Error: fmt.Sprintf("service=%q is not NAMESPACE/NAME", service),
+		})
+		return
+	}
+	endpoints, ok := h.cfg.Endpoints(namespace, name)
+	if !ok {
+		h.answer(w, http.StatusNotFound, problem{
+			Error: fmt.Sprintf("no such service: %s/%s", namespace, name), Reason: reasonNoService,
+		})
+		return
+	}
+	h.answer(w, http.StatusOK, ServiceEndpoints{Namespace: namespace, Name: name, Endpoints: endpoints})
+}
+
+func (h *handler) answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		h.log.Debug("admin answer not delivered", zap.Error(err))
+	}
+}
