@@ -1,0 +1,134 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// MaxBundle bounds a trust bundle, in bytes.
+const MaxBundle = 1 << 20
+
+// maxBundleCerts bounds the roots of one bundle: a rotation needs two, a federation a handful.
+const maxBundleCerts = 32
+
+// maxRSABits bounds RSA keys that a peer may make us verify with: the cost of
+// a verification grows with the square of the size.
+const maxRSABits = 8192
+
+// ParseBundle reads the roots of a trust domain: a SPIFFE bundle (JWKS, begins with "{")
+// or PEM certificates, at most MaxBundle bytes.
+func ParseBundle(td spiffeid.TrustDomain, data []byte) (*x509bundle.Bundle, error) {
+	data = bytes.TrimSpace(data)
+	switch {
+	case len(data) == 0:
+		return nil, errors.New("trust bundle is empty: it must hold PEM certificates or a SPIFFE JWKS document")
+	case len(data) > MaxBundle:
+		return nil, fmt.Errorf("trust bundle of %d bytes is larger than %d", len(data), MaxBundle)
+	}
+	roots, err := parseRoots(td, data)
+	if err != nil {
+		return nil, err
+	}
+	bundle := x509bundle.New(td)
+	for i, c := range roots {
+		if err := checkRoot(c); err != nil {
+			return nil, fmt.Errorf("trust bundle, certificate %d: %w", i+1, err)
+		}
+		bundle.AddX509Authority(c)
+	}
+	return bundle, nil
+}
+
+func parseRoots(td spiffeid.TrustDomain, data []byte) ([]*x509.Certificate, error) {
+	if data[0] != '{' {
+		roots, err := parsePEM(data, maxBundleCerts)
+		if err != nil {
+			return nil, fmt.Errorf("trust bundle (PEM): %w", err)
+		}
+		return roots, nil
+	}
+	doc, err := spiffebundle.Parse(td, data)
+	if err != nil {
+		return nil, fmt.Errorf("trust bundle (SPIFFE JWKS): %w", err)
+	}
+	roots := doc.X509Authorities()
+	switch {
+	case len(roots) == 0:
+		return nil, errors.New(`trust bundle (SPIFFE JWKS) has no key with "use": "x509-svid"`)
+	case len(roots) > maxBundleCerts:
+		return nil, fmt.Errorf("trust bundle holds more than %d certificates", maxBundleCerts)
+	}
+	return roots, nil
+}
+
+func checkRoot(c *x509.Certificate) error {
+	if !c.BasicConstraintsValid || !c.IsCA {
+		return fmt.Errorf("%q is not a CA certificate", c.Subject)
+	}
+	return checkKeySize(c)
+}
+
+// parsePEM reads certificates and nothing else, so that a key pasted by mistake is
+// noticed instead of being passed on.
+func parsePEM(data []byte, most int) ([]*x509.Certificate, error) {
+	var list []*x509.Certificate
+	for rest := bytes.TrimSpace(data); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		switch {
+		case block == nil && len(list) == 0:
+			return nil, errors.New("no PEM certificate found")
+		case block == nil:
+			return nil, fmt.Errorf("something else follows certificate %d", len(list))
+		case block.Type != "CERTIFICATE":
+			return nil, fmt.Errorf("block %d is a %q, expected only CERTIFICATE", len(list)+1, block.Type)
+		case len(list) == most:
+			return nil, fmt.Errorf("more than %d certificates", most)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", len(list)+1, err)
+		}
+		list = append(list, c)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no PEM certificate found")
+	}
+	return list, nil
+}
+
+// Format is how a bundle is written.
+type Format string
+
+// The two formats of a trust bundle.
+const (
+	JWKS Format = "jwks"
+	PEM  Format = "pem"
+)
+
+// MarshalBundle writes what ParseBundle reads.
+func MarshalBundle(b *x509bundle.Bundle, f Format) ([]byte, error) {
+	switch f {
+	case JWKS:
+		return spiffebundle.FromX509Bundle(b).Marshal()
+	case PEM:
+		return encodeCerts(b.X509Authorities()), nil
+	default:
+		return nil, fmt.Errorf("unknown trust bundle format %q, known are %q and %q", f, JWKS, PEM)
+	}
+}
+
+func encodeCerts(list []*x509.Certificate) []byte {
+	var out bytes.Buffer
+	for _, c := range list {
+		out.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,98 @@
+package certs
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+)
+
+const (
+	namespace = "eastway"
+	subsystem = "certs"
+)
+
+// register is a no-op without a registerer, so that metrics never have to be asked for.
+func register(r prometheus.Registerer, cs ...prometheus.Collector) error {
+	if r == nil {
+		return nil
+	}
+	for _, c := range cs {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("certs: register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// bundleMetrics tell when peers can no longer be verified.
+type bundleMetrics struct {
+	expiry *prometheus.GaugeVec
+}
+
+func newBundleMetrics(r prometheus.Registerer) (*bundleMetrics, error) {
+	m := &bundleMetrics{expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: "peer_bundle_expiry_timestamp_seconds",
+		Help: "Unix time when the last root in the peer's trust bundle expires.",
+	}, []string{"peer"})}
+	return m, register(r, m.expiry)
+}
+
+func (m *bundleMetrics) set(peers []Peer) {
+	m.expiry.Reset()
+	for _, p := range peers {
+		m.expiry.WithLabelValues(p.Name).Set(unix(bundleExpiry(p.Bundle)))
+	}
+}
+
+// bundleExpiry is that of the root that lasts longest: until then somebody can be verified.
+func bundleExpiry(b *x509bundle.Bundle) time.Time {
+	var last time.Time
+	for _, c := range b.X509Authorities() {
+		if c.NotAfter.After(last) {
+			last = c.NotAfter
+		}
+	}
+	return last
+}
+
+// sourceMetrics describe our own identity.
+type sourceMetrics struct {
+	svidExpiry prometheus.Gauge
+	caExpiry   prometheus.Gauge
+	renewals   *prometheus.CounterVec
+}
+
+func newSourceMetrics(r prometheus.Registerer) (*sourceMetrics, error) {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
+	}
+	m := &sourceMetrics{
+		svidExpiry: gauge("svid_expiry_timestamp_seconds", "Unix time when this proxy's certificate expires."),
+		caExpiry: gauge("ca_expiry_timestamp_seconds",
+			"Unix time when the CA that issues this proxy's certificate expires; 0 when it is not known."),
+		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "renewals_total",
+			Help: "Renewals (or re-reads after a change) of this proxy's certificate by result.",
+		}, []string{"result"}),
+	}
+	m.renewed(true, 0)
+	m.renewed(false, 0)
+	return m, register(r, m.svidExpiry, m.caExpiry, m.renewals)
+}
+
+func (m *sourceMetrics) renewed(ok bool, n float64) {
+	result := "failure"
+	if ok {
+		result = "success"
+	}
+	m.renewals.WithLabelValues(result).Add(n)
+}
+
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
+}

@@ -1,0 +1,55 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// Peer is a cluster that is trusted: exactly this ID, vouched for by this bundle.
+type Peer struct {
+	Name   string
+	ID     spiffeid.ID
+	Bundle *x509bundle.Bundle
+}
+
+// ParsePeer checks the fields of a Peer manifest against each other.
+func ParsePeer(name, spiffeID, trustBundle string) (Peer, error) {
+	if err := checkName(name); err != nil {
+		return Peer{}, fmt.Errorf("name: %w", err)
+	}
+	id, err := spiffeid.FromString(spiffeID)
+	if err != nil {
+		return Peer{}, fmt.Errorf("spiffeID %q: %w", spiffeID, err)
+	}
+	in, err := ClusterName(id)
+	if err != nil {
+		return Peer{}, fmt.Errorf("spiffeID: %w", err)
+	}
+	if in != name {
+		return Peer{}, fmt.Errorf("spiffeID %q names cluster %q, but the peer's name is %q", id, in, name)
+	}
+	bundle, err := ParseBundle(id.TrustDomain(), []byte(trustBundle))
+	if err != nil {
+		return Peer{}, fmt.Errorf("trustBundle: %w", err)
+	}
+	return Peer{Name: name, ID: id, Bundle: bundle}, nil
+}
+
+// validate guards against peers that were not made by ParsePeer.
+func (p Peer) validate() error {
+	in, err := ClusterName(p.ID)
+	switch {
+	case err != nil:
+		return err
+	case in != p.Name:
+		return fmt.Errorf("ID %q is not that of cluster %q", p.ID, p.Name)
+	case p.Bundle == nil || p.Bundle.Empty():
+		return errors.New("trust bundle is empty")
+	case p.Bundle.TrustDomain() != p.ID.TrustDomain():
+		return fmt.Errorf("trust bundle is for %q, the ID is of %q", p.Bundle.TrustDomain(), p.ID.TrustDomain())
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/quic-go/quic-go"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// Why a handshake was refused, as metrics and logs name it.
+const (
+	ReasonNoCertificate             = "no_certificate"
+	ReasonExpired                   = "expired"
+	ReasonNotYetValid               = "not_yet_valid"
+	ReasonWrongTrustDomain          = "wrong_trust_domain"
+	ReasonWrongID                   = "wrong_id"
+	ReasonUnknownAuthority          = "unknown_authority"
+	ReasonUnconstrainedIntermediate = "unconstrained_intermediate"
+	ReasonBadCertificate            = "bad_certificate"
+	ReasonTLSVersion                = "tls_version"
+	ReasonALPN                      = "alpn"
+	ReasonUnknownPeer               = "unknown_peer"
+	// ReasonOwnCertificate: this side has no valid certificate to show.
+	ReasonOwnCertificate = "own_certificate"
+	// ReasonRefusedByPeer: the other side sent an alert; its log says why.
+	ReasonRefusedByPeer = "refused_by_peer"
+	// ReasonOther is everything else: a timeout, a connection cut off.
+	ReasonOther = "other"
+)
+
+// Reasons lists everything that Reason returns, so that counters can start at zero.
+func Reasons() []string {
+	return []string{
+		ReasonNoCertificate, ReasonExpired, ReasonNotYetValid, ReasonWrongTrustDomain, ReasonWrongID,
+		ReasonUnknownAuthority, ReasonUnconstrainedIntermediate, ReasonBadCertificate, ReasonTLSVersion,
+		ReasonALPN, ReasonUnknownPeer, ReasonOwnCertificate, ReasonRefusedByPeer, ReasonOther,
+	}
+}
+
+// VerifyError says why a certificate was not accepted, and what to do.
+type VerifyError struct {
+	// Reason is one of the Reason constants.
+	Reason string
+	// Peer is the peer's name; empty when the certificate is no peer's.
+	Peer string
+	// ID is what the certificate claims; zero when it has none.
+	ID  spiffeid.ID
+	Err error
+}
+
+func (e *VerifyError) Error() string {
+	if e.Peer != "" {
+		return fmt.Sprintf("certs: peer %s refused (%s): %v", e.Peer, e.Reason, e.Err)
+	}
+	return fmt.Sprintf("certs: refused (%s): %v", e.Reason, e.Err)
+}
+
+func (e *VerifyError) Unwrap() error { return e.Err }
+
+// tlsTexts are errors of crypto/tls that have neither type nor value, only a text. The tests
+// provoke those that matter over real connections, so that a change in a Go release is noticed.
+var tlsTexts = []struct{ text, reason string }{
+	{"tls: client didn't provide a certificate", ReasonNoCertificate},
+	{"tls: received empty certificates message", ReasonNoCertificate},
+	{"tls: client offered only unsupported versions", ReasonTLSVersion},
+	{"tls: client offered TLS version older than", ReasonTLSVersion},
+	{"tls: server selected unsupported protocol version", ReasonTLSVersion},
+	{"tls: client requested unsupported application protocols", ReasonALPN},
+	{"tls: server selected unadvertised ALPN protocol", ReasonALPN},
+	{"tls: server did not select an ALPN protocol", ReasonALPN},
+	{"tls: client did not request an application protocol", ReasonALPN},
+	{"tls: failed to parse c", ReasonBadCertificate}, // "certificate from server", "client certificate"
+	{"tls: invalid signature by the", ReasonBadCertificate},
+}
+
+// Reason maps any error of a handshake, over TCP or QUIC, to one of Reasons; "" for nil.
+func Reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	if v, ok := errors.AsType[*VerifyError](err); ok && slices.Contains(Reasons(), v.Reason) {
+		return v.Reason
+	}
+	if t, ok := errors.AsType[*quic.TransportError](err); ok && t.Remote && t.ErrorCode.IsCryptoError() {
+		return ReasonRefusedByPeer
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return ReasonRefusedByPeer
+	}
+	text := err.Error()
+	for _, t := range tlsTexts {
+		if strings.Contains(text, t.text) {
+			return t.reason
+		}
+	}
+	return ReasonOther
+}
