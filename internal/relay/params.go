@@ -1,0 +1,32 @@
+package relay
+
+import "time"
+
+const (
+	// smallBuffer, in bytes, is read into while an end sends little: most of a proxy's connections are idle or
+	// carry small requests, and an end that cannot tell when it is readable holds a buffer all the time.
+	smallBuffer = 4 << 10
+	// largeBuffer, in bytes, is used once an end fills small ones: large enough that the cost of a system
+	// call no longer counts, small enough for a processor's cache.
+	largeBuffer = 64 << 10
+
+	// graceStep is how long what an end sent before its reset may take to make progress towards the other end.
+	// An end that reads gets everything; one that does not read learns of the reset after one step.
+	graceStep = 250 * time.Millisecond
+	// graceMax bounds all steps together, for an end that reads very slowly.
+	graceMax = 5 * time.Second
+	// flushStep is how often the socket's send queue is looked at before a reset discards it; there is no event for it.
+	flushStep = time.Millisecond
+	// flushMax bounds that: a queue that does not shrink has a reader that does not read.
+	flushMax = 100 * time.Millisecond
+
+	// HalfClosedIdle ends a connection of which one direction has ended while the other stays silent. Keepalives
+	// notice hosts that are gone much earlier; this is for applications that forgot a socket. Long, because a
+	// client may rightly wait this long for the answer to a request that it ended with a half-close.
+	HalfClosedIdle = time.Hour
+
+	// Keepalive: a host that vanished is noticed after keepAliveIdle + keepAliveCount × keepAliveInterval, one minute.
+	keepAliveIdle     = 30 * time.Second
+	keepAliveInterval = 10 * time.Second
+	keepAliveCount    = 3
+)

@@ -1,0 +1,271 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// Side names an end in a Result.
+type Side int
+
+// The sides: the client opened the connection, the server answers it.
+const (
+	Neither Side = iota
+	Client
+	Server
+)
+
+// How says what ended a relayed connection.
+type How int
+
+const (
+	// Closed: both directions ended clean. Result.By ended first.
+	Closed How = iota
+	// Reset: Result.By reset the connection.
+	Reset
+	// Broken: the network, or the host or lane behind Result.By, failed.
+	Broken
+	// Idle: one direction had ended and the other was silent for HalfClosedIdle.
+	Idle
+	// Stopped: the context ended.
+	Stopped
+)
+
+// Result is what was carried and how it ended.
+type Result struct {
+	How How
+	By  Side
+	// Err is the error behind Reset, Broken and Stopped.
+	Err error
+	// Up and Down are the bytes written towards the server and the client.
+	Up, Down int64
+}
+
+// Head is what was read from the client before the relay began. It is called once, in the goroutine that
+// goes on reading the client, and may block there.
+type Head func() (rest []byte, ended bool, err error)
+
+// Run relays until both directions have ended, one end is broken or ctx
+// ends, whose cause then is Result.Err. It owns both ends and has released them when it
+// returns. A nil head means that nothing was read yet.
+func Run(ctx context.Context, client, server End, head Head) Result {
+	r := &run{client: client, server: server, halves: make(chan half, 2)}
+	r.up.open, r.down.open = true, true
+	go r.copy(&r.up, client, server, Client, Server, head)
+	go r.copy(&r.down, server, client, Server, Client, nil)
+	r.supervise(ctx)
+	r.result.Up, r.result.Down = r.up.bytes.Load(), r.down.bytes.Load()
+	return r.result
+}
+
+// direction is one way through the relay.
+type direction struct {
+	bytes atomic.Int64
+	open  bool // its goroutine runs; the supervisor's own note
+}
+
+// half is how one direction ended.
+type half struct {
+	dir *direction
+	// from and to are its source and its destination.
+	from, to Side
+	readErr  error // from's, nil after a clean end
+	writeErr error // to's
+}
+
+// run is one call of Run. The supervisor decides, in one goroutine, from what the two copies, the
+// ends, the timers and the context tell.
+type run struct {
+	client, server End
+	up, down       direction
+	halves         chan half
+
+	result  Result
+	decided bool // result is final, both ends are aborted
+
+	dying Side // this end is broken; what it had sent is still being delivered
+	dead  error
+}
+
+// copy carries one direction and reports how it ended.
+func (r *run) copy(d *direction, src, dst End, from, to Side, head Head) {
+	h := half{dir: d, from: from, to: to}
+	h.readErr, h.writeErr = carry(d, src, dst, head)
+	r.halves <- h
+}
+
+func carry(d *direction, src, dst End, head Head) (readErr, writeErr error) {
+	if head != nil {
+		rest, ended, err := head()
+		if len(rest) > 0 {
+			n, err := dst.Write(rest)
+			d.bytes.Add(int64(n))
+			if err != nil {
+				return nil, err
+			}
+		}
+		if err != nil {
+			return err, nil
+		}
+		if ended {
+			return nil, dst.CloseWrite()
+		}
+	}
+	var b buffer
+	defer b.release()
+	for {
+		n, err := src.readBuffer(&b)
+		if n > 0 {
+			written, err := dst.Write(b.acquire()[:n])
+			d.bytes.Add(int64(written))
+			if err != nil {
+				return nil, err
+			}
+			b.release()
+			b.used(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, dst.CloseWrite()
+		case err != nil:
+			return err, nil
+		}
+	}
+}
+
+func (r *run) supervise(ctx context.Context) {
+	clientBroken, serverBroken, stop := r.client.Broken(), r.server.Broken(), ctx.Done()
+	var timer *time.Timer // grace while an end is dying, else the idle check of a half-closed connection
+	var tick <-chan time.Time
+	arm := func(d time.Duration) {
+		if timer != nil {
+			timer.Stop()
+		}
+		timer = time.NewTimer(d)
+		tick = timer.C
+	}
+	defer func() {
+		if timer != nil {
+			timer.Stop()
+		}
+	}()
+	var seen, graceLeft = int64(0), graceMax
+	for r.up.open || r.down.open {
+		wasDying := r.dying
+		select {
+		case h := <-r.halves:
+			h.dir.open = false
+			if r.ended(h) {
+				arm(HalfClosedIdle)
+				seen = r.carried()
+			}
+		case <-clientBroken:
+			clientBroken = nil
+			r.breaks(Client, nil)
+		case <-serverBroken:
+			serverBroken = nil
+			r.breaks(Server, nil)
+		case <-stop:
+			stop = nil
+			r.decide(Result{How: Stopped, Err: context.Cause(ctx)})
+		case <-tick:
+			carried := r.carried()
+			idle := carried == seen
+			seen = carried
+			switch {
+			case r.dying == Neither && idle:
+				r.decide(Result{How: Idle})
+			case r.dying == Neither:
+				arm(HalfClosedIdle)
+			case idle || graceLeft <= 0:
+				r.decide(r.broken(r.dying, r.dead))
+			default:
+				graceLeft -= graceStep
+				arm(graceStep)
+			}
+		}
+		if r.dying != wasDying && !r.decided {
+			seen = r.carried()
+			arm(graceStep)
+		}
+	}
+	if !r.decided {
+		r.client.release()
+		r.server.release()
+	}
+}
+
+func (r *run) carried() int64 { return r.up.bytes.Load() + r.down.bytes.Load() }
+
+// ended takes in that one direction is done. It returns true when the connection is now half-closed.
+func (r *run) ended(h half) bool {
+	switch {
+	case r.decided:
+	case h.writeErr != nil:
+		r.breaks(h.to, h.writeErr)
+	case h.readErr != nil:
+		// Everything that from had sent is written; let it leave before the reset that drops what has not.
+		r.end(h.to).flush()
+		r.decide(r.broken(h.from, h.readErr))
+	case r.dying == h.from:
+		// It ended clean before it broke: what it had to say is said. The other direction is cut off.
+		r.end(h.to).flush()
+		r.decide(r.broken(r.dying, r.dead))
+	case r.up.open || r.down.open:
+		r.result = Result{How: Closed, By: h.from}
+		return r.dying == Neither
+	}
+	return false
+}
+
+// breaks takes in that side is broken. What it sent before goes on to the other
+// side first, as it would without a relay: a server that answers and resets
+// because it did not read the whole request is common.
+func (r *run) breaks(side Side, err error) {
+	switch {
+	case r.decided:
+	case r.dying == side:
+		r.dead = errors.Join(r.dead, err)
+	case r.dying != Neither: // both ends are broken: nobody is left to deliver to
+		r.decide(r.broken(r.dying, r.dead))
+	case !r.from(side).open:
+		r.decide(r.broken(side, err))
+	default:
+		r.dying, r.dead = side, err
+	}
+}
+
+func (r *run) broken(side Side, err error) Result {
+	if err == nil || isReset(err) || isClosed(err) {
+		return Result{How: Reset, By: side, Err: err}
+	}
+	return Result{How: Broken, By: side, Err: err}
+}
+
+// decide makes res final and aborts both ends; the copies end by that.
+func (r *run) decide(res Result) {
+	if r.decided {
+		return
+	}
+	r.decided, r.result = true, res
+	r.client.Abort(res.String())
+	r.server.Abort(res.String())
+}
+
+// from is the direction that side is the source of.
+func (r *run) from(side Side) *direction {
+	if side == Client {
+		return &r.up
+	}
+	return &r.down
+}
+
+func (r *run) end(side Side) End {
+	if side == Client {
+		return r.client
+	}
+	return r.server
+}

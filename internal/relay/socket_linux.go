@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// tcpClose is TCP_CLOSE of include/net/tcp_states.h.
+const tcpClose = 7
+
+// lazyRead reads a socket into memory that it takes only once there is
+// something to read, so that an idle connection holds no buffer.
+type lazyRead struct {
+	try func(fd uintptr) bool
+	buf *buffer
+	n   int
+	err error
+}
+
+// init makes the closure once; one per read would be garbage on the hot path.
+func (l *lazyRead) init() {
+	l.try = func(fd uintptr) bool {
+		for {
+			l.n, l.err = unix.Read(int(fd), l.buf.acquire())
+			switch {
+			case errors.Is(l.err, unix.EINTR):
+				continue
+			case errors.Is(l.err, unix.EAGAIN):
+				l.buf.release()
+				return false
+			}
+			return true
+		}
+	}
+}
+
+func (t *TCP) readBuffer(b *buffer) (int, error) {
+	l := &t.lazy
+	l.buf, l.n, l.err = b, 0, nil
+	if err := t.raw.Read(l.try); err != nil {
+		return 0, err
+	}
+	switch {
+	case l.err != nil:
+		return 0, os.NewSyscallError("read", l.err)
+	case l.n == 0:
+		return 0, t.eof()
+	}
+	return l.n, nil
+}
+
+var _ io.Reader = (*TCP)(nil)
+
+// socketClosed tells whether the socket is in state CLOSE.
+func socketClosed(raw syscall.RawConn) bool {
+	closed := false
+	_ = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		closed = err == nil && info.State == tcpClose
+	})
+	return closed
+}
+
+// unsent is the number of bytes in the send queue that were never sent.
+func unsent(raw syscall.RawConn) int {
+	n := 0
+	_ = raw.Control(func(fd uintptr) {
+		n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD)
+	})
+	return n
+}

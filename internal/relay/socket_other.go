@@ -1,0 +1,18 @@
+//go:build !linux
+
+package relay
+
+import "syscall"
+
+// lazyRead is for Linux; elsewhere a buffer is held while a read waits.
+type lazyRead struct{}
+
+func (*lazyRead) init() {}
+
+func (t *TCP) readBuffer(b *buffer) (int, error) { return t.Read(b.acquire()) }
+
+// socketClosed cannot be known here: a reset whose error a write took at the same moment may read as an end.
+func socketClosed(syscall.RawConn) bool { return false }
+
+// unsent cannot be known here: a reset may discard bytes of the send queue.
+func unsent(syscall.RawConn) int { return 0 }
