@@ -224,8 +224,9 @@ func (a *Authenticator) certificate() (*tls.Certificate, error) {
 	}
 	leaf := svid.Certificates[0]
 	if now := a.now(); now.After(leaf.NotAfter.Add(ClockSkew)) {
-		return nil, own(fmt.Errorf("this side's certificate expired at %s, its clock says %s: check the clock and the log for failed renewals",
-			leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+		return nil, own(fmt.Errorf(
+			"this side's certificate expired at %s, its clock says %s: check the clock, and the log for failed renewals",
+			stamp(leaf.NotAfter), stamp(now)))
 	}
 	c := &tls.Certificate{PrivateKey: svid.PrivateKey, Leaf: leaf}
 	for _, cert := range svid.Certificates {

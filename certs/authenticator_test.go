@@ -35,7 +35,8 @@ func TestTrustedPeersConnect(t *testing.T) {
 				t.Errorf("client sees %q, %v", got, err)
 			}
 			if o.clientState.Version != tls.VersionTLS13 || o.clientState.CurveID != tls.X25519MLKEM768 {
-				t.Errorf("version %x, curve %v, want TLS 1.3 with the hybrid key exchange", o.clientState.Version, o.clientState.CurveID)
+				t.Errorf("version %x, curve %v, want TLS 1.3 with the hybrid key exchange",
+					o.clientState.Version, o.clientState.CurveID)
 			}
 		})
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -20,8 +19,9 @@ import (
 const (
 	// DefaultTTL of an SVID: short, because nothing revokes it.
 	DefaultTTL = 24 * time.Hour
-	// MinTTL and MaxTTL bound what may be asked for; the shortest is for tests of renewal.
+	// MinTTL is for trying out renewal.
 	MinTTL = time.Second
+	// MaxTTL is for machines that somebody renews by hand.
 	MaxTTL = 366 * 24 * time.Hour
 	// svidBackdate lets peers whose clocks are a little behind accept a new SVID at once.
 	svidBackdate = time.Minute
@@ -55,6 +55,8 @@ type CA struct {
 	key   crypto.Signer
 	roots *x509bundle.Bundle
 	now   func() time.Time
+	// created by the call that returned it.
+	created bool
 }
 
 // NewCA makes a self-signed CA in memory: ECDSA P-256, valid for 10 years, able to issue
@@ -72,7 +74,12 @@ func NewCA(o Options) (*CA, error) {
 		return nil, err
 	}
 	roots := []*x509.Certificate{cert}
-	return newCA(roots, roots, key, o)
+	ca, err := newCA(roots, roots, key, o)
+	if err != nil {
+		return nil, err
+	}
+	ca.created = true
+	return ca, nil
 }
 
 // newCA checks that the parts fit. The trust domain is the one that the certificate is constrained to.
@@ -81,9 +88,8 @@ func newCA(chain, roots []*x509.Certificate, key crypto.Signer, o Options) (*CA,
 	if err := checkRoot(cert); err != nil {
 		return nil, err
 	}
-	pub, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !pub.Equal(key.Public()) {
-		return nil, errors.New("certificate and key do not belong together: restore the pair from the same backup")
+	if err := sameKey(cert, key); err != nil {
+		return nil, err
 	}
 	if len(cert.PermittedURIDomains) != 1 {
 		return nil, fmt.Errorf("CA certificate %q permits the URI domains %q, it must be constrained to exactly one trust domain",
@@ -99,11 +105,22 @@ func newCA(chain, roots []*x509.Certificate, key crypto.Signer, o Options) (*CA,
 	return &CA{td: td, chain: chain, key: key, roots: x509bundle.FromX509Authorities(td, roots), now: o.clock}, nil
 }
 
+func sameKey(cert *x509.Certificate, key crypto.Signer) error {
+	pub, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !pub.Equal(key.Public()) {
+		return fmt.Errorf("certificate %q and key do not belong together: restore both from the same backup", cert.Subject)
+	}
+	return nil
+}
+
 // TrustDomain is the only one that the CA issues for.
 func (ca *CA) TrustDomain() spiffeid.TrustDomain { return ca.td }
 
 // Bundle is what peers need to verify what the CA issues.
 func (ca *CA) Bundle() *x509bundle.Bundle { return ca.roots.Clone() }
+
+// Created is true when the call that returned the CA made it, instead of finding it.
+func (ca *CA) Created() bool { return ca.created }
 
 // Certificate is the CA's own.
 func (ca *CA) Certificate() *x509.Certificate { return ca.chain[0] }

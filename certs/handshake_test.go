@@ -68,22 +68,11 @@ func overQUIC(t *testing.T, client, server *tls.Config) (o outcome) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), handshakeLimit)
 	defer cancel()
-	tr := make([]*quic.Transport, 2)
-	for i := range tr {
-		udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr[i] = &quic.Transport{Conn: udp}
-		defer func() {
-			tr[i].Close()
-			udp.Close()
-		}()
-	}
+	dialer, listener := udpTransport(t), udpTransport(t)
 	// A refused connection never comes out of Accept; its error is seen where it is made.
 	refused := make(chan error, 1)
 	server = recordRefusal(server, refused)
-	l, err := tr[0].Listen(server, nil)
+	l, err := listener.Listen(server, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +95,7 @@ func overQUIC(t *testing.T, client, server *tls.Config) (o outcome) {
 		}
 		done <- accepted{c.ConnectionState().TLS, err}
 	}()
-	c, err := tr[1].Dial(ctx, l.Addr(), client, nil)
+	c, err := dialer.Dial(ctx, l.Addr(), client, nil)
 	if err == nil {
 		o.clientState = c.ConnectionState().TLS
 		var s *quic.Stream
@@ -129,6 +118,20 @@ func overQUIC(t *testing.T, client, server *tls.Config) (o outcome) {
 		}
 	}
 	return o
+}
+
+func udpTransport(t *testing.T) *quic.Transport {
+	t.Helper()
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &quic.Transport{Conn: udp}
+	t.Cleanup(func() {
+		tr.Close()
+		udp.Close()
+	})
+	return tr
 }
 
 // recordRefusal keeps what VerifyConnection said, which quic-go tells only the other side.

@@ -61,22 +61,6 @@ func (e *VerifyError) Error() string {
 
 func (e *VerifyError) Unwrap() error { return e.Err }
 
-// tlsTexts are errors of crypto/tls that have neither type nor value, only a text. The tests
-// provoke those that matter over real connections, so that a change in a Go release is noticed.
-var tlsTexts = []struct{ text, reason string }{
-	{"tls: client didn't provide a certificate", ReasonNoCertificate},
-	{"tls: received empty certificates message", ReasonNoCertificate},
-	{"tls: client offered only unsupported versions", ReasonTLSVersion},
-	{"tls: client offered TLS version older than", ReasonTLSVersion},
-	{"tls: server selected unsupported protocol version", ReasonTLSVersion},
-	{"tls: client requested unsupported application protocols", ReasonALPN},
-	{"tls: server selected unadvertised ALPN protocol", ReasonALPN},
-	{"tls: server did not select an ALPN protocol", ReasonALPN},
-	{"tls: client did not request an application protocol", ReasonALPN},
-	{"tls: failed to parse c", ReasonBadCertificate}, // "certificate from server", "client certificate"
-	{"tls: invalid signature by the", ReasonBadCertificate},
-}
-
 // Reason maps any error of a handshake, over TCP or QUIC, to one of Reasons; "" for nil.
 func Reason(err error) string {
 	if err == nil {
@@ -91,10 +75,27 @@ func Reason(err error) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return ReasonRefusedByPeer
 	}
-	text := err.Error()
-	for _, t := range tlsTexts {
-		if strings.Contains(text, t.text) {
-			return t.reason
+	return tlsReason(err.Error())
+}
+
+// tlsReason knows errors of crypto/tls that have neither type nor value, only a text. The tests
+// provoke those that matter over real connections, so that a change in a Go release is noticed.
+func tlsReason(text string) string {
+	for _, known := range []struct{ text, reason string }{
+		{"tls: client didn't provide a certificate", ReasonNoCertificate},
+		{"tls: received empty certificates message", ReasonNoCertificate},
+		{"tls: client offered only unsupported versions", ReasonTLSVersion},
+		{"tls: client offered TLS version older than", ReasonTLSVersion},
+		{"tls: server selected unsupported protocol version", ReasonTLSVersion},
+		{"tls: client requested unsupported application protocols", ReasonALPN},
+		{"tls: client did not request an application protocol", ReasonALPN},
+		{"tls: server selected unadvertised ALPN protocol", ReasonALPN},
+		{"tls: server did not select an ALPN protocol", ReasonALPN},
+		{"tls: failed to parse c", ReasonBadCertificate}, // "certificate from server", "client certificate"
+		{"tls: invalid signature by the", ReasonBadCertificate},
+	} {
+		if strings.Contains(text, known.text) {
+			return known.reason
 		}
 	}
 	return ReasonOther

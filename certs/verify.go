@@ -169,7 +169,8 @@ func (t *trusted) explain(leaf *x509.Certificate, err error, now time.Time) erro
 	if !ok {
 		if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 			return t.refuse(ReasonUnknownAuthority, t.ID,
-				"issued by %q, which leads to no root in the peer's trust bundle: import its current Peer manifest: %w", leaf.Issuer, err)
+				"issued by %q, which leads to no root in the peer's trust bundle: import its current Peer manifest: %w",
+				leaf.Issuer, err)
 		}
 		return t.refuse(ReasonBadCertificate, t.ID, "%w", err)
 	}
@@ -177,7 +178,8 @@ func (t *trusted) explain(leaf *x509.Certificate, err error, now time.Time) erro
 	case x509.Expired:
 		return t.explainTime(leaf, invalid.Cert, now)
 	case x509.CANotAuthorizedForThisName:
-		return t.refuse(ReasonWrongTrustDomain, t.ID, "a CA in its chain may not issue for trust domain %q: %w", t.ID.TrustDomain(), err)
+		return t.refuse(ReasonWrongTrustDomain, t.ID,
+			"a CA in its chain may not issue for trust domain %q: %w", t.ID.TrustDomain(), err)
 	default:
 		return t.refuse(ReasonBadCertificate, t.ID, "%w", err)
 	}
@@ -188,13 +190,15 @@ func (t *trusted) explainTime(leaf, c *x509.Certificate, now time.Time) error {
 	if c != leaf {
 		what = fmt.Sprintf("CA certificate %q", c.Subject)
 	}
-	stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	if now.Before(c.NotBefore) {
 		return t.refuse(ReasonNotYetValid, t.ID,
-			"%s is not yet valid by our clock: valid from %s, our clock says %s (%s early, %s are tolerated): check the clocks of both sides",
+			"%s is not yet valid by our clock: valid from %s, our clock says %s (%s early, %s are tolerated): "+
+				"check the clocks of both sides",
 			what, stamp(c.NotBefore), stamp(now), c.NotBefore.Sub(now).Round(time.Second), ClockSkew)
 	}
 	return t.refuse(ReasonExpired, t.ID,
 		"%s expired at %s, our clock says %s (%s late, %s are tolerated): check its renewal and the clocks of both sides",
 		what, stamp(c.NotAfter), stamp(now), now.Sub(c.NotAfter).Round(time.Second), ClockSkew)
 }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -23,11 +23,11 @@ type Cluster struct {
 
 // New makes one cluster for each name, by name; trust domains are NAME.test. Certificates are valid by
 // the clock of the caller: inside a synctest bubble call it there.
-func New(t testing.TB, names ...string) map[string]*Cluster {
-	t.Helper()
+func New(tb testing.TB, names ...string) map[string]*Cluster {
+	tb.Helper()
 	all := make(map[string]*Cluster, len(names))
 	for _, name := range names {
-		all[name] = newCluster(t, name)
+		all[name] = newCluster(tb, name)
 	}
 	for name, c := range all {
 		var peers []certs.Peer
@@ -37,17 +37,17 @@ func New(t testing.TB, names ...string) map[string]*Cluster {
 			}
 		}
 		if err := c.Auth.SetPeers(peers); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return all
 }
 
-func newCluster(t testing.TB, name string) *Cluster {
-	t.Helper()
+func newCluster(tb testing.TB, name string) *Cluster {
+	tb.Helper()
 	fatal := func(err error) {
 		if err != nil {
-			t.Fatalf("certstest: cluster %s: %v", name, err)
+			tb.Fatalf("certstest: cluster %s: %v", name, err)
 		}
 	}
 	td, err := spiffeid.TrustDomainFromString(name + ".test")

@@ -1,0 +1,159 @@
+package certs
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/eastway/eastway/internal/atomicfile"
+)
+
+// Files of a directory that holds a CA.
+const (
+	caCertFile = "ca.crt" // the CA's certificate, and what leads up to its root
+	caKeyFile  = "ca.key"
+	// rootCertFile is there below a shared root only: the roots, which are the cluster's trust bundle.
+	rootCertFile = "root.crt"
+	rootKeyFile  = "root.key" // only in the directory of a shared root
+)
+
+// OpenCA opens the CA in dir, or makes it when there is none and o names a trust domain. Nothing
+// is ever overwritten, and processes that start at once on one directory end up with the same CA:
+// each file appears complete or not at all, and whoever comes second takes the first one's.
+func OpenCA(dir string, o Options) (*CA, error) {
+	ca, err := loadCA(dir, o)
+	if errors.Is(err, errNoCA) && !o.TrustDomain.IsZero() {
+		ca, err = makeCA(dir, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certs: cluster CA in %s: %w", dir, err)
+	}
+	return ca, nil
+}
+
+// errNoCA: the directory holds no CA certificate.
+var errNoCA = errors.New("there is none: make it with `eastway certs init`")
+
+func loadCA(dir string, o Options) (*CA, error) {
+	chain, err := readCerts(filepath.Join(dir, caCertFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errNoCA
+	case err != nil:
+		return nil, err
+	}
+	key, err := readKey(filepath.Join(dir, caKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	roots, err := loadRoots(dir, chain)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := newCA(chain, roots, key, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := ca.checkRoots(); err != nil {
+		return nil, err
+	}
+	return ca, nil
+}
+
+func loadRoots(dir string, chain []*x509.Certificate) ([]*x509.Certificate, error) {
+	path := filepath.Join(dir, rootCertFile)
+	roots, err := readCerts(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return roots, err
+	}
+	if err := chain[0].CheckSignatureFrom(chain[0]); err != nil {
+		return nil, fmt.Errorf("%s is an intermediate, but %s with its root is missing", caCertFile, path)
+	}
+	return chain[:1], nil
+}
+
+// checkRoots makes sure that root.crt is the root of this CA. An expired CA passes: Issue says so.
+func (ca *CA) checkRoots() error {
+	opts := x509.VerifyOptions{
+		Roots:         x509.NewCertPool(),
+		Intermediates: x509.NewCertPool(),
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		CurrentTime:   ca.now(),
+	}
+	for _, c := range ca.roots.X509Authorities() {
+		opts.Roots.AddCert(c)
+	}
+	for _, c := range ca.chain[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	_, err := ca.chain[0].Verify(opts)
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s does not lead up to %s: %w", caCertFile, rootCertFile, err)
+	}
+	return nil
+}
+
+// makeCA writes the key first and the certificate last: a CA whose making was cut short has no
+// certificate, so nobody trusts it yet, and the next start goes on with the same key.
+func makeCA(dir string, o Options) (*CA, error) {
+	if err := checkTrustDomain(o.TrustDomain); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, rootCertFile)); err == nil {
+		return nil, fmt.Errorf("%s is there but %s is not: finish with `eastway certs init --root-dir`, or restore the file",
+			rootCertFile, caCertFile)
+	}
+	key, err := makeKey(dir, caKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := selfSign(o.TrustDomain, key, o.clock())
+	if err != nil {
+		return nil, err
+	}
+	return publishCA(dir, cert, o)
+}
+
+// publishCA makes the certificate appear, which is the moment from which the CA exists.
+func publishCA(dir string, cert *x509.Certificate, o Options) (*CA, error) {
+	err := atomicfile.Create(filepath.Join(dir, caCertFile), encodeCerts([]*x509.Certificate{cert}), certMode)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	ca, loadErr := loadCA(dir, o)
+	if loadErr != nil {
+		return nil, loadErr
+	}
+	ca.created = err == nil
+	return ca, nil
+}
+
+// makeKey takes the key that is there, or makes one.
+func makeKey(dir, name string) (crypto.Signer, error) {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("make directory: %w", atomicfile.Explain(err))
+	}
+	path := filepath.Join(dir, name)
+	if key, err := readKey(path); !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	data, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.Create(path, data, keyMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return readKey(path)
+}

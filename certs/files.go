@@ -1,0 +1,115 @@
+package certs
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/eastway/eastway/internal/atomicfile"
+)
+
+const (
+	// keyMode: only the owner may read a key.
+	keyMode fs.FileMode = 0o600
+	// certMode: certificates are public.
+	certMode fs.FileMode = 0o644
+	// dirMode of directories that hold keys.
+	dirMode fs.FileMode = 0o700
+	// othersMayRead are the mode bits that a CA's key must not have.
+	othersMayRead fs.FileMode = 0o077
+	// maxFile bounds any file that is read here, in bytes.
+	maxFile = MaxBundle
+)
+
+// readFile reads a regular file of bounded size. A file that isn't there is fs.ErrNotExist.
+func readFile(path string) ([]byte, fs.FileInfo, error) {
+	// Stat first: opening a FIFO would hang.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, atomicfile.Explain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, atomicfile.Explain(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(data) > maxFile {
+		return nil, nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return data, info, nil
+}
+
+func readCerts(path string) ([]*x509.Certificate, error) {
+	data, _, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	list, err := parsePEM(data, maxBundleCerts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return list, nil
+}
+
+// readKey refuses a key that others may read.
+func readKey(path string) (crypto.Signer, error) {
+	data, info, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&othersMayRead != 0 {
+		return nil, fmt.Errorf(
+			"%s can be read by others (mode %04o): chmod 600 %s, and make a new CA if somebody may have copied it",
+			path, mode, path)
+	}
+	key, err := parseKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
+
+func parseKey(data []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("no PEM private key found")
+	}
+	var key any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("PEM block is a %q, expected PRIVATE KEY", block.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("private key of type %T can't sign", key)
+	}
+	return signer, nil
+}
+
+func encodeKey(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode private key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}

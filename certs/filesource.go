@@ -1,0 +1,281 @@
+package certs
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"go.uber.org/zap"
+)
+
+// Files of a FileSource's directory: the keys of a Kubernetes Secret of type
+// kubernetes.io/tls, as cert-manager writes it.
+const (
+	svidCertFile   = "tls.crt"
+	svidKeyFile    = "tls.key"
+	svidBundleFile = "ca.crt" // optional
+)
+
+const (
+	// settle is how long a change rests before it is read, so that files which
+	// are written one after the other are seen together.
+	settle = 100 * time.Millisecond
+	// rereadEvery is the backstop for changes that no event told of: network file
+	// systems, a directory that was replaced whole.
+	rereadEvery = 30 * time.Second
+	// lateAt is the part of a certificate's life after which somebody should have renewed it.
+	lateAt = 0.8
+)
+
+// FileSourceConfig of a FileSource.
+type FileSourceConfig struct {
+	// Dir holds tls.crt, tls.key and perhaps ca.crt. Required.
+	Dir string
+	// Name is the cluster that the certificate must be of; empty means any.
+	Name string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log takes one line for each change; nil means none.
+	Log *zap.Logger
+	// Registerer takes the metrics; nil means none.
+	Registerer prometheus.Registerer
+}
+
+// Validate names the first field that is not usable.
+func (c FileSourceConfig) Validate() error {
+	if c.Dir == "" {
+		return errors.New("certs: FileSourceConfig.Dir is required")
+	}
+	if c.Name != "" {
+		if err := checkName(c.Name); err != nil {
+			return fmt.Errorf("certs: FileSourceConfig.Name: %w", err)
+		}
+	}
+	return nil
+}
+
+// FileSource is our own identity in files that somebody else renews. Files that are broken
+// change nothing: the last good ones stay in use. It implements x509svid.Source.
+type FileSource struct {
+	cfg     FileSourceConfig
+	log     *zap.Logger
+	metrics *sourceMetrics
+	current atomic.Pointer[fileIdentity]
+
+	// Only the constructor and Run touch these.
+	seen    [sha256.Size]byte // what was read last, good or not
+	lastErr string
+	late    bool // said so already
+}
+
+// fileIdentity is immutable.
+type fileIdentity struct {
+	svid   *x509svid.SVID
+	bundle *x509bundle.Bundle // nil without ca.crt
+}
+
+// NewFileSource reads the files, which must be there and whole; Run follows them. A certificate that
+// is expired already is taken, so that a proxy can start and wait for a new one.
+func NewFileSource(c FileSourceConfig) (*FileSource, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &FileSource{cfg: c, log: orNop(c.Log)}
+	id, err := s.load()
+	if err != nil {
+		return nil, fmt.Errorf("certs: certificate in %s: %w", c.Dir, err)
+	}
+	if s.metrics, err = newSourceMetrics(c.Registerer); err != nil {
+		return nil, err
+	}
+	s.use(id)
+	return s, nil
+}
+
+// GetX509SVID is the current SVID.
+func (s *FileSource) GetX509SVID() (*x509svid.SVID, error) { return s.current.Load().svid, nil }
+
+// Bundle is our own trust bundle, for peers to import; nil when there is no ca.crt.
+func (s *FileSource) Bundle() *x509bundle.Bundle {
+	if b := s.current.Load().bundle; b != nil {
+		return b.Clone()
+	}
+	return nil
+}
+
+// Run re-reads the files when they change, until ctx ends; it returns nil then. Where changes
+// can't be watched it looks every 30 seconds.
+func (s *FileSource) Run(ctx context.Context) error {
+	w := s.watch()
+	defer func() { w.close() }()
+	poll := time.NewTicker(rereadEvery)
+	defer poll.Stop()
+	var settled <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.events:
+			// Not moved by further events: files that never rest are read all the same.
+			if settled == nil {
+				settled = time.After(settle)
+			}
+		case err := <-w.errors:
+			s.log.Debug("watching the certificate files failed, they are read from time to time", zap.Error(err))
+		case <-settled:
+			settled = nil
+			s.reload()
+		case <-poll.C:
+			w.close()
+			w = s.watch() // the directory may be another one by now
+			s.reload()
+		}
+	}
+}
+
+// watcher of a directory; its zero value never tells of anything.
+type watcher struct {
+	events <-chan fsnotify.Event
+	errors <-chan error
+	closer io.Closer
+}
+
+func (w watcher) close() {
+	if w.closer != nil {
+		w.closer.Close()
+	}
+}
+
+// watch watches the directory, not the files: Kubernetes swaps a symbolic link beside them,
+// others rename new files over them.
+func (s *FileSource) watch() watcher {
+	w, err := fsnotify.NewWatcher()
+	if err == nil {
+		if err = w.Add(s.cfg.Dir); err == nil {
+			return watcher{events: w.Events, errors: w.Errors, closer: w}
+		}
+		w.Close()
+	}
+	s.log.Debug("certificate files can't be watched, they are read from time to time", zap.Error(err))
+	return watcher{}
+}
+
+func (s *FileSource) reload() {
+	id, err := s.load()
+	switch {
+	case errors.Is(err, errUnchanged):
+		s.lastErr = "" // they were unreadable and are there again
+		s.checkLate()
+	case err != nil:
+		s.keep(err)
+	case s.expired(id) && !s.expired(s.current.Load()):
+		s.keep(fmt.Errorf("the new certificate expired at %s already, our clock says %s",
+			stamp(id.svid.Certificates[0].NotAfter), stamp(s.cfg.Now())))
+	default:
+		s.metrics.renewed(true, 1)
+		s.use(id)
+	}
+}
+
+// errUnchanged: the files are those that were read the last time.
+var errUnchanged = errors.New("unchanged")
+
+// load reads all files and makes an identity of them when one has changed.
+func (s *FileSource) load() (*fileIdentity, error) {
+	h := sha256.New()
+	var data [3][]byte
+	for i, name := range []string{svidCertFile, svidKeyFile, svidBundleFile} {
+		var err error
+		data[i], _, err = readFile(filepath.Join(s.cfg.Dir, name))
+		if err != nil && (name != svidBundleFile || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
+		}
+		fmt.Fprintf(h, "%d:", len(data[i]))
+		h.Write(data[i])
+	}
+	sum := [sha256.Size]byte(h.Sum(nil))
+	if sum == s.seen {
+		return nil, errUnchanged
+	}
+	s.seen = sum
+	return parseIdentity(s.cfg.Name, data[0], data[1], data[2])
+}
+
+func parseIdentity(name string, cert, key, bundle []byte) (*fileIdentity, error) {
+	svid, err := x509svid.Parse(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", svidCertFile, svidKeyFile, err)
+	}
+	in, err := ClusterName(svid.ID)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
+	case name != "" && in != name:
+		return nil, fmt.Errorf("%s is of cluster %q (%s), this is cluster %q", svidCertFile, in, svid.ID, name)
+	case len(svid.Certificates) > maxChain:
+		return nil, fmt.Errorf("%s holds a chain of %d certificates, peers accept %d", svidCertFile, len(svid.Certificates), maxChain)
+	}
+	if _, err := checkLeaf(svid.Certificates[0]); err != nil {
+		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
+	}
+	id := &fileIdentity{svid: svid}
+	if len(bundle) > 0 {
+		if id.bundle, err = ParseBundle(svid.ID.TrustDomain(), bundle); err != nil {
+			return nil, fmt.Errorf("%s: %w", svidBundleFile, err)
+		}
+	}
+	return id, nil
+}
+
+func (s *FileSource) use(id *fileIdentity) {
+	expires := id.svid.Certificates[0].NotAfter
+	s.current.Store(id)
+	s.lastErr, s.late = "", false
+	s.metrics.svidExpiry.Set(unix(expires))
+	if id.bundle != nil {
+		s.metrics.caExpiry.Set(unix(bundleExpiry(id.bundle)))
+	}
+	s.log.Info("certificate read", zap.String("dir", s.cfg.Dir), zap.String("spiffe_id", id.svid.ID.String()),
+		zap.Time("expires", expires))
+	s.checkLate()
+}
+
+// keep tells of an error once: the files are read again and again.
+func (s *FileSource) keep(err error) {
+	if s.lastErr == err.Error() {
+		return
+	}
+	s.lastErr = err.Error()
+	s.metrics.renewed(false, 1)
+	s.log.Error("certificate files are broken, the last good ones stay in use", zap.String("dir", s.cfg.Dir),
+		zap.Error(err), zap.Time("expires", s.current.Load().svid.Certificates[0].NotAfter))
+}
+
+// checkLate says once that nobody renewed the certificate.
+func (s *FileSource) checkLate() {
+	c := s.current.Load().svid.Certificates[0]
+	life := c.NotAfter.Sub(c.NotBefore)
+	if s.late || s.cfg.Now().Before(c.NotBefore.Add(time.Duration(lateAt*float64(life)))) {
+		return
+	}
+	s.late = true
+	s.log.Warn("certificate is about to expire or has expired and nobody renewed it: check what writes the files",
+		zap.String("dir", s.cfg.Dir), zap.Time("expires", c.NotAfter))
+}
+
+func (s *FileSource) expired(id *fileIdentity) bool {
+	return s.cfg.Now().After(id.svid.Certificates[0].NotAfter)
+}
