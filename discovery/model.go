@@ -48,8 +48,9 @@ func (n ServiceName) Compare(o ServiceName) int {
 
 // Protocols of a ServicePort, as Kubernetes writes them.
 const (
-	TCP = "TCP"
-	UDP = "UDP"
+	TCP  = "TCP"
+	UDP  = "UDP"
+	SCTP = "SCTP"
 )
 
 // ServicePort is one port of a service, named as in Kubernetes. Ports of the
@@ -82,7 +83,7 @@ type PeerExport struct {
 	Peer      string        `json:"peer"`
 	Ports     []ServicePort `json:"ports"`
 	Readiness []Readiness   `json:"readiness"`
-	// Since is when this peer's proxies last confirmed it.
+	// Since is when it took its present form here.
 	Since time.Time `json:"since"`
 }
 

@@ -1,0 +1,30 @@
+package v1alpha1
+
+import "time"
+
+// Bounds of what a manifest may say. Durations are inclusive.
+const (
+	// MaxPeerAddresses is how many addresses one Peer may have.
+	MaxPeerAddresses = 64
+	// MaxTrustBundle is the largest trust bundle, in bytes: some hundred roots.
+	MaxTrustBundle = 1 << 20
+	// MaxSPIFFEID is the longest SPIFFE ID, in bytes (SPIFFE ID specification, 2.3).
+	MaxSPIFFEID = 2048
+	// MaxFailover is how many From → To pairs one policy may have.
+	MaxFailover = 64
+	// MaxConsecutive bounds the counts of consecutive errors; more would never be reached.
+	MaxConsecutive = 65535
+
+	// MinInterval keeps sweeps from costing more than they bring.
+	MinInterval = 100 * time.Millisecond
+	// MaxInterval and MaxEjectionTime: longer is a mistake in the unit.
+	MaxInterval = 24 * time.Hour
+	// MinEjectionTime is the shortest that is told from none.
+	MinEjectionTime = time.Millisecond
+	// MaxEjectionTime bounds baseEjectionTime.
+	MaxEjectionTime = 24 * time.Hour
+	// MinConnectTimeout is the shortest that a packet could make.
+	MinConnectTimeout = time.Millisecond
+	// MaxConnectTimeout is longer than any caller waits.
+	MaxConnectTimeout = time.Minute
+)

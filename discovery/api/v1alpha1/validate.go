@@ -1,0 +1,188 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// ValidatePeer checks everything that can be told without knowing the own cluster. What SPIFFEID and TrustBundle contain
+// is left to those who can read certificates.
+func ValidatePeer(p *Peer) field.ErrorList {
+	errs := label(field.NewPath("metadata", "name"), p.Name)
+	spec := field.NewPath("spec")
+
+	id := spec.Child("spiffeID")
+	switch {
+	case p.Spec.SPIFFEID == "":
+		errs = append(errs, field.Required(id, "spiffe://TRUSTDOMAIN/eastway/cluster/NAME, as `eastway peer export` prints it there"))
+	case len(p.Spec.SPIFFEID) > MaxSPIFFEID:
+		errs = append(errs, field.TooLong(id, "", MaxSPIFFEID))
+	case !strings.HasPrefix(p.Spec.SPIFFEID, "spiffe://"):
+		errs = append(errs, field.Invalid(id, p.Spec.SPIFFEID, "must begin with spiffe://"))
+	}
+
+	bundle := spec.Child("trustBundle")
+	switch {
+	case strings.TrimSpace(p.Spec.TrustBundle) == "":
+		errs = append(errs, field.Required(bundle, "the peer's roots of trust, as PEM or SPIFFE JWKS"))
+	case len(p.Spec.TrustBundle) > MaxTrustBundle:
+		errs = append(errs, field.TooLong(bundle, "", MaxTrustBundle))
+	}
+
+	addresses := spec.Child("addresses")
+	if n := len(p.Spec.Addresses); n > MaxPeerAddresses {
+		return append(errs, field.TooMany(addresses, n, MaxPeerAddresses))
+	}
+	seen := map[string]bool{}
+	for i, a := range p.Spec.Addresses {
+		at := addresses.Index(i)
+		if reason := hostPort(a); reason != "" {
+			errs = append(errs, field.Invalid(at, short(a), reason))
+		} else if seen[a] {
+			errs = append(errs, field.Duplicate(at, a))
+		}
+		seen[a] = true
+	}
+	return errs
+}
+
+// ValidateTrafficPolicy checks everything but whether the target exists.
+func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
+	var errs field.ErrorList
+	for _, msg := range validation.IsDNS1123Subdomain(p.Name) {
+		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), short(p.Name), msg))
+	}
+	spec := field.NewPath("spec")
+	errs = append(errs, validateTarget(spec.Child("targetRef"), &p.Spec.TargetRef)...)
+	if o := p.Spec.OutlierDetection; o != nil {
+		errs = append(errs, validateOutlierDetection(spec.Child("outlierDetection"), o)...)
+	}
+	if lb := p.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil {
+		errs = append(errs, validateFailover(spec.Child("loadBalancer", "localityLbSetting", "failover"), lb.LocalityLbSetting.Failover)...)
+	}
+	if cp := p.Spec.ConnectionPool; cp != nil && cp.TCP != nil {
+		errs = append(errs, duration(spec.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
+			MinConnectTimeout, MaxConnectTimeout)...)
+	}
+	return errs
+}
+
+func validateTarget(at *field.Path, t *TargetRef) field.ErrorList {
+	var errs field.ErrorList
+	if t.Group != "" && t.Group != "core" {
+		errs = append(errs, field.NotSupported(at.Child("group"), short(t.Group), []string{"", "core"}))
+	}
+	switch t.Kind {
+	case "Service":
+	case "":
+		errs = append(errs, field.Required(at.Child("kind"), "Service"))
+	default:
+		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind), []string{"Service"}))
+	}
+	return append(errs, label(at.Child("name"), t.Name)...)
+}
+
+func validateOutlierDetection(at *field.Path, o *OutlierDetection) field.ErrorList {
+	var errs field.ErrorList
+	count := func(name string, n *uint32) {
+		if n != nil && *n > MaxConsecutive {
+			errs = append(errs, field.Invalid(at.Child(name), *n, fmt.Sprintf("must be between 0 and %d", MaxConsecutive)))
+		}
+	}
+	count("consecutiveLocalOriginFailures", o.ConsecutiveLocalOriginFailures)
+	count("consecutive5xxErrors", o.Consecutive5xxErrors)
+	errs = append(errs, duration(at.Child("interval"), o.Interval, MinInterval, MaxInterval)...)
+	errs = append(errs, duration(at.Child("baseEjectionTime"), o.BaseEjectionTime, MinEjectionTime, MaxEjectionTime)...)
+	if p := o.MaxEjectionPercent; p != nil && (*p < 0 || *p > 100) {
+		errs = append(errs, field.Invalid(at.Child("maxEjectionPercent"), *p, "must be between 0 and 100"))
+	}
+	return errs
+}
+
+func validateFailover(at *field.Path, pairs []LocalityFailover) field.ErrorList {
+	if n := len(pairs); n > MaxFailover {
+		return field.ErrorList{field.TooMany(at, n, MaxFailover)}
+	}
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i, p := range pairs {
+		from, to := at.Index(i).Child("from"), at.Index(i).Child("to")
+		errs = append(errs, region(from, p.From)...)
+		errs = append(errs, region(to, p.To)...)
+		if p.From == p.To && p.From != "" {
+			errs = append(errs, field.Invalid(to, short(p.To), "must be another region than from"))
+		}
+		if seen[p.From] {
+			errs = append(errs, field.Duplicate(from, short(p.From)))
+		}
+		seen[p.From] = true
+	}
+	return errs
+}
+
+func label(at *field.Path, name string) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(at, "")}
+	}
+	var errs field.ErrorList
+	for _, msg := range validation.IsDNS1123Label(name) {
+		errs = append(errs, field.Invalid(at, short(name), msg))
+	}
+	return errs
+}
+
+func region(at *field.Path, name string) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(at, "a region, as in topology.kubernetes.io/region")}
+	}
+	var errs field.ErrorList
+	for _, msg := range validation.IsValidLabelValue(name) {
+		errs = append(errs, field.Invalid(at, short(name), msg))
+	}
+	return errs
+}
+
+func duration(at *field.Path, d *metav1.Duration, least, most time.Duration) field.ErrorList {
+	if d == nil || d.Duration >= least && d.Duration <= most {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, d.Duration.String(), fmt.Sprintf("must be between %s and %s", least, most))}
+}
+
+// hostPort says what is wrong with the address; "" means nothing.
+func hostPort(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "must be host:port"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "port must be a number between 1 and 65535"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.IsUnspecified() || ip.IsMulticast() {
+			return "must be an address that can be dialled"
+		}
+		return ""
+	}
+	if len(validation.IsDNS1123Subdomain(strings.ToLower(strings.TrimSuffix(host, ".")))) > 0 {
+		return "host must be an IP address or a DNS name"
+	}
+	return ""
+}
+
+// short keeps an error readable when the value is not.
+func short(s string) string {
+	const most = 80 // bytes
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,152 @@
+package discovery
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Catalog joins what the own cluster's source found with what peers say they export.
+// Its methods may be called from any goroutine.
+type Catalog struct {
+	snapshot atomic.Pointer[Snapshot]
+
+	mu        sync.Mutex
+	changed   chan struct{} // closed, and made anew, with each snapshot
+	local     Local
+	peers     map[string]*peerWords
+	peerNames []string // keys of peers, sorted
+	exports   exportLog
+}
+
+// NewCatalog returns an empty catalog, at revision 0, whose metrics are registered on reg unless that is nil.
+func NewCatalog(reg prometheus.Registerer) *Catalog {
+	c := &Catalog{
+		changed: make(chan struct{}),
+		peers:   map[string]*peerWords{},
+		exports: newExportLog(),
+	}
+	c.snapshot.Store(&Snapshot{Services: map[ServiceName]*Service{}})
+	if reg != nil {
+		reg.MustRegister(&catalogCollector{catalog: c})
+	}
+	return c
+}
+
+// Snapshot is everything known now. It costs an atomic load; revision 0 means that no source has spoken yet.
+func (c *Catalog) Snapshot() *Snapshot { return c.snapshot.Load() }
+
+// Changed returns a channel that is closed when a newer Snapshot than the present one is there. However many changes
+// there are until the caller looks, it is woken once. Take the channel first, then the snapshot, and nothing is missed:
+//
+//	for {
+//		changed := catalog.Changed()
+//		use(catalog.Snapshot())
+//		<-changed
+//	}
+func (c *Catalog) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+// SetLocal replaces everything that is known of the own cluster, and takes ownership of l: nothing in it may be changed
+// afterwards. What is equal to before makes no new snapshot.
+//
+// A peer that is no longer in l.Peers, or has another SPIFFE ID there, loses what it had exported.
+func (c *Catalog) SetLocal(l Local) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := c.local.differing(&l)
+	dirty := make(map[ServiceName]struct{}, len(names))
+	for _, n := range names {
+		dirty[n] = struct{}{}
+	}
+	for name, words := range c.peers {
+		was, is := c.local.Peers[name], l.Peers[name]
+		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
+			words.addNames(dirty)
+			c.dropPeer(name)
+		}
+	}
+	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
+		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && maps.Equal(c.local.Localities, l.Localities)
+	if same {
+		return
+	}
+	c.local = l
+	c.exports.update(names, l.Services)
+	c.publish(dirty)
+}
+
+func (c *Catalog) dropPeer(name string) {
+	delete(c.peers, name)
+	c.peerNames = slices.DeleteFunc(c.peerNames, func(n string) bool { return n == name })
+}
+
+// publish makes the next snapshot, in which only the services named in dirty are looked at again. c.mu is held.
+func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
+	old := c.Snapshot()
+	next := &Snapshot{
+		Revision:   old.Revision + 1,
+		Services:   old.Services,
+		Peers:      c.local.Peers,
+		Localities: c.local.Localities,
+	}
+	if len(dirty) > 0 {
+		next.Services = maps.Clone(old.Services)
+	}
+	for name := range dirty {
+		if s := c.merge(name); s != nil {
+			next.Services[name] = s
+		} else {
+			delete(next.Services, name)
+		}
+	}
+	c.snapshot.Store(next)
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// merge joins the own service of that name with the peers' exports of it; nil when there is none of either. c.mu is held.
+func (c *Catalog) merge(name ServiceName) *Service {
+	local := c.local.Services[name]
+	peers := c.exporters(name)
+	if local == nil && len(peers) == 0 {
+		return nil
+	}
+	s := &Service{Name: name, Peers: peers, Policy: c.local.Policies[name]}
+	if local != nil {
+		s.Ports, s.Addresses, s.Exported, s.Endpoints = local.Ports, local.Addresses, local.Exported, local.Endpoints
+	}
+	for i := range peers {
+		s.Ports = unionPorts(s.Ports, peers[i].Ports)
+	}
+	return s
+}
+
+// exporters are the peers that export the service, in the order of their names. c.mu is held.
+func (c *Catalog) exporters(name ServiceName) []PeerExport {
+	var peers []PeerExport
+	for _, peer := range c.peerNames {
+		if e := c.peers[peer].export(name); e != nil {
+			peers = append(peers, *e)
+		}
+	}
+	return peers
+}
+
+// unionPorts adds to ports those of more that have another number or protocol; ports itself stays as it is.
+func unionPorts(ports, more []ServicePort) []ServicePort {
+	ports = slices.Clip(ports)
+	for _, p := range more {
+		known := slices.ContainsFunc(ports, func(o ServicePort) bool { return o.Port == p.Port && o.Protocol == p.Protocol })
+		if !known {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}

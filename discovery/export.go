@@ -1,0 +1,142 @@
+package discovery
+
+import (
+	"cmp"
+	"slices"
+)
+
+// export is a service as this cluster tells its peers of it: counts, never addresses of endpoints.
+type export struct {
+	ports     []ServicePort
+	readiness []Readiness
+}
+
+// parts of an export, which are told apart because readiness changes all the time and the rest rarely.
+type parts uint8
+
+const (
+	partPorts parts = 1 << iota
+	partReadiness
+)
+
+// exportChange is one entry of the log: at that revision these parts of the service's export changed.
+type exportChange struct {
+	revision uint64
+	name     ServiceName
+	parts    parts
+}
+
+// maxExportLog is how many changes are remembered; a link that is further behind is given a snapshot.
+const maxExportLog = 4096
+
+// exportLog is what this cluster exports, and what changed lately in it, so that a delta costs as much as what changed.
+type exportLog struct {
+	revision uint64 // 0: no source has spoken yet, nothing may be told
+	exports  map[ServiceName]*export
+	changes  []exportChange // by revision, ascending
+	since    uint64         // changes holds everything after this revision
+	changed  chan struct{}  // closed, and made anew, when revision grows
+}
+
+func newExportLog() exportLog {
+	return exportLog{exports: map[ServiceName]*export{}, changed: make(chan struct{})}
+}
+
+// update looks again at the named services.
+func (l *exportLog) update(names []ServiceName, services map[ServiceName]*Service) {
+	next := l.revision + 1
+	changes := l.changes
+	for _, n := range names {
+		is := exportOf(services[n])
+		if p := changedParts(l.exports[n], is); p != 0 {
+			changes = append(changes, exportChange{next, n, p})
+		}
+		if is == nil {
+			delete(l.exports, n)
+		} else {
+			l.exports[n] = is
+		}
+	}
+	if len(changes) == len(l.changes) && l.revision > 0 {
+		return
+	}
+	if excess := len(changes) - maxExportLog; excess > 0 {
+		l.since = changes[excess-1].revision
+		changes = slices.Clone(changes[excess:])
+	}
+	l.revision, l.changes = next, changes
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// after names what changed after the revision; ok is false when the log does not reach back so far.
+func (l *exportLog) after(revision uint64) (changed map[ServiceName]parts, ok bool) {
+	if revision < l.since || revision == 0 {
+		return nil, false
+	}
+	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c exportChange, r uint64) int { return cmp.Compare(c.revision, r) })
+	changed = make(map[ServiceName]parts, len(l.changes)-i)
+	for _, c := range l.changes[i:] {
+		changed[c.name] |= c.parts
+	}
+	return changed, true
+}
+
+func changedParts(was, is *export) parts {
+	switch {
+	case was == nil && is == nil:
+		return 0
+	case was == nil || is == nil || !slices.Equal(was.ports, is.ports):
+		return partPorts | partReadiness
+	case !slices.Equal(was.readiness, is.readiness):
+		return partReadiness
+	}
+	return 0
+}
+
+// exportOf is what peers are told of a service; nil when it is not exported.
+func exportOf(s *Service) *export {
+	if s == nil || !s.Exported {
+		return nil
+	}
+	e := &export{ports: s.Ports, readiness: countReady(s, func(l Locality) Locality { return l })}
+	if len(e.readiness) > maxReadiness {
+		e.readiness = countReady(s, func(l Locality) Locality { return Locality{Region: l.Region} })
+	}
+	if len(e.readiness) > maxReadiness {
+		e.readiness = countReady(s, func(Locality) Locality { return Locality{} })
+	}
+	return e
+}
+
+// countReady counts the endpoints of each port and locality, as coarse as the function makes it.
+func countReady(s *Service, coarse func(Locality) Locality) []Readiness {
+	type row struct {
+		port     uint16
+		locality Locality
+	}
+	counts := map[row]*Readiness{}
+	for port, endpoints := range s.Endpoints {
+		for _, e := range endpoints {
+			at := row{port, coarse(e.Locality)}
+			r := counts[at]
+			if r == nil {
+				r = &Readiness{Locality: at.locality, Port: port}
+				counts[at] = r
+			}
+			r.Total++
+			if e.Ready {
+				r.Ready++
+			}
+		}
+	}
+	rows := make([]Readiness, 0, len(counts))
+	for _, r := range counts {
+		rows = append(rows, *r)
+	}
+	slices.SortFunc(rows, func(a, b Readiness) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Locality.Region, b.Locality.Region),
+			cmp.Compare(a.Locality.Zone, b.Locality.Zone))
+	})
+	return rows
+}

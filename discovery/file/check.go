@@ -1,0 +1,222 @@
+package file
+
+import (
+	"errors"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// maxSliceEndpoints is Kubernetes' own bound on one EndpointSlice.
+const maxSliceEndpoints = 1000
+
+// check tells what is wrong with an object by itself.
+func (c *Config) check(k key, v any) field.ErrorList {
+	var errs field.ErrorList
+	if k.namespace != "" {
+		errs = append(errs, words(field.NewPath("metadata", "namespace"), k.namespace, validation.IsDNS1123Label)...)
+	}
+	switch o := v.(type) {
+	case *corev1.Service:
+		errs = append(errs, checkService(o)...)
+	case *corev1.Node:
+		errs = append(errs, checkTopology(o.Labels)...)
+	case *discoveryv1.EndpointSlice:
+		errs = append(errs, checkSlice(o)...)
+	case *mcsv1beta1.ServiceExport:
+		errs = append(errs, words(field.NewPath("metadata", "name"), o.Name, validation.IsDNS1123Label)...)
+	case *v1alpha1.Peer:
+		errs = append(errs, c.checkPeer(o)...)
+	case *v1alpha1.TrafficPolicy:
+		errs = append(errs, v1alpha1.ValidateTrafficPolicy(o)...)
+	}
+	return errs
+}
+
+func words(at *field.Path, value string, valid func(string) []string) field.ErrorList {
+	var errs field.ErrorList
+	for _, msg := range valid(value) {
+		errs = append(errs, field.Invalid(at, value, msg))
+	}
+	return errs
+}
+
+func checkService(s *corev1.Service) field.ErrorList {
+	errs := words(field.NewPath("metadata", "name"), s.Name, validation.IsDNS1123Label)
+	spec := field.NewPath("spec")
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		return errs
+	}
+	for _, a := range clusterIPs(s) {
+		if a.err != nil {
+			errs = append(errs, field.Invalid(a.path, a.text, "must be an IP address or None"))
+		}
+	}
+	ports := spec.Child("ports")
+	switch n := len(s.Spec.Ports); {
+	case n == 0 && s.Spec.ClusterIP != corev1.ClusterIPNone:
+		errs = append(errs, field.Required(ports, ""))
+	case n > discovery.MaxPorts:
+		return append(errs, field.TooMany(ports, n, discovery.MaxPorts))
+	}
+	names, numbers := map[string]bool{}, map[discovery.ServicePort]bool{}
+	for i := range s.Spec.Ports {
+		p, at := servicePort(&s.Spec.Ports[i]), ports.Index(i)
+		switch {
+		case p.Name == "" && len(s.Spec.Ports) > 1:
+			errs = append(errs, field.Required(at.Child("name"), "a service with several ports names each"))
+		case p.Name != "" && names[p.Name]:
+			errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
+		case p.Name != "":
+			errs = append(errs, words(at.Child("name"), p.Name, validation.IsDNS1123Label)...)
+		}
+		names[p.Name] = true
+		errs = append(errs, checkPort(at, s.Spec.Ports[i].Port, p)...)
+		number := discovery.ServicePort{Port: p.Port, Protocol: p.Protocol}
+		if numbers[number] {
+			errs = append(errs, field.Duplicate(at.Child("port"), p.Port))
+		}
+		numbers[number] = true
+	}
+	return errs
+}
+
+func checkPort(at *field.Path, number int32, p discovery.ServicePort) field.ErrorList {
+	var errs field.ErrorList
+	for _, msg := range validation.IsValidPortNum(int(number)) {
+		errs = append(errs, field.Invalid(at.Child("port"), number, msg))
+	}
+	switch p.Protocol {
+	case discovery.TCP, discovery.UDP, discovery.SCTP:
+	default:
+		errs = append(errs, field.NotSupported(at.Child("protocol"), p.Protocol, []string{discovery.TCP, discovery.UDP, discovery.SCTP}))
+	}
+	if p.AppProtocol != "" {
+		errs = append(errs, words(at.Child("appProtocol"), p.AppProtocol, validation.IsQualifiedName)...)
+	}
+	return errs
+}
+
+// clusterIP is one address of a service where the manifest has it.
+type clusterIP struct {
+	path *field.Path
+	text string
+	addr netip.Addr
+	err  error
+}
+
+// clusterIPs are the addresses that callers use, each once; none for a headless service.
+func clusterIPs(s *corev1.Service) []clusterIP {
+	spec := field.NewPath("spec")
+	var ips []clusterIP
+	add := func(at *field.Path, text string) {
+		if text == "" || text == corev1.ClusterIPNone {
+			return
+		}
+		for _, ip := range ips {
+			if ip.text == text {
+				return
+			}
+		}
+		addr, err := netip.ParseAddr(text)
+		if err == nil && (addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "") {
+			err = errors.New("not a unicast address")
+		}
+		ips = append(ips, clusterIP{at, text, addr.Unmap(), err})
+	}
+	add(spec.Child("clusterIP"), s.Spec.ClusterIP)
+	for i, text := range s.Spec.ClusterIPs {
+		if i >= discovery.MaxAddresses {
+			break
+		}
+		add(spec.Child("clusterIPs").Index(i), text)
+	}
+	return ips
+}
+
+func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
+	var errs field.ErrorList
+	if s.Labels[discoveryv1.LabelServiceName] == "" {
+		errs = append(errs, field.Required(field.NewPath("metadata", "labels").Key(discoveryv1.LabelServiceName), "the Service that the endpoints belong to"))
+	}
+	errs = append(errs, checkTopology(s.Labels)...)
+	errs = append(errs, checkTopology(s.Annotations)...)
+	switch s.AddressType {
+	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
+	default:
+		errs = append(errs, field.NotSupported(field.NewPath("addressType"), s.AddressType,
+			[]discoveryv1.AddressType{discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6}))
+	}
+	if n := len(s.Endpoints); n > maxSliceEndpoints {
+		return append(errs, field.TooMany(field.NewPath("endpoints"), n, maxSliceEndpoints))
+	}
+	for i := range s.Endpoints {
+		at := field.NewPath("endpoints").Index(i)
+		e := &s.Endpoints[i]
+		if len(e.Addresses) == 0 {
+			errs = append(errs, field.Required(at.Child("addresses"), ""))
+		}
+		for j, a := range e.Addresses {
+			addr, err := netip.ParseAddr(a)
+			if err != nil || addr.Is4() != (s.AddressType == discoveryv1.AddressTypeIPv4) || addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "" {
+				errs = append(errs, field.Invalid(at.Child("addresses").Index(j), a, "must be a unicast "+string(s.AddressType)+" address"))
+			}
+		}
+		if e.Zone != nil {
+			errs = append(errs, words(at.Child("zone"), *e.Zone, validation.IsValidLabelValue)...)
+		}
+	}
+	if n := len(s.Ports); n > discovery.MaxPorts {
+		return append(errs, field.TooMany(field.NewPath("ports"), n, discovery.MaxPorts))
+	}
+	for i, p := range s.Ports {
+		at := field.NewPath("ports").Index(i).Child("port")
+		if p.Port == nil {
+			errs = append(errs, field.Required(at, ""))
+			continue
+		}
+		for _, msg := range validation.IsValidPortNum(int(*p.Port)) {
+			errs = append(errs, field.Invalid(at, *p.Port, msg))
+		}
+	}
+	return errs
+}
+
+func checkTopology(labels map[string]string) field.ErrorList {
+	var errs field.ErrorList
+	for _, l := range []string{corev1.LabelTopologyRegion, corev1.LabelTopologyZone} {
+		errs = append(errs, words(field.NewPath("metadata", "labels").Key(l), labels[l], validation.IsValidLabelValue)...)
+	}
+	return errs
+}
+
+func (c *Config) checkPeer(p *v1alpha1.Peer) field.ErrorList {
+	errs := v1alpha1.ValidatePeer(p)
+	spec := field.NewPath("spec")
+	switch {
+	case c.Cluster != "" && p.Name == c.Cluster:
+		errs = append(errs, invalidField(field.NewPath("metadata", "name"),
+			"%q is this cluster itself: a Peer is another cluster; give one of the two another name", p.Name))
+	case c.SPIFFEID != "" && p.Spec.SPIFFEID == c.SPIFFEID:
+		errs = append(errs, invalidField(spec.Child("spiffeID"),
+			"%q is this cluster's own identity: import the manifest that `eastway peer export` prints in the other cluster", p.Spec.SPIFFEID))
+	}
+	if len(errs) > 0 || c.ValidatePeer == nil {
+		return errs
+	}
+	if err := c.ValidatePeer(p.Name, p.Spec.SPIFFEID, p.Spec.TrustBundle); err != nil {
+		var fe *field.Error
+		if !errors.As(err, &fe) {
+			fe = invalidField(spec, "%v", err)
+		}
+		errs = append(errs, fe)
+	}
+	return errs
+}

@@ -1,0 +1,123 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Bounds of what is read.
+const (
+	// MaxFileSize is the largest manifest file, in bytes; Kubernetes itself takes about 1 MiB per object.
+	MaxFileSize = 4 << 20
+	// maxFiles is how many files are read of one directory.
+	maxFiles = 50_000
+	// maxTotal is how much is read of one directory, in bytes.
+	maxTotal = 256 << 20
+	// maxReadTries is how often reading begins again when the directory changes meanwhile.
+	maxReadTries = 5
+)
+
+// dataLink is the symbolic link that Kubernetes swaps when a mounted ConfigMap changes.
+const dataLink = "..data"
+
+// content is one file as it was read.
+type content struct {
+	name string
+	data []byte
+	err  error
+}
+
+var errMoved = errors.New("the directory changed while it was read")
+
+// readDir reads all manifest files of a directory at one moment, as far as a file system has moments: it begins again
+// when a file vanished or the ConfigMap was swapped under its hands.
+func readDir(dir string) (files []content, err error) {
+	for range maxReadTries {
+		before := linkTarget(dir)
+		files, err = readOnce(dir)
+		if err == nil && linkTarget(dir) != before {
+			err = errMoved
+		}
+		if !errors.Is(err, errMoved) {
+			return files, err
+		}
+	}
+	return nil, err
+}
+
+func linkTarget(dir string) string {
+	target, err := os.Readlink(filepath.Join(dir, dataLink))
+	if err != nil {
+		return ""
+	}
+	return target
+}
+
+func readOnce(dir string) ([]content, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []content
+	total := 0
+	for _, e := range entries {
+		if !isManifest(e.Name()) || e.IsDir() {
+			continue
+		}
+		if len(files) >= maxFiles || total >= maxTotal {
+			files = append(files, content{name: e.Name(), err: fmt.Errorf(
+				"not read: the directory has more than %d files or %d MiB; combine or remove some", maxFiles, maxTotal>>20)})
+			break
+		}
+		path := filepath.Join(dir, e.Name())
+		data, err := readFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, lerr := os.Lstat(path); lerr != nil {
+				return nil, errMoved
+			}
+			err = errors.New("the symbolic link points nowhere")
+		}
+		if errors.Is(err, errNoFile) {
+			continue
+		}
+		total += len(data)
+		files = append(files, content{name: e.Name(), data: data, err: err})
+	}
+	return files, nil
+}
+
+// isManifest leaves out the leavings of editors (.x.yaml.swp, x.yaml~, #x.yaml#) as well.
+func isManifest(name string) bool {
+	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}
+
+var errNoFile = errors.New("not a regular file")
+
+func readFile(path string) (data []byte, err error) {
+	info, err := os.Stat(path) // before opening: a FIFO would block
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNoFile
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator names the directory
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxFileSize {
+		return nil, fmt.Errorf("larger than %d MiB: split it", MaxFileSize>>20)
+	}
+	return data, nil
+}

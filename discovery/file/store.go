@@ -1,0 +1,156 @@
+package file
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// maxObjects is how many objects are taken of one directory.
+const maxObjects = 100_000
+
+// store holds the last good state of every object, file by file.
+type store struct {
+	parser
+	files map[string]*fileState
+	owner map[key]string // the file that an object is taken from
+	age   map[key]uint64 // the load in which an object was first seen
+	loads uint64
+}
+
+// fileState is one file: its objects are good, if not always the newest.
+type fileState struct {
+	sum     [sha256.Size]byte
+	objects map[key]*held
+	errs    []FileError
+}
+
+// held is an object of a file.
+type held struct {
+	*object
+	// stale is true for a last good version that the file no longer has.
+	stale bool
+}
+
+func newStore(cfg *Config) *store {
+	return &store{
+		parser: parser{cfg: cfg, kinds: kinds()},
+		files:  map[string]*fileState{},
+		owner:  map[key]string{},
+		age:    map[key]uint64{},
+	}
+}
+
+// load reads the directory. An error means that it could not be read as a whole: nothing has changed then.
+func (s *store) load() (discovery.Local, []FileError, error) {
+	files, err := readDir(s.cfg.Dir)
+	if err != nil {
+		return discovery.Local{}, nil, fmt.Errorf("file: read manifests: %w", err)
+	}
+	s.loads++
+	gone := maps.Clone(s.files)
+	for _, f := range files {
+		delete(gone, f.name)
+		s.take(f)
+	}
+	for name := range gone {
+		delete(s.files, name)
+	}
+	objects, errs := s.choose()
+	local, more := assemble(objects, s.cfg.Region)
+	errs = append(errs, more...)
+	for _, f := range s.files {
+		errs = append(errs, f.errs...)
+	}
+	return local, sorted(errs), nil
+}
+
+// take updates what is known of one file.
+func (s *store) take(f content) {
+	st := s.files[f.name]
+	if st == nil {
+		st = &fileState{objects: map[key]*held{}}
+		s.files[f.name] = st
+	}
+	if f.err != nil {
+		st.sum = [sha256.Size]byte{}
+		st.errs = []FileError{{File: f.name, Message: f.err.Error()}}
+		st.keep(func(key) bool { return true })
+		return
+	}
+	sum := sha256.Sum256(f.data)
+	if sum == st.sum {
+		return
+	}
+	st.sum = sum
+	p := s.file(f.name, f.data)
+	st.errs = p.errs
+	// A document that cannot be understood may be any of the objects that were here before.
+	st.keep(func(k key) bool { return p.blind || p.broken[k] })
+	for _, o := range p.objects {
+		if h := st.objects[o.key]; h != nil && !h.stale {
+			st.errs = append(st.errs, o.fault("metadata.name", "%s is already in document %d of this file: this one is ignored", o.key, h.doc))
+			continue
+		}
+		st.objects[o.key] = &held{object: o}
+	}
+}
+
+// keep leaves only the objects that last says so of, as stale ones.
+func (st *fileState) keep(last func(key) bool) {
+	for k, h := range st.objects {
+		if last(k) {
+			h.stale = true
+		} else {
+			delete(st.objects, k)
+		}
+	}
+}
+
+// choose picks, of the files that have the same object, the one that counts: one that really has it before one that only
+// had it, then the one that it was taken from before, then by name. The objects come in the order of their age.
+func (s *store) choose() ([]*object, []FileError) {
+	var errs []FileError
+	chosen := map[key]*held{}
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		for k, h := range s.files[name].objects {
+			old := chosen[k]
+			if old == nil {
+				chosen[k] = h
+				continue
+			}
+			winner, loser := old, h
+			if old.stale && !h.stale || old.stale == h.stale && s.owner[k] == h.file {
+				winner, loser = h, old
+			}
+			chosen[k] = winner
+			if !loser.stale {
+				errs = append(errs, loser.fault("metadata.name", "%s is already taken by %s: this one is ignored; remove one of the two", k, winner.file))
+			}
+		}
+	}
+	objects := make([]*object, 0, len(chosen))
+	for k, h := range chosen {
+		s.owner[k] = h.file
+		if s.age[k] == 0 {
+			s.age[k] = s.loads
+		}
+		objects = append(objects, h.object)
+	}
+	forget := func(k key) bool { return chosen[k] == nil }
+	maps.DeleteFunc(s.owner, func(k key, _ string) bool { return forget(k) })
+	maps.DeleteFunc(s.age, func(k key, _ uint64) bool { return forget(k) })
+	slices.SortFunc(objects, func(a, b *object) int {
+		return cmp.Or(cmp.Compare(s.age[a.key], s.age[b.key]), cmp.Compare(a.key.kind, b.key.kind),
+			cmp.Compare(a.key.namespace, b.key.namespace), cmp.Compare(a.key.name, b.key.name))
+	})
+	if len(objects) > maxObjects {
+		errs = append(errs, objects[maxObjects].fault("", "more than %d objects: this one and %d others are ignored", maxObjects, len(objects)-maxObjects-1))
+		objects = objects[:maxObjects]
+	}
+	return objects, errs
+}

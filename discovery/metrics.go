@@ -1,0 +1,69 @@
+package discovery
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
+type catalogCollector struct{ catalog *Catalog }
+
+var (
+	descServices = prometheus.NewDesc("eastway_discovery_services",
+		"Services in the catalog: known here only (local), from peers only (peer), or both.", []string{"origin"}, nil)
+	descRevision = prometheus.NewDesc("eastway_discovery_revision",
+		"Changes of the catalog since the process started.", nil, nil)
+	descPeerServices = prometheus.NewDesc("eastway_discovery_peer_services",
+		"Services that the peer exports.", []string{"peer"}, nil)
+	descPeerRevision = prometheus.NewDesc("eastway_discovery_peer_revision",
+		"Revision of the peer's exports that is in the catalog.", []string{"peer"}, nil)
+	descPeerLinked = prometheus.NewDesc("eastway_discovery_peer_replicas",
+		"Replicas of the peer whose exports are followed; 0 means that the last known ones are kept.", []string{"peer"}, nil)
+)
+
+func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descServices
+	ch <- descRevision
+	ch <- descPeerServices
+	ch <- descPeerRevision
+	ch <- descPeerLinked
+}
+
+func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	c.catalog.mu.Lock()
+	defer c.catalog.mu.Unlock()
+	snap := c.catalog.Snapshot()
+	var local, peer, both float64
+	for name, s := range snap.Services {
+		switch {
+		case c.catalog.local.Services[name] == nil:
+			peer++
+		case len(s.Peers) > 0:
+			both++
+		default:
+			local++
+		}
+	}
+	gauge(descServices, local, "local")
+	gauge(descServices, peer, "peer")
+	gauge(descServices, both, "both")
+	gauge(descRevision, float64(snap.Revision))
+	for name := range c.catalog.local.Peers {
+		words := c.catalog.peers[name]
+		if words == nil || words.believed == nil {
+			gauge(descPeerServices, 0, name)
+			gauge(descPeerRevision, 0, name)
+			gauge(descPeerLinked, 0, name)
+			continue
+		}
+		var linked float64
+		for _, w := range words.replicas {
+			if w.linked {
+				linked++
+			}
+		}
+		gauge(descPeerServices, float64(len(words.believed.exports)), name)
+		gauge(descPeerRevision, float64(words.believed.revision), name)
+		gauge(descPeerLinked, linked, name)
+	}
+}
