@@ -1,6 +1,15 @@
 package tunnel
 
-import "time"
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
 
 // PeerStatus is one peer as `eastway status` shows it.
 type PeerStatus struct {
@@ -48,4 +57,83 @@ type LaneStatus struct {
 	Lost uint64 `json:"lost"`
 	// Quiet: not heard from recently, new streams send the header alone.
 	Quiet bool `json:"quiet,omitempty"`
+}
+
+// Status describes every peer, sorted by name.
+func (n *Node) Status() []PeerStatus {
+	out := []PeerStatus{}
+	for _, name := range n.peerNames() {
+		n.mu.Lock()
+		ps := PeerStatus{Peer: name, State: stateDisconnected, Links: []LinkStatus{}}
+		var links []*link
+		if p := n.peers[name]; p != nil {
+			links = slices.Clone(p.links)
+			ps.LastError = p.lastErr
+		}
+		n.mu.Unlock()
+		slices.SortFunc(links, func(a, b *link) int { return strings.Compare(a.replica+a.id, b.replica+b.id) })
+		for _, l := range links {
+			ls := l.status()
+			ps.Links = append(ps.Links, ls)
+			ps.State = betterState(ps.State, ls.State)
+		}
+		if ps.State == alive.String() {
+			ps.LastError = ""
+		}
+		out = append(out, ps)
+	}
+	return out
+}
+
+const (
+	stateDisconnected = "disconnected"
+	stateDraining     = "draining"
+)
+
+// betterState is the one of two states that says more for a peer.
+func betterState(a, b string) string {
+	order := []string{alive.String(), suspect.String(), stateDraining, stateDisconnected}
+	if slices.Index(order, b) < slices.Index(order, a) {
+		return b
+	}
+	return a
+}
+
+func (l *link) status() LinkStatus {
+	conns := l.connections()
+	l.mu.Lock()
+	ls := LinkStatus{
+		Replica: l.replica, Region: l.hello.GetLocality().GetRegion(), Zone: l.hello.GetLocality().GetZone(),
+		Version: l.hello.GetVersion(), State: l.vitals.state.String(), Dialed: l.dialed,
+		Age: time.Since(l.born), Heard: time.Since(l.vitals.heardAt), Lanes: []LaneStatus{},
+	}
+	if l.draining && l.vitals.state == alive {
+		ls.State = stateDraining
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		if c.role == tunnelpb.Hello_ROLE_CONTROL {
+			ls.Control, ls.RTT = c.sess.transport(), c.rtt()
+		}
+		ls.Lanes = append(ls.Lanes, l.laneStatus(c))
+	}
+	return ls
+}
+
+func (l *link) laneStatus(c *conn) LaneStatus {
+	local, remote := c.sess.addrs()
+	st := c.sess.stats()
+	role := "lane"
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		role = "control"
+	}
+	return LaneStatus{
+		Name: c.name, Transport: c.sess.transport(), Role: role, Local: local.String(), Remote: remote.String(),
+		CongestionControl: st.congestion, TLS: describeTLS(c.sess.tls()), RTT: cmp.Or(st.rtt, c.rtt()),
+		Age: time.Since(c.born), Streams: int(c.active.Load()), Sent: st.sent, Lost: st.lost, Quiet: l.quiet(c),
+	}
+}
+
+func describeTLS(cs tls.ConnectionState) string {
+	return fmt.Sprintf("%s %s %s", tls.VersionName(cs.Version), tls.CipherSuiteName(cs.CipherSuite), cs.CurveID)
 }

@@ -1,0 +1,238 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// handshakeGate bounds the connections that have not proved who they are.
+type handshakeGate struct {
+	mu    sync.Mutex
+	total int
+	byIP  map[string]int
+}
+
+func newHandshakeGate() *handshakeGate { return &handshakeGate{byIP: make(map[string]int)} }
+
+// enter takes a place; leave gives it back.
+func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
+	ip, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		ip = addr.String()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.total >= maxHandshakes || g.byIP[ip] >= maxHandshakesPerIP {
+		return nil, false
+	}
+	g.total++
+	g.byIP[ip]++
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.total--
+		if g.byIP[ip]--; g.byIP[ip] <= 0 {
+			delete(g.byIP, ip)
+		}
+	}, true
+}
+
+func (n *Node) acceptTCP(ctx context.Context) {
+	backoff := acceptBackoffMin
+	for {
+		c, err := n.tcp.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", backoff))
+			if !wait(ctx, backoff) {
+				return
+			}
+			backoff = min(2*backoff, acceptBackoffMax)
+			continue
+		}
+		backoff = acceptBackoffMin
+		leave, ok := n.gate.enter(c.RemoteAddr())
+		if !ok {
+			n.metrics.refused("overloaded")
+			_ = c.Close()
+			continue
+		}
+		n.wg.Go(func() {
+			defer leave()
+			n.greetTCP(ctx, c.(*net.TCPConn)) //nolint:forcetypeassert // a TCP listener's
+		})
+	}
+}
+
+// greetTCP authenticates an inbound TCP connection and takes its Hello.
+func (n *Node) greetTCP(ctx context.Context, tcp *net.TCPConn) {
+	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	pulse := newPulseConn(tcp)
+	conn := tls.Server(pulse, n.cfg.Credentials.ServerConfig())
+	if err := conn.HandshakeContext(hctx); err != nil {
+		n.refuse("tcp", tcp.RemoteAddr(), err)
+		_ = tcp.Close()
+		return
+	}
+	sess, err := newTCPSession(conn, pulse, false)
+	if err != nil {
+		_ = tcp.Close()
+		return
+	}
+	n.welcome(ctx, sess)
+}
+
+func (n *Node) acceptQUIC(ctx context.Context) {
+	for {
+		c, err := n.quicLn.Accept(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, quic.ErrServerClosed) {
+				n.log.Error("QUIC listener failed, only TCP lanes are accepted from now on", zap.Error(err))
+			}
+			return
+		}
+		sess := newQUICSession(c)
+		leave, ok := n.gate.enter(c.RemoteAddr())
+		if !ok {
+			n.metrics.refused("overloaded")
+			sess.close("too many handshakes")
+			continue
+		}
+		n.wg.Go(func() {
+			defer leave()
+			n.welcome(ctx, sess)
+		})
+	}
+}
+
+// quicConnContext is told of every inbound QUIC connection, so that failed handshakes, which the listener drops silently, are counted.
+func (n *Node) quicConnContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	context.AfterFunc(ctx, func() {
+		var te *quic.TransportError
+		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() && !te.Remote {
+			n.refuse("quic", info.RemoteAddr, err)
+		}
+	})
+	return ctx, nil
+}
+
+// refuse tells of a handshake that failed: one line, one count.
+func (n *Node) refuse(transport string, remote net.Addr, err error) {
+	reason := n.cfg.Reason(err)
+	n.metrics.refused(reason)
+	n.log.Warn("tunnel connection refused", zap.String("reason", reason), zap.String("transport", transport),
+		zap.Stringer("remote", remote), zap.Error(err))
+}
+
+// welcome takes an authenticated connection's Hello and puts it where it belongs.
+func (n *Node) welcome(ctx context.Context, sess session) {
+	name, err := n.cfg.Credentials.PeerName(sess.tls())
+	if err != nil {
+		_, remote := sess.addrs()
+		n.refuse(sess.transport(), remote, err)
+		sess.close("not trusted")
+		return
+	}
+	channel, hello, err := hearHello(ctx, sess)
+	if err == nil && hello.GetCluster() != name {
+		err = fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", errRecord, hello.GetCluster(), name)
+	}
+	if err == nil && len(hello.GetLink()) != linkIDSize {
+		err = fmt.Errorf("%w: Hello.link has %d bytes, not %d", errRecord, len(hello.GetLink()), linkIDSize)
+	}
+	if err != nil {
+		n.log.Warn("tunnel handshake failed", zap.String("peer", name), zap.String("transport", sess.transport()), zap.Error(err))
+		sess.close("bad Hello")
+		return
+	}
+	c := newConn(sess, hello.GetRole(), hello.GetLane(), channel)
+	l, err := n.place(ctx, name, hello)
+	answer := n.ourHello(hello.GetRole(), string(hello.GetLink()), hello.GetLane())
+	if err != nil {
+		answer.Refused = refusal(err)
+	}
+	if werr := writeHello(channel, answer); werr != nil || err != nil || clearDeadline(channel) != nil {
+		if err != nil {
+			// The dialler closes once it has read the answer.
+			_ = waitDone(ctx, sess, handshakeTimeout)
+		}
+		sess.close("refused")
+		return
+	}
+	if err := l.attach(ctx, c); err != nil {
+		sess.close(err.Error())
+	}
+}
+
+func refusal(err error) string {
+	var dup *duplicateError
+	if errors.As(err, &dup) {
+		return refusedDuplicate
+	}
+	return strings.TrimPrefix(err.Error(), "tunnel: ")
+}
+
+// place finds, or for a new control connection makes, the link of an inbound connection.
+func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*link, error) {
+	id := string(hello.GetLink())
+	if links, _ := n.links(name); links != nil {
+		for _, l := range links {
+			if l.id == id && l.replica == hello.GetReplica() && !l.dialed {
+				return l, nil
+			}
+		}
+	}
+	if hello.GetRole() != tunnelpb.Hello_ROLE_CONTROL {
+		return nil, errors.New("tunnel: " + refusedNoLink)
+	}
+	l := newLink(n, name, id, false, hello)
+	if err := n.register(l); err != nil {
+		return nil, err
+	}
+	n.log.Info("peer replica connected", zap.String("peer", name), zap.String("replica", l.replica), zap.String("link", shortID(id)))
+	n.wg.Go(func() {
+		err := l.monitor(ctx)
+		n.log.Info("peer replica disconnected", zap.String("peer", name), zap.String("replica", l.replica), zap.Error(err))
+		l.close(err.Error())
+	})
+	return l, nil
+}
+
+func waitDone(ctx context.Context, sess session, most time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	select {
+	case <-sess.done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wait is a pause that ends early with ctx.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func deadline(d time.Duration) time.Time { return time.Now().Add(d) }

@@ -1,0 +1,75 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"github.com/quic-go/quic-go"
+)
+
+// bind opens the sockets: TCP and UDP on the same port. Without Listen, UDP gets a port of its own to dial from.
+func (n *Node) bind(ctx context.Context) error {
+	addr := n.cfg.Listen
+	if addr != "" && !n.cfg.DisableTCP {
+		lc := net.ListenConfig{Control: setLaneOptions}
+		ln, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			return bindError("TCP", addr, err)
+		}
+		n.tcp = ln
+		addr = ln.Addr().String() // port 0 has become a real one
+	}
+	if n.cfg.DisableQUIC {
+		return nil
+	}
+	if err := n.bindQUIC(ctx, addr); err != nil {
+		if n.tcp != nil {
+			_ = n.tcp.Close()
+		}
+		return err
+	}
+	return nil
+}
+
+func (n *Node) bindQUIC(ctx context.Context, addr string) error {
+	var lc net.ListenConfig
+	local := addr
+	if local == "" {
+		local = ":0"
+	}
+	pc, err := lc.ListenPacket(ctx, "udp", local)
+	if err != nil {
+		return bindError("UDP", local, err)
+	}
+	n.quic = &quic.Transport{Conn: pc, ConnContext: n.quicConnContext}
+	if addr == "" {
+		return nil
+	}
+	n.quicLn, err = n.quic.Listen(n.cfg.Credentials.ServerConfig(), quicConfig())
+	if err != nil {
+		n.closeQUIC()
+		return fmt.Errorf("tunnel: listen for QUIC on %s: %w", addr, err)
+	}
+	return nil
+}
+
+func (n *Node) closeQUIC() {
+	if n.quic != nil {
+		_ = n.quic.Close()
+		_ = n.quic.Conn.Close()
+	}
+}
+
+func bindError(network, addr string, err error) error {
+	hint := "check that the address is one of this machine's"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "another process has it: stop that one or choose another port (--listen)"
+	case errors.Is(err, syscall.EACCES):
+		hint = "no permission to bind it: choose a port above 1023 or grant CAP_NET_BIND_SERVICE"
+	}
+	return fmt.Errorf("tunnel: listen for tunnels on %s %s: %w: %s", network, addr, err, hint)
+}

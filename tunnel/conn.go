@@ -1,0 +1,294 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// conn is one connection of a link: the control connection or a lane. Its first stream carries control records.
+type conn struct {
+	sess    session
+	role    tunnelpb.Hello_Role
+	number  uint32
+	name    string // e.g. "tcp-2"
+	born    time.Time
+	channel rawStream
+	out     chan *tunnelpb.Control
+	// messages hands over the message channel's stream; on an accepted control connection.
+	messages chan rawStream
+
+	active     atomic.Int32 // streams of both sides
+	unanswered atomic.Int32 // of ours, without an answer yet
+	draining   atomic.Bool  // no new streams: either side said GoAway
+	idleSince  atomic.Int64 // nanoseconds after born; meaningful while active is 0
+
+	mu       sync.Mutex
+	ping     pingState
+	suspect  bool
+	suspectC chan struct{} // closed while suspect
+	failure  string        // why it ended
+}
+
+func newConn(sess session, role tunnelpb.Hello_Role, number uint32, channel rawStream) *conn {
+	return &conn{
+		sess: sess, role: role, number: number, channel: channel,
+		name: fmt.Sprintf("%s-%d", sess.transport(), number),
+		born: time.Now(), out: make(chan *tunnelpb.Control, controlQueue),
+		messages: make(chan rawStream, 1), suspectC: make(chan struct{}),
+	}
+}
+
+// send queues a control message; false when the queue is full.
+func (c *conn) send(m *tunnelpb.Control) bool {
+	select {
+	case c.out <- m:
+		return true
+	default:
+		return false
+	}
+}
+
+// writeLoop writes queued control messages until the connection ends.
+func (c *conn) writeLoop() {
+	for {
+		select {
+		case <-c.sess.done():
+			return
+		case m := <-c.out:
+			if err := writeMessage(c.channel, recordControl, m); err != nil {
+				c.fail(fmt.Sprintf("write control message: %v", err))
+				return
+			}
+		}
+	}
+}
+
+// readLoop hands control messages to handle until the connection ends or the peer breaks the protocol.
+func (c *conn) readLoop(handle func(*conn, *tunnelpb.Control) error) {
+	for {
+		m := new(tunnelpb.Control)
+		err := readMessage(c.channel, recordControl, m)
+		if err == nil {
+			err = handle(c, m)
+		}
+		if err != nil {
+			c.fail(fmt.Sprintf("read control message: %v", err))
+			return
+		}
+	}
+}
+
+// fail ends the connection; the first reason is kept.
+func (c *conn) fail(reason string) {
+	c.mu.Lock()
+	if c.failure == "" {
+		c.failure = reason
+	}
+	c.mu.Unlock()
+	c.sess.close(reason)
+}
+
+func (c *conn) failReason() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure == "" {
+		return "closed by the peer or the network"
+	}
+	return c.failure
+}
+
+func (c *conn) streamOpened() { c.active.Add(1) }
+
+func (c *conn) streamClosed() {
+	c.idleSince.Store(int64(time.Since(c.born)))
+	c.active.Add(-1)
+}
+
+// idle is how long no stream was open.
+func (c *conn) idle() time.Duration {
+	if c.active.Load() > 0 {
+		return 0
+	}
+	return time.Since(c.born) - time.Duration(c.idleSince.Load())
+}
+
+// setSuspect opens or closes the gate that streams without an answer look at.
+func (c *conn) setSuspect(suspect bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if suspect == c.suspect {
+		return
+	}
+	c.suspect = suspect
+	if suspect {
+		close(c.suspectC)
+	} else {
+		c.suspectC = make(chan struct{})
+	}
+}
+
+func (c *conn) suspected() (bool, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.suspect, c.suspectC
+}
+
+// pingState is one connection's pings. A ping that is not answered is not followed by another, so a slow line is not
+// filled with them.
+type pingState struct {
+	sequence uint64
+	sent     time.Time
+	waiting  bool
+	srtt     time.Duration
+}
+
+// due says whether to ping now, and counts the ping as sent.
+func (p *pingState) due(now time.Time, interval time.Duration) (uint64, bool) {
+	if p.waiting || now.Sub(p.sent) < interval {
+		return 0, false
+	}
+	p.sequence++
+	p.sent, p.waiting = now, true
+	return p.sequence, true
+}
+
+// pong takes an answer; wrong or old sequences change nothing.
+func (p *pingState) pong(sequence uint64, now time.Time) {
+	if !p.waiting || sequence != p.sequence {
+		return
+	}
+	p.waiting = false
+	sample := now.Sub(p.sent)
+	if p.srtt == 0 {
+		p.srtt = sample
+		return
+	}
+	p.srtt += (sample - p.srtt) / 8 // RFC 6298's gain
+}
+
+func (c *conn) pong(sequence uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ping.pong(sequence, time.Now())
+}
+
+func (c *conn) rtt() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ping.srtt
+}
+
+// pingIfDue queues a ping when the interval has passed, and says whether one waits for its answer.
+func (c *conn) pingIfDue(interval time.Duration) (waiting bool) {
+	c.mu.Lock()
+	seq, due := c.ping.due(time.Now(), interval)
+	waiting = c.ping.waiting
+	c.mu.Unlock()
+	if due {
+		c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: seq}}})
+	}
+	return waiting
+}
+
+// sayHello is the dialler's half of the handshake: Hello out, Hello in.
+func sayHello(sess session, hello *tunnelpb.Hello) (rawStream, *tunnelpb.Hello, error) {
+	channel, err := sess.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := setHandshakeDeadline(channel); err != nil {
+		return nil, nil, err
+	}
+	if err := writeHello(channel, hello); err != nil {
+		return nil, nil, err
+	}
+	answer, err := readHello(channel)
+	if err != nil {
+		return nil, nil, err
+	}
+	if answer.GetRefused() != "" {
+		return nil, nil, &helloRefusedError{Reason: answer.GetRefused(), Replica: answer.GetReplica()}
+	}
+	return channel, answer, clearDeadline(channel)
+}
+
+// hearHello is the acceptor's first half; the caller answers with writeHello.
+func hearHello(ctx context.Context, sess session) (rawStream, *tunnelpb.Hello, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	channel, err := sess.accept(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := setHandshakeDeadline(channel); err != nil {
+		return nil, nil, err
+	}
+	hello, err := readHello(channel)
+	return channel, hello, err
+}
+
+// helloRefusedError is the acceptor's "no" to an authenticated connection.
+type helloRefusedError struct{ Reason, Replica string }
+
+func (e *helloRefusedError) Error() string { return "tunnel: peer refused the connection: " + e.Reason }
+
+const (
+	refusedDuplicate = "duplicate"
+	refusedNoLink    = "no such link"
+)
+
+func setHandshakeDeadline(s rawStream) error {
+	t := time.Now().Add(handshakeTimeout)
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
+
+func clearDeadline(s rawStream) error {
+	return errors.Join(s.SetReadDeadline(time.Time{}), s.SetWriteDeadline(time.Time{}))
+}
+
+func writeHello(s rawStream, h *tunnelpb.Hello) error {
+	return writeMessage(s, recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Hello{Hello: h}})
+}
+
+// readHello reads and bounds the peer's Hello.
+func readHello(s rawStream) (*tunnelpb.Hello, error) {
+	m := new(tunnelpb.Control)
+	if err := readMessage(s, recordControl, m); err != nil {
+		return nil, fmt.Errorf("read Hello: %w", err)
+	}
+	h := m.GetHello()
+	if h == nil {
+		return nil, fmt.Errorf("%w: first message is not Hello", errRecord)
+	}
+	return h, checkHello(h)
+}
+
+// Longest strings taken from a Hello, in bytes.
+const (
+	maxName    = 253 // DNS
+	linkIDSize = 16
+)
+
+func checkHello(h *tunnelpb.Hello) error {
+	for _, f := range []struct{ name, value string }{
+		{"cluster", h.GetCluster()}, {"replica", h.GetReplica()}, {"version", h.GetVersion()},
+		{"locality.region", h.GetLocality().GetRegion()}, {"locality.zone", h.GetLocality().GetZone()},
+	} {
+		if len(f.value) > maxName {
+			return fmt.Errorf("%w: Hello.%s has %d bytes, at most %d are taken", errRecord, f.name, len(f.value), maxName)
+		}
+	}
+	if h.GetRefused() != "" {
+		return nil
+	}
+	if h.GetCluster() == "" || h.GetReplica() == "" {
+		return fmt.Errorf("%w: Hello names no cluster or replica", errRecord)
+	}
+	return nil
+}

@@ -1,0 +1,395 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// dialLoop keeps one link to whoever answers at addr, until ctx ends.
+func (n *Node) dialLoop(ctx context.Context, peer, addr string) {
+	delay := redialMin
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := n.dialLink(ctx, peer, addr)
+		if ctx.Err() != nil {
+			return
+		}
+		var dup *duplicateError
+		if errors.As(err, &dup) {
+			// The other link is as good. Come back when it has ended.
+			if !waitClosed(ctx, dup.other.closed, 0) {
+				return
+			}
+			delay = redialMin
+			continue
+		}
+		n.setLastError(peer, err)
+		if time.Since(start) > 2*redialMax {
+			delay = redialMin // it had worked
+		}
+		pause := delay/2 + rand.N(delay) //nolint:gosec // jitter
+		n.log.Info("tunnel to peer is down, dialling again", zap.String("peer", peer), zap.String("address", addr),
+			zap.Duration("in", pause), zap.Error(err))
+		if !wait(ctx, pause) {
+			return
+		}
+		delay = min(2*delay, redialMax)
+	}
+}
+
+// waitClosed waits for c, at most d (0: without limit); false when ctx ended.
+func waitClosed(ctx context.Context, c <-chan struct{}, d time.Duration) bool {
+	var limit <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		limit = t.C
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-c:
+	case <-limit:
+	}
+	return true
+}
+
+// linkDialer dials one link and keeps its connections complete.
+type linkDialer struct {
+	n          *Node
+	peer, addr string
+	id         string
+	link       *link // nil until the control connection stands
+	results    chan dialResult
+	number     uint32
+	transports map[string]*transportDialer
+}
+
+// transportDialer is how dialling goes over one transport.
+type transportDialer struct {
+	dial    func(ctx context.Context) (session, error)
+	target  int // lanes to hold
+	pending int
+	delay   time.Duration
+	next    time.Time // not before
+	err     error     // of the newest attempt
+}
+
+type dialResult struct {
+	transport string
+	sess      session
+	err       error
+}
+
+// dialLink dials over all transports at once. Whichever is first carries the control connection; the others
+// become lanes. It returns when the link has ended.
+func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	d := &linkDialer{
+		n: n, peer: peer, addr: addr, id: newLinkID(),
+		results: make(chan dialResult), transports: make(map[string]*transportDialer),
+	}
+	if !n.cfg.DisableTCP {
+		d.transports["tcp"] = &transportDialer{dial: d.dialTCP, target: tcpLanes}
+	}
+	if n.quic != nil {
+		d.transports["quic"] = &transportDialer{dial: d.dialQUIC, target: quicLanes}
+	}
+	defer d.finish()
+	defer cancel()
+	for name := range d.transports {
+		d.start(ctx, name)
+	}
+	monitored := make(chan error, 1)
+	t := time.NewTicker(time.Second / 2)
+	defer t.Stop()
+	for {
+		var kick, grow <-chan struct{}
+		if d.link != nil {
+			kick, grow = d.link.kick, d.link.grow
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-d.results:
+			had := d.link != nil
+			if err := d.take(ctx, r); err != nil {
+				return err
+			}
+			if !had && d.link != nil {
+				l := d.link
+				l.wg.Go(func() { monitored <- l.monitor(ctx) })
+			}
+		case err := <-monitored:
+			return err
+		case <-grow:
+			d.grow()
+		case <-kick:
+		case <-t.C:
+		}
+		if d.link == nil {
+			if err := d.allFailed(); err != nil {
+				return err
+			}
+			continue
+		}
+		if d.link.drained() {
+			return errDrained
+		}
+		d.shrink()
+		d.fill(ctx)
+	}
+}
+
+var errDrained = errors.New("drained")
+
+// finish closes the link and waits for dials under way.
+func (d *linkDialer) finish() {
+	if d.link != nil {
+		d.link.close("dialler has ended")
+	}
+	for _, t := range d.transports {
+		for ; t.pending > 0; t.pending-- {
+			if r := <-d.results; r.sess != nil {
+				r.sess.close("not needed")
+			}
+		}
+	}
+}
+
+func (d *linkDialer) start(ctx context.Context, transport string) {
+	t := d.transports[transport]
+	t.pending++
+	d.n.wg.Go(func() {
+		dctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		defer cancel()
+		sess, err := t.dial(dctx)
+		d.results <- dialResult{transport, sess, err} // finish drains what nobody waits for
+	})
+}
+
+// take uses a dialled connection, or notes why there is none. Its error ends the link.
+func (d *linkDialer) take(ctx context.Context, r dialResult) error {
+	t := d.transports[r.transport]
+	t.pending--
+	if r.err == nil {
+		r.err = d.join(ctx, r.sess)
+		if r.err != nil {
+			r.sess.close("not joined")
+		}
+	}
+	t.err = r.err
+	if r.err == nil {
+		t.delay, t.next = 0, time.Time{}
+		return nil
+	}
+	var dup *duplicateError
+	if errors.As(r.err, &dup) || errors.Is(r.err, errOtherReplica) || errors.Is(r.err, errElsewhere) {
+		return r.err
+	}
+	t.delay = min(max(2*t.delay, redialMin), redialMax)
+	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay)) //nolint:gosec // jitter
+	d.n.setLastError(d.peer, r.err)
+	return nil
+}
+
+var (
+	// errOtherReplica: the address led to another replica than the link's (a load balancer, or a restart).
+	errOtherReplica = errors.New("tunnel: the address is answered by another replica now")
+	// errElsewhere: the peer has a link with us that it prefers, and this side has not seen it yet.
+	errElsewhere = errors.New("tunnel: the peer keeps another link")
+)
+
+// join says Hello on a new connection, as control connection if there is none, else as lane.
+func (d *linkDialer) join(ctx context.Context, sess session) error {
+	role := tunnelpb.Hello_ROLE_CONTROL
+	if d.link != nil {
+		if _, _, _, hasControl := d.link.counts(); hasControl {
+			role = tunnelpb.Hello_ROLE_LANE
+		}
+	}
+	d.number++
+	stop := context.AfterFunc(ctx, func() { sess.close("dialler has ended") })
+	defer stop()
+	channel, hello, err := sayHello(sess, d.n.ourHello(role, d.id, d.number))
+	var refused *helloRefusedError
+	if errors.As(err, &refused) && refused.Reason == refusedDuplicate {
+		if other := d.n.linkTo(d.peer, refused.Replica); other != nil {
+			return &duplicateError{other: other}
+		}
+		return errElsewhere
+	}
+	if err != nil {
+		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.transport(), d.addr, err)
+	}
+	if hello.GetCluster() != d.peer {
+		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", errRecord, hello.GetCluster(), d.peer)
+	}
+	if d.link != nil && d.link.replica != hello.GetReplica() {
+		return errOtherReplica
+	}
+	if d.link == nil {
+		l := newLink(d.n, d.peer, d.id, true, hello)
+		if err := d.n.register(l); err != nil {
+			return err
+		}
+		d.link = l
+		d.n.log.Info("connected to peer replica", zap.String("peer", d.peer), zap.String("replica", l.replica),
+			zap.String("address", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.transport()))
+	}
+	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
+}
+
+// allFailed is an error when no transport has brought a connection and none is being tried.
+func (d *linkDialer) allFailed() error {
+	var errs []error
+	for _, t := range d.transports {
+		if t.pending > 0 {
+			return nil
+		}
+		errs = append(errs, t.err)
+	}
+	return errors.Join(errs...)
+}
+
+// fill dials what is missing.
+func (d *linkDialer) fill(ctx context.Context) {
+	if d.link.isDraining() {
+		return
+	}
+	_, tcp, quic, hasControl := d.link.counts()
+	have := map[string]int{"tcp": tcp, "quic": quic}
+	for name, t := range d.transports {
+		want := t.target - have[name]
+		if !hasControl {
+			want++
+		}
+		for range want - t.pending {
+			if time.Now().Before(t.next) {
+				break
+			}
+			d.start(ctx, name)
+		}
+	}
+}
+
+func (d *linkDialer) grow() {
+	if t := d.transports["tcp"]; t != nil && t.target < maxTCPLanes && t.pending == 0 {
+		t.target++
+	}
+}
+
+// shrink retires one surplus TCP lane that nobody used for a while, and closes lanes that both sides have retired.
+func (d *linkDialer) shrink() {
+	t := d.transports["tcp"]
+	for _, c := range d.link.connections() {
+		if c.role != tunnelpb.Hello_ROLE_LANE {
+			continue
+		}
+		if c.draining.Load() {
+			if c.idle() > drainQuiet {
+				c.fail("lane is no longer needed")
+			}
+			continue
+		}
+		if t != nil && t.target > tcpLanes && c.sess.transport() == "tcp" && c.idle() > laneIdle {
+			t.target--
+			c.idleSince.Store(int64(time.Since(c.born)))
+			c.draining.Store(true)
+			c.send(goAway("idle"))
+			return
+		}
+	}
+}
+
+func (d *linkDialer) dialTCP(ctx context.Context) (session, error) {
+	cfg, err := clientTLS(d.n, d.peer)
+	if err != nil {
+		return nil, err
+	}
+	nd := net.Dialer{Control: setLaneOptions}
+	c, err := nd.DialContext(ctx, "tcp", d.addr)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: TCP to peer %s: %w", d.peer, err)
+	}
+	pulse := newPulseConn(c.(*net.TCPConn)) //nolint:forcetypeassert // network is tcp
+	conn := tls.Client(pulse, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		d.n.handshakeFailed(err)
+		return nil, fmt.Errorf("tunnel: TLS with peer %s at %s: %w", d.peer, d.addr, err)
+	}
+	sess, err := newTCPSession(conn, pulse, true)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return sess, nil
+}
+
+func (d *linkDialer) dialQUIC(ctx context.Context) (session, error) {
+	cfg, err := clientTLS(d.n, d.peer)
+	if err != nil {
+		return nil, err
+	}
+	var r net.Resolver
+	host, port, err := net.SplitHostPort(d.addr)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: address %q of peer %s: %w", d.addr, d.peer, err)
+	}
+	ips, err := r.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
+	}
+	addr, err := net.ResolveUDPAddr("udp", net.JoinHostPort(ips[0].Unmap().String(), port))
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
+	}
+	c, err := d.n.quic.Dial(ctx, addr, cfg, quicConfig())
+	if err != nil {
+		d.n.handshakeFailed(err)
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s at %s: %w", d.peer, d.addr, err)
+	}
+	return newQUICSession(c), nil
+}
+
+// handshakeFailed counts our own refusals of a peer's certificate; a peer that cannot be reached is not one.
+func (n *Node) handshakeFailed(err error) {
+	if reason := n.cfg.Reason(err); reason != "other" {
+		n.metrics.refused(reason)
+	}
+}
+
+func (n *Node) linkTo(peer, replica string) *link {
+	links, _ := n.links(peer)
+	for _, l := range links {
+		if l.replica == replica && !l.isDraining() {
+			return l
+		}
+	}
+	return nil
+}
+
+// drained: the link was told to end and has been without streams for long enough that none is on its way.
+func (l *link) drained() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.draining || len(l.streams) > 0 {
+		return false
+	}
+	for _, c := range l.lanes {
+		if c.idle() < drainQuiet {
+			return false
+		}
+	}
+	return time.Since(l.drainedAt) >= drainQuiet
+}

@@ -1,0 +1,355 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// link is all connections between this proxy and one replica of a peer: at most one control connection, and lanes.
+type link struct {
+	node    *Node
+	peer    string
+	replica string
+	id      string // chosen by the dialler
+	dialed  bool
+	hello   *tunnelpb.Hello // the other side's
+	born    time.Time
+	wg      sync.WaitGroup
+	closed  chan struct{}
+	nextID  atomic.Uint64
+	// grow asks the dialler for another lane.
+	grow chan struct{}
+	// kick asks the dialler to replace a connection that ended.
+	kick chan struct{}
+
+	mu        sync.Mutex
+	control   *conn
+	lanes     []*conn
+	streams   map[streamKey]*Stream
+	early     map[streamKey]time.Time // resets that overtook their header
+	pending   []*tunnelpb.Reset       // resets that wait for a control connection
+	draining  bool                    // no new streams of ours
+	goAway    string                  // why, when this side said so
+	drainedAt time.Time               // when draining began
+	attached  bool                    // had a connection
+	isClosed  bool
+	vitals    vitals
+}
+
+func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
+	return &link{
+		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello,
+		born: time.Now(), closed: make(chan struct{}),
+		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		streams: make(map[streamKey]*Stream), early: make(map[streamKey]time.Time),
+		vitals: newVitals(time.Now()),
+	}
+}
+
+var errLinkFull = errors.New("too many connections on one link")
+
+// attach adds a connection that has said Hello, and starts its loops.
+func (l *link) attach(ctx context.Context, c *conn) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return errSessionClosed
+	}
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		if l.control != nil {
+			// The dialler gave the old one up before this side noticed.
+			old := l.control
+			l.wg.Go(func() { old.fail("replaced by a new control connection") })
+		}
+		l.control = c
+		if l.draining && l.goAway != "" {
+			c.send(goAway(l.goAway))
+		}
+		for _, r := range l.pending {
+			c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Reset_{Reset_: r}})
+		}
+		l.pending = nil
+	} else {
+		if len(l.lanes) >= maxConnsPerLink {
+			return errLinkFull
+		}
+		l.lanes = append(l.lanes, c)
+	}
+	l.attached = true
+	l.wg.Go(c.writeLoop)
+	l.wg.Go(func() { c.readLoop(l.handle) })
+	l.wg.Go(func() { l.acceptLoop(ctx, c) })
+	l.wg.Go(func() { l.watch(c) })
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		l.wg.Go(func() { l.runMessages(ctx, c) })
+	}
+	return nil
+}
+
+// watch detaches a connection when it ends.
+func (l *link) watch(c *conn) {
+	<-c.sess.done()
+	c.setSuspect(true)
+	l.mu.Lock()
+	unexpected := !l.isClosed && !c.draining.Load()
+	if l.control == c {
+		l.control = nil
+		l.vitals.controlLost(time.Now())
+	}
+	l.lanes = slices.DeleteFunc(l.lanes, func(o *conn) bool { return o == c })
+	if unexpected {
+		// A replica that was killed closes its TCP connections at once while QUIC stays silent:
+		// until the next inbound byte, streams send their header alone.
+		l.vitals.doubt(time.Now())
+	}
+	streams := l.streamsOn(c)
+	l.mu.Unlock()
+	reason := c.failReason()
+	for _, s := range streams {
+		s.terminate(fmt.Errorf("%w: lane %s ended: %s", ErrReset, c.name, reason), false)
+	}
+	if unexpected {
+		l.node.log.Info("connection ended", zap.String("peer", l.peer), zap.String("replica", l.replica),
+			zap.String("lane", c.name), zap.String("reason", reason), zap.Int("streams", len(streams)))
+	}
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) streamsOn(c *conn) []*Stream {
+	var out []*Stream
+	for _, s := range l.streams {
+		if s.conn == c {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// handle takes one control message.
+func (l *link) handle(c *conn, m *tunnelpb.Control) error {
+	switch m := m.GetMessage().(type) {
+	case *tunnelpb.Control_Ping:
+		c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Pong{Pong: m.Ping}})
+	case *tunnelpb.Control_Pong:
+		c.pong(m.Pong.GetSequence())
+	case *tunnelpb.Control_Reset_:
+		l.handleReset(m.Reset_)
+	case *tunnelpb.Control_GoAway:
+		l.handleGoAway(c, clip(m.GoAway.GetReason()))
+	case *tunnelpb.Control_Hello:
+		return fmt.Errorf("%w: second Hello", errRecord)
+	}
+	return nil // a message of a newer release
+}
+
+func (l *link) handleReset(r *tunnelpb.Reset) {
+	key := streamKey{id: r.GetStream(), ours: !r.GetOpenedBySender()}
+	l.mu.Lock()
+	s := l.streams[key]
+	if s == nil && !key.ours {
+		l.rememberEarly(key)
+	}
+	l.mu.Unlock()
+	if s != nil {
+		s.remoteReset(clip(r.GetReason()))
+	}
+}
+
+// rememberEarly notes a reset whose stream has not arrived yet. Old entries (streams that had ended cleanly
+// when they were reset) make room.
+func (l *link) rememberEarly(key streamKey) {
+	now := time.Now()
+	if len(l.early) >= maxEarlyResets {
+		for k, t := range l.early {
+			if now.Sub(t) > streamHeaderTimeout || len(l.early) >= maxEarlyResets {
+				delete(l.early, k)
+			}
+		}
+	}
+	l.early[key] = now
+}
+
+func (l *link) handleGoAway(c *conn, reason string) {
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		l.mu.Lock()
+		if !l.draining {
+			l.draining, l.drainedAt = true, time.Now()
+		}
+		l.mu.Unlock()
+		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica), zap.String("reason", reason))
+		return
+	}
+	if !c.draining.Swap(true) {
+		c.send(goAway(reason)) // agree: neither side opens streams here any more
+	}
+}
+
+func goAway(reason string) *tunnelpb.Control {
+	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
+}
+
+// drain tells the other side to open no more streams here, and opens none.
+func (l *link) drain(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.goAway != "" {
+		return
+	}
+	l.draining, l.goAway, l.drainedAt = true, reason, time.Now()
+	if l.control != nil {
+		l.control.send(goAway(reason))
+	}
+}
+
+// sendReset tells the other side of a reset, now or when the control connection is back.
+func (l *link) sendReset(key streamKey, reason string) {
+	r := &tunnelpb.Reset{Stream: key.id, OpenedBySender: key.ours, Reason: clip(reason)}
+	l.mu.Lock()
+	control := l.control
+	if control == nil && len(l.pending) < maxPendingResets {
+		l.pending = append(l.pending, r)
+	}
+	l.mu.Unlock()
+	if control != nil && !control.send(&tunnelpb.Control{Message: &tunnelpb.Control_Reset_{Reset_: r}}) {
+		control.fail("control queue is full")
+	}
+}
+
+// add registers a stream; false when the link has ended or the stream was reset before it arrived.
+func (l *link) add(s *Stream) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed || s.conn.ended() {
+		return false
+	}
+	if _, reset := l.early[s.key]; reset {
+		delete(l.early, s.key)
+		return false
+	}
+	if _, dup := l.streams[s.key]; dup {
+		return false
+	}
+	l.streams[s.key] = s
+	return true
+}
+
+func (l *link) forget(s *Stream) {
+	l.mu.Lock()
+	_, was := l.streams[s.key]
+	delete(l.streams, s.key)
+	l.mu.Unlock()
+	if was {
+		s.conn.streamClosed()
+	}
+}
+
+// spawn runs f under the link's wait group; false when the link has been closed.
+func (l *link) spawn(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return false
+	}
+	l.wg.Go(f)
+	return true
+}
+
+// detached runs f, which the network may hold up, without waiting for it. On a closed link nothing is held up any more.
+func (l *link) detached(f func()) {
+	if !l.spawn(f) {
+		f()
+	}
+}
+
+func (c *conn) ended() bool {
+	select {
+	case <-c.sess.done():
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends the link: its connections, its streams, its goroutines. It returns when they have ended.
+func (l *link) close(reason string) {
+	l.mu.Lock()
+	if l.isClosed {
+		l.mu.Unlock()
+		<-l.closed
+		return
+	}
+	l.isClosed = true
+	conns := slices.Clone(l.lanes)
+	if l.control != nil {
+		conns = append(conns, l.control)
+	}
+	l.mu.Unlock()
+	l.node.unregister(l)
+	for _, c := range conns {
+		c.fail(reason)
+	}
+	l.mu.Lock()
+	streams := make([]*Stream, 0, len(l.streams))
+	for _, s := range l.streams {
+		streams = append(streams, s)
+	}
+	l.mu.Unlock()
+	for _, s := range streams {
+		s.terminate(fmt.Errorf("%w: link closed: %s", ErrReset, reason), false)
+	}
+	l.wg.Wait()
+	close(l.closed)
+}
+
+func (l *link) isDraining() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.draining || l.isClosed
+}
+
+// failing: silent, or connections have ended and nothing was heard since.
+func (l *link) failing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
+}
+
+// counts are the open streams, and the lanes by transport.
+func (l *link) counts() (streams, tcp, quic int, hasControl bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.lanes {
+		if c.draining.Load() {
+			continue
+		}
+		if c.sess.transport() == "tcp" {
+			tcp++
+		} else {
+			quic++
+		}
+	}
+	return len(l.streams), tcp, quic, l.control != nil
+}
+
+// connections are the control connection, if any, and the lanes.
+func (l *link) connections() []*conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]*conn, 0, len(l.lanes)+1)
+	if l.control != nil {
+		out = append(out, l.control)
+	}
+	return append(out, l.lanes...)
+}

@@ -1,0 +1,84 @@
+package tunnel
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of one node. What is a state is collected from the node when asked for.
+type metrics struct {
+	node       *Node
+	handshakes *prometheus.CounterVec
+	streams    *prometheus.CounterVec
+	states     *prometheus.CounterVec
+	badHeaders *prometheus.CounterVec
+	lanes      *prometheus.Desc
+	links      *prometheus.Desc
+	rtt        *prometheus.Desc
+	active     *prometheus.Desc
+}
+
+func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		node:       n,
+		handshakes: counter("eastway_tunnel_handshakes_refused_total", "Tunnel connections that failed authentication, by reason.", "reason"),
+		streams:    counter("eastway_tunnel_streams_total", "Streams opened, by peer and direction (out: by this proxy).", "peer", "direction"),
+		states:     counter("eastway_tunnel_link_state_changes_total", "Links that became suspect, dead or connected again.", "peer", "state"),
+		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
+		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open tunnel connections.",
+			[]string{"peer", "transport", "role", "congestion_control"}, nil),
+		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel, by state.", []string{"peer", "state"}, nil),
+		rtt:    prometheus.NewDesc("eastway_tunnel_rtt_seconds", "Smallest smoothed round trip to a peer's replicas.", []string{"peer"}, nil),
+		active: prometheus.NewDesc("eastway_tunnel_streams", "Streams open now.", []string{"peer"}, nil),
+	}
+	if reg != nil {
+		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m)
+	}
+	return m
+}
+
+func (m *metrics) refused(reason string)         { m.handshakes.WithLabelValues(reason).Inc() }
+func (m *metrics) opened(peer, direction string) { m.streams.WithLabelValues(peer, direction).Inc() }
+func (m *metrics) linkState(peer string, s linkState) {
+	m.states.WithLabelValues(peer, s.String()).Inc()
+}
+func (m *metrics) badHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.lanes
+	ch <- m.links
+	ch <- m.rtt
+	ch <- m.active
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, p := range m.node.Status() {
+		lanes := map[[3]string]int{}
+		links := map[string]int{"connected": 0, "suspect": 0, "draining": 0}
+		streams := 0
+		for _, l := range p.Links {
+			links[l.State]++
+			for _, c := range l.Lanes {
+				lanes[[3]string{c.Transport, c.Role, c.CongestionControl}]++
+				streams += c.Streams
+			}
+		}
+		for k, v := range lanes {
+			gauge(m.lanes, float64(v), p.Peer, k[0], k[1], k[2])
+		}
+		for state, v := range links {
+			gauge(m.links, float64(v), p.Peer, state)
+		}
+		gauge(m.active, float64(streams), p.Peer)
+		if st := m.node.State(p.Peer); st.RTT > 0 {
+			gauge(m.rtt, st.RTT.Seconds(), p.Peer)
+		}
+	}
+}

@@ -1,0 +1,394 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quic-go/quic-go"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// Config says who this proxy is and what is done with what comes in.
+type Config struct {
+	// Cluster is this cluster's name, the one in its SVID.
+	Cluster string
+	// Replica names this process; empty: a random one.
+	Replica string
+	// Region and Zone are where this proxy runs.
+	Region, Zone string
+	// Version is told to peers for their status.
+	Version string
+	// Listen is the IP:PORT for tunnels, on TCP and UDP alike. Empty: only dial.
+	Listen string
+	// Credentials authenticate both sides. Required.
+	Credentials Credentials
+	// Reason maps a failed handshake to a short, bounded word for the metric. Optional.
+	Reason func(error) string
+	// Handle is called for each stream that a peer opens, in a goroutine of its own. It must answer, and
+	// returns when the stream has ended. Required unless nothing is served.
+	Handle func(*Incoming)
+	// Messages is called for each control connection, with the link's message channel, until ctx ends. Optional.
+	Messages func(ctx context.Context, link Link, conn MessageConn) error
+	// DisableTCP and DisableQUIC leave one transport out.
+	DisableTCP, DisableQUIC bool
+
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+}
+
+// Validate names the first field that is wrong.
+func (c *Config) Validate() error {
+	switch {
+	case c.Cluster == "":
+		return errors.New("tunnel: Config.Cluster is empty: name this cluster")
+	case c.Credentials == nil:
+		return errors.New("tunnel: Config.Credentials is nil: tunnels are always authenticated")
+	case c.DisableTCP && c.DisableQUIC:
+		return errors.New("tunnel: Config.DisableTCP and DisableQUIC are both set: no transport is left")
+	}
+	if c.Listen != "" {
+		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+			return fmt.Errorf("tunnel: Config.Listen %q is not IP:PORT: %w", c.Listen, err)
+		}
+	}
+	return nil
+}
+
+// Node holds the tunnels of one proxy.
+type Node struct {
+	cfg     Config
+	log     *zap.Logger
+	metrics *metrics
+	buffers dataBuffers
+	wg      sync.WaitGroup
+	changed chan struct{}
+	gate    *handshakeGate
+	tcp     net.Listener
+	quic    *quic.Transport
+	quicLn  *quic.Listener
+	rotor   atomic.Uint32 // spreads equal choices
+
+	mu       sync.Mutex
+	wanted   map[string]Peer
+	peers    map[string]*peer
+	draining bool
+}
+
+// peer is what the node holds of one peer.
+type peer struct {
+	name    string
+	links   []*link
+	dialers map[string]context.CancelFunc // by address
+	lastErr string
+}
+
+// New prepares a node and binds its sockets, so that a busy port is told before anything runs.
+func New(ctx context.Context, cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Replica == "" {
+		cfg.Replica = rand.Text()[:10]
+	}
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	if cfg.Reason == nil {
+		cfg.Reason = func(error) string { return "other" }
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(),
+		wanted: make(map[string]Peer), peers: make(map[string]*peer),
+	}
+	n.metrics = newMetrics(cfg.Metrics, n)
+	if err := n.bind(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Replica is this process's name among its cluster's.
+func (n *Node) Replica() string { return n.cfg.Replica }
+
+// Addr is where tunnels are accepted; nil when only dialling.
+func (n *Node) Addr() net.Addr {
+	switch {
+	case n.tcp != nil:
+		return n.tcp.Addr()
+	case n.quicLn != nil:
+		return n.quicLn.Addr()
+	}
+	return nil
+}
+
+// SetPeers says which peers there are. Links to peers that are gone, or that no longer pass authentication, are closed.
+func (n *Node) SetPeers(peers []Peer) {
+	n.mu.Lock()
+	n.wanted = make(map[string]Peer, len(peers))
+	for _, p := range peers {
+		p.Addresses = slices.Clone(p.Addresses)
+		n.wanted[p.Name] = p
+	}
+	n.mu.Unlock()
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run accepts and dials until ctx ends, and returns when every connection and goroutine has ended.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if n.tcp != nil {
+		n.wg.Go(func() { n.acceptTCP(ctx) })
+	}
+	if n.quicLn != nil {
+		n.wg.Go(func() { n.acceptQUIC(ctx) })
+	}
+	for ctx.Err() == nil {
+		n.reconcile(ctx)
+		select {
+		case <-ctx.Done():
+		case <-n.changed:
+		}
+	}
+	if n.tcp != nil {
+		_ = n.tcp.Close()
+	}
+	if n.quicLn != nil {
+		_ = n.quicLn.Close()
+	}
+	for _, l := range n.allLinks() {
+		l.close("shutting down")
+	}
+	n.wg.Wait()
+	n.closeQUIC()
+	return nil
+}
+
+// reconcile starts and stops diallers, and closes links that are no longer wanted.
+func (n *Node) reconcile(ctx context.Context) {
+	n.mu.Lock()
+	var drop []*link
+	for name, p := range n.peers {
+		want, ok := n.wanted[name]
+		for addr, cancel := range p.dialers {
+			if !slices.Contains(want.Addresses, addr) {
+				cancel()
+				delete(p.dialers, addr)
+			}
+		}
+		if !ok {
+			drop = append(drop, p.links...)
+			if len(p.links) == 0 {
+				delete(n.peers, name)
+			}
+			continue
+		}
+		for _, l := range p.links {
+			if !n.stillTrusted(l) {
+				drop = append(drop, l)
+			}
+		}
+	}
+	for name, want := range n.wanted {
+		p := n.peerLocked(name)
+		for _, addr := range want.Addresses {
+			if _, ok := p.dialers[addr]; ok {
+				continue
+			}
+			dctx, cancel := context.WithCancel(ctx)
+			p.dialers[addr] = cancel
+			n.wg.Go(func() { n.dialLoop(dctx, name, addr) })
+		}
+	}
+	n.mu.Unlock()
+	for _, l := range drop {
+		n.wg.Go(func() { l.close("peer is no longer trusted") })
+	}
+}
+
+func (n *Node) peerLocked(name string) *peer {
+	p := n.peers[name]
+	if p == nil {
+		p = &peer{name: name, dialers: make(map[string]context.CancelFunc)}
+		n.peers[name] = p
+	}
+	return p
+}
+
+// stillTrusted verifies a live link against the present trust.
+func (n *Node) stillTrusted(l *link) bool {
+	for _, c := range l.connections() {
+		if name, err := n.cfg.Credentials.PeerName(c.sess.tls()); err != nil || name != l.peer {
+			n.log.Warn("peer is no longer trusted", zap.String("peer", l.peer), zap.Error(err))
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) allLinks() []*link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []*link
+	for _, p := range n.peers {
+		out = append(out, p.links...)
+	}
+	return out
+}
+
+func (n *Node) links(peer string) ([]*link, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, known := n.wanted[peer]
+	p := n.peers[peer]
+	if p == nil {
+		return nil, known
+	}
+	return slices.Clone(p.links), known
+}
+
+// errDuplicate: the replica is linked already; other is that link.
+type duplicateError struct{ other *link }
+
+func (e *duplicateError) Error() string {
+	return "replica " + e.other.replica + " is linked already"
+}
+
+// register adds a link. Of two links with the same replica, the one that the smaller name dialled stays: the
+// larger side drains its own.
+func (n *Node) register(l *link) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.wanted[l.peer]; !ok {
+		return ErrUnknownPeer
+	}
+	p := n.peerLocked(l.peer)
+	if len(p.links) >= maxLinksPerPeer {
+		return fmt.Errorf("tunnel: peer %s has %d links, no more are taken", l.peer, len(p.links))
+	}
+	weAreSmaller := n.cfg.Cluster+"/"+n.cfg.Replica < l.peer+"/"+l.replica
+	for _, o := range p.links {
+		if o.replica != l.replica || o.isDraining() {
+			continue
+		}
+		if o.failing() {
+			// Its other side has most likely given it up already, or it would not have dialled again.
+			n.wg.Go(func() { o.close("replaced by a new link") })
+			continue
+		}
+		keepOther := o.dialed == l.dialed || o.dialed == weAreSmaller
+		if keepOther {
+			return &duplicateError{other: o}
+		}
+		if o.dialed {
+			o.drain("duplicate")
+		}
+	}
+	p.links = append(p.links, l)
+	if n.draining {
+		l.drain("shutting down")
+	}
+	p.lastErr = ""
+	return nil
+}
+
+func (n *Node) unregister(l *link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.peers[l.peer]
+	if p == nil {
+		return
+	}
+	p.links = slices.DeleteFunc(p.links, func(o *link) bool { return o == l })
+	if _, ok := n.wanted[l.peer]; !ok && len(p.links) == 0 {
+		delete(n.peers, l.peer)
+	}
+}
+
+func (n *Node) setLastError(peer string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.peers[peer]; p != nil && err != nil {
+		p.lastErr = err.Error()
+	}
+}
+
+func (n *Node) handle(in *Incoming) {
+	n.metrics.opened(in.Peer(), "in")
+	if n.cfg.Handle == nil {
+		_ = in.Refuse(tunnelpb.Answer_CODE_NOT_FOUND, "nothing is served here", 0)
+		return
+	}
+	n.cfg.Handle(in)
+}
+
+func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *tunnelpb.Hello {
+	return &tunnelpb.Hello{
+		Cluster: n.cfg.Cluster, Replica: n.cfg.Replica, Version: n.cfg.Version, Role: role,
+		Locality: &tunnelpb.Locality{Region: n.cfg.Region, Zone: n.cfg.Zone}, Link: []byte(link), Lane: number,
+	}
+}
+
+// Drain tells all peers to open no more streams here and returns when those that are open have ended, or when ctx ends.
+func (n *Node) Drain(ctx context.Context) error {
+	n.mu.Lock()
+	n.draining = true
+	n.mu.Unlock()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		open := 0
+		for _, l := range n.allLinks() {
+			l.drain("shutting down")
+			streams, _, _, _ := l.counts()
+			open += streams
+		}
+		if open == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("tunnel: drain: %d streams are still open: %w", open, context.Cause(ctx))
+		case <-t.C:
+		}
+	}
+}
+
+// peerNames are the wanted peers, sorted.
+func (n *Node) peerNames() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.wanted))
+}
+
+func newLinkID() string {
+	var b [linkIDSize]byte
+	_, _ = rand.Read(b[:]) // never fails, crypto/rand
+	return string(b[:])
+}
+
+func shortID(id string) string { return hex.EncodeToString([]byte(id))[:8] }
+
+func clientTLS(n *Node, peer string) (*tls.Config, error) {
+	cfg, err := n.cfg.Credentials.ClientConfig(peer)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: TLS configuration for peer %s: %w", peer, err)
+	}
+	return cfg, nil
+}

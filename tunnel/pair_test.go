@@ -1,0 +1,131 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/certs/certstest"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// transports are the ways in which every relay test runs.
+var transports = []string{"tcp", "quic", "both"}
+
+// pair is two clusters' proxies with a tunnel between them over real loopback sockets.
+type pair struct {
+	a, b *Node
+}
+
+type pairOption func(a, b *Config)
+
+func withHandler(h func(*Incoming)) pairOption {
+	return func(_, b *Config) { b.Handle = h }
+}
+
+func withTransport(t string) pairOption {
+	return func(a, b *Config) {
+		a.DisableQUIC, b.DisableQUIC = t == "tcp", t == "tcp"
+		a.DisableTCP, b.DisableTCP = t == "quic", t == "quic"
+	}
+}
+
+// newPair starts a (which dials) and b (which has the address), and waits until they are connected.
+func newPair(t *testing.T, opts ...pairOption) *pair {
+	t.Helper()
+	worlds := certstest.New(t, "a", "b")
+	log := zap.NewNop()
+	if testing.Verbose() {
+		log = zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel))
+	}
+	ca := Config{Cluster: "a", Replica: "a1", Credentials: worlds["a"].Auth, Reason: certs.Reason, Log: log.Named("a")}
+	cb := Config{Cluster: "b", Replica: "b1", Credentials: worlds["b"].Auth, Reason: certs.Reason, Log: log.Named("b"), Listen: "127.0.0.1:0"}
+	for _, o := range opts {
+		o(&ca, &cb)
+	}
+	p := &pair{a: startNode(t, ca), b: startNode(t, cb)}
+	p.b.SetPeers([]Peer{{Name: "a"}})
+	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
+	p.awaitUsable(t)
+	return p
+}
+
+func (p *pair) awaitUsable(t *testing.T) {
+	t.Helper()
+	await(t, "both sides usable", func() bool { return p.a.State("b").Usable && p.b.State("a").Usable })
+}
+
+func startNode(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	n, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runNode(t, n)
+	return n
+}
+
+// runNode runs n until the test ends or the returned stop is called.
+func runNode(t *testing.T, n *Node) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = n.Run(ctx)
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// await polls a condition that other goroutines bring about.
+func await(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	limit := time.Now().Add(20 * time.Second)
+	for !cond() {
+		if time.Now().After(limit) {
+			t.Fatalf("waited 20 s for: %s", what)
+		}
+		pause := time.NewTimer(5 * time.Millisecond)
+		<-pause.C
+	}
+}
+
+func header() *Header { return &Header{Namespace: "default", Service: "echo", Port: 8000} }
+
+// open opens a stream on a and fails the test when there is none.
+func (p *pair) open(t *testing.T) *Stream {
+	t.Helper()
+	s, err := p.a.Open(t.Context(), "b", header(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Reset("test is over") })
+	return s
+}
+
+// echo accepts every stream and sends back what comes, half-close included.
+func echo(in *Incoming) {
+	s, err := in.Accept(&tunnelpb.Answer{})
+	if err != nil {
+		return
+	}
+	if _, err := io.Copy(s, s); err != nil {
+		s.Reset(fmt.Sprintf("copy: %v", err))
+		return
+	}
+	_ = s.CloseWrite()
+}

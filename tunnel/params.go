@@ -1,0 +1,79 @@
+package tunnel
+
+import "time"
+
+// The protocol's name in ALPN is part of certs' TLS configurations ("eastway/1").
+
+// Liveness. Measured on an emulated WAN: pings every 300 ms with a limit of 1 s notice a silent peer in
+// 0.9–1.3 s and gave no false alarm at 3 % loss.
+const (
+	// tick is how often a link looks at its connections.
+	tick = 100 * time.Millisecond
+	// controlPingInterval is the time between pings on a control connection.
+	controlPingInterval = 300 * time.Millisecond
+	// lanePingInterval is the time between pings on a lane from which nothing else came.
+	lanePingInterval = 500 * time.Millisecond
+	// suspectAfter is the least silence that makes a link suspect; at least suspectRTTs round trips.
+	suspectAfter = time.Second
+	suspectRTTs  = 4
+	// laneSuspectAfter is the same for one lane while the rest of its link is heard: longer, because a ping
+	// on a lane may wait behind bulk data.
+	laneSuspectAfter = 3 * time.Second
+	// deadAfter is the silence after which a link's (or a lane's) streams are given up.
+	deadAfter = 6 * time.Second
+	// pauseSlack is how late a tick may come before the delay counts as our own pause (a stopped or starved
+	// process), which is not the peer's silence.
+	pauseSlack = 300 * time.Millisecond
+	// userTimeout (TCP_USER_TIMEOUT) is the kernel's backstop behind deadAfter.
+	userTimeout = 20 * time.Second
+	// quicIdleTimeout is QUIC's backstop behind deadAfter.
+	quicIdleTimeout = 20 * time.Second
+)
+
+// Handshakes and dialling.
+const (
+	// handshakeTimeout bounds TCP connect + TLS, the QUIC handshake, and then Hello, each.
+	handshakeTimeout = 5 * time.Second
+	// redialMin and redialMax bound the jittered time between attempts to reach a peer.
+	redialMin = 100 * time.Millisecond
+	redialMax = 5 * time.Second
+	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.
+	maxHandshakes       = 512
+	maxHandshakesPerIP  = 64
+	acceptBackoffMin    = 5 * time.Millisecond
+	acceptBackoffMax    = time.Second
+	maxLinksPerPeer     = 64 // replicas of one peer that may be linked at the same time
+	maxConnsPerLink     = 24
+	maxEarlyResets      = 1024 // resets that overtook their stream's header
+	maxPendingResets    = 1024 // resets that wait for a control connection
+	controlQueue        = 1024 // control messages that wait to be written
+	maxUnansweredOpens  = 192  // per lane; below yamuxAcceptBacklog, at which yamux would block
+	yamuxAcceptBacklog  = 256
+	streamHeaderTimeout = 10 * time.Second // from a stream's first byte to its whole header
+)
+
+// Lanes.
+const (
+	// tcpLanes and quicLanes are kept per link; more TCP lanes (up to maxTCPLanes) are dialled while every
+	// lane has growAt streams or more, and closed again after laneIdle without a stream.
+	tcpLanes    = 2
+	quicLanes   = 1
+	maxTCPLanes = 8
+	growAt      = 4
+	laneIdle    = time.Minute
+	// drainQuiet is how long a draining lane or link must be without streams before it is closed: streams that the
+	// other side opened before it heard of the GoAway are on their way.
+	drainQuiet = 3 * time.Second
+	// yamuxWindow is a TCP stream's receive window in bytes: 100 ms × 300 Mbit/s.
+	yamuxWindow = 4 << 20
+	// quicStreams × quicStreamWindow ≤ quicConnWindow, so that streams which nobody reads can never use up
+	// the connection's window and stall the others.
+	quicStreams      = 128
+	quicStreamWindow = 512 << 10
+	quicConnWindow   = (quicStreams + 8) * quicStreamWindow
+	// maxLaneStreams bounds the streams that a peer may have open on one TCP lane.
+	maxLaneStreams = 1024
+)
+
+// resetGrace is how long data that was sent before a reset may still be delivered after the reset has overtaken it.
+const resetGrace = 250 * time.Millisecond

@@ -1,0 +1,148 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Open opens a stream to one of the peer's replicas, not to those in avoid, and sends the header at once. It does not
+// wait for the answer. The error is ErrUnknownPeer or ErrNoLane (nothing was sent), or ctx's.
+func (n *Node) Open(ctx context.Context, peer string, h *Header, avoid []string) (*Stream, error) {
+	links, known := n.links(peer)
+	if !known {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownPeer, peer)
+	}
+	choices := n.choices(links, avoid)
+	var last error
+	for _, ch := range choices {
+		s, err := ch.link.openOn(ctx, ch.conn, h)
+		if err == nil {
+			n.metrics.opened(peer, "out")
+			return s, nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, ErrNoLane) {
+			return nil, err
+		}
+		last = err
+	}
+	if last == nil {
+		last = fmt.Errorf("%w to peer %s", ErrNoLane, peer)
+	}
+	return nil, last
+}
+
+type choice struct {
+	link  *link
+	conn  *conn
+	quiet bool
+	busy  int32
+	quic  bool
+}
+
+// choices are the lanes that take a stream, best first: heard from recently, idle, TCP before QUIC (which collapses under
+// bulk), then spread.
+func (n *Node) choices(links []*link, avoid []string) []choice {
+	var out []choice
+	for _, l := range links {
+		if slices.Contains(avoid, l.replica) || !l.usable() {
+			continue
+		}
+		for _, c := range l.usableLanes() {
+			out = append(out, choice{
+				link: l, conn: c, quiet: l.quiet(c), busy: c.active.Load(),
+				quic: c.sess.transport() == "quic",
+			})
+		}
+	}
+	if len(out) > 1 {
+		turn := int(n.rotor.Add(1)) % len(out)
+		out = append(out[turn:], out[:turn]...)
+	}
+	slices.SortStableFunc(out, func(a, b choice) int {
+		switch {
+		case a.quiet != b.quiet:
+			return boolOrder(a.quiet, b.quiet)
+		case a.busy != b.busy:
+			return int(a.busy - b.busy)
+		default:
+			return boolOrder(a.quic, b.quic)
+		}
+	})
+	if len(out) > 0 && out[0].busy >= growAt {
+		for _, ch := range out {
+			select {
+			case ch.link.grow <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return out
+}
+
+// boolOrder puts false before true.
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// usable: takes new streams.
+func (l *link) usable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.isClosed && !l.draining && l.vitals.state == alive
+}
+
+func (l *link) usableLanes() []*conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]*conn, 0, len(l.lanes))
+	for _, c := range l.lanes {
+		limit := int32(maxLaneStreams)
+		if c.sess.transport() == "quic" {
+			limit = quicStreams
+		}
+		if silent, _ := c.suspected(); silent || c.draining.Load() || c.ended() ||
+			c.active.Load() >= limit || c.unanswered.Load() >= maxUnansweredOpens {
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// State is what failover needs to order a peer.
+func (n *Node) State(peer string) PeerState {
+	var st PeerState
+	links, _ := n.links(peer)
+	for _, l := range links {
+		if !l.usable() || len(l.usableLanes()) == 0 {
+			continue
+		}
+		st.Usable = true
+		st.Links++
+		if rtt := l.rtt(); rtt > 0 && (st.RTT == 0 || rtt < st.RTT) {
+			st.RTT = rtt
+		}
+	}
+	return st
+}
+
+// rtt is the control connection's smoothed round trip; 0 when there is none.
+func (l *link) rtt() time.Duration {
+	l.mu.Lock()
+	c := l.control
+	l.mu.Unlock()
+	if c == nil {
+		return 0
+	}
+	return c.rtt()
+}

@@ -1,0 +1,104 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Application error codes on QUIC connections and streams; they carry no meaning, resets are told on the control connection.
+const (
+	quicClosed quic.ApplicationErrorCode = 0
+	quicReset  quic.StreamErrorCode      = 1
+)
+
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		HandshakeIdleTimeout:           handshakeTimeout,
+		MaxIdleTimeout:                 quicIdleTimeout,
+		InitialStreamReceiveWindow:     quicStreamWindow,
+		MaxStreamReceiveWindow:         quicStreamWindow,
+		InitialConnectionReceiveWindow: quicConnWindow,
+		MaxConnectionReceiveWindow:     quicConnWindow,
+		MaxIncomingStreams:             quicStreams,
+		MaxIncomingUniStreams:          -1,
+		Allow0RTT:                      false, // 0-RTT data can be replayed
+	}
+}
+
+type quicSession struct {
+	conn *quic.Conn
+	born time.Time
+	// Inbound packets as last counted, and when the count last changed (nanoseconds after born). A packet
+	// may be a mere acknowledgement, but QUIC runs in the peer's process: it proves that the process lives.
+	packets atomic.Uint64
+	last    atomic.Int64
+}
+
+func newQUICSession(conn *quic.Conn) *quicSession {
+	return &quicSession{conn: conn, born: time.Now()}
+}
+
+func (s *quicSession) open() (rawStream, error) {
+	st, err := s.conn.OpenStream() // fails at once at the peer's limit
+	if err != nil {
+		return nil, err
+	}
+	return quicStream{st}, nil
+}
+
+func (s *quicSession) accept(ctx context.Context) (rawStream, error) {
+	st, err := s.conn.AcceptStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return quicStream{st}, nil
+}
+
+func (s *quicSession) close(reason string)      { _ = s.conn.CloseWithError(quicClosed, reason) }
+func (s *quicSession) done() <-chan struct{}    { return s.conn.Context().Done() }
+func (s *quicSession) transport() string        { return "quic" }
+func (s *quicSession) tls() tls.ConnectionState { return s.conn.ConnectionState().TLS }
+
+func (s *quicSession) addrs() (local, remote net.Addr) {
+	return s.conn.LocalAddr(), s.conn.RemoteAddr()
+}
+
+// heard is as exact as it is often called: each link does so every tick.
+func (s *quicSession) heard() time.Duration {
+	now := time.Since(s.born)
+	if n := s.conn.ConnectionStats().PacketsReceived; n != s.packets.Swap(n) {
+		s.last.Store(int64(now))
+	}
+	return now - time.Duration(s.last.Load())
+}
+
+func (s *quicSession) progress() time.Duration { return s.heard() }
+
+func (s *quicSession) stats() sessionStats {
+	st := s.conn.ConnectionStats()
+	return sessionStats{
+		congestion: "newreno", rtt: st.SmoothedRTT,
+		sent: st.PacketsSent, lost: st.PacketsLost, window: quicStreams,
+	}
+}
+
+type quicStream struct{ *quic.Stream }
+
+func (s quicStream) endWrite() { _ = s.Close() }
+
+// finish frees the receiving side, which otherwise waits for someone to read the FIN behind the end record.
+func (s quicStream) finish() { s.CancelRead(quicReset) }
+
+func (s quicStream) abort(writing bool) {
+	if writing {
+		s.CancelWrite(quicReset)
+	} else {
+		_ = s.Close() // what was written still arrives; without an end record it means cut off
+	}
+	s.CancelRead(quicReset)
+}

@@ -1,0 +1,402 @@
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// streamKey names a stream on its link: the opener's number for it and who opened it.
+type streamKey struct {
+	id   uint64
+	ours bool
+}
+
+// Stream is one application connection on a lane. Read and Write may be used by one goroutine each;
+// everything else by any.
+type Stream struct {
+	key  streamKey
+	link *link
+	conn *conn
+	raw  rawStream
+	br   *bufio.Reader
+
+	answered chan struct{} // closed once outcome is set
+	sentData atomic.Bool   // more than the header was handed to the lane
+	done     chan struct{} // closed when nothing more can come or go: reset or lane lost
+
+	writeMu sync.Mutex  // held by Write and CloseWrite
+	writing atomic.Bool // a write to raw is under way
+	inData  int         // bytes left of the data record being read
+
+	mu       sync.Mutex
+	outcome  error
+	answer   *tunnelpb.Answer
+	readEnd  bool // end record received
+	writeEnd bool // end record sent
+	reset    error
+	grace    *time.Timer
+	released bool
+}
+
+func newStream(l *link, c *conn, raw rawStream, key streamKey) *Stream {
+	return &Stream{
+		key: key, link: l, conn: c, raw: raw, br: bufio.NewReaderSize(raw, 4<<10),
+		answered: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// Answered is closed once the outcome is known.
+func (s *Stream) Answered() <-chan struct{} { return s.answered }
+
+// Outcome is valid once Answered is closed: nil when accepted, *RefusedError, or *LostError.
+func (s *Stream) Outcome() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.outcome
+}
+
+// Answer is the accepting (or refusing) answer; nil before it came.
+func (s *Stream) Answer() *tunnelpb.Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answer
+}
+
+// Suspect is closed while the lane is silent: an answer may never come.
+func (s *Stream) Suspect() <-chan struct{} {
+	_, c := s.conn.suspected()
+	return c
+}
+
+// Quiet is true when the lane was not heard from recently: send the header alone.
+func (s *Stream) Quiet() bool { return s.link.quiet(s.conn) }
+
+// Done is closed when the stream was reset by the other end or its lane died.
+func (s *Stream) Done() <-chan struct{} { return s.done }
+
+// Info names the lane.
+func (s *Stream) Info() StreamInfo {
+	return StreamInfo{Peer: s.link.peer, Replica: s.link.replica, Lane: s.conn.name, Transport: s.conn.sess.transport()}
+}
+
+// Write sends data records; before the answer too. It blocks on flow control and fails after a reset.
+func (s *Stream) Write(p []byte) (int, error) {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.writable(); err != nil {
+		return 0, err
+	}
+	s.sentData.Store(true)
+	buf := s.link.node.buffers.get()
+	defer s.link.node.buffers.put(buf)
+	sent := 0
+	for sent < len(p) {
+		n := copy(buf[recordHeader:], p[sent:])
+		putRecordHeader(buf[:], recordData, n)
+		if err := s.writeRaw(buf[:recordHeader+n]); err != nil {
+			return sent, err
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// CloseWrite sends the end record: the other side reads a clean end.
+func (s *Stream) CloseWrite() error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	s.sentData.Store(true)
+	var end [recordHeader]byte
+	putRecordHeader(end[:], recordEnd, 0)
+	if err := s.writeRaw(end[:]); err != nil {
+		return err
+	}
+	s.raw.endWrite()
+	s.mu.Lock()
+	s.writeEnd = true
+	s.mu.Unlock()
+	s.releaseIfEnded()
+	return nil
+}
+
+func (s *Stream) writable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.reset != nil:
+		return s.reset
+	case s.writeEnd:
+		return fmt.Errorf("tunnel: write after CloseWrite: %w", io.ErrClosedPipe)
+	}
+	return nil
+}
+
+// writeRaw writes whole records. An error from below means that the other side wants no more or that the lane died.
+func (s *Stream) writeRaw(b []byte) error {
+	s.writing.Store(true)
+	_, err := s.raw.Write(b)
+	s.writing.Store(false)
+	if err == nil {
+		return nil
+	}
+	s.remoteReset("write failed: " + err.Error())
+	return fmt.Errorf("%w: %w", ErrReset, err)
+}
+
+// Read returns the other side's bytes; io.EOF only after its end record, ErrReset when it was reset or cut off.
+func (s *Stream) Read(p []byte) (int, error) {
+	<-s.answered
+	if err := s.Outcome(); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for s.inData == 0 {
+		if s.ended() {
+			return 0, io.EOF
+		}
+		t, n, err := readRecordHeader(s.br)
+		switch {
+		case err != nil:
+			return 0, s.readFailed(err)
+		case t == recordEnd:
+			s.readEnded()
+			return 0, io.EOF
+		case t != recordData:
+			s.Reset("protocol error")
+			return 0, fmt.Errorf("%w: %w: type %d in a stream's data", ErrReset, errRecord, t)
+		}
+		s.inData = n
+	}
+	n, err := s.br.Read(p[:min(len(p), s.inData)])
+	s.inData -= n
+	if err != nil && n == 0 {
+		return 0, s.readFailed(err)
+	}
+	return n, nil
+}
+
+func (s *Stream) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.readEnd
+}
+
+func (s *Stream) readEnded() {
+	s.mu.Lock()
+	s.readEnd = true
+	s.mu.Unlock()
+	s.releaseIfEnded()
+}
+
+// readFailed is reached when the stream stops without its end record, for whatever reason.
+func (s *Stream) readFailed(err error) error {
+	s.terminate(fmt.Errorf("%w: cut off: %w", ErrReset, err), false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reset
+}
+
+// Reset gives the stream up in both directions and tells the other side, past any full window. It never waits
+// for the network and may be called at any time; after a clean end it does nothing.
+func (s *Stream) Reset(reason string) {
+	s.terminate(fmt.Errorf("%w by this side: %s", ErrReset, reason), true)
+}
+
+// Close is Reset unless the stream has ended cleanly.
+func (s *Stream) Close() error {
+	s.Reset("closed")
+	return nil
+}
+
+// remoteReset is the other side's reset. It may have overtaken the answer and data that were sent before it, so these may
+// still be read for resetGrace; writing fails at once.
+func (s *Stream) remoteReset(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.released || s.reset != nil {
+		return
+	}
+	err := fmt.Errorf("%w by the peer: %s", ErrReset, reason)
+	s.reset = err
+	s.grace = time.AfterFunc(resetGrace, func() { s.terminate(err, false) })
+}
+
+// terminate ends the stream without grace.
+func (s *Stream) terminate(err error, tell bool) {
+	s.mu.Lock()
+	if s.released {
+		s.mu.Unlock()
+		return
+	}
+	if s.reset == nil {
+		s.reset = err
+	} else {
+		tell = false // the other side said so first
+	}
+	s.answerLocked(nil, &LostError{Sent: s.sentData.Load(), Err: err})
+	s.mu.Unlock()
+	s.finish(tell)
+}
+
+// answerLocked sets the outcome once; false when it was known.
+func (s *Stream) answerLocked(a *tunnelpb.Answer, outcome error) bool {
+	select {
+	case <-s.answered:
+		return false
+	default:
+	}
+	s.answer, s.outcome = a, outcome
+	close(s.answered)
+	if s.key.ours {
+		s.conn.unanswered.Add(-1)
+	}
+	return true
+}
+
+// finish releases a stream that was reset; once.
+func (s *Stream) finish(tell bool) {
+	s.mu.Lock()
+	if s.released {
+		s.mu.Unlock()
+		return
+	}
+	s.released = true
+	if s.grace != nil {
+		s.grace.Stop()
+	}
+	reason := s.reset.Error()
+	s.mu.Unlock()
+	close(s.done)
+	if tell {
+		s.link.sendReset(s.key, reason)
+	}
+	s.link.forget(s)
+	// yamux writes its FIN behind what is queued: on a stalled lane that takes until the lane dies.
+	s.link.detached(func() { s.raw.abort(s.writing.Load()) })
+}
+
+// releaseIfEnded releases a stream that has ended cleanly in both directions.
+func (s *Stream) releaseIfEnded() {
+	s.mu.Lock()
+	if s.released || !s.readEnd || !s.writeEnd {
+		s.mu.Unlock()
+		return
+	}
+	s.released = true
+	if s.grace != nil {
+		s.grace.Stop()
+	}
+	s.mu.Unlock()
+	s.link.forget(s)
+	s.link.detached(s.raw.finish)
+}
+
+// awaitAnswer reads the peer's answer; on the opener's side, once.
+func (s *Stream) awaitAnswer() {
+	a := new(tunnelpb.Answer)
+	if err := readMessage(s.br, recordAnswer, a); err != nil {
+		if errors.Is(err, errRecord) {
+			s.Reset("invalid answer")
+		}
+		_ = s.readFailed(err)
+		return
+	}
+	if a.GetCode() == tunnelpb.Answer_CODE_ACCEPTED {
+		s.mu.Lock()
+		s.answerLocked(a, nil)
+		s.mu.Unlock()
+		return
+	}
+	refusal := &RefusedError{
+		Code: a.GetCode(), Reason: clip(a.GetReason()),
+		RetryAfter: time.Duration(a.GetRetryAfterMs()) * time.Millisecond,
+	}
+	s.mu.Lock()
+	s.answerLocked(a, refusal)
+	if s.reset == nil {
+		s.reset = refusal
+	}
+	s.mu.Unlock()
+	s.finish(false)
+}
+
+// clip bounds what a peer may put into our logs.
+func clip(s string) string {
+	const most = 256
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// Incoming is a stream that a peer opened and that waits for an answer.
+type Incoming struct {
+	stream *Stream
+	header *Header
+	ctx    context.Context //nolint:containedctx // the stream's own life, not a call's
+	state  atomic.Int32    // 0 unanswered
+}
+
+// Header is what the peer says about the stream. Everything about the caller is the peer's assertion.
+func (in *Incoming) Header() *Header { return in.header }
+
+// Peer is the authenticated cluster.
+func (in *Incoming) Peer() string { return in.stream.link.peer }
+
+// Info names the lane.
+func (in *Incoming) Info() StreamInfo { return in.stream.Info() }
+
+// Context ends with the stream.
+func (in *Incoming) Context() context.Context { return in.ctx }
+
+// Accept tells the opener that the stream is taken. It must come before the first byte is written to an
+// endpoint: without it the opener may send the same bytes elsewhere.
+func (in *Incoming) Accept(a *tunnelpb.Answer) (*Stream, error) {
+	if !in.state.CompareAndSwap(0, 1) {
+		return nil, errors.New("tunnel: stream was answered before")
+	}
+	a.Code = tunnelpb.Answer_CODE_ACCEPTED
+	if err := in.write(a); err != nil {
+		return nil, err
+	}
+	return in.stream, nil
+}
+
+// Refuse tells the opener that nothing was written to any endpoint.
+func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) error {
+	if !in.state.CompareAndSwap(0, 1) {
+		return errors.New("tunnel: stream was answered before")
+	}
+	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: uint32(min(retryAfter.Milliseconds(), 1<<31))} //nolint:gosec // bounded
+	err := in.write(a)
+	// The opener has its answer and forgets the stream; nothing is told out of band.
+	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)
+	return err
+}
+
+func (in *Incoming) write(a *tunnelpb.Answer) error {
+	s := in.stream
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	b, err := appendMessage(nil, recordAnswer, a)
+	if err != nil {
+		return err
+	}
+	return s.writeRaw(b)
+}

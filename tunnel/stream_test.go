@@ -1,0 +1,256 @@
+package tunnel
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+func forTransports(t *testing.T, f func(t *testing.T, transport string)) {
+	t.Helper()
+	for _, tr := range transports {
+		t.Run(tr, func(t *testing.T) {
+			t.Parallel()
+			f(t, tr)
+		})
+	}
+}
+
+func TestEchoAndHalfClose(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), withHandler(echo))
+		data := make([]byte, 1<<20)
+		for i := range data {
+			data[i] = byte(rand.Uint32())
+		}
+		for range 5 {
+			s := p.open(t)
+			go func() {
+				_, _ = s.Write(data)
+				_ = s.CloseWrite()
+			}()
+			got, err := io.ReadAll(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, data) {
+				t.Fatalf("%d bytes came back of %d, or other ones", len(got), len(data))
+			}
+		}
+		await(t, "no stream is left", func() bool { return openStreams(p.a) == 0 && openStreams(p.b) == 0 })
+	})
+}
+
+func openStreams(n *Node) int {
+	open := 0
+	for _, l := range n.allLinks() {
+		s, _, _, _ := l.counts()
+		open += s
+	}
+	return open
+}
+
+func TestServerSpeaksFirst(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), withHandler(func(in *Incoming) {
+			s, err := in.Accept(&tunnelpb.Answer{Endpoint: "10.0.0.1:25"})
+			if err != nil {
+				return
+			}
+			_, _ = s.Write([]byte("220 hello"))
+			_ = s.CloseWrite()
+			_, _ = io.Copy(io.Discard, s)
+		}))
+		s := p.open(t)
+		got, err := io.ReadAll(s)
+		if err != nil || string(got) != "220 hello" {
+			t.Fatalf("read %q, %v", got, err)
+		}
+		if e := s.Answer().GetEndpoint(); e != "10.0.0.1:25" {
+			t.Errorf("answer names endpoint %q", e)
+		}
+		if err := s.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), withHandler(func(in *Incoming) {
+			_ = in.Refuse(tunnelpb.Answer_CODE_OVERLOADED, "full", 1500*time.Millisecond)
+		}))
+		s := p.open(t)
+		_, _ = s.Write([]byte("GET / HTTP/1.1\r\n"))
+		<-s.Answered()
+		var refused *RefusedError
+		if err := s.Outcome(); !errors.As(err, &refused) {
+			t.Fatalf("outcome %v, want a refusal", err)
+		}
+		if refused.CodeName() != "overloaded" || refused.Reason != "full" || refused.RetryAfter != 1500*time.Millisecond {
+			t.Errorf("refusal %+v", refused)
+		}
+		await(t, "no stream is left", func() bool { return openStreams(p.a) == 0 && openStreams(p.b) == 0 })
+	})
+}
+
+// TestResets: a reset from either end, before, during and after data, ends as ErrReset at the other, never as a clean end.
+func TestResets(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		serve := make(chan func(*Stream), 1)
+		ended := make(chan error, 1)
+		p := newPair(t, withTransport(transport), withHandler(func(in *Incoming) {
+			s, err := in.Accept(&tunnelpb.Answer{})
+			if err != nil {
+				ended <- err
+				return
+			}
+			(<-serve)(s)
+		}))
+		read := func(s *Stream, want string) error {
+			got, err := io.ReadAll(s)
+			if err == nil {
+				return errors.New("ended cleanly")
+			}
+			if !errors.Is(err, ErrReset) {
+				return err
+			}
+			if string(got) != want {
+				return errors.New("data before the reset was lost: " + string(got))
+			}
+			return nil
+		}
+		for _, data := range []string{"", "some data"} {
+			for range 50 {
+				serve <- func(s *Stream) {
+					_, _ = s.Write([]byte(data))
+					s.Reset("endpoint reset")
+				}
+				if err := read(p.open(t), data); err != nil {
+					t.Fatalf("reset by the acceptor after %q: %v", data, err)
+				}
+				serve <- func(s *Stream) { ended <- read(s, data) }
+				s := p.open(t)
+				<-s.Answered()
+				_, _ = s.Write([]byte(data))
+				s.Reset("client reset")
+				if err := <-ended; err != nil {
+					t.Fatalf("reset by the opener after %q: %v", data, err)
+				}
+			}
+		}
+	})
+}
+
+// TestResetPastFullWindow: neither end reads, the windows are full, and yet a reset arrives.
+func TestResetPastFullWindow(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		done := make(chan struct{})
+		p := newPair(t, withTransport(transport), withHandler(func(in *Incoming) {
+			s, err := in.Accept(&tunnelpb.Answer{})
+			if err != nil {
+				return
+			}
+			<-s.Done() // never reads
+			close(done)
+		}))
+		s := p.open(t)
+		stalled := make(chan struct{})
+		var written atomic.Int64
+		go func() {
+			defer close(stalled)
+			b := make([]byte, 64<<10)
+			for {
+				n, err := s.Write(b)
+				written.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}()
+		last, same := int64(0), 0
+		await(t, "the window is full", func() bool {
+			if n := written.Load(); n > last {
+				last, same = n, 0
+				return false
+			}
+			same++
+			return last > 0 && same > 40
+		})
+		s.Reset("client reset")
+		<-done
+		<-stalled
+	})
+}
+
+// TestUnreadStreamsDoNotStallOthers: eight streams that nobody reads hold their own windows only.
+func TestUnreadStreamsDoNotStallOthers(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		release := make(chan struct{})
+		p := newPair(t, withTransport(transport), withHandler(func(in *Incoming) {
+			if in.Header().GetService() == "echo" {
+				echo(in)
+				return
+			}
+			s, err := in.Accept(&tunnelpb.Answer{})
+			if err != nil {
+				return
+			}
+			select {
+			case <-release:
+			case <-s.Done():
+			}
+		}))
+		defer close(release)
+		for range 8 {
+			h := header()
+			h.Service = "hole"
+			s, err := p.a.Open(t.Context(), "b", h, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Reset("over")
+			go func() { _, _ = s.Write(make([]byte, 64<<20)) }()
+		}
+		data := make([]byte, 1<<20)
+		for range 10 {
+			s := p.open(t)
+			go func() {
+				_, _ = s.Write(data)
+				_ = s.CloseWrite()
+			}()
+			n, err := io.Copy(io.Discard, s)
+			if err != nil || n != int64(len(data)) {
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+		}
+	})
+}
+
+func TestCallsGoBothWays(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), func(a, b *Config) { a.Handle, b.Handle = echo, echo })
+		s, err := p.b.Open(t.Context(), "a", header(), nil) // a has no address: its own connections carry it
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.Write([]byte("hi"))
+		_ = s.CloseWrite()
+		if got, err := io.ReadAll(s); err != nil || string(got) != "hi" {
+			t.Fatalf("%q, %v", got, err)
+		}
+	})
+}

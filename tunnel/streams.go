@@ -1,0 +1,184 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// openOn opens a stream on one lane and sends its header. It returns when the header is handed to the connection, or early when ctx
+// ends or the lane turns silent.
+func (l *link) openOn(ctx context.Context, c *conn, h *Header) (*Stream, error) {
+	h = proto.CloneOf(h)
+	h.Id = l.nextID.Add(1)
+	header, err := appendMessage(nil, recordOpen, h)
+	if err != nil {
+		return nil, err
+	}
+	c.unanswered.Add(1)
+	c.streamOpened()
+	type result struct {
+		s   *Stream
+		err error
+	}
+	opened := make(chan result, 1)
+	ok := l.spawn(func() {
+		s, err := l.openRaw(c, header, streamKey{id: h.Id, ours: true})
+		if err != nil {
+			c.unanswered.Add(-1)
+			c.streamClosed()
+		}
+		opened <- result{s, err}
+	})
+	if !ok {
+		c.unanswered.Add(-1)
+		c.streamClosed()
+		return nil, fmt.Errorf("%w: link has ended", ErrNoLane)
+	}
+	_, silent := c.suspected()
+	select {
+	case r := <-opened:
+		return r.s, r.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-silent:
+		err = fmt.Errorf("%w: lane %s turned silent", ErrNoLane, c.name)
+	}
+	l.detached(func() {
+		if r := <-opened; r.s != nil {
+			r.s.Reset("given up while opening")
+		}
+	})
+	return nil, err
+}
+
+// openRaw does the writing, which a full connection may hold up.
+func (l *link) openRaw(c *conn, header []byte, key streamKey) (*Stream, error) {
+	raw, err := c.sess.open()
+	if err != nil {
+		return nil, fmt.Errorf("%w: open stream on %s: %w", ErrNoLane, c.name, err)
+	}
+	s := newStream(l, c, raw, key)
+	if !l.add(s) {
+		raw.abort(false)
+		return nil, fmt.Errorf("%w: %s has ended", ErrNoLane, c.name)
+	}
+	if _, err := raw.Write(header); err != nil {
+		// The header may have left in part: nothing of the application's has.
+		s.terminate(fmt.Errorf("%w: write header: %w", ErrReset, err), false)
+		return s, nil
+	}
+	if !l.spawn(s.awaitAnswer) {
+		s.terminate(fmt.Errorf("%w: link has ended", ErrReset), false)
+	}
+	return s, nil
+}
+
+// acceptLoop takes the peer's streams on one connection.
+func (l *link) acceptLoop(ctx context.Context, c *conn) {
+	for {
+		raw, err := c.sess.accept(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				c.fail("accept stream: " + err.Error())
+			}
+			return
+		}
+		l.wg.Go(func() { l.serve(ctx, c, raw) })
+	}
+}
+
+// serve reads one stream's header and hands the stream to whom it is for.
+func (l *link) serve(ctx context.Context, c *conn, raw rawStream) {
+	h, err := readOpen(raw)
+	if err != nil {
+		l.node.metrics.badHeader(l.peer)
+		raw.abort(false)
+		return
+	}
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		if !c.takeChannel(h.GetChannel(), raw) {
+			raw.abort(false)
+		}
+		return
+	}
+	s := newStream(l, c, raw, streamKey{id: h.GetId()})
+	close(s.answered)
+	full := c.active.Load() >= maxLaneStreams
+	c.streamOpened()
+	if !l.add(s) {
+		c.streamClosed()
+		raw.abort(false)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { s.Reset("shutting down") })
+	defer stop()
+	l.wg.Go(func() {
+		select {
+		case <-s.done:
+			cancel(ErrReset)
+		case <-ctx.Done():
+		}
+	})
+	in := &Incoming{stream: s, header: h, ctx: ctx}
+	if full {
+		_ = in.Refuse(tunnelpb.Answer_CODE_OVERLOADED, "too many streams on one lane", 0)
+		return
+	}
+	l.node.handle(in)
+	if in.state.Load() == 0 {
+		_ = in.Refuse(tunnelpb.Answer_CODE_UNAVAILABLE, "not handled", 0)
+	}
+	s.Reset("handler returned")
+}
+
+// readOpen reads a stream's header under a deadline.
+func readOpen(raw rawStream) (*Header, error) {
+	if err := raw.SetReadDeadline(deadline(streamHeaderTimeout)); err != nil {
+		return nil, err
+	}
+	h := new(Header)
+	if err := readMessage(raw, recordOpen, h); err != nil {
+		return nil, err
+	}
+	if err := checkOpen(h); err != nil {
+		return nil, err
+	}
+	return h, clearDeadline(raw)
+}
+
+// maxVisited bounds the clusters that a connection may have passed.
+const maxVisited = 16
+
+func checkOpen(h *Header) error {
+	for _, f := range []struct{ name, value string }{
+		{"namespace", h.GetNamespace()}, {"service", h.GetService()}, {"protocol", h.GetProtocol()},
+		{"caller", h.GetCaller()}, {"traceparent", h.GetTraceparent()}, {"channel", h.GetChannel()},
+		{"caller_locality.region", h.GetCallerLocality().GetRegion()}, {"caller_locality.zone", h.GetCallerLocality().GetZone()},
+	} {
+		if len(f.value) > maxName {
+			return fmt.Errorf("%w: Open.%s has %d bytes, at most %d are taken", errRecord, f.name, len(f.value), maxName)
+		}
+	}
+	if len(h.GetVisited()) > maxVisited {
+		return fmt.Errorf("%w: Open.visited has %d clusters, at most %d are taken", errRecord, len(h.GetVisited()), maxVisited)
+	}
+	for _, v := range h.GetVisited() {
+		if len(v) > maxName {
+			return fmt.Errorf("%w: Open.visited names a cluster with %d bytes", errRecord, len(v))
+		}
+	}
+	if h.GetChannel() == "" && (h.GetService() == "" || h.GetPort() == 0 || h.GetPort() > 65535) {
+		return fmt.Errorf("%w: Open names no service and port", errRecord)
+	}
+	return nil
+}
+
+// errNoChannel ends a channel's use when its connection has ended.
+var errNoChannel = errors.New("tunnel: the control connection has ended")

@@ -1,0 +1,152 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// linkState is how a link is judged by its silence.
+type linkState int
+
+const (
+	alive   linkState = iota
+	suspect           // silent: no new streams
+	dead              // silent for too long: everything on it is given up
+)
+
+// vitals judges a link. It is fed with times, so that it can be tested without waiting.
+type vitals struct {
+	state    linkState
+	heardAt  time.Time // when anything of the peer's process was last heard on any connection
+	doubtAt  time.Time // when a connection ended unexpectedly
+	noCtlAt  time.Time // when the control connection was lost; zero while there is one
+	lastTick time.Time
+}
+
+func newVitals(now time.Time) vitals { return vitals{heardAt: now, lastTick: now} }
+
+func (v *vitals) doubt(now time.Time)       { v.doubtAt = now }
+func (v *vitals) controlLost(now time.Time) { v.noCtlAt = now }
+
+// doubtful: a connection has ended and nothing was heard since.
+func (v *vitals) doubtful() bool { return v.doubtAt.After(v.heardAt) }
+
+// observe takes one tick: how long ago the peer was heard, the round trip, and whether there is a control
+// connection. It says how long this process itself was paused (stopped, starved), which is no silence of the peer's.
+func (v *vitals) observe(now time.Time, silence, rtt time.Duration, hasControl bool) (linkState, time.Duration) {
+	var paused time.Duration
+	if late := now.Sub(v.lastTick) - tick; late > pauseSlack {
+		paused = late
+		v.heardAt = v.heardAt.Add(late)
+		if !v.noCtlAt.IsZero() {
+			v.noCtlAt = v.noCtlAt.Add(late)
+		}
+	}
+	v.lastTick = now
+	if at := now.Add(-silence); at.After(v.heardAt) {
+		v.heardAt = at
+	}
+	if hasControl {
+		v.noCtlAt = time.Time{}
+	}
+	switch quiet := now.Sub(v.heardAt); {
+	case quiet >= deadAfter, !v.noCtlAt.IsZero() && now.Sub(v.noCtlAt) >= deadAfter:
+		v.state = dead
+	case quiet >= max(suspectAfter, suspectRTTs*rtt):
+		v.state = suspect
+	default:
+		v.state = alive
+	}
+	return v.state, paused
+}
+
+// quiet is true when a stream on c should send its header alone.
+func (l *link) quiet(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.vitals.state != alive || l.vitals.doubtful() || c.sess.heard() >= max(suspectAfter, suspectRTTs*c.rtt())
+}
+
+// monitor pings and judges until the link is closed or dead.
+func (l *link) monitor(ctx context.Context) error {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.closed:
+			return errSessionClosed
+		case <-t.C:
+			if err := l.check(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// errNoConnections: nothing is left that could carry a stream.
+var errNoConnections = errors.New("all connections have ended")
+
+// check is one tick.
+func (l *link) check() error {
+	conns := l.connections()
+	silence, rtt := time.Duration(1<<62), time.Duration(0)
+	hasControl := false
+	for _, c := range conns {
+		silence = min(silence, c.sess.heard())
+		if c.role == tunnelpb.Hello_ROLE_CONTROL {
+			hasControl, rtt = true, c.rtt()
+		}
+	}
+	l.mu.Lock()
+	if l.attached && len(conns) == 0 {
+		l.mu.Unlock()
+		return errNoConnections
+	}
+	before := l.vitals.state
+	now := time.Now()
+	if silence == 1<<62 {
+		silence = now.Sub(l.vitals.heardAt)
+	}
+	state, paused := l.vitals.observe(now, silence, rtt, hasControl)
+	quiet := now.Sub(l.vitals.heardAt)
+	l.mu.Unlock()
+	if state != before {
+		l.node.log.Info("link changed state", zap.String("peer", l.peer), zap.String("replica", l.replica),
+			zap.Stringer("state", state), zap.Duration("silence", quiet))
+		l.node.metrics.linkState(l.peer, state)
+	}
+	if state == dead {
+		return fmt.Errorf("nothing heard for %v", quiet.Round(time.Millisecond))
+	}
+	for _, c := range conns {
+		l.checkConn(c, state, paused)
+	}
+	return nil
+}
+
+// checkConn pings one connection and judges it when only it is silent.
+func (l *link) checkConn(c *conn, state linkState, paused time.Duration) {
+	interval := lanePingInterval
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		interval = controlPingInterval
+	}
+	silent := c.sess.progress()
+	waiting := c.pingIfDue(interval)
+	alone := state == alive && paused == 0 && waiting && silent >= laneSuspectAfter
+	c.setSuspect(state != alive || alone)
+	if alone && silent >= deadAfter {
+		c.fail(fmt.Sprintf("nothing heard on this connection for %v while the peer is alive", silent.Round(time.Millisecond)))
+	}
+}
+
+func (s linkState) String() string {
+	return [...]string{"connected", "suspect", "dead"}[s]
+}
