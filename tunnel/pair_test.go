@@ -39,8 +39,8 @@ func withTransport(t string) pairOption {
 	}
 }
 
-// newPair starts a (which dials) and b (which has the address), and waits until they are connected.
-func newPair(t *testing.T, opts ...pairOption) *pair {
+// configs are those of a, which dials, and b, which has the address.
+func configs(t *testing.T, opts ...pairOption) (a, b Config) {
 	t.Helper()
 	worlds := certstest.New(t, "a", "b")
 	log := zap.NewNop()
@@ -52,6 +52,13 @@ func newPair(t *testing.T, opts ...pairOption) *pair {
 	for _, o := range opts {
 		o(&ca, &cb)
 	}
+	return ca, cb
+}
+
+// newPair starts both and waits until they are connected.
+func newPair(t *testing.T, opts ...pairOption) *pair {
+	t.Helper()
+	ca, cb := configs(t, opts...)
 	p := &pair{a: startNode(t, ca), b: startNode(t, cb)}
 	p.b.SetPeers([]Peer{{Name: "a"}})
 	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})

@@ -1,0 +1,205 @@
+package tunnel
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// wire is a network in one process: it forwards TCP and UDP to a node and can fall silent, cut, or count flights.
+type wire struct {
+	addr   string
+	target string
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	silent bool // nothing passes, nothing is closed
+	noUDP  bool
+	noTCP  bool
+	step   bool // everything waits for release
+	queue  [2][]func()
+	wake   chan struct{} // closed when the state changes
+	conns  map[*net.TCPConn]bool
+	moved  time.Time
+}
+
+func newWire(t *testing.T, target string) *wire {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	w.wg.Go(func() { w.forwardTCP(ctx, ln) })
+	w.wg.Go(func() { w.forwardUDP(ctx, pc) })
+	t.Cleanup(func() {
+		cancel()
+		_ = ln.Close()
+		_ = pc.Close()
+		w.set(func() { w.silent, w.step = false, false })
+		w.cut()
+		w.wg.Wait()
+	})
+	return w
+}
+
+// set changes the state and wakes whoever waits for it.
+func (w *wire) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	close(w.wake)
+	w.wake = make(chan struct{})
+	if !w.step {
+		for dir := range w.queue {
+			for _, deliver := range w.queue[dir] {
+				deliver()
+			}
+			w.queue[dir] = nil
+		}
+	}
+}
+
+// cut resets every TCP connection.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+	clear(w.conns)
+}
+
+// release delivers one flight: all that waits in one direction. It returns how many pieces that were.
+func (w *wire) release(dir int) int {
+	w.mu.Lock()
+	batch := w.queue[dir]
+	w.queue[dir] = nil
+	w.moved = time.Now()
+	w.mu.Unlock()
+	for _, deliver := range batch {
+		deliver()
+	}
+	return len(batch)
+}
+
+// settled: nothing has moved for a while, so both ends wait for the wire.
+func (w *wire) settled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.moved) > 60*time.Millisecond
+}
+
+// pass delivers a piece of data when the state allows it; udp data is dropped where TCP's waits.
+func (w *wire) pass(ctx context.Context, dir int, udp bool, deliver func()) bool {
+	for {
+		w.mu.Lock()
+		w.moved = time.Now()
+		switch {
+		case udp && (w.silent || w.noUDP):
+			w.mu.Unlock()
+			return true
+		case w.silent || !udp && w.noTCP:
+			wake := w.wake
+			w.mu.Unlock()
+			select {
+			case <-wake:
+				continue
+			case <-ctx.Done():
+				return false
+			}
+		case w.step:
+			w.queue[dir] = append(w.queue[dir], deliver)
+			w.mu.Unlock()
+			return true
+		}
+		w.mu.Unlock()
+		deliver()
+		return true
+	}
+}
+
+func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
+	for {
+		in, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		var d net.Dialer
+		out, err := d.DialContext(ctx, "tcp", w.target)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		a, b := in.(*net.TCPConn), out.(*net.TCPConn)
+		w.mu.Lock()
+		w.conns[a], w.conns[b] = true, true
+		w.mu.Unlock()
+		w.wg.Go(func() { w.copyTCP(ctx, 0, a, b) })
+		w.wg.Go(func() { w.copyTCP(ctx, 1, b, a) })
+	}
+}
+
+func (w *wire) copyTCP(ctx context.Context, dir int, from, to *net.TCPConn) {
+	defer func() {
+		_ = to.CloseWrite()
+		_ = from.CloseRead()
+	}()
+	for {
+		buf := make([]byte, 64<<10)
+		n, err := from.Read(buf)
+		if n > 0 && !w.pass(ctx, dir, false, func() { _, _ = to.Write(buf[:n]) }) {
+			return
+		}
+		if err != nil {
+			if !w.pass(ctx, dir, false, func() { _ = to.CloseWrite() }) {
+				return
+			}
+			return
+		}
+	}
+}
+
+func (w *wire) forwardUDP(ctx context.Context, pc net.PacketConn) {
+	flows := map[string]net.Conn{}
+	defer func() {
+		for _, c := range flows {
+			_ = c.Close()
+		}
+	}()
+	for {
+		buf := make([]byte, 2048)
+		n, from, err := pc.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		out := flows[from.String()]
+		if out == nil {
+			var d net.Dialer
+			if out, err = d.DialContext(ctx, "udp", w.target); err != nil {
+				return
+			}
+			flows[from.String()] = out
+			w.wg.Go(func() {
+				for {
+					b := make([]byte, 2048)
+					n, err := out.Read(b)
+					if err != nil {
+						return
+					}
+					w.pass(ctx, 1, true, func() { _, _ = pc.WriteTo(b[:n], from) })
+				}
+			})
+		}
+		w.pass(ctx, 0, true, func() { _, _ = out.Write(buf[:n]) })
+	}
+}
