@@ -1,0 +1,76 @@
+# Go, make and git are enough for everything that `make help` lists. The race
+# detector also needs a C compiler; `make test` says so when there is none.
+
+.DEFAULT_GOAL := help
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X github.com/eastway/eastway/internal/version.release=$(VERSION)
+FUZZTIME ?= 30s
+# The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
+TESTTIME ?= 8m
+
+# Each tool has a module file of its own, so that its dependencies stay out of go.mod.
+LINT := $(GO) tool -modfile=tools/golangci-lint.mod golangci-lint
+BUF  := $(GO) tool -modfile=tools/buf.mod buf
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: build ## two regions on this machine: break things and count what fails (about 90 s)
+	bin/eastway demo
+
+.PHONY: build
+build: ## build bin/eastway
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/eastway ./cmd/eastway
+
+.PHONY: test
+test: ## lint, all tests with the race detector, every fuzz target for a few seconds
+	$(MAKE) lint
+	$(MAKE) race
+	$(MAKE) fuzz FUZZTIME=2s
+
+.PHONY: unit
+unit: ## all tests, without the race detector
+	$(GO) test -timeout $(TESTTIME) ./...
+
+.PHONY: race
+race: ## all tests with the race detector (needs gcc; without it: unit)
+	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
+		set -x; CGO_ENABLED=1 $(GO) test -race -timeout $(TESTTIME) ./...; \
+	elif [ -n "$$CI" ]; then \
+		echo 'make race: no C compiler: install gcc (e.g. apt-get install gcc libc6-dev)' >&2; exit 1; \
+	else \
+		$(MAKE) unit && echo 'make race: WITHOUT the race detector: it needs gcc, which is not installed'; \
+	fi
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	GO='$(GO)' sh tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: ## check formatting, house rules and package borders
+	$(LINT) run ./...
+
+.PHONY: fmt
+fmt: ## format all Go files
+	$(LINT) fmt
+
+.PHONY: generate
+generate: ## regenerate protobuf code
+	$(BUF) generate
+
+.PHONY: verify-generate
+verify-generate: ## fail if generated code does not match its .proto (slow: builds buf)
+	$(BUF) lint
+	$(BUF) generate
+	git diff --exit-code -- '*.pb.go'
+
+.PHONY: tidy
+tidy: ## tidy go.mod
+	$(GO) mod tidy
