@@ -6,11 +6,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/tunnel"
 )
 
 const (
@@ -18,6 +22,8 @@ const (
 	maxScrapes = 4
 	// scrapeTimeout is Prometheus' default scrape_timeout.
 	scrapeTimeout = 10 * time.Second
+	// maxProfile is the longest profile or trace; longer ones are usually a typing mistake.
+	maxProfile = 5 * time.Minute
 )
 
 func newHandler(cfg Config, log *zap.Logger) http.Handler {
@@ -40,11 +46,11 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 			EnableOpenMetrics:   true,
 		}))
 	}
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/", h.bounded(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/profile", h.bounded(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/trace", h.bounded(pprof.Trace))
 	if cfg.AllowRemote {
 		return mux
 	}
@@ -71,6 +77,18 @@ func (h *handler) localHostOnly(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bounded refuses profiles over a time longer than maxProfile; what pprof takes
+// for no number is its default, 30 s.
+func (h *handler) bounded(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64); err == nil && !(seconds <= maxProfile.Seconds()) {
+			h.answer(w, http.StatusBadRequest, problem{Error: fmt.Sprintf("seconds must be at most %v", maxProfile.Seconds())})
+			return
+		}
+		next(w, r)
+	}
 }
 
 // hostname is a Host header without its port.
@@ -101,7 +119,11 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
-	h.answer(w, http.StatusOK, h.cfg.Status())
+	status := h.cfg.Status()
+	// An empty list is [] for scripts, never null.
+	status.Peers = append([]tunnel.PeerStatus{}, status.Peers...)
+	status.Services = append([]ServiceStatus{}, status.Services...)
+	h.answer(w, http.StatusOK, status)
 }
 
 func (h *handler) endpoints(w http.ResponseWriter, r *http.Request) {
@@ -120,6 +142,7 @@ func (h *handler) endpoints(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	endpoints = append([]failover.EndpointStatus{}, endpoints...)
 	h.answer(w, http.StatusOK, ServiceEndpoints{Namespace: namespace, Name: name, Endpoints: endpoints})
 }
 

@@ -16,15 +16,16 @@ import (
 const (
 	// readTimeout bounds a whole request; none has a body that matters.
 	readTimeout = 5 * time.Second
-	// writeTimeout bounds an answer; pprof refuses profiles that are to run longer.
-	writeTimeout = 90 * time.Second
+	// writeTimeout bounds an answer, scrapeTimeout and slow readers included; pprof extends it
+	// by the seconds that were asked for.
+	writeTimeout = 15 * time.Second
 	// idleTimeout outlives the interval of usual scrapers (15 s, 60 s), so that they keep their connection.
 	idleTimeout = 75 * time.Second
 	// maxHeaderBytes is ample for a scraper's or browser's headers.
 	maxHeaderBytes = 16 << 10
 	// maxConns bounds what a client that opens connections and forgets them can take.
 	maxConns = 64
-	// shutdownTimeout lets answers under way finish; a running profile is cut off.
+	// shutdownTimeout lets answers under way finish.
 	shutdownTimeout = time.Second
 )
 
@@ -74,6 +75,8 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Run serves until ctx ends, and returns when the last connection is closed.
 func (s *Server) Run(ctx context.Context) error {
+	// A profile that somebody is taking ends with ctx.
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(netutil.LimitListener(s.listener, maxConns)) }()
 	select {
@@ -84,12 +87,14 @@ func (s *Server) Run(ctx context.Context) error {
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := s.http.Shutdown(deadline); err != nil {
-		// Somebody is slow or profiling; nothing is lost by cutting him off.
+		// Some reader is too slow, or silent; nothing is lost by cutting him off.
 		if err := s.http.Close(); err != nil {
 			s.log.Warn("admin listener did not close cleanly", zap.Error(err))
 		}
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: serve on %s: %w", s.Addr(), err)
+	}
 	return nil
 }
 
