@@ -8,12 +8,17 @@ import (
 
 const none = "-"
 
-// formatRTT is in milliseconds with one decimal; "-" when not measured.
+// formatRTT is in milliseconds with two decimals below 10 ms, else one; "-" when
+// not measured.
 func formatRTT(d time.Duration) string {
 	if d <= 0 {
 		return none
 	}
-	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + "ms"
+	decimals := 1
+	if d < 10*time.Millisecond {
+		decimals = 2
+	}
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', decimals, 64) + "ms"
 }
 
 // formatAge keeps the two largest units: 42s, 3m12s, 5h3m, 2d7h.

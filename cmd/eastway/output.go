@@ -32,7 +32,7 @@ func (f *outputFormat) Set(s string) error {
 	}
 }
 
-func (f *outputFormat) Type() string { return "format" }
+func (*outputFormat) Type() string { return "format" }
 
 // addOutputFlag gives cmd the flag -o, --output; table is the default.
 func addOutputFlag(cmd *cobra.Command, f *outputFormat) {

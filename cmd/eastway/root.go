@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-func newRoot() *cobra.Command {
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "eastway",
 		Short: "East-west tunnels between clusters, with failover to the nearest healthy endpoint",
@@ -19,6 +20,8 @@ export, and send every call to the nearest healthy endpoint.
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
+	root.SetOut(stdout) // the completion command keeps the writer that it finds when it is made
+	root.SetErr(stderr)
 	root.AddCommand(
 		newStatusCommand(),
 		newEndpointsCommand(),

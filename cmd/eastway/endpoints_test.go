@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/failover"
+)
+
+func testEndpoints() []failover.EndpointStatus {
+	return []failover.EndpointStatus{
+		{
+			Address: "127.1.1.3:8000", Cluster: "cn-hangzhou", Port: 8000, Region: "cn-hangzhou", Zone: "cn-hangzhou-h",
+			Level: 0, Status: "HEALTHY", OutlierCheck: "FAILED", EjectedFor: 4 * time.Minute, RTT: 300 * time.Microsecond,
+		},
+		{
+			Address: "127.1.2.3:8000", Cluster: "cn-hangzhou", Port: 8000, Region: "cn-hangzhou", Zone: "cn-hangzhou-k",
+			Level: 1, Status: "NOT_READY", OutlierCheck: "OK",
+		},
+		{
+			Address: "ap-northeast-1", Cluster: "ap-northeast-1", Port: 8000, Region: "ap-northeast-1",
+			Level: 3, Status: "HEALTHY", OutlierCheck: "OK", Active: 12, RTT: 31 * time.Millisecond,
+		},
+	}
+}
+
+func TestPrintEndpoints(t *testing.T) {
+	t.Parallel()
+	severalPorts := append(testEndpoints(), failover.EndpointStatus{
+		Address: "ap-northeast-1", Cluster: "ap-northeast-1", Port: 9000, Level: 3,
+		Status: "UNREACHABLE", OutlierCheck: "PROBING",
+	})
+	tests := map[string][]failover.EndpointStatus{
+		"endpoints.txt":       testEndpoints(),
+		"endpoints-ports.txt": severalPorts,
+		"endpoints-none.txt":  nil,
+	}
+	for file, endpoints := range tests {
+		var b bytes.Buffer
+		if err := printEndpoints(&b, endpoints); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, file, b.Bytes())
+	}
+}
+
+func TestEndpointsCommand(t *testing.T) {
+	t.Parallel()
+	address := startAdmin(t)
+	for _, args := range []string{"mockb", "mockb -n default", "default/mockb", "default/mockb -n default"} {
+		got := runCommand(t, append([]string{"endpoints", "--admin", address}, strings.Fields(args)...)...)
+		if got.code != 0 || got.stderr != "" {
+			t.Errorf("endpoints %s: %+v", args, got)
+		}
+		golden(t, "endpoints.txt", []byte(got.stdout))
+	}
+	got := runCommand(t, "endpoints", "--admin", address, "mockb", "-o", "json")
+	if got.code != 0 || got.stderr != "" {
+		t.Errorf("endpoints -o json: %+v", got)
+	}
+	golden(t, "endpoints.json", []byte(got.stdout))
+}
+
+func TestEndpointsOfUnknownService(t *testing.T) {
+	t.Parallel()
+	address := startAdmin(t)
+	for args, name := range map[string]string{
+		"nope":               "default/nope",
+		"mockb -n shop":      "shop/mockb",
+		"a&b/c?d=e#f -ojson": "a&b/c?d=e#f",
+	} {
+		got := runCommand(t, append([]string{"endpoints", "--admin", address}, strings.Fields(args)...)...)
+		want := result{code: 4, stderr: "eastway: endpoints: no such service: " + name + "\n"}
+		if got != want {
+			t.Errorf("endpoints %s = %+v, want %+v", args, got, want)
+		}
+	}
+}
+
+func TestEndpointsCompletion(t *testing.T) {
+	t.Parallel()
+	got := runCommand(t, "__complete", "endpoints", "--admin", startAdmin(t), "")
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "default/mockb\nshop/cart\n") {
+		t.Errorf("completion offered %+v", got)
+	}
+}

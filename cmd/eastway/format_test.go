@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+func TestFormatAge(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-time.Second:                          "0s",
+		0:                                     "0s",
+		59*time.Second + 999*time.Millisecond: "59s",
+		time.Minute:                           "1m0s",
+		time.Hour - time.Second:               "59m59s",
+		5*time.Hour + 3*time.Minute + time.Second: "5h3m",
+		24 * time.Hour:                "1d0h",
+		55*time.Hour + 59*time.Minute: "2d7h",
+	} {
+		if got := formatAge(d); got != want {
+			t.Errorf("formatAge(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestFormatRTT(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0:                          "-",
+		40 * time.Microsecond:      "0.04ms",
+		352 * time.Microsecond:     "0.35ms",
+		12 * time.Millisecond:      "12.0ms",
+		102_340 * time.Microsecond: "102.3ms",
+	} {
+		if got := formatRTT(d); got != want {
+			t.Errorf("formatRTT(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestFormatLoss(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		sent, lost uint64
+		want       string
+	}{{0, 0, "-"}, {1000, 0, "0.00"}, {1000, 1, "0.10"}, {3, 3, "100.00"}}
+	for _, tt := range tests {
+		if got := formatLoss(tt.sent, tt.lost); got != tt.want {
+			t.Errorf("formatLoss(%d, %d) = %q, want %q", tt.sent, tt.lost, got, tt.want)
+		}
+	}
+}
+
+// Words that a peer chose cannot move the cursor or forge rows.
+func TestPrintTableIsSafeForTerminals(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	rows := [][]string{{"\x1b[2Jevil\nforged\trow\u202e", ""}, {"ok ünï", "x"}}
+	if err := printTable(&b, []string{"A", "B"}, rows); err != nil {
+		t.Fatal(err)
+	}
+	want := "A                      B\n?[2Jevil?forged?row?   -\nok ünï                 x\n"
+	if b.String() != want {
+		t.Errorf("got:\n%q\nwant:\n%q", b.String(), want)
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		args, stderr string
+	}{
+		{"statsu", "eastway: unknown command \"statsu\"; did you mean status?\nRun 'eastway --help' for usage.\n"},
+		{"qqqqq", "eastway: unknown command \"qqqqq\"\n"},
+		{"--qqqqq", "eastway: unknown flag: --qqqqq\n"},
+		{"status --qqqqq", "eastway: status: unknown flag: --qqqqq\nRun 'eastway status --help' for usage.\n"},
+		{"status qqqqq", "eastway: status: unexpected argument \"qqqqq\"\n"},
+		{"status -o yaml", "must be table or json\n"},
+		{"status --admin nowhere", "eastway: status: --admin: admin address \"nowhere\" is not HOST:PORT\n"},
+		{"version qqqqq", "eastway: version: unexpected argument \"qqqqq\"\n"},
+		{"endpoints", "eastway: endpoints: missing argument SERVICE\n"},
+		{"endpoints a b", "eastway: endpoints: unexpected argument \"b\"\n"},
+		{"endpoints a/b/c", "\"a/b/c\" is not a service: write NAME or NAMESPACE/NAME\n"},
+		{"endpoints /b", "\"/b\" is not a service"},
+		{"endpoints a/", "\"a/\" is not a service"},
+		{"endpoints a/b -n c", "\"a/b\" and --namespace c contradict each other\n"},
+		{"completion qqqqq", "eastway: completion: unknown command \"qqqqq\"\n"},
+		{"help qqqqq", "eastway: help: unknown command \"qqqqq\"\n"},
+		{"help completion qqqqq", "eastway: help: unknown command \"qqqqq\"\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
+			got := runCommand(t, strings.Fields(tt.args)...)
+			if got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, tt.stderr) {
+				t.Errorf("eastway %s = %+v, want code 2, only stderr with %q", tt.args, got, tt.stderr)
+			}
+			if strings.Count(got.stderr, "\n") != 2 || !strings.Contains(got.stderr, "--help' for usage.\n") {
+				t.Errorf("want one line of error and one of help, got %q", got.stderr)
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"", "help", "--help", "help status", "status -h", "completion", "completion bash"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			got := runCommand(t, strings.Fields(args)...)
+			if got.code != 0 || got.stdout == "" || got.stderr != "" {
+				t.Errorf("eastway %s = %+v, want code 0 and only stdout", args, got)
+			}
+		})
+	}
+	if got := runCommand(t, "--help"); !strings.Contains(got.stdout, exitHelp) {
+		t.Errorf("help does not tell the exit codes:\n%s", got.stdout)
+	}
+}
+
+// Every command of the tree says what it does and takes no argument unasked.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Short == "" {
+			t.Errorf("%s has no Short", cmd.CommandPath())
+		}
+		if cmd.Args == nil {
+			t.Errorf("%s accepts any arguments", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(io.Discard, io.Discard))
+}
+
+func TestExitCode(t *testing.T) {
+	t.Parallel()
+	base := errors.New("base")
+	tests := []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"none", nil, 0},
+		{"cobra's own", base, 2},
+		{"a command's", &startedError{base}, 1},
+		{"a command's, chosen", &startedError{fmt.Errorf("x: %w", withExit(exitNotFound, base))}, 4},
+		{"a command's, usage", &startedError{usageErrorf("x: %w", base)}, 2},
+		{"nothing to choose for", withExit(exitUnreachable, nil), 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := exitCode(tt.err); got != tt.want {
+				t.Errorf("exitCode(%v) = %d, want %d", tt.err, got, tt.want)
+			}
+			if tt.err != nil && !errors.Is(tt.err, base) {
+				t.Errorf("%v does not wrap its cause", tt.err)
+			}
+		})
+	}
+}
