@@ -82,6 +82,45 @@ func (l *exportLog) after(revision uint64) (changed map[ServiceName]parts, ok bo
 	return changed, true
 }
 
+// telling is what one link has to be told.
+type telling struct {
+	base     uint64 // 0: a snapshot
+	revision uint64
+	changes  []told // sorted by name
+}
+
+// told is one changed export; a nil export was withdrawn.
+type told struct {
+	name   ServiceName
+	parts  parts
+	export *export
+}
+
+// tell returns what changed after the revision that a link was told last, 0 for none, and a channel that is closed when there is more.
+// Without news ok is false.
+func (c *Catalog) tell(last uint64) (t telling, ok bool, more <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &c.exports
+	if l.revision == last { // also 0: nothing may be told yet
+		return t, false, l.changed
+	}
+	t = telling{base: last, revision: l.revision}
+	changed, reached := l.after(last)
+	if !reached {
+		t.base = 0
+		t.changes = make([]told, 0, len(l.exports))
+		for n, e := range l.exports {
+			t.changes = append(t.changes, told{n, partPorts | partReadiness, e})
+		}
+	}
+	for n, p := range changed {
+		t.changes = append(t.changes, told{n, p, l.exports[n]})
+	}
+	slices.SortFunc(t.changes, func(a, b told) int { return a.name.Compare(b.name) })
+	return t, true, l.changed
+}
+
 func changedParts(was, is *export) parts {
 	switch {
 	case was == nil && is == nil:

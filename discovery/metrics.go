@@ -67,3 +67,42 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descPeerLinked, linked, name)
 	}
 }
+
+// Directions of messages.
+const (
+	directionSent     = "sent"
+	directionReceived = "received"
+)
+
+// exchangeMetrics have one series per peer; peers are bounded by the manifests.
+type exchangeMetrics struct {
+	messages, bytes  *prometheus.CounterVec
+	resyncs, invalid *prometheus.CounterVec
+}
+
+func newExchangeMetrics(reg prometheus.Registerer) *exchangeMetrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eastway_discovery_exchange_" + name, Help: help}, labels)
+	}
+	m := &exchangeMetrics{
+		messages: counter("messages_total", "Messages exchanged with the peer.", "peer", "direction"),
+		bytes:    counter("bytes_total", "Bytes of messages exchanged with the peer.", "peer", "direction"),
+		resyncs:  counter("resyncs_total", "Snapshots asked for because an update did not follow the last one.", "peer"),
+		invalid:  counter("invalid_total", "Exchanges ended because of what the peer told.", "peer"),
+	}
+	if reg != nil {
+		reg.MustRegister(m.messages, m.bytes, m.resyncs, m.invalid)
+	}
+	return m
+}
+
+func (m *exchangeMetrics) count(peer, direction string, n int) {
+	m.messages.WithLabelValues(peer, direction).Inc()
+	m.bytes.WithLabelValues(peer, direction).Add(float64(n))
+}
+
+func (m *exchangeMetrics) forget(peer string) {
+	for _, v := range []*prometheus.CounterVec{m.messages, m.bytes, m.resyncs, m.invalid} {
+		v.DeletePartialMatch(prometheus.Labels{"peer": peer})
+	}
+}

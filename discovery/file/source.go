@@ -12,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/discovery"
 )
@@ -55,6 +56,9 @@ type Config struct {
 func (c *Config) Validate() error {
 	if c.Dir == "" {
 		return errors.New("file: Config.Dir: the directory of the manifests is required")
+	}
+	if msgs := validation.IsValidLabelValue(c.Region); len(msgs) > 0 {
+		return fmt.Errorf("file: Config.Region: %q: %s", c.Region, msgs[0])
 	}
 	return nil
 }

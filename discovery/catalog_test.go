@@ -1,0 +1,319 @@
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var echo = ServiceName{Namespace: "demo", Name: "echo"}
+
+// localWith is a cluster with peers, all of whose services have one ready endpoint and are exported.
+func localWith(peers []string, services ...ServiceName) Local {
+	l := Local{Services: map[ServiceName]*Service{}, Peers: map[string]*Peer{}, Localities: map[netip.Addr]Locality{}}
+	for _, p := range peers {
+		l.Peers[p] = &Peer{Name: p, Spec: v1alpha1.PeerSpec{SPIFFEID: "spiffe://" + p}}
+	}
+	for _, n := range services {
+		l.Services[n] = newService(n, 1)
+	}
+	return l
+}
+
+func newService(n ServiceName, ready int) *Service {
+	s := &Service{Name: n, Exported: true, Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP}}, Endpoints: map[uint16][]Endpoint{}}
+	for i := range ready {
+		s.Endpoints[80] = append(s.Endpoints[80], Endpoint{
+			Address:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 8000),
+			Locality: Locality{Region: "r1", Zone: "z1"}, Ready: true,
+		})
+	}
+	return s
+}
+
+// says is an update that exports the services on port 80 with that many ready endpoints.
+func says(epoch, base, revision uint64, ready uint32, services ...ServiceName) Update {
+	u := Update{Epoch: epoch, Base: base, Revision: revision, Ports: map[ServiceName][]ServicePort{}, Readiness: map[ServiceName][]Readiness{}}
+	for _, n := range services {
+		u.Ports[n] = []ServicePort{{Name: "web", Port: 80, Protocol: TCP}}
+		u.Readiness[n] = []Readiness{{Locality: Locality{Region: "r2"}, Port: 80, Ready: ready, Total: ready}}
+	}
+	return u
+}
+
+// ready is what the snapshot knows of the peers' ready endpoints of echo; -1: nothing is exported.
+func ready(c *Catalog) int {
+	s := c.Snapshot().Services[echo]
+	if s == nil || len(s.Peers) == 0 {
+		return -1
+	}
+	n := 0
+	for _, p := range s.Peers {
+		for _, r := range p.Readiness {
+			n += int(r.Ready)
+		}
+	}
+	return n
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSnapshotJoinsClusters(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	if c.Snapshot().Revision != 0 {
+		t.Fatal("a catalog without a source must be at revision 0")
+	}
+	only := ServiceName{Namespace: "demo", Name: "only"}
+	local := localWith([]string{"b", "a"}, echo)
+	local.Policies = map[ServiceName]*v1alpha1.TrafficPolicySpec{only: {TargetRef: v1alpha1.TargetRef{Name: "only"}}}
+	c.SetLocal(local)
+	u := says(1, 0, 1, 2, echo, only)
+	u.Ports[echo] = append(u.Ports[echo], ServicePort{Name: "more", Port: 81, Protocol: TCP})
+	must(t, c.UpdateRemote(Link{"b", "b1"}, u))
+	must(t, c.UpdateRemote(Link{"a", "a1"}, says(1, 0, 1, 3, echo)))
+
+	s := c.Snapshot().Services[echo]
+	if len(s.Ports) != 2 || s.Ports[0].Name != "http" || s.Ports[1].Port != 81 {
+		t.Errorf("ports = %+v, want the own name for port 80 and the peer's port 81", s.Ports)
+	}
+	if len(s.Peers) != 2 || s.Peers[0].Peer != "a" || s.Peers[1].Peer != "b" {
+		t.Errorf("exporters = %+v, want a, b", s.Peers)
+	}
+	if len(s.Endpoints[80]) != 1 {
+		t.Errorf("own endpoints = %+v", s.Endpoints)
+	}
+	o := c.Snapshot().Services[only]
+	if o == nil || len(o.Ports) != 1 || o.Exported || o.Policy == nil {
+		t.Errorf("a service that only a peer exports = %+v", o)
+	}
+	if len(local.Services[echo].Ports) != 1 {
+		t.Error("the source's own service was altered")
+	}
+}
+
+func TestChangedIsCoalescedAndPrecise(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	changed := c.Changed()
+	c.SetLocal(localWith([]string{"b"}, echo))
+	c.SetLocal(localWith([]string{"b"}))
+	select {
+	case <-changed:
+	default:
+		t.Fatal("not woken")
+	}
+	changed, before := c.Changed(), c.Snapshot()
+	c.SetLocal(localWith([]string{"b"}))
+	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1)))
+	select {
+	case <-changed:
+		t.Error("woken by something that changes nothing")
+	default:
+	}
+	if c.Snapshot() != before {
+		t.Error("a new snapshot of the same things")
+	}
+}
+
+func TestSnapshotsAreImmutable(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	c.SetLocal(localWith([]string{"b"}, echo))
+	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
+	old := c.Snapshot()
+	must(t, c.UpdateRemote(Link{"b", "b1"}, Update{Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
+	c.SetLocal(localWith([]string{"b"}))
+	if s := old.Services[echo]; s == nil || len(s.Peers) != 1 || len(s.Endpoints) != 1 {
+		t.Errorf("the old snapshot changed: %+v", s)
+	}
+	if c.Snapshot().Services[echo] != nil {
+		t.Error("the service is still there")
+	}
+}
+
+func TestReplicasOfAPeer(t *testing.T) {
+	t.Parallel()
+	old, young := Link{"b", "old"}, Link{"b", "young"}
+	newCatalog := func(t *testing.T) *Catalog {
+		t.Helper()
+		c := NewCatalog(nil)
+		c.SetLocal(localWith([]string{"b"}))
+		must(t, c.UpdateRemote(old, says(1, 0, 1, 1, echo)))
+		must(t, c.UpdateRemote(young, says(2, 0, 1, 2, echo)))
+		return c
+	}
+	tests := []struct {
+		name  string
+		steps func(t *testing.T, c *Catalog)
+		want  int
+	}{
+		{"the youngest is believed", func(*testing.T, *Catalog) {}, 2},
+		{"the other does not interrupt", func(t *testing.T, c *Catalog) {
+			before := c.Snapshot()
+			must(t, c.UpdateRemote(old, says(1, 1, 2, 7, echo)))
+			if c.Snapshot() != before {
+				t.Error("flapped")
+			}
+		}, 2},
+		{"when it goes the other speaks", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young) }, 1},
+		{"the last word is kept", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young); c.ForgetReplica(old) }, 1},
+		{"the last word is kept until another speaks", func(t *testing.T, c *Catalog) {
+			c.ForgetReplica(old)
+			c.ForgetReplica(young)
+			must(t, c.UpdateRemote(old, says(1, 0, 5, 4, echo)))
+		}, 4},
+		{"a dropped word is not built on", func(t *testing.T, c *Catalog) {
+			c.ForgetReplica(young)
+			if err := c.UpdateRemote(young, says(2, 1, 2, 9, echo)); !errors.Is(err, ErrGap) {
+				t.Errorf("err = %v, want ErrGap", err)
+			}
+		}, 1},
+		{"the peer's manifest goes", func(_ *testing.T, c *Catalog) { c.SetLocal(localWith(nil)) }, -1},
+		{"the peer becomes another cluster", func(_ *testing.T, c *Catalog) {
+			l := localWith([]string{"b"})
+			l.Peers["b"].Spec.SPIFFEID = "spiffe://other"
+			c.SetLocal(l)
+		}, -1},
+		{"the peer moves", func(_ *testing.T, c *Catalog) {
+			l := localWith([]string{"b"})
+			l.Peers["b"].Spec.Addresses = []string{"192.0.2.1:7443"}
+			c.SetLocal(l)
+		}, 2},
+		{"told by a stranger", func(t *testing.T, c *Catalog) {
+			if err := c.UpdateRemote(Link{"x", "x1"}, says(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
+				t.Errorf("err = %v, want ErrUnknownPeer", err)
+			}
+		}, 2},
+		{"withdrawn", func(t *testing.T, c *Catalog) {
+			must(t, c.UpdateRemote(young, Update{Epoch: 2, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
+		}, -1},
+		{"left out of a snapshot", func(t *testing.T, c *Catalog) {
+			must(t, c.UpdateRemote(young, says(2, 0, 2, 1)))
+		}, -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCatalog(t)
+			tt.steps(t, c)
+			if got := ready(c); got != tt.want {
+				t.Errorf("ready endpoints = %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestUpdateIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	other := ServiceName{Namespace: "demo", Name: "other"}
+	tests := map[string]struct {
+		update Update
+		field  string
+	}{
+		"readiness of nothing": {Update{Epoch: 1, Base: 1, Revision: 2, Readiness: map[ServiceName][]Readiness{other: nil}}, "update.readiness"},
+		"readiness of no port": {Update{
+			Epoch: 1, Base: 1, Revision: 2,
+			Readiness: map[ServiceName][]Readiness{echo: {{Port: 81}}},
+		}, "update.readiness"},
+		"ports leave readiness behind": {Update{
+			Epoch: 1, Base: 1, Revision: 2,
+			Ports: map[ServiceName][]ServicePort{echo: {{Port: 90, Protocol: TCP}}},
+		}, "update.readiness"},
+		"exported and withdrawn": {func() Update {
+			u := says(1, 1, 2, 5, echo)
+			u.Withdrawn = []ServiceName{echo}
+			return u
+		}(), "update.withdrawn"},
+		"too many": {func() Update {
+			u := says(1, 1, 2, 5)
+			for i := range MaxServices {
+				u.Ports[ServiceName{"n", fmt.Sprint(i)}] = nil
+			}
+			return u
+		}(), "update.exports"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := NewCatalog(nil)
+			c.SetLocal(localWith([]string{"b"}))
+			must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
+			before := c.Snapshot()
+			var bad *InvalidError
+			if err := c.UpdateRemote(Link{"b", "b1"}, tt.update); !errors.As(err, &bad) || bad.Field != tt.field {
+				t.Errorf("err = %v, want one of %s", err, tt.field)
+			}
+			if c.Snapshot() != before {
+				t.Error("part of it was applied")
+			}
+			must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 1, 2, 8, echo)))
+			if ready(c) != 8 {
+				t.Error("a good update after it was not applied")
+			}
+		})
+	}
+}
+
+func TestReplicasAreBounded(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	c.SetLocal(localWith([]string{"b"}))
+	for i := range maxReplicas {
+		must(t, c.UpdateRemote(Link{"b", fmt.Sprint(i)}, says(1, 0, 1, 1, echo)))
+	}
+	var bad *InvalidError
+	if err := c.UpdateRemote(Link{"b", "more"}, says(1, 0, 1, 1, echo)); !errors.As(err, &bad) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// BenchmarkDelta is what one peer's change costs when the catalog is large.
+func BenchmarkDelta(b *testing.B) {
+	c := NewCatalog(nil)
+	names := make([]ServiceName, 10_000)
+	for i := range names {
+		names[i] = ServiceName{Namespace: "demo", Name: fmt.Sprintf("s%d", i)}
+	}
+	c.SetLocal(localWith([]string{"b"}, names...))
+	link, revision := Link{"b", "b1"}, uint64(1)
+	if err := c.UpdateRemote(link, says(1, 0, 1, 1, names...)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		name := names[revision%uint64(len(names))]
+		if err := c.UpdateRemote(link, says(1, revision, revision+1, uint32(revision%7), name)); err != nil {
+			b.Fatal(err)
+		}
+		revision++
+	}
+}
+
+// BenchmarkSetLocal is what reading all manifests again costs when one service changed.
+func BenchmarkSetLocal(b *testing.B) {
+	c := NewCatalog(nil)
+	names := make([]ServiceName, 10_000)
+	for i := range names {
+		names[i] = ServiceName{Namespace: "demo", Name: fmt.Sprintf("s%d", i)}
+	}
+	locals := []Local{localWith(nil, names...), localWith(nil, names...)}
+	locals[1].Services[names[7]] = newService(names[7], 2)
+	i := 0
+	for b.Loop() {
+		c.SetLocal(locals[i%2])
+		i++
+	}
+}

@@ -1,0 +1,95 @@
+package discovery
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/eastway/eastway/discovery/catalogpb"
+)
+
+// itemRoom is what a list entry takes in a message beside its own bytes: a tag and a length.
+const itemRoom = 6
+
+// encoder cuts an update into messages of at most MaxMessage bytes.
+type encoder struct {
+	head  *catalogpb.Update // what all parts have in common
+	parts []*catalogpb.Update
+	size  int // of the last part, without its head
+}
+
+// encode makes the messages of one update; there is always one, so that a snapshot of nothing is told as well.
+func encode(cluster string, epoch uint64, t *telling) ([][]byte, error) {
+	e := &encoder{head: &catalogpb.Update{Cluster: cluster, Epoch: epoch, Base: t.base, Revision: t.revision}}
+	e.begin()
+	for _, c := range t.changes {
+		service := &catalogpb.Service{Namespace: c.name.Namespace, Name: c.name.Name}
+		if c.export == nil {
+			p := e.room(service)
+			p.Withdrawn = append(p.Withdrawn, service)
+			continue
+		}
+		if c.parts&partPorts != 0 {
+			x := &catalogpb.Export{Service: service, Ports: encodePorts(c.export.ports)}
+			p := e.room(x)
+			p.Exports = append(p.Exports, x)
+		}
+		if c.parts&partReadiness != 0 {
+			r := &catalogpb.Readiness{Service: service, Rows: encodeRows(c.export.readiness)}
+			p := e.room(r)
+			p.Readiness = append(p.Readiness, r)
+		}
+	}
+	e.parts[len(e.parts)-1].Last = true
+	messages := make([][]byte, 0, len(e.parts))
+	for _, p := range e.parts {
+		b, err := marshal(&catalogpb.Message{Message: &catalogpb.Message_Update{Update: p}})
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, b)
+	}
+	return messages, nil
+}
+
+func encodeResync() ([]byte, error) {
+	return marshal(&catalogpb.Message{Message: &catalogpb.Message_Resync{Resync: &catalogpb.Resync{}}})
+}
+
+func marshal(m proto.Message) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
+
+func (e *encoder) begin() {
+	e.parts = append(e.parts, &catalogpb.Update{
+		Cluster: e.head.GetCluster(), Epoch: e.head.GetEpoch(), Base: e.head.GetBase(), Revision: e.head.GetRevision(),
+		Part: uint32(len(e.parts)), //nolint:gosec // bounded by the size of the catalog
+	})
+	e.size = 0
+}
+
+// room returns a part with room for the item.
+func (e *encoder) room(item proto.Message) *catalogpb.Update {
+	n := proto.Size(item) + itemRoom
+	if e.size > 0 && e.size+n > MaxMessage-messageRoom {
+		e.begin()
+	}
+	e.size += n
+	return e.parts[len(e.parts)-1]
+}
+
+func encodePorts(ports []ServicePort) []*catalogpb.Port {
+	out := make([]*catalogpb.Port, 0, len(ports))
+	for _, p := range ports {
+		out = append(out, &catalogpb.Port{Name: p.Name, Port: uint32(p.Port), Protocol: p.Protocol, AppProtocol: p.AppProtocol})
+	}
+	return out
+}
+
+func encodeRows(rows []Readiness) []*catalogpb.Readiness_Row {
+	out := make([]*catalogpb.Readiness_Row, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, &catalogpb.Readiness_Row{
+			Port: uint32(r.Port), Region: r.Locality.Region, Zone: r.Locality.Zone, Ready: r.Ready, Total: r.Total,
+		})
+	}
+	return out
+}
