@@ -1,0 +1,86 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// Config is what a Proxy needs. Cluster, Catalog and Tunnels have to be set.
+type Config struct {
+	// Cluster is this cluster's name.
+	Cluster string
+	// Locality is where this proxy is; callers at unknown addresses are taken to be there too.
+	Locality discovery.Locality
+	Catalog  Catalog
+	Tunnels  Tunnels
+	// Log is for events of the proxy, AccessLog gets one line per connection (see NewAccessLog). Nil: none.
+	Log       *zap.Logger
+	AccessLog *zap.Logger
+	// Metrics registers the package's metrics; nil: they are not registered.
+	Metrics prometheus.Registerer
+
+	// ConnectBudget bounds all attempts of one connection together; 0: 15 s.
+	ConnectBudget time.Duration
+	// MaxConnections of all listeners together; 0: 16384. Above it new ones are reset at once.
+	MaxConnections int
+	// MaxConnectionsPerListener; 0: 8192.
+	MaxConnectionsPerListener int
+	// MaxStreamsPerPeer is how many streams of one peer are served at a time; 0: 4096.
+	MaxStreamsPerPeer int
+}
+
+// Validate names the first field that is wrong.
+func (c *Config) Validate() error {
+	switch {
+	case c.Cluster == "":
+		return errors.New("failover: Config.Cluster is empty: set the name of this cluster")
+	case c.Catalog == nil:
+		return errors.New("failover: Config.Catalog is nil")
+	case c.Tunnels == nil:
+		return errors.New("failover: Config.Tunnels is nil")
+	case c.ConnectBudget < 0:
+		return fmt.Errorf("failover: Config.ConnectBudget is %v: must not be negative", c.ConnectBudget)
+	}
+	for _, limit := range []struct {
+		field string
+		value int
+	}{
+		{"MaxConnections", c.MaxConnections},
+		{"MaxConnectionsPerListener", c.MaxConnectionsPerListener},
+		{"MaxStreamsPerPeer", c.MaxStreamsPerPeer},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("failover: Config.%s is %d: must not be negative", limit.field, limit.value)
+		}
+	}
+	return nil
+}
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.AccessLog == nil {
+		c.AccessLog = zap.NewNop()
+	}
+	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)
+	c.MaxConnections = either(c.MaxConnections, defaultMaxConnections)
+	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, defaultMaxPerListener)
+	c.MaxStreamsPerPeer = either(c.MaxStreamsPerPeer, defaultMaxStreamsPerPeer)
+	return c
+}
+
+func either[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

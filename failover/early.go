@@ -1,0 +1,188 @@
+package failover
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eastway/eastway/internal/relay"
+)
+
+// gate decides, once and for all, whether bytes of the application may go
+// into one attempt before it is answered. Whoever gets there first wins:
+// the pump commits the attempt to the bytes, or the race closes it to them. So bytes never
+// go to two candidates, and an attempt that got bytes is never abandoned for another.
+type gate struct{ state atomic.Int32 }
+
+const (
+	gateOpen int32 = iota
+	gateCommitted
+	gateClosed
+)
+
+// commit is asked before the first byte; true from then on.
+func (g *gate) commit() bool {
+	return g.state.CompareAndSwap(gateOpen, gateCommitted) || g.state.Load() == gateCommitted
+}
+
+// close is asked before another candidate is tried; false means that bytes are out.
+func (g *gate) close() bool {
+	return g.state.CompareAndSwap(gateOpen, gateClosed) || g.state.Load() == gateClosed
+}
+
+// early reads the application before an endpoint has accepted and keeps a copy of what it read,
+// and its FIN, to be replayed to the next candidate. Exactly one goroutine reads the application at any
+// time: a pump, while one runs, and the relay's copy afterwards; between two of them lies the end of the first, waited for.
+type early struct {
+	app *relay.TCP
+	// gone is called when the application reset the connection.
+	gone func()
+
+	mu       sync.Mutex
+	finished bool
+	pump     *pump
+
+	// What was read; owned by the running pump, else by whoever has waited for its end.
+	copied []byte
+	fin    bool
+	// sent is how many early bytes went to the winner; valid once the relay has ended.
+	sent int64
+}
+
+// pump carries early bytes into one attempt.
+type pump struct {
+	stream Stream
+	done   chan struct{}
+	// What of the copy, and whether the FIN, went into the stream; to be read after done.
+	written int
+	ended   bool
+	// readErr is why the application could not be read.
+	readErr error
+}
+
+// start lets bytes flow into s, the replay first. Only one attempt is open at that time: the pump of
+// the one before it has no more stream to write to and ends at once.
+func (e *early) start(s Stream, g *gate) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.finished || g.state.Load() == gateClosed {
+		return
+	}
+	e.stop()
+	e.pump = &pump{stream: s, done: make(chan struct{})}
+	go e.run(e.pump, g)
+}
+
+// stop ends the pump that runs, if any, without losing a byte. A pump that is writing ends
+// with its stream.
+func (e *early) stop() {
+	if e.pump == nil {
+		return
+	}
+	e.app.Interrupt()
+	<-e.pump.done
+	e.app.Resume()
+	e.pump = nil
+}
+
+// discard ends early reading when no candidate accepted; the streams are reset by then.
+func (e *early) discard() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.finished = true
+	e.stop()
+}
+
+// handOver ends early reading because winner accepted, and returns what the relay has to do first:
+// to wait for the pump, which may be writing into the winner, and send what it has not sent. It does not block itself, so that
+// the answer flows already. A nil winner is a local endpoint: nothing was written to it.
+func (e *early) handOver(winner Stream) relay.Head {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.finished = true
+	p := e.pump
+	if p == nil {
+		if len(e.copied) == 0 && !e.fin {
+			return nil
+		}
+		return func() ([]byte, bool, error) { return e.copied, e.fin, nil }
+	}
+	e.app.Interrupt()
+	return func() ([]byte, bool, error) {
+		<-p.done
+		e.app.Resume()
+		rest := e.copied
+		e.copied = nil
+		if p.stream == winner {
+			// Had writing failed, the relay's own write would fail alike.
+			rest = rest[p.written:]
+			e.sent = int64(p.written)
+		}
+		return rest, e.fin && (p.stream != winner || !p.ended), p.readErr
+	}
+}
+
+func (e *early) run(p *pump, g *gate) {
+	defer close(p.done)
+	for {
+		if p.written < len(e.copied) || e.fin {
+			if !g.commit() {
+				return
+			}
+			if err := e.forward(p); err != nil || e.fin {
+				return // the attempt's outcome tells what the error means
+			}
+		}
+		if len(e.copied) == replayLimit {
+			return
+		}
+		if !e.read(p) {
+			return
+		}
+	}
+}
+
+// forward writes what the stream has not got yet.
+func (e *early) forward(p *pump) error {
+	if p.written < len(e.copied) {
+		n, err := p.stream.Write(e.copied[p.written:])
+		p.written += n
+		if err != nil {
+			return err
+		}
+	}
+	if !e.fin {
+		return nil
+	}
+	err := p.stream.CloseWrite()
+	p.ended = err == nil
+	return err
+}
+
+// read adds to the copy. It returns false when the pump is to end.
+func (e *early) read(p *pump) bool {
+	if len(e.copied) == cap(e.copied) {
+		size := replayStart
+		if cap(e.copied) > 0 {
+			size = replayLimit
+		}
+		e.copied = append(make([]byte, 0, size), e.copied...)
+	}
+	n, err := e.app.Read(e.copied[len(e.copied):cap(e.copied)])
+	e.copied = e.copied[:len(e.copied)+n]
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, io.EOF):
+		e.fin = true
+		return true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false
+	default:
+		p.readErr = err
+		e.gone()
+		return false
+	}
+}

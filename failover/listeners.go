@@ -1,0 +1,259 @@
+package failover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// ListenerStatus is one address and port on which callers reach a service.
+type ListenerStatus struct {
+	Address netip.AddrPort `json:"address"`
+	Service string         `json:"service"`
+	// Error says why it is not listened on, and what to do; empty when it is.
+	Error string `json:"error,omitempty"`
+}
+
+// listeners has one listener per service address and TCP port.
+type listeners struct {
+	log    *zap.Logger
+	failed prometheus.Gauge
+	serve  func(ctx context.Context, conn *net.TCPConn, listener netip.AddrPort, key portKey)
+
+	mu     sync.Mutex
+	byAddr map[netip.AddrPort]*listener
+	// clashes are service ports whose address another service has.
+	clashes []ListenerStatus
+	closed  bool
+	wg     sync.WaitGroup // accept loops and connections
+}
+
+// listener is wanted; it is open when ln is set.
+type listener struct {
+	addr netip.AddrPort
+
+	// The rest is guarded by listeners.mu.
+	key     portKey
+	ln      *net.TCPListener
+	err     error
+	backoff time.Duration
+	retry   time.Time
+}
+
+func newListeners(log *zap.Logger, failed prometheus.Gauge,
+	serve func(context.Context, *net.TCPConn, netip.AddrPort, portKey),
+) *listeners {
+	return &listeners{log: log, failed: failed, serve: serve, byAddr: make(map[netip.AddrPort]*listener)}
+}
+
+// follow opens and closes listeners so that they are those of s. It returns when to try again to open those that failed; 0 when
+// all are open.
+func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Duration {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.closed {
+		return 0
+	}
+	wanted, clashes := ls.wanted(s)
+	for addr, l := range ls.byAddr {
+		if _, ok := wanted[addr]; !ok {
+			l.shut()
+			delete(ls.byAddr, addr)
+			ls.log.Info("listener closed", zap.Stringer("address", addr), zap.Stringer("service", l.key.service))
+		}
+	}
+	var wait time.Duration
+	failed := len(clashes)
+	for addr, key := range wanted {
+		l := ls.byAddr[addr]
+		if l == nil {
+			l = &listener{addr: addr}
+			ls.byAddr[addr] = l
+		}
+		if l.key != key { // another service may have other luck
+			l.key, l.backoff, l.retry = key, 0, time.Time{}
+		}
+		if l.ln == nil && !time.Now().Before(l.retry) {
+			ls.open(ctx, l)
+		}
+		if l.ln == nil {
+			failed++
+			if left := time.Until(l.retry); wait == 0 || left < wait {
+				wait = max(left, time.Millisecond)
+			}
+		}
+	}
+	for _, c := range clashes {
+		if !slices.Contains(ls.clashes, c) {
+			ls.log.Error("two services on one address", zap.Stringer("address", c.Address), zap.String("error", c.Error))
+		}
+	}
+	ls.clashes = clashes
+	ls.failed.Set(float64(failed))
+	return wait
+}
+
+// wanted are the addresses to listen on. When two services want one, the service that has it keeps it, else the first by name gets it.
+func (ls *listeners) wanted(s *discovery.Snapshot) (map[netip.AddrPort]portKey, []ListenerStatus) {
+	services := make([]*discovery.Service, 0, len(s.Services))
+	for _, svc := range s.Services {
+		services = append(services, svc)
+	}
+	slices.SortFunc(services, func(a, b *discovery.Service) int { return a.Name.Compare(b.Name) })
+	all := make(map[netip.AddrPort][]portKey)
+	for _, svc := range services {
+		for _, addr := range svc.Addresses {
+			for _, sp := range svc.Ports {
+				at := netip.AddrPortFrom(addr.Unmap(), sp.Port)
+				if isTCP(sp) && !slices.Contains(all[at], portKey{svc.Name, sp.Port}) {
+					all[at] = append(all[at], portKey{svc.Name, sp.Port})
+				}
+			}
+		}
+	}
+	wanted := make(map[netip.AddrPort]portKey, len(all))
+	var clashes []ListenerStatus
+	for addr, keys := range all {
+		winner := keys[0]
+		if l := ls.byAddr[addr]; l != nil && slices.Contains(keys, l.key) {
+			winner = l.key
+		}
+		wanted[addr] = winner
+		for _, k := range keys {
+			if k != winner {
+				clashes = append(clashes, ListenerStatus{
+					Address: addr, Service: k.service.String(),
+					Error: fmt.Sprintf("failover: %v is listened on for service %s already: give one of them another clusterIP or port",
+						addr, winner.service),
+				})
+			}
+		}
+	}
+	return wanted, clashes
+}
+
+// open tries to listen; the lock is held.
+func (ls *listeners) open(ctx context.Context, l *listener) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // a reset of one subflow is not a reset
+	ln, err := config.Listen(ctx, "tcp", l.addr.String())
+	if err == nil {
+		var ok bool
+		if l.ln, ok = ln.(*net.TCPListener); ok {
+			if l.err != nil {
+				ls.log.Info("listener recovered", zap.Stringer("address", l.addr), zap.Stringer("service", l.key.service))
+			}
+			l.err, l.backoff = nil, 0
+			tcp := l.ln
+			ls.wg.Go(func() { ls.accept(ctx, l, tcp) })
+			return
+		}
+		_ = ln.Close()
+		err = fmt.Errorf("not a TCP listener but %T", ln)
+	}
+	err = listenError(l.addr, l.key.service, err)
+	if l.err == nil || l.err.Error() != err.Error() { // once, not at each try
+		ls.log.Error("cannot listen", zap.Stringer("address", l.addr), zap.Stringer("service", l.key.service), zap.Error(err))
+	}
+	l.backoff = min(max(2*l.backoff, listenBackoffMin), listenBackoffMax)
+	l.err, l.retry = err, time.Now().Add(l.backoff)
+}
+
+// listenError says what was attempted and what to do.
+func listenError(addr netip.AddrPort, service discovery.ServiceName, err error) error {
+	remedy := "see the error"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "another process listens there: stop it, or change the service's clusterIP or port"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		remedy = "the process may not bind this port: grant CAP_NET_BIND_SERVICE or use a port of 1024 or above"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "the address is not on this machine: add it to an interface, or change the service's clusterIP"
+	case errors.Is(err, syscall.EMFILE):
+		remedy = "the process is out of file descriptors: raise its limit of open files"
+	}
+	return fmt.Errorf("failover: listen on %v for service %s: %w (%s)", addr, service, err, remedy)
+}
+
+// accept hands connections to serve until the listener is closed.
+func (ls *listeners) accept(ctx context.Context, l *listener, ln *net.TCPListener) {
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	pause := time.Duration(0)
+	for {
+		conn, err := ln.AcceptTCP()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			pause = min(max(2*pause, acceptBackoffMin), acceptBackoffMax)
+			ls.log.Warn("cannot accept, pausing", zap.Stringer("address", l.addr), zap.Duration("pause", pause), zap.Error(err))
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		pause = 0
+		key := ls.keyOf(l)
+		ls.wg.Go(func() { ls.serve(ctx, conn, l.addr, key) })
+	}
+}
+
+func (ls *listeners) keyOf(l *listener) portKey {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return l.key
+}
+
+func (l *listener) shut() {
+	if l.ln != nil {
+		_ = l.ln.Close()
+		l.ln = nil
+	}
+}
+
+// close closes all listeners for good. Connections go on.
+func (ls *listeners) close() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.closed = true
+	for _, l := range ls.byAddr {
+		l.shut()
+	}
+	clear(ls.byAddr)
+	ls.clashes = nil
+	ls.failed.Set(0)
+}
+
+// Listening are all listeners that the catalog asks for, sorted by address and service.
+func (p *Proxy) Listening() []ListenerStatus {
+	p.listeners.mu.Lock()
+	defer p.listeners.mu.Unlock()
+	out := slices.Clone(p.listeners.clashes)
+	for addr, l := range p.listeners.byAddr {
+		s := ListenerStatus{Address: addr, Service: l.key.service.String()}
+		if l.err != nil {
+			s.Error = l.err.Error()
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b ListenerStatus) int {
+		return cmp.Or(a.Address.Addr().Compare(b.Address.Addr()), cmp.Compare(a.Address.Port(), b.Address.Port()),
+			cmp.Compare(a.Service, b.Service))
+	})
+	return out
+}

@@ -1,0 +1,99 @@
+package failover
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/eastway/eastway/internal/relay"
+)
+
+// The names of a connection's ends in the access log.
+const (
+	endClient   = "client"
+	endEndpoint = "endpoint"
+	endPeer     = "peer"
+)
+
+// serveApp carries one connection of an application to the nearest endpoint that accepts it.
+func (p *Proxy) serveApp(ctx context.Context, conn *net.TCPConn, listener netip.AddrPort, key portKey) {
+	e := &entry{
+		started: time.Now(), direction: outbound, service: key.service.String(), port: key.port,
+		caller: conn.RemoteAddr().String(), callerCluster: p.cfg.Cluster,
+	}
+	defer p.finish(e)
+	ctx, tracked, err := p.conns.add(ctx, listener.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
+	if err != nil {
+		reset(conn)
+		e.notConnected(err)
+		return
+	}
+	defer p.conns.remove(tracked)
+	active := p.metrics.active.WithLabelValues(outbound)
+	active.Inc()
+	defer active.Dec()
+	app, err := relay.NewTCP(conn, p.watch.Load())
+	if err != nil {
+		e.notConnected(err)
+		return
+	}
+	p.carry(ctx, e, app, key)
+}
+
+// reset ends a connection that nobody has, so that its client sees an error and not an end.
+func reset(conn *net.TCPConn) {
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+}
+
+func (p *Proxy) carry(ctx context.Context, e *entry, app *relay.TCP, key portKey) {
+	connecting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	early := &early{app: app, gone: func() { cancel(errClientReset) }}
+	c := &connector{
+		key: key, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: &p.network,
+		metrics: p.metrics, early: early, broken: app.Broken(),
+	}
+	defer c.wg.Wait()
+	won, err := c.connect(connecting, p.optionsFor(e, c), p.cfg.ConnectBudget)
+	e.attempts = c.attempts
+	if err != nil {
+		early.discard()
+		app.Abort(err.Error())
+		e.notConnected(err)
+		return
+	}
+	defer won.target.active.Add(-1)
+	e.connected(won)
+	head := early.handOver(won.stream)
+	server, name := relay.End(nil), endEndpoint
+	if won.stream != nil {
+		server, name = relay.NewStream(won.stream), endPeer
+	} else if server, err = relay.NewTCP(won.conn, p.watch.Load()); err != nil {
+		if head != nil {
+			_, _, _ = head()
+		}
+		app.Abort(err.Error())
+		e.notConnected(err)
+		return
+	}
+	e.relayed(relay.Run(ctx, app, server, head), endClient, name)
+	e.up += early.sent
+}
+
+// optionsFor are the places to try for a connection that an application opened.
+func (p *Proxy) optionsFor(e *entry, c *connector) []option {
+	s := p.snapshot.Load()
+	g := p.table.group(c.key)
+	if s == nil || g == nil || s.Services[c.key.service] == nil {
+		return nil
+	}
+	if from, err := netip.ParseAddrPort(e.caller); err == nil {
+		e.callerAt = localityOf(s, from.Addr(), p.cfg.Locality)
+	}
+	c.callerLocality, c.timeout = e.callerAt, g.policy().connectTimeout
+	svc := s.Services[c.key.service]
+	options := append(p.localOptions(svc, g, e.callerAt), p.peerOptions(svc, g, e.callerAt)...)
+	return order(options, p.random)
+}

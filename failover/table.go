@@ -1,0 +1,223 @@
+package failover
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// table remembers the health of everything in the catalog. What is no longer in the catalog is forgotten,
+// what stays keeps its state when policies change.
+type table struct {
+	log     *zap.Logger
+	metrics *metrics
+	// probe says whether t accepts connections; errInconclusive when that could not be tried.
+	probe func(ctx context.Context, t *target) error
+
+	mu     sync.Mutex
+	groups map[portKey]*group
+
+	dirtyMu sync.Mutex // held last
+	dirty   map[*group]struct{}
+	wake    chan struct{}
+}
+
+func newTable(log *zap.Logger, m *metrics) *table {
+	return &table{
+		log: log, metrics: m,
+		groups: make(map[portKey]*group),
+		dirty:  make(map[*group]struct{}),
+		wake:   make(chan struct{}, 1),
+	}
+}
+
+// group is the one of that port, nil when the catalog has none.
+func (tb *table) group(k portKey) *group {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	return tb.groups[k]
+}
+
+// apply takes in a new state of the catalog.
+func (tb *table) apply(s *discovery.Snapshot) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	seen := make(map[portKey]bool)
+	for _, svc := range s.Services {
+		set := settingsOf(svc.Policy)
+		for port := range portsOf(svc) {
+			k := portKey{service: svc.Name, port: port}
+			seen[k] = true
+			g := tb.groups[k]
+			if g == nil {
+				g = newGroup(k, set, tb)
+				tb.groups[k] = g
+			}
+			g.apply(svc, set)
+		}
+	}
+	for k, g := range tb.groups {
+		if !seen[k] {
+			g.clear()
+			delete(tb.groups, k)
+		}
+	}
+	tb.metrics.forgetOthers(s)
+}
+
+// portsOf are the TCP ports of a service: its own, and those that only peers export.
+func portsOf(svc *discovery.Service) map[uint16]bool {
+	ports := make(map[uint16]bool)
+	add := func(list []discovery.ServicePort) {
+		for _, p := range list {
+			if isTCP(p) {
+				ports[p.Port] = true
+			}
+		}
+	}
+	add(svc.Ports)
+	for i := range svc.Peers {
+		add(svc.Peers[i].Ports)
+	}
+	return ports
+}
+
+func isTCP(p discovery.ServicePort) bool { return p.Protocol == discovery.TCP || p.Protocol == "" }
+
+// apply brings the group's targets and settings in line with the catalog.
+func (g *group) apply(svc *discovery.Service, set settings) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.settings = set
+	if soon := time.Now().Add(set.interval); !g.nextSweep.IsZero() && soon.Before(g.nextSweep) {
+		g.nextSweep = soon
+		g.events.sweepAt(g)
+	}
+	member := make(map[targetKey]bool, len(g.targets))
+	for _, e := range svc.Endpoints[g.key.port] {
+		member[targetKey{address: e.Address}] = e.Ready
+	}
+	for i := range svc.Peers {
+		e := &svc.Peers[i]
+		member[targetKey{peer: e.Peer}] = readyAt(e, g.key.port) > 0
+	}
+	for k, m := range member {
+		t := g.targets[k]
+		if t == nil {
+			t = &target{key: k, group: g}
+			g.targets[k] = t
+		}
+		t.member = m
+	}
+	for k, t := range g.targets {
+		if _, ok := member[k]; !ok {
+			g.drop(t)
+		}
+	}
+}
+
+func (g *group) drop(t *target) {
+	t.gone = true
+	delete(g.targets, t.key)
+	if t.isEjected() {
+		g.events.returned(t)
+	}
+}
+
+func (g *group) clear() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range g.targets {
+		g.drop(t)
+	}
+	g.nextSweep = time.Time{}
+}
+
+// run sweeps groups when they are due, and probes, until ctx ends.
+func (tb *table) run(ctx context.Context) error {
+	var probes errgroup.Group
+	probes.SetLimit(maxProbes)
+	defer func() { _ = probes.Wait() }()
+	for {
+		due, next := tb.sweep(time.Now())
+		for _, t := range due {
+			probes.Go(func() error {
+				tb.probeOne(ctx, t)
+				return nil
+			})
+		}
+		var timer <-chan time.Time
+		if !next.IsZero() {
+			timer = time.After(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tb.wake:
+		case <-timer:
+		}
+	}
+}
+
+func (tb *table) sweep(now time.Time) (probes []*target, next time.Time) {
+	tb.dirtyMu.Lock()
+	groups := make([]*group, 0, len(tb.dirty))
+	for g := range tb.dirty {
+		groups = append(groups, g)
+		delete(tb.dirty, g) // whoever needs a sweep meanwhile puts it back
+	}
+	tb.dirtyMu.Unlock()
+	for _, g := range groups {
+		due, at := g.sweep(now)
+		probes = append(probes, due...)
+		if at.IsZero() {
+			continue
+		}
+		tb.dirtyMu.Lock()
+		tb.dirty[g] = struct{}{}
+		tb.dirtyMu.Unlock()
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	return probes, next
+}
+
+func (tb *table) probeOne(ctx context.Context, t *target) {
+	ctx, cancel := context.WithTimeout(ctx, t.group.policy().connectTimeout)
+	defer cancel()
+	err := tb.probe(ctx, t)
+	t.group.probed(t, err == nil, isInconclusive(err))
+}
+
+// sweepAt implements events; the group's lock is held.
+func (tb *table) sweepAt(g *group) {
+	tb.dirtyMu.Lock()
+	tb.dirty[g] = struct{}{}
+	tb.dirtyMu.Unlock()
+	select {
+	case tb.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ejected implements events; the group's lock is held.
+func (tb *table) ejected(t *target, kind string, d time.Duration, again bool) {
+	tb.metrics.ejected(t.group.key.service, kind, again)
+	tb.log.Warn("endpoint ejected",
+		zap.Stringer("service", t.group.key.service), zap.Uint16("port", t.group.key.port),
+		zap.Stringer("endpoint", t.key), zap.String("kind", kind), zap.Duration("for", d), zap.Int("times", t.ejections))
+}
+
+// returned implements events; the group's lock is held.
+func (tb *table) returned(t *target) {
+	tb.metrics.returned(t.group.key.service)
+	tb.log.Info("endpoint no longer ejected",
+		zap.Stringer("service", t.group.key.service), zap.Uint16("port", t.group.key.port),
+		zap.Stringer("endpoint", t.key), zap.Bool("gone", t.gone))
+}
