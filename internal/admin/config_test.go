@@ -55,11 +55,9 @@ func FuzzHostname(f *testing.F) {
 		if !isLoopback(hostname(host)) {
 			return
 		}
-		// What is let through never names something else than this machine.
-		for _, r := range host {
-			if r == '/' || r == '@' || r == '%' && !strings.Contains(host, "::1") {
-				t.Errorf("%q passes for a loopback host", host)
-			}
+		// Nothing that some other reader could take for another host is let through.
+		if rest := strings.Trim(strings.TrimPrefix(host, "localhost"), "0123456789abcdefABCDEF.:[]"); rest != "" {
+			t.Errorf("%q passes for a loopback host", host)
 		}
 	})
 }

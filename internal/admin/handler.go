@@ -3,9 +3,9 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -91,12 +91,13 @@ func (h *handler) bounded(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// hostname is a Host header without its port.
+// hostname is a Host header without its port; "" when it is anything but a host.
 func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		return name
+	u, err := url.Parse("http://" + host)
+	if err != nil || u.Host != host {
+		return ""
 	}
-	return strings.Trim(host, "[]")
+	return u.Hostname()
 }
 
 // healthz answers as long as the process does.
