@@ -1,0 +1,3 @@
+// Package repocheck is only tests: house rules over the whole tree that no
+// linter checks. It contains no code for the proxy.
+package repocheck
