@@ -2,7 +2,17 @@ package certs_test
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/certs/certstest"
@@ -39,5 +49,133 @@ func TestTrustedPeersConnect(t *testing.T) {
 					o.clientState.Version, o.clientState.CurveID)
 			}
 		})
+	}
+}
+
+func TestSetPeersRefusesWhatIsInconsistent(t *testing.T) {
+	t.Parallel()
+	all := certstest.New(t, "cluster-a", "cluster-b", "cluster-c")
+	a, b, c := all["cluster-a"].Auth, all["cluster-b"].Peer, all["cluster-c"].Peer
+	edit := func(f func(*certs.Peer)) certs.Peer {
+		p := b
+		f(&p)
+		return p
+	}
+	for name, peers := range map[string][]certs.Peer{
+		"other name":   {edit(func(p *certs.Peer) { p.Name = "x" })},
+		"no ID":        {edit(func(p *certs.Peer) { p.ID = spiffeid.ID{} })},
+		"no bundle":    {edit(func(p *certs.Peer) { p.Bundle = nil })},
+		"empty bundle": {edit(func(p *certs.Peer) { p.Bundle = x509bundle.New(p.ID.TrustDomain()) })},
+		"other bundle": {edit(func(p *certs.Peer) { p.Bundle = c.Bundle })},
+		"twice":        {b, b},
+	} {
+		if err := a.SetPeers(peers); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if _, err := a.ClientConfig("cluster-c"); err != nil {
+			t.Fatalf("%s: the peers from before are gone: %v", name, err)
+		}
+	}
+}
+
+func TestRemovedPeerIsUnknown(t *testing.T) {
+	t.Parallel()
+	all := certstest.New(t, "cluster-a", "cluster-b")
+	a, b := all["cluster-a"].Auth, all["cluster-b"].Auth
+	before := clientConfig(t, a, "cluster-b")
+	o := overTCP(t, before, b.ServerConfig())
+	setPeers(t, a)
+	if _, err := a.ClientConfig("cluster-b"); certs.Reason(err) != certs.ReasonUnknownPeer {
+		t.Errorf("ClientConfig: %v", err)
+	}
+	if got := overTCP(t, before, b.ServerConfig()); certs.Reason(got.client) != certs.ReasonUnknownPeer {
+		t.Errorf("a configuration made before: %v", got.client)
+	}
+	if name, err := a.PeerName(o.clientState); certs.Reason(err) != certs.ReasonUnknownPeer {
+		t.Errorf("PeerName: %q, %v", name, err)
+	}
+	setPeers(t, a, all["cluster-b"].Peer)
+	if got := overTCP(t, before, b.ServerConfig()); got.client != nil {
+		t.Errorf("trusted again: %v", got.client)
+	}
+}
+
+func TestPeerNameNeedsAFinishedHandshake(t *testing.T) {
+	t.Parallel()
+	all := certstest.New(t, "cluster-a", "cluster-b")
+	a := all["cluster-a"].Auth
+	o := overTCP(t, clientConfig(t, a, "cluster-b"), all["cluster-b"].Auth.ServerConfig())
+	cs := o.clientState
+	cs.HandshakeComplete = false
+	if name, err := a.PeerName(cs); err == nil {
+		t.Errorf("proved %q in the middle of a handshake", name)
+	}
+	cs = o.clientState
+	cs.PeerCertificates = nil
+	if _, err := a.PeerName(cs); certs.Reason(err) != certs.ReasonNoCertificate {
+		t.Errorf("without a certificate: %v", err)
+	}
+}
+
+// brokenSource has nothing to show.
+type brokenSource struct{ error }
+
+func (s brokenSource) GetX509SVID() (*x509svid.SVID, error) { return nil, s.error }
+
+func TestOwnCertificateMissingOrExpired(t *testing.T) {
+	t.Parallel()
+	all := certstest.New(t, "cluster-a", "cluster-b")
+	b := all["cluster-b"]
+	svid, err := all["cluster-a"].CA.Issue("cluster-a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := func() time.Time { return time.Now().Add(time.Hour + certs.ClockSkew + time.Minute) }
+	for name, c := range map[string]certs.Config{
+		"missing": {Source: brokenSource{errors.New("disk on fire")}},
+		"expired": {Source: svid, Now: later},
+	} {
+		c.Peers = []certs.Peer{b.Peer}
+		a, err := certs.NewAuthenticator(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := overTCP(t, clientConfig(t, a, "cluster-b"), b.Auth.ServerConfig())
+		if certs.Reason(o.client) != certs.ReasonOwnCertificate {
+			t.Errorf("%s, dialing: %v", name, o.client)
+		}
+		o = overTCP(t, clientConfig(t, b.Auth, "cluster-a"), a.ServerConfig())
+		if certs.Reason(o.server) != certs.ReasonOwnCertificate {
+			t.Errorf("%s, accepting: %v", name, o.server)
+		}
+	}
+}
+
+func TestAuthenticatorMetrics(t *testing.T) {
+	t.Parallel()
+	all := certstest.New(t, "cluster-a", "cluster-b", "cluster-c")
+	reg := prometheus.NewRegistry()
+	svid, err := all["cluster-a"].CA.Issue("cluster-a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := certs.Config{Source: svid, Registerer: reg, Peers: []certs.Peer{all["cluster-b"].Peer, all["cluster-c"].Peer}}
+	a, err := certs.NewAuthenticator(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setPeers(t, a, all["cluster-c"].Peer)
+	want := fmt.Sprintf(`# HELP eastway_certs_peer_bundle_expiry_timestamp_seconds Unix time when the last root in the peer's trust bundle expires.
+# TYPE eastway_certs_peer_bundle_expiry_timestamp_seconds gauge
+eastway_certs_peer_bundle_expiry_timestamp_seconds{peer="cluster-c"} %v
+`, float64(all["cluster-c"].CA.Certificate().NotAfter.Unix()))
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+	if _, err := certs.NewAuthenticator(c); err == nil {
+		t.Error("registered twice without an error")
+	}
+	if _, err := certs.NewAuthenticator(certs.Config{}); err == nil || !strings.Contains(err.Error(), "Config.Source") {
+		t.Errorf("no source: %v", err)
 	}
 }

@@ -34,7 +34,7 @@ func ParseBundle(td spiffeid.TrustDomain, data []byte) (*x509bundle.Bundle, erro
 	}
 	roots, err := parseRoots(td, data)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("trust bundle: %w", err)
 	}
 	bundle := x509bundle.New(td)
 	for i, c := range roots {
@@ -46,24 +46,40 @@ func ParseBundle(td spiffeid.TrustDomain, data []byte) (*x509bundle.Bundle, erro
 	return bundle, nil
 }
 
+// ReadCertificates reads the certificates of a file: PEM, or the roots of a SPIFFE JWKS document.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
+	data, _, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if data = bytes.TrimSpace(data); len(data) == 0 {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
+	list, err := parseRoots(spiffeid.TrustDomain{}, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return list, nil
+}
+
 func parseRoots(td spiffeid.TrustDomain, data []byte) ([]*x509.Certificate, error) {
 	if data[0] != '{' {
 		roots, err := parsePEM(data, maxBundleCerts)
 		if err != nil {
-			return nil, fmt.Errorf("trust bundle (PEM): %w", err)
+			return nil, fmt.Errorf("PEM: %w", err)
 		}
 		return roots, nil
 	}
 	doc, err := spiffebundle.Parse(td, data)
 	if err != nil {
-		return nil, fmt.Errorf("trust bundle (SPIFFE JWKS): %w", err)
+		return nil, fmt.Errorf("SPIFFE JWKS: %w", err)
 	}
 	roots := doc.X509Authorities()
 	switch {
 	case len(roots) == 0:
-		return nil, errors.New(`trust bundle (SPIFFE JWKS) has no key with "use": "x509-svid"`)
+		return nil, errors.New(`SPIFFE JWKS: no key with "use": "x509-svid"`)
 	case len(roots) > maxBundleCerts:
-		return nil, fmt.Errorf("trust bundle holds more than %d certificates", maxBundleCerts)
+		return nil, fmt.Errorf("SPIFFE JWKS: more than %d certificates", maxBundleCerts)
 	}
 	return roots, nil
 }

@@ -9,6 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/eastway/eastway/internal/atomicfile"
 )
@@ -79,6 +83,35 @@ func readKey(path string) (crypto.Signer, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
+}
+
+// WriteSVID writes an SVID and its trust bundle in the layout that a FileSource reads; dir is made
+// when it is not there. Files that are there are replaced, each at once.
+func WriteSVID(dir string, svid *x509svid.SVID, bundle *x509bundle.Bundle) error {
+	if _, err := os.Lstat(filepath.Join(dir, caKeyFile)); err == nil {
+		return fmt.Errorf("certs: %s holds a CA: choose another directory for certificates", dir)
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return fmt.Errorf("certs: make directory: %w", atomicfile.Explain(err))
+	}
+	key, err := encodeKey(svid.PrivateKey)
+	if err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode fs.FileMode
+	}{
+		{svidBundleFile, encodeCerts(bundle.X509Authorities()), certMode},
+		{svidKeyFile, key, keyMode},
+		{svidCertFile, encodeCerts(svid.Certificates), certMode},
+	} {
+		if err := atomicfile.Write(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+			return fmt.Errorf("certs: %w", err)
+		}
+	}
+	return nil
 }
 
 func parseKey(data []byte) (crypto.Signer, error) {

@@ -15,25 +15,38 @@ type Peer struct {
 	Bundle *x509bundle.Bundle
 }
 
-// ParsePeer checks the fields of a Peer manifest against each other.
+// FieldError says which field of a Peer manifest is wrong.
+type FieldError struct {
+	// Field is "metadata.name", "spec.spiffeID" or "spec.trustBundle".
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// ParsePeer checks the fields of a Peer manifest against each other; its errors are of
+// type *FieldError.
 func ParsePeer(name, spiffeID, trustBundle string) (Peer, error) {
 	if err := checkName(name); err != nil {
-		return Peer{}, fmt.Errorf("name: %w", err)
+		return Peer{}, &FieldError{"metadata.name", err}
 	}
+	const fieldID = "spec.spiffeID"
 	id, err := spiffeid.FromString(spiffeID)
 	if err != nil {
-		return Peer{}, fmt.Errorf("spiffeID %q: %w", spiffeID, err)
+		return Peer{}, &FieldError{fieldID, fmt.Errorf("%.100q: %w", spiffeID, err)}
 	}
 	in, err := ClusterName(id)
 	if err != nil {
-		return Peer{}, fmt.Errorf("spiffeID: %w", err)
+		return Peer{}, &FieldError{fieldID, err}
 	}
 	if in != name {
-		return Peer{}, fmt.Errorf("spiffeID %q names cluster %q, but the peer's name is %q", id, in, name)
+		return Peer{}, &FieldError{fieldID, fmt.Errorf("%q is the ID of cluster %q, but the peer's name is %q", id, in, name)}
 	}
 	bundle, err := ParseBundle(id.TrustDomain(), []byte(trustBundle))
 	if err != nil {
-		return Peer{}, fmt.Errorf("trustBundle: %w", err)
+		return Peer{}, &FieldError{"spec.trustBundle", err}
 	}
 	return Peer{Name: name, ID: id, Bundle: bundle}, nil
 }

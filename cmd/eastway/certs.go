@@ -1,0 +1,197 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/eastway/eastway/certs"
+)
+
+func newCertsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "certs",
+		Short: "Make CAs, issue and look at certificates",
+		Long: `Each cluster has its own CA and trust domain; its proxies prove with a short-lived
+certificate that they are spiffe://TRUSTDOMAIN/eastway/cluster/NAME. A proxy that is
+given the CA's directory makes the CA on its first start and renews its certificate
+by itself: these commands are for those who want to do it in their own way.`,
+		Example: `  eastway certs init --dir ca --cluster cluster-a
+  eastway certs show ca`,
+	}
+	cmd.AddCommand(newCertsInitCommand(), newCertsIssueCommand(), newCertsShowCommand())
+	return cmd
+}
+
+// caFlags of certs init.
+type caFlags struct {
+	dir, cluster, trustDomain, rootDir string
+	root                               bool
+}
+
+func newCertsInitCommand() *cobra.Command {
+	var f caFlags
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a cluster's CA, or a root that clusters share",
+		Long: `Init makes a CA in a directory: ca.crt and ca.key (mode 0600), ECDSA P-256, valid for
+10 years, able to issue for its own trust domain only. What is there already is never
+replaced: init then says what it found.
+
+With --root-dir the CA is an intermediate below the shared root of that directory,
+and root.crt lies beside it; the root's key is not needed afterwards. With --root the
+shared root itself is made: root.crt and root.key. Keep that key offline.`,
+		Example: `  # a CA of its own; the trust domain is cluster-a.eastway.internal
+  eastway certs init --dir ca --cluster cluster-a
+
+  # below a root that several clusters share
+  eastway certs init --dir root --root
+  eastway certs init --dir ca --cluster cluster-a --root-dir root`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return initCA(cmd.OutOrStdout(), &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.dir, "dir", "", "`directory` of the CA, made with mode 0700 (required)")
+	flags.StringVar(&f.cluster, "cluster", "", "cluster's `name`, a DNS label")
+	flags.StringVar(&f.trustDomain, "trust-domain", "", "trust `domain` of the CA (default NAME.eastway.internal)")
+	flags.StringVar(&f.rootDir, "root-dir", "", "`directory` of the shared root that signs the CA")
+	flags.BoolVar(&f.root, "root", false, "make a shared root instead")
+	cmd.MarkFlagsOneRequired("cluster", "root")
+	for _, other := range []string{"cluster", "trust-domain", "root-dir"} {
+		cmd.MarkFlagsMutuallyExclusive("root", other)
+	}
+	requireFlags(cmd, "dir")
+	return cmd
+}
+
+func initCA(w io.Writer, f *caFlags) error {
+	if f.root {
+		root, err := certs.OpenRoot(f.dir, true, certs.Options{})
+		if err != nil {
+			return err
+		}
+		return printMade(w, root.Created(), "shared root", f.dir, root.Certificate(), nil)
+	}
+	td, err := chosenTrustDomain(f.cluster, f.trustDomain)
+	if err != nil {
+		return err
+	}
+	id, err := certs.ClusterID(td, f.cluster)
+	if err != nil {
+		return usageErrorf("%w", err)
+	}
+	ca, err := makeCA(f, td)
+	if err != nil {
+		return err
+	}
+	return printMade(w, ca.Created(), "CA", f.dir, ca.Certificate(), [][2]string{
+		{"Trust domain", td.Name()},
+		{"SPIFFE ID", id.String()},
+	})
+}
+
+func makeCA(f *caFlags, td spiffeid.TrustDomain) (*certs.CA, error) {
+	options := certs.Options{TrustDomain: td}
+	if f.rootDir == "" {
+		return certs.OpenCA(f.dir, options)
+	}
+	root, err := certs.OpenRoot(f.rootDir, false, certs.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return root.SignCA(f.dir, options)
+}
+
+// chosenTrustDomain is the one asked for, or the default of that cluster.
+func chosenTrustDomain(cluster, trustDomain string) (spiffeid.TrustDomain, error) {
+	if trustDomain == "" {
+		td, err := certs.DefaultTrustDomain(cluster)
+		if err != nil {
+			return td, usageErrorf("--cluster: %w", err)
+		}
+		return td, nil
+	}
+	td, err := spiffeid.TrustDomainFromString(trustDomain)
+	if err != nil {
+		return td, usageErrorf("--trust-domain %q: %w", trustDomain, err)
+	}
+	return td, nil
+}
+
+func printMade(w io.Writer, made bool, what, dir string, c *x509.Certificate, fields [][2]string) error {
+	verb := "is there already, nothing was changed:"
+	if made {
+		verb = "was made in"
+	}
+	fmt.Fprintf(w, "The %s %s %s\n", what, verb, dir)
+	return printFields(w, append(fields,
+		[2]string{"Valid until", c.NotAfter.UTC().Format(time.RFC3339)},
+		[2]string{"SHA-256", fingerprint(c)},
+	))
+}
+
+func newCertsIssueCommand() *cobra.Command {
+	var (
+		dir, cluster, out string
+		ttl               time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "issue",
+		Short: "Issue a certificate for a proxy that must not hold the CA's key",
+		Long: `Issue writes tls.crt, tls.key (mode 0600) and ca.crt, the layout of a Kubernetes TLS
+Secret. Files that are there are replaced: a proxy that reads them takes the new ones
+and keeps its connections. Run it again before the certificate expires.`,
+		Example: `  eastway certs issue --dir ca --cluster cluster-a --out proxy-tls
+  eastway certs issue --dir ca --cluster cluster-a --out proxy-tls --ttl 72h`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ca, err := certs.OpenCA(dir, certs.Options{})
+			if err != nil {
+				return err
+			}
+			svid, err := ca.Issue(cluster, ttl)
+			if err != nil {
+				return err
+			}
+			if err := certs.WriteSVID(out, svid, ca.Bundle()); err != nil {
+				return err
+			}
+			return printMade(cmd.OutOrStdout(), true, "certificate", out, svid.Certificates[0],
+				[][2]string{{"SPIFFE ID", svid.ID.String()}})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&dir, "dir", "", "`directory` of the cluster's CA (required)")
+	flags.StringVar(&cluster, "cluster", "", "cluster's `name` (required)")
+	flags.StringVar(&out, "out", "", "`directory` to write to, made with mode 0700 (required)")
+	flags.DurationVar(&ttl, "ttl", certs.DefaultTTL, fmt.Sprintf("`time` that it is valid, %s to %s", certs.MinTTL, certs.MaxTTL))
+	requireFlags(cmd, "dir", "cluster", "out")
+	return cmd
+}
+
+// requireFlags marks flags that cmd has.
+func requireFlags(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		// The only error is a flag that does not exist.
+		_ = cmd.MarkFlagRequired(name)
+	}
+}
+
+// fingerprint is the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` groups it, in lower case.
+func fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	out := make([]byte, 0, 3*len(sum))
+	for i, b := range sum {
+		if i > 0 {
+			out = append(out, ':')
+		}
+		out = hex.AppendEncode(out, []byte{b})
+	}
+	return string(out)
+}
