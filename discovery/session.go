@@ -56,10 +56,12 @@ func (s *session) send(ctx context.Context) error {
 			asked, tellAnew = nil, time.After(answering.Reserve().Delay())
 		case <-tellAnew:
 			asked, tellAnew, told = s.asked, nil, 0
+			drain(s.asked)
 		case <-ask:
 			ask, askNow = nil, time.After(asking.Reserve().Delay())
 		case <-askNow:
 			ask, askNow = s.ask, nil
+			drain(s.ask)
 			if err := s.resync(ctx); err != nil {
 				return err
 			}
@@ -161,6 +163,14 @@ func (s *session) apply(u Update) error {
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// drain takes back what signal left: it is being seen to.
+func drain(ch chan struct{}) {
+	select {
+	case <-ch:
 	default:
 	}
 }
