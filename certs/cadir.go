@@ -36,7 +36,7 @@ func OpenCA(dir string, o Options) (*CA, error) {
 }
 
 // errNoCA: the directory holds no CA certificate.
-var errNoCA = errors.New("there is none: make it with `eastway certs init`")
+var errNoCA = fmt.Errorf("there is none: make it with `eastway certs init`: %w", fs.ErrNotExist)
 
 func loadCA(dir string, o Options) (*CA, error) {
 	chain, err := readCerts(filepath.Join(dir, caCertFile))

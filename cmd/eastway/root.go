@@ -23,6 +23,10 @@ export, and send every call to the nearest healthy endpoint.
 	root.SetOut(stdout) // the completion command keeps the writer that it finds when it is made
 	root.SetErr(stderr)
 	root.AddCommand(
+		newProxyCommand(),
+		newCertsCommand(),
+		newPeerCommand(),
+		newDemoCommand(),
 		newStatusCommand(),
 		newEndpointsCommand(),
 		newVersionCommand(),

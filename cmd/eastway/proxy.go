@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/admin"
+)
+
+// proxyOptions are the flags of `eastway proxy`.
+type proxyOptions struct {
+	cluster, region, zone string
+	config                string
+	state, ca, svid       string
+	trustDomain           string
+	listen                string
+	transports            []string
+	admin                 string
+	adminRemote           bool
+	accessLog             string
+	logLevel              string
+	drainDelay            time.Duration
+	drainTimeout          time.Duration
+}
+
+// Defaults of flags.
+const (
+	// defaultTunnelAddress: any address, the port that peers are told unless they are told another one.
+	defaultTunnelAddress = ":15443"
+	defaultState         = "/var/lib/eastway"
+	// defaultDrainTimeout is Kubernetes' default terminationGracePeriodSeconds.
+	defaultDrainTimeout = 30 * time.Second
+)
+
+func newProxyCommand() *cobra.Command {
+	var o proxyOptions
+	cmd := &cobra.Command{
+		Use:   "proxy",
+		Short: "Run a proxy: tunnels to peers, listeners for services, failover between endpoints",
+		Long: `Runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains. A cluster may run several;
+each is complete on its own.
+
+It reads Services, EndpointSlices, ServiceExports, Peers and TrafficPolicies from the directory
+--config and follows it: a file that breaks keeps its last good state. It listens on the cluster
+IPs of the Services, and on --listen (TCP and UDP) for the tunnels of peers.
+
+The cluster's certificate authority is made in --ca on the first start, unless --svid
+names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
+		Example: `  eastway proxy --cluster cn-hangzhou --region cn-hangzhou --zone cn-hangzhou-h --config ./manifests`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return usageErrorf("%w", err)
+			}
+			return runProxy(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.cluster, "cluster", "", "this cluster's `name`, a DNS label (required)")
+	f.StringVar(&o.region, "region", "", "`region` of this proxy, as topology.kubernetes.io/region names it (required)")
+	f.StringVar(&o.zone, "zone", "", "`zone` of this proxy, as topology.kubernetes.io/zone names it")
+	f.StringVar(&o.config, "config", "", "`directory` of manifests (required)")
+	f.StringVar(&o.state, "state", defaultState, "`directory` for what the proxy keeps")
+	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, made on the first start (default STATE/ca)")
+	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt, instead of a CA")
+	f.StringVar(&o.trustDomain, "trust-domain", "", "trust domain of a new CA (default CLUSTER.eastway.internal)")
+	f.StringVar(&o.listen, "listen", defaultTunnelAddress, "`IP:PORT` for tunnels, on TCP and UDP; \"\": only dial")
+	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "transports to use for tunnels")
+	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
+	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
+	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.DurationVar(&o.drainDelay, "drain-delay", 0, "time to go on accepting after SIGTERM, until load balancers have noticed")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "time for open connections to end after that; 0: none")
+	return cmd
+}
+
+// validate names the first flag that is wrong.
+func (o *proxyOptions) validate() error {
+	switch {
+	case o.cluster == "":
+		return fmt.Errorf("--cluster is required: the name of this cluster")
+	case o.region == "":
+		return fmt.Errorf("--region is required: calls prefer endpoints of their own region")
+	case o.config == "":
+		return fmt.Errorf("--config is required: the directory of manifests")
+	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):
+		return fmt.Errorf("--svid excludes --ca and --trust-domain: its files say who this is")
+	case o.drainDelay < 0 || o.drainTimeout < 0:
+		return fmt.Errorf("--drain-delay and --drain-timeout must not be negative")
+	}
+	if _, err := certs.ClusterID(spiffeid.RequireTrustDomainFromString("x"), o.cluster); err != nil {
+		return fmt.Errorf("--cluster %q: %w", o.cluster, err)
+	}
+	if o.listen != "" {
+		if _, _, err := net.SplitHostPort(o.listen); err != nil {
+			return fmt.Errorf("--listen %q is not IP:PORT: %w", o.listen, err)
+		}
+	}
+	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	return o.validateTransports()
+}
+
+func (o *proxyOptions) validateTransports() error {
+	for _, t := range o.transports {
+		if t != "tcp" && t != "quic" {
+			return fmt.Errorf("--transports: %q is none: use tcp, quic or both", t)
+		}
+	}
+	if len(o.transports) == 0 {
+		return fmt.Errorf("--transports is empty: use tcp, quic or both")
+	}
+	return nil
+}
+
+func (o *proxyOptions) caDir() string {
+	if o.ca != "" {
+		return o.ca
+	}
+	return filepath.Join(o.state, "ca")
+}

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/file"
+	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/version"
+	"github.com/eastway/eastway/tunnel"
+)
+
+// proxy is everything that one `eastway proxy` runs.
+type proxy struct {
+	o        proxyOptions
+	log      *zap.Logger
+	started  time.Time
+	draining atomic.Bool
+
+	identity identity
+	auth     *certs.Authenticator
+	catalog  *discovery.Catalog
+	source   *file.Source
+	exchange *discovery.Exchange
+	node     *tunnel.Node
+	failover *failover.Proxy
+	admin    *admin.Server
+}
+
+// identity is a source of SVIDs that renews them while it runs.
+type identity interface {
+	x509svid.Source
+	Run(ctx context.Context) error
+}
+
+// runProxy runs until ctx ends, then drains.
+func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) error {
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil {
+		return usageErrorf("--log-level: %w", err)
+	}
+	log := newLog(stderr, level)
+	accessLog, closeLog, err := openAccessLog(o.accessLog, stdout)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	p := &proxy{o: o, log: log, started: time.Now()}
+	if err := p.build(ctx, accessLog); err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+func newLog(w io.Writer, level zapcore.Level) *zap.Logger {
+	cfg := zap.NewProductionEncoderConfig()
+	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	cfg.EncodeDuration = zapcore.StringDurationEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// openAccessLog opens the file to append to; "-" is stdout, "" nothing.
+func openAccessLog(name string, stdout io.Writer) (*zap.Logger, func(), error) {
+	switch name {
+	case "":
+		return zap.NewNop(), func() {}, nil
+	case "-":
+		return failover.NewAccessLog(zapcore.Lock(zapcore.AddSync(stdout))), func() {}, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // the operator's own file, for his group to read
+	if err != nil {
+		return nil, nil, fmt.Errorf("open access log: %w: choose another file with --access-log", err)
+	}
+	return failover.NewAccessLog(zapcore.Lock(f)), func() { _ = f.Close() }, nil
+}
+
+// build makes all parts and binds the tunnel and admin sockets; nothing runs yet.
+func (p *proxy) build(ctx context.Context, accessLog *zap.Logger) error {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	id, err := p.openIdentity(reg)
+	if err != nil {
+		return err
+	}
+	if p.auth, err = certs.NewAuthenticator(certs.Config{Source: p.identity, Registerer: reg}); err != nil {
+		return err
+	}
+	p.catalog = discovery.NewCatalog(reg)
+	p.source, err = file.New(file.Config{
+		Dir: p.o.config, Cluster: p.o.cluster, SPIFFEID: id.String(), Region: p.o.region,
+		ValidatePeer: func(name, spiffeID, bundle string) error {
+			_, err := certs.ParsePeer(name, spiffeID, bundle)
+			return err
+		},
+		Log: p.log.Named("config"), Registerer: reg,
+	}, p.catalog)
+	if err != nil {
+		return err
+	}
+	p.exchange, err = discovery.NewExchange(discovery.ExchangeConfig{
+		Cluster: p.o.cluster, Catalog: p.catalog, Log: p.log.Named("exchange"), Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.buildTraffic(ctx, reg, accessLog); err != nil {
+		return err
+	}
+	p.admin, err = admin.Listen(ctx, admin.Config{
+		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Logger: p.log.Named("admin"),
+		Checks:    []admin.Check{{Name: "proxy", Ready: p.ready}},
+		Status:    p.status,
+		Endpoints: p.endpoints,
+	})
+	return err
+}
+
+// buildTraffic makes what moves bytes.
+func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, accessLog *zap.Logger) error {
+	var err error
+	p.node, err = tunnel.New(ctx, tunnel.Config{
+		Cluster: p.o.cluster, Region: p.o.region, Zone: p.o.zone, Version: version.Get().Version, Listen: p.o.listen,
+		Credentials: p.auth, Reason: certs.Reason,
+		Handle: func(in *tunnel.Incoming) { p.failover.ServeStream(incoming{in}) },
+		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
+			return p.exchange.Serve(ctx, l.Peer, l.Replica, c)
+		},
+		DisableTCP:  !slices.Contains(p.o.transports, "tcp"),
+		DisableQUIC: !slices.Contains(p.o.transports, "quic"),
+		Log:         p.log.Named("tunnel"), Metrics: reg,
+	})
+	if err != nil {
+		return err
+	}
+	p.failover, err = failover.New(failover.Config{
+		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone},
+		Catalog: p.catalog, Tunnels: tunnels{p.node}, Log: p.log, AccessLog: accessLog, Metrics: reg,
+	})
+	return err
+}
+
+// openIdentity opens the SVID files, or the CA, which it makes on the first start.
+func (p *proxy) openIdentity(reg prometheus.Registerer) (spiffeid.ID, error) {
+	log := p.log.Named("certs")
+	if p.o.svid != "" {
+		s, err := certs.NewFileSource(certs.FileSourceConfig{Dir: p.o.svid, Name: p.o.cluster, Log: log, Registerer: reg})
+		if err != nil {
+			return spiffeid.ID{}, err
+		}
+		p.identity = s
+	} else {
+		s, err := p.openCA(log, reg)
+		if err != nil {
+			return spiffeid.ID{}, err
+		}
+		p.identity = s
+	}
+	svid, err := p.identity.GetX509SVID()
+	if err != nil {
+		return spiffeid.ID{}, err
+	}
+	return svid.ID, nil
+}
+
+func (p *proxy) openCA(log *zap.Logger, reg prometheus.Registerer) (*certs.CASource, error) {
+	td, err := certs.DefaultTrustDomain(p.o.cluster)
+	if p.o.trustDomain != "" {
+		td, err = spiffeid.TrustDomainFromString(p.o.trustDomain)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--trust-domain: %w", err)
+	}
+	var ca *certs.CA
+	if p.o.trustDomain == "" {
+		ca, err = certs.OpenCA(p.o.caDir(), certs.Options{}) // one that exists may be of any trust domain
+	}
+	if ca == nil && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+		ca, err = certs.OpenCA(p.o.caDir(), certs.Options{TrustDomain: td})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ca.Created() {
+		log.Info("made this cluster's certificate authority", zap.String("dir", p.o.caDir()), zap.Stringer("trust_domain", ca.TrustDomain()))
+	}
+	return certs.NewCASource(certs.CASourceConfig{CA: ca, Name: p.o.cluster, Log: log, Registerer: reg})
+}
+
+// run runs all parts until ctx ends, then drains and stops them. Its parts do not see ctx: they outlive it by the drain.
+func (p *proxy) run(ctx context.Context) error {
+	live, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, live := errgroup.WithContext(live)
+	for _, part := range []func(context.Context) error{
+		p.identity.Run, p.source.Run, p.followPeers, p.node.Run, p.failover.Run, p.admin.Run,
+	} {
+		g.Go(func() error { return part(live) })
+	}
+	p.log.Info("proxy started", zap.String("cluster", p.o.cluster), zap.String("replica", p.node.Replica()),
+		zap.String("region", p.o.region), zap.String("zone", p.o.zone),
+		zap.String("tunnels", addrText(p.node)), zap.Stringer("admin", p.admin.Addr()), zap.String("version", version.Get().Version))
+	select {
+	case <-ctx.Done():
+		p.drain(live)
+	case <-live.Done():
+	}
+	stop()
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	p.log.Info("proxy stopped", zap.Error(err))
+	return err
+}
+
+func addrText(n *tunnel.Node) string {
+	if a := n.Addr(); a != nil {
+		return a.String()
+	}
+	return "only dialled"
+}
+
+// drain lets open connections end: first it is no longer ready but goes on accepting, then peers are told and listeners close.
+func (p *proxy) drain(ctx context.Context) {
+	p.draining.Store(true)
+	p.log.Info("draining", zap.Duration("delay", p.o.drainDelay), zap.Duration("timeout", p.o.drainTimeout),
+		zap.Int("connections", p.failover.Active()))
+	if p.o.drainDelay > 0 {
+		t := time.NewTimer(p.o.drainDelay)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.drainTimeout)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error { return p.node.Drain(ctx) })
+	g.Go(func() error { return p.failover.Drain(ctx) })
+	if err := g.Wait(); err != nil {
+		p.log.Warn("not everything ended in time", zap.Error(err))
+	}
+}
+
+// followPeers keeps trust and tunnels in line with the Peer manifests.
+func (p *proxy) followPeers(ctx context.Context) error {
+	for {
+		changed := p.catalog.Changed()
+		p.applyPeers(p.catalog.Snapshot())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (p *proxy) applyPeers(s *discovery.Snapshot) {
+	var trust []certs.Peer
+	var dial []tunnel.Peer
+	for name, peer := range s.Peers {
+		t, err := certs.ParsePeer(name, peer.Spec.SPIFFEID, peer.Spec.TrustBundle)
+		if err != nil {
+			p.log.Error("peer is not usable", zap.String("peer", name), zap.Error(err)) // the source has validated it
+			continue
+		}
+		trust = append(trust, t)
+		dial = append(dial, tunnel.Peer{Name: name, Addresses: peer.Spec.Addresses})
+	}
+	if err := p.auth.SetPeers(trust); err != nil {
+		p.log.Error("peers are not usable, the ones before stay", zap.Error(err))
+		return
+	}
+	p.node.SetPeers(dial)
+}
+
+func (p *proxy) ready() error {
+	if p.draining.Load() {
+		return errors.New("draining")
+	}
+	return p.failover.Ready()
+}
+
+func (p *proxy) status() admin.Status {
+	st := admin.Status{
+		Cluster: p.o.cluster, Replica: p.node.Replica(), Version: version.Get().Version,
+		Region: p.o.region, Zone: p.o.zone, Started: p.started,
+		Peers: p.node.Status(), Services: admin.Services(p.catalog.Snapshot()),
+	}
+	for _, e := range p.source.Errors() {
+		st.Errors = append(st.Errors, e.Error())
+	}
+	for _, l := range p.failover.Listening() {
+		if l.Error != "" {
+			st.Errors = append(st.Errors, l.Error)
+		}
+	}
+	return st
+}
+
+func (p *proxy) endpoints(namespace, name string) ([]failover.EndpointStatus, bool) {
+	rows := p.failover.Endpoints(discovery.ServiceName{Namespace: namespace, Name: name})
+	return rows, rows != nil
+}
