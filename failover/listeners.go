@@ -37,7 +37,7 @@ type listeners struct {
 	// clashes are service ports whose address another service has.
 	clashes []ListenerStatus
 	closed  bool
-	wg     sync.WaitGroup // accept loops and connections
+	wg      sync.WaitGroup // accept loops and connections
 }
 
 // listener is wanted; it is open when ln is set.
