@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/eastway/eastway/internal/demo"
+)
+
+func newDemoCommand() *cobra.Command {
+	var o demo.Options
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run two clusters on this machine, let parts of them fail, and count what became of every request",
+		Long: `Runs two clusters of two zones each on loopback addresses, without root: in every zone
+a proxy and the applications mocka → mockb → mockc, each a process of its own. While
+requests enter at every mocka, services, proxies and a whole cluster fail and return. At
+the end a table tells what became of the requests. It takes about 90 seconds and leaves
+nothing behind.
+
+It fails if a request failed that could have been saved, if one was executed twice, or
+if an effect of a fault or a repair did not come in time.
+
+With --keep the world stays up until Ctrl-C, with commands to try.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			exe, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program's own file: %w", err)
+			}
+			o.Executable, o.Out = exe, cmd.OutOrStdout()
+			o.Width = terminalWidth(o.Out)
+			if err := o.Validate(); err != nil {
+				return usageErrorf("%w", err)
+			}
+			return runDemo(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.Keep, "keep", false, "leave everything up until Ctrl-C and print commands to try, instead of load and faults")
+	flags.StringVar(&o.JSON, "json", "", "write the table to this `file` as JSON")
+	flags.StringVar(&o.Dir, "dir", "", "new or empty `directory` for keys, manifests and logs, which are left there (default: temporary)")
+	flags.Float64Var(&o.Rate, "rate", demo.DefaultRate,
+		"requests per second that enter at each mocka of cn-hangzhou; half as many at each of ap-northeast-1")
+	flags.Float64Var(&o.Pace, "pace", 1, "multiplies how long the phases last")
+	_ = flags.MarkHidden("pace") // the only error is a flag that does not exist
+	cmd.AddCommand(newDemoAppCommand())
+	return cmd
+}
+
+// runDemo turns signals into the end of the demo. They stay caught until all is
+// cleaned up: an impatient second Ctrl-C must not leave files behind.
+func runDemo(ctx context.Context, o demo.Options) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(ends)
+	// A reader that is gone (| head) must not kill this process either: with somebody
+	// listening for SIGPIPE, writing fails instead. Nobody needs to read it.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGUSR1)
+	defer signal.Stop(again)
+
+	restart := make(chan struct{}, 1)
+	o.Restart = restart
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			select {
+			case <-ends:
+				cancel()
+			case <-again:
+				select {
+				case restart <- struct{}{}:
+				default: // one is already asked for
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err := demo.Run(ctx, o)
+	cancel()
+	<-watched
+	return err
+}
+
+// terminalWidth asks for the columns of the terminal behind w; nil when there is none.
+func terminalWidth(w io.Writer) func() int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor fits
+		return nil
+	}
+	return func() int {
+		const usual = 80
+		width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor fits
+		if err != nil || width < 1 {
+			return usual
+		}
+		return width
+	}
+}
+
+// newDemoAppCommand is one application of the demo. SIGUSR1 makes it stop
+// listening, SIGUSR2 listen again.
+func newDemoAppCommand() *cobra.Command {
+	var o demo.AppOptions
+	cmd := &cobra.Command{
+		Use:    "app",
+		Short:  "Run one application of the demo",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return usageErrorf("%w", err)
+			}
+			signals := make(chan os.Signal, 1)
+			signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+			defer signal.Stop(signals)
+			return demo.RunApp(cmd.Context(), o, signals)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Name, "name", "", "mocka, mockb or mockc")
+	flags.StringVar(&o.Zone, "zone", "", "zone, shown as the version")
+	flags.StringVar(&o.Listen, "listen", "", "`IP:PORT` to listen on; calls come from that IP as well")
+	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")
+	flags.StringVar(&o.Executions, "executions", "", "`file` that gets one line per request begun")
+	return cmd
+}

@@ -1,0 +1,273 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// requestIDHeader carries the ID by which executions are counted.
+	requestIDHeader = "X-Request-Id"
+	// maxRequestID is ample for a UUID with a prefix, in bytes.
+	maxRequestID = 64
+	// maxBody bounds what an application takes from its caller or its upstream, in bytes.
+	maxBody = 64 << 10
+	// maxReason is how much of an upstream's error goes into the application's own, in bytes.
+	maxReason = 512
+	// requestTimeout is how long the load waits for an answer, and an application for its
+	// upstream: longer than a peer that went silent takes to be declared dead.
+	requestTimeout = 15 * time.Second
+	// headerTimeout bounds a client that connects and says nothing: a connection
+	// that a proxy opened ahead of time may wait this long for its first byte.
+	headerTimeout = 30 * time.Second
+	// maxHeaderBytes is ample for curl and for the load.
+	maxHeaderBytes = 16 << 10
+	// shutdownTimeout lets requests under way finish when the application ends.
+	shutdownTimeout = 3 * time.Second
+	// healthPath answers as long as the application listens, and counts as no execution.
+	healthPath = "/healthz"
+)
+
+// AppOptions are the flags of `eastway demo app`.
+type AppOptions struct {
+	// Name is mocka, mockb or mockc; Zone is shown as its version.
+	Name, Zone string
+	// Listen is IP:PORT; the IP is also the source of the application's own calls.
+	Listen string
+	// UpstreamURL is called for every request; "" for the end of the chain.
+	UpstreamURL string
+	// Executions is the file that gets one line "ID METHOD" per request that was begun; "": none.
+	Executions string
+}
+
+// Validate names the field that is wrong.
+func (o *AppOptions) Validate() error {
+	if o.Name == "" || o.Zone == "" {
+		return errors.New("--name and --zone must be given")
+	}
+	if _, err := netip.ParseAddrPort(o.Listen); err != nil {
+		return fmt.Errorf("--listen %q is not IP:PORT: %w", o.Listen, err)
+	}
+	if o.UpstreamURL == "" {
+		return nil
+	}
+	u, err := url.Parse(o.UpstreamURL)
+	if err != nil || u.Scheme != "http" || u.Host == "" {
+		return fmt.Errorf("--upstream-url %q is not http://HOST:PORT", o.UpstreamURL)
+	}
+	return nil
+}
+
+// RunApp serves one application until ctx ends. At SIGUSR1 it closes its listening
+// socket and finishes what it has begun: it then "listens on nothing". At any other
+// signal it listens again.
+func RunApp(ctx context.Context, o AppOptions, signals <-chan os.Signal) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	a, err := newApp(o)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	d := &door{addr: netip.MustParseAddrPort(o.Listen), srv: &http.Server{
+		Handler:           a,
+		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+	}}
+	d.srv.SetKeepAlivesEnabled(false)
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case sig := <-signals:
+			act := d.open
+			if sig == syscall.SIGUSR1 {
+				act = d.shut
+			}
+			if err := act(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return d.end(ctx)
+		}
+	}
+}
+
+// end finishes what is under way, within bounds.
+func (d *door) end(ctx context.Context) error {
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := d.shut(deadline)
+	if shutErr := d.srv.Shutdown(deadline); shutErr != nil {
+		err = errors.Join(err, d.srv.Close())
+	}
+	return err
+}
+
+// app answers `-> NAME(version: ZONE, ip: IP)` followed by its upstream's answer.
+type app struct {
+	opts       AppOptions
+	ip         string
+	executions *os.File // nil: not recorded
+	client     *http.Client
+}
+
+func newApp(o AppOptions) (*app, error) {
+	ip := netip.MustParseAddrPort(o.Listen).Addr()
+	a := &app{opts: o, ip: ip.String(), client: newClient(&net.TCPAddr{IP: ip.AsSlice()})}
+	if o.Executions == "" {
+		return a, nil
+	}
+	f, err := os.OpenFile(o.Executions, os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of executions: %w", err)
+	}
+	a.executions = f
+	return a, nil
+}
+
+func (a *app) close() {
+	if a.executions != nil {
+		_ = a.executions.Close() // every line was written through
+	}
+}
+
+// newClient uses a fresh connection for each request, from the given source
+// address, and never sends a request twice: net/http repeats by itself only
+// what it sent on a connection that had been used before.
+func newClient(source net.Addr) *http.Client {
+	dialer := &net.Dialer{LocalAddr: source}
+	return &http.Client{
+		Timeout: requestTimeout,
+		Transport: &http.Transport{
+			DialContext:        dialer.DialContext,
+			DisableKeepAlives:  true,
+			DisableCompression: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == healthPath {
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		http.Error(w, "only GET and POST", http.StatusMethodNotAllowed)
+		return
+	}
+	id := r.Header.Get(requestIDHeader)
+	if id == "" {
+		id = "curl-" + rand.Text()
+	}
+	if !validID(id) {
+		http.Error(w, requestIDHeader+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
+		return
+	}
+	// Before anything else: what was begun counts, however it ends.
+	if err := a.execute(id, r.Method); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, fmt.Sprintf("%s: read the request: %v", a.opts.Name, err), http.StatusBadRequest)
+		return
+	}
+	rest := "\n"
+	if a.opts.UpstreamURL != "" {
+		if rest, err = a.callUpstream(r.Context(), id, r.Method, string(body)); err != nil {
+			http.Error(w, fmt.Sprintf("%s(%s): %v", a.opts.Name, a.opts.Zone, err), http.StatusBadGateway)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	// A caller that is gone does not matter here: it counts its own failure.
+	_, _ = fmt.Fprintf(w, "-> %s(version: %s, ip: %s)%s", a.opts.Name, a.opts.Zone, a.ip, rest)
+}
+
+func (a *app) execute(id, method string) error {
+	if a.executions == nil {
+		return nil
+	}
+	// One write per line, unbuffered: it survives kill -9.
+	if _, err := a.executions.WriteString(id + " " + method + "\n"); err != nil {
+		return fmt.Errorf("record the execution: %w", err)
+	}
+	return nil
+}
+
+// callUpstream passes the request on. The error names the connection's own
+// address, by which it is found in the proxy's access log.
+func (a *app) callUpstream(ctx context.Context, id, method, body string) (string, error) {
+	answer, local, err := exchange(ctx, a.client, method, a.opts.UpstreamURL, id, body)
+	if err != nil {
+		return "", fmt.Errorf("call %s from %s: %w", a.opts.UpstreamURL, local, err)
+	}
+	return answer, nil
+}
+
+// exchange sends one request and reads the whole answer; everything but 200 is an
+// error. local is the connection's own address, "-" when there was none.
+func exchange(ctx context.Context, client *http.Client, method, target, id, body string) (answer, local string, err error) {
+	local = "-"
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { local = info.Conn.LocalAddr().String() },
+	})
+	var payload io.Reader = http.NoBody
+	if method == http.MethodPost {
+		payload = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, payload)
+	if err != nil {
+		return "", local, err
+	}
+	req.GetBody = nil // nothing may send it again
+	req.Header.Set(requestIDHeader, id)
+	resp, err := client.Do(req)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // the target is already named
+		}
+		return "", local, err
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	err = errors.Join(err, resp.Body.Close())
+	switch {
+	case err != nil:
+		return "", local, fmt.Errorf("the answer broke off: %w", err)
+	case resp.StatusCode != http.StatusOK:
+		reason := strings.TrimSpace(string(data[:min(len(data), maxReason)]))
+		return "", local, fmt.Errorf("status %d: %s", resp.StatusCode, reason)
+	}
+	return string(data), local, nil
+}
+
+// validID keeps the log of executions at one line per execution.
+func validID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

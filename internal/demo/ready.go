@@ -1,0 +1,152 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/internal/admin"
+)
+
+const (
+	// readyTimeout bounds one process's start, on a machine that is busy with others.
+	readyTimeout = 20 * time.Second
+	// connectTimeout bounds the wait for tunnels between the clusters: a few rounds of
+	// jittered reconnects.
+	connectTimeout = 20 * time.Second
+	// pollEvery is how often something is asked that cannot tell by itself.
+	pollEvery = 50 * time.Millisecond
+	// pollTimeout bounds one such question.
+	pollTimeout = 2 * time.Second
+	// dialTimeout is short: a listener that is being closed drops what comes in.
+	dialTimeout = 200 * time.Millisecond
+)
+
+// awaitReady asks a process until it says that it is ready.
+func (w *world) awaitReady(ctx context.Context, t target, within time.Duration) error {
+	target := "http://" + t.zone.app(t.role).String() + healthPath
+	if t.role == roleProxy {
+		target = "http://" + t.zone.admin().String() + admin.PathReadyz
+	}
+	client := newClient(nil)
+	client.Timeout = pollTimeout
+	err := poll(ctx, within, func(ctx context.Context) error {
+		_, _, err := exchange(ctx, client, http.MethodGet, target, "", "")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s is not ready after %s: %w; see %s",
+			t.name(), within, err, filepath.Join(w.files.logs(), t.name()+".log"))
+	}
+	return nil
+}
+
+// awaitTunnels returns when every proxy of these clusters can use its peer for every service.
+func (w *world) awaitTunnels(ctx context.Context, clusters ...string) error {
+	waits, ctx := errgroup.WithContext(ctx)
+	for _, name := range clusters {
+		for _, z := range w.topo.cluster(name).zones {
+			waits.Go(func() error {
+				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return peersHealthy(ctx, z.admin()) })
+				if err != nil {
+					return fmt.Errorf("the proxy of %s has no working tunnel after %s: %w", z.name, connectTimeout, err)
+				}
+				return nil
+			})
+		}
+	}
+	return waits.Wait()
+}
+
+// peersHealthy asks a proxy what `eastway endpoints SERVICE` shows.
+func peersHealthy(ctx context.Context, at netip.AddrPort) error {
+	client, err := admin.NewClient(at.String())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for _, role := range chain() {
+		answer, err := client.Endpoints(ctx, namespace, role)
+		if err != nil {
+			return err
+		}
+		foreign := 0
+		for _, e := range answer.Endpoints {
+			if _, err := netip.ParseAddrPort(e.Address); err == nil {
+				continue // a local endpoint; a peer is shown by its name
+			}
+			foreign++
+			if e.Status != "HEALTHY" {
+				return fmt.Errorf("%s at peer %s is %s", role, e.Address, e.Status)
+			}
+		}
+		if foreign == 0 {
+			return fmt.Errorf("no peer exports %s yet", role)
+		}
+	}
+	return nil
+}
+
+// awaitChains returns when each mocka was answered by the chain of its own zone.
+func (w *world) awaitChains(ctx context.Context) error {
+	client := newClient(nil)
+	for _, z := range w.topo.zones() {
+		n := 0
+		err := poll(ctx, readyTimeout, func(ctx context.Context) error {
+			n++
+			id := fmt.Sprintf("check-%s-%d", z.name, n)
+			answer, _, err := exchange(ctx, client, http.MethodGet, "http://"+z.app(roleMocka).String()+"/", id, "")
+			if err != nil {
+				return err
+			}
+			hops, whole := parseChain(answer)
+			if rec := (record{entry: z.name, hops: hops}); !whole || !rec.home() {
+				return fmt.Errorf("the answer is not from that zone alone: %.200q", answer)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("mocka of %s does not answer as it should: %w", z.name, err)
+		}
+	}
+	return nil
+}
+
+// poll asks until there is no error, for at most that long.
+func poll(ctx context.Context, within time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
+	var last error
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err // not "context deadline exceeded" when something better is known
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return last
+		}
+	}
+}
+
+// dial connects and closes at once.
+func dial(ctx context.Context, to netip.AddrPort) error {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp4", to.String())
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

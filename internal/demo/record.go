@@ -1,0 +1,176 @@
+package demo
+
+import (
+	"context"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// hop is one application's part of an answer.
+type hop struct{ service, zone, ip string }
+
+// record is what became of one request of the load.
+type record struct {
+	id     string
+	method string
+	entry  string // zone of the mocka that it was sent to
+	phase  int
+	start  time.Time
+	end    time.Time
+	// crossing: it began while calls of its cluster went to the other one.
+	crossing bool
+	hops     []hop  // of a whole answer
+	failure  string // "" when it was answered
+}
+
+func (r record) ok() bool { return r.failure == "" }
+
+// zoneOf is where a service answered, "" if it did not.
+func (r record) zoneOf(service string) string {
+	for _, h := range r.hops {
+		if h.service == service {
+			return h.zone
+		}
+	}
+	return ""
+}
+
+// home tells whether the whole chain answered from the zone where the request entered.
+func (r record) home() bool {
+	for _, h := range r.hops {
+		if h.zone != r.entry {
+			return false
+		}
+	}
+	return r.ok()
+}
+
+var hopPattern = regexp.MustCompile(`-> ([a-z]+)\(version: ([a-z0-9-]+), ip: ([0-9.]+)\)`)
+
+// parseChain reads an answer; false when it is not that of the whole chain, in order.
+func parseChain(text string) ([]hop, bool) {
+	var hops []hop
+	for _, m := range hopPattern.FindAllStringSubmatch(text, len(chain())+1) {
+		hops = append(hops, hop{service: m[1], zone: m[2], ip: m[3]})
+	}
+	if len(hops) != len(chain()) {
+		return hops, false
+	}
+	for i, name := range chain() {
+		if hops[i].service != name {
+			return hops, false
+		}
+	}
+	return hops, true
+}
+
+// recorder collects records in the order in which the requests ended.
+type recorder struct {
+	mu       sync.Mutex
+	records  []record
+	sent     int
+	phase    int
+	crossing bool
+	changed  chan struct{} // closed and replaced with each record
+}
+
+func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
+
+// begin is called when a request is sent: it belongs to the phase of that moment.
+func (r *recorder) begin(entry, id, method string) record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent++
+	return record{id: id, method: method, entry: entry, phase: r.phase, crossing: r.crossing, start: time.Now()}
+}
+
+func (r *recorder) end(rec record) {
+	rec.end = time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.records = append(r.records, rec)
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *recorder) setPhase(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.phase = n
+}
+
+// setCrossing marks requests that begin from now on.
+func (r *recorder) setCrossing(crossing bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.crossing = crossing
+}
+
+// all is a copy of what there is.
+func (r *recorder) all() []record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]record(nil), r.records...)
+}
+
+// since is a copy of the records that ended at or after t.
+func (r *recorder) since(t time.Time) []record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := len(r.records)
+	for i > 0 && !r.records[i-1].end.Before(t) {
+		i--
+	}
+	return append([]record(nil), r.records[i:]...)
+}
+
+// await returns when cond holds for the records of requests that were sent after it
+// was called, or with ctx's error.
+func (r *recorder) await(ctx context.Context, cond func([]record) bool) error {
+	called := time.Now()
+	var fresh []record
+	r.mu.Lock()
+	seen := len(r.records)
+	r.mu.Unlock()
+	for {
+		r.mu.Lock()
+		for ; seen < len(r.records); seen++ {
+			if rec := r.records[seen]; !rec.start.Before(called) {
+				fresh = append(fresh, rec)
+			}
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		if cond(fresh) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// lastOf holds when the newest n records of each of the zones satisfy good.
+func lastOf(n int, zones []string, good func(record) bool) func([]record) bool {
+	return func(records []record) bool {
+		for _, z := range zones {
+			run := 0
+			for i := len(records) - 1; i >= 0 && run < n; i-- {
+				if records[i].entry != z {
+					continue
+				}
+				if !good(records[i]) {
+					return false
+				}
+				run++
+			}
+			if run < n {
+				return false
+			}
+		}
+		return true
+	}
+}

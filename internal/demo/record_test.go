@@ -1,0 +1,136 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestParseChain(t *testing.T) {
+	t.Parallel()
+	const a = "-> mocka(version: cn-hangzhou-h, ip: 127.80.1.11)"
+	const b = "-> mockb(version: ap-northeast-1a, ip: 127.81.1.12)"
+	const c = "-> mockc(version: ap-northeast-1a, ip: 127.81.1.13)"
+	for text, whole := range map[string]bool{
+		a + b + c + "\n": true,
+		a + b:            false,
+		"":               false,
+		a + c + b:        false,
+		a + b + c + c:    false,
+		a + b + c[:20]:   false,
+	} {
+		hops, got := parseChain(text)
+		if got != whole {
+			t.Errorf("%q: %v", text, got)
+		}
+		if whole && (hops[1] != hop{"mockb", "ap-northeast-1a", "127.81.1.12"}) {
+			t.Errorf("mockb: %+v", hops[1])
+		}
+	}
+}
+
+func FuzzParseChain(f *testing.F) {
+	f.Add("-> mocka(version: h, ip: 1.2.3.4)-> mockb(version: h, ip: 1.2.3.4)-> mockc(version: h, ip: 1.2.3.4)\n")
+	f.Add("-> mocka(version: , ip: )")
+	f.Fuzz(func(t *testing.T, text string) {
+		hops, whole := parseChain(text)
+		if whole && len(hops) != len(chain()) {
+			t.Errorf("%q: %d hops", text, len(hops))
+		}
+		for _, h := range hops {
+			if strings.ContainsAny(h.zone+h.ip, " \n,()") {
+				t.Errorf("%q: %+v", text, h)
+			}
+		}
+	})
+}
+
+func TestLastOf(t *testing.T) {
+	t.Parallel()
+	home := func(z string) record { return answered("", 0, z, z, 0, 1) }
+	away := func(z string) record { return answered("", 0, z, "elsewhere", 0, 1) }
+	cond := lastOf(2, []string{"h", "k"}, record.home)
+	for name, tc := range map[string]struct {
+		records []record
+		want    bool
+	}{
+		"none":              {nil, false},
+		"too few":           {[]record{home("h"), home("h"), home("k")}, false},
+		"enough":            {[]record{home("h"), home("k"), home("h"), home("k")}, true},
+		"others ignored":    {[]record{home("h"), home("k"), home("h"), away("x"), home("k")}, true},
+		"long ago":          {[]record{away("h"), home("h"), home("h"), home("k"), home("k")}, true},
+		"one is away":       {[]record{home("h"), home("k"), away("h"), home("k")}, false},
+		"a failure":         {[]record{home("h"), home("h"), home("k"), failed("k", 0, 1)}, false},
+		"only the last one": {[]record{home("h"), home("h"), away("k"), home("k")}, false},
+	} {
+		if got := cond(tc.records); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rec := newRecorder()
+		early := rec.begin("h", "early", "GET")
+		time.Sleep(time.Second)
+		got := make(chan error, 1)
+		go func() {
+			got <- rec.await(t.Context(), func(fresh []record) bool {
+				for _, r := range fresh {
+					if r.id == "early" {
+						t.Error("a request that began before is no evidence")
+					}
+				}
+				return len(fresh) == 2
+			})
+		}()
+		synctest.Wait()
+		rec.end(early)
+		rec.end(rec.begin("h", "1", "GET"))
+		synctest.Wait()
+		select {
+		case err := <-got:
+			t.Fatalf("returned too early: %v", err)
+		default:
+		}
+		rec.end(rec.begin("h", "2", "GET"))
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := rec.await(ctx, func([]record) bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestRecordsBelongToThePhaseInWhichTheyBegan(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rec := newRecorder()
+		r := rec.begin("h", "1", "GET")
+		rec.setPhase(3)
+		rec.setCrossing(true)
+		time.Sleep(time.Second)
+		rec.end(r)
+		mark := time.Now()
+		time.Sleep(time.Second)
+		rec.end(rec.begin("h", "2", "POST"))
+		all := rec.all()
+		if all[0].phase != 0 || all[0].crossing || all[1].phase != 3 || !all[1].crossing {
+			t.Errorf("got %+v", all)
+		}
+		if since := rec.since(mark); len(since) != 2 {
+			t.Errorf("since its very moment: %d records", len(since))
+		}
+		if since := rec.since(mark.Add(1)); len(since) != 1 || since[0].id != "2" {
+			t.Errorf("got %+v", since)
+		}
+	})
+}

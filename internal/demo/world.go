@@ -1,0 +1,209 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// world is the running processes and what can be done to them.
+type world struct {
+	topo   topology
+	files  layout
+	sup    *supervisor
+	ledger *ledger
+	say    func(format string, args ...any)
+
+	mu    sync.Mutex
+	procs map[string]*process
+	state map[string]string // what was done to a process that is not up
+}
+
+// States of a process, for the live view.
+const (
+	stateUp     = "up"
+	stateBroken = "not listening"
+)
+
+// up builds the world, starts it and returns when every chain answers from its own zone
+// and every tunnel stands.
+func (w *world) up(ctx context.Context) error {
+	if err := w.build(ctx); err != nil {
+		return err
+	}
+	targets := all(w.topo.zones())
+	w.say("starting %d processes: in each of %d zones a proxy, mocka, mockb and mockc", len(targets), len(w.topo.zones()))
+	if err := w.start(ctx, targets); err != nil {
+		return err
+	}
+	w.say("all processes are ready; waiting for the tunnels between the clusters")
+	if err := w.awaitTunnels(ctx, homeCluster, foreignCluster); err != nil {
+		return err
+	}
+	return w.awaitChains(ctx)
+}
+
+// build makes certificates, peers and manifests with the commands that a user would type.
+func (w *world) build(ctx context.Context) error {
+	for _, c := range w.topo.clusters {
+		if _, err := w.command(ctx, "", "certs", "init", "--dir", w.files.ca(c.name), "--cluster", c.name); err != nil {
+			return err
+		}
+	}
+	for _, c := range w.topo.clusters {
+		args := []string{"peer", "export", "--cluster", c.name, "--ca", w.files.ca(c.name)}
+		for _, z := range c.zones {
+			args = append(args, "--address", z.tunnel().String())
+		}
+		manifest, err := w.command(ctx, " > "+w.files.peer(c.name), args...)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(w.files.peer(c.name), []byte(manifest), fileMode); err != nil {
+			return fmt.Errorf("write the peer of %s: %w", c.name, err)
+		}
+	}
+	for _, c := range w.topo.clusters {
+		for _, z := range c.zones {
+			if err := w.configure(ctx, c, z); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// configure fills the configuration directory of one zone's proxy.
+func (w *world) configure(ctx context.Context, c cluster, z zone) error {
+	data, err := manifests(c, z)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.files.config(z), "services.yaml"), data, fileMode); err != nil {
+		return fmt.Errorf("write the manifests of %s: %w", z.name, err)
+	}
+	for _, other := range w.topo.clusters {
+		if other.name == c.name {
+			continue
+		}
+		_, err := w.command(ctx, "", "peer", "import", w.files.peer(other.name), "--config", w.files.config(z))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) command(ctx context.Context, redirect string, args ...string) (string, error) {
+	line := "$ eastway"
+	for _, a := range args {
+		line += " " + a
+	}
+	w.say("%s%s", line, redirect)
+	return w.sup.command(ctx, args...)
+}
+
+// args is the command line of a zone's process.
+func (w *world) args(z zone, role string) []string {
+	if role == roleProxy {
+		return []string{
+			"proxy", "--cluster", z.cluster, "--region", z.region, "--zone", z.name,
+			"--config", w.files.config(z), "--ca", w.files.ca(z.cluster), "--state", w.files.state(z),
+			"--listen", z.tunnel().String(), "--admin", z.admin().String(),
+			"--access-log", w.files.access(z), "--log-level", "info",
+		}
+	}
+	args := []string{
+		"demo", "app", "--name", role, "--zone", z.name, "--listen", z.app(role).String(),
+		"--executions", w.files.executions(z.process(role)),
+	}
+	if up := upstreamOf(role); up != "" {
+		args = append(args, "--upstream-url", "http://"+z.vip(up).String())
+	}
+	return args
+}
+
+// target is one process of the world by place and role.
+type target struct {
+	zone zone
+	role string
+}
+
+func (t target) name() string { return t.zone.process(t.role) }
+
+// all are the processes of these zones.
+func all(zones []zone) []target {
+	var targets []target
+	for _, z := range zones {
+		for _, role := range append([]string{roleProxy}, chain()...) {
+			targets = append(targets, target{z, role})
+		}
+	}
+	return targets
+}
+
+// only is one role's processes in these zones.
+func only(role string, zones ...zone) []target {
+	targets := make([]target, 0, len(zones))
+	for _, z := range zones {
+		targets = append(targets, target{z, role})
+	}
+	return targets
+}
+
+// start starts processes and returns when they are ready; outages of theirs end then.
+func (w *world) start(ctx context.Context, targets []target) error {
+	for _, t := range targets {
+		p, err := w.sup.start(ctx, t.name(), w.args(t.zone, t.role))
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		w.procs[t.name()] = p
+		w.mu.Unlock()
+	}
+	ready, readyCtx := errgroup.WithContext(ctx)
+	for _, t := range targets {
+		ready.Go(func() error { return w.awaitReady(readyCtx, t, readyTimeout) })
+	}
+	if err := ready.Wait(); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		w.setState(t, stateUp)
+		w.ledger.back(time.Now(), t.name())
+	}
+	return nil
+}
+
+func (w *world) process(name string) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.procs[name]
+}
+
+func (w *world) setState(t target, state string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state[t.name()] = state
+}
+
+// down names the processes that are not up, with their state, sorted.
+func (w *world) down() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var down []string
+	for name, state := range w.state {
+		if state != stateUp {
+			down = append(down, name+" "+state)
+		}
+	}
+	slices.Sort(down)
+	return down
+}
