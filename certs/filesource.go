@@ -121,6 +121,7 @@ func (s *FileSource) Bundle() *x509bundle.Bundle {
 func (s *FileSource) Run(ctx context.Context) error {
 	w := s.watch()
 	defer func() { w.close() }()
+	s.reload() // what changed before the watch began
 	poll := time.NewTicker(rereadEvery)
 	defer poll.Stop()
 	var settled <-chan time.Time

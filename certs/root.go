@@ -112,6 +112,9 @@ func (r *Root) signCA(dir string, o Options) (*CA, error) {
 	if ca, err := loadCA(dir, o); !errors.Is(err, errNoCA) {
 		return ca, err
 	}
+	if now := o.clock(); now.After(r.cert.NotAfter) {
+		return nil, fmt.Errorf("the root %q expired at %s, our clock says %s", r.cert.Subject, stamp(r.cert.NotAfter), stamp(now))
+	}
 	key, err := makeKey(dir, caKeyFile)
 	if err != nil {
 		return nil, err
