@@ -54,6 +54,9 @@ func checkService(s *corev1.Service) field.ErrorList {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return errs
 	}
+	if n := len(s.Spec.ClusterIPs); n > discovery.MaxAddresses {
+		return append(errs, field.TooMany(spec.Child("clusterIPs"), n, discovery.MaxAddresses))
+	}
 	for _, a := range clusterIPs(s) {
 		if a.err != nil {
 			errs = append(errs, field.Invalid(a.path, a.text, "must be an IP address or None"))
@@ -133,9 +136,6 @@ func clusterIPs(s *corev1.Service) []clusterIP {
 	}
 	add(spec.Child("clusterIP"), s.Spec.ClusterIP)
 	for i, text := range s.Spec.ClusterIPs {
-		if i >= discovery.MaxAddresses {
-			break
-		}
 		add(spec.Child("clusterIPs").Index(i), text)
 	}
 	return ips
@@ -153,6 +153,7 @@ func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 	default:
 		errs = append(errs, field.NotSupported(field.NewPath("addressType"), s.AddressType,
 			[]discoveryv1.AddressType{discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6}))
+		return errs
 	}
 	if n := len(s.Endpoints); n > maxSliceEndpoints {
 		return append(errs, field.TooMany(field.NewPath("endpoints"), n, maxSliceEndpoints))

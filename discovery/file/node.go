@@ -17,9 +17,11 @@ import (
 // Bounds of one document, which aliases could make much larger than its text.
 const (
 	maxDepth = 64
-	maxNodes = 1_000_000
+	maxNodes = 500_000
 	maxJSON  = 16 << 20 // bytes
 	maxPaths = 64 << 20 // bytes of all nodes' paths together
+	// maxAliased is how many of the nodes may be there by an alias.
+	maxAliased = 10_000
 )
 
 // document is a parsed document whose places are known by path.
@@ -89,6 +91,12 @@ func (d *document) at(path string) int {
 		if line, ok := d.lines[path]; ok {
 			return line
 		}
+		// field.Path writes keys of maps in brackets: metadata.labels[example.com/x].
+		if i := strings.IndexByte(path, '['); i > 0 && strings.HasSuffix(path, "]") {
+			if line, ok := d.lines[path[:i]+"."+path[i+1:len(path)-1]]; ok {
+				return line
+			}
+		}
 		i := strings.LastIndexAny(path, ".[")
 		if i < 0 {
 			return d.root.Line + d.shift
@@ -108,6 +116,8 @@ type encoder struct {
 	paths []string // of each node
 	// pathBytes is the length of all of them.
 	pathBytes int
+	// aliased counts nodes below aliases, of which aliases are open.
+	aliased, aliases int
 }
 
 // json returns the document as JSON with all nodes from the keep-th on as null, and the paths of its nodes.
@@ -126,14 +136,21 @@ func (e *encoder) fail(n *yaml.Node, path, format string, args ...any) error {
 func (e *encoder) node(n *yaml.Node, path string, depth int) error {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
+		e.aliases++
+		defer func() { e.aliases-- }()
 	}
 	e.count++
 	e.pathBytes += len(path)
+	if e.aliases > 0 {
+		e.aliased++
+	}
 	switch {
 	case depth > maxDepth:
-		return e.fail(n, path, "nested deeper than %d levels", maxDepth)
+		return e.fail(n, "", "nested deeper than %d levels", maxDepth)
+	case e.aliased > maxAliased:
+		return e.fail(n, "", "aliases stand for more than %d values: write the fields out", maxAliased)
 	case e.count > maxNodes || e.buf.Len() > maxJSON || e.pathBytes > maxPaths:
-		return e.fail(n, "", "the document is too large (more than %d values or %d MiB with its aliases written out)", maxNodes, maxJSON>>20)
+		return e.fail(n, "", "the document is too large (more than %d values or %d MiB as JSON)", maxNodes, maxJSON>>20)
 	}
 	e.paths = append(e.paths, path)
 	if e.count > e.keep {

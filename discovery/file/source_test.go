@@ -2,14 +2,19 @@ package file
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eastway/eastway/discovery"
 )
@@ -153,4 +158,136 @@ func TestFilesAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await("service after an atomic rename", s.has(echo))
+}
+
+// A mounted ConfigMap changes by the swap of one symbolic link.
+func TestConfigMapSwap(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	publish := func(version string, files map[string]string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range files {
+			write(t, filepath.Join(dir, version), name, text)
+		}
+		tmp, link := filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")
+		if err := os.Symlink(version, tmp); err != nil {
+			t.Fatal(err)
+		}
+		old, _ := os.Readlink(link)
+		if err := os.Rename(tmp, link); err != nil {
+			t.Fatal(err)
+		}
+		if old != "" {
+			if err := os.RemoveAll(filepath.Join(dir, old)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish("..2026_01", map[string]string{"a.yaml": service("a", 80)})
+	if err := os.Symlink("..data/a.yaml", filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, dir, nil)
+	name := discovery.ServiceName{Namespace: "default", Name: "a"}
+	port := func(n uint16) func(*discovery.Snapshot) bool {
+		return func(snap *discovery.Snapshot) bool {
+			return snap.Services[name] != nil && snap.Services[name].Ports[0].Port == n
+		}
+	}
+	s.await("first version", port(80))
+	publish("..2026_02", map[string]string{"a.yaml": service("a", 90)})
+	s.await("second version", port(90))
+	// The key goes: its link points nowhere until the kubelet removes that too.
+	publish("..2026_03", map[string]string{})
+	s.awaitErrors("the link points nowhere", func(errs []FileError) bool { return len(errs) == 1 })
+	if !port(90)(s.catalog.Snapshot()) {
+		t.Error("the last good state was lost")
+	}
+	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	s.await("removal", func(snap *discovery.Snapshot) bool { return snap.Services[name] == nil })
+}
+
+// awaitErrors waits for a reading whose errors are as wanted. What a reading found is reported after it was applied.
+func (s *site) awaitErrors(what string, ok func([]FileError) bool) {
+	s.t.Helper()
+	timeout := time.After(patience)
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !ok(s.source.Errors()) {
+		select {
+		case <-look.C:
+		case <-timeout:
+			s.t.Fatalf("timed out waiting for: %s; errors: %v", what, s.source.Errors())
+		}
+	}
+}
+
+func TestErrorsAreReportedOnce(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	reg := prometheus.NewRegistry()
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", service("a", 80))
+	write(t, dir, "b.yaml", service("b", 0))
+	s := newSite(t, dir, func(c *Config) { c.Log, c.Registerer = zap.New(core), reg })
+	isBad := func(errs []FileError) bool { return len(errs) == 1 && errs[0].File == "b.yaml" }
+	s.awaitErrors("one error", isBad)
+	write(t, dir, "c.yaml", service("c", 81))
+	s.await("another file", s.has(discovery.ServiceName{Namespace: "default", Name: "c"}))
+	s.awaitErrors("still one error", isBad)
+	found := logs.FilterMessage("manifest is not used as it stands")
+	if found.Len() != 1 {
+		t.Fatalf("logged %d times: %v", found.Len(), logs.All())
+	}
+	fields := found.All()[0].ContextMap()
+	if fields["file"] != "b.yaml" || fields["document"] != int64(1) || fields["line"] != int64(4) || fields["field"] != "spec.ports[0].port" {
+		t.Errorf("logged %v", fields)
+	}
+	if n := testutil.ToFloat64(s.source.metrics.errors); n != 1 {
+		t.Errorf("eastway_discovery_file_errors = %v", n)
+	}
+	write(t, dir, "b.yaml", service("b", 82))
+	s.awaitErrors("no error", func(errs []FileError) bool { return len(errs) == 0 })
+	if n, err := testutil.GatherAndCount(reg, "eastway_discovery_reloads_total"); err != nil || n != 3 {
+		t.Errorf("results counted: %d, %v", n, err)
+	}
+}
+
+func TestDirectoryVanishesAndReturns(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "manifests")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "a.yaml", service("a", 80))
+	s := newSite(t, dir, nil)
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitErrors("the directory is gone", func(errs []FileError) bool { return len(errs) == 1 })
+	name := discovery.ServiceName{Namespace: "default", Name: "a"}
+	if s.catalog.Snapshot().Services[name] == nil {
+		t.Error("the last good state was lost")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "b.yaml", service("b", 80))
+	s.await("the new directory", s.has(discovery.ServiceName{Namespace: "default", Name: "b"}))
+}
+
+func TestRunWithoutDirectory(t *testing.T) {
+	t.Parallel()
+	s, err := New(Config{Dir: filepath.Join(t.TempDir(), "missing")}, discovery.NewCatalog(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "create the directory") {
+		t.Errorf("err = %v", err)
+	}
 }

@@ -1,0 +1,54 @@
+package file
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// FuzzFile: whatever a file holds, it is read without harm, each error has a line within it, and what comes of it is
+// fit to be told to peers.
+func FuzzFile(f *testing.F) {
+	names, err := filepath.Glob(filepath.Join("testdata", "broken", "*"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, n := range names {
+		data, err := os.ReadFile(n) //nolint:gosec // testdata
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(echoYAML))
+	cfg := config("unused")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p := parser{cfg: &cfg, kinds: kinds()}
+		out := p.file("x.yaml", data)
+		local, errs := assemble(out.objects, cfg.Region)
+		lines := bytes.Count(data, []byte("\n")) + 2
+		for _, e := range append(errs, out.errs...) {
+			if e.File != "x.yaml" || e.Document < 1 || e.Line < 1 || e.Line > lines || e.Message == "" {
+				t.Errorf("error %+v in a file of %d lines", e, lines)
+			}
+		}
+		for n, s := range local.Services {
+			if len(s.Ports) > discovery.MaxPorts || len(s.Addresses) > discovery.MaxAddresses+1 || s.Name != n {
+				t.Errorf("service %+v", s)
+			}
+			for _, port := range s.Ports {
+				if port.Port == 0 {
+					t.Errorf("service %s has port 0", n)
+				}
+			}
+		}
+		for n, p := range local.Peers {
+			if n == cfg.Cluster || p.Spec.SPIFFEID == cfg.SPIFFEID {
+				t.Errorf("peer %+v is this cluster", p)
+			}
+		}
+	})
+}

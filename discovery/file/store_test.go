@@ -1,0 +1,231 @@
+package file
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// service is the manifest of a service in namespace default on 127.1.0.1.
+func service(name string, port int) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: 127.1.0.1, ports: [{port: %d}]}\n", name, port)
+}
+
+// loads writes files step by step, "" removes one, and tells after each step what the catalog would be given:
+// NAME:PORT of each service, with ! when it is not listened for.
+func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]FileError) {
+	t.Helper()
+	dir := t.TempDir()
+	cfg := config(dir)
+	s := newStore(&cfg)
+	for _, step := range steps {
+		for _, name := range slices.Sorted(maps.Keys(step)) {
+			if step[name] == "" {
+				if err := os.Remove(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			write(t, dir, name, step[name])
+		}
+		local, e, err := s.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		for n, svc := range local.Services {
+			mark := ""
+			if len(svc.Addresses) == 0 {
+				mark = "!"
+			}
+			names = append(names, fmt.Sprintf("%s:%d%s", n.Name, svc.Ports[0].Port, mark))
+		}
+		slices.Sort(names)
+		got, errs = append(got, names), append(errs, e)
+	}
+	return got, errs
+}
+
+func TestLastGoodState(t *testing.T) {
+	t.Parallel()
+	const sep = "---\n"
+	broken := "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {ports: [{prot: 1}]}\n"
+	type files = map[string]string
+	tests := []struct {
+		name  string
+		steps []files
+		want  []string // after the last step
+		errs  int
+	}{
+		{"good files are used beside broken ones from the start", []files{{"a.yaml": service("a", 80), "b.yaml": "{"}}, []string{"a:80"}, 1},
+		{"a broken object keeps its last version, others go on", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 90) + sep + broken},
+		}, []string{"a:90", "b:81"}, 1},
+		{"what a broken file no longer tells is kept", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 90) + sep + "kind: [\n"},
+		}, []string{"a:90", "b:81"}, 1},
+		{"other files go on", []files{
+			{"x.yaml": service("a", 80), "y.yaml": service("b", 81)},
+			{"x.yaml": "{", "y.yaml": service("b", 91)},
+		}, []string{"a:80", "b:91"}, 1},
+		{"deleted from a good file", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80)},
+		}, []string{"a:80"}, 0},
+		{"deleted beside a broken object that is known by name", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": broken},
+		}, []string{"b:81"}, 1},
+		{"a deleted file", []files{{"x.yaml": service("a", 80), "y.yaml": service("b", 81)}, {"x.yaml": ""}}, []string{"b:81"}, 0},
+		{"a deleted broken file", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": ""}}, []string{}, 0},
+		{"repaired", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": service("a", 90)}}, []string{"a:90"}, 0},
+		{"repaired to what it was", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": service("a", 80)}}, []string{"a:80"}, 0},
+		{"renamed", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "", "y.yaml": service("a", 80)}}, []string{"a:80"}, 0},
+		{"moved out of a file that broke", []files{
+			{"x.yaml": service("a", 80)},
+			{"x.yaml": "{", "y.yaml": service("a", 90)},
+		}, []string{"a:90"}, 1},
+		{"too large", []files{
+			{"x.yaml": service("a", 80)},
+			{"x.yaml": service("a", 90) + strings.Repeat("#\n", MaxFileSize/2)},
+		}, []string{"a:80"}, 1},
+		{"leavings of editors", []files{{
+			"a.yaml~": service("a", 80), ".a.yaml": service("b", 80), "#a.yaml#": service("c", 80),
+			"a.yaml.swp": service("d", 80), "a.txt": service("e", 80),
+		}}, []string{}, 0},
+		{"all names that count", []files{{
+			"a.yaml": service("a", 80), "b.yml": service("b", 81),
+			"c.json": `{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"clusterIP":"127.1.0.1","ports":[{"port":82}]}}`,
+		}}, []string{"a:80", "b:81", "c:82"}, 0},
+		{"a List", []files{{"l.yaml": "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 127.1.0.1, ports: [{port: 80}]}}\n"}},
+			[]string{"a:80"}, 0},
+		{"an empty file", []files{{"a.yaml": "# nothing\n---\n\n--- # more\n"}}, []string{}, 0},
+		{"the older one keeps an address", []files{{"x.yaml": service("z", 80)}, {"a.yaml": service("a", 80)}}, []string{"a:80!", "z:80"}, 1},
+		{"of two new ones the first by name has it", []files{{"x.yaml": service("a", 80), "a.yaml": service("z", 80)}}, []string{"a:80", "z:80!"}, 1},
+		{"an address becomes free", []files{
+			{"x.yaml": service("z", 80)},
+			{"a.yaml": service("a", 80)},
+			{"x.yaml": ""},
+		}, []string{"a:80"}, 0},
+		{"the file that had an object first keeps it", []files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}}, []string{"a:80"}, 1},
+		{"then the other has it", []files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}, {"x.yaml": ""}}, []string{"a:90"}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, errs := loads(t, tt.steps...)
+			if last := got[len(got)-1]; !slices.Equal(last, tt.want) {
+				t.Errorf("services %v, want %v (each step: %v)", last, tt.want, got)
+			}
+			if last := errs[len(errs)-1]; len(last) != tt.errs {
+				t.Errorf("errors %v, want %d", last, tt.errs)
+			}
+		})
+	}
+}
+
+func TestLocalities(t *testing.T) {
+	t.Parallel()
+	slice := func(i int, meta, endpoint string) string {
+		return fmt.Sprintf(`---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s%d, labels: {kubernetes.io/service-name: a%s}
+addressType: IPv4
+ports: [{port: 8000}]
+endpoints: [{addresses: [127.0.0.%d]%s}]
+`, i, meta, i, endpoint)
+	}
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", service("a", 80)+
+		slice(1, "}", "")+
+		slice(2, "}", ", zone: z")+
+		slice(3, "}", ", zone: z1")+
+		slice(4, "}", ", nodeName: n2")+
+		slice(5, "}", ", nodeName: n2, zone: z1")+
+		slice(6, ", topology.kubernetes.io/region: label}", ", zone: z1")+
+		slice(7, "}, annotations: {topology.kubernetes.io/region: note}", ", zone: z1")+
+		slice(8, "}", ", nodeName: unknown"))
+	write(t, dir, "nodes.yaml", `{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/region: r1, topology.kubernetes.io/zone: z1}}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n2, labels: {topology.kubernetes.io/region: r2, topology.kubernetes.io/zone: z2}}}
+`)
+	cfg := config(dir)
+	local, errs, err := newStore(&cfg).load()
+	if err != nil || len(errs) > 0 {
+		t.Fatal(err, errs)
+	}
+	want := []string{"cn-hangzhou/-", "cn-hangzhou/z", "r1/z1", "r2/z2", "r1/z1", "label/z1", "note/z1", "cn-hangzhou/-"}
+	ends := local.Services[discovery.ServiceName{Namespace: "default", Name: "a"}].Endpoints[80]
+	if len(ends) != len(want) {
+		t.Fatalf("endpoints = %v", ends)
+	}
+	for i, e := range ends {
+		if e.Locality.String() != want[i] || local.Localities[e.Address.Addr()] != e.Locality {
+			t.Errorf("%s is in %s (callers: %s), want %s", e.Address, e.Locality, local.Localities[e.Address.Addr()], want[i])
+		}
+	}
+}
+
+func TestServicesOfAllSorts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", `apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec:
+  clusterIP: None
+  clusterIPs: [None]
+  ports: [{name: http, port: 80, appProtocol: kubernetes.io/h2c}, {name: dns, port: 53, protocol: UDP}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dual}
+spec:
+  clusterIP: 127.1.0.1
+  clusterIPs: [127.1.0.1, "fd00::1"]
+  ports: [{port: 80}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: h1, labels: {kubernetes.io/service-name: headless}}
+addressType: IPv4
+ports: [{name: http, port: 8080}, {name: dns, port: 53, protocol: UDP}]
+endpoints:
+- addresses: [127.0.0.1]
+  conditions: {ready: false}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: h2, labels: {kubernetes.io/service-name: headless}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints:
+- addresses: [127.0.0.1]
+`)
+	cfg := config(dir)
+	local, errs, err := newStore(&cfg).load()
+	if err != nil || len(errs) > 0 {
+		t.Fatal(err, errs)
+	}
+	headless := local.Services[discovery.ServiceName{Namespace: "default", Name: "headless"}]
+	if len(headless.Addresses) != 0 || headless.Ports[0].AppProtocol != "kubernetes.io/h2c" || headless.Ports[1].Protocol != discovery.UDP {
+		t.Errorf("headless = %+v", headless)
+	}
+	if e := headless.Endpoints[80]; len(e) != 1 || !e[0].Ready || len(headless.Endpoints) != 1 {
+		t.Errorf("endpoints = %+v, want one, ready because one slice says so", headless.Endpoints)
+	}
+	dual := local.Services[discovery.ServiceName{Namespace: "default", Name: "dual"}]
+	if want := []netip.Addr{netip.MustParseAddr("127.1.0.1"), netip.MustParseAddr("fd00::1")}; !slices.Equal(dual.Addresses, want) {
+		t.Errorf("addresses = %v", dual.Addresses)
+	}
+}
