@@ -123,7 +123,7 @@ func (n *Node) acceptQUIC(ctx context.Context) {
 func (n *Node) quicConnContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	context.AfterFunc(ctx, func() {
 		var te *quic.TransportError
-		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() && !te.Remote {
+		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() {
 			n.refuse("quic", info.RemoteAddr, err)
 		}
 	})

@@ -29,7 +29,6 @@ type Stream struct {
 	br   *bufio.Reader
 
 	answered chan struct{} // closed once outcome is set
-	sentData atomic.Bool   // more than the header was handed to the lane
 	done     chan struct{} // closed when nothing more can come or go: reset or lane lost
 
 	writeMu sync.Mutex  // held by Write and CloseWrite
@@ -37,6 +36,7 @@ type Stream struct {
 	inData  int         // bytes left of the data record being read
 
 	mu       sync.Mutex
+	sentData bool // more than the header was handed to the lane
 	outcome  error
 	answer   *tunnelpb.Answer
 	readEnd  bool // end record received
@@ -91,10 +91,9 @@ func (s *Stream) Info() StreamInfo {
 func (s *Stream) Write(p []byte) (int, error) {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	if err := s.writable(); err != nil {
+	if err := s.beginWrite(); err != nil {
 		return 0, err
 	}
-	s.sentData.Store(true)
 	buf := s.link.node.buffers.get()
 	defer s.link.node.buffers.put(buf)
 	sent := 0
@@ -113,10 +112,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 func (s *Stream) CloseWrite() error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	if err := s.writable(); err != nil {
+	if err := s.beginWrite(); err != nil {
 		return err
 	}
-	s.sentData.Store(true)
 	var end [recordHeader]byte
 	putRecordHeader(end[:], recordEnd, 0)
 	if err := s.writeRaw(end[:]); err != nil {
@@ -130,7 +128,9 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
-func (s *Stream) writable() error {
+// beginWrite marks that more than the header is sent, in one step with the check that the stream still is: an
+// outcome that says "nothing was sent" stays true.
+func (s *Stream) beginWrite() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -139,6 +139,7 @@ func (s *Stream) writable() error {
 	case s.writeEnd:
 		return fmt.Errorf("tunnel: write after CloseWrite: %w", io.ErrClosedPipe)
 	}
+	s.sentData = true
 	return nil
 }
 
@@ -246,7 +247,7 @@ func (s *Stream) terminate(err error, tell bool) {
 	} else {
 		tell = false // the other side said so first
 	}
-	s.answerLocked(nil, &LostError{Sent: s.sentData.Load(), Err: err})
+	s.answerLocked(nil, &LostError{Sent: s.sentData, Err: err})
 	s.mu.Unlock()
 	s.finish(tell)
 }
@@ -391,7 +392,7 @@ func (in *Incoming) write(a *tunnelpb.Answer) error {
 	s := in.stream
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	if err := s.writable(); err != nil {
+	if err := s.beginWrite(); err != nil {
 		return err
 	}
 	b, err := appendMessage(nil, recordAnswer, a)
