@@ -1,0 +1,339 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/tunnel"
+)
+
+// bench is a table under a fake clock, with a service of n local endpoints and the given peers.
+type bench struct {
+	t     *testing.T
+	table *table
+	reg   *prometheus.Registry
+	key   portKey
+
+	mu     sync.Mutex
+	result error // of probes
+	probes int
+}
+
+func localKey(i int) targetKey {
+	return targetKey{address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)}
+}
+
+func benchService(n int, p *v1alpha1.TrafficPolicySpec, peers ...string) *discovery.Snapshot {
+	svc := &discovery.Service{
+		Name: echoName, Ports: []discovery.ServicePort{{Port: servicePort, Protocol: "TCP"}}, Policy: p,
+		Endpoints: map[uint16][]discovery.Endpoint{},
+	}
+	for i := range n {
+		svc.Endpoints[servicePort] = append(svc.Endpoints[servicePort], endpoint(localKey(i).address, here))
+	}
+	for _, name := range peers {
+		svc.Peers = append(svc.Peers, discovery.PeerExport{
+			Peer: name, Ports: svc.Ports,
+			Readiness: []discovery.Readiness{{Locality: abroad, Port: servicePort, Ready: 1, Total: 1}},
+		})
+	}
+	return &discovery.Snapshot{Services: map[discovery.ServiceName]*discovery.Service{echoName: svc}}
+}
+
+func outlier(consecutive uint32, base time.Duration, percent int32) *v1alpha1.TrafficPolicySpec {
+	return &v1alpha1.TrafficPolicySpec{OutlierDetection: &v1alpha1.OutlierDetection{
+		ConsecutiveLocalOriginFailures: &consecutive,
+		BaseEjectionTime:               &metav1.Duration{Duration: base},
+		MaxEjectionPercent:             &percent,
+		Interval:                       &metav1.Duration{Duration: time.Second},
+	}}
+}
+
+// inBubble runs f with a running table under the fake clock of synctest.
+func inBubble(t *testing.T, s *discovery.Snapshot, f func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, reg: prometheus.NewRegistry(), key: portKey{service: echoName, port: servicePort}}
+		m, err := newMetrics(b.reg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.table = newTable(zap.NewNop(), m)
+		b.table.probe = func(context.Context, *target) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.probes++
+			return b.result
+		}
+		b.table.apply(s)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = b.table.run(ctx)
+		}()
+		f(b)
+		cancel()
+		<-done
+	})
+}
+
+func (b *bench) get(k targetKey) (*group, *target, health) {
+	b.t.Helper()
+	g := b.table.group(b.key)
+	t, h := g.health(k, time.Now())
+	if t == nil {
+		b.t.Fatalf("no target %v", k)
+	}
+	return g, t, h
+}
+
+func (b *bench) fail(k targetKey, times int) {
+	b.t.Helper()
+	g, t, _ := b.get(k)
+	for range times {
+		g.failed(t, kindLocal)
+	}
+}
+
+func (b *bench) succeed(k targetKey) {
+	b.t.Helper()
+	g, t, _ := b.get(k)
+	g.succeeded(t)
+}
+
+func (b *bench) want(k targetKey, s state) {
+	b.t.Helper()
+	if _, _, h := b.get(k); h.state != s {
+		b.t.Errorf("%v is in state %v, want %v", k, h.state, s)
+	}
+}
+
+func (b *bench) probesGive(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.result = err
+}
+
+// pass lets time pass.
+func pass(d time.Duration) {
+	time.Sleep(d) // virtual
+	synctest.Wait()
+}
+
+func TestEjectionProbeAndRamp(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(2, outlier(3, 30*time.Second, 100)), func(b *bench) {
+		k := localKey(0)
+		b.fail(k, 2)
+		b.want(k, stateOK)
+		b.succeed(k) // not in a row
+		b.fail(k, 2)
+		b.want(k, stateOK)
+		b.fail(k, 1)
+		b.want(k, stateEjected)
+		if _, _, h := b.get(k); !h.last || h.left != 30*time.Second {
+			t.Errorf("ejected: %+v", h)
+		}
+		if n := testutil.ToFloat64(b.table.metrics.ejectedNow.WithLabelValues(echoName.String())); n != 1 {
+			t.Errorf("%v ejected", n)
+		}
+		pass(29 * time.Second)
+		b.want(k, stateEjected)
+		if b.probes != 0 {
+			t.Error("probed too early")
+		}
+		b.probesGive(errors.New("refused"))
+		pass(2 * time.Second)
+		b.want(k, stateEjected)
+		if _, _, h := b.get(k); b.probes != 1 || h.left <= 58*time.Second {
+			t.Errorf("%d probes, ejected for %v, want about 1 min", b.probes, h.left)
+		}
+		b.probesGive(nil)
+		pass(61 * time.Second)
+		b.want(k, stateRamping)
+		if n := testutil.ToFloat64(b.table.metrics.ejectedNow.WithLabelValues(echoName.String())); n != 0 {
+			t.Errorf("%v ejected", n)
+		}
+		_, target, early := b.get(k)
+		if early.last || early.share < rampStart || early.share > 0.3 {
+			t.Errorf("at first: %+v", early)
+		}
+		pass(5 * time.Second)
+		if _, _, h := b.get(k); h.share < early.share+0.4 || h.share >= 1 {
+			t.Errorf("after 5 s: %+v, at first %+v", h, early)
+		}
+		pass(rampTime)
+		b.want(k, stateOK)
+		if _, _, h := b.get(k); h.share != 1 {
+			t.Errorf("after the ramp: %+v", h)
+		}
+		if pass(5 * time.Second); target.ejections != 0 {
+			t.Errorf("%d ejections are remembered", target.ejections)
+		}
+	})
+}
+
+func TestRampingHasNoCredit(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(2, outlier(3, 10*time.Second, 100)), func(b *bench) {
+		k := localKey(0)
+		b.fail(k, 3)
+		pass(12 * time.Second)
+		b.want(k, stateRamping)
+		b.fail(k, 1)
+		b.want(k, stateEjected)
+		if _, _, h := b.get(k); h.left != 20*time.Second {
+			t.Errorf("ejected for %v", h.left)
+		}
+	})
+}
+
+func TestEjectionTimeIsCapped(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(2, outlier(1, time.Minute, 100)), func(b *bench) {
+		k := localKey(0)
+		b.probesGive(errors.New("refused"))
+		b.fail(k, 1)
+		pass(time.Hour)
+		if _, _, h := b.get(k); h.left > maxEjection {
+			t.Errorf("ejected for %v", h.left)
+		}
+	})
+}
+
+func TestMaxEjection(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		locals  int
+		peers   []string
+		percent int32
+		want    int
+	}{
+		"one is always left":            {locals: 3, percent: 100, want: 2},
+		"a single one":                  {locals: 1, percent: 100, want: 0},
+		"a peer is one of them":         {locals: 1, peers: []string{"a"}, percent: 100, want: 1},
+		"half of four":                  {locals: 3, peers: []string{"a"}, percent: 50, want: 2},
+		"ten percent of few is nothing": {locals: 5, percent: 10, want: 0},
+		"none":                          {locals: 5, percent: 0, want: 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, benchService(tt.locals, outlier(1, time.Minute, tt.percent), tt.peers...), func(b *bench) {
+				ejected := 0
+				for i := range tt.locals {
+					b.fail(localKey(i), 5)
+					if _, _, h := b.get(localKey(i)); h.state == stateEjected {
+						ejected++
+					}
+				}
+				if ejected != tt.want {
+					t.Errorf("%d ejected, want %d", ejected, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestEjectionOff(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(2, outlier(0, time.Minute, 100)), func(b *bench) {
+		b.fail(localKey(0), 100)
+		b.want(localKey(0), stateOK)
+	})
+}
+
+func TestLastResortThatAcceptsIsBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(2, outlier(1, time.Minute, 100)), func(b *bench) {
+		b.fail(localKey(0), 1)
+		b.succeed(localKey(0))
+		b.want(localKey(0), stateRamping)
+	})
+}
+
+// TestInconclusiveProbe: a peer without a lane is not known to refuse the service, its ejection does not grow.
+func TestInconclusiveProbe(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(1, outlier(1, 10*time.Second, 100), "a"), func(b *bench) {
+		k := targetKey{peer: "a"}
+		b.fail(k, 1)
+		b.probesGive(tunnel.ErrNoLane)
+		pass(time.Minute)
+		b.want(k, stateEjected)
+		_, target, h := b.get(k)
+		if target.ejections != 1 || h.left > time.Second {
+			t.Errorf("%d ejections, %v left", target.ejections, h.left)
+		}
+		b.probesGive(nil)
+		pass(3 * time.Second)
+		b.want(k, stateRamping)
+	})
+}
+
+func TestPolicyChangeKeepsState(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(3, outlier(1, time.Hour, 100)), func(b *bench) {
+		b.fail(localKey(0), 1)
+		b.table.apply(benchService(3, outlier(5, time.Minute, 100)))
+		b.want(localKey(0), stateEjected)
+		b.fail(localKey(1), 4)
+		b.want(localKey(1), stateOK)
+		b.fail(localKey(1), 1)
+		b.want(localKey(1), stateEjected)
+		if _, _, h := b.get(localKey(1)); h.left != time.Minute {
+			t.Errorf("ejected for %v", h.left)
+		}
+	})
+}
+
+// TestGoneIsForgotten: an endpoint that left the catalog is neither remembered nor counted.
+func TestGoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(3, outlier(1, time.Minute, 100)), func(b *bench) {
+		b.fail(localKey(2), 1)
+		b.table.apply(benchService(2, outlier(1, time.Minute, 100)))
+		if t2, _ := b.table.group(b.key).health(localKey(2), time.Now()); t2 != nil {
+			t.Error("still there")
+		}
+		if n := testutil.ToFloat64(b.table.metrics.ejectedNow.WithLabelValues(echoName.String())); n != 0 {
+			t.Errorf("%v ejected", n)
+		}
+		b.table.apply(&discovery.Snapshot{})
+		if b.table.group(b.key) != nil {
+			t.Error("the service is still there")
+		}
+		if n, err := testutil.GatherAndCount(b.reg, "eastway_failover_ejections_total"); err != nil || n != 0 {
+			t.Errorf("%d series left, %v", n, err)
+		}
+	})
+}
+
+func TestHold(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(0, nil, "a"), func(b *bench) {
+		k := targetKey{peer: "a"}
+		g, target, _ := b.get(k)
+		g.hold(target, time.Hour)
+		if _, _, h := b.get(k); !h.last || h.state != stateOK {
+			t.Errorf("%+v", h)
+		}
+		pass(maxHold)
+		if _, _, h := b.get(k); h.last {
+			t.Error("held for longer than allowed")
+		}
+	})
+}
