@@ -206,11 +206,9 @@ func TestOneRoundTrip(t *testing.T) {
 					_, err := io.ReadFull(s, b[:])
 					first <- err
 				}()
-				await(t, "the request waits on the wire", w.settled)
-				if w.release(0) == 0 {
-					t.Fatal("nothing was sent at once")
-				}
-				await(t, "the answer waits on the wire", w.settled)
+				await(t, "the request waits on the wire", func() bool { return w.waits(0) })
+				w.release(0)
+				await(t, "the answer waits on the wire", func() bool { return w.waits(1) })
 				select {
 				case <-first:
 					t.Fatal("answered without a flight back")

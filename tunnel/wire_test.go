@@ -92,11 +92,11 @@ func (w *wire) release(dir int) int {
 	return len(batch)
 }
 
-// settled: nothing has moved for a while, so both ends wait for the wire.
-func (w *wire) settled() bool {
+// waits: something waits to be released in that direction, and nothing has moved for a while, so both ends wait for the wire.
+func (w *wire) waits(dir int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return time.Since(w.moved) > 60*time.Millisecond
+	return len(w.queue[dir]) > 0 && time.Since(w.moved) > 150*time.Millisecond
 }
 
 // pass delivers a piece of data when the state allows it; udp data is dropped where TCP's waits.
