@@ -29,7 +29,7 @@ It fails if a request failed that could have been saved, if one was executed twi
 if an effect of a fault or a repair did not come in time.
 
 With --keep the world stays up until Ctrl-C, with commands to try.`,
-		Args: cobra.NoArgs,
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			exe, err := os.Executable()
 			if err != nil {
@@ -44,9 +44,11 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.Keep, "keep", false, "leave everything up until Ctrl-C and print commands to try, instead of load and faults")
+	flags.BoolVar(&o.Keep, "keep", false,
+		"leave everything up until Ctrl-C and print commands to try, instead of load and faults")
 	flags.StringVar(&o.JSON, "json", "", "write the table to this `file` as JSON")
-	flags.StringVar(&o.Dir, "dir", "", "new or empty `directory` for keys, manifests and logs, which are left there (default: temporary)")
+	flags.StringVar(&o.Dir, "dir", "",
+		"new or empty `directory` for keys, manifests and logs, which are left there (default: temporary)")
 	flags.Float64Var(&o.Rate, "rate", demo.DefaultRate,
 		"requests per second that enter at each mocka of cn-hangzhou; half as many at each of ap-northeast-1")
 	flags.Float64Var(&o.Pace, "pace", 1, "multiplies how long the phases last")
@@ -100,12 +102,12 @@ func runDemo(ctx context.Context, o demo.Options) error {
 // terminalWidth asks for the columns of the terminal behind w; nil when there is none.
 func terminalWidth(w io.Writer) func() int {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor fits
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return func() int {
 		const usual = 80
-		width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor fits
+		width, _, err := term.GetSize(int(f.Fd()))
 		if err != nil || width < 1 {
 			return usual
 		}
@@ -121,7 +123,7 @@ func newDemoAppCommand() *cobra.Command {
 		Use:    "app",
 		Short:  "Run one application of the demo",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return usageErrorf("%w", err)

@@ -42,6 +42,7 @@ func TestExcuse(t *testing.T) {
 		process: "ap-northeast-1a-proxy", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleProxy,
 		kind: outStopped, from: at(1000), to: at(9000),
 	}
+	by1a, by1b := []string{"ap-northeast-1a-mockb"}, []string{"ap-northeast-1b-mockb"}
 	for name, tc := range map[string]struct {
 		outage   outage
 		rec      record
@@ -55,9 +56,9 @@ func TestExcuse(t *testing.T) {
 		"another zone's proxy killed":        {proxyOfK, failed("cn-hangzhou-h", 1100, 1200), nil, ""},
 		"mocka still down":                   {mockaOf1a, failed("ap-northeast-1a", 99_000, 99_001), nil, "mocka was killed"},
 		"own mockb down: others can answer":  {mockbOf1a, failed("ap-northeast-1a", 1100, 1200), nil, ""},
-		"executed by what was killed":        {mockbOf1a, failed("cn-hangzhou-h", 900, 1100), []string{"ap-northeast-1a-mockb"}, "being executed by"},
-		"executed by another":                {mockbOf1a, failed("cn-hangzhou-h", 900, 1100), []string{"ap-northeast-1b-mockb"}, ""},
-		"executed before, began after":       {mockbOf1a, failed("cn-hangzhou-h", 1100, 1200), []string{"ap-northeast-1a-mockb"}, ""},
+		"executed by what was killed":        {mockbOf1a, failed("cn-hangzhou-h", 900, 1100), by1a, "being executed by"},
+		"executed by another":                {mockbOf1a, failed("cn-hangzhou-h", 900, 1100), by1b, ""},
+		"executed before, began after":       {mockbOf1a, failed("cn-hangzhou-h", 1100, 1200), by1a, ""},
 		"silent peer, in flight":             {silent, crossing(failed("cn-hangzhou-h", 500, 7000)), nil, "went silent"},
 		"silent peer, within the grace":      {silent, crossing(failed("cn-hangzhou-h", 2500, 7000)), nil, "went silent"},
 		"silent peer, after the grace":       {silent, crossing(failed("cn-hangzhou-h", 2501, 7000)), nil, ""},
@@ -70,7 +71,7 @@ func TestExcuse(t *testing.T) {
 			t.Parallel()
 			l := new(ledger)
 			l.out(tc.outage)
-			got := l.excuse(tc.rec, newTopology(firstBase).clusterOf(tc.rec.entry), tc.executed)
+			got := l.excuse(&tc.rec, newTopology(firstBase).clusterOf(tc.rec.entry), tc.executed)
 			if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
@@ -85,7 +86,8 @@ func TestLedgerBack(t *testing.T) {
 	l.back(at(5), "q", "p")
 	l.out(outage{process: "p", zone: "cn-hangzhou-h", role: roleProxy, kind: outKilled, from: at(10)})
 	for began, want := range map[int]bool{4: true, 5: false, 11: true} {
-		if got := l.atEntry(failed("cn-hangzhou-h", began, began+1)) != ""; got != want {
+		r := failed("cn-hangzhou-h", began, began+1)
+		if got := l.atEntry(&r) != ""; got != want {
 			t.Errorf("began at %d: %v", began, got)
 		}
 	}
@@ -136,8 +138,8 @@ func testEvidence() evidence {
 		topo: newTopology(firstBase), ledger: l,
 		phases: []phase{
 			{name: "healthy"},
-			{name: "broken", fault: at(2000), effect: func(r record) bool { return answeredOutside(r, r.entry) }},
-			{name: "killed", fault: at(2000), home: true, effect: func(r record) bool { return r.home() }},
+			{name: "broken", fault: at(2000), effect: func(r *record) bool { return answeredOutside(r, r.entry) }},
+			{name: "killed", fault: at(2000), home: true, effect: func(r *record) bool { return r.home() }},
 		},
 		records: []record{
 			answered("1", 0, "cn-hangzhou-h", "cn-hangzhou-h", 1000, 1004),

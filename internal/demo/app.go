@@ -197,7 +197,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	// A caller that is gone does not matter here: it counts its own failure.
-	_, _ = fmt.Fprintf(w, "-> %s(version: %s, ip: %s)%s", a.opts.Name, a.opts.Zone, a.ip, rest)
+	_, _ = fmt.Fprintf(w, //nolint:gosec // plain text of our own applications
+		"-> %s(version: %s, ip: %s)%s", a.opts.Name, a.opts.Zone, a.ip, rest)
 }
 
 func (a *app) execute(id, method string) error {
@@ -238,7 +239,7 @@ func exchange(ctx context.Context, client *http.Client, method, target, id, body
 	}
 	req.GetBody = nil // nothing may send it again
 	req.Header.Set(requestIDHeader, id)
-	resp, err := client.Do(req)
+	resp, err := client.Do(req) //nolint:gosec // the target is a flag of ours
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // the target is already named

@@ -65,7 +65,8 @@ func TestChain(t *testing.T) {
 		if err != nil || !strings.HasPrefix(local, "127.0.0.1:") {
 			t.Fatalf("%s: %v, from %s", method, err, local)
 		}
-		want := "-> mocka(version: h, ip: 127.77.1.11)-> mockb(version: h, ip: 127.77.1.12)-> mockc(version: h, ip: 127.77.1.13)\n"
+		want := "-> mocka(version: h, ip: 127.77.1.11)" +
+			"-> mockb(version: h, ip: 127.77.1.12)-> mockc(version: h, ip: 127.77.1.13)\n"
 		if answer != want {
 			t.Errorf("%s: %q", method, answer)
 		}
@@ -132,7 +133,7 @@ func TestClientSendsOnce(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		var got atomic.Int32
-		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			got.Add(1)
 			panic(http.ErrAbortHandler) // the connection ends without an answer
 		}))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrInterrupted: the context ended before the script did.
+// ErrInterrupted says that the context ended before the script did.
 var ErrInterrupted = errors.New("interrupted; everything that was started is ended")
 
 const (
@@ -119,7 +119,7 @@ func (o *Options) in(ctx context.Context, topo topology, files layout) error {
 	case err != nil:
 	case o.Keep:
 		kept.Store(true)
-		err = keep(running, w, v, o.Executable, o.Restart)
+		keep(running, w, v, o.Executable, o.Restart)
 	default:
 		err = o.perform(running, end, w, v)
 	}

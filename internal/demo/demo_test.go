@@ -58,7 +58,7 @@ func options(t *testing.T, kind string, out *output) Options {
 // nothingLeft finds no file in TMPDIR and no child of this process.
 func nothingLeft(t *testing.T) {
 	t.Helper()
-	entries, err := os.ReadDir(os.TempDir())
+	entries, err := os.ReadDir(os.Getenv("TMPDIR"))
 	if err != nil {
 		t.Fatal(err)
 	}

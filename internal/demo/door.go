@@ -14,7 +14,7 @@ import (
 // Waiting for the kernel's queue of accepted connections to be empty before a
 // listener is closed.
 const (
-	drainEvery = 5 * time.Millisecond
+	drainEvery = 1 * time.Millisecond
 	// drainQuiet looks in a row at an empty queue: a handshake that was under way
 	// at the first look is in the queue at the second.
 	drainQuiet = 2

@@ -29,7 +29,7 @@ func readExecutions(l layout, t topology) (executions, error) {
 }
 
 func (x executions) read(path string, by executed) error {
-	f, err := os.Open(path) //nolint:gosec // our own file
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // keep leaves the world up until ctx ends, and tells what can be tried in it.
-func keep(ctx context.Context, w *world, v *view, exe string, restart <-chan struct{}) error {
+func keep(ctx context.Context, w *world, v *view, exe string, restart <-chan struct{}) {
 	v.plain(hints(w.topo, w.files, exe, os.Getpid()))
 	for {
 		select {
@@ -17,7 +17,7 @@ func keep(ctx context.Context, w *world, v *view, exe string, restart <-chan str
 				v.say("%v", err)
 			}
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

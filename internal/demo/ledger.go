@@ -29,7 +29,7 @@ type outage struct {
 }
 
 // during tells whether the process was out at some moment of the request.
-func (o outage) during(r record) bool {
+func (o *outage) during(r *record) bool {
 	return r.end.After(o.from) && (o.to.IsZero() || r.start.Before(o.to))
 }
 
@@ -60,10 +60,11 @@ func (l *ledger) back(at time.Time, processes ...string) {
 
 // atEntry says why the request could not work from where it entered, "" if it could:
 // it entered at a mocka that was out, or its own zone's proxy was.
-func (l *ledger) atEntry(r record) string {
+func (l *ledger) atEntry(r *record) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, o := range l.outages {
+	for i := range l.outages {
+		o := &l.outages[i]
 		if o.zone == r.entry && (o.role == roleMocka || o.role == roleProxy) && o.during(r) {
 			return fmt.Sprintf("entered at %s while its %s was %s", o.zone, o.role, o.kind)
 		}
@@ -73,13 +74,14 @@ func (l *ledger) atEntry(r record) string {
 
 // excuse says why a failed request had to fail, "" if it had not. homeOf is the
 // cluster in which it entered, executedBy the processes that began to execute it.
-func (l *ledger) excuse(r record, homeOf string, executedBy []string) string {
+func (l *ledger) excuse(r *record, homeOf string, executedBy []string) string {
 	if why := l.atEntry(r); why != "" {
 		return why
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, o := range l.outages {
+	for i := range l.outages {
+		o := &l.outages[i]
 		if o.kind == outKilled && o.during(r) && !r.start.After(o.from) && slices.Contains(executedBy, o.process) {
 			return fmt.Sprintf("was being executed by %s when that was killed", o.process)
 		}

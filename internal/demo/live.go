@@ -19,13 +19,14 @@ func (d *director) live() []string {
 	d.mu.Unlock()
 	recent := d.rec.since(time.Now().Add(-liveWindow))
 	failed, mockb := 0, make(map[string]int)
-	for _, r := range recent {
+	for i := range recent {
+		r := &recent[i]
 		if !r.ok() {
 			failed++
 			continue
 		}
 		if d.world.topo.clusterOf(r.entry) == homeCluster {
-			mockb[r.zoneOf(roleMockb)]++
+			mockb[r.mockb()]++
 		}
 	}
 	down := strings.Join(d.world.down(), ", ")

@@ -124,7 +124,7 @@ func (s *supervisor) obituary(name string, err error) error {
 		err = errors.New("exit status 0")
 	}
 	path := filepath.Join(s.logDir, name+".log")
-	data, readErr := os.ReadFile(path) //nolint:gosec // our own file
+	data, readErr := os.ReadFile(path)
 	if readErr != nil {
 		return fmt.Errorf("%s ended by itself: %w", name, err)
 	}

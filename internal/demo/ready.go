@@ -77,7 +77,8 @@ func peersHealthy(ctx context.Context, at netip.AddrPort) error {
 			return err
 		}
 		foreign := 0
-		for _, e := range answer.Endpoints {
+		for i := range answer.Endpoints {
+			e := &answer.Endpoints[i]
 			if _, err := netip.ParseAddrPort(e.Address); err == nil {
 				continue // a local endpoint; a peer is shown by its name
 			}
@@ -106,7 +107,7 @@ func (w *world) awaitChains(ctx context.Context) error {
 				return err
 			}
 			hops, whole := parseChain(answer)
-			if rec := (record{entry: z.name, hops: hops}); !whole || !rec.home() {
+			if r := (&record{entry: z.name, hops: hops}); !whole || !r.home() {
 				return fmt.Errorf("the answer is not from that zone alone: %.200q", answer)
 			}
 			return nil

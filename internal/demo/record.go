@@ -24,12 +24,12 @@ type record struct {
 	failure  string // "" when it was answered
 }
 
-func (r record) ok() bool { return r.failure == "" }
+func (r *record) ok() bool { return r.failure == "" }
 
-// zoneOf is where a service answered, "" if it did not.
-func (r record) zoneOf(service string) string {
+// mockb is the zone where mockb answered, "" if it did not.
+func (r *record) mockb() string {
 	for _, h := range r.hops {
-		if h.service == service {
+		if h.service == roleMockb {
 			return h.zone
 		}
 	}
@@ -37,7 +37,7 @@ func (r record) zoneOf(service string) string {
 }
 
 // home tells whether the whole chain answered from the zone where the request entered.
-func (r record) home() bool {
+func (r *record) home() bool {
 	for _, h := range r.hops {
 		if h.zone != r.entry {
 			return false
@@ -154,7 +154,7 @@ func (r *recorder) await(ctx context.Context, cond func([]record) bool) error {
 }
 
 // lastOf holds when the newest n records of each of the zones satisfy good.
-func lastOf(n int, zones []string, good func(record) bool) func([]record) bool {
+func lastOf(n int, zones []string, good func(*record) bool) func([]record) bool {
 	return func(records []record) bool {
 		for _, z := range zones {
 			run := 0
@@ -162,7 +162,7 @@ func lastOf(n int, zones []string, good func(record) bool) func([]record) bool {
 				if records[i].entry != z {
 					continue
 				}
-				if !good(records[i]) {
+				if !good(&records[i]) {
 					return false
 				}
 				run++

@@ -52,7 +52,7 @@ func TestLastOf(t *testing.T) {
 	t.Parallel()
 	home := func(z string) record { return answered("", 0, z, z, 0, 1) }
 	away := func(z string) record { return answered("", 0, z, "elsewhere", 0, 1) }
-	cond := lastOf(2, []string{"h", "k"}, record.home)
+	cond := lastOf(2, []string{"h", "k"}, (*record).home)
 	for name, tc := range map[string]struct {
 		records []record
 		want    bool
@@ -77,7 +77,7 @@ func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := newRecorder()
 		early := rec.begin("h", "early", "GET")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		got := make(chan error, 1)
 		go func() {
 			got <- rec.await(t.Context(), func(fresh []record) bool {
@@ -117,10 +117,10 @@ func TestRecordsBelongToThePhaseInWhichTheyBegan(t *testing.T) {
 		r := rec.begin("h", "1", "GET")
 		rec.setPhase(3)
 		rec.setCrossing(true)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		rec.end(r)
 		mark := time.Now()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		rec.end(rec.begin("h", "2", "POST"))
 		all := rec.all()
 		if all[0].phase != 0 || all[0].crossing || all[1].phase != 3 || !all[1].crossing {

@@ -86,7 +86,8 @@ type evidence struct {
 func (e evidence) report() Report {
 	r := Report{Unexpected: []Failure{}, ExecutedTwice: e.executions.twice(), Missed: append([]string{}, e.missed...)}
 	begun := time.Time{}
-	for _, rec := range e.records {
+	for i := range e.records {
+		rec := &e.records[i]
 		if begun.IsZero() || rec.start.Before(begun) {
 			begun = rec.start
 		}
@@ -98,7 +99,8 @@ func (e evidence) report() Report {
 	for i, p := range e.phases {
 		row := PhaseReport{Name: p.name, Returns: p.home, MockbAnsweredBy: make(map[string]int)}
 		var latencies []time.Duration
-		for _, rec := range e.records {
+		for n := range e.records {
+			rec := &e.records[n]
 			if rec.phase != i {
 				continue
 			}
@@ -134,12 +136,12 @@ func (t *Totals) add(o Totals) {
 }
 
 // count adds one request to its row, and returns it if it failed without an excuse.
-func (e evidence) count(row *PhaseReport, rec record) *Failure {
+func (e evidence) count(row *PhaseReport, rec *record) *Failure {
 	row.Sent++
 	home := e.topo.clusterOf(rec.entry)
 	if rec.ok() {
 		if home == homeCluster {
-			row.MockbAnsweredBy[rec.zoneOf(roleMockb)]++
+			row.MockbAnsweredBy[rec.mockb()]++
 		}
 		crossed, all := crossedCalls(e.topo, rec)
 		row.CrossedCalls += crossed
@@ -163,7 +165,8 @@ func (p phase) firstEffect(records []record) *float64 {
 		return nil
 	}
 	var first *float64
-	for _, rec := range records {
+	for i := range records {
+		rec := &records[i]
 		if rec.end.Before(p.fault) || !p.effect(rec) {
 			continue
 		}
@@ -176,7 +179,7 @@ func (p phase) firstEffect(records []record) *float64 {
 
 // crossedCalls counts the calls between the services of one chain, and those of them
 // whose two ends were in different clusters.
-func crossedCalls(t topology, rec record) (crossed, all int) {
+func crossedCalls(t topology, rec *record) (crossed, all int) {
 	for i := 1; i < len(rec.hops); i++ {
 		all++
 		if t.clusterOf(rec.hops[i-1].zone) != t.clusterOf(rec.hops[i].zone) {
@@ -190,8 +193,8 @@ func crossedCalls(t topology, rec record) (crossed, all int) {
 // from one cluster to the other.
 func crossedShare(t topology, records []record) (calls, chains string) {
 	var crossed, total, crossedChains, answered int
-	for _, rec := range records {
-		c, n := crossedCalls(t, rec)
+	for i := range records {
+		c, n := crossedCalls(t, &records[i])
 		crossed, total = crossed+c, total+n
 		if n > 0 {
 			answered++

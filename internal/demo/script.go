@@ -11,9 +11,9 @@ import (
 // How long the phases show their state, at least, before the next fault; they
 // wait longer where something has not happened yet.
 const (
-	holdHealthy = 6 * time.Second
-	holdFault   = 7 * time.Second
-	holdReturn  = 4 * time.Second
+	holdHealthy = 8 * time.Second
+	holdFault   = 9 * time.Second
+	holdReturn  = 5 * time.Second
 	// holdSilent is longer than a silent peer takes to be declared dead (5 s to 10 s).
 	holdSilent = 11 * time.Second
 	// silentMin holds whatever the pace: shorter, nothing of that phase would be shown.
@@ -38,8 +38,8 @@ type phase struct {
 	name string
 	// fault is when that happened whose effect is looked for; zero: nothing is.
 	fault time.Time
-	// effect recognises the first answer that shows it.
-	effect func(record) bool
+	// effect recognizes the first answer that shows it.
+	effect func(*record) bool
 	// home: the effect is a return, not an evasion.
 	home bool
 }
@@ -93,11 +93,11 @@ func (d *director) healthy(ctx context.Context) error {
 
 func (d *director) oneBroken(ctx context.Context) error {
 	h := d.home().zones[0]
-	d.look(false, func(r record) bool { return r.entry == h.name && answeredOutside(r, h.name) })
+	d.look(false, func(r *record) bool { return r.entry == h.name && answeredOutside(r, h.name) })
 	if err := d.world.breakDown(ctx, only(roleMockb, h)); err != nil {
 		return err
 	}
-	elsewhere := lastOf(crossingRun, []string{h.name}, func(r record) bool { return answeredOutside(r, h.name) })
+	elsewhere := lastOf(crossingRun, []string{h.name}, func(r *record) bool { return answeredOutside(r, h.name) })
 	return d.await(ctx, holdFault, conditionTimeout, "mockb of another zone answers for "+h.name, elsewhere)
 }
 
@@ -117,8 +117,8 @@ func (d *director) regionBroken(ctx context.Context) error {
 
 func (d *director) repaired(ctx context.Context) error {
 	zones := d.home().zones
-	d.look(true, func(r record) bool {
-		return d.entered(r, homeCluster) && r.ok() && r.zoneOf(roleMockb) == r.entry
+	d.look(true, func(r *record) bool {
+		return d.entered(r, homeCluster) && r.ok() && r.mockb() == r.entry
 	})
 	if err := d.world.repair(ctx, only(roleMockb, zones...)); err != nil {
 		return err
@@ -161,15 +161,15 @@ func (d *director) peerSilent(ctx context.Context) error {
 	if err := d.world.repair(ctx, mockb); err != nil {
 		return err
 	}
-	d.look(false, func(r record) bool {
-		return d.entered(r, homeCluster) && r.ok() && d.world.topo.clusterOf(r.zoneOf(roleMockb)) == homeCluster
+	d.look(false, func(r *record) bool {
+		return d.entered(r, homeCluster) && r.ok() && d.world.topo.clusterOf(r.mockb()) == homeCluster
 	})
 	if err := d.world.stop(only(roleProxy, d.foreign().zones...)); err != nil {
 		return err
 	}
 	d.view.say("calls cross, mockb of %s listens again but is still ejected: the peer's proxies are stopped", homeCluster)
-	atHome := lastOf(crossingRun, d.home().zoneNames(), func(r record) bool {
-		return r.ok() && d.world.topo.clusterOf(r.zoneOf(roleMockb)) == homeCluster
+	atHome := lastOf(crossingRun, d.home().zoneNames(), func(r *record) bool {
+		return r.ok() && d.world.topo.clusterOf(r.mockb()) == homeCluster
 	})
 	// The rest of the hold is for what was under way to be given up.
 	hold := max(d.scaled(holdSilent), silentMin)
@@ -177,7 +177,7 @@ func (d *director) peerSilent(ctx context.Context) error {
 }
 
 func (d *director) continued(ctx context.Context) error {
-	d.look(true, func(r record) bool { return d.entered(r, foreignCluster) && r.ok() })
+	d.look(true, func(r *record) bool { return d.entered(r, foreignCluster) && r.ok() })
 	if err := d.world.resume(ctx, only(roleProxy, d.foreign().zones...)); err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (d *director) clusterKilled(ctx context.Context) error {
 }
 
 func (d *director) back(ctx context.Context) error {
-	d.look(true, func(r record) bool { return d.entered(r, foreignCluster) && r.ok() })
+	d.look(true, func(r *record) bool { return d.entered(r, foreignCluster) && r.ok() })
 	if err := d.world.start(ctx, all(d.foreign().zones)); err != nil {
 		return err
 	}
@@ -211,23 +211,23 @@ func (d *director) zones() []string {
 	return append(d.home().zoneNames(), d.foreign().zoneNames()...)
 }
 
-func (d *director) entered(r record, cluster string) bool {
+func (d *director) entered(r *record, cluster string) bool {
 	return d.world.topo.clusterOf(r.entry) == cluster
 }
 
 // crossed: it entered at home and mockb of the other cluster answered.
-func (d *director) crossed(r record) bool {
-	return d.entered(r, homeCluster) && r.ok() && d.world.topo.clusterOf(r.zoneOf(roleMockb)) == foreignCluster
+func (d *director) crossed(r *record) bool {
+	return d.entered(r, homeCluster) && r.ok() && d.world.topo.clusterOf(r.mockb()) == foreignCluster
 }
 
 func (d *director) crossing() func([]record) bool {
 	return lastOf(crossingRun, d.home().zoneNames(), d.crossed)
 }
 
-func answeredOutside(r record, zone string) bool { return r.ok() && r.zoneOf(roleMockb) != zone }
+func answeredOutside(r *record, zone string) bool { return r.ok() && r.mockb() != zone }
 
 // look begins the measurement of the phase: from now to the first answer that shows the effect.
-func (d *director) look(home bool, effect func(record) bool) {
+func (d *director) look(home bool, effect func(*record) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := &d.phases[len(d.phases)-1]
@@ -236,7 +236,7 @@ func (d *director) look(home bool, effect func(record) bool) {
 
 // returned waits until the chains of these zones answer from their zones alone.
 func (d *director) returned(ctx context.Context, zones []string, hold time.Duration) error {
-	return d.await(ctx, hold, returnTimeout, "every chain answers from its own zone", lastOf(settledRun, zones, record.home))
+	return d.await(ctx, hold, returnTimeout, "every chain answers from its own zone", lastOf(settledRun, zones, (*record).home))
 }
 
 // await holds the phase and waits for cond. A condition that does not come is

@@ -129,8 +129,8 @@ func (r Report) err() error {
 	if r.OK {
 		return nil
 	}
-	return fmt.Errorf("%d requests failed beyond the %d that were expected, %d were executed twice, %d effects did not come in time",
-		len(r.Unexpected), r.Total.Expected, r.Total.ExecutedTwice, len(r.Missed))
+	return fmt.Errorf("%d requests failed beyond the %d that were expected, %d were executed twice, "+
+		"%d effects did not come in time", len(r.Unexpected), r.Total.Expected, r.Total.ExecutedTwice, len(r.Missed))
 }
 
 // write puts the report into a file as JSON, all of it or nothing.

@@ -109,7 +109,7 @@ func (c cluster) zoneNames() []string {
 }
 
 func (z zone) addr(host int) netip.Addr {
-	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)}) //nolint:gosec // hosts are the small constants above
+	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)})
 }
 
 func (z zone) tunnel() netip.AddrPort { return netip.AddrPortFrom(z.addr(hostProxy), portTunnel) }

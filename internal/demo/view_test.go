@@ -13,7 +13,7 @@ func TestViewPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		v := &view{out: &out, begun: time.Now()}
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		v.follow(t.Context(), func() []string { return []string{"status"} }) // returns: there is no terminal
 		v.say("one\ntwo %d", 2)
 		v.plain("table\n")
@@ -34,7 +34,7 @@ func TestViewTerminal(t *testing.T) {
 			defer close(ended)
 			v.follow(ctx, func() []string { return []string{"a line that is cut", "b"} })
 		}()
-		time.Sleep(2*redrawEvery + 1)
+		<-time.After(2*redrawEvery + 1)
 		synctest.Wait()
 		v.say("event")
 		cancel()

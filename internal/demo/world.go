@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,11 +102,7 @@ func (w *world) configure(ctx context.Context, c cluster, z zone) error {
 }
 
 func (w *world) command(ctx context.Context, redirect string, args ...string) (string, error) {
-	line := "$ eastway"
-	for _, a := range args {
-		line += " " + a
-	}
-	w.say("%s%s", line, redirect)
+	w.say("$ eastway %s%s", strings.Join(args, " "), redirect)
 	return w.sup.command(ctx, args...)
 }
 
