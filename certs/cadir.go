@@ -36,7 +36,14 @@ func OpenCA(dir string, o Options) (*CA, error) {
 }
 
 // errNoCA: the directory holds no CA certificate.
-var errNoCA = fmt.Errorf("there is none: make it with `eastway certs init`: %w", fs.ErrNotExist)
+var errNoCA error = noCAError{}
+
+type noCAError struct{}
+
+func (noCAError) Error() string { return "there is none: make it with `eastway certs init`" }
+
+// Is makes it an fs.ErrNotExist for callers.
+func (noCAError) Is(target error) bool { return target == fs.ErrNotExist }
 
 func loadCA(dir string, o Options) (*CA, error) {
 	chain, err := readCerts(filepath.Join(dir, caCertFile))

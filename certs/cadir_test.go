@@ -204,7 +204,8 @@ func foreignRoot(t *testing.T, dir string) {
 func TestOpenCAOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if _, err := certs.OpenCA(dir, certs.Options{}); err == nil || !strings.Contains(err.Error(), "eastway certs init") {
+	if _, err := certs.OpenCA(dir, certs.Options{}); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "eastway certs init") {
 		t.Errorf("no CA: %v", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {

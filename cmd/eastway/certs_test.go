@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/certs"
+)
+
+// must runs a command that has to succeed, and gives what it printed.
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	r := runCommand(t, args...)
+	if r.code != exitOK || r.stderr != "" {
+		t.Fatalf("eastway %s: exit %d\n%s", strings.Join(args, " "), r.code, r.stderr)
+	}
+	return r.stdout
+}
+
+func TestCertsInit(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ca")
+	out := must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a")
+	for _, want := range []string{"was made in " + dir, "spiffe://cluster-a.eastway.internal/eastway/cluster/cluster-a"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("output lacks %q:\n%s", want, out)
+		}
+	}
+	if out := must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a"); !strings.Contains(out, "nothing was changed") {
+		t.Errorf("second time:\n%s", out)
+	}
+	if _, err := certs.OpenCA(dir, certs.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCertsInitBelowASharedRoot(t *testing.T) {
+	t.Parallel()
+	root, dir := filepath.Join(t.TempDir(), "root"), filepath.Join(t.TempDir(), "ca")
+	must(t, "certs", "init", "--dir", root, "--root")
+	must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a", "--trust-domain", "a.test", "--root-dir", root)
+	ca, err := certs.OpenCA(dir, certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ca.TrustDomain().Name() != "a.test" || ca.Bundle().HasX509Authority(ca.Certificate()) {
+		t.Errorf("trust domain %s, and its bundle must be the root", ca.TrustDomain())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "root.key")); err == nil {
+		t.Error("the root's key was copied")
+	}
+}
+
+func TestCertsIssueIsReadByAProxy(t *testing.T) {
+	t.Parallel()
+	dir, out := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "tls")
+	must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a")
+	must(t, "certs", "issue", "--dir", dir, "--cluster", "cluster-a", "--out", out, "--ttl", "2h")
+	s, err := certs.NewFileSource(certs.FileSourceConfig{Dir: out, Name: "cluster-a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svid, err := s.GetX509SVID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(svid.Certificates[0].NotAfter); left < time.Hour || left > 2*time.Hour {
+		t.Errorf("%s left of 2h", left)
+	}
+	if info, err := os.Stat(filepath.Join(out, "tls.key")); err != nil || info.Mode().Perm() != fs.FileMode(0o600) {
+		t.Errorf("tls.key: %v, %v", info, err)
+	}
+}
+
+func TestCertsShow(t *testing.T) {
+	t.Parallel()
+	dir, out := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "tls")
+	must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a")
+	must(t, "certs", "issue", "--dir", dir, "--cluster", "cluster-a", "--out", out)
+	var shown []shownCert
+	if err := json.Unmarshal([]byte(must(t, "certs", "show", out, "-o", "json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if len(shown) != 2 {
+		t.Fatalf("%d certificates, want the leaf and the CA", len(shown))
+	}
+	leaf, ca := shown[0], shown[1]
+	if leaf.SPIFFEID != "spiffe://cluster-a.eastway.internal/eastway/cluster/cluster-a" || leaf.Issues || leaf.Validity != "valid" {
+		t.Errorf("leaf: %+v", leaf)
+	}
+	if !ca.Issues || len(ca.PermittedURIDomains) != 1 || ca.MaxPathLen == nil || *ca.MaxPathLen != 0 || leaf.Issuer != ca.Subject {
+		t.Errorf("CA: %+v", ca)
+	}
+	text := must(t, "certs", "show", filepath.Join(dir, "ca.crt"))
+	for _, want := range []string{"Issues for   cluster-a.eastway.internal only", "Below it     0 CAs", ca.SHA256} {
+		if !strings.Contains(text, want) {
+			t.Errorf("output lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestDescribeValidity(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		validity, want string
+		from, to       time.Duration
+	}{
+		{"valid", "1h0m left", -time.Hour, time.Hour},
+		{certs.ReasonExpired, "EXPIRED 1h0m ago", -2 * time.Hour, -time.Hour},
+		{certs.ReasonNotYetValid, "NOT YET VALID for 1h0m", time.Hour, 2 * time.Hour},
+	} {
+		s := &shownCert{Validity: c.validity, NotBefore: now.Add(c.from), NotAfter: now.Add(c.to)}
+		if got := describeValidity(s, now); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%q lacks %q", got, c.want)
+		}
+	}
+}
+
+func TestCertsCommandsRefuse(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ca")
+	must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a")
+	for _, c := range []struct {
+		args string
+		code int
+		text string
+	}{
+		{"certs init --dir DIR", exitUsage, "cluster root"},
+		{"certs init --cluster x", exitUsage, `"dir" not set`},
+		{"certs init --dir DIR --cluster X", exitUsage, "lower case"},
+		{"certs init --dir DIR --cluster x --trust-domain A/B", exitUsage, "--trust-domain"},
+		{"certs init --dir DIR --cluster x --trust-domain 10.0.0.1", exitUsage, "IP address"},
+		{"certs init --dir DIR --root --cluster x", exitUsage, "root"},
+		{"certs init --dir DIR --cluster x --root-dir DIR/none", exitFailure, "shared root in"},
+		{"certs init --dir DIR --cluster other", exitFailure, `not of "other.eastway.internal"`},
+		{"certs init --dri DIR", exitUsage, "unknown flag: --dri"},
+		{"certs init extra --dir DIR --cluster x", exitUsage, `unexpected argument "extra"`},
+		{"certs isue", exitUsage, "did you mean issue?"},
+		{"certs issue --dir DIR/none --cluster x --out DIR/x", exitFailure, "eastway certs init"},
+		{"certs issue --dir DIR --cluster x --out DIR", exitFailure, "holds a CA"},
+		{"certs issue --dir DIR --cluster x --out DIR/x --ttl 1000000h", exitFailure, "TTL"},
+		{"certs show", exitUsage, "missing argument DIR|FILE"},
+		{"certs show DIR/none", exitNotFound, "there is no"},
+		{"certs show DIR/ca.key", exitFailure, "PRIVATE KEY"},
+	} {
+		args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
+		if strings.Contains(c.args, "DIR|FILE") {
+			args = strings.Fields(c.args)
+		}
+		r := runCommand(t, args...)
+		if r.code != c.code || !strings.Contains(r.stderr, c.text) || r.stdout != "" {
+			t.Errorf("%s: exit %d, want %d and %q:\n%s%s", c.args, r.code, c.code, c.text, r.stdout, r.stderr)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// peerDirs is a cluster with a CA, and the configuration directory of another one.
+type peerDirs struct{ ca, config string }
+
+func newPeerDirs(t *testing.T) peerDirs {
+	t.Helper()
+	d := peerDirs{ca: filepath.Join(t.TempDir(), "ca"), config: t.TempDir()}
+	must(t, "certs", "init", "--dir", d.ca, "--cluster", "cluster-b")
+	return d
+}
+
+func (d peerDirs) export(t *testing.T, args ...string) string {
+	t.Helper()
+	return must(t, append([]string{"peer", "export", "--cluster", "cluster-b", "--ca", d.ca}, args...)...)
+}
+
+// importFrom gives the manifest on standard input.
+func importFrom(t *testing.T, manifest string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	root := newRoot(&stdout, &stderr)
+	root.SetIn(strings.NewReader(manifest))
+	root.SetArgs(append([]string{"peer", "import", "-"}, args...))
+	err := root.ExecuteContext(t.Context())
+	if err != nil {
+		stderr.WriteString(err.Error())
+	}
+	return result{code: exitCode(err), stdout: stdout.String(), stderr: stderr.String()}
+}
+
+func TestPeerExport(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	for _, format := range []string{"pem", "jwks"} {
+		out := d.export(t, "--address", "203.0.113.7:7443", "--address", "b.example.com:7443", "--format", format)
+		if strings.Contains(out, "PRIVATE") {
+			t.Fatal("a private key was exported")
+		}
+		var p v1alpha1.Peer
+		if err := yaml.UnmarshalStrict([]byte(out), &p); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := certs.ParsePeer(p.Name, p.Spec.SPIFFEID, p.Spec.TrustBundle); err != nil {
+			t.Error(err)
+		}
+		if p.Kind != "Peer" || p.APIVersion != v1alpha1.GroupVersion || len(p.Spec.Addresses) != 2 {
+			t.Errorf("%+v", p)
+		}
+		if (p.Spec.TrustBundle[0] == '{') != (format == "jwks") {
+			t.Errorf("%s bundle begins with %q", format, p.Spec.TrustBundle[0])
+		}
+	}
+	for args, text := range map[string]string{
+		"--address nix": "spec.addresses[0]", "--format der": `"der"`, "--cluster B": "lower case", "--ca none": "certs init",
+	} {
+		all := append([]string{"peer", "export", "--cluster", "cluster-b", "--ca", d.ca}, strings.Fields(args)...)
+		if r := runCommand(t, all...); r.code == exitOK || !strings.Contains(r.stderr, text) || r.stdout != "" {
+			t.Errorf("%s: exit %d: %s", args, r.code, r.stderr)
+		}
+	}
+}
+
+func TestPeerImport(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	file := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(file, []byte(d.export(t, "--address", "b.example.com:1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := must(t, "peer", "import", file, "--config", d.config); !strings.Contains(out, "peer cluster-b: added as spiffe://") {
+		t.Errorf("first: %s", out)
+	}
+	if out := must(t, "peer", "import", file, "--config", d.config); out != "peer cluster-b: unchanged\n" {
+		t.Errorf("again: %s", out)
+	}
+	written, err := os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml"))
+	if err != nil || !strings.Contains(string(written), "b.example.com:1") {
+		t.Errorf("written: %s, %v", written, err)
+	}
+	r := importFrom(t, d.export(t, "--address", "b.example.com:2"), "--config", d.config)
+	if r.code != exitOK || !strings.Contains(r.stdout, "addresses: b.example.com:2, were b.example.com:1") {
+		t.Errorf("new address: %+v", r)
+	}
+	// The same identity with another root: the CA was made anew.
+	renewed := newPeerDirs(t)
+	r = importFrom(t, renewed.export(t, "--address", "b.example.com:2"), "--config", d.config)
+	if r.code != exitOK || !strings.Contains(r.stdout, "new root") || !strings.Contains(r.stdout, "dropped root") {
+		t.Errorf("new root: %+v", r)
+	}
+}
+
+func TestPeerImportRefuses(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	good := d.export(t)
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, "certs", "init", "--dir", other, "--cluster", "cluster-b", "--trust-domain", "other.test")
+	impostor := must(t, "peer", "export", "--cluster", "cluster-b", "--ca", other)
+	if r := importFrom(t, good, "--config", d.config); r.code != exitOK {
+		t.Fatal(r.stderr)
+	}
+	before, err := os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		manifest string
+		args     string
+		text     string
+	}{
+		"name taken":      {impostor, "", `the name "cluster-b" is taken`},
+		"own name":        {good, "--cluster cluster-b", "this cluster itself"},
+		"unknown field":   {strings.Replace(good, "spec:", "spec:\n  color: red", 1), "", `unknown field "color"`},
+		"broken YAML":     {"spec: [", "", "not a Peer manifest"},
+		"other kind":      {strings.Replace(good, "kind: Peer", "kind: Pear", 1), "", "expected a Peer"},
+		"two documents":   {good + "---\n" + good, "", "2 documents"},
+		"nothing":         {"# nothing\n", "", "0 documents"},
+		"broken bundle":   {strings.Replace(good, "MII", "MIX", 1), "", "spec.trustBundle"},
+		"ID of another":   {strings.Replace(good, "cluster/cluster-b", "cluster/cluster-c", 1), "", "spec.spiffeID"},
+		"broken address":  {strings.Replace(good, "spec:", "spec:\n  addresses: [nix]", 1), "", "spec.addresses[0]"},
+		"too large":       {good + strings.Repeat("#", maxManifest), "", "larger than"},
+		"no such config":  {good, "--config /nonexistent", "not a directory"},
+		"unexpected word": {good, "extra", "unexpected argument"},
+	} {
+		r := importFrom(t, c.manifest, append([]string{"--config", d.config}, strings.Fields(c.args)...)...)
+		if r.code == exitOK || !strings.Contains(r.stderr, c.text) || r.stdout != "" {
+			t.Errorf("%s: exit %d, want %q: %s", name, r.code, c.text, r.stderr)
+		}
+	}
+	if after, err := os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml")); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("a refused import changed the file: %v", err)
+	}
+	if entries, err := os.ReadDir(d.config); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestPeerImportFindsPeersInOtherFiles(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	manifest := d.export(t)
+	for file, content := range map[string]string{"all.yml": "kind: Service\n---\n" + manifest, "broken.yaml": "a: ["} {
+		if err := os.WriteFile(filepath.Join(d.config, file), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := importFrom(t, manifest, "--config", d.config); r.code != exitFailure || !strings.Contains(r.stderr, "already in") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func FuzzPeersIn(f *testing.F) {
+	f.Add([]byte("apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata:\n  name: b\n---\nkind: Service\n"))
+	f.Add([]byte("---\n---\n#\n---"))
+	f.Add([]byte("{\"kind\": \"Peer\"}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		size := 0
+		for _, doc := range splitDocuments(data) {
+			size += len(doc)
+		}
+		if size > len(data) {
+			t.Fatalf("%d bytes became %d", len(data), size)
+		}
+		if _, err := readPeer(bytes.NewReader(data), "-"); err != nil && err.Error() == "" {
+			t.Fatal("an error without words")
+		}
+	})
+}
