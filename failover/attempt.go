@@ -63,10 +63,13 @@ func (a *attempt) abandon() {
 	}
 }
 
-// dial tries a local endpoint.
-func (c *connector) dial(ctx context.Context, a *attempt) (*net.TCPConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+// dial tries a local endpoint. When the race ends before, it goes on until localVerdict, so that an endpoint that
+// swallows connections is found out although others answer first; only the end of life cuts it short.
+func (c *connector) dial(life, race context.Context, a *attempt) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(life, a.timeout)
 	defer cancel()
+	stop := context.AfterFunc(race, func() { time.AfterFunc(localVerdict-time.Since(a.started), cancel) })
+	defer stop()
 	conn, err := c.network.DialContext(ctx, "tcp", a.key.address.String())
 	if err != nil {
 		return nil, err
@@ -80,8 +83,8 @@ func (c *connector) dial(ctx context.Context, a *attempt) (*net.TCPConn, error) 
 }
 
 // open tries a peer. The header goes out at once; whatever the application has sent follows if the gate is open and the lane is
-// not quiet. From then on only an answer, the end of the lane or the end of all attempts ends it: whether the bytes were used is not
-// known. Without bytes it is given up as soon as the lane is silent or the answer takes too long.
+// not quiet. From then on only an answer, the end of the lane or the end of all attempts ends it: whether the bytes
+// were used is not known. Without bytes it is given up as soon as the lane is silent or the answer takes too long.
 func (c *connector) open(ctx context.Context, a *attempt) (Stream, error) {
 	s, err := c.tunnels.Open(ctx, a.key.peer, c.headerFor(a), a.avoid)
 	if err != nil {
@@ -130,7 +133,7 @@ func (c *connector) headerFor(a *attempt) *tunnel.Header {
 		CallerLocality: &tunnelpb.Locality{Region: c.callerLocality.Region, Zone: c.callerLocality.Zone},
 		Attempts:       peerAttempts,
 		Visited:        []string{c.cluster},
-		TimeoutMs:      uint64(max(left-a.rtt, left/2, time.Millisecond).Milliseconds()), //nolint:gosec // positive
+		TimeoutMs:      uint64(max(left-a.rtt, left/2, time.Millisecond).Milliseconds()),
 	}
 }
 

@@ -36,7 +36,7 @@ type Config struct {
 }
 
 // Validate names the first field that is wrong.
-func (c *Config) Validate() error {
+func (c Config) Validate() error {
 	switch {
 	case c.Cluster == "":
 		return errors.New("failover: Config.Cluster is empty: set the name of this cluster")

@@ -44,20 +44,22 @@ type connector struct {
 	timeout        time.Duration // of one attempt
 	early          *early        // nil when there is nothing to read before acceptance
 	broken         <-chan struct{}
+	// life ends local dials that are heard out; it outlives the connection.
+	life context.Context //nolint:containedctx // not a call's
 
 	queue    []candidate
 	running  []*attempt
 	results  chan *attempt
 	quit     chan struct{}
 	attempts []Attempt
-	wg       sync.WaitGroup
+	wg       *sync.WaitGroup
 }
 
 // connect tries queue within budget. The attempt that it returns was accepted, and counts in its target's
-// active until the caller takes it out. The caller has to wait for wg.
+// active until the caller takes it out. The caller has to wait for wg, up to localVerdict.
 func (c *connector) connect(ctx context.Context, queue []option, budget time.Duration) (*attempt, error) {
-	for _, o := range queue {
-		c.queue = append(c.queue, candidate{option: o})
+	for i := range queue {
+		c.queue = append(c.queue, candidate{option: queue[i]})
 	}
 	c.results, c.quit = make(chan *attempt), make(chan struct{})
 	ctx, cancel := context.WithTimeoutCause(ctx, budget, errBudget)
@@ -116,7 +118,7 @@ func (c *connector) launch(ctx context.Context) <-chan time.Time {
 
 func (c *connector) try(ctx context.Context, a *attempt) {
 	if a.key.peer == "" {
-		a.conn, a.err = c.dial(ctx, a)
+		a.conn, a.err = c.dial(c.life, ctx, a)
 	} else {
 		a.stream, a.err = c.open(ctx, a)
 	}
@@ -125,6 +127,9 @@ func (c *connector) try(ctx context.Context, a *attempt) {
 	case c.results <- a:
 	case <-c.quit:
 		a.abandon()
+		if a.key.peer == "" && a.err != nil && c.life.Err() == nil && !isShortage(a.err) {
+			a.target.group.failed(a.target, kindLocal)
+		}
 	}
 }
 
@@ -146,19 +151,13 @@ func (c *connector) failed(a *attempt) bool {
 	return v.unknown
 }
 
-// settle abandons what is still running. A local endpoint that has not
-// answered for longer than its stagger is as good as dead: were that not
-// counted, one that swallows connections would delay each of them and never be ejected. A peer races its own endpoints and ejects
-// them itself.
+// settle abandons what is still running. Local endpoints are still heard out (see dial): were they not, one that
+// swallows connections would delay each of them and never be ejected. A peer races its own endpoints and ejects them itself.
 func (c *connector) settle() {
 	close(c.quit)
 	for _, a := range c.running {
 		a.target.active.Add(-1)
-		took := time.Since(a.started)
-		c.recordAs(a, resultAbandoned, "no answer yet", took)
-		if a.key.peer == "" && took >= localStagger {
-			a.target.group.failed(a.target, kindLocal)
-		}
+		c.recordAs(a, resultAbandoned, "no answer yet", time.Since(a.started))
 	}
 	c.running = nil
 }

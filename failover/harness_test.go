@@ -203,7 +203,7 @@ func backend(t *testing.T, behave func(c *net.TCPConn)) netip.AddrPort {
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// says is a backend's behaviour: it tells its name and what it read up to the end.
+// says is a backend that tells its name and what it read up to the end.
 func says(name string) func(c *net.TCPConn) {
 	return func(c *net.TCPConn) {
 		b, err := io.ReadAll(c)
@@ -306,17 +306,14 @@ func accepts(name string) handler {
 	}
 }
 
-func refuses(code tunnel.Code) handler {
-	return func(in *fakeIncoming) { _ = in.Refuse(code, "no", 0) }
-}
-
 // hears waits until the opener has sent something, its end included if fin.
 func hears(in *fakeIncoming, want string) bool {
-	for in.ctx.Err() == nil {
+	tick := time.NewTicker(time.Millisecond) // a fake looks at what was sent without taking it
+	defer tick.Stop()
+	for ; in.ctx.Err() == nil; <-tick.C {
 		if got, _ := in.early(); got == want {
 			return true
 		}
-		time.Sleep(time.Millisecond) // a fake looks at what was sent without taking it
 	}
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
@@ -21,40 +22,51 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
-// ServeStream carries one stream of a peer to an endpoint of this cluster, or refuses it. It returns when the stream has ended.
+// ServeStream carries one stream of a peer to an endpoint of this cluster, or
+// refuses it. It returns when the stream has ended.
 func (p *Proxy) ServeStream(in Incoming) {
 	h := in.Header()
 	e := &entry{
-		started: time.Now(), direction: inbound, service: unknownService, port: uint16(min(h.GetPort(), 0xffff)), //nolint:gosec // bounded
+		started: time.Now(), direction: inbound, service: unknownService, port: uint16(min(h.GetPort(), 0xffff)),
 		caller: clip(h.GetCaller()), callerCluster: in.Peer(),
 		callerAt: discovery.Locality{
 			Region: clip(h.GetCallerLocality().GetRegion()), Zone: clip(h.GetCallerLocality().GetZone()),
 		},
 	}
-	defer p.finish(e)
 	// A stream that ended is noticed by the relay, after what it had sent; its context only ends the attempts.
-	ctx, tracked, err := p.conns.add(context.WithoutCancel(in.Context()), "peer "+in.Peer(), false, p.cfg.MaxStreamsPerPeer, 0)
+	life := context.WithoutCancel(in.Context())
+	ctx, tracked, err := p.conns.add(life, "peer "+in.Peer(), false, p.cfg.MaxStreamsPerPeer, 0)
 	if err != nil {
-		p.refuse(in, e, refusalOf(err))
+		refuse(in, e, refusalOf(err))
+		p.finish(e)
 		return
 	}
+	var attempts sync.WaitGroup // some are heard out when the stream has ended already
+	defer attempts.Wait()
 	defer p.conns.remove(tracked)
+	defer p.finish(e)
 	active := p.metrics.active.WithLabelValues(inbound)
 	active.Inc()
 	defer active.Dec()
 	svc, g, refused := p.authorize(in, e)
 	if refused != nil {
-		p.refuse(in, e, refused)
+		refuse(in, e, refused)
 		return
 	}
-	p.serve(ctx, in, e, svc, g)
+	p.serve(ctx, in, e, svc, &connector{
+		key: g.key, cluster: p.cfg.Cluster, network: &p.network, metrics: p.metrics, timeout: g.policy().connectTimeout,
+		life: life, wg: &attempts,
+	}, g)
 }
 
 // authorize says what the stream asks for, if its peer may have it.
 func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *refusal) {
 	h := in.Header()
 	if slices.Contains(h.GetVisited(), p.cfg.Cluster) {
-		return nil, nil, &refusal{code: tunnelpb.Answer_CODE_INVALID, reason: "the connection has passed cluster " + p.cfg.Cluster + " already"}
+		return nil, nil, &refusal{
+			code:   tunnelpb.Answer_CODE_INVALID,
+			reason: "the connection has passed cluster " + p.cfg.Cluster + " already",
+		}
 	}
 	if protocol := h.GetProtocol(); protocol != discovery.TCP && protocol != "" {
 		return nil, nil, &refusal{code: tunnelpb.Answer_CODE_INVALID, reason: "only TCP is served"}
@@ -67,7 +79,7 @@ func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *r
 		return nil, nil, none
 	}
 	svc := s.Services[name]
-	key := portKey{service: name, port: uint16(h.GetPort())} //nolint:gosec // checked above
+	key := portKey{service: name, port: uint16(h.GetPort())}
 	offered := slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == key.port && isTCP(sp) })
 	g := p.table.group(key)
 	if !offered || g == nil {
@@ -77,16 +89,12 @@ func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *r
 	return svc, g, nil
 }
 
-func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery.Service, g *group) {
+func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery.Service, c *connector, g *group) {
 	h := in.Header()
 	caller := p.cfg.Locality
 	if sameRegion(e.callerAt, caller) {
 		caller = e.callerAt // only here do its zones mean anything
 	}
-	c := &connector{
-		key: g.key, cluster: p.cfg.Cluster, network: &p.network, metrics: p.metrics, timeout: g.policy().connectTimeout,
-	}
-	defer c.wg.Wait()
 	options := order(p.localOptions(svc, g, caller), p.random)
 	if n := int(h.GetAttempts()); n > 0 && n < len(options) { // 0: not told
 		options = options[:n]
@@ -98,7 +106,7 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 	stop()
 	e.attempts = c.attempts
 	if err != nil {
-		p.refuse(in, e, refusalOf(err))
+		refuse(in, e, refusalOf(err))
 		return
 	}
 	defer won.target.active.Add(-1)
@@ -121,7 +129,7 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 func (p *Proxy) relayIncoming(ctx context.Context, in Incoming, e *entry, won *attempt, answer *tunnelpb.Answer) {
 	endpoint, err := relay.NewTCP(won.conn, p.watch.Load())
 	if err != nil {
-		p.refuse(in, e, refusalOf(err))
+		refuse(in, e, refusalOf(err))
 		return
 	}
 	stream, err := in.Accept(answer)
@@ -137,7 +145,9 @@ func (p *Proxy) relayIncoming(ctx context.Context, in Incoming, e *entry, won *a
 func refusalOf(err error) *refusal {
 	switch {
 	case errors.Is(err, errTooMany):
-		return &refusal{code: tunnelpb.Answer_CODE_OVERLOADED, reason: "too many streams of this peer", retryAfter: overloadRetryAfter}
+		return &refusal{
+			code: tunnelpb.Answer_CODE_OVERLOADED, reason: "too many streams of this peer", retryAfter: overloadRetryAfter,
+		}
 	case errors.Is(err, errDraining), errors.Is(err, errStopped):
 		return &refusal{code: tunnelpb.Answer_CODE_DRAINING, reason: err.Error(), retryAfter: drainRetryAfter}
 	case errors.Is(err, errBudget):
@@ -147,7 +157,7 @@ func refusalOf(err error) *refusal {
 	}
 }
 
-func (p *Proxy) refuse(in Incoming, e *entry, r *refusal) {
+func refuse(in Incoming, e *entry, r *refusal) {
 	e.result, e.ended, e.err = endedRefused, "refused", r
 	if err := in.Refuse(r.code, r.reason, r.retryAfter); err != nil {
 		e.err = errors.Join(r, err)
@@ -164,5 +174,5 @@ func (g *group) inFlight() uint32 {
 			n += t.active.Load()
 		}
 	}
-	return uint32(min(max(n, 0), 1<<31)) //nolint:gosec // bounded
+	return uint32(min(max(n, 0), 1<<31))
 }

@@ -58,8 +58,8 @@ func newListeners(log *zap.Logger, failed prometheus.Gauge,
 	return &listeners{log: log, failed: failed, serve: serve, byAddr: make(map[netip.AddrPort]*listener)}
 }
 
-// follow opens and closes listeners so that they are those of s. It returns when to try again to open those that failed; 0 when
-// all are open.
+// follow opens and closes listeners so that they are those of s. It returns
+// when to try again to open those that failed; 0 when all are open.
 func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Duration {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()

@@ -59,7 +59,8 @@ type random struct {
 func order(options []option, rnd random) []option {
 	const usual, ramping, last = 0, 1, 2
 	class := make(map[targetKey]int, len(options))
-	for _, o := range options {
+	for i := range options {
+		o := &options[i]
 		switch {
 		case o.last:
 			class[o.key] = last
@@ -121,7 +122,9 @@ func localRank(caller, at discovery.Locality, s *settings) rank {
 }
 
 // peerRank places a peer by the nearest of the localities where it has ready endpoints, and names that locality.
-func peerRank(caller discovery.Locality, e *discovery.PeerExport, port uint16, s *settings, rtt time.Duration) (rank, discovery.Locality) {
+func peerRank(
+	caller discovery.Locality, e *discovery.PeerExport, port uint16, s *settings, rtt time.Duration,
+) (rank, discovery.Locality) {
 	far := rank{level: levelFar, rtt: rtt.Round(rttStep), name: e.Peer}
 	if rtt == 0 {
 		far.rtt = time.Hour // not measured

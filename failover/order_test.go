@@ -22,8 +22,8 @@ func opt(name string, r rank) option {
 
 func names(options []option) string {
 	var out []string
-	for _, o := range options {
-		out = append(out, o.key.peer)
+	for i := range options {
+		out = append(out, options[i].key.peer)
 	}
 	return strings.Join(out, " ")
 }

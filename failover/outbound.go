@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/eastway/eastway/internal/relay"
@@ -17,19 +18,22 @@ const (
 )
 
 // serveApp carries one connection of an application to the nearest endpoint that accepts it.
-func (p *Proxy) serveApp(ctx context.Context, conn *net.TCPConn, listener netip.AddrPort, key portKey) {
+func (p *Proxy) serveApp(life context.Context, conn *net.TCPConn, listener netip.AddrPort, key portKey) {
 	e := &entry{
 		started: time.Now(), direction: outbound, service: key.service.String(), port: key.port,
 		caller: conn.RemoteAddr().String(), callerCluster: p.cfg.Cluster,
 	}
-	defer p.finish(e)
-	ctx, tracked, err := p.conns.add(ctx, listener.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
+	ctx, tracked, err := p.conns.add(life, listener.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
 	if err != nil {
 		reset(conn)
 		e.notConnected(err)
+		p.finish(e)
 		return
 	}
+	var attempts sync.WaitGroup // some are heard out when the connection has ended already
+	defer attempts.Wait()
 	defer p.conns.remove(tracked)
+	defer p.finish(e)
 	active := p.metrics.active.WithLabelValues(outbound)
 	active.Inc()
 	defer active.Dec()
@@ -38,7 +42,11 @@ func (p *Proxy) serveApp(ctx context.Context, conn *net.TCPConn, listener netip.
 		e.notConnected(err)
 		return
 	}
-	p.carry(ctx, e, app, key)
+	early := &early{app: app}
+	p.carry(ctx, e, early, &connector{
+		key: key, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: &p.network,
+		metrics: p.metrics, early: early, broken: app.Broken(), life: life, wg: &attempts,
+	})
 }
 
 // reset ends a connection that nobody has, so that its client sees an error and not an end.
@@ -47,15 +55,11 @@ func reset(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-func (p *Proxy) carry(ctx context.Context, e *entry, app *relay.TCP, key portKey) {
+func (p *Proxy) carry(ctx context.Context, e *entry, early *early, c *connector) {
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	early := &early{app: app, gone: func() { cancel(errClientReset) }}
-	c := &connector{
-		key: key, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: &p.network,
-		metrics: p.metrics, early: early, broken: app.Broken(),
-	}
-	defer c.wg.Wait()
+	app := early.app
+	early.gone = func() { cancel(errClientReset) }
 	won, err := c.connect(connecting, p.optionsFor(e, c), p.cfg.ConnectBudget)
 	e.attempts = c.attempts
 	if err != nil {
@@ -67,10 +71,8 @@ func (p *Proxy) carry(ctx context.Context, e *entry, app *relay.TCP, key portKey
 	defer won.target.active.Add(-1)
 	e.connected(won)
 	head := early.handOver(won.stream)
-	server, name := relay.End(nil), endEndpoint
-	if won.stream != nil {
-		server, name = relay.NewStream(won.stream), endPeer
-	} else if server, err = relay.NewTCP(won.conn, p.watch.Load()); err != nil {
+	server, name, err := p.end(won)
+	if err != nil {
 		if head != nil {
 			_, _, _ = head()
 		}
@@ -80,6 +82,15 @@ func (p *Proxy) carry(ctx context.Context, e *entry, app *relay.TCP, key portKey
 	}
 	e.relayed(relay.Run(ctx, app, server, head), endClient, name)
 	e.up += early.sent
+}
+
+// end is the relay's end for the attempt that was accepted, and its name.
+func (p *Proxy) end(won *attempt) (relay.End, string, error) {
+	if won.stream != nil {
+		return relay.NewStream(won.stream), endPeer, nil
+	}
+	tcp, err := relay.NewTCP(won.conn, p.watch.Load())
+	return tcp, endEndpoint, err
 }
 
 // optionsFor are the places to try for a connection that an application opened.

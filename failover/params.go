@@ -13,6 +13,9 @@ const (
 	// localStagger is how long a local endpoint may take before the next candidate is tried beside it: many times a
 	// round trip inside a region, well below the first retransmission of a SYN (1 s). RFC 8305 has the same 250 ms.
 	localStagger = 250 * time.Millisecond
+	// localVerdict is how long a local endpoint that lost a race goes on being waited for, to learn whether it is slow
+	// or dead: one retransmission of a SYN (1 s) does not make it a failure, nor does a short stall of this process.
+	localVerdict = 1500 * time.Millisecond
 	// peerStaggerRTTs times the measured round trip is what a peer may take, localStagger at least: one round trip
 	// for the answer, as much again for its own connect and jitter.
 	peerStaggerRTTs = 2

@@ -24,7 +24,7 @@ func (p *Proxy) probe(ctx context.Context, t *target) error {
 	}}
 	a := &attempt{candidate: candidate{option: option{target: t, key: t.key}}, timeout: t.group.policy().connectTimeout}
 	if t.key.peer == "" {
-		conn, err := pr.dial(ctx, a)
+		conn, err := pr.dial(ctx, ctx, a)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,8 @@ func (p *prober) peer(ctx context.Context, a *attempt) error {
 	}
 }
 
-// isInconclusive tells whether a probe that ended with err says nothing of the target: it could not be sent, or the peer was too busy.
+// isInconclusive tells whether a probe that ended with err says nothing of the
+// target: it could not be sent, or the peer was too busy.
 func isInconclusive(err error) bool {
 	var lost *tunnel.LostError
 	var refused *tunnel.RefusedError
@@ -85,9 +86,9 @@ func answerProbe(ctx context.Context, in Incoming, answer *tunnelpb.Answer) erro
 }
 
 // toTimeout is a peer's deadline as a duration within bounds.
-func toTimeout(ms uint64, most time.Duration) time.Duration {
-	if ms == 0 || ms > uint64(most.Milliseconds()) { //nolint:gosec // most is positive
-		return most
+func toTimeout(ms uint64, longest time.Duration) time.Duration {
+	if ms == 0 || ms > uint64(longest.Milliseconds()) {
+		return longest
 	}
-	return time.Duration(ms) * time.Millisecond //nolint:gosec // at most most
+	return time.Duration(ms) * time.Millisecond //nolint:gosec // at most longest
 }

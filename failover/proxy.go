@@ -44,7 +44,7 @@ func New(cfg Config) (*Proxy, error) {
 		table:   newTable(cfg.Log.Named("failover"), m),
 		conns:   newRegistry(),
 		// Choices between endpoints are no secrets.
-		random: random{intN: rand.IntN, float64: rand.Float64}, //nolint:gosec // see above
+		random: random{intN: rand.IntN, float64: rand.Float64},
 		// The relay sets keepalives.
 		network: net.Dialer{KeepAlive: -1},
 	}

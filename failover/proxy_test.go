@@ -61,7 +61,7 @@ func TestManyShortConnections(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for i := range each {
-				if got, err := w.ask(fmt.Sprint(i)); err != nil || got != fmt.Sprint("LIVE got ", i) {
+				if got, err := w.ask(fmt.Sprint(i)); err != nil || !strings.HasSuffix(got, fmt.Sprint(" got ", i)) {
 					failed.Add(1)
 				}
 			}

@@ -39,14 +39,15 @@ func newRegistry() *registry {
 	}
 }
 
-// add takes in a connection: at most most of its owner, and outbound ones at most all together. Its context ends when the registry aborts.
-func (r *registry) add(ctx context.Context, owner string, out bool, most, all int) (context.Context, *tracked, error) {
+// add takes in a connection, up to perOwner of its owner, and up to all outbound ones together.
+// Its context ends when the registry aborts.
+func (r *registry) add(ctx context.Context, owner string, out bool, perOwner, all int) (context.Context, *tracked, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.refuse != nil:
 		return nil, nil, r.refuse
-	case r.perOwner[owner] >= most, out && r.outbound >= all:
+	case r.perOwner[owner] >= perOwner, out && r.outbound >= all:
 		return nil, nil, errTooMany
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

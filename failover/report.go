@@ -43,7 +43,9 @@ func (p *Proxy) Services() []ServiceSummary {
 	out := make([]ServiceSummary, 0, len(s.Services))
 	for name := range s.Services {
 		sum := ServiceSummary{Service: name}
-		for _, e := range p.Endpoints(name) {
+		endpoints := p.Endpoints(name)
+		for i := range endpoints {
+			e := &endpoints[i]
 			sum.Total++
 			sum.Active += e.Active
 			switch {

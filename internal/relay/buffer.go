@@ -2,6 +2,7 @@ package relay
 
 import "sync"
 
+//nolint:gochecknoglobals // pools of memory; nobody can see what others did with it
 var (
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}

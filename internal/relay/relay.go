@@ -22,15 +22,15 @@ const (
 type How int
 
 const (
-	// Closed: both directions ended clean. Result.By ended first.
+	// Closed says that both directions ended clean. Result.By ended first.
 	Closed How = iota
-	// Reset: Result.By reset the connection.
+	// Reset says that Result.By reset the connection.
 	Reset
-	// Broken: the network, or the host or lane behind Result.By, failed.
+	// Broken says that the network, or the host or lane behind Result.By, failed.
 	Broken
-	// Idle: one direction had ended and the other was silent for HalfClosedIdle.
+	// Idle says that one direction had ended and the other was silent for HalfClosedIdle.
 	Idle
-	// Stopped: the context ended.
+	// Stopped says that the context ended.
 	Stopped
 )
 
@@ -152,7 +152,7 @@ func (r *run) supervise(ctx context.Context) {
 			timer.Stop()
 		}
 	}()
-	var seen, graceLeft = int64(0), graceMax
+	seen, graceLeft := int64(0), graceMax
 	for r.up.open || r.down.open {
 		wasDying := r.dying
 		select {
@@ -181,7 +181,7 @@ func (r *run) supervise(ctx context.Context) {
 			case r.dying == Neither:
 				arm(HalfClosedIdle)
 			case idle || graceLeft <= 0:
-				r.decide(r.broken(r.dying, r.dead))
+				r.decide(broken(r.dying, r.dead))
 			default:
 				graceLeft -= graceStep
 				arm(graceStep)
@@ -209,11 +209,11 @@ func (r *run) ended(h half) bool {
 	case h.readErr != nil:
 		// Everything that from had sent is written; let it leave before the reset that drops what has not.
 		r.end(h.to).flush()
-		r.decide(r.broken(h.from, h.readErr))
+		r.decide(broken(h.from, h.readErr))
 	case r.dying == h.from:
 		// It ended clean before it broke: what it had to say is said. The other direction is cut off.
 		r.end(h.to).flush()
-		r.decide(r.broken(r.dying, r.dead))
+		r.decide(broken(r.dying, r.dead))
 	case r.up.open || r.down.open:
 		r.result = Result{How: Closed, By: h.from}
 		return r.dying == Neither
@@ -230,15 +230,15 @@ func (r *run) breaks(side Side, err error) {
 	case r.dying == side:
 		r.dead = errors.Join(r.dead, err)
 	case r.dying != Neither: // both ends are broken: nobody is left to deliver to
-		r.decide(r.broken(r.dying, r.dead))
+		r.decide(broken(r.dying, r.dead))
 	case !r.from(side).open:
-		r.decide(r.broken(side, err))
+		r.decide(broken(side, err))
 	default:
 		r.dying, r.dead = side, err
 	}
 }
 
-func (r *run) broken(side Side, err error) Result {
+func broken(side Side, err error) Result {
 	if err == nil || isReset(err) || isClosed(err) {
 		return Result{How: Reset, By: side, Err: err}
 	}

@@ -191,32 +191,36 @@ func TestResetArrivesAsReset(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, from, to *net.TCPConn){
 		"before data": func(*testing.T, *net.TCPConn, *net.TCPConn) {},
 		"after data": func(t *testing.T, from, to *net.TCPConn) {
+			t.Helper()
 			mustWrite(t, from, "hello")
 			mustRead(t, to, "hello")
 			mustWrite(t, to, "world")
 			mustRead(t, from, "world")
 		},
-		"during data": func(t *testing.T, from, to *net.TCPConn) {
+		"during data": func(_ *testing.T, from, to *net.TCPConn) {
 			go func() { _, _ = io.Copy(from, endless{}) }()
 			_, _ = io.CopyN(io.Discard, to, 300<<10)
 		},
 		"with unread data from the other side": func(t *testing.T, from, to *net.TCPConn) {
+			t.Helper()
 			mustWrite(t, to, "you will not read this")
 			mustWrite(t, from, "x")
 			mustRead(t, to, "x")
 		},
 		"after its own half-close": func(t *testing.T, from, to *net.TCPConn) {
+			t.Helper()
 			mustWrite(t, from, "request")
 			_ = from.CloseWrite()
 			mustRead(t, to, "request")
 		},
 		"after the other side's half-close": func(t *testing.T, from, to *net.TCPConn) {
+			t.Helper()
 			_ = to.CloseWrite()
 			if got, err := io.ReadAll(from); err != nil || len(got) != 0 {
 				t.Fatalf("got %q, %v", got, err)
 			}
 		},
-		"both busy": func(t *testing.T, from, to *net.TCPConn) {
+		"both busy": func(_ *testing.T, from, to *net.TCPConn) {
 			go func() { _, _ = io.Copy(from, endless{}) }()
 			go func() { _, _ = io.Copy(to, endless{}) }()
 			_, _ = io.CopyN(io.Discard, to, 100<<10)
@@ -325,7 +329,7 @@ func TestAnswerBeforeResetArrives(t *testing.T) {
 		raw, _ := r.server.SyscallConn()
 		_ = raw.Read(func(fd uintptr) bool {
 			n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
-			return n > 0 || err != syscall.EAGAIN //nolint:errorlint // a bare errno
+			return n > 0 || err != syscall.EAGAIN
 		})
 		_ = r.server.Close()
 		if got := mustReset(t, r.client); !bytes.Equal(got, answer) {
