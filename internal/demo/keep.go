@@ -66,9 +66,9 @@ func hints(t topology, l layout, exe string, pid int) string {
 	section("Break mockb of "+h.name+" (it stops listening), then of "+k.name+"; repair both:",
 		kill("USR1", h.process(roleMockb)), kill("USR1", k.process(roleMockb)),
 		kill("USR2", h.process(roleMockb), k.process(roleMockb)))
-	section("Kill an application, a proxy of another zone, a whole cluster; start again whatever died:",
-		kill("9", h.process(roleMockb)), kill("9", k.process(roleProxy)), kill("9", foreign.name+"*"),
-		fmt.Sprintf("kill -USR1 %d", pid))
+	revive := fmt.Sprintf("kill -USR1 %d  # starts again whatever was killed", pid)
+	section("Kill an application of that zone, then everything of the other zone; then the other cluster:",
+		kill("9", h.process(roleMockb)), kill("9", k.name+"*"), revive, kill("9", foreign.name+"*"), revive)
 	section("Make the peer silent (both proxies of "+foreign.name+"), and let it go on:",
 		kill("STOP", foreign.name+"*-"+roleProxy), kill("CONT", foreign.name+"*-"+roleProxy))
 	section("Look into the proxy of "+h.name+":",
