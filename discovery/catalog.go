@@ -31,7 +31,7 @@ func NewCatalog(reg prometheus.Registerer) *Catalog {
 	}
 	c.snapshot.Store(&Snapshot{Services: map[ServiceName]*Service{}})
 	if reg != nil {
-		reg.MustRegister(&catalogCollector{catalog: c})
+		reg.MustRegister(newCatalogCollector(c))
 	}
 	return c
 }

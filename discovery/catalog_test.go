@@ -28,7 +28,10 @@ func localWith(peers []string, services ...ServiceName) Local {
 }
 
 func newService(n ServiceName, ready int) *Service {
-	s := &Service{Name: n, Exported: true, Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP}}, Endpoints: map[uint16][]Endpoint{}}
+	s := &Service{
+		Name: n, Exported: true, Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP}},
+		Endpoints: map[uint16][]Endpoint{},
+	}
 	for i := range ready {
 		s.Endpoints[80] = append(s.Endpoints[80], Endpoint{
 			Address:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 8000),
@@ -40,7 +43,10 @@ func newService(n ServiceName, ready int) *Service {
 
 // says is an update that exports the services on port 80 with that many ready endpoints.
 func says(epoch, base, revision uint64, ready uint32, services ...ServiceName) Update {
-	u := Update{Epoch: epoch, Base: base, Revision: revision, Ports: map[ServiceName][]ServicePort{}, Readiness: map[ServiceName][]Readiness{}}
+	u := Update{
+		Epoch: epoch, Base: base, Revision: revision, Ports: map[ServiceName][]ServicePort{},
+		Readiness: map[ServiceName][]Readiness{},
+	}
 	for _, n := range services {
 		u.Ports[n] = []ServicePort{{Name: "web", Port: 80, Protocol: TCP}}
 		u.Readiness[n] = []Readiness{{Locality: Locality{Region: "r2"}, Port: 80, Ready: ready, Total: ready}}
@@ -162,6 +168,7 @@ func TestReplicasOfAPeer(t *testing.T) {
 	}{
 		{"the youngest is believed", func(*testing.T, *Catalog) {}, 2},
 		{"the other does not interrupt", func(t *testing.T, c *Catalog) {
+			t.Helper()
 			before := c.Snapshot()
 			must(t, c.UpdateRemote(old, says(1, 1, 2, 7, echo)))
 			if c.Snapshot() != before {
@@ -171,11 +178,13 @@ func TestReplicasOfAPeer(t *testing.T) {
 		{"when it goes the other speaks", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young) }, 1},
 		{"the last word is kept", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young); c.ForgetReplica(old) }, 1},
 		{"the last word is kept until another speaks", func(t *testing.T, c *Catalog) {
+			t.Helper()
 			c.ForgetReplica(old)
 			c.ForgetReplica(young)
 			must(t, c.UpdateRemote(old, says(1, 0, 5, 4, echo)))
 		}, 4},
 		{"a dropped word is not built on", func(t *testing.T, c *Catalog) {
+			t.Helper()
 			c.ForgetReplica(young)
 			if err := c.UpdateRemote(young, says(2, 1, 2, 9, echo)); !errors.Is(err, ErrGap) {
 				t.Errorf("err = %v, want ErrGap", err)
@@ -193,14 +202,17 @@ func TestReplicasOfAPeer(t *testing.T) {
 			c.SetLocal(l)
 		}, 2},
 		{"told by a stranger", func(t *testing.T, c *Catalog) {
+			t.Helper()
 			if err := c.UpdateRemote(Link{"x", "x1"}, says(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
 				t.Errorf("err = %v, want ErrUnknownPeer", err)
 			}
 		}, 2},
 		{"withdrawn", func(t *testing.T, c *Catalog) {
+			t.Helper()
 			must(t, c.UpdateRemote(young, Update{Epoch: 2, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
 		}, -1},
 		{"left out of a snapshot", func(t *testing.T, c *Catalog) {
+			t.Helper()
 			must(t, c.UpdateRemote(young, says(2, 0, 2, 1)))
 		}, -1},
 	}
@@ -223,7 +235,10 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		update Update
 		field  string
 	}{
-		"readiness of nothing": {Update{Epoch: 1, Base: 1, Revision: 2, Readiness: map[ServiceName][]Readiness{other: nil}}, "update.readiness"},
+		"readiness of nothing": {
+			Update{Epoch: 1, Base: 1, Revision: 2, Readiness: map[ServiceName][]Readiness{other: nil}},
+			"update.readiness",
+		},
 		"readiness of no port": {Update{
 			Epoch: 1, Base: 1, Revision: 2,
 			Readiness: map[ServiceName][]Readiness{echo: {{Port: 81}}},
@@ -264,6 +279,19 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 				t.Error("a good update after it was not applied")
 			}
 		})
+	}
+}
+
+// What replicas say alike is held once.
+func TestReplicasShareMemory(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	c.SetLocal(localWith([]string{"b"}))
+	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
+	must(t, c.UpdateRemote(Link{"b", "b2"}, says(2, 0, 9, 1, echo)))
+	replicas := c.peers["b"].replicas
+	if replicas["b1"].exports[echo] != replicas["b2"].exports[echo] {
+		t.Error("two copies")
 	}
 }
 

@@ -78,7 +78,8 @@ func (a *assembler) checkHead(m *catalogpb.Update) error {
 		return invalid("update.part", "%d where %d must follow", m.GetPart(), a.next)
 	case m.GetPart() >= maxParts:
 		return invalid("update.part", "more than %d parts", maxParts)
-	case a.next > 0 && (m.GetEpoch() != a.head.GetEpoch() || m.GetBase() != a.head.GetBase() || m.GetRevision() != a.head.GetRevision()):
+	case a.next > 0 && (m.GetEpoch() != a.head.GetEpoch() || m.GetBase() != a.head.GetBase() ||
+		m.GetRevision() != a.head.GetRevision()):
 		return invalid("update.revision", "another update begins before the last part of this one")
 	case m.GetBase() == 0 && len(m.GetWithdrawn()) > 0:
 		return invalid("update.withdrawn", "a snapshot withdraws nothing")
@@ -225,7 +226,10 @@ func decodeRow(at string, r *catalogpb.Readiness_Row) (Readiness, error) {
 	if err != nil {
 		return Readiness{}, err
 	}
-	d := Readiness{Locality: Locality{Region: r.GetRegion(), Zone: r.GetZone()}, Port: port, Ready: r.GetReady(), Total: r.GetTotal()}
+	d := Readiness{
+		Locality: Locality{Region: r.GetRegion(), Zone: r.GetZone()},
+		Port:     port, Ready: r.GetReady(), Total: r.GetTotal(),
+	}
 	if err := checkWord(at+".region", d.Locality.Region, validation.IsValidLabelValue); err != nil {
 		return d, err
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/eastway/eastway/discovery/catalogpb"
 )
 
-// goldenMessages are messages whose bytes are in testdata as the first release wrote them: whoever changes them breaks its neighbours.
+// goldenMessages are messages whose bytes are in testdata as the first release wrote them: whoever changes them breaks its
+// neighbours.
 func goldenMessages(t *testing.T) map[string][]byte {
 	t.Helper()
 	e := &export{
@@ -92,34 +93,76 @@ func TestInvalidUpdates(t *testing.T) {
 		change func(*catalogpb.Update)
 		want   string // the field
 	}{
-		"another cluster":         {func(u *catalogpb.Update) { u.Cluster = "c" }, "update.cluster"},
-		"no epoch":                {func(u *catalogpb.Update) { u.Epoch = 0 }, "update.epoch"},
-		"no revision":             {func(u *catalogpb.Update) { u.Revision = 0 }, "update.revision"},
-		"back in time":            {func(u *catalogpb.Update) { u.Base = 5 }, "update.revision"},
-		"part out of order":       {func(u *catalogpb.Update) { u.Part = 1 }, "update.part"},
-		"snapshot withdraws":      {func(u *catalogpb.Update) { u.Withdrawn = []*catalogpb.Service{{}} }, "update.withdrawn"},
-		"no service":              {func(u *catalogpb.Update) { u.GetExports()[0].Service = nil }, "update.exports[0].service.namespace"},
-		"namespace":               {func(u *catalogpb.Update) { u.GetExports()[0].GetService().Namespace = "a/b" }, "update.exports[0].service.namespace"},
-		"name":                    {func(u *catalogpb.Update) { u.GetExports()[0].GetService().Name = long }, "update.exports[0].service.name"},
-		"twice":                   {func(u *catalogpb.Update) { u.Exports = append(u.Exports, u.GetExports()[0]) }, "update.exports[1].service"},
-		"port 0":                  {func(u *catalogpb.Update) { port(u).Port = 0 }, "update.exports[0].ports[0].port"},
-		"port 65536":              {func(u *catalogpb.Update) { port(u).Port = 65536 }, "update.exports[0].ports[0].port"},
-		"protocol":                {func(u *catalogpb.Update) { port(u).Protocol = "tcp" }, "update.exports[0].ports[0].protocol"},
-		"port name":               {func(u *catalogpb.Update) { port(u).Name = "A B" }, "update.exports[0].ports[0].name"},
-		"app protocol":            {func(u *catalogpb.Update) { port(u).AppProtocol = long }, "update.exports[0].ports[0].appProtocol"},
-		"port twice":              {func(u *catalogpb.Update) { u.GetExports()[0].Ports = append(u.GetExports()[0].GetPorts(), port(u)) }, "update.exports[0].ports[1].port"},
-		"too many ports":          {func(u *catalogpb.Update) { u.GetExports()[0].Ports = make([]*catalogpb.Port, MaxPorts+1) }, "update.exports[0].ports"},
-		"rows of no service":      {func(u *catalogpb.Update) { u.GetReadiness()[0].Service = nil }, "update.readiness[0].service.namespace"},
-		"rows twice":              {func(u *catalogpb.Update) { u.Readiness = append(u.Readiness, u.GetReadiness()[0]) }, "update.readiness[1].service"},
-		"row twice":               {func(u *catalogpb.Update) { u.GetReadiness()[0].Rows = append(u.GetReadiness()[0].GetRows(), row(u)) }, "update.readiness[0].rows[1]"},
-		"too many rows":           {func(u *catalogpb.Update) { u.GetReadiness()[0].Rows = make([]*catalogpb.Readiness_Row, maxReadiness+1) }, "update.readiness[0].rows"},
-		"region":                  {func(u *catalogpb.Update) { row(u).Region = "not a label" }, "update.readiness[0].rows[0].region"},
-		"zone":                    {func(u *catalogpb.Update) { row(u).Zone = long }, "update.readiness[0].rows[0].zone"},
-		"more ready than all":     {func(u *catalogpb.Update) { row(u).Ready = 9 }, "update.readiness[0].rows[0].ready"},
-		"absurd count":            {func(u *catalogpb.Update) { row(u).Total = maxEndpoints + 1 }, "update.readiness[0].rows[0].total"},
-		"row port":                {func(u *catalogpb.Update) { row(u).Port = 70000 }, "update.readiness[0].rows[0].port"},
-		"rows of another port":    {func(u *catalogpb.Update) { row(u).Port = 81 }, "update.readiness"},
-		"rows of another service": {func(u *catalogpb.Update) { u.GetReadiness()[0].GetService().Name = "other" }, "update.readiness"},
+		"another cluster":    {func(u *catalogpb.Update) { u.Cluster = "c" }, "update.cluster"},
+		"no epoch":           {func(u *catalogpb.Update) { u.Epoch = 0 }, "update.epoch"},
+		"no revision":        {func(u *catalogpb.Update) { u.Revision = 0 }, "update.revision"},
+		"back in time":       {func(u *catalogpb.Update) { u.Base = 5 }, "update.revision"},
+		"part out of order":  {func(u *catalogpb.Update) { u.Part = 1 }, "update.part"},
+		"snapshot withdraws": {func(u *catalogpb.Update) { u.Withdrawn = []*catalogpb.Service{{}} }, "update.withdrawn"},
+		"no service": {
+			func(u *catalogpb.Update) { u.GetExports()[0].Service = nil },
+			"update.exports[0].service.namespace",
+		},
+		"namespace": {
+			func(u *catalogpb.Update) { u.GetExports()[0].GetService().Namespace = "a/b" },
+			"update.exports[0].service.namespace",
+		},
+		"name": {
+			func(u *catalogpb.Update) { u.GetExports()[0].GetService().Name = long },
+			"update.exports[0].service.name",
+		},
+		"twice": {
+			func(u *catalogpb.Update) { u.Exports = append(u.Exports, u.GetExports()[0]) },
+			"update.exports[1].service",
+		},
+		"port 0":     {func(u *catalogpb.Update) { port(u).Port = 0 }, "update.exports[0].ports[0].port"},
+		"port 65536": {func(u *catalogpb.Update) { port(u).Port = 65536 }, "update.exports[0].ports[0].port"},
+		"protocol": {
+			func(u *catalogpb.Update) { port(u).Protocol = "tcp" },
+			"update.exports[0].ports[0].protocol",
+		},
+		"port name": {func(u *catalogpb.Update) { port(u).Name = "A B" }, "update.exports[0].ports[0].name"},
+		"app protocol": {
+			func(u *catalogpb.Update) { port(u).AppProtocol = long },
+			"update.exports[0].ports[0].appProtocol",
+		},
+		"port twice": {func(u *catalogpb.Update) {
+			u.GetExports()[0].Ports = append(u.GetExports()[0].GetPorts(), port(u))
+		}, "update.exports[0].ports[1].port"},
+		"too many ports": {
+			func(u *catalogpb.Update) { u.GetExports()[0].Ports = make([]*catalogpb.Port, MaxPorts+1) },
+			"update.exports[0].ports",
+		},
+		"rows of no service": {
+			func(u *catalogpb.Update) { u.GetReadiness()[0].Service = nil },
+			"update.readiness[0].service.namespace",
+		},
+		"rows twice": {
+			func(u *catalogpb.Update) { u.Readiness = append(u.Readiness, u.GetReadiness()[0]) },
+			"update.readiness[1].service",
+		},
+		"row twice": {func(u *catalogpb.Update) {
+			u.GetReadiness()[0].Rows = append(u.GetReadiness()[0].GetRows(), row(u))
+		}, "update.readiness[0].rows[1]"},
+		"too many rows": {func(u *catalogpb.Update) {
+			u.GetReadiness()[0].Rows = make([]*catalogpb.Readiness_Row, maxReadiness+1)
+		}, "update.readiness[0].rows"},
+		"region": {
+			func(u *catalogpb.Update) { row(u).Region = "not a label" },
+			"update.readiness[0].rows[0].region",
+		},
+		"zone":                {func(u *catalogpb.Update) { row(u).Zone = long }, "update.readiness[0].rows[0].zone"},
+		"more ready than all": {func(u *catalogpb.Update) { row(u).Ready = 9 }, "update.readiness[0].rows[0].ready"},
+		"absurd count": {
+			func(u *catalogpb.Update) { row(u).Total = maxEndpoints + 1 },
+			"update.readiness[0].rows[0].total",
+		},
+		"row port":             {func(u *catalogpb.Update) { row(u).Port = 70000 }, "update.readiness[0].rows[0].port"},
+		"rows of another port": {func(u *catalogpb.Update) { row(u).Port = 81 }, "update.readiness"},
+		"rows of another service": {
+			func(u *catalogpb.Update) { u.GetReadiness()[0].GetService().Name = "other" },
+			"update.readiness",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +236,10 @@ func TestUpdatesAreBounded(t *testing.T) {
 	for part := range uint32(maxParts + 1) {
 		u := &catalogpb.Update{Cluster: "b", Epoch: 1, Revision: 1, Part: part}
 		for i := range 300 {
-			u.Exports = append(u.Exports, &catalogpb.Export{Service: &catalogpb.Service{Namespace: "n", Name: fmt.Sprintf("s%d-%d", part, i)}})
+			u.Exports = append(u.Exports, &catalogpb.Export{Service: &catalogpb.Service{
+				Namespace: "n",
+				Name:      fmt.Sprintf("s%d-%d", part, i),
+			}})
 		}
 		if _, _, err := a.take(u); err != nil {
 			if len(a.ports) > MaxServices+300 {

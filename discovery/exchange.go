@@ -60,7 +60,7 @@ func NewExchange(cfg ExchangeConfig) (*Exchange, error) {
 		return nil, err
 	}
 	if cfg.Epoch == 0 {
-		cfg.Epoch = uint64(time.Now().UnixNano()) //nolint:gosec // after 1970
+		cfg.Epoch = uint64(time.Now().UnixNano())
 	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
@@ -68,8 +68,8 @@ func NewExchange(cfg ExchangeConfig) (*Exchange, error) {
 	return &Exchange{cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[Link]*session{}}, nil
 }
 
-// Serve exchanges catalogs over one link with a replica of a peer, whose name is proved, until ctx or the link ends. Only services with
-// a ServiceExport are told, as counts of endpoints; what peers export is never passed on.
+// Serve exchanges catalogs over one link with a replica of a peer, whose name is proved, until ctx or the link ends.
+// Only services with a ServiceExport are told, as counts of endpoints; what peers export is never passed on.
 //
 // It returns nil when ctx ended, an *InvalidError when the peer broke the rules, or the error of conn. Whatever the
 // reason, what the peer told last stays in the catalog as Catalog.ForgetReplica says.
@@ -97,11 +97,11 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Message
 	if ctx.Err() != nil {
 		return nil
 	}
-	var bad *InvalidError
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*InvalidError](err); ok {
 		x.metrics.invalid.WithLabelValues(peer).Inc()
 		x.log.Error("peer broke the rules of the catalog exchange, its last good state is kept",
-			zap.String("peer", peer), zap.String("replica", replica), zap.String("field", bad.Field), zap.String("reason", bad.Reason))
+			zap.String("peer", peer), zap.String("replica", replica),
+			zap.String("field", bad.Field), zap.String("reason", bad.Reason))
 	}
 	return fmt.Errorf("discovery: exchange with %s/%s: %w", peer, replica, err)
 }

@@ -74,7 +74,9 @@ func (l *exportLog) after(revision uint64) (changed map[ServiceName]parts, ok bo
 	if revision < l.since || revision == 0 {
 		return nil, false
 	}
-	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c exportChange, r uint64) int { return cmp.Compare(c.revision, r) })
+	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c exportChange, r uint64) int {
+		return cmp.Compare(c.revision, r)
+	})
 	changed = make(map[ServiceName]parts, len(l.changes)-i)
 	for _, c := range l.changes[i:] {
 		changed[c.name] |= c.parts
@@ -96,7 +98,8 @@ type told struct {
 	export *export
 }
 
-// tell returns what changed after the revision that a link was told last, 0 for none, and a channel that is closed when there is more.
+// tell returns what changed after the revision that a link was told last, 0 for none, and a channel that is closed when
+// there is more.
 // Without news ok is false.
 func (c *Catalog) tell(last uint64) (t telling, ok bool, more <-chan struct{}) {
 	c.mu.Lock()

@@ -3,27 +3,31 @@ package discovery
 import "github.com/prometheus/client_golang/prometheus"
 
 // catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
-type catalogCollector struct{ catalog *Catalog }
+type catalogCollector struct {
+	catalog                                                *Catalog
+	services, revision, peerServices, peerRevision, linked *prometheus.Desc
+}
 
-var (
-	descServices = prometheus.NewDesc("eastway_discovery_services",
-		"Services in the catalog: known here only (local), from peers only (peer), or both.", []string{"origin"}, nil)
-	descRevision = prometheus.NewDesc("eastway_discovery_revision",
-		"Changes of the catalog since the process started.", nil, nil)
-	descPeerServices = prometheus.NewDesc("eastway_discovery_peer_services",
-		"Services that the peer exports.", []string{"peer"}, nil)
-	descPeerRevision = prometheus.NewDesc("eastway_discovery_peer_revision",
-		"Revision of the peer's exports that is in the catalog.", []string{"peer"}, nil)
-	descPeerLinked = prometheus.NewDesc("eastway_discovery_peer_replicas",
-		"Replicas of the peer whose exports are followed; 0 means that the last known ones are kept.", []string{"peer"}, nil)
-)
+func newCatalogCollector(c *Catalog) *catalogCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("eastway_discovery_"+name, help, labels, nil)
+	}
+	return &catalogCollector{
+		catalog:      c,
+		services:     desc("services", "Services in the catalog: known here only (local), from peers only (peer), or both.", "origin"),
+		revision:     desc("revision", "Changes of the catalog since the process started."),
+		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
+		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
+		linked:       desc("peer_replicas", "Replicas of the peer that are listened to; 0: the last known exports are kept.", "peer"),
+	}
+}
 
 func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- descServices
-	ch <- descRevision
-	ch <- descPeerServices
-	ch <- descPeerRevision
-	ch <- descPeerLinked
+	ch <- c.services
+	ch <- c.revision
+	ch <- c.peerServices
+	ch <- c.peerRevision
+	ch <- c.linked
 }
 
 func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
@@ -44,16 +48,16 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 			local++
 		}
 	}
-	gauge(descServices, local, "local")
-	gauge(descServices, peer, "peer")
-	gauge(descServices, both, "both")
-	gauge(descRevision, float64(snap.Revision))
+	gauge(c.services, local, "local")
+	gauge(c.services, peer, "peer")
+	gauge(c.services, both, "both")
+	gauge(c.revision, float64(snap.Revision))
 	for name := range c.catalog.local.Peers {
 		words := c.catalog.peers[name]
 		if words == nil || words.believed == nil {
-			gauge(descPeerServices, 0, name)
-			gauge(descPeerRevision, 0, name)
-			gauge(descPeerLinked, 0, name)
+			gauge(c.peerServices, 0, name)
+			gauge(c.peerRevision, 0, name)
+			gauge(c.linked, 0, name)
 			continue
 		}
 		var linked float64
@@ -62,9 +66,9 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 				linked++
 			}
 		}
-		gauge(descPeerServices, float64(len(words.believed.exports)), name)
-		gauge(descPeerRevision, float64(words.believed.revision), name)
-		gauge(descPeerLinked, linked, name)
+		gauge(c.peerServices, float64(len(words.believed.exports)), name)
+		gauge(c.peerRevision, float64(words.believed.revision), name)
+		gauge(c.linked, linked, name)
 	}
 }
 

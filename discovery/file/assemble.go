@@ -80,7 +80,8 @@ func (a *assembly) node(_ *object, n *corev1.Node) {
 func (a *assembly) service(o *object, s *corev1.Service) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		a.report(o.warning("spec.type", "a Service of type ExternalName is a DNS alias, it has nothing to listen on or to send to: ignored"))
+		a.report(o.warning("spec.type",
+			"a Service of type ExternalName is a DNS alias, it has nothing to listen on or to send to: ignored"))
 		return
 	}
 	if len(a.local.Services) >= discovery.MaxServices {
@@ -105,7 +106,8 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip clusterIP)
 	for _, p := range ports {
 		at := netip.AddrPortFrom(ip.addr, p.Port)
 		if owner := a.taken[at]; p.Protocol == discovery.TCP && owner != nil {
-			a.report(o.fault(ip.path.String(), "%s is already the address of %s in %s: this Service is not listened for on %s; give it another address",
+			a.report(o.fault(ip.path.String(),
+				"%s is already the address of %s in %s: this Service is not listened for on %s; give it another address",
 				at, owner.key, owner.file, ip.addr))
 			return false
 		}
@@ -119,7 +121,7 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip clusterIP)
 }
 
 func servicePort(p *corev1.ServicePort) discovery.ServicePort {
-	sp := discovery.ServicePort{Name: p.Name, Port: uint16(p.Port), Protocol: cmp.Or(string(p.Protocol), discovery.TCP)} //nolint:gosec // checked: 1 to 65535
+	sp := discovery.ServicePort{Name: p.Name, Port: uint16(p.Port), Protocol: cmp.Or(string(p.Protocol), discovery.TCP)}
 	if p.AppProtocol != nil {
 		sp.AppProtocol = *p.AppProtocol
 	}
@@ -153,7 +155,8 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 		return
 	}
 	if a.services[target] == nil {
-		a.report(o.warning("spec.targetRef.name", "there is no Service %s here; the policy applies once a peer exports one", target))
+		a.report(o.warning("spec.targetRef.name", "there is no Service %s here; the policy applies once a peer exports one",
+			target))
 	}
 	a.policies[target] = o
 	a.local.Policies[target] = &p.Spec
@@ -164,7 +167,8 @@ func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
 	service := a.local.Services[name]
 	if service == nil {
-		a.report(o.warning("metadata.labels."+discoveryv1.LabelServiceName, "there is no Service %s: its endpoints are not used", name))
+		a.report(o.warning("metadata.labels."+discoveryv1.LabelServiceName, "there is no Service %s: its endpoints are not used",
+			name))
 		return
 	}
 	ports := a.match(o, s, service)
@@ -203,12 +207,13 @@ func (a *assembly) match(o *object, s *discoveryv1.EndpointSlice, service *disco
 			if sp.Name == name && sp.Protocol == protocol {
 				found = true
 				if protocol == discovery.TCP {
-					ports[sp.Port] = uint16(*p.Port) //nolint:gosec // checked: 1 to 65535
+					ports[sp.Port] = uint16(*p.Port)
 				}
 			}
 		}
 		if !found {
-			a.report(o.warning(fmt.Sprintf("ports[%d]", i), "Service %s has no %s port named %q: this port is not used", service.Name, protocol, name))
+			a.report(o.warning(fmt.Sprintf("ports[%d]", i), "Service %s has no %s port named %q: this port is not used",
+				service.Name, protocol, name))
 		}
 	}
 	return ports

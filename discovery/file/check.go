@@ -99,7 +99,8 @@ func checkPort(at *field.Path, number int32, p discovery.ServicePort) field.Erro
 	switch p.Protocol {
 	case discovery.TCP, discovery.UDP, discovery.SCTP:
 	default:
-		errs = append(errs, field.NotSupported(at.Child("protocol"), p.Protocol, []string{discovery.TCP, discovery.UDP, discovery.SCTP}))
+		known := []string{discovery.TCP, discovery.UDP, discovery.SCTP}
+		errs = append(errs, field.NotSupported(at.Child("protocol"), p.Protocol, known))
 	}
 	if p.AppProtocol != "" {
 		errs = append(errs, words(at.Child("appProtocol"), p.AppProtocol, validation.IsQualifiedName)...)
@@ -129,7 +130,7 @@ func clusterIPs(s *corev1.Service) []clusterIP {
 			}
 		}
 		addr, err := netip.ParseAddr(text)
-		if err == nil && (addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "") {
+		if err == nil && !unicast(addr) {
 			err = errors.New("not a unicast address")
 		}
 		ips = append(ips, clusterIP{at, text, addr.Unmap(), err})
@@ -141,10 +142,13 @@ func clusterIPs(s *corev1.Service) []clusterIP {
 	return ips
 }
 
+func unicast(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() && a.Zone() == "" }
+
 func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 	var errs field.ErrorList
 	if s.Labels[discoveryv1.LabelServiceName] == "" {
-		errs = append(errs, field.Required(field.NewPath("metadata", "labels").Key(discoveryv1.LabelServiceName), "the Service that the endpoints belong to"))
+		errs = append(errs, field.Required(field.NewPath("metadata", "labels").Key(discoveryv1.LabelServiceName),
+			"the Service that the endpoints belong to"))
 	}
 	errs = append(errs, checkTopology(s.Labels)...)
 	errs = append(errs, checkTopology(s.Annotations)...)
@@ -166,8 +170,9 @@ func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 		}
 		for j, a := range e.Addresses {
 			addr, err := netip.ParseAddr(a)
-			if err != nil || addr.Is4() != (s.AddressType == discoveryv1.AddressTypeIPv4) || addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "" {
-				errs = append(errs, field.Invalid(at.Child("addresses").Index(j), a, "must be a unicast "+string(s.AddressType)+" address"))
+			if err != nil || addr.Is4() != (s.AddressType == discoveryv1.AddressTypeIPv4) || !unicast(addr) {
+				errs = append(errs, field.Invalid(at.Child("addresses").Index(j), a,
+					"must be a unicast "+string(s.AddressType)+" address"))
 			}
 		}
 		if e.Zone != nil {
@@ -207,7 +212,8 @@ func (c *Config) checkPeer(p *v1alpha1.Peer) field.ErrorList {
 			"%q is this cluster itself: a Peer is another cluster; give one of the two another name", p.Name))
 	case c.SPIFFEID != "" && p.Spec.SPIFFEID == c.SPIFFEID:
 		errs = append(errs, invalidField(spec.Child("spiffeID"),
-			"%q is this cluster's own identity: import the manifest that `eastway peer export` prints in the other cluster", p.Spec.SPIFFEID))
+			"%q is this cluster's own identity: import the manifest that `eastway peer export` prints in the other cluster",
+			p.Spec.SPIFFEID))
 	}
 	if len(errs) > 0 || c.ValidatePeer == nil {
 		return errs

@@ -61,14 +61,21 @@ type kind struct {
 
 // kinds by apiVersion and kind. The two versions of ServiceExport have the same fields.
 func kinds() map[metav1.TypeMeta]kind {
+	const mcs = "multicluster.x-k8s.io/"
+	service := kind{func() metav1.Object { return &corev1.Service{} }, true}
+	node := kind{func() metav1.Object { return &corev1.Node{} }, false}
+	slice := kind{func() metav1.Object { return &discoveryv1.EndpointSlice{} }, true}
+	export := kind{func() metav1.Object { return &mcsv1beta1.ServiceExport{} }, true}
+	peer := kind{func() metav1.Object { return &v1alpha1.Peer{} }, false}
+	policy := kind{func() metav1.Object { return &v1alpha1.TrafficPolicy{} }, true}
 	return map[metav1.TypeMeta]kind{
-		{APIVersion: "v1", Kind: "Service"}:                                   {func() metav1.Object { return &corev1.Service{} }, true},
-		{APIVersion: "v1", Kind: "Node"}:                                      {func() metav1.Object { return &corev1.Node{} }, false},
-		{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}:            {func() metav1.Object { return &discoveryv1.EndpointSlice{} }, true},
-		{APIVersion: "multicluster.x-k8s.io/v1alpha1", Kind: "ServiceExport"}: {func() metav1.Object { return &mcsv1beta1.ServiceExport{} }, true},
-		{APIVersion: "multicluster.x-k8s.io/v1beta1", Kind: "ServiceExport"}:  {func() metav1.Object { return &mcsv1beta1.ServiceExport{} }, true},
-		{APIVersion: v1alpha1.GroupVersion, Kind: "Peer"}:                     {func() metav1.Object { return &v1alpha1.Peer{} }, false},
-		{APIVersion: v1alpha1.GroupVersion, Kind: "TrafficPolicy"}:            {func() metav1.Object { return &v1alpha1.TrafficPolicy{} }, true},
+		{APIVersion: "v1", Kind: "Service"}:                        service,
+		{APIVersion: "v1", Kind: "Node"}:                           node,
+		{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}: slice,
+		{APIVersion: mcs + "v1alpha1", Kind: "ServiceExport"}:      export,
+		{APIVersion: mcs + "v1beta1", Kind: "ServiceExport"}:       export,
+		{APIVersion: v1alpha1.GroupVersion, Kind: "Peer"}:          peer,
+		{APIVersion: v1alpha1.GroupVersion, Kind: "TrafficPolicy"}: policy,
 	}
 }
 
@@ -98,7 +105,8 @@ func (d *document) identify(kinds map[metav1.TypeMeta]kind) (at key, k kind, err
 	}
 	k, known := kinds[id.TypeMeta]
 	if !known {
-		return at, k, &placedError{line: d.at("kind"), field: "kind", err: fmt.Errorf("%s %s is not a kind that Eastway reads", id.APIVersion, id.Kind)}
+		err := fmt.Errorf("%s %s is not a kind that Eastway reads", id.APIVersion, id.Kind)
+		return at, k, &placedError{line: d.at("kind"), field: "kind", err: err}
 	}
 	if id.Metadata.Name == "" {
 		return at, k, missing("metadata.name")
@@ -122,8 +130,7 @@ func (d *document) decode(v any) []error {
 	var errs []error
 	for _, s := range strict {
 		path, msg := "", s.Error()
-		var fe kjson.FieldError
-		if errors.As(s, &fe) {
+		if fe, ok := errors.AsType[kjson.FieldError](s); ok {
 			path, msg = fe.FieldPath(), "unknown field"
 		}
 		errs = append(errs, &placedError{line: d.at(path), field: path, err: errors.New(msg)})
@@ -136,7 +143,8 @@ func (d *document) decode(v any) []error {
 func (d *document) locate(v any, cause error) error {
 	n := sort.Search(len(d.paths), func(n int) bool {
 		data, _, err := d.json(n)
-		return err == nil && kjson.UnmarshalCaseSensitivePreserveInts(data, reflect.New(reflect.TypeOf(v).Elem()).Interface()) != nil
+		empty := reflect.New(reflect.TypeOf(v).Elem()).Interface()
+		return err == nil && kjson.UnmarshalCaseSensitivePreserveInts(data, empty) != nil
 	})
 	path := ""
 	if n > 0 {
@@ -148,9 +156,9 @@ func (d *document) locate(v any, cause error) error {
 // plain words for what the JSON decoder says of Go's types.
 func plain(err error) error {
 	msg := strings.TrimPrefix(err.Error(), "json: ")
-	if i := strings.Index(msg, " into Go "); i >= 0 {
-		kind := msg[strings.LastIndexByte(msg, ' ')+1:]
-		if what, ok := strings.CutPrefix(msg[:i], "cannot unmarshal "); ok {
+	if before, goType, found := strings.Cut(msg, " into Go "); found {
+		kind := goType[strings.LastIndexByte(goType, ' ')+1:]
+		if what, ok := strings.CutPrefix(before, "cannot unmarshal "); ok {
 			return fmt.Errorf("%s where %s is expected", what, kindWords(kind))
 		}
 	}

@@ -54,7 +54,10 @@ func sorted(errs []FileError) []FileError {
 
 // invalidField is a field.Error of a value whose content is better not repeated, or not worth it.
 func invalidField(path *field.Path, format string, args ...any) *field.Error {
-	return &field.Error{Type: field.ErrorTypeForbidden, Field: path.String(), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf(format, args...)}
+	return &field.Error{
+		Type: field.ErrorTypeForbidden, Field: path.String(), BadValue: field.OmitValueType{},
+		Detail: fmt.Sprintf(format, args...),
+	}
 }
 
 // fieldOf splits an error into the field that it names and the rest.

@@ -17,7 +17,7 @@ func FuzzFile(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, n := range names {
-		data, err := os.ReadFile(n) //nolint:gosec // testdata
+		data, err := os.ReadFile(n)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -44,8 +43,6 @@ type placedError struct {
 func (e *placedError) Error() string { return e.err.Error() }
 func (e *placedError) Unwrap() error { return e.err }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
 // parse reads one document.
 func parse(p part) (*document, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(p.text))
@@ -65,24 +62,27 @@ func parse(p part) (*document, error) {
 func newDocument(root *yaml.Node, shift int) (*document, error) {
 	d := &document{root: root, shift: shift, lines: map[string]int{}}
 	if root.Kind != yaml.MappingNode {
-		return nil, &placedError{line: root.Line + shift, err: errors.New("not an object: apiVersion, kind and metadata are expected")}
+		return nil, &placedError{
+			line: root.Line + shift,
+			err:  errors.New("not an object: apiVersion, kind and metadata are expected"),
+		}
 	}
 	var err error
 	d.data, d.paths, err = d.json(math.MaxInt)
 	return d, err
 }
 
-// syntaxError gives an error of the YAML parser its line in the file.
+// syntaxError gives an error of the YAML parser ("yaml: line 3: did not find …") its line in the file.
 func syntaxError(err error, first int) error {
-	m := yamlLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return &placedError{line: first, err: err}
-	}
+	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := first
-	if n, convErr := strconv.Atoi(m[1]); convErr == nil {
-		line = first + n - 1
+	if rest, ok := strings.CutPrefix(msg, "line "); ok {
+		number, what, _ := strings.Cut(rest, ": ")
+		if n, convErr := strconv.Atoi(number); convErr == nil {
+			line, msg = first+n-1, what
+		}
 	}
-	return &placedError{line: line, err: errors.New("invalid YAML: " + err.Error()[len(m[0]):])}
+	return &placedError{line: line, err: errors.New("invalid YAML: " + msg)}
 }
 
 // at is the line of a path, or of the nearest thing around it that is there.

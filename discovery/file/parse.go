@@ -46,8 +46,7 @@ func (p *parser) file(name string, data []byte) *parsed {
 
 func (out *parsed) add(file string, doc int, err error) {
 	e := FileError{File: file, Document: doc, Message: err.Error()}
-	var placed *placedError
-	if errors.As(err, &placed) {
+	if placed, ok := errors.AsType[*placedError](err); ok {
 		e.Line, e.Field = placed.line, placed.field
 	}
 	out.errs = append(out.errs, e)

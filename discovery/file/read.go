@@ -107,7 +107,7 @@ func readFile(path string) (data []byte, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, errNoFile
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator names the directory
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

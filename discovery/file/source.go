@@ -104,12 +104,13 @@ func (s *Source) Errors() []FileError {
 	return slices.Clone(s.errs)
 }
 
-// Run reads the directory, tells the sink, and follows the directory until ctx ends, then returns nil. It fails only if the directory
-// cannot be read in the beginning; later the last good state is kept.
+// Run reads the directory, tells the sink, and follows the directory until ctx ends, then returns nil. It fails only if
+// the directory cannot be read in the beginning; later the last good state is kept.
 func (s *Source) Run(ctx context.Context) error {
-	f := &follower{dir: s.cfg.Dir}
+	f := &follower{dir: s.cfg.Dir, log: s.log}
 	if err := f.watch(); err != nil {
-		s.log.Warn("watching the manifests failed, they are read every few seconds instead", zap.String("dir", s.cfg.Dir), zap.Error(err))
+		s.log.Warn("watching the manifests failed, they are read every few seconds instead", zap.String("dir", s.cfg.Dir),
+			zap.Error(err))
 	}
 	defer func() { _ = f.close() }()
 	if err := s.reload(); err != nil {
@@ -157,8 +158,10 @@ func (s *Source) report(errs []FileError) {
 		if known[e] {
 			continue
 		}
-		fields := []zap.Field{zap.String("file", e.File), zap.Int("document", e.Document), zap.Int("line", e.Line),
-			zap.String("field", e.Field), zap.String("reason", e.Message)}
+		fields := []zap.Field{
+			zap.String("file", e.File), zap.Int("document", e.Document), zap.Int("line", e.Line),
+			zap.String("field", e.Field), zap.String("reason", e.Message),
+		}
 		if e.Warning {
 			s.log.Warn("manifest is doubtful", fields...)
 		} else {
@@ -174,6 +177,7 @@ func (s *Source) report(errs []FileError) {
 // follower says when to read again.
 type follower struct {
 	dir     string
+	log     *zap.Logger
 	watcher *fsnotify.Watcher // nil: poll
 }
 
@@ -236,7 +240,8 @@ func (f *follower) next(ctx context.Context) bool {
 				limit = time.Now().Add(maxDebounce)
 			}
 			quiet = time.After(min(debounce, time.Until(limit)))
-		case <-failures: // events were lost
+		case err := <-failures: // some events were lost
+			f.log.Warn("watching the manifests was interrupted, reading all of them", zap.Error(err))
 			return true
 		}
 	}

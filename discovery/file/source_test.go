@@ -62,7 +62,10 @@ type site struct {
 
 func newSite(t *testing.T, dir string, change func(*Config)) *site {
 	t.Helper()
-	cfg := Config{Dir: dir, Cluster: "one", SPIFFEID: "spiffe://one/eastway/cluster/one", Region: "cn-hangzhou", Registerer: prometheus.NewRegistry()}
+	cfg := Config{
+		Dir: dir, Cluster: "one", SPIFFEID: "spiffe://one/eastway/cluster/one", Region: "cn-hangzhou",
+		Registerer: prometheus.NewRegistry(),
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -102,7 +105,7 @@ func (s *site) await(what string, ok func(*discovery.Snapshot) bool) *discovery.
 	}
 }
 
-func (s *site) has(n discovery.ServiceName) func(*discovery.Snapshot) bool {
+func has(n discovery.ServiceName) func(*discovery.Snapshot) bool {
 	return func(snap *discovery.Snapshot) bool { return snap.Services[n] != nil }
 }
 
@@ -127,8 +130,14 @@ func TestServiceIsFound(t *testing.T) {
 		t.Fatalf("service = %+v", got)
 	}
 	want := []discovery.Endpoint{
-		{Address: netip.MustParseAddrPort("127.0.0.1:8000"), Locality: discovery.Locality{Region: "cn-hangzhou", Zone: "cn-hangzhou-h"}, Ready: true},
-		{Address: netip.MustParseAddrPort("127.0.0.2:8000"), Locality: discovery.Locality{Region: "cn-hangzhou", Zone: "cn-hangzhou-k"}},
+		{Address: netip.MustParseAddrPort("127.0.0.1:8000"), Locality: discovery.Locality{
+			Region: "cn-hangzhou",
+			Zone:   "cn-hangzhou-h",
+		}, Ready: true},
+		{Address: netip.MustParseAddrPort("127.0.0.2:8000"), Locality: discovery.Locality{
+			Region: "cn-hangzhou",
+			Zone:   "cn-hangzhou-k",
+		}},
 	}
 	ends := got.Endpoints[80]
 	if len(ends) != 2 || ends[0] != want[0] || ends[1] != want[1] {
@@ -146,7 +155,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	echo := discovery.ServiceName{Namespace: "demo", Name: "echo"}
 
 	write(t, dir, "echo.yaml", echoYAML)
-	s.await("service after a write", s.has(echo))
+	s.await("service after a write", has(echo))
 
 	if err := os.Remove(filepath.Join(dir, "echo.yaml")); err != nil {
 		t.Fatal(err)
@@ -157,7 +166,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, ".echo.tmp"), filepath.Join(dir, "echo.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	s.await("service after an atomic rename", s.has(echo))
+	s.await("service after an atomic rename", has(echo))
 }
 
 // A mounted ConfigMap changes by the swap of one symbolic link.
@@ -238,14 +247,15 @@ func TestErrorsAreReportedOnce(t *testing.T) {
 	isBad := func(errs []FileError) bool { return len(errs) == 1 && errs[0].File == "b.yaml" }
 	s.awaitErrors("one error", isBad)
 	write(t, dir, "c.yaml", service("c", 81))
-	s.await("another file", s.has(discovery.ServiceName{Namespace: "default", Name: "c"}))
+	s.await("another file", has(discovery.ServiceName{Namespace: "default", Name: "c"}))
 	s.awaitErrors("still one error", isBad)
 	found := logs.FilterMessage("manifest is not used as it stands")
 	if found.Len() != 1 {
 		t.Fatalf("logged %d times: %v", found.Len(), logs.All())
 	}
 	fields := found.All()[0].ContextMap()
-	if fields["file"] != "b.yaml" || fields["document"] != int64(1) || fields["line"] != int64(4) || fields["field"] != "spec.ports[0].port" {
+	if fields["file"] != "b.yaml" || fields["document"] != int64(1) || fields["line"] != int64(4) ||
+		fields["field"] != "spec.ports[0].port" {
 		t.Errorf("logged %v", fields)
 	}
 	if n := testutil.ToFloat64(s.source.metrics.errors); n != 1 {
@@ -278,7 +288,7 @@ func TestDirectoryVanishesAndReturns(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "b.yaml", service("b", 80))
-	s.await("the new directory", s.has(discovery.ServiceName{Namespace: "default", Name: "b"}))
+	s.await("the new directory", has(discovery.ServiceName{Namespace: "default", Name: "b"}))
 }
 
 func TestRunWithoutDirectory(t *testing.T) {

@@ -93,7 +93,8 @@ func (s *store) take(f content) {
 	st.keep(func(k key) bool { return p.blind || p.broken[k] })
 	for _, o := range p.objects {
 		if h := st.objects[o.key]; h != nil && !h.stale {
-			st.errs = append(st.errs, o.fault("metadata.name", "%s is already in document %d of this file: this one is ignored", o.key, h.doc))
+			st.errs = append(st.errs, o.fault("metadata.name", "%s is already in document %d of this file: this one is ignored",
+				o.key, h.doc))
 			continue
 		}
 		st.objects[o.key] = &held{object: o}
@@ -129,7 +130,8 @@ func (s *store) choose() ([]*object, []FileError) {
 			}
 			chosen[k] = winner
 			if !loser.stale {
-				errs = append(errs, loser.fault("metadata.name", "%s is already taken by %s: this one is ignored; remove one of the two", k, winner.file))
+				errs = append(errs, loser.fault("metadata.name",
+					"%s is already taken by %s: this one is ignored; remove one of the two", k, winner.file))
 			}
 		}
 	}
@@ -149,7 +151,8 @@ func (s *store) choose() ([]*object, []FileError) {
 			cmp.Compare(a.key.namespace, b.key.namespace), cmp.Compare(a.key.name, b.key.name))
 	})
 	if len(objects) > maxObjects {
-		errs = append(errs, objects[maxObjects].fault("", "more than %d objects: this one and %d others are ignored", maxObjects, len(objects)-maxObjects-1))
+		errs = append(errs, objects[maxObjects].fault("", "more than %d objects: this one and %d others are ignored", maxObjects,
+			len(objects)-maxObjects-1))
 		objects = objects[:maxObjects]
 	}
 	return objects, errs

@@ -18,6 +18,16 @@ func service(name string, port int) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: 127.1.0.1, ports: [{port: %d}]}\n", name, port)
 }
 
+const listYAML = `apiVersion: v1
+kind: List
+metadata: {resourceVersion: ""}
+items:
+- apiVersion: v1
+  kind: Service
+  metadata: {name: a}
+  spec: {clusterIP: 127.1.0.1, ports: [{port: 80}]}
+`
+
 // loads writes files step by step, "" removes one, and tells after each step what the catalog would be given:
 // NAME:PORT of each service, with ! when it is not listened for.
 func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]FileError) {
@@ -64,7 +74,12 @@ func TestLastGoodState(t *testing.T) {
 		want  []string // after the last step
 		errs  int
 	}{
-		{"good files are used beside broken ones from the start", []files{{"a.yaml": service("a", 80), "b.yaml": "{"}}, []string{"a:80"}, 1},
+		{
+			"good files are used beside broken ones from the start",
+			[]files{{"a.yaml": service("a", 80), "b.yaml": "{"}},
+			[]string{"a:80"},
+			1,
+		},
 		{"a broken object keeps its last version, others go on", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 90) + sep + broken},
@@ -85,10 +100,20 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": broken},
 		}, []string{"b:81"}, 1},
-		{"a deleted file", []files{{"x.yaml": service("a", 80), "y.yaml": service("b", 81)}, {"x.yaml": ""}}, []string{"b:81"}, 0},
+		{
+			"a deleted file",
+			[]files{{"x.yaml": service("a", 80), "y.yaml": service("b", 81)}, {"x.yaml": ""}},
+			[]string{"b:81"},
+			0,
+		},
 		{"a deleted broken file", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": ""}}, []string{}, 0},
 		{"repaired", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": service("a", 90)}}, []string{"a:90"}, 0},
-		{"repaired to what it was", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": service("a", 80)}}, []string{"a:80"}, 0},
+		{
+			"repaired to what it was",
+			[]files{{"x.yaml": service("a", 80)}, {"x.yaml": "{"}, {"x.yaml": service("a", 80)}},
+			[]string{"a:80"},
+			0,
+		},
 		{"renamed", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "", "y.yaml": service("a", 80)}}, []string{"a:80"}, 0},
 		{"moved out of a file that broke", []files{
 			{"x.yaml": service("a", 80)},
@@ -106,18 +131,32 @@ func TestLastGoodState(t *testing.T) {
 			"a.yaml": service("a", 80), "b.yml": service("b", 81),
 			"c.json": `{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"clusterIP":"127.1.0.1","ports":[{"port":82}]}}`,
 		}}, []string{"a:80", "b:81", "c:82"}, 0},
-		{"a List", []files{{"l.yaml": "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 127.1.0.1, ports: [{port: 80}]}}\n"}},
-			[]string{"a:80"}, 0},
+		{"a List", []files{{"l.yaml": listYAML}}, []string{"a:80"}, 0},
 		{"an empty file", []files{{"a.yaml": "# nothing\n---\n\n--- # more\n"}}, []string{}, 0},
 		{"the older one keeps an address", []files{{"x.yaml": service("z", 80)}, {"a.yaml": service("a", 80)}}, []string{"a:80!", "z:80"}, 1},
-		{"of two new ones the first by name has it", []files{{"x.yaml": service("a", 80), "a.yaml": service("z", 80)}}, []string{"a:80", "z:80!"}, 1},
+		{
+			"of two new ones the first by name has it",
+			[]files{{"x.yaml": service("a", 80), "a.yaml": service("z", 80)}},
+			[]string{"a:80", "z:80!"},
+			1,
+		},
 		{"an address becomes free", []files{
 			{"x.yaml": service("z", 80)},
 			{"a.yaml": service("a", 80)},
 			{"x.yaml": ""},
 		}, []string{"a:80"}, 0},
-		{"the file that had an object first keeps it", []files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}}, []string{"a:80"}, 1},
-		{"then the other has it", []files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}, {"x.yaml": ""}}, []string{"a:90"}, 0},
+		{
+			"the file that had an object first keeps it",
+			[]files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}},
+			[]string{"a:80"},
+			1,
+		},
+		{
+			"then the other has it",
+			[]files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}, {"x.yaml": ""}},
+			[]string{"a:90"},
+			0,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -155,7 +194,8 @@ endpoints: [{addresses: [127.0.0.%d]%s}]
 		slice(6, ", topology.kubernetes.io/region: label}", ", zone: z1")+
 		slice(7, "}, annotations: {topology.kubernetes.io/region: note}", ", zone: z1")+
 		slice(8, "}", ", nodeName: unknown"))
-	write(t, dir, "nodes.yaml", `{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/region: r1, topology.kubernetes.io/zone: z1}}}
+	write(t, dir, "nodes.yaml",
+		`{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/region: r1, topology.kubernetes.io/zone: z1}}}
 ---
 {apiVersion: v1, kind: Node, metadata: {name: n2, labels: {topology.kubernetes.io/region: r2, topology.kubernetes.io/zone: z2}}}
 `)
@@ -218,14 +258,16 @@ endpoints:
 		t.Fatal(err, errs)
 	}
 	headless := local.Services[discovery.ServiceName{Namespace: "default", Name: "headless"}]
-	if len(headless.Addresses) != 0 || headless.Ports[0].AppProtocol != "kubernetes.io/h2c" || headless.Ports[1].Protocol != discovery.UDP {
+	if len(headless.Addresses) != 0 || headless.Ports[0].AppProtocol != "kubernetes.io/h2c" ||
+		headless.Ports[1].Protocol != discovery.UDP {
 		t.Errorf("headless = %+v", headless)
 	}
 	if e := headless.Endpoints[80]; len(e) != 1 || !e[0].Ready || len(headless.Endpoints) != 1 {
 		t.Errorf("endpoints = %+v, want one, ready because one slice says so", headless.Endpoints)
 	}
 	dual := local.Services[discovery.ServiceName{Namespace: "default", Name: "dual"}]
-	if want := []netip.Addr{netip.MustParseAddr("127.1.0.1"), netip.MustParseAddr("fd00::1")}; !slices.Equal(dual.Addresses, want) {
+	if want := []netip.Addr{netip.MustParseAddr("127.1.0.1"), netip.MustParseAddr("fd00::1")}; !slices.Equal(dual.Addresses,
+		want) {
 		t.Errorf("addresses = %v", dual.Addresses)
 	}
 }

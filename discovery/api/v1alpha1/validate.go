@@ -22,7 +22,8 @@ func ValidatePeer(p *Peer) field.ErrorList {
 	id := spec.Child("spiffeID")
 	switch {
 	case p.Spec.SPIFFEID == "":
-		errs = append(errs, field.Required(id, "spiffe://TRUSTDOMAIN/eastway/cluster/NAME, as `eastway peer export` prints it there"))
+		errs = append(errs, field.Required(id,
+			"spiffe://TRUSTDOMAIN/eastway/cluster/NAME, as `eastway peer export` prints it there"))
 	case len(p.Spec.SPIFFEID) > MaxSPIFFEID:
 		errs = append(errs, field.TooLong(id, "", MaxSPIFFEID))
 	case !strings.HasPrefix(p.Spec.SPIFFEID, "spiffe://"):
@@ -66,7 +67,8 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 		errs = append(errs, validateOutlierDetection(spec.Child("outlierDetection"), o)...)
 	}
 	if lb := p.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil {
-		errs = append(errs, validateFailover(spec.Child("loadBalancer", "localityLbSetting", "failover"), lb.LocalityLbSetting.Failover)...)
+		errs = append(errs, validateFailover(spec.Child("loadBalancer", "localityLbSetting", "failover"),
+			lb.LocalityLbSetting.Failover)...)
 	}
 	if cp := p.Spec.ConnectionPool; cp != nil && cp.TCP != nil {
 		errs = append(errs, duration(spec.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,

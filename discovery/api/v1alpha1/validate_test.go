@@ -54,28 +54,67 @@ func TestValidateTrafficPolicy(t *testing.T) {
 	}
 	for _, e := range []edit{
 		{"", "", ""},
-		{"maxEjectionPercent: 100", "maxEjectionPercent: 130", `spec.outlierDetection.maxEjectionPercent: Invalid value: 130: must be between 0 and 100`},
-		{"maxEjectionPercent: 100", "maxEjectionPercent: -1", `spec.outlierDetection.maxEjectionPercent: Invalid value: -1: must be between 0 and 100`},
+		{
+			"maxEjectionPercent: 100", "maxEjectionPercent: 130",
+			`spec.outlierDetection.maxEjectionPercent: Invalid value: 130: must be between 0 and 100`,
+		},
+		{
+			"maxEjectionPercent: 100", "maxEjectionPercent: -1",
+			`spec.outlierDetection.maxEjectionPercent: Invalid value: -1: must be between 0 and 100`,
+		},
 		{"maxEjectionPercent: 100", "maxEjectionPercent: 0", ""},
-		{"consecutive5xxErrors: 1", "consecutive5xxErrors: 65536", `spec.outlierDetection.consecutive5xxErrors: Invalid value: 65536: must be between 0 and 65535`},
-		{"Failures: 1", "Failures: 70000", `spec.outlierDetection.consecutiveLocalOriginFailures: Invalid value: 70000: must be between 0 and 65535`},
-		{"interval: 30s", "interval: 99ms", `spec.outlierDetection.interval: Invalid value: "99ms": must be between 100ms and 24h0m0s`},
+		{
+			"consecutive5xxErrors: 1", "consecutive5xxErrors: 65536",
+			`spec.outlierDetection.consecutive5xxErrors: Invalid value: 65536: must be between 0 and 65535`,
+		},
+		{
+			"Failures: 1", "Failures: 70000",
+			`spec.outlierDetection.consecutiveLocalOriginFailures: Invalid value: 70000: must be between 0 and 65535`,
+		},
+		{
+			"interval: 30s", "interval: 99ms",
+			`spec.outlierDetection.interval: Invalid value: "99ms": must be between 100ms and 24h0m0s`,
+		},
 		{"interval: 30s", "interval: 100ms", ""},
-		{"baseEjectionTime: 5m", "baseEjectionTime: 0s", `spec.outlierDetection.baseEjectionTime: Invalid value: "0s": must be between 1ms and 24h0m0s`},
-		{"baseEjectionTime: 5m", "baseEjectionTime: 25h", `spec.outlierDetection.baseEjectionTime: Invalid value: "25h0m0s": must be between 1ms and 24h0m0s`},
-		{"connectTimeout: 1s", "connectTimeout: 61s", `spec.connectionPool.tcp.connectTimeout: Invalid value: "1m1s": must be between 1ms and 1m0s`},
+		{
+			"baseEjectionTime: 5m", "baseEjectionTime: 0s",
+			`spec.outlierDetection.baseEjectionTime: Invalid value: "0s": must be between 1ms and 24h0m0s`,
+		},
+		{
+			"baseEjectionTime: 5m", "baseEjectionTime: 25h",
+			`spec.outlierDetection.baseEjectionTime: Invalid value: "25h0m0s": must be between 1ms and 24h0m0s`,
+		},
+		{
+			"connectTimeout: 1s", "connectTimeout: 61s",
+			`spec.connectionPool.tcp.connectTimeout: Invalid value: "1m1s": must be between 1ms and 1m0s`,
+		},
 		{"{kind: Service, name: mockb}", "{kind: Service, name: mockb, group: core}", ""},
-		{"{kind: Service, name: mockb}", "{kind: Service, name: mockb, group: apps}", `spec.targetRef.group: Unsupported value: "apps": supported values: "", "core"`},
-		{"{kind: Service, name: mockb}", "{kind: Pod, name: mockb}", `spec.targetRef.kind: Unsupported value: "Pod": supported values: "Service"`},
+		{
+			"{kind: Service, name: mockb}", "{kind: Service, name: mockb, group: apps}",
+			`spec.targetRef.group: Unsupported value: "apps": supported values: "", "core"`,
+		},
+		{
+			"{kind: Service, name: mockb}", "{kind: Pod, name: mockb}",
+			`spec.targetRef.kind: Unsupported value: "Pod": supported values: "Service"`,
+		},
 		{"{kind: Service, name: mockb}", "{name: mockb}", `spec.targetRef.kind: Required value: Service`},
 		{"{kind: Service, name: mockb}", "{kind: Service}", `spec.targetRef.name: Required value`},
 		{"name: mockb}\n", "name: MOCKB}\n", `spec.targetRef.name: Invalid value: "MOCKB": a lowercase RFC 1123 label`},
 		{"{name: mockb,", "{name: '-',", `metadata.name: Invalid value: "-": a lowercase RFC 1123 subdomain`},
-		{"from: cn-shanghai", "from: cn-hangzhou", `spec.loadBalancer.localityLbSetting.failover[0].to: Invalid value: "cn-hangzhou": must be another region than from
-spec.loadBalancer.localityLbSetting.failover[1].from: Duplicate value: "cn-hangzhou"`},
+		{
+			"from: cn-shanghai", "from: cn-hangzhou",
+			`spec.loadBalancer.localityLbSetting.failover[0].to: Invalid value: "cn-hangzhou": must be another region than from
+spec.loadBalancer.localityLbSetting.failover[1].from: Duplicate value: "cn-hangzhou"`,
+		},
 		{"from: cn-shanghai,", "", `spec.loadBalancer.localityLbSetting.failover[0].from: Required value: a region`},
-		{"to: cn-hangzhou", "to: 'a b'", `spec.loadBalancer.localityLbSetting.failover[0].to: Invalid value: "a b": a valid label`},
-		{"\n      - {from: cn-shanghai, to: cn-hangzhou}", pairs.String(), `spec.loadBalancer.localityLbSetting.failover: Too many: 66: must have at most 64 items`},
+		{
+			"to: cn-hangzhou", "to: 'a b'",
+			`spec.loadBalancer.localityLbSetting.failover[0].to: Invalid value: "a b": a valid label`,
+		},
+		{
+			"\n      - {from: cn-shanghai, to: cn-hangzhou}", pairs.String(),
+			`spec.loadBalancer.localityLbSetting.failover: Too many: 66: must have at most 64 items`,
+		},
 	} {
 		p := new(TrafficPolicy)
 		check(t, policyYAML, e, p, func() field.ErrorList { return ValidateTrafficPolicy(p) })
@@ -102,11 +141,20 @@ func TestValidatePeer(t *testing.T) {
 		{addresses, "[" + strings.Join(many, ",") + "]", `spec.addresses: Too many: 65: must have at most 64 items`},
 		{"name: ap-northeast-1}", "name: Ap.1}", `metadata.name: Invalid value: "Ap.1": a lowercase RFC 1123 label`},
 		{"{name: ap-northeast-1}", "{}", `metadata.name: Required value`},
-		{"spiffe://ap", "https://ap", `spec.spiffeID: Invalid value: "https://ap/eastway/cluster/ap-northeast-1": must begin with spiffe://`},
-		{"spiffe://ap", "spiffe://" + strings.Repeat("a", MaxSPIFFEID), `spec.spiffeID: Too long: may not be more than 2048 bytes`},
+		{
+			"spiffe://ap", "https://ap",
+			`spec.spiffeID: Invalid value: "https://ap/eastway/cluster/ap-northeast-1": must begin with spiffe://`,
+		},
+		{
+			"spiffe://ap", "spiffe://" + strings.Repeat("a", MaxSPIFFEID),
+			`spec.spiffeID: Too long: may not be more than 2048 bytes`,
+		},
 		{"  spiffeID: spiffe://ap/eastway/cluster/ap-northeast-1\n", "", `spec.spiffeID: Required value`},
 		{"trustBundle: PEM", "trustBundle: ' '", `spec.trustBundle: Required value`},
-		{"trustBundle: PEM", "trustBundle: " + strings.Repeat("a", MaxTrustBundle+1), `spec.trustBundle: Too long: may not be more than 1048576 bytes`},
+		{
+			"trustBundle: PEM", "trustBundle: " + strings.Repeat("a", MaxTrustBundle+1),
+			`spec.trustBundle: Too long: may not be more than 1048576 bytes`,
+		},
 	} {
 		p := new(Peer)
 		check(t, peerYAML, e, p, func() field.ErrorList { return ValidatePeer(p) })
@@ -144,7 +192,8 @@ func FuzzValidate(f *testing.F) {
 			if o := policy.Spec.OutlierDetection; o != nil && o.Interval != nil && o.Interval.Duration < MinInterval {
 				t.Errorf("interval %s", o.Interval.Duration)
 			}
-			if lb := policy.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil && len(lb.LocalityLbSetting.Failover) > MaxFailover {
+			if lb := policy.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil &&
+				len(lb.LocalityLbSetting.Failover) > MaxFailover {
 				t.Errorf("%d pairs", len(lb.LocalityLbSetting.Failover))
 			}
 		}
