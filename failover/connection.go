@@ -56,8 +56,7 @@ func (e *entry) connected(a *attempt) {
 	if a.stream == nil {
 		return
 	}
-	info := a.stream.Info()
-	e.lane = info.Replica + "/" + info.Lane
+	e.over(a.stream.Info())
 	if answer := a.stream.Answer(); answer != nil {
 		e.endpoint = clip(answer.GetEndpoint())
 		if l := answer.GetEndpointLocality(); l != nil {
@@ -65,6 +64,9 @@ func (e *entry) connected(a *attempt) {
 		}
 	}
 }
+
+// over fills in the lane, by the replica at its other end.
+func (e *entry) over(info tunnel.StreamInfo) { e.lane = info.Replica + "/" + info.Lane }
 
 // relayed fills in what became of a connection; client and server are its ends' names.
 func (e *entry) relayed(r relay.Result, client, server string) {

@@ -138,6 +138,7 @@ func (p *Proxy) relayIncoming(ctx context.Context, in Incoming, e *entry, won *a
 		e.notConnected(errors.Join(errClientReset, err))
 		return
 	}
+	e.over(stream.Info())
 	e.relayed(relay.Run(ctx, relay.NewStream(stream), endpoint, nil), endPeer, endEndpoint)
 }
 

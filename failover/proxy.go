@@ -25,6 +25,8 @@ type Proxy struct {
 	network   net.Dialer
 	// snapshot is the state that table and listeners were brought in line with.
 	snapshot atomic.Pointer[discovery.Snapshot]
+	// revision is that of the snapshot that all listeners were opened for.
+	revision atomic.Uint64
 	watch    atomic.Pointer[relay.ResetWatch] // set while Run runs
 }
 
@@ -87,6 +89,7 @@ func (p *Proxy) follow(ctx context.Context) error {
 		if wait := p.listeners.follow(ctx, s); wait > 0 {
 			retry = time.After(wait)
 		}
+		p.revision.Store(s.Revision)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -122,6 +125,9 @@ func (p *Proxy) Active() int {
 	defer p.conns.mu.Unlock()
 	return len(p.conns.conns)
 }
+
+// Revision is that of the catalog's snapshot that is listened for; 0 until a source of the catalog has spoken.
+func (p *Proxy) Revision() uint64 { return p.revision.Load() }
 
 // Ready is nil while new connections are taken; else it says why not.
 func (p *Proxy) Ready() error {
