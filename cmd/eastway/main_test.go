@@ -13,7 +13,15 @@ import (
 // -update rewrites the golden files: go test ./cmd/eastway -update.
 var update = flag.Bool("update", false, "rewrite golden files")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asCommand in the environment makes this test binary the command itself.
+const asCommand = "EASTWAY_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main() // does not return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // result is what a script sees of one command line.
 type result struct {

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/admin"
@@ -54,7 +57,7 @@ IPs of the Services, and on --listen (TCP and UDP) for the tunnels of peers.
 The cluster's certificate authority is made in --ca on the first start, unless --svid
 names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 		Example: `  eastway proxy --cluster cn-hangzhou --region cn-hangzhou --zone cn-hangzhou-h --config ./manifests`,
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return usageErrorf("%w", err)
@@ -70,44 +73,89 @@ names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 	f.StringVar(&o.state, "state", defaultState, "`directory` for what the proxy keeps")
 	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, made on the first start (default STATE/ca)")
 	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt, instead of a CA")
-	f.StringVar(&o.trustDomain, "trust-domain", "", "trust domain of a new CA (default CLUSTER.eastway.internal)")
+	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of a new CA (default CLUSTER.eastway.internal)")
 	f.StringVar(&o.listen, "listen", defaultTunnelAddress, "`IP:PORT` for tunnels, on TCP and UDP; \"\": only dial")
-	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "transports to use for tunnels")
+	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "`transports` to use for tunnels: tcp, quic or both")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
 	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.DurationVar(&o.drainDelay, "drain-delay", 0, "time to go on accepting after SIGTERM, until load balancers have noticed")
-	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "time for open connections to end after that; 0: none")
+	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on accepting after SIGTERM, until load balancers have noticed")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "`time` for open connections to end after that; 0: they are reset at once")
+	completeProxyFlags(cmd)
 	return cmd
+}
+
+func completeProxyFlags(cmd *cobra.Command) {
+	// The only error is a flag that does not exist.
+	for _, name := range []string{"config", "state", "ca", "svid"} {
+		_ = cmd.MarkFlagDirname(name)
+	}
+	for name, words := range map[string][]string{
+		"transports": {"tcp", "quic", "tcp,quic"}, "log-level": {"debug", "info", "warn", "error"},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	}
 }
 
 // validate names the first flag that is wrong.
 func (o *proxyOptions) validate() error {
 	switch {
 	case o.cluster == "":
-		return fmt.Errorf("--cluster is required: the name of this cluster")
+		return errors.New("--cluster is required: the name of this cluster")
 	case o.region == "":
-		return fmt.Errorf("--region is required: calls prefer endpoints of their own region")
+		return errors.New("--region is required: calls prefer endpoints of their own region")
 	case o.config == "":
-		return fmt.Errorf("--config is required: the directory of manifests")
+		return errors.New("--config is required: the directory of manifests")
 	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):
-		return fmt.Errorf("--svid excludes --ca and --trust-domain: its files say who this is")
+		return errors.New("--svid excludes --ca and --trust-domain: its files say who this is")
 	case o.drainDelay < 0 || o.drainTimeout < 0:
-		return fmt.Errorf("--drain-delay and --drain-timeout must not be negative")
+		return errors.New("--drain-delay and --drain-timeout must not be negative")
 	}
-	if _, err := certs.ClusterID(spiffeid.RequireTrustDomainFromString("x"), o.cluster); err != nil {
-		return fmt.Errorf("--cluster %q: %w", o.cluster, err)
-	}
-	if o.listen != "" {
-		if _, _, err := net.SplitHostPort(o.listen); err != nil {
-			return fmt.Errorf("--listen %q is not IP:PORT: %w", o.listen, err)
+	for flag, value := range map[string]string{"region": o.region, "zone": o.zone} {
+		if wrong := validation.IsValidLabelValue(value); len(wrong) > 0 {
+			return fmt.Errorf("--%s %q: %s", flag, value, wrong[0])
 		}
 	}
 	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
 	}
-	return o.validateTransports()
+	return cmp.Or(o.validateIdentity(), o.validateAddresses(), o.validateTransports())
+}
+
+func (o *proxyOptions) validateIdentity() error {
+	td, err := chosenTrustDomain(o.cluster, o.trustDomain)
+	if err != nil {
+		return err
+	}
+	if _, err := certs.ClusterID(td, o.cluster); err != nil {
+		return fmt.Errorf("--cluster %q: %w", o.cluster, err)
+	}
+	return nil
+}
+
+func (o *proxyOptions) validateAddresses() error {
+	if o.listen != "" {
+		_, port, err := net.SplitHostPort(o.listen)
+		if err != nil {
+			return fmt.Errorf("--listen %q is not IP:PORT: %w", o.listen, err)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return fmt.Errorf("--listen %q: port %q is not a number between 0 and 65535", o.listen, port)
+		}
+	}
+	valid := func(remote bool) error {
+		return (&admin.Config{Address: o.admin, AllowRemote: remote}).Validate()
+	}
+	err := valid(o.adminRemote)
+	switch {
+	case err == nil:
+		return nil
+	case valid(true) == nil:
+		return fmt.Errorf("--admin: %w: --unsafe-admin-remote", errors.Unwrap(err))
+	default:
+		return fmt.Errorf("--admin: %w", errors.Unwrap(err))
+	}
 }
 
 func (o *proxyOptions) validateTransports() error {
@@ -117,7 +165,7 @@ func (o *proxyOptions) validateTransports() error {
 		}
 	}
 	if len(o.transports) == 0 {
-		return fmt.Errorf("--transports is empty: use tcp, quic or both")
+		return errors.New("--transports is empty: use tcp, quic or both")
 	}
 	return nil
 }

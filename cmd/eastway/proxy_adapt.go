@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -28,4 +32,15 @@ func (in incoming) Accept(a *tunnelpb.Answer) (failover.Stream, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// validatePeer names the field of a Peer manifest that certs finds wrong.
+func validatePeer(name, spiffeID, bundle string) error {
+	_, err := certs.ParsePeer(name, spiffeID, bundle)
+	if wrong, ok := errors.AsType[*certs.FieldError](err); ok {
+		return &field.Error{
+			Type: field.ErrorTypeForbidden, Field: wrong.Field, BadValue: field.OmitValueType{}, Detail: wrong.Err.Error(),
+		}
+	}
+	return err
 }

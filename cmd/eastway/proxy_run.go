@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,44 +59,35 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 	if err != nil {
 		return usageErrorf("--log-level: %w", err)
 	}
-	log := newLog(stderr, level)
-	accessLog, closeLog, err := openAccessLog(o.accessLog, stdout)
+	// A reader of our logs that is gone (a pipe) must not end the proxy: writing fails instead.
+	signal.Ignore(syscall.SIGPIPE)
+	// Before anything is made: a mistyped path must not leave a new CA behind.
+	if info, err := os.Stat(o.config); err != nil {
+		return fmt.Errorf("--config: %w: create the directory, or name another", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("--config %s is not a directory: name the one that holds the manifests", o.config)
+	}
+	p := &proxy{o: o, log: newLog(stderr, level), started: time.Now()}
+	reg := prometheus.NewRegistry()
+	accessLog, err := openAccessLog(o.accessLog, stdout, p.log, reg)
 	if err != nil {
 		return err
 	}
-	defer closeLog()
-	p := &proxy{o: o, log: log, started: time.Now()}
-	if err := p.build(ctx, accessLog); err != nil {
-		return err
+	defer accessLog.close()
+	if err := p.build(ctx, reg, accessLog.logger()); err != nil {
+		return errors.Join(err, p.release(ctx))
 	}
 	return p.run(ctx)
 }
 
-func newLog(w io.Writer, level zapcore.Level) *zap.Logger {
-	cfg := zap.NewProductionEncoderConfig()
-	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	cfg.EncodeDuration = zapcore.StringDurationEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(zapcore.AddSync(w)), level))
-}
-
-// openAccessLog opens the file to append to; "-" is stdout, "" nothing.
-func openAccessLog(name string, stdout io.Writer) (*zap.Logger, func(), error) {
-	switch name {
-	case "":
-		return zap.NewNop(), func() {}, nil
-	case "-":
-		return failover.NewAccessLog(zapcore.Lock(zapcore.AddSync(stdout))), func() {}, nil
-	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // the operator's own file, for his group to read
-	if err != nil {
-		return nil, nil, fmt.Errorf("open access log: %w: choose another file with --access-log", err)
-	}
-	return failover.NewAccessLog(zapcore.Lock(f)), func() { _ = f.Close() }, nil
+// registry takes metrics and gives them to the admin listener.
+type registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
 }
 
 // build makes all parts and binds the tunnel and admin sockets; nothing runs yet.
-func (p *proxy) build(ctx context.Context, accessLog *zap.Logger) error {
-	reg := prometheus.NewRegistry()
+func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) error {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	id, err := p.openIdentity(reg)
 	if err != nil {
@@ -106,11 +99,7 @@ func (p *proxy) build(ctx context.Context, accessLog *zap.Logger) error {
 	p.catalog = discovery.NewCatalog(reg)
 	p.source, err = file.New(file.Config{
 		Dir: p.o.config, Cluster: p.o.cluster, SPIFFEID: id.String(), Region: p.o.region,
-		ValidatePeer: func(name, spiffeID, bundle string) error {
-			_, err := certs.ParsePeer(name, spiffeID, bundle)
-			return err
-		},
-		Log: p.log.Named("config"), Registerer: reg,
+		ValidatePeer: validatePeer, Log: p.log.Named("config"), Registerer: reg,
 	}, p.catalog)
 	if err != nil {
 		return err
@@ -131,6 +120,16 @@ func (p *proxy) build(ctx context.Context, accessLog *zap.Logger) error {
 		Endpoints: p.endpoints,
 	})
 	return err
+}
+
+// release closes what build opened before it failed: parts that run until a context which has ended close their sockets.
+func (p *proxy) release(ctx context.Context) error {
+	if p.node == nil {
+		return nil
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	return p.node.Run(ended)
 }
 
 // buildTraffic makes what moves bytes.
@@ -162,8 +161,11 @@ func (p *proxy) openIdentity(reg prometheus.Registerer) (spiffeid.ID, error) {
 	log := p.log.Named("certs")
 	if p.o.svid != "" {
 		s, err := certs.NewFileSource(certs.FileSourceConfig{Dir: p.o.svid, Name: p.o.cluster, Log: log, Registerer: reg})
+		if errors.Is(err, fs.ErrNotExist) {
+			return spiffeid.ID{}, fmt.Errorf("--svid: %w: `eastway certs issue` makes the files", err)
+		}
 		if err != nil {
-			return spiffeid.ID{}, err
+			return spiffeid.ID{}, fmt.Errorf("--svid: %w", err)
 		}
 		p.identity = s
 	} else {
@@ -196,7 +198,11 @@ func (p *proxy) openCA(log *zap.Logger, reg prometheus.Registerer) (*certs.CASou
 		ca, err = certs.OpenCA(p.o.caDir(), certs.Options{TrustDomain: td})
 	}
 	if err != nil {
-		return nil, err
+		flag := "--ca"
+		if p.o.ca == "" {
+			flag = "--state"
+		}
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	if ca.Created() {
 		log.Info("made this cluster's certificate authority", zap.String("dir", p.o.caDir()), zap.Stringer("trust_domain", ca.TrustDomain()))
@@ -297,6 +303,9 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 func (p *proxy) ready() error {
 	if p.draining.Load() {
 		return errors.New("draining")
+	}
+	if p.failover.Revision() == 0 {
+		return errors.New("the manifests have not been read yet")
 	}
 	return p.failover.Ready()
 }
