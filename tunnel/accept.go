@@ -140,7 +140,7 @@ func (n *Node) refuse(transport string, remote net.Addr, err error) {
 
 // welcome takes an authenticated connection's Hello and puts it where it belongs.
 func (n *Node) welcome(ctx context.Context, sess session) {
-	name, err := n.cfg.Credentials.PeerName(sess.tls())
+	name, err := n.cfg.Credentials.PeerName(sess.tlsState())
 	if err != nil {
 		_, remote := sess.addrs()
 		n.refuse(sess.transport(), remote, err)
@@ -179,8 +179,7 @@ func (n *Node) welcome(ctx context.Context, sess session) {
 }
 
 func refusal(err error) string {
-	var dup *duplicateError
-	if errors.As(err, &dup) {
+	if _, dup := errors.AsType[*duplicateError](err); dup {
 		return refusedDuplicate
 	}
 	return strings.TrimPrefix(err.Error(), "tunnel: ")

@@ -277,8 +277,11 @@ const (
 
 func checkHello(h *tunnelpb.Hello) error {
 	for _, f := range []struct{ name, value string }{
-		{"cluster", h.GetCluster()}, {"replica", h.GetReplica()}, {"version", h.GetVersion()},
-		{"locality.region", h.GetLocality().GetRegion()}, {"locality.zone", h.GetLocality().GetZone()},
+		{"cluster", h.GetCluster()},
+		{"replica", h.GetReplica()},
+		{"version", h.GetVersion()},
+		{"locality.region", h.GetLocality().GetRegion()},
+		{"locality.zone", h.GetLocality().GetZone()},
 	} {
 		if len(f.value) > maxName {
 			return fmt.Errorf("%w: Hello.%s has %d bytes, at most %d are taken", errRecord, f.name, len(f.value), maxName)

@@ -23,8 +23,7 @@ func (n *Node) dialLoop(ctx context.Context, peer, addr string) {
 		if ctx.Err() != nil {
 			return
 		}
-		var dup *duplicateError
-		if errors.As(err, &dup) {
+		if dup, ok := errors.AsType[*duplicateError](err); ok {
 			// The other link is as good. Come back when it has ended.
 			if !waitClosed(ctx, dup.other.closed, 0) {
 				return

@@ -41,6 +41,7 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 
 func (m *metrics) refused(reason string)         { m.handshakes.WithLabelValues(reason).Inc() }
 func (m *metrics) opened(peer, direction string) { m.streams.WithLabelValues(peer, direction).Inc() }
+
 func (m *metrics) linkState(peer string, s linkState) {
 	m.states.WithLabelValues(peer, s.String()).Inc()
 }

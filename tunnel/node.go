@@ -234,7 +234,7 @@ func (n *Node) peerLocked(name string) *peer {
 // stillTrusted verifies a live link against the present trust.
 func (n *Node) stillTrusted(l *link) bool {
 	for _, c := range l.connections() {
-		if name, err := n.cfg.Credentials.PeerName(c.sess.tls()); err != nil || name != l.peer {
+		if name, err := n.cfg.Credentials.PeerName(c.sess.tlsState()); err != nil || name != l.peer {
 			n.log.Warn("peer is no longer trusted", zap.String("peer", l.peer), zap.Error(err))
 			return false
 		}

@@ -59,7 +59,7 @@ func (t recordType) limit() int {
 }
 
 func putRecordHeader(b []byte, t recordType, n int) {
-	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n)) //nolint:gosec // n ≤ MaxMessage < 1<<24
+	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n))
 }
 
 // readRecordHeader reads one header and checks its length before any memory is spent on it.
@@ -95,24 +95,22 @@ func readMessage(r io.Reader, want recordType, m proto.Message) error {
 	return nil
 }
 
-// appendMessage appends m as one record of type t.
-func appendMessage(b []byte, t recordType, m proto.Message) ([]byte, error) {
-	start := len(b)
-	b = append(b, 0, 0, 0, 0)
-	b, err := proto.MarshalOptions{}.MarshalAppend(b, m)
+// encodeMessage is m as one record of type t.
+func encodeMessage(t recordType, m proto.Message) ([]byte, error) {
+	b, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, recordHeader), m)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: encode record: %w", err)
 	}
-	n := len(b) - start - recordHeader
+	n := len(b) - recordHeader
 	if n > t.limit() {
 		return nil, fmt.Errorf("tunnel: record of type %d would have %d bytes, at most %d fit", t, n, t.limit())
 	}
-	putRecordHeader(b[start:], t, n)
+	putRecordHeader(b, t, n)
 	return b, nil
 }
 
 func writeMessage(w io.Writer, t recordType, m proto.Message) error {
-	b, err := appendMessage(nil, t, m)
+	b, err := encodeMessage(t, m)
 	if err != nil {
 		return err
 	}

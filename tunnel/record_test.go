@@ -33,9 +33,11 @@ func samples() map[string]struct {
 			Cluster: "cn-hangzhou", Replica: "r1", Locality: loc, Role: tunnelpb.Hello_ROLE_CONTROL,
 			Link: []byte("0123456789abcdef"), Lane: 3, Features: []string{"x"}, Replicas: 2, Version: "v1", Refused: "no",
 		}}}},
-		"ping":   {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: 7}}}},
-		"pong":   {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Pong{Pong: &tunnelpb.Ping{Sequence: 7}}}},
-		"reset":  {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Reset_{Reset_: &tunnelpb.Reset{Stream: 9, OpenedBySender: true, Reason: "client reset"}}}},
+		"ping": {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: 7}}}},
+		"pong": {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Pong{Pong: &tunnelpb.Ping{Sequence: 7}}}},
+		"reset": {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Reset_{Reset_: &tunnelpb.Reset{
+			Stream: 9, OpenedBySender: true, Reason: "client reset",
+		}}}},
 		"goaway": {recordControl, goAway("shutting down")},
 		"open": {recordOpen, &tunnelpb.Open{
 			Id: 9, Namespace: "default", Service: "mockb", Port: 8000, Protocol: "TCP", Caller: "10.0.0.7", CallerLocality: loc,
@@ -43,7 +45,8 @@ func samples() map[string]struct {
 			Probe: true, Channel: "messages",
 		}},
 		"answer": {recordAnswer, &tunnelpb.Answer{
-			Code: tunnelpb.Answer_CODE_UNAVAILABLE, Reason: "no endpoint", RetryAfterMs: 1500, Endpoint: "10.0.0.9:8000", EndpointLocality: loc, InFlight: 4,
+			Code: tunnelpb.Answer_CODE_UNAVAILABLE, Reason: "no endpoint", RetryAfterMs: 1500,
+			Endpoint: "10.0.0.9:8000", EndpointLocality: loc, InFlight: 4,
 		}},
 	}
 }
@@ -51,7 +54,7 @@ func samples() map[string]struct {
 // TestGoldenBytes guards the wire: bytes that a released version wrote must be read, and written, for ever.
 func TestGoldenBytes(t *testing.T) {
 	for name, s := range samples() {
-		got, err := appendMessage(nil, s.t, s.m)
+		got, err := encodeMessage(s.t, s.m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +156,7 @@ func TestHeaderBounds(t *testing.T) {
 // FuzzRecords reads whatever a peer may send, as each message.
 func FuzzRecords(f *testing.F) {
 	for _, s := range samples() {
-		b, err := appendMessage(nil, s.t, s.m)
+		b, err := encodeMessage(s.t, s.m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -170,7 +173,7 @@ func FuzzRecords(f *testing.F) {
 			if err := readMessage(bytes.NewReader(b), want.t, want.m); err != nil {
 				continue
 			}
-			again, err := appendMessage(nil, want.t, want.m)
+			again, err := encodeMessage(want.t, want.m)
 			if err != nil {
 				continue // not every encoding is as short as ours
 			}

@@ -26,7 +26,7 @@ type session interface {
 	progress() time.Duration
 
 	transport() string
-	tls() tls.ConnectionState
+	tlsState() tls.ConnectionState
 	addrs() (local, remote net.Addr)
 	stats() sessionStats
 }

@@ -59,10 +59,10 @@ func (s *quicSession) accept(ctx context.Context) (rawStream, error) {
 	return quicStream{st}, nil
 }
 
-func (s *quicSession) close(reason string)      { _ = s.conn.CloseWithError(quicClosed, reason) }
-func (s *quicSession) done() <-chan struct{}    { return s.conn.Context().Done() }
-func (s *quicSession) transport() string        { return "quic" }
-func (s *quicSession) tls() tls.ConnectionState { return s.conn.ConnectionState().TLS }
+func (s *quicSession) close(reason string)           { _ = s.conn.CloseWithError(quicClosed, reason) }
+func (s *quicSession) done() <-chan struct{}         { return s.conn.Context().Done() }
+func (s *quicSession) transport() string             { return "quic" }
+func (s *quicSession) tlsState() tls.ConnectionState { return s.conn.ConnectionState().TLS }
 
 func (s *quicSession) addrs() (local, remote net.Addr) {
 	return s.conn.LocalAddr(), s.conn.RemoteAddr()

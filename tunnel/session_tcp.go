@@ -57,11 +57,11 @@ func (s *tcpSession) accept(ctx context.Context) (rawStream, error) {
 	return yamuxStream{st}, nil
 }
 
-func (s *tcpSession) close(string)             { _ = s.mux.Close() }
-func (s *tcpSession) done() <-chan struct{}    { return s.mux.CloseChan() }
-func (s *tcpSession) heard() time.Duration     { return s.pulse.since() }
-func (s *tcpSession) transport() string        { return "tcp" }
-func (s *tcpSession) tls() tls.ConnectionState { return s.tls_.ConnectionState() }
+func (s *tcpSession) close(string)                  { _ = s.mux.Close() }
+func (s *tcpSession) done() <-chan struct{}         { return s.mux.CloseChan() }
+func (s *tcpSession) heard() time.Duration          { return s.pulse.since() }
+func (s *tcpSession) transport() string             { return "tcp" }
+func (s *tcpSession) tlsState() tls.ConnectionState { return s.tls_.ConnectionState() }
 
 func (s *tcpSession) addrs() (local, remote net.Addr) {
 	return s.pulse.LocalAddr(), s.pulse.RemoteAddr()

@@ -129,7 +129,7 @@ func (l *link) laneStatus(c *conn) LaneStatus {
 	}
 	return LaneStatus{
 		Name: c.name, Transport: c.sess.transport(), Role: role, Local: local.String(), Remote: remote.String(),
-		CongestionControl: st.congestion, TLS: describeTLS(c.sess.tls()), RTT: cmp.Or(st.rtt, c.rtt()),
+		CongestionControl: st.congestion, TLS: describeTLS(c.sess.tlsState()), RTT: cmp.Or(st.rtt, c.rtt()),
 		Age: time.Since(c.born), Streams: int(c.active.Load()), Sent: st.sent, Lost: st.lost, Quiet: l.quiet(c),
 	}
 }

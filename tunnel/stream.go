@@ -202,7 +202,8 @@ func (s *Stream) readEnded() {
 	s.releaseIfEnded()
 }
 
-// readFailed is reached when the stream stops without its end record, for whatever reason.
+// readFailed is reached when the stream stops without its end record, for whatever reason. The reason is kept as text
+// only: it may be io.EOF, and an error that io.EOF can be found in would pass for a clean end.
 func (s *Stream) readFailed(err error) error {
 	s.terminate(fmt.Errorf("%w: cut off: %w", ErrReset, err), false)
 	s.mu.Lock()
@@ -252,11 +253,11 @@ func (s *Stream) terminate(err error, tell bool) {
 	s.finish(tell)
 }
 
-// answerLocked sets the outcome once; false when it was known.
-func (s *Stream) answerLocked(a *tunnelpb.Answer, outcome error) bool {
+// answerLocked sets the outcome unless it is known.
+func (s *Stream) answerLocked(a *tunnelpb.Answer, outcome error) {
 	select {
 	case <-s.answered:
-		return false
+		return
 	default:
 	}
 	s.answer, s.outcome = a, outcome
@@ -264,7 +265,6 @@ func (s *Stream) answerLocked(a *tunnelpb.Answer, outcome error) bool {
 	if s.key.ours {
 		s.conn.unanswered.Add(-1)
 	}
-	return true
 }
 
 // finish releases a stream that was reset; once.
@@ -381,7 +381,7 @@ func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) e
 	if !in.state.CompareAndSwap(0, 1) {
 		return errors.New("tunnel: stream was answered before")
 	}
-	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: uint32(min(retryAfter.Milliseconds(), 1<<31))} //nolint:gosec // bounded
+	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: uint32(min(retryAfter.Milliseconds(), 1<<31))}
 	err := in.write(a)
 	// The opener has its answer and forgets the stream; nothing is told out of band.
 	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)
@@ -395,7 +395,7 @@ func (in *Incoming) write(a *tunnelpb.Answer) error {
 	if err := s.beginWrite(); err != nil {
 		return err
 	}
-	b, err := appendMessage(nil, recordAnswer, a)
+	b, err := encodeMessage(recordAnswer, a)
 	if err != nil {
 		return err
 	}

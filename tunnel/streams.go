@@ -15,7 +15,7 @@ import (
 func (l *link) openOn(ctx context.Context, c *conn, h *Header) (*Stream, error) {
 	h = proto.CloneOf(h)
 	h.Id = l.nextID.Add(1)
-	header, err := appendMessage(nil, recordOpen, h)
+	header, err := encodeMessage(recordOpen, h)
 	if err != nil {
 		return nil, err
 	}
@@ -158,9 +158,14 @@ const maxVisited = 16
 
 func checkOpen(h *Header) error {
 	for _, f := range []struct{ name, value string }{
-		{"namespace", h.GetNamespace()}, {"service", h.GetService()}, {"protocol", h.GetProtocol()},
-		{"caller", h.GetCaller()}, {"traceparent", h.GetTraceparent()}, {"channel", h.GetChannel()},
-		{"caller_locality.region", h.GetCallerLocality().GetRegion()}, {"caller_locality.zone", h.GetCallerLocality().GetZone()},
+		{"namespace", h.GetNamespace()},
+		{"service", h.GetService()},
+		{"protocol", h.GetProtocol()},
+		{"caller", h.GetCaller()},
+		{"traceparent", h.GetTraceparent()},
+		{"channel", h.GetChannel()},
+		{"caller_locality.region", h.GetCallerLocality().GetRegion()},
+		{"caller_locality.zone", h.GetCallerLocality().GetZone()},
 	} {
 		if len(f.value) > maxName {
 			return fmt.Errorf("%w: Open.%s has %d bytes, at most %d are taken", errRecord, f.name, len(f.value), maxName)
