@@ -87,8 +87,7 @@ func (a *Authenticator) SetPeers(peers []Peer) error {
 		t := newTrusted(p)
 		set.byName[p.Name], set.byID[p.ID] = t, t
 	}
-	a.peers.Store(set)
-	a.metrics.set(peers)
+	a.metrics.set(a.peers.Swap(set), peers)
 	return nil
 }
 

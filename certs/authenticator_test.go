@@ -118,9 +118,9 @@ func TestPeerNameNeedsAFinishedHandshake(t *testing.T) {
 }
 
 // brokenSource has nothing to show.
-type brokenSource struct{ error }
+type brokenSource struct{ err error }
 
-func (s brokenSource) GetX509SVID() (*x509svid.SVID, error) { return nil, s.error }
+func (s brokenSource) GetX509SVID() (*x509svid.SVID, error) { return nil, s.err }
 
 func TestOwnCertificateMissingOrExpired(t *testing.T) {
 	t.Parallel()

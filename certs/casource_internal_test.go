@@ -60,7 +60,7 @@ func runSource(t *testing.T, ttl time.Duration) *running {
 }
 
 func (r *running) after(d time.Duration) *x509svid.SVID {
-	time.Sleep(d) //nolint:forbidigo // moves the bubble's clock
+	time.Sleep(d)
 	synctest.Wait()
 	return r.svid.Load()
 }

@@ -39,10 +39,20 @@ func newBundleMetrics(r prometheus.Registerer) (*bundleMetrics, error) {
 	return m, register(r, m.expiry)
 }
 
-func (m *bundleMetrics) set(peers []Peer) {
-	m.expiry.Reset()
+// set sets the new peers before it deletes those that are gone, so that no scrape finds one missing.
+func (m *bundleMetrics) set(before *peerSet, peers []Peer) {
+	now := make(map[string]bool, len(peers))
 	for _, p := range peers {
+		now[p.Name] = true
 		m.expiry.WithLabelValues(p.Name).Set(unix(bundleExpiry(p.Bundle)))
+	}
+	if before == nil {
+		return
+	}
+	for name := range before.byName {
+		if !now[name] {
+			m.expiry.DeleteLabelValues(name)
+		}
 	}
 }
 

@@ -82,18 +82,28 @@ func both(reason string) (dialing, accepting string) { return reason, reason }
 func timeRows() []refusal {
 	return []refusal{
 		{name: "valid", present: fromB(nil)},
-		{name: "expired", present: valid(-2*time.Hour, -time.Hour), dialing: certs.ReasonExpired,
-			accepting: certs.ReasonExpired, text: "late, 5m0s are tolerated): check its renewal"},
+		{
+			name: "expired", present: valid(-2*time.Hour, -time.Hour), dialing: certs.ReasonExpired,
+			accepting: certs.ReasonExpired, text: "late, 5m0s are tolerated): check its renewal",
+		},
 		{name: "expired within the skew", present: valid(-time.Hour, -4*time.Minute)},
-		{name: "expired just outside the skew", present: valid(-time.Hour, -5*time.Minute-2*time.Second),
-			dialing: certs.ReasonExpired, accepting: certs.ReasonExpired},
-		{name: "not yet valid", present: valid(time.Hour, 2*time.Hour), dialing: certs.ReasonNotYetValid,
-			accepting: certs.ReasonNotYetValid, text: "check the clocks of both sides"},
+		{
+			name: "expired just outside the skew", present: valid(-time.Hour, -5*time.Minute-2*time.Second),
+			dialing: certs.ReasonExpired, accepting: certs.ReasonExpired,
+		},
+		{
+			name: "not yet valid", present: valid(time.Hour, 2*time.Hour), dialing: certs.ReasonNotYetValid,
+			accepting: certs.ReasonNotYetValid, text: "check the clocks of both sides",
+		},
 		{name: "not yet valid within the skew", present: valid(4*time.Minute, time.Hour)},
-		{name: "our clock an hour behind", present: valid(-time.Minute, 24*time.Hour), clock: -time.Hour,
-			dialing: certs.ReasonNotYetValid, accepting: certs.ReasonNotYetValid, text: "not yet valid by our clock"},
-		{name: "CA expired", present: fromB(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) }),
-			clock: 48 * time.Hour, dialing: certs.ReasonExpired, accepting: certs.ReasonExpired, text: `CA certificate "CN=CA b" expired`},
+		{
+			name: "our clock an hour behind", present: valid(-time.Minute, 24*time.Hour), clock: -time.Hour,
+			dialing: certs.ReasonNotYetValid, accepting: certs.ReasonNotYetValid, text: "not yet valid by our clock",
+		},
+		{
+			name: "CA expired", present: fromB(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) }),
+			clock: 48 * time.Hour, dialing: certs.ReasonExpired, accepting: certs.ReasonExpired, text: `CA certificate "CN=CA b" expired`,
+		},
 	}
 }
 
@@ -106,20 +116,32 @@ func identityRows() []refusal {
 	c := func(s *scene) *authority { return s.c }
 	other := "spiffe://other.test/eastway/cluster/cluster-b"
 	return []refusal{
-		{name: "wrong trust domain", present: signed(b, other), dialing: certs.ReasonWrongTrustDomain,
-			accepting: certs.ReasonWrongTrustDomain, text: other + `", but its ID is "` + idB},
-		{name: "wrong ID", present: signed(b, "spiffe://b.test/eastway/cluster/cluster-x"),
-			dialing: certs.ReasonWrongID, accepting: certs.ReasonWrongID, text: "cluster-x"},
-		{name: "ID of a workload", present: signed(b, "spiffe://b.test/ns/default/sa/x"),
-			dialing: certs.ReasonWrongID, accepting: certs.ReasonWrongID},
-		{name: "stranger", present: signed(c, "spiffe://x.test/eastway/cluster/x"),
-			dialing: certs.ReasonWrongTrustDomain, accepting: certs.ReasonUnknownPeer, text: "spiffe://x.test/eastway/cluster/x"},
-		{name: "sibling of our own cluster", present: signed(a, idA),
-			dialing: certs.ReasonWrongTrustDomain, accepting: certs.ReasonUnknownPeer},
+		{
+			name: "wrong trust domain", present: signed(b, other), dialing: certs.ReasonWrongTrustDomain,
+			accepting: certs.ReasonWrongTrustDomain, text: other + `", but its ID is "` + idB,
+		},
+		{
+			name: "wrong ID", present: signed(b, "spiffe://b.test/eastway/cluster/cluster-x"),
+			dialing: certs.ReasonWrongID, accepting: certs.ReasonWrongID, text: "cluster-x",
+		},
+		{
+			name: "ID of a workload", present: signed(b, "spiffe://b.test/ns/default/sa/x"),
+			dialing: certs.ReasonWrongID, accepting: certs.ReasonWrongID,
+		},
+		{
+			name: "stranger", present: signed(c, "spiffe://x.test/eastway/cluster/x"),
+			dialing: certs.ReasonWrongTrustDomain, accepting: certs.ReasonUnknownPeer, text: "spiffe://x.test/eastway/cluster/x",
+		},
+		{
+			name: "sibling of our own cluster", present: signed(a, idA),
+			dialing: certs.ReasonWrongTrustDomain, accepting: certs.ReasonUnknownPeer,
+		},
 		{name: "another peer", present: signed(c, idC), dialing: certs.ReasonWrongTrustDomain, accepting: accepted},
 		{name: "another peer of the same trust domain", present: signed(b, idD), dialing: certs.ReasonWrongID, accepting: accepted},
-		{name: "another peer's CA", present: signed(c, idB),
-			dialing: certs.ReasonUnknownAuthority, accepting: certs.ReasonUnknownAuthority},
+		{
+			name: "another peer's CA", present: signed(c, idB),
+			dialing: certs.ReasonUnknownAuthority, accepting: certs.ReasonUnknownAuthority,
+		},
 		{name: "CA of the same name, other key", present: func(t *testing.T, _ *scene) tls.Certificate {
 			t.Helper()
 			return newAuthority(t, nil, "CA b", "b.test").leaf(t, idB, nil)
@@ -182,13 +204,17 @@ func intermediateRows() []refusal {
 		loose("intermediate for a parent domain", below("test")),
 		loose("intermediate for subdomains", below(".test")),
 		loose("intermediate for two trust domains", below("b.test", "c.test")),
-		{name: "intermediate of another trust domain", present: below("c.test"), roots: shared,
-			dialing: certs.ReasonWrongTrustDomain, accepting: certs.ReasonWrongTrustDomain},
-		{name: "free intermediate below a constrained one", roots: shared,
+		{
+			name: "intermediate of another trust domain", present: below("c.test"), roots: shared,
+			dialing: certs.ReasonWrongTrustDomain, accepting: certs.ReasonWrongTrustDomain,
+		},
+		{
+			name: "free intermediate below a constrained one", roots: shared,
 			present: func(t *testing.T, s *scene) tls.Certificate {
 				t.Helper()
 				return newAuthority(t, newAuthority(t, s.sharedRoot, "1", "b.test"), "2").leaf(t, idB, nil)
-			}},
+			},
+		},
 		loose("constrained intermediate below a free one", func(t *testing.T, s *scene) tls.Certificate {
 			t.Helper()
 			return newAuthority(t, newAuthority(t, s.sharedRoot, "1"), "2", "b.test").leaf(t, idB, nil)
@@ -202,12 +228,18 @@ func intermediateRows() []refusal {
 
 func protocolRows() []refusal {
 	return []refusal{
-		{name: "TLS 1.2", only: "tcp", present: fromB(nil), spoil: func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
-			dialing: certs.ReasonRefusedByPeer, accepting: certs.ReasonTLSVersion},
-		{name: "other ALPN", present: fromB(nil), spoil: func(c *tls.Config) { c.NextProtos = []string{"h2"} },
-			dialing: certs.ReasonRefusedByPeer, accepting: certs.ReasonALPN},
-		{name: "no ALPN", present: fromB(nil), spoil: func(c *tls.Config) { c.NextProtos = nil },
-			dialing: certs.ReasonALPN, accepting: certs.ReasonALPN},
+		{
+			name: "TLS 1.2", only: "tcp", present: fromB(nil), spoil: func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
+			dialing: certs.ReasonRefusedByPeer, accepting: certs.ReasonTLSVersion,
+		},
+		{
+			name: "other ALPN", present: fromB(nil), spoil: func(c *tls.Config) { c.NextProtos = []string{"h2"} },
+			dialing: certs.ReasonRefusedByPeer, accepting: certs.ReasonALPN,
+		},
+		{
+			name: "no ALPN", present: fromB(nil), spoil: func(c *tls.Config) { c.NextProtos = nil },
+			dialing: certs.ReasonALPN, accepting: certs.ReasonALPN,
+		},
 	}
 }
 
