@@ -205,7 +205,7 @@ func (s *Stream) readEnded() {
 // readFailed is reached when the stream stops without its end record, for whatever reason. The reason is kept as text
 // only: it may be io.EOF, and an error that io.EOF can be found in would pass for a clean end.
 func (s *Stream) readFailed(err error) error {
-	s.terminate(fmt.Errorf("%w: cut off: %w", ErrReset, err), false)
+	s.terminate(fmt.Errorf("%w: cut off: %s", ErrReset, err.Error()), false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reset
