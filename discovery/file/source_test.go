@@ -109,7 +109,7 @@ func has(n discovery.ServiceName) func(*discovery.Snapshot) bool {
 	return func(snap *discovery.Snapshot) bool { return snap.Services[n] != nil }
 }
 
-func write(t *testing.T, dir, name, text string) {
+func write(t testing.TB, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
