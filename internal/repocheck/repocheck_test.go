@@ -137,6 +137,20 @@ func TestLeaksAreChecked(t *testing.T) {
 	}
 }
 
+// A test that sleeps in real time is slow, or fails on a slow machine, or both. In a
+// synctest bubble sleeping only moves the bubble's clock.
+func TestNobodySleeps(t *testing.T) {
+	t.Parallel()
+	sleep := []byte("time." + "Sleep(")
+	for _, files := range goFiles(t) {
+		for _, f := range files {
+			if f.isTest() && bytes.Contains(f.source, sleep) && !bytes.Contains(f.source, []byte(`"testing/synctest"`)) {
+				t.Errorf("%s sleeps, and does not use testing/synctest", f.path)
+			}
+		}
+	}
+}
+
 // Links between documents and `make` targets that they name do exist.
 func TestDocumentsAreTrue(t *testing.T) {
 	t.Parallel()
