@@ -48,6 +48,13 @@ func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
 	}, true
 }
 
+// busy: so many handshakes are under way that addresses should prove themselves first.
+func (g *handshakeGate) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.total >= maxHandshakes/8
+}
+
 func (n *Node) acceptTCP(ctx context.Context) {
 	backoff := acceptBackoffMin
 	for {
@@ -105,23 +112,32 @@ func (n *Node) acceptQUIC(ctx context.Context) {
 			}
 			return
 		}
-		sess := newQUICSession(c)
-		leave, ok := n.gate.enter(c.RemoteAddr())
-		if !ok {
-			n.metrics.refused("overloaded")
-			sess.close("too many handshakes")
-			continue
-		}
 		n.wg.Go(func() {
-			defer leave()
-			n.welcome(ctx, sess)
+			if leave, ok := c.Context().Value(gateKey{}).(func()); ok {
+				defer leave()
+			}
+			n.welcome(ctx, newQUICSession(c))
 		})
 	}
 }
 
-// quicConnContext is told of every inbound QUIC connection, so that failed handshakes, which the listener drops silently, are counted.
+// gateKey is where an inbound QUIC connection's context has the function that gives its place in the gate back.
+type gateKey struct{}
+
+var errGate = errors.New("tunnel: too many handshakes are under way")
+
+// quicConnContext is told of every inbound QUIC connection before its handshake. It bounds them, and counts failed
+// handshakes, which the listener drops silently.
 func (n *Node) quicConnContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	leave, ok := n.gate.enter(info.RemoteAddr)
+	if !ok {
+		n.metrics.refused("overloaded")
+		return nil, errGate
+	}
+	leave = sync.OnceFunc(leave)
+	ctx = context.WithValue(ctx, gateKey{}, leave)
 	context.AfterFunc(ctx, func() {
+		leave()
 		var te *quic.TransportError
 		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() {
 			n.refuse("quic", info.RemoteAddr, err)

@@ -44,7 +44,12 @@ func (n *Node) bindQUIC(ctx context.Context, addr string) error {
 	if err != nil {
 		return bindError("UDP", local, err)
 	}
-	n.quic = &quic.Transport{Conn: pc, ConnContext: n.quicConnContext}
+	n.quic = &quic.Transport{
+		Conn: pc, ConnContext: n.quicConnContext,
+		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: a
+		// forged one could otherwise use up the gate.
+		VerifySourceAddress: func(net.Addr) bool { return n.gate.busy() },
+	}
 	if addr == "" {
 		return nil
 	}

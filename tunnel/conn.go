@@ -24,6 +24,7 @@ type conn struct {
 	messages chan rawStream
 
 	active     atomic.Int32 // streams of both sides
+	opening    atomic.Int32 // of the peer's, without a whole header yet
 	unanswered atomic.Int32 // of ours, without an answer yet
 	draining   atomic.Bool  // no new streams: either side said GoAway
 	idleSince  atomic.Int64 // nanoseconds after born; meaningful while active is 0

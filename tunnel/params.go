@@ -44,6 +44,7 @@ const (
 	acceptBackoffMax    = time.Second
 	maxLinksPerPeer     = 64 // replicas of one peer that may be linked at the same time
 	maxConnsPerLink     = 24
+	maxControlStreams   = 8    // streams on a control connection whose header has not come
 	maxEarlyResets      = 1024 // resets that overtook their stream's header
 	maxPendingResets    = 1024 // resets that wait for a control connection
 	controlQueue        = 1024 // control messages that wait to be written

@@ -88,13 +88,29 @@ func (l *link) acceptLoop(ctx context.Context, c *conn) {
 			}
 			return
 		}
+		if !c.admits() {
+			l.node.metrics.badHeader(l.peer)
+			raw.abort(false) // no answer: the peer knows the limits and passed them by far
+			continue
+		}
+		c.opening.Add(1)
 		l.wg.Go(func() { l.serve(ctx, c, raw) })
 	}
+}
+
+// admits bounds the streams whose header has not come, beside those that are open. Up to the lane's limit streams are
+// read and refused with a reason; twice as many are not even read.
+func (c *conn) admits() bool {
+	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+		return c.opening.Load() < maxControlStreams
+	}
+	return c.opening.Load()+c.active.Load() < 2*maxLaneStreams
 }
 
 // serve reads one stream's header and hands the stream to whom it is for.
 func (l *link) serve(ctx context.Context, c *conn, raw rawStream) {
 	h, err := readOpen(raw)
+	c.opening.Add(-1)
 	if err != nil {
 		l.node.metrics.badHeader(l.peer)
 		raw.abort(false)
