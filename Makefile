@@ -55,7 +55,7 @@ bench: ## run every benchmark
 
 .PHONY: lint
 lint: ## check formatting, house rules and package borders
-	$(LINT) run ./...
+	$(LINT) run --allow-serial-runners ./...
 
 .PHONY: fmt
 fmt: ## format all Go files
