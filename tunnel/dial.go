@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,7 +18,7 @@ import (
 
 // dialLoop keeps one link to whoever answers at addr, until ctx ends.
 func (n *Node) dialLoop(ctx context.Context, peer, addr string) {
-	delay := redialMin
+	delay, said := redialMin, ""
 	for ctx.Err() == nil {
 		start := time.Now()
 		err := n.dialLink(ctx, peer, addr)
@@ -33,16 +35,29 @@ func (n *Node) dialLoop(ctx context.Context, peer, addr string) {
 		}
 		n.setLastError(peer, err)
 		if time.Since(start) > 2*redialMax {
-			delay = redialMin // it had worked
+			delay, said = redialMin, "" // it had worked
 		}
 		pause := delay/2 + rand.N(delay) //nolint:gosec // jitter
-		n.log.Info("tunnel to peer is down, dialling again", zap.String("peer", peer), zap.String("address", addr),
-			zap.Duration("in", pause), zap.Error(err))
+		said = n.logDown(said, peer, addr, pause, err)
 		if !wait(ctx, pause) {
 			return
 		}
 		delay = min(2*delay, redialMax)
 	}
+}
+
+// logDown tells why there is no tunnel, but for the same reason only once: a peer may be away for days. It returns the reason.
+func (n *Node) logDown(said, peer, addr string, pause time.Duration, err error) string {
+	reason, level := n.cfg.Reason(err), zap.WarnLevel
+	if reason == reasonOther {
+		reason, level = plain(err), zap.InfoLevel
+	}
+	if reason == said {
+		level = zap.DebugLevel
+	}
+	n.log.Log(level, "tunnel to peer is down, dialling again", zap.String("peer", peer), zap.String("address", addr),
+		zap.Duration("in", pause), zap.String("error", plain(err)))
+	return reason
 }
 
 // waitClosed waits for c, at most d (0: without limit); false when ctx ended.
@@ -139,6 +154,7 @@ func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
 			if err := d.allFailed(); err != nil {
 				return err
 			}
+			d.retry(ctx)
 			continue
 		}
 		if d.link.drained() {
@@ -149,7 +165,7 @@ func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
 	}
 }
 
-var errDrained = errors.New("drained")
+var errDrained = errors.New("tunnel: the replica went away in order")
 
 // finish closes the link and waits for dials under way.
 func (d *linkDialer) finish() {
@@ -197,7 +213,11 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	}
 	t.delay = min(max(2*t.delay, redialMin), redialMax)
 	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay)) //nolint:gosec // jitter
-	d.n.setLastError(d.peer, r.err)
+	if d.link != nil {
+		d.n.setLastError(d.peer, r.err)
+	} else {
+		d.n.setFirstError(d.peer, r.err) // until all transports have failed
+	}
 	return nil
 }
 
@@ -228,6 +248,10 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 		return errElsewhere
 	}
 	if err != nil {
+		if alert := sess.alert(); isAlert(alert) {
+			d.n.handshakeFailed(alert)
+			return fmt.Errorf("tunnel: peer %s at %s refused us, its log says why: %w", d.peer, d.addr, alert)
+		}
 		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.transport(), d.addr, err)
 	}
 	if hello.GetCluster() != d.peer {
@@ -251,13 +275,30 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 // allFailed is an error when no transport has brought a connection and none is being tried.
 func (d *linkDialer) allFailed() error {
 	var errs []error
-	for _, t := range d.transports {
+	trust := ""
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(d.transports))) { // TCP first: its errors read better
+		t := d.transports[name]
 		if t.pending > 0 {
 			return nil
 		}
-		errs = append(errs, t.err)
+		// Who is not trusted is not so over both transports; whatever else happened came of it.
+		switch reason := d.n.cfg.Reason(t.err); {
+		case reason != reasonOther && trust == "":
+			trust, errs = reason, []error{t.err}
+		case reason == reasonOther && trust == "":
+			errs = append(errs, t.err)
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// retry dials again over a transport that has failed while another one, of which nothing is heard, is still tried.
+func (d *linkDialer) retry(ctx context.Context) {
+	for name, t := range d.transports {
+		if t.pending == 0 && !time.Now().Before(t.next) {
+			d.start(ctx, name)
+		}
+	}
 }
 
 // fill dials what is missing.
@@ -318,14 +359,14 @@ func (d *linkDialer) dialTCP(ctx context.Context) (session, error) {
 	nd := net.Dialer{Control: setLaneOptions}
 	c, err := nd.DialContext(ctx, "tcp", d.addr)
 	if err != nil {
-		return nil, fmt.Errorf("tunnel: TCP to peer %s: %w", d.peer, err)
+		return nil, fmt.Errorf("tunnel: TCP to peer %s: %w", d.peer, inTime(err))
 	}
 	pulse := newPulseConn(c.(*net.TCPConn)) //nolint:forcetypeassert // network is tcp
 	conn := tls.Client(pulse, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = c.Close()
 		d.n.handshakeFailed(err)
-		return nil, fmt.Errorf("tunnel: TLS with peer %s at %s: %w", d.peer, d.addr, err)
+		return nil, fmt.Errorf("tunnel: TLS with peer %s at %s: %w", d.peer, d.addr, inTime(err))
 	}
 	sess, err := newTCPSession(conn, pulse, true)
 	if err != nil {
@@ -356,14 +397,14 @@ func (d *linkDialer) dialQUIC(ctx context.Context) (session, error) {
 	c, err := d.n.quic.Dial(ctx, addr, cfg, quicConfig())
 	if err != nil {
 		d.n.handshakeFailed(err)
-		return nil, fmt.Errorf("tunnel: QUIC to peer %s at %s: %w", d.peer, d.addr, err)
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s at %s: %w", d.peer, d.addr, inTime(err))
 	}
 	return newQUICSession(c), nil
 }
 
 // handshakeFailed counts our own refusals of a peer's certificate; a peer that cannot be reached is not one.
 func (n *Node) handshakeFailed(err error) {
-	if reason := n.cfg.Reason(err); reason != "other" {
+	if reason := n.cfg.Reason(err); reason != reasonOther {
 		n.metrics.refused(reason)
 	}
 }

@@ -107,7 +107,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg.Log = zap.NewNop()
 	}
 	if cfg.Reason == nil {
-		cfg.Reason = func(error) string { return "other" }
+		cfg.Reason = func(error) string { return reasonOther }
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(),
@@ -325,7 +325,16 @@ func (n *Node) setLastError(peer string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p := n.peers[peer]; p != nil && err != nil {
-		p.lastErr = err.Error()
+		p.lastErr = plain(err)
+	}
+}
+
+// setFirstError is setLastError where nothing is said yet.
+func (n *Node) setFirstError(peer string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.peers[peer]; p != nil && p.lastErr == "" {
+		p.lastErr = plain(err)
 	}
 }
 
@@ -345,25 +354,29 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	}
 }
 
-// Drain tells all peers to open no more streams here and returns when those that are open have ended, or when ctx ends.
+// Drain tells all peers to open no more streams here and returns when those that are open, or were opened before the peers
+// had heard of it, have ended, or when ctx ends.
 func (n *Node) Drain(ctx context.Context) error {
 	n.mu.Lock()
 	n.draining = true
 	n.mu.Unlock()
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for {
-		open := 0
-		for _, l := range n.allLinks() {
+	for start := time.Now(); ; {
+		open, links := 0, n.allLinks()
+		for _, l := range links {
 			l.drain("shutting down")
 			streams, _, _, _ := l.counts()
 			open += streams
 		}
-		if open == 0 {
+		if open == 0 && (len(links) == 0 || time.Since(start) >= drainSettle) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
+			if open == 0 {
+				return nil
+			}
 			return fmt.Errorf("tunnel: drain: %d streams are still open: %w", open, context.Cause(ctx))
 		case <-t.C:
 		}

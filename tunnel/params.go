@@ -65,6 +65,8 @@ const (
 	// drainQuiet is how long a draining lane or link must be without streams before it is closed: streams that the
 	// other side opened before it heard of the GoAway are on their way.
 	drainQuiet = 3 * time.Second
+	// drainSettle is how long a node that goes away waits at least for such streams: the longest usual round trip, and some.
+	drainSettle = time.Second
 	// yamuxWindow is a TCP stream's receive window in bytes: 100 ms × 300 Mbit/s.
 	yamuxWindow = 4 << 20
 	// quicStreams × quicStreamWindow ≤ quicConnWindow, so that streams which nobody reads can never use up

@@ -20,6 +20,9 @@ type session interface {
 	close(reason string)
 	// done is closed when the session has ended.
 	done() <-chan struct{}
+	// alert is the TLS alert with which the peer ended the session, if there was one and the session has ended; it may
+	// also be another reason.
+	alert() error
 	// heard is the time since the last inbound byte of the peer's process.
 	heard() time.Duration
 	// progress is the time since the path was last seen to work (bytes or acknowledgements from the peer's kernel).

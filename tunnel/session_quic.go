@@ -61,6 +61,7 @@ func (s *quicSession) accept(ctx context.Context) (rawStream, error) {
 
 func (s *quicSession) close(reason string)           { _ = s.conn.CloseWithError(quicClosed, reason) }
 func (s *quicSession) done() <-chan struct{}         { return s.conn.Context().Done() }
+func (s *quicSession) alert() error                  { return context.Cause(s.conn.Context()) }
 func (s *quicSession) transport() string             { return "quic" }
 func (s *quicSession) tlsState() tls.ConnectionState { return s.conn.ConnectionState().TLS }
 

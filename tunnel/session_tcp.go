@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 type tcpSession struct {
 	mux   *yamux.Session
 	tls_  *tls.Conn
+	conn  *abruptConn
 	pulse *pulseConn
 	cc    string
 }
@@ -34,11 +36,12 @@ func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) (*tcpSession, 
 	if dialed {
 		start = yamux.Client
 	}
-	mux, err := start(&abruptConn{Conn: conn, raw: pulse}, cfg)
+	abrupt := &abruptConn{Conn: conn, raw: pulse}
+	mux, err := start(abrupt, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: start yamux: %w", err)
 	}
-	return &tcpSession{mux: mux, tls_: conn, pulse: pulse, cc: congestionControl(pulse.tcp)}, nil
+	return &tcpSession{mux: mux, tls_: conn, conn: abrupt, pulse: pulse, cc: congestionControl(pulse.tcp)}, nil
 }
 
 func (s *tcpSession) open() (rawStream, error) {
@@ -59,6 +62,7 @@ func (s *tcpSession) accept(ctx context.Context) (rawStream, error) {
 
 func (s *tcpSession) close(string)                  { _ = s.mux.Close() }
 func (s *tcpSession) done() <-chan struct{}         { return s.mux.CloseChan() }
+func (s *tcpSession) alert() error                  { return s.conn.alert() }
 func (s *tcpSession) heard() time.Duration          { return s.pulse.since() }
 func (s *tcpSession) transport() string             { return "tcp" }
 func (s *tcpSession) tlsState() tls.ConnectionState { return s.tls_.ConnectionState() }
@@ -125,9 +129,28 @@ func (c *pulseConn) since() time.Duration {
 
 // abruptConn closes the socket without first trying to write a TLS alert, which would wait for a peer that
 // does not read. Truncation is noticed by end records, so the alert has no use here.
+//
+// It keeps the alert that ended the connection: yamux tells of its own end only.
 type abruptConn struct {
 	net.Conn
-	raw net.Conn
+	raw    net.Conn
+	reason atomic.Pointer[net.OpError]
+}
+
+func (c *abruptConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	var op *net.OpError
+	if err != nil && isAlert(err) && errors.As(err, &op) {
+		c.reason.Store(op)
+	}
+	return n, err
+}
+
+func (c *abruptConn) alert() error {
+	if op := c.reason.Load(); op != nil {
+		return op
+	}
+	return nil
 }
 
 func (c *abruptConn) Close() error { return c.raw.Close() }

@@ -107,8 +107,12 @@ func (l *link) status() LinkStatus {
 		Version: l.hello.GetVersion(), State: l.vitals.state.String(), Dialed: l.dialed,
 		Age: time.Since(l.born), Heard: time.Since(l.vitals.heardAt), Lanes: []LaneStatus{},
 	}
-	if l.draining && l.vitals.state == alive {
+	switch {
+	case l.vitals.state != alive:
+	case l.draining:
 		ls.State = stateDraining
+	case l.vitals.doubtful():
+		ls.State = suspect.String() // connections ended and nothing was heard since
 	}
 	l.mu.Unlock()
 	for _, c := range conns {

@@ -108,10 +108,13 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return sent, nil
 }
 
-// CloseWrite sends the end record: the other side reads a clean end.
+// CloseWrite sends the end record: the other side reads a clean end. Once it was sent, calling it again does nothing.
 func (s *Stream) CloseWrite() error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
+	if s.writeEnded() {
+		return nil
+	}
 	if err := s.beginWrite(); err != nil {
 		return err
 	}
@@ -193,6 +196,12 @@ func (s *Stream) ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.readEnd
+}
+
+func (s *Stream) writeEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writeEnd
 }
 
 func (s *Stream) readEnded() {

@@ -102,10 +102,21 @@ func peerRows(peers []tunnel.PeerStatus) [][]string {
 	for i := range peers {
 		p := &peers[i]
 		rows = append(rows, []string{
-			p.Peer, p.State, strconv.Itoa(len(p.Links)), formatRTT(smallestRTT(p.Links)), p.LastError,
+			p.Peer, p.State, strconv.Itoa(connected(p.Links)), formatRTT(smallestRTT(p.Links)), p.LastError,
 		})
 	}
 	return rows
+}
+
+// connected counts the replicas that take calls; a replica may have a second link while one of two is being given up.
+func connected(links []tunnel.LinkStatus) int {
+	replicas := make(map[string]bool)
+	for i := range links {
+		if links[i].State == "connected" {
+			replicas[links[i].Replica] = true
+		}
+	}
+	return len(replicas)
 }
 
 func smallestRTT(links []tunnel.LinkStatus) time.Duration {
