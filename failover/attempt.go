@@ -53,10 +53,11 @@ type attempt struct {
 	err     error
 }
 
-// abandon closes what an attempt reached that is no longer wanted. Nothing was sent there.
+// abandon resets what an attempt reached that is no longer wanted, as its client may have reset it: nothing was sent there, and
+// a clean end would say that nothing was all there is.
 func (a *attempt) abandon() {
 	if a.conn != nil {
-		_ = a.conn.Close()
+		reset(a.conn)
 	}
 	if a.stream != nil {
 		a.stream.Reset("another candidate answered first")

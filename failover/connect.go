@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/tunnel"
 )
 
 // How connecting can fail, beside the end of the context.
@@ -137,14 +138,17 @@ func (c *connector) try(ctx context.Context, a *attempt) {
 func (c *connector) failed(a *attempt) bool {
 	a.target.active.Add(-1)
 	v := judge(a.key, a.err)
-	c.record(a, v.result, a.err.Error())
+	if len(a.avoid) == 0 || !errors.Is(a.err, tunnel.ErrNoLane) { // that the peer has no other replica is no attempt
+		c.record(a, v.result, a.err.Error())
+	}
 	if v.failure != "" {
 		a.target.group.failed(a.target, v.failure)
 	}
 	if v.hold > 0 {
 		a.target.group.hold(a.target, v.hold)
 	}
-	if v.elsewhere && a.replica != "" && len(a.avoid) < maxSamePeer && c.tunnels.State(a.key.peer).Links > 1 {
+	// The one usable link may be the replica's that failed, or, when that one has just gone away, another's.
+	if v.elsewhere && a.replica != "" && len(a.avoid) < maxSamePeer && c.tunnels.State(a.key.peer).Usable {
 		again := candidate{option: a.option, avoid: append(slices.Clone(a.avoid), a.replica)}
 		c.queue = slices.Insert(c.queue, 0, again)
 	}

@@ -57,6 +57,14 @@ func TestAttempts(t *testing.T) {
 			attempts: []string{"a refused", "b accepted"},
 			streams:  []string{"hi", "hi"},
 		},
+		"the end goes out early too": {
+			setup: []setup{
+				peer("a", abroad, &fakePeer{handle: afterEnd(refusesAfter("hi", unavailable))}),
+				peer("b", abroad, &fakePeer{handle: afterEnd(accepts("b"))}),
+			},
+			want:     "b got hi",
+			attempts: []string{"a refused", "b accepted"},
+		},
 		"refused by all": {
 			setup: []setup{
 				peer("a", abroad, &fakePeer{handle: refusesAfter("hi", unavailable)}),
@@ -227,6 +235,37 @@ func TestRaceIsHeaderOnly(t *testing.T) {
 	}
 	if got := results(w.line()); !slices.Equal(got, []string{"b accepted", "a abandoned"}) {
 		t.Errorf("attempts %q", got)
+	}
+}
+
+// TestBytesDuringARace: what the application sends while two peers are tried is held until one has won.
+func TestBytesDuringARace(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	w := newWorld(t,
+		peer("a", abroad, &fakePeer{handle: silent}),
+		peer("b", abroad, &fakePeer{handle: func(in *fakeIncoming) {
+			<-answer
+			accepts("b")(in)
+		}}),
+	)
+	c := w.dial()
+	w.eventually("raced", func() bool { return len(w.tunnels.streams()) == 2 })
+	if _, err := io.WriteString(c, "hi"); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(localStagger / 2) // long enough for bytes that go astray
+	for i, s := range w.tunnels.streams() {
+		if got, ended := s.early(); got != "" || ended {
+			t.Errorf("stream %d got %q, end %v", i, got, ended)
+		}
+	}
+	close(answer)
+	if got, err := ask(t, c, "!"); err != nil || got != "b got hi!" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, ended := w.tunnels.streams()[0].early(); got != "" || ended {
+		t.Errorf("the loser got %q, end %v", got, ended)
 	}
 }
 

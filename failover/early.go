@@ -98,7 +98,7 @@ func (e *early) discard() {
 // handOver ends early reading because winner accepted, and returns what the relay has to do first:
 // to wait for the pump, which may be writing into the winner, and send what it has not sent. It does not block itself, so that
 // the answer flows already. A nil winner is a local endpoint: nothing was written to it.
-func (e *early) handOver(winner Stream) relay.Head {
+func (e *early) handOver(winner Stream) func() relay.Head {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.finished = true
@@ -107,20 +107,20 @@ func (e *early) handOver(winner Stream) relay.Head {
 		if len(e.copied) == 0 && !e.fin {
 			return nil
 		}
-		return func() ([]byte, bool, error) { return e.copied, e.fin, nil }
+		return func() relay.Head { return relay.Head{Rest: e.copied, Ended: e.fin} }
 	}
 	e.app.Interrupt()
-	return func() ([]byte, bool, error) {
+	return func() relay.Head {
 		<-p.done
 		e.app.Resume()
-		rest := e.copied
+		h := relay.Head{Rest: e.copied, Ended: e.fin, Err: p.readErr}
 		e.copied = nil
 		if p.stream == winner {
 			// Had writing failed, the relay's own write would fail alike.
-			rest = rest[p.written:]
+			h.Rest, h.Told = h.Rest[p.written:], p.ended
 			e.sent = int64(p.written)
 		}
-		return rest, e.fin && (p.stream != winner || !p.ended), p.readErr
+		return h
 	}
 }
 

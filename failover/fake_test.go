@@ -105,6 +105,9 @@ func (p *pipe) Write(b []byte) (int, error) {
 func (p *pipe) end() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.err == nil && p.ended {
+		return io.ErrClosedPipe // as a tunnel's stream
+	}
 	if p.err == nil {
 		p.ended = true
 	}
@@ -268,8 +271,13 @@ func (f *fakeTunnels) Open(_ context.Context, peer string, h *tunnel.Header, avo
 	ctx, cancel := context.WithCancel(f.ctx)
 	up, down := newPipe(), newPipe()
 	link := &fakeLink{done: make(chan struct{}), cancel: cancel}
-	opener := &fakeStream{in: down, out: up, shared: link, replica: replica, quiet: p.quiet, suspect: make(chan struct{}), answered: make(chan struct{})}
-	local := &fakeStream{in: up, out: down, shared: link, replica: replica, suspect: make(chan struct{}), answered: make(chan struct{})}
+	end := func(in, out *pipe) *fakeStream {
+		return &fakeStream{
+			in: in, out: out, shared: link, replica: replica, quiet: p.quiet,
+			suspect: make(chan struct{}), answered: make(chan struct{}),
+		}
+	}
+	opener, local := end(down, up), end(up, down)
 	in := &fakeIncoming{header: h, peer: f.self, ctx: ctx, opener: opener, local: local}
 	f.opened = append(f.opened, in)
 	f.wg.Go(func() { p.handle(in) })

@@ -318,6 +318,20 @@ func hears(in *fakeIncoming, want string) bool {
 	return false
 }
 
+// afterEnd waits until the opener has sent its end before it does anything.
+func afterEnd(h handler) handler {
+	return func(in *fakeIncoming) {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for ; in.ctx.Err() == nil; <-tick.C {
+			if _, ended := in.early(); ended {
+				h(in)
+				return
+			}
+		}
+	}
+}
+
 func refusesAfter(want string, code tunnel.Code) handler {
 	return func(in *fakeIncoming) {
 		if hears(in, want) {
@@ -349,5 +363,5 @@ func suspectAt(want string) handler {
 
 // isReset: the application saw an error and no end.
 func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ENOTCONN)
 }

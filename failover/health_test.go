@@ -129,7 +129,7 @@ func (b *bench) probesGive(err error) {
 
 // pass lets time pass.
 func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // virtual time
+	time.Sleep(d) // virtual time
 	synctest.Wait()
 }
 

@@ -101,7 +101,7 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 	}
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(in.Context(), func() { cancel(errClientReset) })
+	stop := context.AfterFunc(in.Context(), func() { cancel(errClientReset) }) //nolint:contextcheck // the stream's end, not its values
 	won, err := c.connect(connecting, options, toTimeout(h.GetTimeoutMs(), p.cfg.ConnectBudget))
 	stop()
 	e.attempts = c.attempts

@@ -74,13 +74,17 @@ func (p *Proxy) carry(ctx context.Context, e *entry, early *early, c *connector)
 	server, name, err := p.end(won)
 	if err != nil {
 		if head != nil {
-			_, _, _ = head()
+			head()
 		}
 		app.Abort(err.Error())
 		e.notConnected(err)
 		return
 	}
-	e.relayed(relay.Run(ctx, app, server, head), endClient, name)
+	res := relay.Run(ctx, app, server, head)
+	if early.fin && res.How == relay.Closed {
+		res.By = relay.Client // before there was a relay
+	}
+	e.relayed(res, endClient, name)
 	e.up += early.sent
 }
 

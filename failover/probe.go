@@ -90,5 +90,5 @@ func toTimeout(ms uint64, longest time.Duration) time.Duration {
 	if ms == 0 || ms > uint64(longest.Milliseconds()) {
 		return longest
 	}
-	return time.Duration(ms) * time.Millisecond //nolint:gosec // at most longest
+	return time.Duration(ms) * time.Millisecond
 }

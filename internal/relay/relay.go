@@ -44,14 +44,21 @@ type Result struct {
 	Up, Down int64
 }
 
-// Head is what was read from the client before the relay began. It is called once, in the goroutine that
-// goes on reading the client, and may block there.
-type Head func() (rest []byte, ended bool, err error)
+// Head is what became of the client before the relay began.
+type Head struct {
+	// Rest was read and not yet written to the server.
+	Rest []byte
+	// Ended: the client's clean end was read. Told: the server was told of it, by CloseWrite.
+	Ended, Told bool
+	// Err is why the client could not be read on, after Rest.
+	Err error
+}
 
 // Run relays until both directions have ended, one end is broken or ctx
 // ends, whose cause then is Result.Err. It owns both ends and has released them when it
-// returns. A nil head means that nothing was read yet.
-func Run(ctx context.Context, client, server End, head Head) Result {
+// returns. A nil head means that nothing was read yet; else it is called once, in the goroutine that goes on reading the
+// client, and may block there.
+func Run(ctx context.Context, client, server End, head func() Head) Result {
 	r := &run{client: client, server: server, halves: make(chan half, 2)}
 	r.up.open, r.down.open = true, true
 	go r.copy(&r.up, client, server, Client, Server, head)
@@ -91,26 +98,28 @@ type run struct {
 }
 
 // copy carries one direction and reports how it ended.
-func (r *run) copy(d *direction, src, dst End, from, to Side, head Head) {
+func (r *run) copy(d *direction, src, dst End, from, to Side, head func() Head) {
 	h := half{dir: d, from: from, to: to}
 	h.readErr, h.writeErr = carry(d, src, dst, head)
 	r.halves <- h
 }
 
-func carry(d *direction, src, dst End, head Head) (readErr, writeErr error) {
+func carry(d *direction, src, dst End, head func() Head) (readErr, writeErr error) {
 	if head != nil {
-		rest, ended, err := head()
-		if len(rest) > 0 {
-			n, err := dst.Write(rest)
+		h := head()
+		if len(h.Rest) > 0 {
+			n, err := dst.Write(h.Rest)
 			d.bytes.Add(int64(n))
 			if err != nil {
 				return nil, err
 			}
 		}
-		if err != nil {
-			return err, nil
-		}
-		if ended {
+		switch {
+		case h.Err != nil:
+			return h.Err, nil
+		case h.Told:
+			return nil, nil
+		case h.Ended:
 			return nil, dst.CloseWrite()
 		}
 	}

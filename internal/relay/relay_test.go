@@ -65,7 +65,7 @@ func pair(t *testing.T) (ours, theirs *net.TCPConn) {
 	return ours, theirs
 }
 
-func newRig(t *testing.T, w *ResetWatch, head Head) *rig {
+func newRig(t *testing.T, w *ResetWatch, head func() Head) *rig {
 	t.Helper()
 	a, client := pair(t)
 	b, server := pair(t)
@@ -380,16 +380,20 @@ func TestChecksum(t *testing.T) {
 func TestHead(t *testing.T) {
 	t.Parallel()
 	w := watcher(t)
-	r := newRig(t, w, func() ([]byte, bool, error) { return []byte("head,"), false, nil })
+	r := newRig(t, w, func() Head { return Head{Rest: []byte("head,")} })
 	mustWrite(t, r.client, "tail")
 	mustRead(t, r.server, "head,tail")
 
-	ended := newRig(t, w, func() ([]byte, bool, error) { return []byte("all"), true, nil })
+	ended := newRig(t, w, func() Head { return Head{Rest: []byte("all"), Ended: true} })
 	if got, err := io.ReadAll(ended.server); err != nil || string(got) != "all" {
 		t.Errorf("got %q, %v", got, err)
 	}
 
-	broken := newRig(t, w, func() ([]byte, bool, error) { return []byte("some"), false, syscall.ECONNRESET })
+	told := newRig(t, w, func() Head { return Head{Ended: true, Told: true} })
+	mustWrite(t, told.server, "the answer still comes")
+	mustRead(t, told.client, "the answer still comes")
+
+	broken := newRig(t, w, func() Head { return Head{Rest: []byte("some"), Err: syscall.ECONNRESET} })
 	if got := mustReset(t, broken.server); string(got) != "some" {
 		t.Errorf("got %q", got)
 	}

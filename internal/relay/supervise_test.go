@@ -62,7 +62,7 @@ func TestHalfClosedIdleIsReaped(t *testing.T) {
 		close(client.in)
 		<-server.ended
 		start := time.Now()
-		time.Sleep(HalfClosedIdle - time.Minute) //nolint:forbidigo // virtual time
+		time.Sleep(HalfClosedIdle - time.Minute) // virtual time
 		server.in <- []byte("late, but alive")
 		res := <-done
 		if res.How != Idle || time.Since(start) < 2*HalfClosedIdle-time.Minute {
@@ -77,7 +77,7 @@ func TestIdleIsNotReapedWhileOpen(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
 		go func() { done <- Run(t.Context(), client, server, nil) }()
-		time.Sleep(100 * HalfClosedIdle) //nolint:forbidigo // virtual time
+		time.Sleep(100 * HalfClosedIdle) // virtual time
 		close(client.in)
 		close(server.in)
 		if res := <-done; res.How != Closed {
@@ -94,7 +94,7 @@ func TestBrokenEndIsHeardOut(t *testing.T) {
 		go func() { done <- Run(t.Context(), client, server, nil) }()
 		close(server.broken)
 		for range 10 { // what it had sent still comes, slowly
-			time.Sleep(graceStep / 2) //nolint:forbidigo // virtual time
+			time.Sleep(graceStep / 2) // virtual time
 			server.in <- []byte("data")
 		}
 		start := time.Now()
