@@ -108,6 +108,25 @@ func TestAttempts(t *testing.T) {
 			attempts: []string{"a refused", "a accepted"},
 			streams:  []string{"hi", "hi"},
 		},
+		"draining replica, its link no longer counts": {
+			setup: []setup{
+				peer("a", abroad, &fakePeer{
+					replicas: []string{"a-1", "a-2"}, state: tunnel.PeerState{Usable: true, RTT: 1, Links: 1},
+					handle: byReplica(map[string]handler{"a-1": refusesAfter("hi", draining), "a-2": accepts("a-2")}),
+				}),
+			},
+			want:     "a-2 got hi",
+			attempts: []string{"a refused", "a accepted"},
+			streams:  []string{"hi", "hi"},
+		},
+		"draining, no other replica: next": {
+			setup: []setup{
+				peer("a", abroad, &fakePeer{handle: refusesAfter("hi", draining)}),
+				peer("b", abroad, &fakePeer{handle: accepts("b")}),
+			},
+			want:     "b got hi",
+			attempts: []string{"a refused", "b accepted"},
+		},
 		"no lane: next": {
 			setup: []setup{
 				peer("a", abroad, &fakePeer{replicas: []string{}, state: tunnel.PeerState{Usable: true, RTT: 1}}),
