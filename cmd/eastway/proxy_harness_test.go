@@ -182,6 +182,11 @@ func (s *site) start(t *testing.T, more ...string) *proxyRun {
 		<-p.ended
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", s.name, p.stderr)
+			for line := range strings.Lines(p.stdout.String()) {
+				if !strings.Contains(line, `"result":"ok"`) {
+					t.Logf("access log of %s: %s", s.name, line)
+				}
+			}
 		}
 	})
 	eventually(t, s.name+" is ready", func() error { return p.readyz(t) })
@@ -287,18 +292,24 @@ func (p *proxyRun) connected(t *testing.T, peer string) {
 func (p *proxyRun) serves(t *testing.T, service, peer string) {
 	t.Helper()
 	eventually(t, p.site.name+" sends calls for "+service+" to "+peer, func() error {
-		var found admin.ServiceEndpoints
-		text := mustRun(t, "endpoints", service, "-o", "json", "--admin", p.site.admin())
-		if err := json.Unmarshal([]byte(text), &found); err != nil {
-			t.Fatal(err)
-		}
-		for i := range found.Endpoints {
-			if e := &found.Endpoints[i]; e.Address == peer && e.Status == failover.StatusHealthy {
+		endpoints := p.endpoints(t, service)
+		for i := range endpoints {
+			if e := &endpoints[i]; e.Address == peer && e.Status == failover.StatusHealthy {
 				return nil
 			}
 		}
-		return errors.New(text)
+		return fmt.Errorf("%+v", endpoints)
 	})
+}
+
+// endpoints are what `eastway endpoints -o json` prints.
+func (p *proxyRun) endpoints(t *testing.T, service string) []failover.EndpointStatus {
+	t.Helper()
+	var found admin.ServiceEndpoints
+	if err := json.Unmarshal([]byte(mustRun(t, "endpoints", service, "-o", "json", "--admin", p.site.admin())), &found); err != nil {
+		t.Fatal(err)
+	}
+	return found.Endpoints
 }
 
 // lanes names all connections of all tunnels by their ends, once there are at least so many.
