@@ -20,8 +20,7 @@ func plain(err error) string {
 
 // isAlert tells whether err is a TLS alert of the other side.
 func isAlert(err error) bool {
-	var crypto *quic.TransportError
-	if errors.As(err, &crypto) {
+	if crypto, ok := errors.AsType[*quic.TransportError](err); ok {
 		return crypto.Remote && crypto.ErrorCode.IsCryptoError()
 	}
 	var op *net.OpError

@@ -59,7 +59,7 @@ func (t recordType) limit() int {
 }
 
 func putRecordHeader(b []byte, t recordType, n int) {
-	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n))
+	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n)) //nolint:gosec // n ≤ MaxMessage < 1<<24
 }
 
 // readRecordHeader reads one header and checks its length before any memory is spent on it.

@@ -390,7 +390,8 @@ func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) e
 	if !in.state.CompareAndSwap(0, 1) {
 		return errors.New("tunnel: stream was answered before")
 	}
-	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: uint32(min(retryAfter.Milliseconds(), 1<<31))}
+	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31)) //nolint:gosec // bounded
+	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: wait}
 	err := in.write(a)
 	// The opener has its answer and forgets the stream; nothing is told out of band.
 	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)

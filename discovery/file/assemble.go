@@ -121,7 +121,8 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip clusterIP)
 }
 
 func servicePort(p *corev1.ServicePort) discovery.ServicePort {
-	sp := discovery.ServicePort{Name: p.Name, Port: uint16(p.Port), Protocol: cmp.Or(string(p.Protocol), discovery.TCP)}
+	port := uint16(p.Port) //nolint:gosec // validated
+	sp := discovery.ServicePort{Name: p.Name, Port: port, Protocol: cmp.Or(string(p.Protocol), discovery.TCP)}
 	if p.AppProtocol != nil {
 		sp.AppProtocol = *p.AppProtocol
 	}
@@ -207,7 +208,7 @@ func (a *assembly) match(o *object, s *discoveryv1.EndpointSlice, service *disco
 			if sp.Name == name && sp.Protocol == protocol {
 				found = true
 				if protocol == discovery.TCP {
-					ports[sp.Port] = uint16(*p.Port)
+					ports[sp.Port] = uint16(*p.Port) //nolint:gosec // validated
 				}
 			}
 		}

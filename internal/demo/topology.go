@@ -109,7 +109,7 @@ func (c cluster) zoneNames() []string {
 }
 
 func (z zone) addr(host int) netip.Addr {
-	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)})
+	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)}) //nolint:gosec // below 256, see above
 }
 
 func (z zone) tunnel() netip.AddrPort { return netip.AddrPortFrom(z.addr(hostProxy), portTunnel) }
