@@ -134,7 +134,7 @@ func (c *connector) headerFor(a *attempt) *tunnel.Header {
 		CallerLocality: &tunnelpb.Locality{Region: c.callerLocality.Region, Zone: c.callerLocality.Zone},
 		Attempts:       peerAttempts,
 		Visited:        []string{c.cluster},
-		TimeoutMs:      uint64(max(left-a.rtt, left/2, time.Millisecond).Milliseconds()),
+		TimeoutMs:      uint64(max(left-a.rtt, left/2, time.Millisecond).Milliseconds()), //nolint:gosec // positive
 	}
 }
 

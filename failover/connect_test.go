@@ -437,7 +437,10 @@ func TestServerFirstThroughPeer(t *testing.T) {
 func TestEndpointResetBeforeData(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, endpoints(
-		endpoint(backend(t, reset), here),
+		endpoint(backend(t, func(c *net.TCPConn) {
+			_, _ = c.Read(make([]byte, 1)) // a reset during connecting would be a refusal
+			reset(c)
+		}), here),
 		endpoint(backend(t, says("other")), beside)))
 	if got, err := w.ask("hi"); !isReset(err) {
 		t.Errorf("got %q, %v; want a reset", got, err)
@@ -447,6 +450,9 @@ func TestEndpointResetBeforeData(t *testing.T) {
 func TestStreamCutOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, peer("a", abroad, &fakePeer{handle: func(in *fakeIncoming) {
+		if !hears(in, "hi") { // the application has connected
+			return
+		}
 		s, err := in.Accept(&tunnelpb.Answer{})
 		if err == nil {
 			_, _ = io.WriteString(s, "half an ans")
@@ -454,6 +460,9 @@ func TestStreamCutOff(t *testing.T) {
 		}
 	}}))
 	c := w.dial()
+	if _, err := io.WriteString(c, "hi"); err != nil {
+		t.Fatal(err)
+	}
 	got, err := io.ReadAll(c)
 	if !isReset(err) || string(got) != "half an ans" {
 		t.Errorf("got %q, %v; want the data, then a reset", got, err)
@@ -489,7 +498,7 @@ func TestEndpointThatIsTheListener(t *testing.T) {
 	if _, err := w.ask("hi"); !isReset(err) {
 		t.Errorf("got %v; want a reset", err)
 	}
-	if n := w.access.Len(); n != 1 {
-		t.Errorf("%d connections", n)
+	if got := w.line()["result"]; got != endedNothing || w.access.Len() != 1 {
+		t.Errorf("result %v of %d connections", got, w.access.Len())
 	}
 }

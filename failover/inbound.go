@@ -79,7 +79,7 @@ func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *r
 		return nil, nil, none
 	}
 	svc := s.Services[name]
-	key := portKey{service: name, port: uint16(h.GetPort())}
+	key := portKey{service: name, port: uint16(h.GetPort())} //nolint:gosec // checked above
 	offered := slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == key.port && isTCP(sp) })
 	g := p.table.group(key)
 	if !offered || g == nil {

@@ -87,8 +87,8 @@ func answerProbe(ctx context.Context, in Incoming, answer *tunnelpb.Answer) erro
 
 // toTimeout is a peer's deadline as a duration within bounds.
 func toTimeout(ms uint64, longest time.Duration) time.Duration {
-	if ms == 0 || ms > uint64(longest.Milliseconds()) {
+	if ms == 0 || ms > uint64(longest.Milliseconds()) { //nolint:gosec // positive
 		return longest
 	}
-	return time.Duration(ms) * time.Millisecond
+	return time.Duration(ms) * time.Millisecond //nolint:gosec // at most longest
 }

@@ -116,7 +116,10 @@ func TestDrain(t *testing.T) {
 	drained := make(chan error, 1)
 	go func() { drained <- w.proxy.Drain(t.Context()) }()
 	w.eventually("closed", func() bool {
-		_, err := w.connect()
+		c, err := w.connect()
+		if err == nil {
+			_ = c.Close() // was still taken, and must not keep the drain waiting
+		}
 		return err != nil
 	})
 	if w.proxy.Ready() == nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // Side names an end in a Result.
-type Side int
+type Side int32
 
 // The sides: the client opened the connection, the server answers it.
 const (
@@ -89,6 +89,8 @@ type run struct {
 	client, server End
 	up, down       direction
 	halves         chan half
+	// first is the Side that ended clean first, noted before the other side is told: it may end at once in turn.
+	first atomic.Int32
 
 	result  Result
 	decided bool // result is final, both ends are aborted
@@ -100,11 +102,11 @@ type run struct {
 // copy carries one direction and reports how it ended.
 func (r *run) copy(d *direction, src, dst End, from, to Side, head func() Head) {
 	h := half{dir: d, from: from, to: to}
-	h.readErr, h.writeErr = carry(d, src, dst, head)
+	h.readErr, h.writeErr = r.carry(d, src, dst, from, head)
 	r.halves <- h
 }
 
-func carry(d *direction, src, dst End, head func() Head) (readErr, writeErr error) {
+func (r *run) carry(d *direction, src, dst End, from Side, head func() Head) (readErr, writeErr error) {
 	if head != nil {
 		h := head()
 		if len(h.Rest) > 0 {
@@ -118,9 +120,10 @@ func carry(d *direction, src, dst End, head func() Head) (readErr, writeErr erro
 		case h.Err != nil:
 			return h.Err, nil
 		case h.Told:
+			r.first.CompareAndSwap(int32(Neither), int32(from))
 			return nil, nil
 		case h.Ended:
-			return nil, dst.CloseWrite()
+			return nil, r.endOf(from, dst)
 		}
 	}
 	var b buffer
@@ -138,11 +141,17 @@ func carry(d *direction, src, dst End, head func() Head) (readErr, writeErr erro
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil, dst.CloseWrite()
+			return nil, r.endOf(from, dst)
 		case err != nil:
 			return err, nil
 		}
 	}
+}
+
+// endOf passes a clean end of from on to dst.
+func (r *run) endOf(from Side, dst End) error {
+	r.first.CompareAndSwap(int32(Neither), int32(from))
+	return dst.CloseWrite()
 }
 
 func (r *run) supervise(ctx context.Context) {
@@ -224,7 +233,7 @@ func (r *run) ended(h half) bool {
 		r.end(h.to).flush()
 		r.decide(broken(r.dying, r.dead))
 	case r.up.open || r.down.open:
-		r.result = Result{How: Closed, By: h.from}
+		r.result = Result{How: Closed, By: Side(r.first.Load())}
 		return r.dying == Neither
 	}
 	return false

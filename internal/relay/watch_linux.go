@@ -80,7 +80,7 @@ func (w *ResetWatch) dispatch(events []unix.EpollEvent) {
 		if e.Events&unix.EPOLLERR == 0 {
 			continue // EPOLLHUP alone is a connection that ended clean both ways
 		}
-		token := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32
+		token := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 //nolint:gosec // as add put them there
 		w.mu.Lock()
 		reset := w.sockets[token]
 		w.mu.Unlock()
@@ -105,8 +105,8 @@ func (w *ResetWatch) add(socket syscall.RawConn, reset func()) (func(), error) {
 	}
 	event := unix.EpollEvent{
 		Events: unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLET,
-		Fd:     int32(uint32(token)),
-		Pad:    int32(uint32(token >> 32)),
+		Fd:     int32(uint32(token)),       //nolint:gosec // the lower half
+		Pad:    int32(uint32(token >> 32)), //nolint:gosec // the upper half
 	}
 	var inner, ctl error
 	outer := w.raw.Control(func(epoll uintptr) {
