@@ -20,7 +20,7 @@ func newPeerCommand() *cobra.Command {
 SPIFFE ID, its trust bundle and the addresses where its proxies accept tunnels. The
 manifest holds no secret, but whoever can change it on the way can pose as that
 cluster: carry it over a channel that you trust.`,
-		Example: `  eastway peer export --cluster cluster-a --ca ca --address a.example.com:7443 > peer-a.yaml
+		Example: `  eastway peer export --cluster cluster-a --ca ca --address a.example.com:15443 > peer-a.yaml
   eastway peer import peer-a.yaml --config config-b`,
 	}
 	cmd.AddCommand(newPeerExportCommand(), newPeerImportCommand())
@@ -39,7 +39,7 @@ func newPeerExportCommand() *cobra.Command {
 		Long: `Export prints the Peer manifest of this cluster: YAML, no secrets. Give each public
 address of its proxies with --address; TCP and UDP use the same port. Without any,
 the cluster dials its peers and cannot be dialled.`,
-		Example: `  eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:7443
+		Example: `  eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:15443
   eastway peer export --cluster cluster-a --ca ca --format jwks   # behind NAT`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

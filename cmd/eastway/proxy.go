@@ -47,17 +47,21 @@ func newProxyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "proxy",
 		Short: "Run a proxy: tunnels to peers, listeners for services, failover between endpoints",
-		Long: `Runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains. A cluster may run several;
-each is complete on its own.
+		Long: `Runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains, and a second signal
+ends it at once. A cluster may run several; each is complete on its own.
 
 It reads Services, EndpointSlices, ServiceExports, Peers and TrafficPolicies from the directory
 --config and follows it: a file that breaks keeps its last good state. It listens on the cluster
-IPs of the Services, and on --listen (TCP and UDP) for the tunnels of peers.
+IPs of the Services, and on --listen (TCP and UDP) for the tunnels of peers. A peer is
+another cluster: "eastway peer export" there and "eastway peer import" here, and back.
 
 The cluster's certificate authority is made in --ca on the first start, unless --svid
 names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
-		Example: `  eastway proxy --cluster cn-hangzhou --region cn-hangzhou --zone cn-hangzhou-h --config ./manifests`,
-		Args:    arguments(),
+		Example: `  eastway proxy --cluster cn-hangzhou --region cn-hangzhou --zone cn-hangzhou-h --config manifests
+
+  # without root: its own places for the CA and for tunnels
+  eastway proxy --cluster a --region r --config manifests --ca ca --listen 127.0.0.2:15443`,
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return usageErrorf("%w", err)

@@ -14,12 +14,20 @@ import (
 	"github.com/eastway/eastway/failover"
 )
 
+// Of lines with the same message, logBurst are written per second, and one in logThereafter beyond that: strangers
+// that knock at the tunnels' port must not fill the disk. Metrics count all.
+const (
+	logBurst      = 100
+	logThereafter = 1000
+)
+
 // newLog writes events; nothing is left to tell that to when it fails.
 func newLog(w io.Writer, level zapcore.Level) *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	cfg.EncodeDuration = zapcore.StringDurationEncoder
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(zapcore.AddSync(w)), level)
+	core = zapcore.NewSamplerWithOptions(core, time.Second, logBurst, logThereafter)
 	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }
 

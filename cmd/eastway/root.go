@@ -17,6 +17,8 @@ mutually authenticated tunnels to their peers, tell each other which services th
 export, and send every call to the nearest healthy endpoint.
 
 ` + exitHelp,
+		Example: `  eastway demo          # two clusters on this machine: see calls survive faults
+  eastway proxy --help  # how to run one yourself`,
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
