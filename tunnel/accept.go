@@ -150,6 +150,11 @@ func (n *Node) quicConnContext(ctx context.Context, info *quic.ClientInfo) (cont
 func (n *Node) refuse(transport string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
 	n.metrics.refused(reason)
+	if reason == reasonOther { // cut off or too slow: nobody has shown who he is, so nobody was refused
+		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", transport),
+			zap.Stringer("remote", remote), zap.Error(err))
+		return
+	}
 	n.log.Warn("tunnel connection refused", zap.String("reason", reason), zap.String("transport", transport),
 		zap.Stringer("remote", remote), zap.Error(err))
 }

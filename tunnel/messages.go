@@ -49,7 +49,7 @@ func (l *link) runMessages(ctx context.Context, c *conn) {
 	}
 	defer raw.abort(false)
 	err = l.node.cfg.Messages(ctx, Link{Peer: l.peer, Replica: l.replica}, &messageConn{raw: raw})
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !c.ended() {
 		l.node.log.Warn("message exchange ended", zap.String("peer", l.peer), zap.String("replica", l.replica), zap.Error(err))
 	}
 }

@@ -129,7 +129,7 @@ func checkReport(t *testing.T, r Report) {
 			t.Errorf("%s: %+v", p.Name, p)
 		}
 		switch p.Name {
-		case "healthy", "one mockb broken", "repaired", "continued":
+		case "healthy", "one mockb broken": // others may end with requests in flight when the next one kills
 			if p.Failed != 0 {
 				t.Errorf("%s: %d failed", p.Name, p.Failed)
 			}

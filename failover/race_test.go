@@ -1,0 +1,130 @@
+package failover
+
+import (
+	"io"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestRaceIsHeaderOnly: a peer that does not answer in time is raced, and from then on gets no bytes unless it wins.
+func TestRaceIsHeaderOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t,
+		peer("a", abroad, &fakePeer{handle: silent}),
+		peer("b", abroad, &fakePeer{handle: func(in *fakeIncoming) {
+			if got, ended := in.early(); got != "" || ended {
+				panic("bytes in a race")
+			}
+			greets(in)
+		}}),
+	)
+	c := w.dial()
+	mustGreet(t, c)
+	if got, err := ask(t, c, "after"); err != nil || got != "after" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, ended := w.tunnels.streams()[0].early(); got != "" || ended {
+		t.Errorf("the silent peer got %q, end %v", got, ended)
+	}
+	if got := results(w.line()); !slices.Equal(got, []string{"b accepted", "a abandoned"}) {
+		t.Errorf("attempts %q", got)
+	}
+}
+
+// TestBytesDuringARace: what the application sends while two peers are tried is held until one has won.
+func TestBytesDuringARace(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	w := newWorld(t,
+		peer("a", abroad, &fakePeer{handle: silent}),
+		peer("b", abroad, &fakePeer{handle: func(in *fakeIncoming) {
+			<-answer
+			accepts("b")(in)
+		}}),
+	)
+	c := w.dial()
+	w.eventually("raced", func() bool { return len(w.tunnels.streams()) == 2 })
+	if _, err := io.WriteString(c, "hi"); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(localStagger / 2) // long enough for bytes that go astray
+	for i, s := range w.tunnels.streams() {
+		if got, ended := s.early(); got != "" || ended {
+			t.Errorf("stream %d got %q, end %v", i, got, ended)
+		}
+	}
+	close(answer)
+	if got, err := ask(t, c, "!"); err != nil || got != "b got hi!" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, ended := w.tunnels.streams()[0].early(); got != "" || ended {
+		t.Errorf("the loser got %q, end %v", got, ended)
+	}
+}
+
+// TestBytesOutAreNotRaced: once bytes went into a peer nothing else is tried beside it, however long it takes.
+func TestBytesOutAreNotRaced(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	w := newWorld(t,
+		peer("a", abroad, &fakePeer{handle: func(in *fakeIncoming) {
+			if hears(in, "hi") {
+				close(in.opener.suspect) // nor when the lane falls silent
+				<-answer
+				accepts("a")(in)
+			}
+		}}),
+		peer("b", abroad, &fakePeer{handle: accepts("b")}),
+	)
+	go func() {
+		<-time.After(3 * localStagger)
+		close(answer)
+	}()
+	if got, err := w.ask("hi"); err != nil || got != "a got hi" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if n := len(w.tunnels.streams()); n != 1 {
+		t.Errorf("%d streams were opened", n)
+	}
+}
+
+func TestBytesOutAndNoAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t,
+		func(_ *world, c *Config) { c.ConnectBudget = 2 * localStagger },
+		peer("a", abroad, &fakePeer{handle: silent}),
+		peer("b", abroad, &fakePeer{handle: accepts("b")}),
+	)
+	if got, err := w.ask("hi"); !isReset(err) {
+		t.Errorf("got %q, %v; want a reset", got, err)
+	}
+	if n := len(w.tunnels.streams()); n != 1 {
+		t.Errorf("%d streams were opened", n)
+	}
+	if got := w.line()["result"]; got != endedTimeout {
+		t.Errorf("result %v", got)
+	}
+}
+
+// TestDeadEndpointsDoNotAddUp: endpoints that swallow connections cost a stagger, and are ejected although they never time out.
+func TestDeadEndpointsDoNotAddUp(t *testing.T) {
+	t.Parallel()
+	hole := blackhole(t)
+	live := backend(t, says("live"))
+	w := newWorld(t, endpoints(endpoint(hole, here), endpoint(live, beside)))
+	for range defaultConsecutiveFailures {
+		if got, err := w.ask("hi"); err != nil || got != "live got hi" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	w.eventually("ejected", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck == CheckFailed })
+	if got, err := w.ask("hi"); err != nil || got != "live got hi" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	w.eventually("logged", func() bool { return w.access.Len() == defaultConsecutiveFailures+1 })
+	last := w.access.All()[defaultConsecutiveFailures].ContextMap()
+	if got := results(last); !slices.Equal(got, []string{live.String() + " accepted"}) {
+		t.Errorf("attempts %q", got)
+	}
+}
