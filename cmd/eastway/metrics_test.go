@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -109,7 +108,7 @@ func TestMetricsTable(t *testing.T) {
 		}
 		d, ok := documented[name]
 		if !ok {
-			t.Errorf("%s is not in %s; add: %s", name, table, fmt.Sprintf("| `%s` | %s | %s | %s |", name, f.kind, f.labels, f.help))
+			t.Errorf("%s is not in the table; add: | %#q | %s | %s | %s |", name, name, f.kind, f.labels, f.help)
 			continue
 		}
 		if d.kind != f.kind || d.labels != f.labels {

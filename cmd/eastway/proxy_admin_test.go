@@ -77,7 +77,8 @@ func TestAskingCommands(t *testing.T) {
 	if got := runCommand(t, "endpoints", "cart", "--admin", s.admin()); got.code != exitNotFound || !strings.Contains(got.stderr, "default/cart") {
 		t.Errorf("endpoints of an unknown service: %+v", got)
 	}
-	if got := runCommand(t, "status", "--admin", newAddress()+":1"); got.code != exitUnreachable || !strings.Contains(got.stderr, "is 'eastway proxy' running? (--admin)") {
+	got := runCommand(t, "status", "--admin", newAddress()+":1")
+	if got.code != exitUnreachable || !strings.Contains(got.stderr, "is 'eastway proxy' running? (--admin)") {
 		t.Errorf("status without a proxy: %+v", got)
 	}
 	var found admin.ServiceEndpoints

@@ -73,7 +73,7 @@ func openSite(t *testing.T, name string) *site {
 	t.Cleanup(func() {
 		if err := errors.Join(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
-				err = os.Chmod(path, 0o700) //nolint:gosec // a directory
+				err = os.Chmod(path, 0o700)
 			}
 			return err
 		}), os.RemoveAll(dir)); err != nil {
@@ -159,7 +159,7 @@ func TestReadOnlyState(t *testing.T) {
 	s := openSite(t, "aa")
 	s.give(t)
 	state := filepath.Join(s.dir, "state")
-	if err := os.Mkdir(state, 0o555); err != nil { //nolint:gosec // readable is the point
+	if err := os.Mkdir(state, 0o555); err != nil {
 		t.Fatal(err)
 	}
 	c := startChild(t, true, s.flags("--ca", "", "--state", state)...)
@@ -179,7 +179,7 @@ func TestReadOnlyState(t *testing.T) {
 		}
 	}
 
-	if err := os.Chmod(s.ca, 0o500); err != nil { //nolint:gosec // a directory
+	if err := os.Chmod(s.ca, 0o500); err != nil {
 		t.Fatal(err)
 	}
 	startChild(t, true, s.flags("--state", state)...)

@@ -33,7 +33,7 @@ const (
 	servicePort = "8000"
 )
 
-var lastAddress atomic.Uint32 //nolint:gochecknoglobals // addresses of this process are unique
+var lastAddress atomic.Uint32
 
 // newAddress is a loopback address that nobody else uses: neither another test nor another process's tests.
 func newAddress() string {

@@ -126,7 +126,8 @@ func TestBrokenManifest(t *testing.T) {
 			if len(logged) != 1 || !strings.Contains(fmt.Sprint(logged[0]["reason"]), tt.reason) {
 				t.Fatalf("want one line in the log with %q, got %v", tt.reason, logged)
 			}
-			line := 1 + strings.Count(broken[:strings.Index(broken, fill.Replace(tt.new))], "\n") + tt.behind
+			before, _, _ := strings.Cut(broken, fill.Replace(tt.new))
+			line := 1 + strings.Count(before, "\n") + tt.behind
 			if logged[0]["line"] != float64(line) {
 				t.Errorf("line %v, want %d", logged[0]["line"], line)
 			}
@@ -164,7 +165,8 @@ func TestTwoServicesOnOneAddress(t *testing.T) {
 		return nil
 	})
 	said := p.status(t).Errors[0]
-	for _, want := range []string{"aa-second.yaml:", "document 1", "spec.clusterIP", net.JoinHostPort(shared, servicePort), "zz-first.yaml", "give it another"} {
+	at := net.JoinHostPort(shared, servicePort)
+	for _, want := range []string{"aa-second.yaml:", "document 1", "spec.clusterIP", at, "zz-first.yaml", "give it another"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the error does not say %q: %s", want, said)
 		}

@@ -138,7 +138,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.node, err = tunnel.New(ctx, tunnel.Config{
 		Cluster: p.o.cluster, Region: p.o.region, Zone: p.o.zone, Version: version.Get().Version, Listen: p.o.listen,
 		Credentials: p.auth, Reason: certs.Reason,
-		Handle: func(in *tunnel.Incoming) { p.failover.ServeStream(incoming{in}) },
+		Handle: func(in *tunnel.Incoming) { p.failover.ServeStream(incoming{in}) }, //nolint:contextcheck // it takes that of the stream
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return p.exchange.Serve(ctx, l.Peer, l.Replica, c)
 		},
