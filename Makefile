@@ -27,9 +27,8 @@ build: ## build bin/eastway
 
 .PHONY: test
 test: ## lint, all tests with the race detector, every fuzz target for a few seconds
-	$(MAKE) lint
-	$(MAKE) race
-	$(MAKE) fuzz FUZZTIME=2s
+	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
+	+$(MAKE) fuzz FUZZTIME=2s
 
 .PHONY: unit
 unit: ## all tests, without the race detector

@@ -390,7 +390,7 @@ func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) e
 	if !in.state.CompareAndSwap(0, 1) {
 		return errors.New("tunnel: stream was answered before")
 	}
-	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31)) //nolint:gosec // bounded
+	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31))
 	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: wait}
 	err := in.write(a)
 	// The opener has its answer and forgets the stream; nothing is told out of band.
