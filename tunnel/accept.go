@@ -49,10 +49,14 @@ func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
 }
 
 // busy: so many handshakes are under way that addresses should prove themselves first.
-func (g *handshakeGate) busy() bool {
+func (g *handshakeGate) busy(addr net.Addr) bool {
+	ip, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		ip = addr.String()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.total >= maxHandshakes/8
+	return g.total >= maxHandshakes/8 || g.byIP[ip] >= maxHandshakesPerIP/8
 }
 
 func (n *Node) acceptTCP(ctx context.Context) {

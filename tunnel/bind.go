@@ -48,7 +48,7 @@ func (n *Node) bindQUIC(ctx context.Context, addr string) error {
 		Conn: pc, ConnContext: n.quicConnContext,
 		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: a
 		// forged one could otherwise use up the gate.
-		VerifySourceAddress: func(net.Addr) bool { return n.gate.busy() },
+		VerifySourceAddress: n.gate.busy,
 	}
 	if addr == "" {
 		return nil

@@ -27,6 +27,8 @@ type conn struct {
 	opening    atomic.Int32 // of the peer's, without a whole header yet
 	unanswered atomic.Int32 // of ours, without an answer yet
 	draining   atomic.Bool  // no new streams: either side said GoAway
+	saidDone   atomic.Bool  // we told that no stream of ours is left here
+	peerDone   atomic.Bool  // the peer told so
 	idleSince  atomic.Int64 // nanoseconds after born; meaningful while active is 0
 
 	mu       sync.Mutex
@@ -203,7 +205,7 @@ func sayHello(sess session, hello *tunnelpb.Hello) (rawStream, *tunnelpb.Hello, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := setHandshakeDeadline(channel); err != nil {
+	if err := setHandshakeDeadline(channel, helloTimeout); err != nil {
 		return nil, nil, err
 	}
 	if err := writeHello(channel, hello); err != nil {
@@ -227,7 +229,7 @@ func hearHello(ctx context.Context, sess session) (rawStream, *tunnelpb.Hello, e
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := setHandshakeDeadline(channel); err != nil {
+	if err := setHandshakeDeadline(channel, handshakeTimeout); err != nil {
 		return nil, nil, err
 	}
 	hello, err := readHello(channel)
@@ -244,8 +246,8 @@ const (
 	refusedNoLink    = "no such link"
 )
 
-func setHandshakeDeadline(s rawStream) error {
-	t := time.Now().Add(handshakeTimeout)
+func setHandshakeDeadline(s rawStream, d time.Duration) error {
+	t := time.Now().Add(d)
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 

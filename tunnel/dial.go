@@ -27,8 +27,10 @@ func (n *Node) dialLoop(ctx context.Context, peer, addr string) {
 		}
 		if dup, ok := errors.AsType[*duplicateError](err); ok {
 			// The other link is as good. Come back when it has ended.
-			if !waitClosed(ctx, dup.other.closed, 0) {
+			select {
+			case <-ctx.Done():
 				return
+			case <-dup.other.gone:
 			}
 			delay = redialMin
 			continue
@@ -58,23 +60,6 @@ func (n *Node) logDown(said, peer, addr string, pause time.Duration, err error) 
 	n.log.Log(level, "tunnel to peer is down, dialling again", zap.String("peer", peer), zap.String("address", addr),
 		zap.Duration("in", pause), zap.String("error", plain(err)))
 	return reason
-}
-
-// waitClosed waits for c, at most d (0: without limit); false when ctx ended.
-func waitClosed(ctx context.Context, c <-chan struct{}, d time.Duration) bool {
-	var limit <-chan time.Time
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		limit = t.C
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-c:
-	case <-limit:
-	}
-	return true
 }
 
 // linkDialer dials one link and keeps its connections complete.
@@ -141,7 +126,11 @@ func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
 			}
 			if !had && d.link != nil {
 				l := d.link
-				l.wg.Go(func() { monitored <- l.monitor(ctx) })
+				l.wg.Go(func() {
+					err := l.monitor(ctx)
+					l.end(err.Error()) // at once: this loop may be waiting for a Hello
+					monitored <- err
+				})
 			}
 		case err := <-monitored:
 			return err
@@ -167,10 +156,11 @@ func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
 
 var errDrained = errors.New("tunnel: the replica went away in order")
 
-// finish closes the link and waits for dials under way.
+// finish ends the link and waits for dials under way.
 func (d *linkDialer) finish() {
-	if d.link != nil {
-		d.link.close("dialler has ended")
+	if l := d.link; l != nil {
+		l.end("dialler has ended")
+		d.n.wg.Go(l.wg.Wait) // the next link does not wait for the streams of this one to be cleared away
 	}
 	for _, t := range d.transports {
 		for ; t.pending > 0; t.pending-- {
@@ -196,6 +186,10 @@ func (d *linkDialer) start(ctx context.Context, transport string) {
 func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	t := d.transports[r.transport]
 	t.pending--
+	if r.err == nil && d.surplus(r.transport) {
+		r.sess.close("not needed")
+		return nil
+	}
 	if r.err == nil {
 		r.err = d.join(ctx, r.sess)
 		if r.err != nil {
@@ -207,8 +201,7 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 		t.delay, t.next = 0, time.Time{}
 		return nil
 	}
-	var dup *duplicateError
-	if errors.As(r.err, &dup) || errors.Is(r.err, errOtherReplica) || errors.Is(r.err, errElsewhere) {
+	if d.endsLink(r.err) {
 		return r.err
 	}
 	t.delay = min(max(2*t.delay, redialMin), redialMax)
@@ -221,9 +214,34 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	return nil
 }
 
+// endsLink says whether err of a new connection means that the link has no future.
+func (d *linkDialer) endsLink(err error) bool {
+	var dup *duplicateError
+	switch {
+	case errors.As(err, &dup), errors.Is(err, errElsewhere), errors.Is(err, errNoLink):
+		return true
+	case errors.Is(err, errOtherReplica):
+		return d.link.failing() && d.link.empty() // its lanes, if any, still work
+	default:
+		return false
+	}
+}
+
+// surplus: the other transport has brought the control connection meanwhile, and there are lanes enough.
+func (d *linkDialer) surplus(transport string) bool {
+	if d.link == nil {
+		return false
+	}
+	_, tcp, quic, hasControl := d.link.counts()
+	have := map[string]int{"tcp": tcp, "quic": quic}[transport]
+	return hasControl && (have >= d.transports[transport].target || d.link.isDraining())
+}
+
 var (
 	// errOtherReplica: the address led to another replica than the link's (a load balancer, or a restart).
 	errOtherReplica = errors.New("tunnel: the address is answered by another replica now")
+	// errNoLink: the replica that we have a link with knows nothing of it.
+	errNoLink = errors.New("tunnel: the replica has dropped the link")
 	// errElsewhere: the peer has a link with us that it prefers, and this side has not seen it yet.
 	errElsewhere = errors.New("tunnel: the peer keeps another link")
 )
@@ -240,12 +258,8 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 	stop := context.AfterFunc(ctx, func() { sess.close("dialler has ended") })
 	defer stop()
 	channel, hello, err := sayHello(sess, d.n.ourHello(role, d.id, d.number))
-	var refused *helloRefusedError
-	if errors.As(err, &refused) && refused.Reason == refusedDuplicate {
-		if other := d.n.linkTo(d.peer, refused.Replica); other != nil {
-			return &duplicateError{other: other}
-		}
-		return errElsewhere
+	if refused, ok := errors.AsType[*helloRefusedError](err); ok {
+		return d.refused(refused)
 	}
 	if err != nil {
 		if alert := sess.alert(); isAlert(alert) {
@@ -270,6 +284,26 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 			zap.String("address", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.transport()))
 	}
 	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
+}
+
+// refused tells what an authenticated peer's "no" means.
+func (d *linkDialer) refused(r *helloRefusedError) error {
+	switch {
+	case r.Reason == refusedDuplicate:
+		if other := d.n.linkTo(d.peer, r.Replica); other != nil {
+			return &duplicateError{other: other}
+		}
+		return errElsewhere
+	case r.Reason != refusedNoLink || d.link == nil:
+		return r
+	case r.Replica == d.link.replica:
+		return errNoLink
+	case d.link.failing():
+		// A new process at the address of one that has stopped answering: it was restarted.
+		return errNoLink
+	default:
+		return errOtherReplica
+	}
 }
 
 // allFailed is an error when no transport has brought a connection and none is being tried.
@@ -303,15 +337,16 @@ func (d *linkDialer) retry(ctx context.Context) {
 
 // fill dials what is missing.
 func (d *linkDialer) fill(ctx context.Context) {
-	if d.link.isDraining() {
-		return
-	}
+	draining := d.link.isDraining()
 	_, tcp, quic, hasControl := d.link.counts()
 	have := map[string]int{"tcp": tcp, "quic": quic}
 	for name, t := range d.transports {
-		want := t.target - have[name]
+		want := max(t.target-have[name], 0)
+		if draining {
+			want = 0
+		}
 		if !hasControl {
-			want++
+			want++ // also while draining: open streams need it to the end
 		}
 		for range want - t.pending {
 			if time.Now().Before(t.next) {
@@ -336,14 +371,13 @@ func (d *linkDialer) shrink() {
 			continue
 		}
 		if c.draining.Load() {
-			if c.idle() > drainQuiet {
+			if c.drained() {
 				c.fail("lane is no longer needed")
 			}
 			continue
 		}
 		if t != nil && t.target > tcpLanes && c.sess.transport() == "tcp" && c.idle() > laneIdle {
 			t.target--
-			c.idleSince.Store(int64(time.Since(c.born)))
 			c.draining.Store(true)
 			c.send(goAway("idle"))
 			return
@@ -419,17 +453,8 @@ func (n *Node) linkTo(peer, replica string) *link {
 	return nil
 }
 
-// drained: the link was told to end and has been without streams for long enough that none is on its way.
-func (l *link) drained() bool {
+func (l *link) empty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.draining || len(l.streams) > 0 {
-		return false
-	}
-	for _, c := range l.lanes {
-		if c.idle() < drainQuiet {
-			return false
-		}
-	}
-	return time.Since(l.drainedAt) >= drainQuiet
+	return len(l.lanes) == 0
 }

@@ -1,24 +1,55 @@
 package tunnel
 
 import (
+	"io"
 	"testing"
-	"time"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
-// Streams that a peer opened before it heard of the GoAway may be on their way although none is open.
-func TestDrainWaitsForWhatIsOnItsWay(t *testing.T) {
+// TestDrainWaitsForTheReader: the last bytes are read although the writer's proxy is shut down as soon as Drain returns.
+func TestDrainWaitsForTheReader(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, withHandler(echo))
-	begun := time.Now()
-	if err := p.b.Drain(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(begun); took < drainSettle {
-		t.Errorf("drained after %s, before %s", took, drainSettle)
-	}
-	if p.a.State("b").Usable {
-		t.Error("the peer has not heard of it")
-	}
+	forTransports(t, func(t *testing.T, transport string) {
+		const size = 256 << 10
+		ca, cb := configs(t, withTransport(transport), withHandler(func(in *Incoming) {
+			s, err := in.Accept(&tunnelpb.Answer{})
+			if err != nil {
+				return
+			}
+			_, _ = s.Write(make([]byte, size))
+			_ = s.CloseWrite()
+			_, _ = io.Copy(io.Discard, s)
+		}))
+		nb, err := New(t.Context(), cb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := runNode(t, nb)
+		p := &pair{a: startNode(t, ca), b: nb}
+		nb.SetPeers([]Peer{{Name: "a"}})
+		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{nb.Addr().String()}}})
+		p.awaitUsable(t)
+		s := p.open(t)
+		if err := s.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		<-s.Answered()
+		await(t, "the writer is through", func() bool { return openStreams(nb) == 0 })
+		drained := make(chan error, 1)
+		go func() {
+			drained <- nb.Drain(t.Context())
+			stop()
+		}()
+		await(t, "the reader has heard of the GoAway", func() bool { return !p.a.State("b").Usable })
+		n, err := io.Copy(io.Discard, s)
+		if err != nil || n != size {
+			t.Errorf("read %d of %d bytes, %v", n, size, err)
+		}
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Without a tunnel there is nothing to wait for.

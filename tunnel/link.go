@@ -24,31 +24,32 @@ type link struct {
 	hello   *tunnelpb.Hello // the other side's
 	born    time.Time
 	wg      sync.WaitGroup
-	closed  chan struct{}
+	gone    chan struct{} // closed when it has ended
 	nextID  atomic.Uint64
 	// grow asks the dialler for another lane.
 	grow chan struct{}
 	// kick asks the dialler to replace a connection that ended.
 	kick chan struct{}
 
-	mu        sync.Mutex
-	control   *conn
-	lanes     []*conn
-	streams   map[streamKey]*Stream
-	early     map[streamKey]time.Time // resets that overtook their header
-	pending   []*tunnelpb.Reset       // resets that wait for a control connection
-	draining  bool                    // no new streams of ours
-	goAway    string                  // why, when this side said so
-	drainedAt time.Time               // when draining began
-	attached  bool                    // had a connection
-	isClosed  bool
-	vitals    vitals
+	mu       sync.Mutex
+	control  *conn
+	lanes    []*conn
+	streams  map[streamKey]*Stream
+	early    map[streamKey]time.Time // resets that overtook their header
+	pending  []*tunnelpb.Reset       // resets that wait for a control connection
+	draining bool                    // no new streams, of either side
+	saidDone bool                    // we told that no stream of ours is left
+	peerDone bool                    // the other side told so
+	goAway   string                  // why, when this side said so
+	attached bool                    // had a connection
+	isClosed bool
+	vitals   vitals
 }
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
 	return &link{
 		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello,
-		born: time.Now(), closed: make(chan struct{}),
+		born: time.Now(), gone: make(chan struct{}),
 		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		streams: make(map[streamKey]*Stream), early: make(map[streamKey]time.Time),
 		vitals: newVitals(time.Now()),
@@ -74,6 +75,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 		if l.draining && l.goAway != "" {
 			c.send(goAway(l.goAway))
 		}
+		l.saidDone = false // it may have been lost with the connection before
 		for _, r := range l.pending {
 			c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Reset_{Reset_: r}})
 		}
@@ -147,7 +149,7 @@ func (l *link) handle(c *conn, m *tunnelpb.Control) error {
 	case *tunnelpb.Control_Reset_:
 		l.handleReset(m.Reset_)
 	case *tunnelpb.Control_GoAway:
-		l.handleGoAway(c, clip(m.GoAway.GetReason()))
+		l.handleGoAway(c, m.GoAway)
 	case *tunnelpb.Control_Hello:
 		return fmt.Errorf("%w: second Hello", errRecord)
 	}
@@ -181,23 +183,31 @@ func (l *link) rememberEarly(key streamKey) {
 	l.early[key] = now
 }
 
-func (l *link) handleGoAway(c *conn, reason string) {
-	if c.role == tunnelpb.Hello_ROLE_CONTROL {
-		l.mu.Lock()
-		if !l.draining {
-			l.draining, l.drainedAt = true, time.Now()
+func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
+	if c.role != tunnelpb.Hello_ROLE_CONTROL {
+		c.draining.Store(true) // neither side opens streams here any more
+		if m.GetDone() {
+			c.peerDone.Store(true)
 		}
-		l.mu.Unlock()
-		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica), zap.String("reason", reason))
 		return
 	}
-	if !c.draining.Swap(true) {
-		c.send(goAway(reason)) // agree: neither side opens streams here any more
+	l.mu.Lock()
+	first := !l.draining
+	l.draining = true
+	l.peerDone = l.peerDone || m.GetDone()
+	l.mu.Unlock()
+	if first {
+		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica),
+			zap.String("reason", clip(m.GetReason())))
 	}
 }
 
 func goAway(reason string) *tunnelpb.Control {
 	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
+}
+
+func goAwayDone() *tunnelpb.Control {
+	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
 }
 
 // drain tells the other side to open no more streams here, and opens none.
@@ -207,11 +217,35 @@ func (l *link) drain(reason string) {
 	if l.goAway != "" {
 		return
 	}
-	l.draining, l.goAway, l.drainedAt = true, reason, time.Now()
+	l.draining, l.goAway = true, reason
 	if l.control != nil {
 		l.control.send(goAway(reason))
 	}
 }
+
+// tellDone tells the other side, once, that a draining link or lane has no stream of ours left. Streams that the other
+// side opened before it heard of the GoAway are in its own count until they have ended.
+func (l *link) tellDone(conns []*conn) {
+	l.mu.Lock()
+	if l.draining && !l.saidDone && len(l.streams) == 0 && l.control != nil {
+		l.saidDone = l.control.send(goAwayDone())
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		if c.role == tunnelpb.Hello_ROLE_LANE && c.draining.Load() && c.active.Load()+c.opening.Load() == 0 && !c.saidDone.Load() {
+			c.saidDone.Store(c.send(goAwayDone()))
+		}
+	}
+}
+
+// drained: no stream is left on either side, and none will come.
+func (l *link) drained() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.draining && l.saidDone && l.peerDone && len(l.streams) == 0
+}
+
+func (c *conn) drained() bool { return c.saidDone.Load() && c.peerDone.Load() && c.active.Load() == 0 }
 
 // sendReset tells the other side of a reset, now or when the control connection is back.
 func (l *link) sendReset(key streamKey, reason string) {
@@ -233,6 +267,9 @@ func (l *link) add(s *Stream) bool {
 	defer l.mu.Unlock()
 	if l.isClosed || s.conn.ended() {
 		return false
+	}
+	if s.key.ours && (l.draining || s.conn.draining.Load()) {
+		return false // chosen before the GoAway
 	}
 	if _, reset := l.early[s.key]; reset {
 		delete(l.early, s.key)
@@ -282,12 +319,11 @@ func (c *conn) ended() bool {
 	}
 }
 
-// close ends the link: its connections, its streams, its goroutines. It returns when they have ended.
-func (l *link) close(reason string) {
+// end ends the link: its connections and its streams. Its goroutines may take a little longer; close waits for them.
+func (l *link) end(reason string) {
 	l.mu.Lock()
 	if l.isClosed {
 		l.mu.Unlock()
-		<-l.closed
 		return
 	}
 	l.isClosed = true
@@ -309,8 +345,13 @@ func (l *link) close(reason string) {
 	for _, s := range streams {
 		s.terminate(fmt.Errorf("%w: link closed: %s", ErrReset, reason), false)
 	}
+	close(l.gone)
+}
+
+// close is end, and returns when the link's goroutines have ended. None of these may call it.
+func (l *link) close(reason string) {
+	l.end(reason)
 	l.wg.Wait()
-	close(l.closed)
 }
 
 func (l *link) isDraining() bool {

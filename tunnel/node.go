@@ -263,6 +263,9 @@ func (n *Node) links(peer string) ([]*link, bool) {
 	return slices.Clone(p.links), known
 }
 
+// errDraining: this process goes away.
+var errDraining = errors.New("tunnel: this replica is shutting down")
+
 // errDuplicate: the replica is linked already; other is that link.
 type duplicateError struct{ other *link }
 
@@ -277,6 +280,9 @@ func (n *Node) register(l *link) error {
 	defer n.mu.Unlock()
 	if _, ok := n.wanted[l.peer]; !ok {
 		return ErrUnknownPeer
+	}
+	if n.draining {
+		return errDraining
 	}
 	p := n.peerLocked(l.peer)
 	if len(p.links) >= maxLinksPerPeer {
@@ -301,9 +307,6 @@ func (n *Node) register(l *link) error {
 		}
 	}
 	p.links = append(p.links, l)
-	if n.draining {
-		l.drain("shutting down")
-	}
 	p.lastErr = ""
 	return nil
 }
@@ -354,22 +357,25 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	}
 }
 
-// Drain tells all peers to open no more streams here and returns when those that are open, or were opened before the peers
-// had heard of it, have ended, or when ctx ends.
+// Drain tells all peers to open no more streams here and returns when each of them has said that it has none left, so that
+// what was sent last has been read; or when ctx ends. New links are refused from then on.
 func (n *Node) Drain(ctx context.Context) error {
 	n.mu.Lock()
 	n.draining = true
 	n.mu.Unlock()
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for start := time.Now(); ; {
-		open, links := 0, n.allLinks()
-		for _, l := range links {
+	for {
+		open, waiting := 0, 0
+		for _, l := range n.allLinks() {
 			l.drain("shutting down")
 			streams, _, _, _ := l.counts()
 			open += streams
+			if !l.drained() {
+				waiting++
+			}
 		}
-		if open == 0 && (len(links) == 0 || time.Since(start) >= drainSettle) {
+		if waiting == 0 {
 			return nil
 		}
 		select {

@@ -34,6 +34,9 @@ const (
 const (
 	// handshakeTimeout bounds TCP connect + TLS, the QUIC handshake, and then Hello, each.
 	handshakeTimeout = 5 * time.Second
+	// helloTimeout bounds the dialler's wait for the answer to its Hello, one round trip: the next connection, perhaps
+	// over the other transport, waits behind it.
+	helloTimeout = 2 * time.Second
 	// redialMin and redialMax bound the jittered time between attempts to reach a peer.
 	redialMin = 100 * time.Millisecond
 	redialMax = 5 * time.Second
@@ -62,13 +65,14 @@ const (
 	maxTCPLanes = 8
 	growAt      = 4
 	laneIdle    = time.Minute
-	// drainQuiet is how long a draining lane or link must be without streams before it is closed: streams that the
-	// other side opened before it heard of the GoAway are on their way.
-	drainQuiet = 3 * time.Second
-	// drainSettle is how long a node that goes away waits at least for such streams: the longest usual round trip, and some.
-	drainSettle = time.Second
-	// yamuxWindow is a TCP stream's receive window in bytes: 100 ms × 300 Mbit/s.
-	yamuxWindow = 4 << 20
+	// yamuxWindow is a TCP stream's receive window in bytes: 80 Mbit/s for one stream at 100 ms. What is received and
+	// not read takes up to twice as much memory, for each stream, which is why it is not larger.
+	yamuxWindow = 1 << 20
+	// yamuxCloseTimeout is when yamux gives up on a stream that only this side has closed. The other side may have a
+	// slow reader behind it and data left, so it is longer than any half-closed connection may be idle.
+	yamuxCloseTimeout = 2 * time.Hour
+	// maxAbandoned bounds streams on a TCP lane that this side has given up and the peer keeps open.
+	maxAbandoned = 1024
 	// quicStreams × quicStreamWindow ≤ quicConnWindow, so that streams which nobody reads can never use up
 	// the connection's window and stall the others.
 	quicStreams      = 128

@@ -32,6 +32,8 @@ type session interface {
 	tlsState() tls.ConnectionState
 	addrs() (local, remote net.Addr)
 	stats() sessionStats
+	// streams counts those that the session itself holds, where that can differ from what this package counts.
+	streams() int
 }
 
 type sessionStats struct {

@@ -78,6 +78,7 @@ func (s *quicSession) heard() time.Duration {
 	return now - time.Duration(s.last.Load())
 }
 
+func (s *quicSession) streams() int            { return 0 } // bounded by quicStreams
 func (s *quicSession) progress() time.Duration { return s.heard() }
 
 func (s *quicSession) stats() sessionStats {

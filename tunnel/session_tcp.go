@@ -3,7 +3,7 @@ package tunnel
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +17,7 @@ import (
 type tcpSession struct {
 	mux   *yamux.Session
 	tls_  *tls.Conn
-	conn  *abruptConn
+	conn  *yamuxConn
 	pulse *pulseConn
 	cc    string
 }
@@ -30,13 +30,13 @@ func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) (*tcpSession, 
 	cfg.MaxStreamWindowSize = yamuxWindow
 	cfg.ConnectionWriteTimeout = time.Hour // liveness is judged by pings: a slow line is not a dead one
 	cfg.StreamOpenTimeout = 0
-	cfg.StreamCloseTimeout = time.Minute // both sides close only when both have ended; this reaps a reset's rest
+	cfg.StreamCloseTimeout = yamuxCloseTimeout
 	cfg.LogOutput = io.Discard
 	start := yamux.Server
 	if dialed {
 		start = yamux.Client
 	}
-	abrupt := &abruptConn{Conn: conn, raw: pulse}
+	abrupt := &yamuxConn{Conn: conn, raw: pulse}
 	mux, err := start(abrupt, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: start yamux: %w", err)
@@ -70,6 +70,8 @@ func (s *tcpSession) tlsState() tls.ConnectionState { return s.tls_.ConnectionSt
 func (s *tcpSession) addrs() (local, remote net.Addr) {
 	return s.pulse.LocalAddr(), s.pulse.RemoteAddr()
 }
+
+func (s *tcpSession) streams() int { return s.mux.NumStreams() }
 
 func (s *tcpSession) progress() time.Duration {
 	heard := s.heard()
@@ -126,31 +128,3 @@ func (c *pulseConn) Read(p []byte) (int, error) {
 func (c *pulseConn) since() time.Duration {
 	return time.Since(c.born) - time.Duration(c.last.Load())
 }
-
-// abruptConn closes the socket without first trying to write a TLS alert, which would wait for a peer that
-// does not read. Truncation is noticed by end records, so the alert has no use here.
-//
-// It keeps the alert that ended the connection: yamux tells of its own end only.
-type abruptConn struct {
-	net.Conn
-	raw    net.Conn
-	reason atomic.Pointer[net.OpError]
-}
-
-func (c *abruptConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	var op *net.OpError
-	if err != nil && isAlert(err) && errors.As(err, &op) {
-		c.reason.Store(op)
-	}
-	return n, err
-}
-
-func (c *abruptConn) alert() error {
-	if op := c.reason.Load(); op != nil {
-		return op
-	}
-	return nil
-}
-
-func (c *abruptConn) Close() error { return c.raw.Close() }

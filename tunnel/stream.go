@@ -154,7 +154,11 @@ func (s *Stream) writeRaw(b []byte) error {
 	if err == nil {
 		return nil
 	}
-	s.remoteReset("write failed: " + err.Error())
+	select {
+	case <-s.answered:
+		s.remoteReset("write failed: " + err.Error())
+	default: // a refusal may be right behind: its answer, a reset on the control connection or the lane's end tells
+	}
 	return fmt.Errorf("%w: %w", ErrReset, err)
 }
 

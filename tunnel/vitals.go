@@ -81,7 +81,7 @@ func (l *link) monitor(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-l.closed:
+		case <-l.gone:
 			return errSessionClosed
 		case <-t.C:
 			if err := l.check(); err != nil {
@@ -90,6 +90,9 @@ func (l *link) monitor(ctx context.Context) error {
 		}
 	}
 }
+
+// errNoControl: resets and pings could not be told for as long as a peer may be silent.
+var errNoControl = fmt.Errorf("no control connection for %v", deadAfter)
 
 // errNoConnections: nothing is left that could carry a stream.
 var errNoConnections = errors.New("all connections have ended")
@@ -123,12 +126,16 @@ func (l *link) check() error {
 			zap.Stringer("state", state), zap.Duration("silence", quiet))
 		l.node.metrics.linkState(l.peer, state)
 	}
+	if state == dead && quiet < deadAfter {
+		return errNoControl
+	}
 	if state == dead {
 		return fmt.Errorf("nothing heard for %v", quiet.Round(time.Millisecond))
 	}
 	for _, c := range conns {
 		l.checkConn(c, state, paused)
 	}
+	l.tellDone(conns)
 	return nil
 }
 
@@ -142,6 +149,9 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration) {
 	waiting := c.pingIfDue(interval)
 	alone := state == alive && paused == 0 && waiting && silent >= laneSuspectAfter
 	c.setSuspect(state != alive || alone)
+	if c.sess.streams()-int(c.active.Load()+c.opening.Load()) > maxAbandoned {
+		c.fail("the peer keeps streams open that this side has given up")
+	}
 	if alone && silent >= deadAfter {
 		c.fail(fmt.Sprintf("nothing heard on this connection for %v while the peer is alive", silent.Round(time.Millisecond)))
 	}

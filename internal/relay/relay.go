@@ -228,7 +228,7 @@ func (r *run) ended(h half) bool {
 		// Everything that from had sent is written; let it leave before the reset that drops what has not.
 		r.end(h.to).flush()
 		r.decide(broken(h.from, h.readErr))
-	case r.dying == h.from:
+	case r.dying == h.from && r.result.By == Neither: // else the other direction had ended clean before
 		// It ended clean before it broke: what it had to say is said. The other direction is cut off.
 		r.end(h.to).flush()
 		r.decide(broken(r.dying, r.dead))

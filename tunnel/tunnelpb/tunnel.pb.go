@@ -561,8 +561,10 @@ func (x *Reset) GetReason() string {
 
 // GoAway: open no new streams here; on a control connection for the whole link, on a lane for that lane.
 type GoAway struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The sender has no stream left there: it has read, or given up, everything. Sent once that is so.
+	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -602,6 +604,13 @@ func (x *GoAway) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *GoAway) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
 }
 
 // Open is the header of a stream.
@@ -876,9 +885,10 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x05Reset\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x12(\n" +
 	"\x10opened_by_sender\x18\x02 \x01(\bR\x0eopenedBySender\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\" \n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"4\n" +
 	"\x06GoAway\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x83\x03\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\"\x83\x03\n" +
 	"\x04Open\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
