@@ -230,6 +230,9 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*
 	n.log.Info("peer replica connected", zap.String("peer", name), zap.String("replica", l.replica), zap.String("link", shortID(id)))
 	n.wg.Go(func() {
 		err := l.monitor(ctx)
+		if ctx.Err() == nil {
+			n.setLastError(name, err)
+		}
 		n.log.Info("peer replica disconnected", zap.String("peer", name), zap.String("replica", l.replica), zap.Error(err))
 		l.close(err.Error())
 	})

@@ -218,6 +218,7 @@ func (n *Node) reconcile(ctx context.Context) {
 	}
 	n.mu.Unlock()
 	for _, l := range drop {
+		n.log.Info("peer was removed or is no longer trusted, tunnel closed", zap.String("peer", l.peer), zap.String("replica", l.replica))
 		n.wg.Go(func() { l.close("peer is no longer trusted") })
 	}
 }

@@ -66,6 +66,7 @@ func (n *Node) Status() []PeerStatus {
 		n.mu.Lock()
 		ps := PeerStatus{Peer: name, State: stateDisconnected, Links: []LinkStatus{}}
 		var links []*link
+		dialed := len(n.wanted[name].Addresses) > 0
 		if p := n.peers[name]; p != nil {
 			links = slices.Clone(p.links)
 			ps.LastError = p.lastErr
@@ -77,8 +78,11 @@ func (n *Node) Status() []PeerStatus {
 			ps.Links = append(ps.Links, ls)
 			ps.State = betterState(ps.State, ls.State)
 		}
-		if ps.State == alive.String() {
+		switch {
+		case ps.State == alive.String():
 			ps.LastError = ""
+		case ps.LastError == "" && len(links) == 0 && !dialed:
+			ps.LastError = "no addresses: waiting for the peer to dial"
 		}
 		out = append(out, ps)
 	}

@@ -37,6 +37,9 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 			}
 			o.Executable, o.Out = exe, cmd.OutOrStdout()
 			o.Width = terminalWidth(o.Out)
+			if cmd.Flags().Changed("rate") && o.Rate == 0 {
+				return usageErrorf("--rate 0: there is nothing to count without requests")
+			}
 			if err := o.Validate(); err != nil {
 				return usageErrorf("%w", err)
 			}

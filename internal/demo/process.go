@@ -123,6 +123,11 @@ func (s *supervisor) obituary(name string, err error) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
+			return fmt.Errorf("%s was killed", name) // from outside: its log says nothing of it
+		}
+	}
 	path := filepath.Join(s.logDir, name+".log")
 	data, readErr := os.ReadFile(path)
 	if readErr != nil {
