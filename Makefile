@@ -45,6 +45,10 @@ race: ## all tests with the race detector (needs gcc; without it: unit)
 		echo 'make race: WITHOUT the race detector: it needs gcc, which is not installed'; \
 	fi
 
+.PHONY: bulk
+bulk: ## the relay tests at full size, which the race detector is too slow for: 1 GiB each way, 10,000 connections
+	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestPath(Gigabyte|ShortConnections)$$' ./failover
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	GO='$(GO)' sh tools/fuzz.sh $(FUZZTIME)

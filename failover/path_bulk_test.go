@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -30,6 +31,7 @@ func TestPathGigabyte(t *testing.T) {
 		p := newPath(t, spec{transport: transport})
 		client, server := p.connect()
 		var g errgroup.Group
+		var sums [][2]hash.Hash // sent and received, each way
 		for i, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {
 			from, to := way[0], way[1]
 			_ = from.SetDeadline(time.Now().Add(5 * time.Minute))
@@ -48,13 +50,14 @@ func TestPathGigabyte(t *testing.T) {
 				}
 				return nil
 			})
-			defer func() {
-				if !bytes.Equal(sent.Sum(nil), received.Sum(nil)) {
-					t.Error("other bytes arrived than were sent")
-				}
-			}()
+			sums = append(sums, [2]hash.Hash{sent, received})
 		}
 		must(t, g.Wait())
+		for _, sum := range sums {
+			if !bytes.Equal(sum[0].Sum(nil), sum[1].Sum(nil)) {
+				t.Error("other bytes arrived than were sent")
+			}
+		}
 		p.awaitIdle(t)
 	})
 }
