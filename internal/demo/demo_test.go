@@ -215,7 +215,7 @@ func TestKeep(t *testing.T) {
 	}
 	kill := commandAfter(t, out.String(), "kill -9 ")
 	runShell(t, kill)
-	waitFor(t, out, "was killed")
+	waitFor(t, out, "mockb was killed")
 	restart <- struct{}{}
 	waitFor(t, out, "  ready\n")
 	cancel()
