@@ -3,7 +3,6 @@ package tunnel
 import (
 	"context"
 	"crypto/tls"
-
 	"fmt"
 	"io"
 	"net"
