@@ -10,11 +10,11 @@ import (
 
 // wire is a network in one process: it forwards TCP and UDP to a node and can fall silent, cut, or count flights.
 type wire struct {
-	addr   string
-	target string
-	wg     sync.WaitGroup
+	addr string
+	wg   sync.WaitGroup
 
 	mu     sync.Mutex
+	target string
 	silent bool // nothing passes, nothing is closed
 	noUDP  bool
 	noTCP  bool
@@ -66,6 +66,20 @@ func (w *wire) set(f func()) {
 			w.queue[dir] = nil
 		}
 	}
+}
+
+// redirect leads new TCP connections and every datagram to another node, as after a restart or behind a load balancer.
+// TCP connections that stand stay where they are.
+func (w *wire) redirect(target string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.target = target
+}
+
+func (w *wire) leadsTo() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.target
 }
 
 // cut resets every TCP connection.
@@ -135,7 +149,7 @@ func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
 			return
 		}
 		var d net.Dialer
-		out, err := d.DialContext(ctx, "tcp", w.target)
+		out, err := d.DialContext(ctx, "tcp", w.leadsTo())
 		if err != nil {
 			_ = in.Close()
 			continue
@@ -170,22 +184,28 @@ func (w *wire) copyTCP(ctx context.Context, dir int, from, to *net.TCPConn) {
 }
 
 func (w *wire) forwardUDP(ctx context.Context, pc net.PacketConn) {
-	flows := map[string]net.Conn{}
-	defer func() {
+	flows, target := map[string]net.Conn{}, w.leadsTo()
+	forget := func() {
 		for _, c := range flows {
 			_ = c.Close()
 		}
-	}()
+		clear(flows)
+	}
+	defer forget()
 	for {
 		buf := make([]byte, 2048)
 		n, from, err := pc.ReadFrom(buf)
 		if err != nil {
 			return
 		}
+		if now := w.leadsTo(); now != target {
+			forget()
+			target = now
+		}
 		out := flows[from.String()]
 		if out == nil {
 			var d net.Dialer
-			if out, err = d.DialContext(ctx, "udp", w.target); err != nil {
+			if out, err = d.DialContext(ctx, "udp", target); err != nil {
 				return
 			}
 			flows[from.String()] = out

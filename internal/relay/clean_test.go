@@ -1,0 +1,37 @@
+package relay
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// TestCleanBothWaysThenGone: a side that is lost after both directions have ended clean takes nothing back, although what it had sent
+// is still on its way to a slow reader.
+func TestCleanBothWaysThenGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newFakeEnd(), newFakeEnd()
+		done := make(chan Result)
+		go func() { done <- Run(t.Context(), client, server, nil) }()
+		close(client.in) // the request is complete
+		<-server.ended
+		synctest.Wait()
+		close(server.broken)
+		synctest.Wait()
+		server.in <- []byte("the last of the answer")
+		close(server.in)
+		if res := <-done; res.How != Closed || res.By != Client {
+			t.Errorf("%v, %v", res, res.Err)
+		}
+		select {
+		case <-client.ended:
+		default:
+			t.Error("the reader was not told of the clean end")
+		}
+		select {
+		case <-client.aborted:
+			t.Error("the reader was reset")
+		default:
+		}
+	})
+}
