@@ -163,3 +163,27 @@ func TestReplicaRestarted(t *testing.T) {
 		t.Errorf("the link ended because of %q, not because of what the new process said", why)
 	}
 }
+
+// TestRedialReachesAnotherReplica: behind a load balancer the dial that replaces the control connection may land elsewhere. The
+// lanes that stand are kept until one lands where it should.
+func TestRedialReachesAnotherReplica(t *testing.T) {
+	t.Parallel()
+	a, second, w, _ := startReplicas(t, "tcp", func(*wire) {})
+	first := w.leadsTo()
+	await(t, "all lanes", func() bool { return lanesOf(a, "tcp") == tcpLanes })
+	l := onlyLink(t, a)
+	s, err := a.Open(t.Context(), "b", header(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Reset("test is over")
+	<-s.Answered()
+	w.redirect(second.Addr().String())
+	loseControl(t, l)
+	await(t, "the redial has landed on the other replica", func() bool {
+		return len(second.allLinks()) > 0 || l.ended()
+	})
+	w.redirect(first)
+	awaitControl(t, l)
+	mustEcho(t, s)
+}

@@ -204,7 +204,7 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	if d.endsLink(r.err) {
 		return r.err
 	}
-	t.delay = min(max(2*t.delay, redialMin), redialMax)
+	t.delay = min(max(2*t.delay, redialMin), d.slowest())
 	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay)) //nolint:gosec // jitter
 	if d.link != nil {
 		d.n.setLastError(d.peer, r.err)
@@ -212,6 +212,16 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 		d.n.setFirstError(d.peer, r.err) // until all transports have failed
 	}
 	return nil
+}
+
+// slowest bounds the pause between attempts: a link whose lanes work without a control connection needs one soon.
+func (d *linkDialer) slowest() time.Duration {
+	if d.link != nil && !d.link.empty() {
+		if _, _, _, hasControl := d.link.counts(); !hasControl {
+			return controlRedialMax
+		}
+	}
+	return redialMax
 }
 
 // endsLink says whether err of a new connection means that the link has no future.
@@ -298,7 +308,7 @@ func (d *linkDialer) refused(r *helloRefusedError) error {
 		return r
 	case r.Replica == d.link.replica:
 		return errNoLink
-	case d.link.failing():
+	case d.link.silent():
 		// A new process at the address of one that has stopped answering: it was restarted.
 		return errNoLink
 	default:

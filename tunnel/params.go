@@ -21,6 +21,9 @@ const (
 	laneSuspectAfter = 3 * time.Second
 	// deadAfter is the silence after which a link's (or a lane's) streams are given up.
 	deadAfter = 6 * time.Second
+	// noControlAfter is how long a link may be without a control connection while its lanes are heard: they carry
+	// their streams all the same, only resets past a full window wait.
+	noControlAfter = 30 * time.Second
 	// pauseSlack is how late a tick may come before the delay counts as our own pause (a stopped or starved
 	// process), which is not the peer's silence.
 	pauseSlack = 300 * time.Millisecond
@@ -40,6 +43,8 @@ const (
 	// redialMin and redialMax bound the jittered time between attempts to reach a peer.
 	redialMin = 100 * time.Millisecond
 	redialMax = 5 * time.Second
+	// controlRedialMax is the longest pause while only the control connection is missing.
+	controlRedialMax = time.Second
 	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.
 	maxHandshakes       = 512
 	maxHandshakesPerIP  = 64

@@ -56,7 +56,7 @@ func (v *vitals) observe(now time.Time, silence, rtt time.Duration, hasControl b
 		v.noCtlAt = time.Time{}
 	}
 	switch quiet := now.Sub(v.heardAt); {
-	case quiet >= deadAfter, !v.noCtlAt.IsZero() && now.Sub(v.noCtlAt) >= deadAfter:
+	case quiet >= deadAfter, !v.noCtlAt.IsZero() && now.Sub(v.noCtlAt) >= noControlAfter:
 		v.state = dead
 	case quiet >= max(suspectAfter, suspectRTTs*rtt):
 		v.state = suspect
@@ -92,7 +92,7 @@ func (l *link) monitor(ctx context.Context) error {
 }
 
 // errNoControl: resets and pings could not be told for as long as a peer may be silent.
-var errNoControl = fmt.Errorf("no control connection for %v", deadAfter)
+var errNoControl = fmt.Errorf("no control connection for %v", noControlAfter)
 
 // errNoConnections: nothing is left that could carry a stream.
 var errNoConnections = errors.New("all connections have ended")

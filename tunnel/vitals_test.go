@@ -51,17 +51,17 @@ func TestVitals(t *testing.T) {
 		}},
 		{"no control connection for a while", alive, func(c *clock) linkState {
 			c.v.controlLost(c.now)
-			return c.run(deadAfter-time.Second, true, false, ms(10))
+			return c.run(noControlAfter-time.Second, true, false, ms(10))
 		}},
 		{"control connection came back", alive, func(c *clock) linkState {
 			c.v.controlLost(c.now)
-			c.run(deadAfter-time.Second, true, false, ms(10))
+			c.run(noControlAfter-time.Second, true, false, ms(10))
 			c.run(tick, true, true, ms(10))
-			return c.run(deadAfter, true, true, ms(10))
+			return c.run(noControlAfter, true, true, ms(10))
 		}},
 		{"no control connection for too long", dead, func(c *clock) linkState {
 			c.v.controlLost(c.now)
-			return c.run(deadAfter+tick, true, false, ms(10))
+			return c.run(noControlAfter+tick, true, false, ms(10))
 		}},
 		{"this process was stopped", alive, func(c *clock) linkState {
 			c.run(time.Second, true, true, ms(10))
