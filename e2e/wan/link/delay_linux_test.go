@@ -56,7 +56,7 @@ func (w *live) rtt() float64 {
 
 func TestRTT(t *testing.T) {
 	w := start(t, Settings{}, Settings{})
-	for _, want := range []time.Duration{4 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
+	for _, want := range []time.Duration{10 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond} {
 		// Unequal halves, changed while it runs.
 		w.change(AtoB, Settings{Delay: want / 4})
 		w.change(BtoA, Settings{Delay: want - want/4})

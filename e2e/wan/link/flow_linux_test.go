@@ -126,6 +126,10 @@ func (f *flow) pace(bursts, packets, size int, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for range bursts {
+		// A sender that is faster than the machine overruns the device's queue.
+		f.until("packets to enter", func() bool {
+			return uint64(f.sent)-f.Counters(f.direction).Entered.Packets < deviceQueue/2
+		})
 		for range packets {
 			f.send(size)
 		}

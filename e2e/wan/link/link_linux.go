@@ -121,7 +121,8 @@ func Supported() error {
 	return file.Close()
 }
 
-// Open makes the devices at both ends. They carry nothing before Run.
+// Open makes the devices at both ends, and returns when their addresses can be
+// reached. They carry nothing before Run.
 func Open(c Config) (*Link, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

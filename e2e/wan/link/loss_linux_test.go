@@ -56,6 +56,7 @@ func TestSilence(t *testing.T) {
 	w := start(t, s, s)
 	flows := [2]*flow{w.flow(AtoB), w.flow(BtoA)}
 	for _, silent := range []Direction{AtoB, BtoA} {
+		w.change(silent, Settings{Delay: MaxDelay})
 		flows[silent].send(100)
 		w.until("the packet to be on the way", func() bool { return w.Counters(silent).OnTheWay.Packets == 1 })
 		w.change(silent, Settings{Delay: s.Delay, Silent: true})

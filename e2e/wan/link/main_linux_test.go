@@ -13,14 +13,7 @@ import (
 	"github.com/eastway/eastway/e2e/wan/netns"
 )
 
-func TestMain(m *testing.M) {
-	if Supported() == nil {
-		if err := BePunctual(); err != nil {
-			panic(err)
-		}
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	// patience is how long a test waits for what must happen, on a machine that
@@ -72,6 +65,10 @@ func newNamespace(t *testing.T, label string) *netns.Namespace {
 func start(t *testing.T, aToB, bToA Settings) *live {
 	t.Helper()
 	needRoot(t)
+	// Here and not in TestMain, so that fuzzing does not take the machine over.
+	if err := BePunctual(); err != nil {
+		t.Log(err)
+	}
 	w := &live{t: t, ns: [2]*netns.Namespace{newNamespace(t, "a"), newNamespace(t, "b")}}
 	c := Config{A: End{Namespace: w.ns[0].Name()}, B: End{Namespace: w.ns[1].Path()}, AtoB: aToB, BtoA: bToA, Seed: 1}
 	c.A.Addresses, c.B.Addresses = addresses()

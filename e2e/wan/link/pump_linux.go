@@ -85,7 +85,7 @@ func (p *pump) run() error {
 	// Never unlocked: the thread ends with this goroutine, and its priority with it.
 	runtime.LockOSThread()
 	// Without the right to do so the line works as well, only less exactly.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, priority)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlackNanoseconds, 0, 0, 0)
 	for {
 		if err := p.wait(); err != nil {

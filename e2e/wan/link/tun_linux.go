@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -93,6 +93,11 @@ func (d *device) configure(end End, mtu int) error {
 			return fmt.Errorf("add address %v: %w", prefix, err)
 		}
 	}
+	for _, prefix := range end.Addresses {
+		if err := d.reachable(prefix.Addr()); err != nil {
+			return err
+		}
+	}
 	for _, prefix := range end.Routes {
 		route := &netlink.Route{LinkIndex: d.index, Dst: address(prefix.Masked()).IPNet, Scope: unix.RT_SCOPE_LINK}
 		if err := d.handle.RouteAdd(route); err != nil {
@@ -115,11 +120,34 @@ func quiet(name string, ipv6 bool) error {
 		settings = map[string]string{"disable_ipv6": "0", "addr_gen_mode": noLinkLocal, "accept_dad": "0", "router_solicitations": "0"}
 	}
 	for setting, value := range settings {
-		if err := os.WriteFile(filepath.Join(dir, setting), []byte(value), 0); err != nil {
+		if err := os.WriteFile(dir+"/"+setting, []byte(value), 0); err != nil {
 			return fmt.Errorf("set sysctl net.ipv6.conf.%s.%s=%s: %w", name, setting, value, err)
 		}
 	}
 	return nil
+}
+
+// reachable waits until an address of the device answers: a worker of the
+// kernel makes the route to an IPv6 address some time after the address.
+func (d *device) reachable(addr netip.Addr) error {
+	if addr.Is4() {
+		return nil
+	}
+	deadline := time.NewTimer(addressTime)
+	defer deadline.Stop()
+	ticker := time.NewTicker(addressTick)
+	defer ticker.Stop()
+	for {
+		routes, err := d.handle.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			return fmt.Errorf("address %v is still not reachable after %v (route %v): %w", addr, addressTime, routes, err)
+		}
+	}
 }
 
 func hasIPv6(prefixes []netip.Prefix) bool {
