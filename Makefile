@@ -4,6 +4,8 @@
 .DEFAULT_GOAL := help
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What needs root and a machine for itself is `make e2e`.
+PKGS     := $(shell $(GO) list ./... | grep -v /e2e/)
 LDFLAGS  := -s -w -X github.com/eastway/eastway/internal/version.release=$(VERSION)
 FUZZTIME ?= 30s
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
@@ -15,7 +17,7 @@ BUF  := $(GO) tool -modfile=tools/buf.mod buf
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: build ## two regions on this machine: break things and count what fails (about 90 s)
@@ -32,22 +34,26 @@ test: ## lint, all tests with the race detector, every fuzz target for a few sec
 
 .PHONY: unit
 unit: ## all tests, without the race detector
-	$(GO) test -timeout $(TESTTIME) ./...
+	$(GO) test -timeout $(TESTTIME) $(PKGS)
 
 .PHONY: race
 race: ## all tests with the race detector (needs gcc; without it: unit)
 	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
-		set -x; CGO_ENABLED=1 $(GO) test -race -timeout $(TESTTIME) ./...; \
+		set -x; CGO_ENABLED=1 $(GO) test -race -timeout $(TESTTIME) $(PKGS); \
 	elif [ -n "$$CI" ]; then \
 		echo 'make race: no C compiler: install gcc (e.g. apt-get install gcc libc6-dev)' >&2; exit 1; \
 	else \
-		set -x; $(GO) test -timeout $(TESTTIME) ./... && set +x && \
+		set -x; $(GO) test -timeout $(TESTTIME) $(PKGS) && set +x && \
 		echo 'make race: WITHOUT the race detector: it needs gcc, which is not installed'; \
 	fi
 
 .PHONY: bulk
 bulk: ## the relay tests at full size, which the race detector is too slow for: 1 GiB each way, 10,000 connections
 	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestPath(Gigabyte|ShortConnections)$$' ./failover
+
+.PHONY: e2e
+e2e: ## what needs root (network namespaces, TUN devices) and exact timing
+	$(GO) test -count=1 -timeout $(TESTTIME) ./e2e/...
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
