@@ -87,5 +87,9 @@ const (
 	maxLaneStreams = 1024
 )
 
-// resetGrace is how long data that was sent before a reset may still be delivered after the reset has overtaken it.
-const resetGrace = 250 * time.Millisecond
+// Data that was sent before a reset may still be read after the reset has overtaken it: while reading goes on, which is looked at
+// every resetGrace, and for resetGraceSteps times that at most.
+const (
+	resetGrace      = 250 * time.Millisecond
+	resetGraceSteps = 20 // 5 s: 4 MB in flight at 7 Mbit/s
+)

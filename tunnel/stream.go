@@ -31,9 +31,10 @@ type Stream struct {
 	answered chan struct{} // closed once outcome is set
 	done     chan struct{} // closed when nothing more can come or go: reset or lane lost
 
-	writeMu sync.Mutex  // held by Write and CloseWrite
-	writing atomic.Bool // a write to raw is under way
-	inData  int         // bytes left of the data record being read
+	writeMu sync.Mutex   // held by Write and CloseWrite
+	writing atomic.Bool  // a write to raw is under way
+	inData  int          // bytes left of the data record being read
+	read    atomic.Int64 // bytes that Read has returned
 
 	mu       sync.Mutex
 	sentData bool // more than the header was handed to the lane
@@ -190,6 +191,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 	n, err := s.br.Read(p[:min(len(p), s.inData)])
 	s.inData -= n
+	s.read.Add(int64(n))
 	if err != nil && n == 0 {
 		return 0, s.readFailed(err)
 	}
@@ -237,7 +239,7 @@ func (s *Stream) Close() error {
 }
 
 // remoteReset is the other side's reset. It may have overtaken the answer and data that were sent before it, so these may
-// still be read for resetGrace; writing fails at once.
+// still be read as resetGrace says; writing fails at once.
 func (s *Stream) remoteReset(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,7 +248,20 @@ func (s *Stream) remoteReset(reason string) {
 	}
 	err := fmt.Errorf("%w by the peer: %s", ErrReset, reason)
 	s.reset = err
-	s.grace = time.AfterFunc(resetGrace, func() { s.terminate(err, false) })
+	read := s.read.Load()
+	s.grace = time.AfterFunc(resetGrace, func() { s.graceOver(err, read, resetGraceSteps) })
+}
+
+// graceOver goes on waiting while data that was sent before the reset is being read, for as many steps at most.
+func (s *Stream) graceOver(err error, seen int64, steps int) {
+	s.mu.Lock()
+	if read := s.read.Load(); read > seen && steps > 0 && !s.released {
+		s.grace = time.AfterFunc(resetGrace, func() { s.graceOver(err, read, steps-1) })
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.terminate(err, false)
 }
 
 // terminate ends the stream without grace.

@@ -158,6 +158,46 @@ func TestResets(t *testing.T) {
 	})
 }
 
+// TestResetWaitsForReader: what was sent before a reset is read by one that reads slowly, for longer than one grace.
+func TestResetWaitsForReader(t *testing.T) {
+	t.Parallel()
+	const size, piece, pause = 400_000, 8000, 12 * time.Millisecond
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), withHandler(func(in *Incoming) {
+			s, err := in.Accept(&tunnelpb.Answer{})
+			if err != nil {
+				return
+			}
+			_, _ = s.Write(make([]byte, size))
+			s.Reset("endpoint reset")
+		}))
+		await(t, "the reader is not paused by the machine for so long that it seems to have stopped", func() bool {
+			n, longest, err := readSlowly(p.open(t), piece, pause)
+			if longest > resetGrace/2 {
+				return false
+			}
+			if !errors.Is(err, ErrReset) || n != size {
+				t.Errorf("%d bytes of %d, then %v", n, size, err)
+			}
+			return true
+		})
+	})
+}
+
+// readSlowly reads to the end, piece by piece, and tells the longest time from one to the next.
+func readSlowly(s *Stream, piece int64, pause time.Duration) (n int64, longest time.Duration, err error) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for last := time.Now(); err == nil; <-tick.C {
+		var more int64
+		more, err = io.CopyN(io.Discard, s, piece)
+		n += more
+		longest = max(longest, time.Since(last))
+		last = time.Now()
+	}
+	return n, longest, err
+}
+
 // TestResetPastFullWindow: neither end reads, the windows are full, and yet a reset arrives.
 func TestResetPastFullWindow(t *testing.T) {
 	t.Parallel()
