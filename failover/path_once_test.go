@@ -120,7 +120,10 @@ func TestPathPeerDiesWhileExecuting(t *testing.T) {
 		if err := <-answered; !isReset(err) {
 			t.Errorf("the client saw: %v", err)
 		}
-		p.mustAttempt(t, 1, "b accepted")
+		// The word that b had accepted may have died with it.
+		if got := p.attempts(t, 1); !slices.Equal(got, []string{"b accepted"}) && !slices.Equal(got, []string{"b unknown"}) {
+			t.Errorf("attempts %q", got)
+		}
 		if b.ran.Load() != 1 || c.ran.Load() != 0 {
 			t.Errorf("ran %d times at b and %d times at c", b.ran.Load(), c.ran.Load())
 		}

@@ -48,12 +48,6 @@ var moments = []moment{
 	{"after both sides' data", 20, func(c, s *end, _ int) error {
 		return errors.Join(transfer(c.conn, s.conn, "request"), transfer(s.conn, c.conn, "answer"))
 	}},
-	{"during data", 12, func(c, s *end, turn int) error {
-		if turn%2 == 0 {
-			return flow(c, s)
-		}
-		return flow(s, c)
-	}},
 	{"full windows", 8, func(c, s *end, turn int) error {
 		c.unread, s.unread = true, true
 		from, to := c.conn, s.conn
@@ -69,6 +63,12 @@ var moments = []moment{
 		}
 		return fill(from)
 	}},
+	{"during data", 12, func(c, s *end, turn int) error {
+		if turn%2 == 0 {
+			return flow(c, s)
+		}
+		return flow(s, c)
+	}},
 }
 
 // flow starts a copy that does not end by itself, and returns once it flows. It flows in small pieces, so that many at a time do not
@@ -77,8 +77,8 @@ func flow(from, to *end) error {
 	from.busy, to.busy = make(chan error, 1), make(chan error, 1)
 	flowing := make(chan error, 1)
 	go func() {
-		b := make([]byte, 4<<10)
-		tick := time.NewTicker(time.Millisecond)
+		b := make([]byte, 1<<10)
+		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		for ; ; <-tick.C {
 			if _, err := from.conn.Write(b); err != nil {
@@ -88,7 +88,7 @@ func flow(from, to *end) error {
 		}
 	}()
 	go func() {
-		_, err := io.CopyN(io.Discard, to.conn, 32<<10)
+		_, err := io.CopyN(io.Discard, to.conn, 8<<10)
 		flowing <- err
 		if err == nil {
 			err = readOut(to.conn)
