@@ -82,7 +82,8 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%s: %d sent, or no row in the table", p.Name, p.Sent)
 		}
 	}
-	for _, name := range []string{"healthy", "one mockb broken", "region's mockb broken", "repaired", "continued"} {
+	// "repaired" and "continued" may end with requests in flight when the next phase kills.
+	for _, name := range []string{"healthy", "one mockb broken", "region's mockb broken"} {
 		if p, ok := rows[name]; !ok || p.Failed != 0 {
 			t.Errorf("%s: failed %d, want a row and none", name, p.Failed)
 		}
