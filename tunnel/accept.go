@@ -220,7 +220,9 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*
 			}
 		}
 	}
-	if hello.GetRole() != tunnelpb.Hello_ROLE_CONTROL {
+	if hello.GetRole() != tunnelpb.Hello_ROLE_CONTROL || hello.GetExpects() != "" {
+		// A link that another replica had, or this process's predecessor, is not made anew here: it would look like a
+		// second link with the same replica.
 		return nil, errors.New("tunnel: " + refusedNoLink)
 	}
 	l := newLink(n, name, id, false, hello)

@@ -181,8 +181,11 @@ func TestRedialReachesAnotherReplica(t *testing.T) {
 	w.redirect(second.Addr().String())
 	loseControl(t, l)
 	await(t, "the redial has landed on the other replica", func() bool {
-		return len(second.allLinks()) > 0 || l.ended()
+		return w.ledTo(second.Addr().String()) > 1 || l.ended() // one has been refused before the next
 	})
+	if len(second.allLinks()) > 0 {
+		t.Error("the other replica took the connection for a link of its own")
+	}
 	w.redirect(first)
 	awaitControl(t, l)
 	mustEcho(t, s)

@@ -265,7 +265,11 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 	d.number++
 	stop := context.AfterFunc(ctx, func() { sess.close("dialler has ended") })
 	defer stop()
-	channel, hello, err := sayHello(sess, d.n.ourHello(role, d.id, d.number))
+	ours := d.n.ourHello(role, d.id, d.number)
+	if d.link != nil {
+		ours.Expects = d.link.replica
+	}
+	channel, hello, err := sayHello(sess, ours)
 	if refused, ok := errors.AsType[*helloRefusedError](err); ok {
 		return d.refused(refused)
 	}

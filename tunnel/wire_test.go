@@ -22,6 +22,7 @@ type wire struct {
 	queue  [2][]func()
 	wake   chan struct{} // closed when the state changes
 	conns  map[*net.TCPConn]bool
+	dialed map[string]int // TCP connections by where they led
 	moved  time.Time
 }
 
@@ -36,7 +37,7 @@ func newWire(t *testing.T, target string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}}
+	w := &wire{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}, dialed: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	w.wg.Go(func() { w.forwardTCP(ctx, ln) })
 	w.wg.Go(func() { w.forwardUDP(ctx, pc) })
@@ -149,7 +150,8 @@ func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
 			return
 		}
 		var d net.Dialer
-		out, err := d.DialContext(ctx, "tcp", w.leadsTo())
+		target := w.leadsTo()
+		out, err := d.DialContext(ctx, "tcp", target)
 		if err != nil {
 			_ = in.Close()
 			continue
@@ -157,6 +159,7 @@ func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
 		a, b := in.(*net.TCPConn), out.(*net.TCPConn)
 		w.mu.Lock()
 		w.conns[a], w.conns[b] = true, true
+		w.dialed[target]++
 		w.mu.Unlock()
 		w.wg.Go(func() { w.copyTCP(ctx, 0, a, b) })
 		w.wg.Go(func() { w.copyTCP(ctx, 1, b, a) })
@@ -222,4 +225,11 @@ func (w *wire) forwardUDP(ctx context.Context, pc net.PacketConn) {
 		}
 		w.pass(ctx, 0, true, func() { _, _ = out.Write(buf[:n]) })
 	}
+}
+
+// ledTo counts the TCP connections that were forwarded to target.
+func (w *wire) ledTo(target string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dialed[target]
 }

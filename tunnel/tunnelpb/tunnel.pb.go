@@ -217,7 +217,9 @@ type Hello struct {
 	// Release of the sender, for status.
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	// Set in the acceptor's Hello when it will not have this connection.
-	Refused       string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
+	// The replica that the dialler has this link with; empty while the link is new. Another replica has no such link.
+	Expects       string `protobuf:"bytes,11,opt,name=expects,proto3" json:"expects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +320,13 @@ func (x *Hello) GetVersion() string {
 func (x *Hello) GetRefused() string {
 	if x != nil {
 		return x.Refused
+	}
+	return ""
+}
+
+func (x *Hello) GetExpects() string {
+	if x != nil {
+		return x.Expects
 	}
 	return ""
 }
@@ -856,7 +865,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x1ctunnel/tunnelpb/tunnel.proto\x12\x11eastway.tunnel.v1\"6\n" +
 	"\bLocality\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
-	"\x04zone\x18\x02 \x01(\tR\x04zone\"\xfa\x02\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\"\x94\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x127\n" +
@@ -868,7 +877,8 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\breplicas\x18\b \x01(\rR\breplicas\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12\x18\n" +
 	"\arefused\x18\n" +
-	" \x01(\tR\arefused\"=\n" +
+	" \x01(\tR\arefused\x12\x18\n" +
+	"\aexpects\x18\v \x01(\tR\aexpects\"=\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_CONTROL\x10\x01\x12\r\n" +
