@@ -1,0 +1,281 @@
+package failover_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/certs/certstest"
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// The path tests carry connections of applications over everything that is real: sockets, both clusters' proxies, the
+// exchange of catalogs, and a tunnel whose two sides authenticate each other.
+
+const servicePort = 8000
+
+var (
+	echoName = discovery.ServiceName{Namespace: "shop", Name: "echo"}
+	here     = discovery.Locality{Region: "cn-hangzhou", Zone: "cn-hangzhou-h"}
+	beside   = discovery.Locality{Region: "cn-hangzhou", Zone: "cn-hangzhou-k"}
+	near     = discovery.Locality{Region: "cn-hangzhou", Zone: "cn-hangzhou-i"}
+	abroad   = discovery.Locality{Region: "ap-northeast-1", Zone: "ap-northeast-1a"}
+)
+
+// tunnels and incoming give failover a node's streams by failover's own interfaces, as cmd/eastway does.
+type tunnels struct{ *tunnel.Node }
+
+func (n tunnels) Open(ctx context.Context, peer string, h *tunnel.Header, avoid []string) (failover.Stream, error) {
+	s, err := n.Node.Open(ctx, peer, h, avoid)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+type incoming struct{ *tunnel.Incoming }
+
+func (in incoming) Accept(a *tunnelpb.Answer) (failover.Stream, error) {
+	s, err := in.Incoming.Accept(a)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// site is one cluster's proxy.
+type site struct {
+	name    string
+	node    *tunnel.Node
+	proxy   *failover.Proxy
+	catalog *discovery.Catalog
+	access  *observer.ObservedLogs
+	log     *observer.ObservedLogs
+	// stopNode ends all tunnels at once.
+	stopNode func()
+}
+
+// spec says what a path is made of.
+type spec struct {
+	transport string
+	// wired: a reaches b over a wire.
+	wired bool
+	// locals are a's own endpoints, b and c those of its peers. An empty b gets one that hands its connections to the
+	// test; without endpoints there is no c.
+	locals, b, c []discovery.Endpoint
+}
+
+// path leads from a's listener to b's endpoint. b is near a, c is far away.
+type path struct {
+	t       *testing.T
+	a, b, c *site
+	wire    *wire
+	service netip.AddrPort
+	// conns are those that b's endpoint accepted.
+	conns chan *net.TCPConn
+	dials sync.Mutex
+}
+
+func newPath(t *testing.T, sp spec) *path {
+	t.Helper()
+	p := &path{t: t, conns: make(chan *net.TCPConn, 1), service: netip.AddrPortFrom(freshAddress(t), servicePort)}
+	if sp.b == nil {
+		sp.b = []discovery.Endpoint{ready(listen(t, func(c *net.TCPConn) { p.conns <- c }), near)}
+	}
+	names := []string{"a", "b"}
+	if sp.c != nil {
+		names = append(names, "c")
+	}
+	world := certstest.New(t, names...)
+	p.b = newSite(t, world["b"], "b", near, sp.transport)
+	p.b.follow(world, map[string]string{"a": ""}, exported(sp.b))
+	addresses := map[string]string{"b": p.b.node.Addr().String()}
+	if sp.wired {
+		p.wire = newWire(t, addresses["b"])
+		addresses["b"] = p.wire.addr
+	}
+	if sp.c != nil {
+		p.c = newSite(t, world["c"], "c", abroad, sp.transport)
+		p.c.follow(world, map[string]string{"a": ""}, exported(sp.c))
+		addresses["c"] = p.c.node.Addr().String()
+	}
+	p.a = newSite(t, world["a"], "a", here, sp.transport)
+	p.a.follow(world, addresses, &discovery.Service{
+		Name: echoName, Ports: ports(), Addresses: []netip.Addr{p.service.Addr()},
+		Endpoints: map[uint16][]discovery.Endpoint{servicePort: sp.locals},
+	})
+	await(t, "the path stands", func() bool {
+		healthy := 0
+		for _, e := range p.a.proxy.Endpoints(echoName) {
+			if e.Cluster != "a" && e.Status == failover.StatusHealthy {
+				healthy++
+			}
+		}
+		return healthy == len(names)-1 && len(p.a.proxy.Listening()) == 1 &&
+			p.b.ready(sp.transport, "a") && p.a.ready(sp.transport, names[1:]...)
+	})
+	return p
+}
+
+func ports() []discovery.ServicePort {
+	return []discovery.ServicePort{{Name: "http", Port: servicePort, Protocol: discovery.TCP}}
+}
+
+func exported(at []discovery.Endpoint) *discovery.Service {
+	return &discovery.Service{
+		Name: echoName, Ports: ports(), Exported: true, Endpoints: map[uint16][]discovery.Endpoint{servicePort: at},
+	}
+}
+
+func newSite(t *testing.T, world *certstest.Cluster, name string, at discovery.Locality, transport string) *site {
+	t.Helper()
+	access, lines := observer.New(zapcore.InfoLevel)
+	log, events := observer.New(zapcore.InfoLevel)
+	s := &site{name: name, catalog: discovery.NewCatalog(nil), access: lines, log: events}
+	exchange, err := discovery.NewExchange(discovery.ExchangeConfig{Cluster: name, Catalog: s.catalog})
+	must(t, err)
+	s.node, err = tunnel.New(t.Context(), tunnel.Config{
+		Cluster: name, Replica: name + "1", Region: at.Region, Zone: at.Zone, Listen: "127.0.0.1:0",
+		Credentials: world.Auth, Reason: certs.Reason,
+		Handle: func(in *tunnel.Incoming) { s.proxy.ServeStream(incoming{in}) },
+		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
+			return exchange.Serve(ctx, l.Peer, l.Replica, c)
+		},
+		DisableTCP: transport == "quic", DisableQUIC: transport == "tcp", Log: zap.New(log),
+	})
+	must(t, err)
+	s.proxy, err = failover.New(failover.Config{
+		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: tunnels{s.node}, AccessLog: zap.New(access), Log: zap.New(log),
+	})
+	must(t, err)
+	run(t, s.proxy.Run)
+	s.stopNode = run(t, s.node.Run)
+	return s
+}
+
+// follow tells the site of its service and of its peers, by name with their addresses.
+func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]string, svc *discovery.Service) {
+	local := discovery.Local{
+		Services: map[discovery.ServiceName]*discovery.Service{svc.Name: svc}, Peers: map[string]*discovery.Peer{},
+	}
+	var dial []tunnel.Peer
+	for name, address := range addresses {
+		peer := tunnel.Peer{Name: name}
+		if address != "" {
+			peer.Addresses = []string{address}
+		}
+		dial = append(dial, peer)
+		local.Peers[name] = &discovery.Peer{Name: name, Spec: v1alpha1.PeerSpec{
+			SPIFFEID: world[name].Peer.ID.String(), TrustBundle: world[name].TrustBundle, Addresses: peer.Addresses,
+		}}
+	}
+	s.catalog.SetLocal(local)
+	s.node.SetPeers(dial)
+}
+
+// ready: every peer is reached over each transport.
+func (s *site) ready(transport string, peers ...string) bool {
+	for _, peer := range peers {
+		if !s.node.State(peer).Usable ||
+			transport != "quic" && s.lanes(peer, "tcp") == 0 || transport != "tcp" && s.lanes(peer, "quic") == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// lanes counts the lanes of one transport to a peer.
+func (s *site) lanes(peer, transport string) int {
+	n := 0
+	s.eachLane(func(p string, l tunnel.LaneStatus) {
+		if p == peer && l.Transport == transport {
+			n++
+		}
+	})
+	return n
+}
+
+// streams counts what is open on all lanes.
+func (s *site) streams() int {
+	n := 0
+	s.eachLane(func(_ string, l tunnel.LaneStatus) { n += l.Streams })
+	return n
+}
+
+func (s *site) eachLane(f func(peer string, l tunnel.LaneStatus)) {
+	for _, peer := range s.node.Status() {
+		for _, link := range peer.Links {
+			for _, lane := range link.Lanes {
+				if lane.Role == "lane" {
+					f(peer.Peer, lane)
+				}
+			}
+		}
+	}
+}
+
+// dial connects an application to a's listener.
+func (p *path) dial() (*net.TCPConn, error) {
+	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(p.service))
+	if err != nil {
+		return nil, err
+	}
+	p.t.Cleanup(func() { _ = c.Close() })
+	bound(c)
+	return c, nil
+}
+
+// open returns both ends of a new connection: the application's and the endpoint's. Nothing has been sent on it. Any
+// goroutine may call it.
+func (p *path) open() (client, server *net.TCPConn, err error) {
+	p.dials.Lock()
+	defer p.dials.Unlock()
+	if client, err = p.dial(); err != nil {
+		return nil, nil, err
+	}
+	select {
+	case server = <-p.conns:
+		return client, server, nil
+	case <-time.After(patience):
+		bound(client)
+		return nil, nil, fmt.Errorf("no connection has come to b's endpoint: %w%s", readOut(client), p.story(client))
+	}
+}
+
+// story is what the logs say about a client's connection and about the tunnel, to be read when a test has failed.
+func (p *path) story(client *net.TCPConn) string {
+	var out strings.Builder
+	for _, s := range []*site{p.a, p.b} {
+		for _, e := range s.log.All() {
+			fmt.Fprintf(&out, "\n%s: %v %s %v", s.name, e.Time.Format(time.StampMilli), e.Message, e.ContextMap())
+		}
+		for _, line := range s.access.All() {
+			if m := line.ContextMap(); m["caller"] == client.LocalAddr().String() {
+				fmt.Fprintf(&out, "\n%s: %v %v", s.name, line.Time.Format(time.StampMilli), m)
+			}
+		}
+	}
+	return out.String()
+}
+
+// connect is open for the test's own goroutine.
+func (p *path) connect() (client, server *net.TCPConn) {
+	p.t.Helper()
+	client, server, err := p.open()
+	must(p.t, err)
+	return client, server
+}
