@@ -282,7 +282,8 @@ func checkHello(h *tunnelpb.Hello) error {
 	for _, f := range []struct{ name, value string }{
 		{"cluster", h.GetCluster()},
 		{"replica", h.GetReplica()},
-		{"version", h.GetVersion()}, {"expects", h.GetExpects()},
+		{"version", h.GetVersion()},
+		{"expects", h.GetExpects()},
 		{"locality.region", h.GetLocality().GetRegion()},
 		{"locality.zone", h.GetLocality().GetZone()},
 	} {
