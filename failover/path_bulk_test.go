@@ -46,7 +46,7 @@ func TestPathGigabyte(t *testing.T) {
 			g.Go(func() error {
 				n, err := io.Copy(received, to)
 				if err != nil || n != size {
-					return fmt.Errorf("%d bytes of %d, %w", n, size, err)
+					return fmt.Errorf("%d bytes of %d, %w%s", n, size, err, p.story(client))
 				}
 				return nil
 			})

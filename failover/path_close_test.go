@@ -79,8 +79,8 @@ func TestPathServerFirst(t *testing.T) {
 	})
 }
 
-// TestPathWriterStops: a writer that says nothing for longer than any of the proxies' and lanes' short timers is not cut off, whether
-// both directions are open or only its own.
+// TestPathWriterStops: a writer that says nothing for longer than any of the proxies' and lanes' short timers is not cut
+// off, whether both directions are open or only its own.
 func TestPathWriterStops(t *testing.T) {
 	t.Parallel()
 	const stop = 2 * time.Second

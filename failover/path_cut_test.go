@@ -47,8 +47,8 @@ func pattern(n int) []byte {
 	return b
 }
 
-// TestPathCutAtAnyByte: the lane breaks after any number of bytes; the client gets all of the answer or a reset. What follows
-// goes over other lanes.
+// TestPathCutAtAnyByte: the lane breaks after any number of bytes; the client gets all of the answer or a reset. What
+// follows goes over other lanes.
 func TestPathCutAtAnyByte(t *testing.T) {
 	t.Parallel()
 	// What the peer says for one such answer: the body, records' headers, yamux' and TLS'.
@@ -89,9 +89,9 @@ func TestPathCutAtAnyByte(t *testing.T) {
 	}
 }
 
-// TestPathSilencedAtAnyByte: the network swallows everything after any number of bytes, while many answers are on their way. Once the
-// lane is given up each client has its whole answer or a reset, and the connections' other ends know too. All at the same time: most of
-// it is waiting.
+// TestPathSilencedAtAnyByte: the network swallows everything after any number of bytes, while many answers are on their
+// way. Once the lane is given up each client has its whole answer or a reset, and the connections' other ends know too.
+// All at the same time: most of it is waiting.
 func TestPathSilencedAtAnyByte(t *testing.T) {
 	t.Parallel()
 	var waits []func()

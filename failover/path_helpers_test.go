@@ -261,7 +261,8 @@ func (p *path) dial() (*net.TCPConn, error) {
 	return c, nil
 }
 
-// open returns both ends of a new connection: the application's and the endpoint's. Nothing has been sent on it. Any goroutine may call it.
+// open returns both ends of a new connection: the application's and the endpoint's. Nothing has been sent on it. Any
+// goroutine may call it.
 func (p *path) open() (client, server *net.TCPConn, err error) {
 	p.dials.Lock()
 	defer p.dials.Unlock()
@@ -391,13 +392,21 @@ func run(t *testing.T, f func(ctx context.Context) error) (stop func()) {
 // await polls a condition that other goroutines bring about.
 func await(t *testing.T, what string, cond func() bool) {
 	t.Helper()
+	if !eventually(cond) {
+		t.Fatalf("waited %v for: %s", patience, what)
+	}
+}
+
+// eventually is await for any goroutine.
+func eventually(cond func() bool) bool {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.Now().Add(patience); !cond(); <-tick.C {
 		if time.Now().After(limit) {
-			t.Fatalf("waited %v for: %s", patience, what)
+			return false
 		}
 	}
+	return true
 }
 
 func must(t *testing.T, err error) {

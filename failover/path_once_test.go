@@ -179,11 +179,12 @@ type lost struct {
 	transport string
 	path      *path
 	b, c      *app
+	posts     int32
 	err       error
 }
 
-// loseContact posts while directions are silent, checks that the client saw a reset once b was given up, and not earlier, and that c was
-// not asked. Then b is heard again. All transports at the same time: most of it is waiting.
+// loseContact posts while directions are silent, checks that the client saw a reset once b was given up, and not
+// earlier, and that c was not asked. Then b is heard again. All transports at the same time: most of it is waiting.
 func loseContact(t *testing.T, directions ...int) []*lost {
 	t.Helper()
 	var all []*lost
@@ -197,34 +198,49 @@ func loseContact(t *testing.T, directions ...int) []*lost {
 		all = append(all, l)
 	}
 	for _, l := range all {
-		wg.Go(func() {
-			l.path.wire.silence(true, directions...)
-			who, err := l.path.post(t.Context())
-			switch {
-			case !isReset(err):
-				l.err = fmt.Errorf("answered by %q, %w", who, err)
-			case l.path.a.node.State("b").Usable:
-				l.err = errors.New("a reset while b counted as alive")
-			}
-			l.path.wire.silence(false, toTarget, fromTarget)
-		})
+		wg.Go(func() { l.err = l.lose(t.Context(), directions) })
 	}
 	wg.Wait()
 	for _, l := range all {
 		if l.err != nil {
 			t.Errorf("%s: %v", l.transport, l.err)
 		}
-		l.path.mustAttempt(t, 1, "b unknown")
-		await(t, "b is heard again", func() bool { return l.path.a.node.State("b").Usable })
-		if l.c.ran.Load() != 0 {
-			t.Errorf("%s: ran %d times at c", l.transport, l.c.ran.Load())
+		l.path.mustAttempt(t, int(l.posts), "b unknown")
+		await(t, "b is heard again", l.heard)
+		if n := l.c.ran.Load(); n != l.posts-1 {
+			t.Errorf("%s: ran %d times at c", l.transport, n)
 		}
 	}
 	return all
 }
 
-// TestPathSilentPeerHeaderOnly: the client says nothing before it was greeted, so the next peer greets it long before the silent one is
-// given up.
+func (l *lost) lose(ctx context.Context, directions []int) error {
+	for {
+		l.posts++
+		l.path.wire.silence(true, directions...)
+		who, err := l.path.post(ctx)
+		usable := l.heard()
+		l.path.wire.silence(false, toTarget, fromTarget)
+		switch {
+		case err == nil && who == "c" && l.posts < 5:
+			// The machine was so slow that the silence was noticed before the request went out: b got nothing of it.
+			if !eventually(l.heard) {
+				return errors.New("b does not come back")
+			}
+			continue
+		case !isReset(err):
+			return fmt.Errorf("answered by %q, %w", who, err)
+		case usable:
+			return errors.New("a reset while b counted as alive")
+		}
+		return nil
+	}
+}
+
+func (l *lost) heard() bool { return l.path.a.node.State("b").Usable }
+
+// TestPathSilentPeerHeaderOnly: the client says nothing before it was greeted, so the next peer greets it long before
+// the silent one is given up.
 func TestPathSilentPeerHeaderOnly(t *testing.T) {
 	t.Parallel()
 	forTransports(t, func(t *testing.T, transport string) {

@@ -35,11 +35,7 @@ type wire struct {
 
 func newWire(t *testing.T, target string) *wire {
 	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
-	must(t, err)
+	ln, pc := listenBoth(t)
 	w := &wire{
 		addr: ln.Addr().String(), target: target, left: -1, cutAt: -1,
 		wake: make(chan struct{}), conns: make(map[*net.TCPConn]bool),
@@ -59,6 +55,24 @@ func newWire(t *testing.T, target string) *wire {
 		w.wg.Wait()
 	})
 	return w
+}
+
+// listenBoth binds TCP and UDP on the same free port.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	var lc net.ListenConfig
+	for {
+		ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		must(t, err)
+		pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
+		if err == nil {
+			return ln, pc
+		}
+		must(t, ln.Close())
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // set changes the state and wakes whoever waits for it.
