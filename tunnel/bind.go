@@ -10,8 +10,21 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
+// freePortTries is how often another port is tried when any will do and the one that was free on TCP is taken on UDP.
+const freePortTries = 32
+
 // bind opens the sockets: TCP and UDP on the same port. Without Listen, UDP gets a port of its own to dial from.
 func (n *Node) bind(ctx context.Context) error {
+	_, port, _ := net.SplitHostPort(n.cfg.Listen)
+	for try := 1; ; try++ {
+		err := n.bindOnce(ctx)
+		if err == nil || port != "0" || try == freePortTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+	}
+}
+
+func (n *Node) bindOnce(ctx context.Context) error {
 	addr := n.cfg.Listen
 	if addr != "" && !n.cfg.DisableTCP {
 		lc := net.ListenConfig{Control: setLaneOptions}
