@@ -16,7 +16,7 @@ func TestAnyPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pc.Close()
+		t.Cleanup(func() { _ = pc.Close() })
 	}
 	_, cfg := configs(t)
 	cfg.Listen = addr
