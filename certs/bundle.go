@@ -2,6 +2,9 @@ package certs
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -88,7 +91,12 @@ func checkRoot(c *x509.Certificate) error {
 	if !c.BasicConstraintsValid || !c.IsCA {
 		return fmt.Errorf("%q is not a CA certificate", c.Subject)
 	}
-	return checkKeySize(c)
+	switch c.PublicKey.(type) { // others, also those that x509 reads as nil, have no form as a JWK
+	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+		return checkKeySize(c)
+	default:
+		return fmt.Errorf("%q has a key that is none of RSA, ECDSA and Ed25519", c.Subject)
+	}
 }
 
 // parsePEM reads certificates and nothing else, so that a key pasted by mistake is
