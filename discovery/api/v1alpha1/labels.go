@@ -1,0 +1,31 @@
+package v1alpha1
+
+// Annotations, labels and names that Eastway's processes know each other's objects by.
+const (
+	// TakeoverAnnotation on a Service, set to "true", has Eastway answer the Service's own cluster IP.
+	TakeoverAnnotation = "eastway.dev/takeover"
+
+	// DerivedLabel marks a Service that the controller made for another one: one of the Derived… values.
+	DerivedLabel = "eastway.dev/derived"
+	// ServiceNamespaceLabel and ServiceNameLabel name the service that a derived Service stands for.
+	ServiceNamespaceLabel = "eastway.dev/service-namespace"
+	ServiceNameLabel      = "eastway.dev/service-name"
+	// ClusterLabel and HostnameLabel name the one pod that a derived Service of kind DerivedPod stands for.
+	ClusterLabel  = "eastway.dev/cluster"
+	HostnameLabel = "eastway.dev/hostname"
+
+	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on the slices that Eastway writes.
+	ManagedBy = "eastway.dev/controller"
+	// ManagedByName is the value of app.kubernetes.io/managed-by on everything that Eastway writes.
+	ManagedByName = "eastway"
+)
+
+// Values of DerivedLabel.
+const (
+	// DerivedImport backs a ServiceImport: its cluster IP is the ClusterSetIP.
+	DerivedImport = "import"
+	// DerivedTakeover gives a taken-over Service ports on the proxies.
+	DerivedTakeover = "takeover"
+	// DerivedPod is one remote pod of a headless import.
+	DerivedPod = "pod"
+)
