@@ -7,6 +7,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 # What needs root and a machine for itself is `make e2e`.
 PKGS     := $(shell $(GO) list ./... | grep -v /e2e/)
 LDFLAGS  := -s -w -X github.com/eastway/eastway/internal/version.release=$(VERSION)
+ARCHS    ?= amd64 arm64
 FUZZTIME ?= 30s
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
 TESTTIME ?= 8m
@@ -14,6 +15,7 @@ TESTTIME ?= 8m
 # Each tool has a module file of its own, so that its dependencies stay out of go.mod.
 LINT := $(GO) tool -modfile=tools/golangci-lint.mod golangci-lint
 BUF  := $(GO) tool -modfile=tools/buf.mod buf
+CONTROLLER_GEN := $(GO) tool -modfile=tools/controller-gen.mod controller-gen
 
 .PHONY: help
 help: ## list these targets
@@ -26,6 +28,15 @@ demo: build ## two regions on this machine: break things and count what fails (a
 .PHONY: build
 build: ## build bin/eastway
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/eastway ./cmd/eastway
+
+# Images name the commit's date, not the build's: the same commit gives the same digest.
+.PHONY: image
+image: ## build bin/image: a docker archive per architecture and an OCI layout (ARCHS="amd64 arm64")
+	@set -e; for arch in $(ARCHS); do set -x; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/eastway-$$arch ./cmd/eastway; \
+	{ set +x; } 2>/dev/null; done
+	@$(GO) run ./internal/image/pack -output bin/image -version '$(VERSION)' -revision "$$(git rev-parse HEAD)" \
+		-created "$$(git show -s --format=%ct HEAD)" $(foreach arch,$(ARCHS),-binary $(arch)=bin/image/eastway-$(arch))
 
 .PHONY: test
 test: ## lint, all tests with the race detector, every fuzz target for a few seconds
@@ -71,15 +82,22 @@ lint: ## check formatting, house rules and package borders
 fmt: ## format all Go files
 	$(LINT) fmt
 
+# helm installs what lies in crds/ and leaves alone what the cluster has already, such as another MCS implementation's.
+CRDS := charts/eastway/crds
 .PHONY: generate
-generate: ## regenerate protobuf code
+generate: generate-crds ## regenerate protobuf code, deep copies and CRDs
 	$(BUF) generate
 
+.PHONY: generate-crds
+generate-crds:
+	$(CONTROLLER_GEN) object crd paths=./discovery/api/... output:crd:dir=$(CRDS)
+	install -m 0644 "$$($(GO) list -m -f '{{.Dir}}' sigs.k8s.io/mcs-api)"/config/crd/*.yaml $(CRDS)
+
 .PHONY: verify-generate
-verify-generate: ## fail if generated code does not match its .proto (slow: builds buf)
+verify-generate: ## fail if generated files do not match their sources (slow: builds buf and controller-gen)
 	$(BUF) lint
-	$(BUF) generate
-	git diff --exit-code -- '*.pb.go'
+	$(MAKE) generate
+	git diff --exit-code -- '*.pb.go' 'discovery/api/*/zz_generated.*' $(CRDS)
 
 .PHONY: tidy
 tidy: ## tidy go.mod

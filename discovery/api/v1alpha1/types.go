@@ -1,5 +1,8 @@
 // Package v1alpha1 holds the types of the API group eastway.dev/v1alpha1.
 // Spec belongs to the user; everything that Eastway learns goes to status.
+//
+// +kubebuilder:object:generate=true
+// +groupName=eastway.dev
 package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -8,10 +11,33 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const GroupVersion = "eastway.dev/v1alpha1"
 
 // Peer is another cluster that this one trusts and tunnels to.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Trusted",type=string,JSONPath=`.status.conditions[?(@.type=="Trusted")].status`
+// +kubebuilder:printcolumn:name="Connected",type=string,JSONPath=`.status.conditions[?(@.type=="Connected")].status`
+// +kubebuilder:printcolumn:name="Lanes",type=integer,JSONPath=`.status.lanes`
+// +kubebuilder:printcolumn:name="RTT",type=string,JSONPath=`.status.roundTripTime`
+// +kubebuilder:printcolumn:name="Error",type=string,priority=1,JSONPath=`.status.lastError`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Peer struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Spec              PeerSpec `json:"spec"`
+	// Status is what this cluster has learned of the peer.
+	// +optional
+	Status PeerStatus `json:"status,omitzero"`
+}
+
+// PeerList is what the API server answers with.
+//
+// +kubebuilder:object:root=true
+type PeerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Peer `json:"items"`
 }
 
 // PeerSpec is what `eastway peer export` writes in one cluster and
@@ -19,35 +45,69 @@ type Peer struct {
 type PeerSpec struct {
 	// SPIFFEID is the one identity that the peer's proxies present,
 	// spiffe://TRUSTDOMAIN/eastway/cluster/NAME.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^spiffe://`
 	SPIFFEID string `json:"spiffeID"`
 	// TrustBundle holds the peer's roots of trust: SPIFFE JWKS (starts with "{") or PEM.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1048576
 	TrustBundle string `json:"trustBundle"`
 	// Addresses are host:port pairs where the peer's proxies accept tunnels, on TCP and UDP alike.
 	// Empty: the peer has no public address, it dials us.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
 	Addresses []string `json:"addresses,omitempty"`
 }
 
 // TrafficPolicy says how calls to a service choose among its endpoints. Fields carry the names and meanings
 // of Istio's DestinationRule trafficPolicy.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.targetRef.name`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type TrafficPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Spec              TrafficPolicySpec `json:"spec"`
+	// Status says whether the policy is in use.
+	// +optional
+	Status TrafficPolicyStatus `json:"status,omitzero"`
+}
+
+// TrafficPolicyList is what the API server answers with.
+//
+// +kubebuilder:object:root=true
+type TrafficPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []TrafficPolicy `json:"items"`
 }
 
 // TrafficPolicySpec attaches to one Service of its own namespace.
 type TrafficPolicySpec struct {
-	TargetRef        TargetRef         `json:"targetRef"`
+	TargetRef TargetRef `json:"targetRef"`
+	// +optional
 	OutlierDetection *OutlierDetection `json:"outlierDetection,omitempty"`
-	LoadBalancer     *LoadBalancer     `json:"loadBalancer,omitempty"`
-	ConnectionPool   *ConnectionPool   `json:"connectionPool,omitempty"`
+	// +optional
+	LoadBalancer *LoadBalancer `json:"loadBalancer,omitempty"`
+	// +optional
+	ConnectionPool *ConnectionPool `json:"connectionPool,omitempty"`
 }
 
 // TargetRef is a Gateway API local policy target reference; group "" (or "core") and kind Service.
 type TargetRef struct {
+	// +optional
+	// +kubebuilder:validation:Enum="";core
 	Group string `json:"group,omitempty"`
-	Kind  string `json:"kind"`
-	Name  string `json:"name"`
+	// +kubebuilder:validation:Enum=Service
+	Kind string `json:"kind"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
 }
 
 // OutlierDetection ejects endpoints that fail. A nil field means the default
@@ -55,43 +115,65 @@ type TargetRef struct {
 type OutlierDetection struct {
 	// SplitExternalLocalOriginErrors keeps failures to connect apart from answers (5xx). Eastway always does;
 	// the field is accepted so that a DestinationRule's policy can be carried over.
+	// +optional
 	SplitExternalLocalOriginErrors *bool `json:"splitExternalLocalOriginErrors,omitempty"`
 	// ConsecutiveLocalOriginFailures ejects after so many failures to connect in a row; 0 turns it off.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
 	ConsecutiveLocalOriginFailures *uint32 `json:"consecutiveLocalOriginFailures,omitempty"`
 	// Consecutive5xxErrors counts HTTP answers; connections that are carried as plain TCP have none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
 	Consecutive5xxErrors *uint32 `json:"consecutive5xxErrors,omitempty"`
 	// Interval is the time between sweeps that end ejections and probe, at least 100ms.
+	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// BaseEjectionTime is multiplied by the number of times the endpoint has been ejected.
+	// +optional
 	BaseEjectionTime *metav1.Duration `json:"baseEjectionTime,omitempty"`
 	// MaxEjectionPercent of all the service's endpoints (a peer counts as one), 0 to 100; one is always left.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
 	MaxEjectionPercent *int32 `json:"maxEjectionPercent,omitempty"`
 }
 
 // LoadBalancer orders localities.
 type LoadBalancer struct {
+	// +optional
 	LocalityLbSetting *LocalityLbSetting `json:"localityLbSetting,omitempty"`
 }
 
 // LocalityLbSetting follows Istio's message of that name.
 type LocalityLbSetting struct {
 	// Failover lists, for callers in region From, the region to prefer among other regions.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
 	Failover []LocalityFailover `json:"failover,omitempty"`
 }
 
 // LocalityFailover is one From → To pair of regions.
 type LocalityFailover struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
 	From string `json:"from"`
-	To   string `json:"to"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	To string `json:"to"`
 }
 
 // ConnectionPool bounds connections.
 type ConnectionPool struct {
+	// +optional
 	TCP *TCPSettings `json:"tcp,omitempty"`
 }
 
 // TCPSettings follows Istio's message of that name.
 type TCPSettings struct {
 	// ConnectTimeout of one attempt, 1ms to 1m.
+	// +optional
 	ConnectTimeout *metav1.Duration `json:"connectTimeout,omitempty"`
 }
