@@ -32,9 +32,9 @@ build: ## build bin/eastway
 # Images name the commit's date, not the build's: the same commit gives the same digest.
 .PHONY: image
 image: ## build bin/image: a docker archive per architecture and an OCI layout (ARCHS="amd64 arm64")
-	@set -e; for arch in $(ARCHS); do set -x; \
+	@set -e; for arch in $(ARCHS); do echo "bin/image/eastway-$$arch"; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/eastway-$$arch ./cmd/eastway; \
-	{ set +x; } 2>/dev/null; done
+	done
 	@$(GO) run ./internal/image/pack -output bin/image -version '$(VERSION)' -revision "$$(git rev-parse HEAD)" \
 		-created "$$(git show -s --format=%ct HEAD)" $(foreach arch,$(ARCHS),-binary $(arch)=bin/image/eastway-$(arch))
 
