@@ -67,7 +67,7 @@ func ReadCertificates(path string) ([]*x509.Certificate, error) {
 
 func parseRoots(td spiffeid.TrustDomain, data []byte) ([]*x509.Certificate, error) {
 	if data[0] != '{' {
-		roots, err := parsePEM(data, maxBundleCerts)
+		roots, err := parsePEM(data)
 		if err != nil {
 			return nil, fmt.Errorf("PEM: %w", err)
 		}
@@ -101,7 +101,7 @@ func checkRoot(c *x509.Certificate) error {
 
 // parsePEM reads certificates and nothing else, so that a key pasted by mistake is
 // noticed instead of being passed on.
-func parsePEM(data []byte, most int) ([]*x509.Certificate, error) {
+func parsePEM(data []byte) ([]*x509.Certificate, error) {
 	var list []*x509.Certificate
 	for rest := bytes.TrimSpace(data); len(rest) > 0; rest = bytes.TrimSpace(rest) {
 		var block *pem.Block
@@ -113,8 +113,8 @@ func parsePEM(data []byte, most int) ([]*x509.Certificate, error) {
 			return nil, fmt.Errorf("something else follows certificate %d", len(list))
 		case block.Type != "CERTIFICATE":
 			return nil, fmt.Errorf("block %d is a %q, expected only CERTIFICATE", len(list)+1, block.Type)
-		case len(list) == most:
-			return nil, fmt.Errorf("more than %d certificates", most)
+		case len(list) == maxBundleCerts:
+			return nil, fmt.Errorf("more than %d certificates", maxBundleCerts)
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -65,8 +65,8 @@ func loadCA(dir string, o Options) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ca.checkRoots(); err != nil {
-		return nil, err
+	if err := ca.leadsToRoots(); err != nil {
+		return nil, fmt.Errorf("%s does not lead up to %s: %w", caCertFile, rootCertFile, err)
 	}
 	return ca, nil
 }
@@ -81,30 +81,6 @@ func loadRoots(dir string, chain []*x509.Certificate) ([]*x509.Certificate, erro
 		return nil, fmt.Errorf("%s is an intermediate, but %s with its root is missing", caCertFile, path)
 	}
 	return chain[:1], nil
-}
-
-// checkRoots makes sure that root.crt is the root of this CA. An expired CA passes: Issue says so.
-func (ca *CA) checkRoots() error {
-	opts := x509.VerifyOptions{
-		Roots:         x509.NewCertPool(),
-		Intermediates: x509.NewCertPool(),
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		CurrentTime:   ca.now(),
-	}
-	for _, c := range ca.roots.X509Authorities() {
-		opts.Roots.AddCert(c)
-	}
-	for _, c := range ca.chain[1:] {
-		opts.Intermediates.AddCert(c)
-	}
-	_, err := ca.chain[0].Verify(opts)
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%s does not lead up to %s: %w", caCertFile, rootCertFile, err)
-	}
-	return nil
 }
 
 // makeCA writes the key first and the certificate last: a CA whose making was cut short has no

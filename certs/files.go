@@ -60,7 +60,7 @@ func readCerts(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := parsePEM(data, maxBundleCerts)
+	list, err := parsePEM(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -58,7 +58,7 @@ func FuzzParseCAFiles(f *testing.F) {
 	f.Add(encodeCerts(ca.chain), key)
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN EC PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, cert, key []byte) {
-		chain, err := parsePEM(cert, maxBundleCerts)
+		chain, err := parsePEM(cert)
 		if err != nil {
 			return
 		}
