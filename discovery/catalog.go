@@ -73,7 +73,8 @@ func (c *Catalog) SetLocal(l Local) {
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
-		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && maps.Equal(c.local.Localities, l.Localities)
+		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && maps.Equal(c.local.Localities, l.Localities) &&
+		slices.Equal(c.local.Networks, l.Networks)
 	if same {
 		return
 	}
@@ -95,6 +96,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 		Services:   old.Services,
 		Peers:      c.local.Peers,
 		Localities: c.local.Localities,
+		Networks:   c.local.Networks,
 	}
 	if len(dirty) > 0 {
 		next.Services = maps.Clone(old.Services)
@@ -120,7 +122,8 @@ func (c *Catalog) merge(name ServiceName) *Service {
 	}
 	s := &Service{Name: name, Peers: peers, Policy: c.local.Policies[name]}
 	if local != nil {
-		s.Ports, s.Addresses, s.Exported, s.Endpoints = local.Ports, local.Addresses, local.Exported, local.Endpoints
+		*s = *local
+		s.Peers, s.Policy = peers, c.local.Policies[name]
 	}
 	for i := range peers {
 		s.Ports = unionPorts(s.Ports, peers[i].Ports)

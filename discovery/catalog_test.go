@@ -29,7 +29,7 @@ func localWith(peers []string, services ...ServiceName) Local {
 
 func newService(n ServiceName, ready int) *Service {
 	s := &Service{
-		Name: n, Exported: true, Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP}},
+		Name: n, Export: &Export{}, Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP}},
 		Endpoints: map[uint16][]Endpoint{},
 	}
 	for i := range ready {
@@ -102,7 +102,7 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 		t.Errorf("own endpoints = %+v", s.Endpoints)
 	}
 	o := c.Snapshot().Services[only]
-	if o == nil || len(o.Ports) != 1 || o.Exported || o.Policy == nil {
+	if o == nil || len(o.Ports) != 1 || o.Export != nil || o.Policy == nil {
 		t.Errorf("a service that only a peer exports = %+v", o)
 	}
 	if len(local.Services[echo].Ports) != 1 {

@@ -148,7 +148,7 @@ func TestExchangeBothWays(t *testing.T) {
 		mine := ServiceName{Namespace: "demo", Name: "mine"}
 		a := newSide(t, "a", 1, []string{"b", "c"}, echo, mine, hidden)
 		local := localWith([]string{"b", "c"}, echo, mine, hidden)
-		local.Services[hidden].Exported = false
+		local.Services[hidden].Export = nil
 		a.catalog.SetLocal(local)
 		must(t, a.catalog.UpdateRemote(Link{"c", "c1"}, says(1, 0, 1, 5, third)))
 		b := newSide(t, "b", 1, []string{"a"}, echo)

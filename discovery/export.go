@@ -138,7 +138,7 @@ func changedParts(was, is *export) parts {
 
 // exportOf is what peers are told of a service; nil when it is not exported.
 func exportOf(s *Service) *export {
-	if s == nil || !s.Exported {
+	if s == nil || s.Export == nil {
 		return nil
 	}
 	e := &export{ports: s.Ports, readiness: countReady(s, func(l Locality) Locality { return l })}

@@ -27,7 +27,7 @@ func TestExportOf(t *testing.T) {
 	if got := exportOf(s).readiness; !slices.Equal(got, want) {
 		t.Errorf("readiness = %+v, want %+v", got, want)
 	}
-	s.Exported = false
+	s.Export = nil
 	if exportOf(s) != nil || exportOf(nil) != nil {
 		t.Error("exported without being so")
 	}
@@ -68,7 +68,7 @@ func TestTell(t *testing.T) {
 		t.Fatalf("snapshot = %+v", first)
 	}
 	l := localWith(nil, echo)
-	l.Services[echo].Exported = false
+	l.Services[echo].Export = nil
 	c.SetLocal(l)
 	select {
 	case <-more:
@@ -81,7 +81,7 @@ func TestTell(t *testing.T) {
 	}
 	l = localWith(nil, echo)
 	l.Services[echo] = newService(echo, 4)
-	l.Services[echo].Exported = false
+	l.Services[echo].Export = nil
 	c.SetLocal(l)
 	select {
 	case <-more:

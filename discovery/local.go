@@ -19,6 +19,8 @@ type Local struct {
 	Peers map[string]*Peer
 	// Localities maps addresses of callers to where they are.
 	Localities map[netip.Addr]Locality
+	// Networks are where callers are that Localities does not have; sorted by address.
+	Networks []Network
 }
 
 // differing names the services that are not the same in both, themselves or in their policy.
@@ -52,9 +54,22 @@ func equalService(a, b *Service) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && a.Exported == b.Exported &&
-		slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Addresses, b.Addresses) &&
+	return a != nil && b != nil && equalOffer(a.Export, b.Export) && equalSpec(&a.Spec, &b.Spec) &&
+		slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Listeners, b.Listeners) &&
 		maps.EqualFunc(a.Endpoints, b.Endpoints, slices.Equal[[]Endpoint])
+}
+
+func equalOffer(a, b *Export) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+func equalSpec(a, b *ServiceSpec) bool {
+	return a.Headless == b.Headless && a.SessionAffinity == b.SessionAffinity &&
+		a.SessionAffinityTimeout == b.SessionAffinityTimeout && a.InternalTrafficPolicy == b.InternalTrafficPolicy &&
+		a.TrafficDistribution == b.TrafficDistribution && slices.Equal(a.IPFamilies, b.IPFamilies)
 }
 
 func equalPolicy(a, b *v1alpha1.TrafficPolicySpec) bool {

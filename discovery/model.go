@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,71 @@ type Endpoint struct {
 	Locality Locality       `json:"locality"`
 	// Ready is EndpointSlice's conditions.ready (absent means true).
 	Ready bool `json:"ready"`
+	// Hostname is how a headless service's pod is called in DNS; empty when it has no name of its own.
+	Hostname string `json:"hostname,omitempty"`
+}
+
+// Listener is a TCP port on which the proxy accepts connections for one port of a service.
+type Listener struct {
+	// Address to listen on; an unspecified IP means all of the proxy's own.
+	Address netip.AddrPort `json:"address"`
+	// Port is the service port that is meant.
+	Port uint16 `json:"port"`
+	// ClusterSet is true where callers mean the service as all clusters together export it:
+	// the own endpoints count only if this cluster exports it too.
+	ClusterSet bool `json:"clusterSet,omitempty"`
+	// Pod, if its cluster is named, is the only endpoint that is meant.
+	Pod PodRef `json:"pod,omitzero"`
+}
+
+// ListenersAt are the listeners of a service's TCP ports at its own addresses.
+func ListenersAt(ports []ServicePort, addresses ...netip.Addr) []Listener {
+	var listeners []Listener
+	for _, a := range addresses {
+		for _, p := range ports {
+			if p.Protocol == TCP {
+				listeners = append(listeners, Listener{Address: netip.AddrPortFrom(a, p.Port), Port: p.Port})
+			}
+		}
+	}
+	return listeners
+}
+
+// PodRef names one pod of a headless service.
+type PodRef struct {
+	Cluster  string `json:"cluster,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+}
+
+// ServiceSpec is what a Service object says beside its ports, in Kubernetes' words. The zero value is Kubernetes' default.
+type ServiceSpec struct {
+	Headless bool `json:"headless,omitempty"`
+	// SessionAffinity is "ClientIP", or empty for None.
+	SessionAffinity string `json:"sessionAffinity,omitempty"`
+	// SessionAffinityTimeout goes with ClientIP, whole seconds.
+	SessionAffinityTimeout time.Duration `json:"sessionAffinityTimeout,omitempty"`
+	// InternalTrafficPolicy is "Local", or empty for Cluster.
+	InternalTrafficPolicy string `json:"internalTrafficPolicy,omitempty"`
+	// TrafficDistribution is as in the Service, often empty.
+	TrafficDistribution string `json:"trafficDistribution,omitempty"`
+	// IPFamilies in the Service's order: "IPv4", "IPv6".
+	IPFamilies []string `json:"ipFamilies,omitempty"`
+}
+
+// Export is a ServiceExport.
+type Export struct {
+	// Created is its creationTimestamp, whole seconds; zero when it is not known. The oldest export decides where clusters differ.
+	Created time.Time `json:"created,omitzero"`
+	// Labels and Annotations are those that it exports.
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Pod is what a peer tells of one endpoint of a headless service: its name, never its address.
+type Pod struct {
+	Hostname string   `json:"hostname"`
+	Locality Locality `json:"locality"`
+	Ready    bool     `json:"ready"`
 }
 
 // Readiness is what a peer tells of one service port in one zone: counts, never addresses.
@@ -83,6 +149,10 @@ type PeerExport struct {
 	Peer      string        `json:"peer"`
 	Ports     []ServicePort `json:"ports"`
 	Readiness []Readiness   `json:"readiness"`
+	Spec      ServiceSpec   `json:"spec"`
+	Export    Export        `json:"export"`
+	// Pods of a headless service that have names, sorted by name.
+	Pods []Pod `json:"pods,omitempty"`
 	// Since is when it took its present form here.
 	Since time.Time `json:"since"`
 }
@@ -92,17 +162,39 @@ type PeerExport struct {
 type Service struct {
 	Name  ServiceName   `json:"name"`
 	Ports []ServicePort `json:"ports"`
-	// Addresses are those on which callers reach the service (clusterIP, clusterIPs);
-	// the proxy listens on each of them, once for every TCP port. Empty: not listened for.
+	// Addresses are those on which callers reach the service (clusterIP, clusterIPs).
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// Exported is true when this cluster offers the service to its peers (ServiceExport).
-	Exported bool `json:"exported"`
+	// Listeners are where the proxy accepts connections for it. None: not listened for.
+	Listeners []Listener `json:"listeners,omitempty"`
+	// Spec is that of the own Service object.
+	Spec ServiceSpec `json:"spec"`
+	// Export is how this cluster offers the service to its peers; nil: it does not.
+	Export *Export `json:"export,omitempty"`
 	// Endpoints are the local ones by service port number, sorted by address.
 	Endpoints map[uint16][]Endpoint `json:"endpoints,omitempty"`
 	// Peers are the exporters among the peers, sorted by name.
 	Peers []PeerExport `json:"peers,omitempty"`
 	// Policy is the TrafficPolicy that targets the service; nil when there is none.
 	Policy *v1alpha1.TrafficPolicySpec `json:"policy,omitempty"`
+}
+
+// Decisive is the spec that counts for the service in all clusters: that of the oldest export, and of equally old ones of the
+// cluster that is first by name (KEP-1645, conflict resolution). own is this cluster's name. Without any export it is the own spec.
+func (s *Service) Decisive(own string) ServiceSpec {
+	spec, from := s.Spec, own
+	var since time.Time
+	found := s.Export != nil
+	if found {
+		since = s.Export.Created
+	}
+	for i := range s.Peers {
+		e := &s.Peers[i]
+		older := e.Export.Created.Compare(since)
+		if !found || older < 0 || older == 0 && e.Peer < from {
+			found, spec, from, since = true, e.Spec, e.Peer, e.Export.Created
+		}
+	}
+	return spec
 }
 
 // Snapshot is everything known at one moment. It is immutable and safe to share.
@@ -115,6 +207,31 @@ type Snapshot struct {
 	// Localities maps the addresses of local endpoints to where they are, so that
 	// a caller is known by its source address.
 	Localities map[netip.Addr]Locality
+	// Networks place callers whose address is not in Localities; sorted by address.
+	Networks []Network
+}
+
+// Network is a range of callers' addresses that are in one place, such as a node's pods. Ranges do not overlap, and begin at
+// their first address.
+type Network struct {
+	Prefix   netip.Prefix
+	Locality Locality
+}
+
+// Locate is where the caller with that address is; false when that is not known.
+func (s *Snapshot) Locate(caller netip.Addr) (Locality, bool) {
+	caller = caller.Unmap()
+	if l, ok := s.Localities[caller]; ok {
+		return l, true
+	}
+	after, exact := slices.BinarySearchFunc(s.Networks, caller, func(n Network, a netip.Addr) int { return n.Prefix.Addr().Compare(a) })
+	if exact {
+		after++
+	}
+	if after > 0 && s.Networks[after-1].Prefix.Contains(caller) {
+		return s.Networks[after-1].Locality, true
+	}
+	return Locality{}, false
 }
 
 // Peer is a validated Peer manifest.

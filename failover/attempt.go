@@ -130,6 +130,7 @@ func (c *connector) headerFor(a *attempt) *tunnel.Header {
 	left := a.timeout
 	return &tunnel.Header{
 		Namespace: c.key.service.Namespace, Service: c.key.service.Name, Port: uint32(c.key.port), Protocol: "TCP",
+		Hostname:       c.key.pod.Hostname,
 		Caller:         c.caller,
 		CallerLocality: &tunnelpb.Locality{Region: c.callerLocality.Region, Zone: c.callerLocality.Zone},
 		Attempts:       peerAttempts,

@@ -70,7 +70,7 @@ func newWorld(t *testing.T, options ...setup) *world {
 		t: t, names: make(map[string]string), access: lines, log: events, cancel: cancel,
 		tunnels: &fakeTunnels{self: "cn-hangzhou", ctx: ctx, peers: make(map[string]*fakePeer)},
 		service: &discovery.Service{
-			Name: echoName, Exported: true, Addresses: []netip.Addr{freshAddress()},
+			Name: echoName, Export: &discovery.Export{}, Addresses: []netip.Addr{freshAddress()},
 			Ports:     []discovery.ServicePort{{Name: "http", Port: servicePort, Protocol: "TCP"}},
 			Endpoints: map[uint16][]discovery.Endpoint{},
 		},
@@ -106,6 +106,9 @@ func newWorld(t *testing.T, options ...setup) *world {
 
 func (w *world) snapshot() *discovery.Snapshot {
 	svc := *w.service
+	if svc.Listeners == nil {
+		svc.Listeners = discovery.ListenersAt(svc.Ports, svc.Addresses...)
+	}
 	return &discovery.Snapshot{Services: map[discovery.ServiceName]*discovery.Service{svc.Name: &svc}}
 }
 

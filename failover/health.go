@@ -9,11 +9,20 @@ import (
 	"github.com/eastway/eastway/discovery"
 )
 
-// portKey names one port of one service.
+// portKey names one port of one service, or of one pod of a headless service.
 type portKey struct {
 	service discovery.ServiceName
 	port    uint16
+	pod     discovery.PodRef // zero: any
 }
+
+// takes tells whether an endpoint of the own cluster is meant by the key.
+func (k portKey) takes(own string, e *discovery.Endpoint) bool {
+	return k.pod == discovery.PodRef{} || k.pod == discovery.PodRef{Cluster: own, Hostname: e.Hostname}
+}
+
+// takesPeer tells the same of a peer.
+func (k portKey) takesPeer(peer string) bool { return k.pod.Cluster == "" || k.pod.Cluster == peer }
 
 // targetKey names a place behind a service port: a local address, or a peer.
 type targetKey struct {

@@ -70,7 +70,7 @@ func inBubble(t *testing.T, s *discovery.Snapshot, f func(b *bench)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.table = newTable(zap.NewNop(), m)
+		b.table = newTable("here", zap.NewNop(), m)
 		b.table.probe = func(context.Context, *target) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()

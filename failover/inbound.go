@@ -75,7 +75,7 @@ func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *r
 	none := &refusal{code: tunnelpb.Answer_CODE_NOT_FOUND, reason: "cluster " + p.cfg.Cluster + " exports no such service port"}
 	name := discovery.ServiceName{Namespace: h.GetNamespace(), Name: h.GetService()}
 	s := p.snapshot.Load()
-	if s == nil || s.Services[name] == nil || !s.Services[name].Exported || h.GetPort() > 0xffff {
+	if s == nil || s.Services[name] == nil || s.Services[name].Export == nil || h.GetPort() > 0xffff {
 		return nil, nil, none
 	}
 	svc := s.Services[name]
@@ -95,7 +95,10 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 	if sameRegion(e.callerAt, caller) {
 		caller = e.callerAt // only here do its zones mean anything
 	}
-	options := order(p.localOptions(svc, g, caller), p.random)
+	options := order(p.localOptions(svc, g, caller), affinity(svc.Spec, in.Peer(), h.GetCaller()), p.random)
+	if pod := h.GetHostname(); pod != "" {
+		options = slices.DeleteFunc(options, func(o option) bool { return o.hostname != pod })
+	}
 	if n := int(h.GetAttempts()); n > 0 && n < len(options) { // 0: not told
 		options = options[:n]
 	}

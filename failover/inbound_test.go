@@ -101,7 +101,7 @@ func TestServeStreamRefuses(t *testing.T) {
 		Name: secret, Ports: w.service.Ports, Endpoints: w.service.Endpoints,
 	}
 	lonely := discovery.ServiceName{Namespace: "shop", Name: "lonely"} // only a peer has it: no second hop
-	hidden.Services[lonely] = &discovery.Service{Name: lonely, Exported: true, Ports: w.service.Ports, Peers: w.service.Peers}
+	hidden.Services[lonely] = &discovery.Service{Name: lonely, Export: &discovery.Export{}, Ports: w.service.Ports, Peers: w.service.Peers}
 	w.catalog.set(hidden)
 	w.eventually("applied", func() bool { return len(w.proxy.Services()) == 3 })
 	for name, tt := range map[string]struct {

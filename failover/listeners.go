@@ -30,7 +30,7 @@ type ListenerStatus struct {
 type listeners struct {
 	log    *zap.Logger
 	failed prometheus.Gauge
-	serve  func(ctx context.Context, conn *net.TCPConn, listener netip.AddrPort, key portKey)
+	serve  func(ctx context.Context, conn *net.TCPConn, listener netip.AddrPort, pu purpose)
 
 	mu     sync.Mutex
 	byAddr map[netip.AddrPort]*listener
@@ -45,7 +45,7 @@ type listener struct {
 	addr netip.AddrPort
 
 	// The rest is guarded by listeners.mu.
-	key     portKey
+	key     purpose
 	ln      *net.TCPListener
 	err     error
 	backoff time.Duration
@@ -53,7 +53,7 @@ type listener struct {
 }
 
 func newListeners(log *zap.Logger, failed prometheus.Gauge,
-	serve func(context.Context, *net.TCPConn, netip.AddrPort, portKey),
+	serve func(context.Context, *net.TCPConn, netip.AddrPort, purpose),
 ) *listeners {
 	return &listeners{log: log, failed: failed, serve: serve, byAddr: make(map[netip.AddrPort]*listener)}
 }
@@ -106,24 +106,23 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 }
 
 // wanted are the addresses to listen on. When two services want one, the service that has it keeps it, else the first by name gets it.
-func (ls *listeners) wanted(s *discovery.Snapshot) (map[netip.AddrPort]portKey, []ListenerStatus) {
+func (ls *listeners) wanted(s *discovery.Snapshot) (map[netip.AddrPort]purpose, []ListenerStatus) {
 	services := make([]*discovery.Service, 0, len(s.Services))
 	for _, svc := range s.Services {
 		services = append(services, svc)
 	}
 	slices.SortFunc(services, func(a, b *discovery.Service) int { return a.Name.Compare(b.Name) })
-	all := make(map[netip.AddrPort][]portKey)
+	all := make(map[netip.AddrPort][]purpose)
 	for _, svc := range services {
-		for _, addr := range svc.Addresses {
-			for _, sp := range svc.Ports {
-				at := netip.AddrPortFrom(addr.Unmap(), sp.Port)
-				if isTCP(sp) && !slices.Contains(all[at], portKey{svc.Name, sp.Port}) {
-					all[at] = append(all[at], portKey{svc.Name, sp.Port})
-				}
+		for _, l := range svc.Listeners {
+			at := netip.AddrPortFrom(l.Address.Addr().Unmap(), l.Address.Port())
+			pu := purpose{portKey{svc.Name, l.Port, l.Pod}, l.ClusterSet}
+			if !slices.Contains(all[at], pu) {
+				all[at] = append(all[at], pu)
 			}
 		}
 	}
-	wanted := make(map[netip.AddrPort]portKey, len(all))
+	wanted := make(map[netip.AddrPort]purpose, len(all))
 	var clashes []ListenerStatus
 	for addr, keys := range all {
 		winner := keys[0]
@@ -213,7 +212,7 @@ func (ls *listeners) accept(ctx context.Context, l *listener, ln *net.TCPListene
 	}
 }
 
-func (ls *listeners) keyOf(l *listener) portKey {
+func (ls *listeners) keyOf(l *listener) purpose {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	return l.key

@@ -16,9 +16,9 @@ import (
 func other(w *world, addr netip.Addr) *discovery.Snapshot {
 	s := w.snapshot()
 	name := discovery.ServiceName{Namespace: "shop", Name: "other"}
+	ports := []discovery.ServicePort{{Port: servicePort, Protocol: "TCP"}, {Port: servicePort, Protocol: "UDP"}}
 	s.Services[name] = &discovery.Service{
-		Name: name, Addresses: []netip.Addr{addr},
-		Ports:     []discovery.ServicePort{{Port: servicePort, Protocol: "TCP"}, {Port: servicePort, Protocol: "UDP"}},
+		Name: name, Addresses: []netip.Addr{addr}, Ports: ports, Listeners: discovery.ListenersAt(ports, addr),
 		Endpoints: map[uint16][]discovery.Endpoint{servicePort: {endpoint(backend(w.t, says("other")), here)}},
 	}
 	return s

@@ -10,7 +10,7 @@ import (
 
 // localityOf is where a caller is: known by its address, else taken to be where the proxy is.
 func localityOf(s *discovery.Snapshot, caller netip.Addr, otherwise discovery.Locality) discovery.Locality {
-	if l, ok := s.Localities[caller.Unmap()]; ok {
+	if l, ok := s.Locate(caller); ok {
 		return l
 	}
 	return otherwise
@@ -20,8 +20,9 @@ func localityOf(s *discovery.Snapshot, caller netip.Addr, otherwise discovery.Lo
 func (p *Proxy) localOptions(svc *discovery.Service, g *group, caller discovery.Locality) []option {
 	set, now := g.policy(), time.Now()
 	var out []option
-	for _, e := range svc.Endpoints[g.key.port] {
-		if !e.Ready || isSelf(svc, e.Address) {
+	for i := range svc.Endpoints[g.key.port] {
+		e := &svc.Endpoints[g.key.port][i]
+		if !e.Ready || isSelf(svc, e.Address) || !g.key.takes(p.cfg.Cluster, e) {
 			continue
 		}
 		k := targetKey{address: e.Address}
@@ -30,7 +31,7 @@ func (p *Proxy) localOptions(svc *discovery.Service, g *group, caller discovery.
 			continue // the catalog has just dropped it
 		}
 		out = append(out, option{
-			target: t, key: k, cluster: p.cfg.Cluster, locality: e.Locality,
+			target: t, key: k, cluster: p.cfg.Cluster, hostname: e.Hostname, locality: e.Locality,
 			rank: localRank(caller, e.Locality, &set), load: float64(t.active.Load()), share: h.share, last: h.last,
 		})
 	}
@@ -39,8 +40,9 @@ func (p *Proxy) localOptions(svc *discovery.Service, g *group, caller discovery.
 
 // isSelf tells whether an endpoint is one of the service's own listeners: a connection there would come back here for ever.
 func isSelf(svc *discovery.Service, endpoint netip.AddrPort) bool {
-	return slices.Contains(svc.Addresses, endpoint.Addr()) &&
-		slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == endpoint.Port() })
+	return slices.ContainsFunc(svc.Listeners, func(l discovery.Listener) bool { return l.Address == endpoint }) ||
+		slices.Contains(svc.Addresses, endpoint.Addr()) &&
+			slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == endpoint.Port() })
 }
 
 // peerOptions are the peers that export the service port with ready endpoints and can be reached.
@@ -51,7 +53,7 @@ func (p *Proxy) peerOptions(svc *discovery.Service, g *group, caller discovery.L
 		e := &svc.Peers[i]
 		ready := readyAt(e, g.key.port)
 		state := p.cfg.Tunnels.State(e.Peer)
-		if ready == 0 || !state.Usable {
+		if ready == 0 || !state.Usable || !g.key.takesPeer(e.Peer) {
 			continue
 		}
 		k := targetKey{peer: e.Peer}

@@ -36,6 +36,7 @@ type option struct {
 	target   *target
 	key      targetKey
 	cluster  string
+	hostname string // of a pod of the own cluster
 	locality discovery.Locality
 	rank     rank
 	rtt      time.Duration
@@ -54,9 +55,9 @@ type random struct {
 }
 
 // order sorts options into the order in which they are tried: level after level; inside a level the better of two at
-// random, then the others by load. What ramps up stands in its place with the probability of its share, else behind
+// random, then the others by load, or, with an affinity, always in the same order. What ramps up stands in its place with the probability of its share, else behind
 // everything healthy, so that the ramp holds against the next level too. Last resorts come last.
-func order(options []option, rnd random) []option {
+func order(options []option, affinity uint64, rnd random) []option {
 	const usual, ramping, last = 0, 1, 2
 	class := make(map[targetKey]int, len(options))
 	for i := range options {
@@ -64,7 +65,7 @@ func order(options []option, rnd random) []option {
 		switch {
 		case o.last:
 			class[o.key] = last
-		case o.share < 1 && rnd.float64() >= o.share:
+		case o.share < 1 && affinity == 0 && rnd.float64() >= o.share:
 			class[o.key] = ramping
 		default:
 			class[o.key] = usual
@@ -76,7 +77,13 @@ func order(options []option, rnd random) []option {
 		sorted[i], sorted[j] = sorted[j], sorted[i]
 	}
 	slices.SortStableFunc(sorted, func(a, b option) int {
-		return cmp.Or(cmp.Compare(class[a.key], class[b.key]), a.rank.compare(b.rank), cmp.Compare(a.load, b.load))
+		if c := cmp.Or(cmp.Compare(class[a.key], class[b.key]), a.rank.compare(b.rank)); c != 0 {
+			return c
+		}
+		if affinity != 0 {
+			return cmp.Compare(preference(affinity, b.key), preference(affinity, a.key))
+		}
+		return cmp.Compare(a.load, b.load)
 	})
 	var out []option
 	for len(sorted) > 0 {
@@ -84,7 +91,9 @@ func order(options []option, rnd random) []option {
 		for n < len(sorted) && class[sorted[n].key] == class[sorted[0].key] && sorted[n].rank == sorted[0].rank {
 			n++
 		}
-		twoChoices(sorted[:n], rnd)
+		if affinity == 0 {
+			twoChoices(sorted[:n], rnd)
+		}
 		out = append(out, sorted[:min(n, maxPerLevel)]...)
 		sorted = sorted[n:]
 	}

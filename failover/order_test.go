@@ -85,7 +85,7 @@ func TestOrder(t *testing.T) {
 			t.Parallel()
 			rnd := straight
 			rnd.float64 = func() float64 { return tt.float }
-			if got := names(order(tt.in, rnd)); got != tt.want {
+			if got := names(order(tt.in, 0, rnd)); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -103,7 +103,7 @@ func TestOrderKeepsAll(t *testing.T) {
 			o.load, o.last = float64(rnd.IntN(3)), rnd.IntN(4) == 0
 			in = append(in, o)
 		}
-		out := order(in, random{intN: rnd.IntN, float64: rnd.Float64})
+		out := order(in, 0, random{intN: rnd.IntN, float64: rnd.Float64})
 		seen := make(map[string]bool)
 		for i, o := range out {
 			seen[o.key.peer] = true
@@ -124,7 +124,7 @@ func TestOrderBoundsALevel(t *testing.T) {
 		in = append(in, opt(fmt.Sprint(i), rank{}))
 	}
 	in = append(in, opt("far", rank{level: levelFar}))
-	out := order(in, straight)
+	out := order(in, 0, straight)
 	if len(out) != maxPerLevel+1 || out[maxPerLevel].key.peer != "far" {
 		t.Errorf("%d options", len(out))
 	}
@@ -142,7 +142,7 @@ func TestTwoChoices(t *testing.T) {
 			o.load = float64(i)
 			in = append(in, o)
 		}
-		first[order(in, random{intN: rnd.IntN, float64: rnd.Float64})[0].key.peer]++
+		first[order(in, 0, random{intN: rnd.IntN, float64: rnd.Float64})[0].key.peer]++
 	}
 	// Of the 6 pairs, "0" wins 3, "1" 2, "2" 1.
 	if first["3"] != 0 || first["0"] < 4700 || first["0"] > 5300 || first["2"] < 1400 || first["2"] > 1950 {
@@ -232,7 +232,7 @@ func FuzzOrder(f *testing.F) {
 			intN:    func(m int) int { n++; return int(b[n%len(b)]) % m },
 			float64: func() float64 { n++; return float64(b[n%len(b)]) / 256 },
 		}
-		out := order(in, choose)
+		out := order(in, 0, choose)
 		if len(out) != len(in) {
 			t.Fatalf("%d of %d", len(out), len(in))
 		}

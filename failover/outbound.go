@@ -18,9 +18,9 @@ const (
 )
 
 // serveApp carries one connection of an application to the nearest endpoint that accepts it.
-func (p *Proxy) serveApp(life context.Context, conn *net.TCPConn, listener netip.AddrPort, key portKey) {
+func (p *Proxy) serveApp(life context.Context, conn *net.TCPConn, listener netip.AddrPort, pu purpose) {
 	e := &entry{
-		started: time.Now(), direction: outbound, service: key.service.String(), port: key.port,
+		started: time.Now(), direction: outbound, service: pu.service.String(), port: pu.port,
 		caller: conn.RemoteAddr().String(), callerCluster: p.cfg.Cluster,
 	}
 	ctx, tracked, err := p.conns.add(life, listener.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
@@ -43,8 +43,8 @@ func (p *Proxy) serveApp(life context.Context, conn *net.TCPConn, listener netip
 		return
 	}
 	early := &early{app: app}
-	p.carry(ctx, e, early, &connector{
-		key: key, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: &p.network,
+	p.carry(ctx, e, early, pu, &connector{
+		key: pu.portKey, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: &p.network,
 		metrics: p.metrics, early: early, broken: app.Broken(), life: life, wg: &attempts,
 	})
 }
@@ -55,12 +55,12 @@ func reset(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-func (p *Proxy) carry(ctx context.Context, e *entry, early *early, c *connector) {
+func (p *Proxy) carry(ctx context.Context, e *entry, early *early, pu purpose, c *connector) {
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	app := early.app
 	early.gone = func() { cancel(errClientReset) }
-	won, err := c.connect(connecting, p.optionsFor(e, c), p.cfg.ConnectBudget)
+	won, err := c.connect(connecting, p.optionsFor(e, c, pu), p.cfg.ConnectBudget)
 	e.attempts = c.attempts
 	if err != nil {
 		early.discard()
@@ -98,7 +98,7 @@ func (p *Proxy) end(won *attempt) (relay.End, string, error) {
 }
 
 // optionsFor are the places to try for a connection that an application opened.
-func (p *Proxy) optionsFor(e *entry, c *connector) []option {
+func (p *Proxy) optionsFor(e *entry, c *connector, pu purpose) []option {
 	s := p.snapshot.Load()
 	g := p.table.group(c.key)
 	if s == nil || g == nil || s.Services[c.key.service] == nil {
@@ -109,6 +109,9 @@ func (p *Proxy) optionsFor(e *entry, c *connector) []option {
 	}
 	c.callerLocality, c.timeout = e.callerAt, g.policy().connectTimeout
 	svc := s.Services[c.key.service]
-	options := append(p.localOptions(svc, g, e.callerAt), p.peerOptions(svc, g, e.callerAt)...)
-	return order(options, p.random)
+	options := p.peerOptions(svc, g, e.callerAt)
+	if !pu.clusterSet || svc.Export != nil {
+		options = append(p.localOptions(svc, g, e.callerAt), options...)
+	}
+	return order(options, affinity(pu.spec(p.cfg.Cluster, svc), p.cfg.Cluster, e.caller), p.random)
 }

@@ -137,7 +137,7 @@ func newPath(t *testing.T, sp spec) *path {
 	}
 	p.a = newSite(t, world["a"], "a", here, sp.transport)
 	p.a.follow(world, addresses, &discovery.Service{
-		Name: echoName, Ports: ports(), Addresses: []netip.Addr{p.service.Addr()},
+		Name: echoName, Ports: ports(), Listeners: discovery.ListenersAt(ports(), p.service.Addr()),
 		Endpoints: map[uint16][]discovery.Endpoint{servicePort: sp.locals},
 	})
 	await(t, "the path stands", func() bool {
@@ -159,7 +159,7 @@ func ports() []discovery.ServicePort {
 
 func exported(at []discovery.Endpoint) *discovery.Service {
 	return &discovery.Service{
-		Name: echoName, Ports: ports(), Exported: true, Endpoints: map[uint16][]discovery.Endpoint{servicePort: at},
+		Name: echoName, Ports: ports(), Export: &discovery.Export{}, Endpoints: map[uint16][]discovery.Endpoint{servicePort: at},
 	}
 }
 

@@ -43,7 +43,7 @@ func New(cfg Config) (*Proxy, error) {
 	p := &Proxy{
 		cfg:     cfg,
 		metrics: m,
-		table:   newTable(cfg.Log.Named("failover"), m),
+		table:   newTable(cfg.Cluster, cfg.Log.Named("failover"), m),
 		conns:   newRegistry(),
 		// Choices between endpoints are no secrets.
 		random: random{intN: rand.IntN, float64: rand.Float64},

@@ -14,6 +14,7 @@ import (
 // table remembers the health of everything in the catalog. What is no longer in the catalog is forgotten,
 // what stays keeps its state when policies change.
 type table struct {
+	cluster string // our own
 	log     *zap.Logger
 	metrics *metrics
 	// probe says whether t accepts connections; errInconclusive when that could not be tried.
@@ -27,9 +28,9 @@ type table struct {
 	wake    chan struct{}
 }
 
-func newTable(log *zap.Logger, m *metrics) *table {
+func newTable(cluster string, log *zap.Logger, m *metrics) *table {
 	return &table{
-		log: log, metrics: m,
+		cluster: cluster, log: log, metrics: m,
 		groups: make(map[portKey]*group),
 		dirty:  make(map[*group]struct{}),
 		wake:   make(chan struct{}, 1),
@@ -50,15 +51,14 @@ func (tb *table) apply(s *discovery.Snapshot) {
 	seen := make(map[portKey]bool)
 	for _, svc := range s.Services {
 		set := settingsOf(svc.Policy)
-		for port := range portsOf(svc) {
-			k := portKey{service: svc.Name, port: port}
+		for k := range keysOf(svc) {
 			seen[k] = true
 			g := tb.groups[k]
 			if g == nil {
 				g = newGroup(k, set, tb)
 				tb.groups[k] = g
 			}
-			g.apply(svc, set)
+			g.apply(tb.cluster, svc, set)
 		}
 	}
 	for k, g := range tb.groups {
@@ -87,10 +87,25 @@ func portsOf(svc *discovery.Service) map[uint16]bool {
 	return ports
 }
 
+// keysOf are the service's TCP ports, and those of single pods that are listened for.
+func keysOf(svc *discovery.Service) map[portKey]bool {
+	keys := make(map[portKey]bool)
+	for port := range portsOf(svc) {
+		keys[portKey{service: svc.Name, port: port}] = true
+	}
+	for _, l := range svc.Listeners {
+		if k := (portKey{service: svc.Name, port: l.Port}); keys[k] {
+			k.pod = l.Pod
+			keys[k] = true
+		}
+	}
+	return keys
+}
+
 func isTCP(p discovery.ServicePort) bool { return p.Protocol == discovery.TCP || p.Protocol == "" }
 
 // apply brings the group's targets and settings in line with the catalog.
-func (g *group) apply(svc *discovery.Service, set settings) {
+func (g *group) apply(own string, svc *discovery.Service, set settings) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.settings = set
@@ -99,11 +114,16 @@ func (g *group) apply(svc *discovery.Service, set settings) {
 		g.events.sweepAt(g)
 	}
 	member := make(map[targetKey]bool, len(g.targets))
-	for _, e := range svc.Endpoints[g.key.port] {
-		member[targetKey{address: e.Address}] = e.Ready
+	for i := range svc.Endpoints[g.key.port] {
+		if e := &svc.Endpoints[g.key.port][i]; g.key.takes(own, e) {
+			member[targetKey{address: e.Address}] = e.Ready
+		}
 	}
 	for i := range svc.Peers {
 		e := &svc.Peers[i]
+		if !g.key.takesPeer(e.Peer) {
+			continue
+		}
 		member[targetKey{peer: e.Peer}] = readyAt(e, g.key.port) > 0
 	}
 	for k, m := range member {

@@ -97,6 +97,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 			service.Addresses = append(service.Addresses, ip.addr)
 		}
 	}
+	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
 	a.local.Services[name] = service
 	a.services[name] = o
 }
@@ -129,13 +130,15 @@ func servicePort(p *corev1.ServicePort) discovery.ServicePort {
 	return sp
 }
 
-func (a *assembly) export(o *object, _ *mcsv1beta1.ServiceExport) {
+func (a *assembly) export(o *object, e *mcsv1beta1.ServiceExport) {
 	s := a.local.Services[discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}]
 	if s == nil {
 		a.report(o.warning("metadata.name", "there is no Service %s/%s to export", o.key.namespace, o.key.name))
 		return
 	}
-	s.Exported = true
+	s.Export = &discovery.Export{
+		Created: e.CreationTimestamp.Time, Labels: e.Spec.ExportedLabels, Annotations: e.Spec.ExportedAnnotations,
+	}
 }
 
 func (a *assembly) peer(o *object, p *v1alpha1.Peer) {

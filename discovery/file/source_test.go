@@ -126,7 +126,7 @@ func TestServiceIsFound(t *testing.T) {
 	}
 	snap := s.catalog.Snapshot()
 	got := snap.Services[discovery.ServiceName{Namespace: "demo", Name: "echo"}]
-	if got == nil || !got.Exported || len(got.Addresses) != 1 || got.Addresses[0] != netip.MustParseAddr("127.1.0.1") {
+	if got == nil || got.Export == nil || len(got.Addresses) != 1 || got.Addresses[0] != netip.MustParseAddr("127.1.0.1") {
 		t.Fatalf("service = %+v", got)
 	}
 	want := []discovery.Endpoint{

@@ -27,7 +27,7 @@ func Services(snapshot *discovery.Snapshot) []ServiceStatus {
 			Name:       s.Name.Name,
 			Ports:      s.Ports,
 			Addresses:  s.Addresses,
-			Exported:   s.Exported,
+			Exported:   s.Export != nil,
 			LocalReady: fewest.ready,
 			LocalTotal: fewest.total,
 			Peers:      peerReadiness(s.Peers),

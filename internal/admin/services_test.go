@@ -19,7 +19,7 @@ func TestServices(t *testing.T) {
 	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.9")}
 	snapshot := &discovery.Snapshot{Services: map[discovery.ServiceName]*discovery.Service{
 		mockb: {
-			Name: mockb, Ports: ports, Addresses: addresses, Exported: true,
+			Name: mockb, Ports: ports, Addresses: addresses, Export: &discovery.Export{},
 			Endpoints: map[uint16][]discovery.Endpoint{
 				80: {endpoint("127.0.1.1:80", true), endpoint("127.0.1.2:80", true)},
 				90: {endpoint("127.0.1.1:90", true), endpoint("127.0.1.2:90", false), endpoint("127.0.1.3:90", false)},

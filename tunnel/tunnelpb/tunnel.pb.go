@@ -645,7 +645,9 @@ type Open struct {
 	// The receiver connects, answers and closes: nothing will be sent.
 	Probe bool `protobuf:"varint,12,opt,name=probe,proto3" json:"probe,omitempty"`
 	// Set instead of a service: a channel for messages of another package, on control connections only.
-	Channel       string `protobuf:"bytes,13,opt,name=channel,proto3" json:"channel,omitempty"`
+	Channel string `protobuf:"bytes,13,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Of a headless service: the pod of that name and no other.
+	Hostname      string `protobuf:"bytes,14,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -767,6 +769,13 @@ func (x *Open) GetProbe() bool {
 func (x *Open) GetChannel() string {
 	if x != nil {
 		return x.Channel
+	}
+	return ""
+}
+
+func (x *Open) GetHostname() string {
+	if x != nil {
+		return x.Hostname
 	}
 	return ""
 }
@@ -898,7 +907,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"4\n" +
 	"\x06GoAway\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done\"\x83\x03\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\"\x9f\x03\n" +
 	"\x04Open\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
@@ -914,7 +923,8 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	" \x01(\x04R\ttimeoutMs\x12 \n" +
 	"\vtraceparent\x18\v \x01(\tR\vtraceparent\x12\x14\n" +
 	"\x05probe\x18\f \x01(\bR\x05probe\x12\x18\n" +
-	"\achannel\x18\r \x01(\tR\achannel\"\xa5\x03\n" +
+	"\achannel\x18\r \x01(\tR\achannel\x12\x1a\n" +
+	"\bhostname\x18\x0e \x01(\tR\bhostname\"\xa5\x03\n" +
 	"\x06Answer\x122\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1e.eastway.tunnel.v1.Answer.CodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12$\n" +

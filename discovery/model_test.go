@@ -1,0 +1,60 @@
+package discovery
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestDecisive(t *testing.T) {
+	t.Parallel()
+	at := func(seconds int64) Export { return Export{Created: time.Unix(seconds, 0)} }
+	spec := func(word string) ServiceSpec { return ServiceSpec{TrafficDistribution: word} }
+	export := func(peer string, seconds int64) PeerExport {
+		return PeerExport{Peer: peer, Export: at(seconds), Spec: spec(peer)}
+	}
+	own5, own9 := at(5), at(9)
+	for name, tt := range map[string]struct {
+		export *Export
+		peers  []PeerExport
+		want   string
+	}{
+		"nobody exports":           {nil, nil, "m"},
+		"only the own":             {&own5, nil, "m"},
+		"only a peer":              {nil, []PeerExport{export("z", 9)}, "z"},
+		"the oldest":               {&own9, []PeerExport{export("a", 7), export("z", 5)}, "z"},
+		"the own is oldest":        {&own5, []PeerExport{export("a", 7)}, "m"},
+		"as old, first by name":    {&own5, []PeerExport{export("a", 5), export("b", 5)}, "a"},
+		"as old, own name first":   {&own5, []PeerExport{export("z", 5)}, "m"},
+		"own not exported is none": {nil, []PeerExport{export("z", 5), export("b", 9)}, "z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &Service{Spec: spec("m"), Export: tt.export, Peers: tt.peers}
+			if got := s.Decisive("m").TrafficDistribution; got != tt.want {
+				t.Errorf("%q decides, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLocate(t *testing.T) {
+	t.Parallel()
+	s := &Snapshot{
+		Localities: map[netip.Addr]Locality{netip.MustParseAddr("10.0.1.7"): {Zone: "own"}},
+		Networks: []Network{
+			{netip.MustParsePrefix("10.0.1.0/24"), Locality{Zone: "a"}},
+			{netip.MustParsePrefix("10.0.2.0/24"), Locality{Zone: "b"}},
+			{netip.MustParsePrefix("fd00:1::/64"), Locality{Zone: "c"}},
+		},
+	}
+	for addr, want := range map[string]string{
+		"10.0.1.7": "own", "10.0.1.0": "a", "10.0.1.255": "a", "10.0.2.9": "b", "::ffff:10.0.2.9": "b", "fd00:1::9": "c",
+		"10.0.0.255": "", "10.0.3.0": "", "fd00:2::1": "", "0.0.0.0": "",
+	} {
+		l, ok := s.Locate(netip.MustParseAddr(addr))
+		if l.Zone != want || ok != (want != "") {
+			t.Errorf("%s is in %q, %v, want %q", addr, l.Zone, ok, want)
+		}
+	}
+}

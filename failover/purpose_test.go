@@ -1,0 +1,157 @@
+package failover
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// listensAs makes the service's only listener one of that kind.
+func listensAs(l discovery.Listener) setup {
+	return func(w *world, _ *Config) {
+		l.Address, l.Port = netip.AddrPortFrom(w.service.Addresses[0], servicePort), servicePort
+		w.service.Listeners = []discovery.Listener{l}
+	}
+}
+
+// not exported here: the service's own endpoints are not meant by callers of the whole cluster set.
+func notExported(w *world, _ *Config) { w.service.Export = nil }
+
+func TestClusterSetListener(t *testing.T) {
+	t.Parallel()
+	own := locals("LIVE", here)
+	for name, tt := range map[string]struct {
+		options []setup
+		want    string
+	}{
+		"exported here":              {[]setup{listensAs(discovery.Listener{ClusterSet: true})}, "LIVE got hi"},
+		"not exported here":          {[]setup{listensAs(discovery.Listener{ClusterSet: true}), notExported}, "PEER got hi"},
+		"the own name, not exported": {[]setup{listensAs(discovery.Listener{}), notExported}, "LIVE got hi"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, append(tt.options, own, peer("b", here, &fakePeer{handle: accepts("PEER")}))...)
+			if got, err := w.ask("hi"); err != nil || got != tt.want {
+				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// podNames gives the service's endpoints their pods' names.
+func podNames(hostnames ...string) setup {
+	return func(w *world, _ *Config) {
+		for i, h := range hostnames {
+			w.service.Endpoints[servicePort][i].Hostname = h
+		}
+	}
+}
+
+// A listener of one pod leads to it and to no other, whatever its state.
+func TestPodListener(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, locals("LIVE 0", here, "LIVE 1", here, "DEAD", here), podNames("db-0", "db-1", "db-2"),
+		peer("b", here, &fakePeer{handle: func(in *fakeIncoming) {
+			accepts("PEER " + in.Header().GetHostname())(in)
+		}}),
+		func(w *world, _ *Config) {
+			for _, pod := range []discovery.PodRef{
+				{Cluster: "cn-hangzhou", Hostname: "db-1"},
+				{Cluster: "cn-hangzhou", Hostname: "db-2"},
+				{Cluster: "b", Hostname: "db-0"},
+			} {
+				a := freshAddress()
+				w.service.Addresses = append(w.service.Addresses, a)
+				w.service.Listeners = append(w.service.Listeners,
+					discovery.Listener{Address: netip.AddrPortFrom(a, servicePort), Port: servicePort, Pod: pod})
+			}
+		})
+	w.listening(3)
+	for i, want := range map[int]string{1: "LIVE 1 got hi", 2: "", 3: "PEER db-0 got hi"} {
+		for range 5 {
+			got := w.askAt(netip.AddrPortFrom(w.service.Addresses[i], servicePort), "hi")
+			if got != want {
+				t.Errorf("listener %d: got %q, want %q", i, got, want)
+			}
+		}
+	}
+}
+
+func (w *world) askAt(at netip.AddrPort, request string) string {
+	w.t.Helper()
+	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	answer, err := ask(w.t, c, request)
+	if err != nil {
+		return ""
+	}
+	return answer
+}
+
+// A peer asks for one pod.
+func TestServeStreamOfPod(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, locals("LIVE 0", here, "LIVE 1", here), podNames("db-0", "db-1"))
+	for range 5 {
+		h := request()
+		h.Hostname = "db-1"
+		s := w.serve(&fakePeer{}, h)
+		_, _ = io.WriteString(s, "hi")
+		_ = s.CloseWrite()
+		if got, err := io.ReadAll(s); err != nil || string(got) != "LIVE 1 got hi" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	h := request()
+	h.Hostname = "db-7"
+	if code := refused(w.serve(&fakePeer{}, h)); code != tunnelpb.Answer_CODE_UNAVAILABLE {
+		t.Errorf("a pod that is not there: %v", code)
+	}
+}
+
+// With ClientIP a caller stays at its endpoint; callers are spread; an endpoint that goes moves its own callers only.
+func TestAffinity(t *testing.T) {
+	t.Parallel()
+	const callers, endpointsCount = 1000, 4
+	spec := discovery.ServiceSpec{SessionAffinity: "ClientIP"}
+	options := make([]option, endpointsCount)
+	for i := range options {
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 8000)
+		options[i] = option{key: targetKey{address: at}, share: 1, load: float64(i)}
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	first := func(caller int, from []option) targetKey {
+		addr := fmt.Sprintf("10.1.%d.%d:%d", caller/256, caller%256, 1024+rnd.IntN(60000))
+		return order(from, affinity(spec, "a", addr), random{intN: rnd.IntN, float64: rnd.Float64})[0].key
+	}
+	share := map[targetKey]int{}
+	for c := range callers {
+		k := first(c, options)
+		share[k]++
+		if again := first(c, options); again != k {
+			t.Fatalf("caller %d was at %v, then at %v", c, k, again)
+		}
+		if left := first(c, options[1:]); k != options[0].key && left != k {
+			t.Fatalf("caller %d moved from %v to %v when another endpoint went", c, k, left)
+		}
+	}
+	for k, n := range share {
+		if n < callers/endpointsCount*7/10 {
+			t.Errorf("%v has %d of %d callers", k, n, callers)
+		}
+	}
+	if affinity(discovery.ServiceSpec{}, "a", "10.0.0.1:1") != 0 || affinity(spec, "a", "somebody") != 0 {
+		t.Error("an affinity without ClientIP, or without an address")
+	}
+}
