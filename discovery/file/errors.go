@@ -2,12 +2,9 @@ package file
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // FileError says what is wrong where. The names of files are those in the directory, without its path.
@@ -50,24 +47,4 @@ func compareErrors(a, b FileError) int {
 func sorted(errs []FileError) []FileError {
 	slices.SortFunc(errs, compareErrors)
 	return slices.Compact(errs)
-}
-
-// invalidField is a field.Error of a value whose content is better not repeated, or not worth it.
-func invalidField(path *field.Path, format string, args ...any) *field.Error {
-	return &field.Error{
-		Type: field.ErrorTypeForbidden, Field: path.String(), BadValue: field.OmitValueType{},
-		Detail: fmt.Sprintf(format, args...),
-	}
-}
-
-// fieldOf splits an error into the field that it names and the rest.
-func fieldOf(err error) (path, message string) {
-	var fe *field.Error
-	if !errors.As(err, &fe) {
-		return "", err.Error()
-	}
-	if fe.Type == field.ErrorTypeForbidden {
-		return fe.Field, fe.Detail
-	}
-	return fe.Field, fe.ErrorBody()
 }

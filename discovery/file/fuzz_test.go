@@ -26,7 +26,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(echoYAML))
 	cfg := config("unused")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := parser{cfg: &cfg, kinds: kinds()}
+		p := newParser(&cfg)
 		out := p.file("x.yaml", data)
 		local, errs := assemble(out.objects, cfg.Region)
 		lines := bytes.Count(data, []byte("\n")) + 2

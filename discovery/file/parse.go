@@ -7,6 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/discovery/internal/translate"
 )
 
 // parsed is what one file says.
@@ -21,8 +23,13 @@ type parsed struct {
 
 // parser reads files.
 type parser struct {
-	cfg   *Config
+	check translate.Checker
 	kinds map[metav1.TypeMeta]kind
+}
+
+func newParser(cfg *Config) parser {
+	check := translate.Checker{Cluster: cfg.Cluster, SPIFFEID: cfg.SPIFFEID, ValidatePeer: cfg.ValidatePeer}
+	return parser{check: check, kinds: kinds()}
 }
 
 // file reads all documents of a file.
@@ -82,8 +89,8 @@ func (p *parser) object(out *parsed, file string, number int, d *document) {
 		out.add(file, number, err)
 	}
 	if len(errs) == 0 {
-		for _, fe := range p.cfg.check(at, o.value) {
-			path, msg := fieldOf(fe)
+		for _, fe := range p.check.Check(at.namespace, o.value) {
+			path, msg := translate.FieldOf(fe)
 			out.errs = append(out.errs, o.fault(path, "%s", msg))
 			errs = append(errs, fe)
 		}

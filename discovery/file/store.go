@@ -16,6 +16,7 @@ const maxObjects = 100_000
 // store holds the last good state of every object, file by file.
 type store struct {
 	parser
+	cfg   *Config
 	files map[string]*fileState
 	owner map[key]string // the file that an object is taken from
 	age   map[key]uint64 // the load in which an object was first seen
@@ -38,10 +39,10 @@ type held struct {
 
 func newStore(cfg *Config) *store {
 	return &store{
-		parser: parser{cfg: cfg, kinds: kinds()},
-		files:  map[string]*fileState{},
-		owner:  map[key]string{},
-		age:    map[key]uint64{},
+		parser: newParser(cfg), cfg: cfg,
+		files: map[string]*fileState{},
+		owner: map[key]string{},
+		age:   map[key]uint64{},
 	}
 }
 

@@ -1,4 +1,4 @@
-package file
+package translate
 
 import (
 	"errors"
@@ -17,11 +17,20 @@ import (
 // maxSliceEndpoints is Kubernetes' own bound on one EndpointSlice.
 const maxSliceEndpoints = 1000
 
-// check tells what is wrong with an object by itself.
-func (c *Config) check(k key, v any) field.ErrorList {
+// Checker tells what is wrong with an object by itself.
+type Checker struct {
+	// Cluster and SPIFFEID are the own ones, which no Peer may have.
+	Cluster  string
+	SPIFFEID string
+	// ValidatePeer tells what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
+	ValidatePeer func(name, spiffeID, bundle string) error
+}
+
+// Check of a *Service, *Node, *EndpointSlice, *ServiceExport, *Peer or *TrafficPolicy; namespace is the one that it belongs to.
+func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	var errs field.ErrorList
-	if k.namespace != "" {
-		errs = append(errs, words(field.NewPath("metadata", "namespace"), k.namespace, validation.IsDNS1123Label)...)
+	if namespace != "" {
+		errs = append(errs, words(field.NewPath("metadata", "namespace"), namespace, validation.IsDNS1123Label)...)
 	}
 	switch o := v.(type) {
 	case *corev1.Service:
@@ -57,9 +66,9 @@ func checkService(s *corev1.Service) field.ErrorList {
 	if n := len(s.Spec.ClusterIPs); n > discovery.MaxAddresses {
 		return append(errs, field.TooMany(spec.Child("clusterIPs"), n, discovery.MaxAddresses))
 	}
-	for _, a := range clusterIPs(s) {
-		if a.err != nil {
-			errs = append(errs, field.Invalid(a.path, a.text, "must be an IP address or None"))
+	for _, a := range ClusterIPs(s) {
+		if a.Err != nil {
+			errs = append(errs, field.Invalid(a.Path, a.Text, "must be an IP address or None"))
 		}
 	}
 	ports := spec.Child("ports")
@@ -107,42 +116,6 @@ func checkPort(at *field.Path, number int32, p discovery.ServicePort) field.Erro
 	}
 	return errs
 }
-
-// clusterIP is one address of a service where the manifest has it.
-type clusterIP struct {
-	path *field.Path
-	text string
-	addr netip.Addr
-	err  error
-}
-
-// clusterIPs are the addresses that callers use, each once; none for a headless service.
-func clusterIPs(s *corev1.Service) []clusterIP {
-	spec := field.NewPath("spec")
-	var ips []clusterIP
-	add := func(at *field.Path, text string) {
-		if text == "" || text == corev1.ClusterIPNone {
-			return
-		}
-		for _, ip := range ips {
-			if ip.text == text {
-				return
-			}
-		}
-		addr, err := netip.ParseAddr(text)
-		if err == nil && !unicast(addr) {
-			err = errors.New("not a unicast address")
-		}
-		ips = append(ips, clusterIP{at, text, addr.Unmap(), err})
-	}
-	add(spec.Child("clusterIP"), s.Spec.ClusterIP)
-	for i, text := range s.Spec.ClusterIPs {
-		add(spec.Child("clusterIPs").Index(i), text)
-	}
-	return ips
-}
-
-func unicast(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() && a.Zone() == "" }
 
 func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 	var errs field.ErrorList
@@ -203,15 +176,15 @@ func checkTopology(labels map[string]string) field.ErrorList {
 	return errs
 }
 
-func (c *Config) checkPeer(p *v1alpha1.Peer) field.ErrorList {
+func (c *Checker) checkPeer(p *v1alpha1.Peer) field.ErrorList {
 	errs := v1alpha1.ValidatePeer(p)
 	spec := field.NewPath("spec")
 	switch {
 	case c.Cluster != "" && p.Name == c.Cluster:
-		errs = append(errs, invalidField(field.NewPath("metadata", "name"),
+		errs = append(errs, InvalidField(field.NewPath("metadata", "name"),
 			"%q is this cluster itself: a Peer is another cluster; give one of the two another name", p.Name))
 	case c.SPIFFEID != "" && p.Spec.SPIFFEID == c.SPIFFEID:
-		errs = append(errs, invalidField(spec.Child("spiffeID"),
+		errs = append(errs, InvalidField(spec.Child("spiffeID"),
 			"%q is this cluster's own identity: import the manifest that `eastway peer export` prints in the other cluster",
 			p.Spec.SPIFFEID))
 	}
@@ -221,7 +194,7 @@ func (c *Config) checkPeer(p *v1alpha1.Peer) field.ErrorList {
 	if err := c.ValidatePeer(p.Name, p.Spec.SPIFFEID, p.Spec.TrustBundle); err != nil {
 		var fe *field.Error
 		if !errors.As(err, &fe) {
-			fe = invalidField(spec, "%v", err)
+			fe = InvalidField(spec, "%v", err)
 		}
 		errs = append(errs, fe)
 	}

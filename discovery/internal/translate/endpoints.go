@@ -1,0 +1,152 @@
+package translate
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// Endpoints are those of one service, gathered from its slices.
+type Endpoints struct {
+	service *discovery.Service
+	places  *Places
+	byPort  map[uint16][]endpoint
+}
+
+// endpoint with what decides over it only in the end.
+type endpoint struct {
+	discovery.Endpoint
+	// leaving: it is terminating, but still serves.
+	leaving bool
+}
+
+// NewEndpoints gathers for a service as Service returns it.
+func NewEndpoints(service *discovery.Service, places *Places) *Endpoints {
+	return &Endpoints{service: service, places: places, byPort: map[uint16][]endpoint{}}
+}
+
+// Add the endpoints of a checked slice; the errors are about ports that the service does not have, and so are not used.
+func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
+	ports, errs := g.match(s)
+	for addr, e := range Addresses(s) {
+		leaving := is(e.Conditions.Terminating, false)
+		if leaving && !is(e.Conditions.Serving, false) {
+			continue
+		}
+		one := endpoint{leaving: leaving, Endpoint: discovery.Endpoint{
+			Locality: g.places.Endpoint(s, e), Ready: is(e.Conditions.Ready, true), Hostname: g.hostname(e, addr),
+		}}
+		for from, to := range ports {
+			one.Address = netip.AddrPortFrom(addr, to)
+			g.byPort[from] = append(g.byPort[from], one)
+		}
+	}
+	return errs
+}
+
+// Addresses of the slice's endpoints. By the API's own words all addresses of one endpoint are the same thing and the first one does.
+func Addresses(s *discoveryv1.EndpointSlice) iter.Seq2[netip.Addr, *discoveryv1.Endpoint] {
+	return func(yield func(netip.Addr, *discoveryv1.Endpoint) bool) {
+		for i := range s.Endpoints {
+			e := &s.Endpoints[i]
+			if len(e.Addresses) == 0 {
+				continue
+			}
+			addr, err := netip.ParseAddr(e.Addresses[0])
+			if err == nil && !yield(addr, e) {
+				return
+			}
+		}
+	}
+}
+
+// is the condition, or what its absence means.
+func is(condition *bool, absent bool) bool {
+	if condition == nil {
+		return absent
+	}
+	return *condition
+}
+
+// hostname of a pod of a headless service: what its slice says, else the pod's name, else one made of its address, as CoreDNS
+// makes it.
+func (g *Endpoints) hostname(e *discoveryv1.Endpoint, addr netip.Addr) string {
+	if !g.service.Spec.Headless {
+		return ""
+	}
+	if e.Hostname != nil && *e.Hostname != "" {
+		return *e.Hostname
+	}
+	if e.TargetRef != nil && len(validation.IsDNS1123Label(e.TargetRef.Name)) == 0 {
+		return e.TargetRef.Name
+	}
+	dashed := strings.NewReplacer(".", "-", ":", "-").Replace(addr.StringExpanded())
+	return dashed
+}
+
+// match finds for each TCP port of the service the slice's port of the same name. UDP is not carried.
+func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16, errs field.ErrorList) {
+	ports = map[uint16]uint16{}
+	for i, p := range s.Ports {
+		name, protocol := "", discovery.TCP
+		if p.Name != nil {
+			name = *p.Name
+		}
+		if p.Protocol != nil {
+			protocol = string(*p.Protocol)
+		}
+		found := false
+		for _, sp := range g.service.Ports {
+			if sp.Name == name && sp.Protocol == protocol {
+				found = true
+				if protocol == discovery.TCP {
+					ports[sp.Port] = uint16(*p.Port) //nolint:gosec // validated
+				}
+			}
+		}
+		if !found {
+			errs = append(errs, InvalidField(field.NewPath("ports").Index(i),
+				"Service %s has no %s port named %q: this port is not used", g.service.Name, protocol, name))
+		}
+	}
+	return ports, errs
+}
+
+// ByPort are the endpoints by service port, sorted by address, each once; one that two slices have is ready if either says so.
+// Where none is ready, those count that are terminating and still serve, as in kube-proxy (KEP-1669).
+func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
+	out := make(map[uint16][]discovery.Endpoint, len(g.byPort))
+	for port, all := range g.byPort {
+		slices.SortStableFunc(all, func(a, b endpoint) int {
+			return cmp.Or(a.Address.Compare(b.Address), first(a.Ready, b.Ready), first(a.leaving, b.leaving))
+		})
+		all = slices.CompactFunc(all, func(a, b endpoint) bool { return a.Address == b.Address })
+		ready := slices.ContainsFunc(all, func(e endpoint) bool { return e.Ready })
+		list := make([]discovery.Endpoint, 0, len(all))
+		for _, e := range all {
+			e.Ready = e.Ready || e.leaving && !ready
+			list = append(list, e.Endpoint)
+		}
+		out[port] = list
+	}
+	return out
+}
+
+// first orders what is true before what is not.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}

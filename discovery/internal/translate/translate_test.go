@@ -1,0 +1,195 @@
+package translate
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func parse[T any](t *testing.T, manifest string) *T {
+	t.Helper()
+	v := new(T)
+	if err := yaml.UnmarshalStrict([]byte(manifest), v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestServiceSpec(t *testing.T) {
+	t.Parallel()
+	for manifest, want := range map[string]string{
+		`{clusterIP: 10.0.0.1}`: `{}`,
+		`{clusterIP: None}`:     `{"headless":true}`,
+		`{sessionAffinity: None, internalTrafficPolicy: Cluster}`: `{}`,
+		`{sessionAffinity: ClientIP}`:                             `{"sessionAffinity":"ClientIP","sessionAffinityTimeout":10800000000000}`,
+		`{sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}}`: `{"sessionAffinity":"ClientIP",` +
+			`"sessionAffinityTimeout":60000000000}`,
+		`{internalTrafficPolicy: Local, trafficDistribution: PreferSameZone, ipFamilies: [IPv6, IPv4]}`: `{"internalTrafficPolicy":"Local",` +
+			`"trafficDistribution":"PreferSameZone","ipFamilies":["IPv6","IPv4"]}`,
+	} {
+		s := Service(discovery.ServiceName{Namespace: "a", Name: "b"}, &corev1.Service{Spec: *parse[corev1.ServiceSpec](t, manifest)})
+		got, err := json.Marshal(s.Spec)
+		if err != nil || string(got) != want {
+			t.Errorf("%s:\n got %s, %v\nwant %s", manifest, got, err, want)
+		}
+	}
+}
+
+func TestExport(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("east", 3600))
+	e := &mcsv1beta1.ServiceExport{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(created)}}
+	if got := Export(e).Created; got != created.UTC() {
+		t.Errorf("created %v", got)
+	}
+	if got := Export(&mcsv1beta1.ServiceExport{}).Created; !got.IsZero() {
+		t.Errorf("created %v", got)
+	}
+}
+
+// Conditions of endpoints are kube-proxy's: terminating ones count when no other is ready.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	const (
+		ready    = `{addresses: [10.0.0.1], conditions: {ready: true, serving: true, terminating: false}}`
+		unsaid   = `{addresses: [10.0.0.2]}`
+		broken   = `{addresses: [10.0.0.3], conditions: {ready: false, serving: false}}`
+		leaving  = `{addresses: [10.0.0.4], conditions: {ready: false, serving: true, terminating: true}}`
+		gone     = `{addresses: [10.0.0.5], conditions: {ready: false, serving: false, terminating: true}}`
+		again    = `{addresses: [10.0.0.3], conditions: {ready: true}}`
+		stubborn = `{addresses: [10.0.0.6], conditions: {ready: true, serving: true, terminating: true}}` // publishNotReadyAddresses
+	)
+	for _, test := range []struct {
+		name      string
+		endpoints []string
+		want      map[string]bool
+	}{
+		{"ready", []string{ready, unsaid, broken}, map[string]bool{"10.0.0.1": true, "10.0.0.2": true, "10.0.0.3": false}},
+		{"terminating beside a ready one", []string{leaving, gone, ready}, map[string]bool{"10.0.0.1": true, "10.0.0.4": false}},
+		{"terminating ones only", []string{leaving, gone, broken}, map[string]bool{"10.0.0.3": false, "10.0.0.4": true}},
+		{"published whatever it is", []string{stubborn, leaving}, map[string]bool{"10.0.0.4": false, "10.0.0.6": true}},
+		{"twice", []string{broken, again}, map[string]bool{"10.0.0.3": true}},
+	} {
+		s := &discovery.Service{Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}}
+		g := NewEndpoints(s, NewPlaces(""))
+		for _, e := range test.endpoints {
+			slice := parse[discoveryv1.EndpointSlice](t, `{addressType: IPv4, ports: [{port: 8080}], endpoints: [`+e+`]}`)
+			if errs := g.Add(slice); len(errs) > 0 {
+				t.Fatal(errs)
+			}
+		}
+		got := map[string]bool{}
+		for _, e := range g.ByPort()[80] {
+			got[e.Address.Addr().String()] = e.Ready
+			if e.Address.Port() != 8080 || e.Hostname != "" {
+				t.Errorf("%s: %+v", test.name, e)
+			}
+		}
+		if a, b := marshal(t, got), marshal(t, test.want); a != b {
+			t.Errorf("%s: got %s, want %s", test.name, a, b)
+		}
+	}
+}
+
+func marshal(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestHostnames(t *testing.T) {
+	t.Parallel()
+	slice := parse[discoveryv1.EndpointSlice](t, `
+addressType: IPv4
+ports: [{port: 80}]
+endpoints:
+- {addresses: [10.0.0.1], hostname: db-0, targetRef: {kind: Pod, name: other}}
+- {addresses: [10.0.0.2], targetRef: {kind: Pod, name: db-7f9c-x2x}}
+- {addresses: [10.0.0.3], targetRef: {kind: Pod, name: not.a.label}}
+- {addresses: [10.0.0.4]}`)
+	six := parse[discoveryv1.EndpointSlice](t, `
+addressType: IPv6
+ports: [{port: 80}]
+endpoints: [{addresses: ["fd00::1"]}]`)
+	s := &discovery.Service{
+		Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}, Spec: discovery.ServiceSpec{Headless: true},
+	}
+	g := NewEndpoints(s, NewPlaces(""))
+	g.Add(slice)
+	g.Add(six)
+	var got []string
+	for _, e := range g.ByPort()[80] {
+		got = append(got, e.Hostname)
+	}
+	want := []string{"db-0", "db-7f9c-x2x", "10-0-0-3", "10-0-0-4", "fd00-0000-0000-0000-0000-0000-0000-0001"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	p := NewPlaces("home")
+	for _, n := range []string{
+		`{metadata: {name: a, labels: {topology.kubernetes.io/region: east, topology.kubernetes.io/zone: e1}}}`,
+		`{metadata: {name: b, labels: {topology.kubernetes.io/zone: e1}}}`,
+		`{metadata: {name: c}}`,
+		`{metadata: {name: d, labels: {topology.kubernetes.io/region: west, topology.kubernetes.io/zone: e1}}}`,
+	} {
+		p.AddNode(parse[corev1.Node](t, n))
+	}
+	for name, want := range map[string]string{"a": "east/e1", "b": "east/e1", "c": "home/-", "d": "west/e1", "unknown": "home/-"} {
+		if got := p.Node(name).String(); got != want {
+			t.Errorf("node %s is in %s, want %s", name, got, want)
+		}
+	}
+	for endpoint, want := range map[string]string{
+		`{nodeName: a}`:           "east/e1",
+		`{nodeName: a, zone: e9}`: "east/e9",
+		`{zone: e1}`:              "east/e1",
+		`{nodeName: d}`:           "east/e1", // the zone's region is the one that was heard first
+		`{}`:                      "home/-",
+	} {
+		e := parse[discoveryv1.Endpoint](t, endpoint)
+		if got := p.Endpoint(&discoveryv1.EndpointSlice{}, e).String(); got != want {
+			t.Errorf("%s is in %s, want %s", endpoint, got, want)
+		}
+	}
+	said := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{corev1.LabelTopologyRegion: "said"}}}
+	if got := p.Endpoint(said, parse[discoveryv1.Endpoint](t, `{nodeName: a}`)).String(); got != "said/e1" {
+		t.Errorf("with an annotation it is in %s", got)
+	}
+}
+
+// By the API all addresses of an endpoint are one thing; what is no address is passed over.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	s := parse[discoveryv1.EndpointSlice](t,
+		`{addressType: IPv4, endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}, {addresses: [nonsense]}, {addresses: []}, {addresses: [10.0.0.3]}]}`)
+	var got []netip.Addr
+	for a := range Addresses(s) {
+		got = append(got, a)
+	}
+	if want := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.3")}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for range Addresses(s) {
+		break
+	}
+}
