@@ -44,12 +44,12 @@ func newService(n ServiceName, ready int) *Service {
 // says is an update that exports the services on port 80 with that many ready endpoints.
 func says(epoch, base, revision uint64, ready uint32, services ...ServiceName) Update {
 	u := Update{
-		Epoch: epoch, Base: base, Revision: revision, Ports: map[ServiceName][]ServicePort{},
-		Readiness: map[ServiceName][]Readiness{},
+		Epoch: epoch, Base: base, Revision: revision, Exports: map[ServiceName]Metadata{},
+		Readiness: map[ServiceName]Endpoints{},
 	}
 	for _, n := range services {
-		u.Ports[n] = []ServicePort{{Name: "web", Port: 80, Protocol: TCP}}
-		u.Readiness[n] = []Readiness{{Locality: Locality{Region: "r2"}, Port: 80, Ready: ready, Total: ready}}
+		u.Exports[n] = Metadata{Ports: []ServicePort{{Name: "web", Port: 80, Protocol: TCP}}}
+		u.Readiness[n] = Endpoints{Rows: []Readiness{{Locality: Locality{Region: "r2"}, Port: 80, Ready: ready, Total: ready}}}
 	}
 	return u
 }
@@ -87,7 +87,7 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 	local.Policies = map[ServiceName]*v1alpha1.TrafficPolicySpec{only: {TargetRef: v1alpha1.TargetRef{Name: "only"}}}
 	c.SetLocal(local)
 	u := says(1, 0, 1, 2, echo, only)
-	u.Ports[echo] = append(u.Ports[echo], ServicePort{Name: "more", Port: 81, Protocol: TCP})
+	u.Exports[echo] = Metadata{Ports: append(u.Exports[echo].Ports, ServicePort{Name: "more", Port: 81, Protocol: TCP})}
 	must(t, c.UpdateRemote(Link{"b", "b1"}, u))
 	must(t, c.UpdateRemote(Link{"a", "a1"}, says(1, 0, 1, 3, echo)))
 
@@ -236,16 +236,16 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		field  string
 	}{
 		"readiness of nothing": {
-			Update{Epoch: 1, Base: 1, Revision: 2, Readiness: map[ServiceName][]Readiness{other: nil}},
+			Update{Epoch: 1, Base: 1, Revision: 2, Readiness: map[ServiceName]Endpoints{other: {}}},
 			"update.readiness",
 		},
 		"readiness of no port": {Update{
 			Epoch: 1, Base: 1, Revision: 2,
-			Readiness: map[ServiceName][]Readiness{echo: {{Port: 81}}},
+			Readiness: map[ServiceName]Endpoints{echo: {Rows: []Readiness{{Port: 81}}}},
 		}, "update.readiness"},
 		"ports leave readiness behind": {Update{
 			Epoch: 1, Base: 1, Revision: 2,
-			Ports: map[ServiceName][]ServicePort{echo: {{Port: 90, Protocol: TCP}}},
+			Exports: map[ServiceName]Metadata{echo: {Ports: []ServicePort{{Port: 90, Protocol: TCP}}}},
 		}, "update.readiness"},
 		"exported and withdrawn": {func() Update {
 			u := says(1, 1, 2, 5, echo)
@@ -255,7 +255,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		"too many": {func() Update {
 			u := says(1, 1, 2, 5)
 			for i := range MaxServices {
-				u.Ports[ServiceName{"n", fmt.Sprint(i)}] = nil
+				u.Exports[ServiceName{"n", fmt.Sprint(i)}] = Metadata{}
 			}
 			return u
 		}(), "update.exports"},

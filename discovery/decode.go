@@ -37,8 +37,8 @@ type assembler struct {
 
 // update is one that is not complete yet.
 type update struct {
-	ports     map[ServiceName][]ServicePort
-	readiness map[ServiceName][]Readiness
+	exports   map[ServiceName]Metadata
+	readiness map[ServiceName]Endpoints
 	withdrawn map[ServiceName]bool
 }
 
@@ -49,7 +49,7 @@ func (a *assembler) take(m *catalogpb.Update) (u Update, done bool, err error) {
 	}
 	if m.GetPart() == 0 {
 		a.head, a.cost = m, 0
-		a.update = update{map[ServiceName][]ServicePort{}, map[ServiceName][]Readiness{}, map[ServiceName]bool{}}
+		a.update = update{map[ServiceName]Metadata{}, map[ServiceName]Endpoints{}, map[ServiceName]bool{}}
 	}
 	if err := a.addAll(m); err != nil {
 		return u, false, err
@@ -58,7 +58,7 @@ func (a *assembler) take(m *catalogpb.Update) (u Update, done bool, err error) {
 		a.next++
 		return u, false, nil
 	}
-	u = Update{Epoch: m.GetEpoch(), Base: m.GetBase(), Revision: m.GetRevision(), Ports: a.ports, Readiness: a.readiness}
+	u = Update{Epoch: m.GetEpoch(), Base: m.GetBase(), Revision: m.GetRevision(), Exports: a.exports, Readiness: a.readiness}
 	for n := range a.withdrawn {
 		u.Withdrawn = append(u.Withdrawn, n)
 	}
@@ -110,7 +110,7 @@ func (a *assembler) addAll(m *catalogpb.Update) error {
 		a.withdrawn[n] = true
 		a.cost += exportCost(n, &PeerExport{})
 	}
-	for _, n := range []int{len(a.ports), len(a.readiness), len(a.withdrawn)} {
+	for _, n := range []int{len(a.exports), len(a.readiness), len(a.withdrawn)} {
 		if n > MaxServices {
 			return invalid("update", "more than %d services", MaxServices)
 		}
@@ -126,7 +126,7 @@ func (a *assembler) addExport(at string, e *catalogpb.Export) error {
 	if err != nil {
 		return err
 	}
-	if _, twice := a.ports[n]; twice {
+	if _, twice := a.exports[n]; twice {
 		return invalid(at+".service", "%s is there twice", n)
 	}
 	if len(e.GetPorts()) > MaxPorts {
@@ -149,8 +149,13 @@ func (a *assembler) addExport(at string, e *catalogpb.Export) error {
 		seen[number{sp.Port, sp.Protocol}] = true
 		ports = append(ports, sp)
 	}
-	a.ports[n] = ports
-	a.cost += exportCost(n, &PeerExport{Ports: ports})
+	m, err := decodeMetadata(at, e)
+	if err != nil {
+		return err
+	}
+	m.Ports = ports
+	a.exports[n] = m
+	a.cost += exportCost(n, &PeerExport{Ports: ports, Spec: m.Spec, Export: m.Export})
 	return nil
 }
 
@@ -183,8 +188,12 @@ func (a *assembler) addReadiness(at string, r *catalogpb.Readiness) error {
 		seen[place{d.Port, d.Locality}] = true
 		rows = append(rows, d)
 	}
-	a.readiness[n] = rows
-	a.cost += exportCost(n, &PeerExport{Readiness: rows})
+	pods, err := decodePods(at+".pods", r.GetPods())
+	if err != nil {
+		return err
+	}
+	a.readiness[n] = Endpoints{Rows: rows, Pods: pods}
+	a.cost += exportCost(n, &PeerExport{Readiness: rows, Pods: pods})
 	return nil
 }
 

@@ -23,8 +23,8 @@ import (
 func goldenMessages(t *testing.T) map[string][]byte {
 	t.Helper()
 	e := &export{
-		ports:     []ServicePort{{Name: "http", Port: 80, Protocol: TCP, AppProtocol: "http"}},
-		readiness: []Readiness{{Locality: Locality{Region: "r", Zone: "z"}, Port: 80, Ready: 2, Total: 3}},
+		metadata:  Metadata{Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP, AppProtocol: "http"}}},
+		endpoints: Endpoints{Rows: []Readiness{{Locality: Locality{Region: "r", Zone: "z"}, Port: 80, Ready: 2, Total: 3}}},
 	}
 	one := func(tell *telling) []byte {
 		m, err := encode("a", 7, tell)
@@ -37,9 +37,10 @@ func goldenMessages(t *testing.T) map[string][]byte {
 	resync, err := encodeResync()
 	must(t, err)
 	return map[string][]byte{
-		"snapshot":  one(&telling{revision: 3, changes: []told{{echo, partPorts | partReadiness, e}}}),
+		"snapshot":  one(&telling{revision: 3, changes: []told{{echo, partMetadata | partReadiness, e}}}),
 		"readiness": one(&telling{base: 3, revision: 4, changes: []told{{echo, partReadiness, e}}}),
-		"withdrawn": one(&telling{base: 4, revision: 5, changes: []told{{echo, partPorts, nil}}}),
+		"metadata":  one(&telling{base: 5, revision: 6, changes: []told{{echo, partMetadata | partReadiness, richExport()}}}),
+		"withdrawn": one(&telling{base: 4, revision: 5, changes: []told{{echo, partMetadata, nil}}}),
 		"resync":    resync,
 	}
 }
@@ -214,7 +215,7 @@ func TestPartsOfAnUpdate(t *testing.T) {
 	for i := range uint32(3) {
 		u, done, err := a.take(part(i, 5, i == 2))
 		must(t, err)
-		if done != (i == 2) || done && len(u.Ports) != 3 {
+		if done != (i == 2) || done && len(u.Exports) != 3 {
 			t.Fatalf("part %d: %v %+v", i, done, u)
 		}
 	}
@@ -242,8 +243,8 @@ func TestUpdatesAreBounded(t *testing.T) {
 			}})
 		}
 		if _, _, err := a.take(u); err != nil {
-			if len(a.ports) > MaxServices+300 {
-				t.Errorf("%d services were taken", len(a.ports))
+			if len(a.exports) > MaxServices+300 {
+				t.Errorf("%d services were taken", len(a.exports))
 			}
 			return
 		}
@@ -253,7 +254,7 @@ func TestUpdatesAreBounded(t *testing.T) {
 
 // FuzzExchange feeds whatever a peer may send into a catalog.
 func FuzzExchange(f *testing.F) {
-	for _, name := range []string{"snapshot", "readiness", "withdrawn", "resync"} {
+	for _, name := range []string{"snapshot", "readiness", "withdrawn", "resync", "metadata"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name+".hex"))
 		if err != nil {
 			f.Fatal(err)

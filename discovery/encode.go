@@ -27,13 +27,13 @@ func encode(cluster string, epoch uint64, t *telling) ([][]byte, error) {
 			p.Withdrawn = append(p.Withdrawn, service)
 			continue
 		}
-		if c.parts&partPorts != 0 {
-			x := &catalogpb.Export{Service: service, Ports: encodePorts(c.export.ports)}
+		if c.parts&partMetadata != 0 {
+			x := encodeExport(service, &c.export.metadata)
 			p := e.room(x)
 			p.Exports = append(p.Exports, x)
 		}
 		if c.parts&partReadiness != 0 {
-			r := &catalogpb.Readiness{Service: service, Rows: encodeRows(c.export.readiness)}
+			r := &catalogpb.Readiness{Service: service, Rows: encodeRows(c.export.endpoints.Rows), Pods: encodePods(c.export.endpoints.Pods)}
 			p := e.room(r)
 			p.Readiness = append(p.Readiness, r)
 		}
@@ -74,6 +74,29 @@ func (e *encoder) room(item proto.Message) *catalogpb.Update {
 	}
 	e.size += n
 	return e.parts[len(e.parts)-1]
+}
+
+func encodeExport(service *catalogpb.Service, m *Metadata) *catalogpb.Export {
+	x := &catalogpb.Export{
+		Service: service, Ports: encodePorts(m.Ports), Headless: m.Spec.Headless,
+		SessionAffinity: m.Spec.SessionAffinity, SessionAffinitySeconds: uint32(m.Spec.SessionAffinityTimeout.Seconds()),
+		InternalTrafficPolicy: m.Spec.InternalTrafficPolicy, TrafficDistribution: m.Spec.TrafficDistribution,
+		IpFamilies: m.Spec.IPFamilies, Labels: m.Export.Labels, Annotations: m.Export.Annotations,
+	}
+	if at := m.Export.Created.Unix(); at > 0 {
+		x.Created = uint64(at)
+	}
+	return x
+}
+
+func encodePods(pods []Pod) []*catalogpb.Readiness_Pod {
+	out := make([]*catalogpb.Readiness_Pod, 0, len(pods))
+	for _, p := range pods {
+		out = append(out, &catalogpb.Readiness_Pod{
+			Hostname: p.Hostname, Region: p.Locality.Region, Zone: p.Locality.Zone, Ready: p.Ready,
+		})
+	}
+	return out
 }
 
 func encodePorts(ports []ServicePort) []*catalogpb.Port {

@@ -2,20 +2,21 @@ package discovery
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
 // export is a service as this cluster tells its peers of it: counts, never addresses of endpoints.
 type export struct {
-	ports     []ServicePort
-	readiness []Readiness
+	metadata  Metadata
+	endpoints Endpoints
 }
 
 // parts of an export, which are told apart because readiness changes all the time and the rest rarely.
 type parts uint8
 
 const (
-	partPorts parts = 1 << iota
+	partMetadata parts = 1 << iota
 	partReadiness
 )
 
@@ -114,7 +115,7 @@ func (c *Catalog) tell(last uint64) (t telling, ok bool, more <-chan struct{}) {
 		t.base = 0
 		t.changes = make([]told, 0, len(l.exports))
 		for n, e := range l.exports {
-			t.changes = append(t.changes, told{n, partPorts | partReadiness, e})
+			t.changes = append(t.changes, told{n, partMetadata | partReadiness, e})
 		}
 	}
 	for n, p := range changed {
@@ -128,9 +129,9 @@ func changedParts(was, is *export) parts {
 	switch {
 	case was == nil && is == nil:
 		return 0
-	case was == nil || is == nil || !slices.Equal(was.ports, is.ports):
-		return partPorts | partReadiness
-	case !slices.Equal(was.readiness, is.readiness):
+	case was == nil || is == nil || !was.metadata.equal(&is.metadata):
+		return partMetadata | partReadiness
+	case !slices.Equal(was.endpoints.Rows, is.endpoints.Rows) || !slices.Equal(was.endpoints.Pods, is.endpoints.Pods):
 		return partReadiness
 	}
 	return 0
@@ -141,14 +142,68 @@ func exportOf(s *Service) *export {
 	if s == nil || s.Export == nil {
 		return nil
 	}
-	e := &export{ports: s.Ports, readiness: countReady(s, func(l Locality) Locality { return l })}
-	if len(e.readiness) > maxReadiness {
-		e.readiness = countReady(s, func(l Locality) Locality { return Locality{Region: l.Region} })
+	rows := countReady(s, func(l Locality) Locality { return l })
+	if len(rows) > maxReadiness {
+		rows = countReady(s, func(l Locality) Locality { return Locality{Region: l.Region} })
 	}
-	if len(e.readiness) > maxReadiness {
-		e.readiness = countReady(s, func(Locality) Locality { return Locality{} })
+	if len(rows) > maxReadiness {
+		rows = countReady(s, func(Locality) Locality { return Locality{} })
 	}
-	return e
+	return &export{
+		metadata:  Metadata{Ports: s.Ports, Spec: s.Spec, Export: s.Export.bounded()},
+		endpoints: Endpoints{Rows: rows, Pods: podsOf(s)},
+	}
+}
+
+func (m *Metadata) equal(o *Metadata) bool {
+	return slices.Equal(m.Ports, o.Ports) && equalSpec(&m.Spec, &o.Spec) && equalOffer(&m.Export, &o.Export)
+}
+
+// podsOf are the pods of a headless service that have names; one that listens on several ports is ready when it is on all.
+func podsOf(s *Service) []Pod {
+	if !s.Spec.Headless {
+		return nil
+	}
+	pods := map[string]Pod{}
+	for _, endpoints := range s.Endpoints {
+		for i := range endpoints {
+			e := &endpoints[i]
+			if e.Hostname == "" {
+				continue
+			}
+			p, known := pods[e.Hostname]
+			pods[e.Hostname] = Pod{Hostname: e.Hostname, Locality: e.Locality, Ready: e.Ready && (p.Ready || !known)}
+		}
+	}
+	names := slices.Sorted(maps.Keys(pods))
+	out := make([]Pod, 0, min(len(names), maxPods))
+	for _, n := range names[:min(len(names), maxPods)] {
+		out = append(out, pods[n])
+	}
+	return out
+}
+
+// bounded is the export without what no peer would take; the smallest keys stay.
+func (x *Export) bounded() Export {
+	return Export{Created: x.Created, Labels: boundWords(x.Labels, maxLabelBytes), Annotations: boundWords(x.Annotations, maxAnnotationBytes)}
+}
+
+func boundWords(words map[string]string, bytes int) map[string]string {
+	total := 0
+	for k, v := range words {
+		total += len(k) + len(v)
+	}
+	if len(words) <= maxWords && total <= bytes {
+		return words
+	}
+	kept := map[string]string{}
+	for _, k := range slices.Sorted(maps.Keys(words)) {
+		if bytes -= len(k) + len(words[k]); bytes < 0 || len(kept) == maxWords {
+			break
+		}
+		kept[k] = words[k]
+	}
+	return kept
 }
 
 // countReady counts the endpoints of each port and locality, as coarse as the function makes it.

@@ -24,7 +24,7 @@ func TestExportOf(t *testing.T) {
 		{Locality: Locality{"r", "z1"}, Port: 80, Ready: 1, Total: 2},
 		{Locality: Locality{"r", "z2"}, Port: 80, Ready: 1, Total: 1},
 	}
-	if got := exportOf(s).readiness; !slices.Equal(got, want) {
+	if got := exportOf(s).endpoints.Rows; !slices.Equal(got, want) {
 		t.Errorf("readiness = %+v, want %+v", got, want)
 	}
 	s.Export = nil
@@ -47,11 +47,11 @@ func TestReadinessIsToldCoarserWhenThereIsTooMuch(t *testing.T) {
 		}
 		e := exportOf(s)
 		total := uint32(0)
-		for _, r := range e.readiness {
+		for _, r := range e.endpoints.Rows {
 			total += r.Ready
 		}
-		if len(e.readiness) != tt.rows || int(total) != tt.regions*tt.zones {
-			t.Errorf("%d regions of %d zones: %d rows, %d endpoints", tt.regions, tt.zones, len(e.readiness), total)
+		if len(e.endpoints.Rows) != tt.rows || int(total) != tt.regions*tt.zones {
+			t.Errorf("%d regions of %d zones: %d rows, %d endpoints", tt.regions, tt.zones, len(e.endpoints.Rows), total)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestTell(t *testing.T) {
 	l = localWith(nil, echo)
 	l.Services[echo].Ports = []ServicePort{{Name: "other", Port: 80, Protocol: TCP}}
 	c.SetLocal(l)
-	if d, _, _ := c.tell(before); len(d.changes) != 1 || d.changes[0].parts != partPorts|partReadiness {
+	if d, _, _ := c.tell(before); len(d.changes) != 1 || d.changes[0].parts != partMetadata|partReadiness {
 		t.Errorf("delta = %+v", d)
 	}
 }

@@ -10,6 +10,13 @@ const (
 	MaxPorts = 256
 	// MaxAddresses is how many addresses callers may reach one service on.
 	MaxAddresses = 64
+	// maxPods is how many named pods of a headless service are told of: they and the longest list of rows still fit into one message.
+	maxPods = 500
+	// maxWords, maxLabelBytes and maxAnnotationBytes bound what one ServiceExport exports of each kind, in entries and
+	// bytes of keys and values: more than anybody has labels, and a sixteenth of what Kubernetes allows an object's annotations.
+	maxWords           = 64
+	maxLabelBytes      = 16 << 10
+	maxAnnotationBytes = 16 << 10
 	// maxReadiness is how many rows (port and locality) are told of one service: such a list still fits into one message.
 	maxReadiness = 1024
 	// maxEndpoints bounds a readiness count: more than any cluster has.

@@ -99,25 +99,25 @@ func (p *peerWords) stage(peer string, w *word, u *Update) (staged map[ServiceNa
 		base, cost = nil, 0
 	}
 	now := time.Now()
-	staged = make(map[ServiceName]*PeerExport, len(u.Ports)+len(u.Readiness)+len(u.Withdrawn))
-	for n, ports := range u.Ports {
-		e := &PeerExport{Peer: peer, Ports: ports, Since: now}
+	staged = make(map[ServiceName]*PeerExport, len(u.Exports)+len(u.Readiness)+len(u.Withdrawn))
+	for n, m := range u.Exports {
+		e := &PeerExport{Peer: peer, Ports: m.Ports, Spec: m.Spec, Export: m.Export, Since: now}
 		if old := base[n]; old != nil {
-			e.Readiness = old.Readiness
+			e.Readiness, e.Pods = old.Readiness, old.Pods
 		}
 		staged[n] = e
 	}
-	for n, rows := range u.Readiness {
+	for n, r := range u.Readiness {
 		e := staged[n]
 		if e == nil {
 			old := base[n]
 			if old == nil {
 				return nil, 0, invalid("update.readiness", "service %s is not exported", n)
 			}
-			e = &PeerExport{Peer: peer, Ports: old.Ports, Since: now}
+			e = &PeerExport{Peer: peer, Ports: old.Ports, Spec: old.Spec, Export: old.Export, Since: now}
 			staged[n] = e
 		}
-		e.Readiness = rows
+		e.Readiness, e.Pods = r.Rows, r.Pods
 	}
 	for n, e := range staged {
 		if err := checkRows(n, e); err != nil {
@@ -213,12 +213,13 @@ func equalExport(a, b *PeerExport) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && a.Peer == b.Peer && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Readiness, b.Readiness)
+	return a != nil && b != nil && a.Peer == b.Peer && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Readiness, b.Readiness) &&
+		slices.Equal(a.Pods, b.Pods) && equalSpec(&a.Spec, &b.Spec) && equalOffer(&a.Export, &b.Export)
 }
 
 // exportCost estimates the memory that an export takes, in bytes.
 func exportCost(n ServiceName, e *PeerExport) int {
-	const service, port, row = 256, 64, 56 // the structs and a map entry, without their strings
+	const service, port, row, pod, entry = 384, 64, 56, 64, 48 // the structs and map entries, without their strings
 	if e == nil {
 		return 0
 	}
@@ -228,6 +229,14 @@ func exportCost(n ServiceName, e *PeerExport) int {
 	}
 	for i := range e.Readiness {
 		cost += row + len(e.Readiness[i].Locality.Region) + len(e.Readiness[i].Locality.Zone)
+	}
+	for i := range e.Pods {
+		cost += pod + len(e.Pods[i].Hostname) + len(e.Pods[i].Locality.Region) + len(e.Pods[i].Locality.Zone)
+	}
+	for _, words := range []map[string]string{e.Export.Labels, e.Export.Annotations} {
+		for k, v := range words {
+			cost += entry + len(k) + len(v)
+		}
 	}
 	return cost
 }

@@ -19,12 +19,26 @@ type Update struct {
 	Base uint64
 	// Revision is reached with the update.
 	Revision uint64
-	// Ports are the export metadata that changed; a service that is not known yet has its readiness beside it.
-	Ports map[ServiceName][]ServicePort
-	// Readiness replaces all rows of a service.
-	Readiness map[ServiceName][]Readiness
+	// Exports are the services whose metadata changed; one that is not known yet has its readiness beside it.
+	Exports map[ServiceName]Metadata
+	// Readiness replaces all that was told of a service's endpoints.
+	Readiness map[ServiceName]Endpoints
 	// Withdrawn are no longer exported; naming one that never was is no error.
 	Withdrawn []ServiceName
+}
+
+// Metadata is what rarely changes of an export.
+type Metadata struct {
+	Ports  []ServicePort
+	Spec   ServiceSpec
+	Export Export
+}
+
+// Endpoints are what a peer tells of a service's endpoints.
+type Endpoints struct {
+	Rows []Readiness
+	// Pods of a headless service, sorted by name.
+	Pods []Pod
 }
 
 // Errors of UpdateRemote.

@@ -55,8 +55,9 @@ type random struct {
 }
 
 // order sorts options into the order in which they are tried: level after level; inside a level the better of two at
-// random, then the others by load, or, with an affinity, always in the same order. What ramps up stands in its place with the probability of its share, else behind
-// everything healthy, so that the ramp holds against the next level too. Last resorts come last.
+// random, then the others by load, or, with an affinity, always in the same order. What ramps up stands in its place with
+// the probability of its share, else behind everything healthy, so that the ramp holds against the next level too. Last
+// resorts come last.
 func order(options []option, affinity uint64, rnd random) []option {
 	const usual, ramping, last = 0, 1, 2
 	class := make(map[targetKey]int, len(options))

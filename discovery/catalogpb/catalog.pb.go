@@ -316,9 +316,21 @@ func (x *Service) GetName() string {
 }
 
 type Export struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Ports         []*Port                `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Ports   []*Port                `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	// When the ServiceExport was made, in seconds since 1970; 0: not told. The oldest export decides where clusters differ.
+	Created  uint64 `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"`
+	Headless bool   `protobuf:"varint,4,opt,name=headless,proto3" json:"headless,omitempty"`
+	// The Service's, in Kubernetes' words; empty is Kubernetes' default. Words that the receiver does not know count as empty.
+	SessionAffinity        string   `protobuf:"bytes,5,opt,name=session_affinity,json=sessionAffinity,proto3" json:"session_affinity,omitempty"`
+	SessionAffinitySeconds uint32   `protobuf:"varint,6,opt,name=session_affinity_seconds,json=sessionAffinitySeconds,proto3" json:"session_affinity_seconds,omitempty"`
+	InternalTrafficPolicy  string   `protobuf:"bytes,7,opt,name=internal_traffic_policy,json=internalTrafficPolicy,proto3" json:"internal_traffic_policy,omitempty"`
+	TrafficDistribution    string   `protobuf:"bytes,8,opt,name=traffic_distribution,json=trafficDistribution,proto3" json:"traffic_distribution,omitempty"`
+	IpFamilies             []string `protobuf:"bytes,9,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`
+	// What the ServiceExport exports.
+	Labels        map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations   map[string]string `protobuf:"bytes,11,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +375,69 @@ func (x *Export) GetService() *Service {
 func (x *Export) GetPorts() []*Port {
 	if x != nil {
 		return x.Ports
+	}
+	return nil
+}
+
+func (x *Export) GetCreated() uint64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Export) GetHeadless() bool {
+	if x != nil {
+		return x.Headless
+	}
+	return false
+}
+
+func (x *Export) GetSessionAffinity() string {
+	if x != nil {
+		return x.SessionAffinity
+	}
+	return ""
+}
+
+func (x *Export) GetSessionAffinitySeconds() uint32 {
+	if x != nil {
+		return x.SessionAffinitySeconds
+	}
+	return 0
+}
+
+func (x *Export) GetInternalTrafficPolicy() string {
+	if x != nil {
+		return x.InternalTrafficPolicy
+	}
+	return ""
+}
+
+func (x *Export) GetTrafficDistribution() string {
+	if x != nil {
+		return x.TrafficDistribution
+	}
+	return ""
+}
+
+func (x *Export) GetIpFamilies() []string {
+	if x != nil {
+		return x.IpFamilies
+	}
+	return nil
+}
+
+func (x *Export) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Export) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
 	}
 	return nil
 }
@@ -437,9 +512,11 @@ func (x *Port) GetAppProtocol() string {
 }
 
 type Readiness struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Rows          []*Readiness_Row       `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Rows    []*Readiness_Row       `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The endpoints of a headless service that have names.
+	Pods          []*Readiness_Pod `protobuf:"bytes,3,rep,name=pods,proto3" json:"pods,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +565,81 @@ func (x *Readiness) GetRows() []*Readiness_Row {
 	return nil
 }
 
+func (x *Readiness) GetPods() []*Readiness_Pod {
+	if x != nil {
+		return x.Pods
+	}
+	return nil
+}
+
+type Readiness_Pod struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hostname      string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Zone          string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
+	Ready         bool                   `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Readiness_Pod) Reset() {
+	*x = Readiness_Pod{}
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Readiness_Pod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Readiness_Pod) ProtoMessage() {}
+
+func (x *Readiness_Pod) ProtoReflect() protoreflect.Message {
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Readiness_Pod.ProtoReflect.Descriptor instead.
+func (*Readiness_Pod) Descriptor() ([]byte, []int) {
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6, 0}
+}
+
+func (x *Readiness_Pod) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Readiness_Pod) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Readiness_Pod) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Readiness_Pod) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
 // Row counts the endpoints of one service port in one zone.
 type Readiness_Row struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -502,7 +654,7 @@ type Readiness_Row struct {
 
 func (x *Readiness_Row) Reset() {
 	*x = Readiness_Row{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +666,7 @@ func (x *Readiness_Row) String() string {
 func (*Readiness_Row) ProtoMessage() {}
 
 func (x *Readiness_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +679,7 @@ func (x *Readiness_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readiness_Row.ProtoReflect.Descriptor instead.
 func (*Readiness_Row) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6, 0}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6, 1}
 }
 
 func (x *Readiness_Row) GetPort() uint32 {
@@ -587,18 +739,41 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06Resync\";\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"o\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xa0\x05\n" +
 	"\x06Export\x125\n" +
 	"\aservice\x18\x01 \x01(\v2\x1b.eastway.catalog.v1.ServiceR\aservice\x12.\n" +
-	"\x05ports\x18\x02 \x03(\v2\x18.eastway.catalog.v1.PortR\x05ports\"m\n" +
+	"\x05ports\x18\x02 \x03(\v2\x18.eastway.catalog.v1.PortR\x05ports\x12\x18\n" +
+	"\acreated\x18\x03 \x01(\x04R\acreated\x12\x1a\n" +
+	"\bheadless\x18\x04 \x01(\bR\bheadless\x12)\n" +
+	"\x10session_affinity\x18\x05 \x01(\tR\x0fsessionAffinity\x128\n" +
+	"\x18session_affinity_seconds\x18\x06 \x01(\rR\x16sessionAffinitySeconds\x126\n" +
+	"\x17internal_traffic_policy\x18\a \x01(\tR\x15internalTrafficPolicy\x121\n" +
+	"\x14traffic_distribution\x18\b \x01(\tR\x13trafficDistribution\x12\x1f\n" +
+	"\vip_families\x18\t \x03(\tR\n" +
+	"ipFamilies\x12>\n" +
+	"\x06labels\x18\n" +
+	" \x03(\v2&.eastway.catalog.v1.Export.LabelsEntryR\x06labels\x12M\n" +
+	"\vannotations\x18\v \x03(\v2+.eastway.catalog.v1.Export.AnnotationsEntryR\vannotations\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12!\n" +
-	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\xec\x01\n" +
+	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\x88\x03\n" +
 	"\tReadiness\x125\n" +
 	"\aservice\x18\x01 \x01(\v2\x1b.eastway.catalog.v1.ServiceR\aservice\x125\n" +
-	"\x04rows\x18\x02 \x03(\v2!.eastway.catalog.v1.Readiness.RowR\x04rows\x1aq\n" +
+	"\x04rows\x18\x02 \x03(\v2!.eastway.catalog.v1.Readiness.RowR\x04rows\x125\n" +
+	"\x04pods\x18\x03 \x03(\v2!.eastway.catalog.v1.Readiness.PodR\x04pods\x1ac\n" +
+	"\x03Pod\x12\x1a\n" +
+	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
+	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x14\n" +
+	"\x05ready\x18\x04 \x01(\bR\x05ready\x1aq\n" +
 	"\x03Row\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
@@ -618,7 +793,7 @@ func file_discovery_catalogpb_catalog_proto_rawDescGZIP() []byte {
 	return file_discovery_catalogpb_catalog_proto_rawDescData
 }
 
-var file_discovery_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_discovery_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_discovery_catalogpb_catalog_proto_goTypes = []any{
 	(*Message)(nil),       // 0: eastway.catalog.v1.Message
 	(*Update)(nil),        // 1: eastway.catalog.v1.Update
@@ -627,23 +802,29 @@ var file_discovery_catalogpb_catalog_proto_goTypes = []any{
 	(*Export)(nil),        // 4: eastway.catalog.v1.Export
 	(*Port)(nil),          // 5: eastway.catalog.v1.Port
 	(*Readiness)(nil),     // 6: eastway.catalog.v1.Readiness
-	(*Readiness_Row)(nil), // 7: eastway.catalog.v1.Readiness.Row
+	nil,                   // 7: eastway.catalog.v1.Export.LabelsEntry
+	nil,                   // 8: eastway.catalog.v1.Export.AnnotationsEntry
+	(*Readiness_Pod)(nil), // 9: eastway.catalog.v1.Readiness.Pod
+	(*Readiness_Row)(nil), // 10: eastway.catalog.v1.Readiness.Row
 }
 var file_discovery_catalogpb_catalog_proto_depIdxs = []int32{
-	1, // 0: eastway.catalog.v1.Message.update:type_name -> eastway.catalog.v1.Update
-	2, // 1: eastway.catalog.v1.Message.resync:type_name -> eastway.catalog.v1.Resync
-	4, // 2: eastway.catalog.v1.Update.exports:type_name -> eastway.catalog.v1.Export
-	6, // 3: eastway.catalog.v1.Update.readiness:type_name -> eastway.catalog.v1.Readiness
-	3, // 4: eastway.catalog.v1.Update.withdrawn:type_name -> eastway.catalog.v1.Service
-	3, // 5: eastway.catalog.v1.Export.service:type_name -> eastway.catalog.v1.Service
-	5, // 6: eastway.catalog.v1.Export.ports:type_name -> eastway.catalog.v1.Port
-	3, // 7: eastway.catalog.v1.Readiness.service:type_name -> eastway.catalog.v1.Service
-	7, // 8: eastway.catalog.v1.Readiness.rows:type_name -> eastway.catalog.v1.Readiness.Row
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: eastway.catalog.v1.Message.update:type_name -> eastway.catalog.v1.Update
+	2,  // 1: eastway.catalog.v1.Message.resync:type_name -> eastway.catalog.v1.Resync
+	4,  // 2: eastway.catalog.v1.Update.exports:type_name -> eastway.catalog.v1.Export
+	6,  // 3: eastway.catalog.v1.Update.readiness:type_name -> eastway.catalog.v1.Readiness
+	3,  // 4: eastway.catalog.v1.Update.withdrawn:type_name -> eastway.catalog.v1.Service
+	3,  // 5: eastway.catalog.v1.Export.service:type_name -> eastway.catalog.v1.Service
+	5,  // 6: eastway.catalog.v1.Export.ports:type_name -> eastway.catalog.v1.Port
+	7,  // 7: eastway.catalog.v1.Export.labels:type_name -> eastway.catalog.v1.Export.LabelsEntry
+	8,  // 8: eastway.catalog.v1.Export.annotations:type_name -> eastway.catalog.v1.Export.AnnotationsEntry
+	3,  // 9: eastway.catalog.v1.Readiness.service:type_name -> eastway.catalog.v1.Service
+	10, // 10: eastway.catalog.v1.Readiness.rows:type_name -> eastway.catalog.v1.Readiness.Row
+	9,  // 11: eastway.catalog.v1.Readiness.pods:type_name -> eastway.catalog.v1.Readiness.Pod
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_discovery_catalogpb_catalog_proto_init() }
@@ -661,7 +842,7 @@ func file_discovery_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_discovery_catalogpb_catalog_proto_rawDesc), len(file_discovery_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
