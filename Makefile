@@ -15,6 +15,7 @@ TESTTIME ?= 8m
 # Each tool has a module file of its own, so that its dependencies stay out of go.mod.
 LINT := $(GO) tool -modfile=tools/golangci-lint.mod golangci-lint
 BUF  := $(GO) tool -modfile=tools/buf.mod buf
+HELM_DOCS := $(GO) tool -modfile=tools/helm-docs.mod helm-docs
 CONTROLLER_GEN := $(GO) tool -modfile=tools/controller-gen.mod controller-gen
 
 .PHONY: help
@@ -37,6 +38,14 @@ image: ## build bin/image: a docker archive per architecture and an OCI layout (
 	done
 	@$(GO) run ./internal/image/pack -output bin/image -version '$(VERSION)' -revision "$$(git rev-parse HEAD)" \
 		-created "$$(git show -s --format=%ct HEAD)" $(foreach arch,$(ARCHS),-binary $(arch)=bin/image/eastway-$(arch))
+
+.PHONY: chart
+chart: ## lint charts/eastway and test what it renders (builds helm: some minutes the first time)
+	$(GO) test -count=1 -timeout $(TESTTIME) ./charts/...
+
+.PHONY: chart-readme
+chart-readme: ## regenerate the chart's README from its values
+	$(HELM_DOCS) -c charts -s file -l warning
 
 .PHONY: test
 test: ## lint, all tests with the race detector, every fuzz target for a few seconds

@@ -1,0 +1,62 @@
+{{/* What everything is called: the release's name, so that several objects still fit into 63 characters. */}}
+{{- define "eastway.name" -}}
+{{ .Release.Name | trunc 45 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The cluster's name, without which nothing can be installed. */}}
+{{- define "eastway.cluster" -}}
+{{ required "cluster is required: this cluster's name, a DNS label that peers will know it by: --set cluster=NAME" .Values.cluster }}
+{{- end }}
+
+{{- define "eastway.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Labels by which Services, budgets and policies find pods; they never change. Called with (list $ COMPONENT). */}}
+{{- define "eastway.selector" -}}
+app.kubernetes.io/name: eastway
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Labels of an object. Called with (list $ COMPONENT). */}}
+{{- define "eastway.labels" -}}
+{{- $ := index . 0 -}}
+{{- merge (include "eastway.selector" . | fromYaml) (dict
+      "app.kubernetes.io/version" ($.Values.image.tag | default $.Chart.AppVersion)
+      "app.kubernetes.io/part-of" "eastway"
+      "app.kubernetes.io/managed-by" $.Release.Service
+      "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_")
+    ) $.Values.commonLabels | toYaml }}
+{{- end }}
+
+{{/* metadata of an object in the release's namespace. Called with (list $ COMPONENT SUFFIX). */}}
+{{- define "eastway.metadata" -}}
+{{- $ := index . 0 -}}
+name: {{ include "eastway.name" $ }}-{{ index . 2 }}
+namespace: {{ $.Release.Namespace }}
+labels:
+  {{- include "eastway.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* The names of the tunnel Services, one to a line. */}}
+{{- define "eastway.tunnelServices" -}}
+{{- if .Values.tunnel.service.enabled -}}
+{{- if .Values.tunnel.service.split -}}
+{{- if has "tcp" .Values.tunnel.transports }}
+{{ include "eastway.name" . }}-tunnel-tcp
+{{- end }}
+{{- if has "quic" .Values.tunnel.transports }}
+{{ include "eastway.name" . }}-tunnel-udp
+{{- end }}
+{{- else }}
+{{ include "eastway.name" . }}-tunnel
+{{- end -}}
+{{- end -}}
+{{- end }}
