@@ -20,6 +20,8 @@ type Catalog struct {
 	peers     map[string]*peerWords
 	peerNames []string // keys of peers, sorted
 	exports   exportLog
+
+	peersChanged chan struct{} // closed, and made anew, with each word of a peer
 }
 
 // NewCatalog returns an empty catalog, at revision 0, whose metrics are registered on reg unless that is nil.
@@ -28,6 +30,8 @@ func NewCatalog(reg prometheus.Registerer) *Catalog {
 		changed: make(chan struct{}),
 		peers:   map[string]*peerWords{},
 		exports: newExportLog(),
+
+		peersChanged: make(chan struct{}),
 	}
 	c.snapshot.Store(&Snapshot{Services: map[ServiceName]*Service{}})
 	if reg != nil {
@@ -70,6 +74,7 @@ func (c *Catalog) SetLocal(l Local) {
 		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
 			words.addNames(dirty)
 			c.dropPeer(name)
+			c.tellSiblings()
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&

@@ -25,6 +25,8 @@ type ExchangeConfig struct {
 	Cluster string
 	// Catalog is told from and written to. Required.
 	Catalog *Catalog
+	// PeerStates is how peers are connected, sorted by name, for the controller; nil: nothing is told.
+	PeerStates func() []PeerState
 	// Epoch tells this run of the process from earlier ones; 0 means the time of NewExchange.
 	Epoch uint64
 	// Log may be nil.

@@ -49,6 +49,7 @@ func (c *Catalog) UpdateRemote(link Link, u Update) error {
 		}
 	}
 	c.publishElection(p, before, dirty)
+	c.tellSiblings()
 	return nil
 }
 
@@ -64,6 +65,7 @@ func (c *Catalog) ForgetReplica(link Link) {
 	p.replicas[link.Replica].linked = false
 	p.elect()
 	c.publishElection(p, before, map[ServiceName]struct{}{})
+	c.tellSiblings()
 }
 
 // publishElection adds to dirty what differs between the word believed before and the present one, and publishes. c.mu is held.

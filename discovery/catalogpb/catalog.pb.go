@@ -32,6 +32,8 @@ type Message struct {
 	//
 	//	*Message_Update
 	//	*Message_Resync
+	//	*Message_Lost
+	//	*Message_PeerStates
 	Message       isMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -92,6 +94,24 @@ func (x *Message) GetResync() *Resync {
 	return nil
 }
 
+func (x *Message) GetLost() *Lost {
+	if x != nil {
+		if x, ok := x.Message.(*Message_Lost); ok {
+			return x.Lost
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetPeerStates() *PeerStates {
+	if x != nil {
+		if x, ok := x.Message.(*Message_PeerStates); ok {
+			return x.PeerStates
+		}
+	}
+	return nil
+}
+
 type isMessage_Message interface {
 	isMessage_Message()
 }
@@ -104,15 +124,275 @@ type Message_Resync struct {
 	Resync *Resync `protobuf:"bytes,2,opt,name=resync,proto3,oneof"`
 }
 
+type Message_Lost struct {
+	// Only from a proxy to the controller of its own cluster.
+	Lost *Lost `protobuf:"bytes,3,opt,name=lost,proto3,oneof"`
+}
+
+type Message_PeerStates struct {
+	PeerStates *PeerStates `protobuf:"bytes,4,opt,name=peer_states,json=peerStates,proto3,oneof"`
+}
+
 func (*Message_Update) isMessage_Message() {}
 
 func (*Message_Resync) isMessage_Message() {}
+
+func (*Message_Lost) isMessage_Message() {}
+
+func (*Message_PeerStates) isMessage_Message() {}
+
+// Lost: the sender has no link to that peer any more. What it told of it was the peer's last word.
+type Lost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lost) Reset() {
+	*x = Lost{}
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lost) ProtoMessage() {}
+
+func (x *Lost) ProtoReflect() protoreflect.Message {
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lost.ProtoReflect.Descriptor instead.
+func (*Lost) Descriptor() ([]byte, []int) {
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Lost) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+// PeerStates is how the sender is connected to all of its peers; each message replaces the one before.
+type PeerStates struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peers         []*PeerState           `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerStates) Reset() {
+	*x = PeerStates{}
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerStates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerStates) ProtoMessage() {}
+
+func (x *PeerStates) ProtoReflect() protoreflect.Message {
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerStates.ProtoReflect.Descriptor instead.
+func (*PeerStates) Descriptor() ([]byte, []int) {
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PeerStates) GetPeers() []*PeerState {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+type PeerState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why there is no link, in plain words.
+	Error         string      `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Links         []*PeerLink `protobuf:"bytes,3,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerState) Reset() {
+	*x = PeerState{}
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerState) ProtoMessage() {}
+
+func (x *PeerState) ProtoReflect() protoreflect.Message {
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerState.ProtoReflect.Descriptor instead.
+func (*PeerState) Descriptor() ([]byte, []int) {
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PeerState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PeerState) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *PeerState) GetLinks() []*PeerLink {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// PeerLink is a link to one replica of a peer.
+type PeerLink struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Replica string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
+	// "connected", "suspect" or "draining".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// The sender dialled it.
+	Dialed        bool   `protobuf:"varint,3,opt,name=dialed,proto3" json:"dialed,omitempty"`
+	TcpLanes      uint32 `protobuf:"varint,4,opt,name=tcp_lanes,json=tcpLanes,proto3" json:"tcp_lanes,omitempty"`
+	QuicLanes     uint32 `protobuf:"varint,5,opt,name=quic_lanes,json=quicLanes,proto3" json:"quic_lanes,omitempty"`
+	RttUs         uint64 `protobuf:"varint,6,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	Version       string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerLink) Reset() {
+	*x = PeerLink{}
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerLink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerLink) ProtoMessage() {}
+
+func (x *PeerLink) ProtoReflect() protoreflect.Message {
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerLink.ProtoReflect.Descriptor instead.
+func (*PeerLink) Descriptor() ([]byte, []int) {
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PeerLink) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *PeerLink) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PeerLink) GetDialed() bool {
+	if x != nil {
+		return x.Dialed
+	}
+	return false
+}
+
+func (x *PeerLink) GetTcpLanes() uint32 {
+	if x != nil {
+		return x.TcpLanes
+	}
+	return 0
+}
+
+func (x *PeerLink) GetQuicLanes() uint32 {
+	if x != nil {
+		return x.QuicLanes
+	}
+	return 0
+}
+
+func (x *PeerLink) GetRttUs() uint64 {
+	if x != nil {
+		return x.RttUs
+	}
+	return 0
+}
+
+func (x *PeerLink) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
 
 // Update is a part of what changed. The parts of one update share cluster, epoch, base and revision, follow each other,
 // and take effect together with the last of them.
 type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cluster that exports; must be the one that the sender's SVID proves.
+	// The cluster that exports; must be the one that the sender's SVID proves, unless the sender is of the receiver's own
+	// cluster: then it passes on what that peer told it.
 	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	// The sender's run; a process that was started later has a larger one.
 	Epoch uint64 `protobuf:"fixed64,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -135,7 +415,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[1]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -147,7 +427,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[1]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -160,7 +440,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{1}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Update) GetCluster() string {
@@ -235,7 +515,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -247,7 +527,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -260,7 +540,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 type Service struct {
@@ -273,7 +553,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +565,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +578,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Service) GetNamespace() string {
@@ -337,7 +617,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +629,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +642,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Export) GetService() *Service {
@@ -455,7 +735,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +747,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +760,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Port) GetName() string {
@@ -523,7 +803,7 @@ type Readiness struct {
 
 func (x *Readiness) Reset() {
 	*x = Readiness{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +815,7 @@ func (x *Readiness) String() string {
 func (*Readiness) ProtoMessage() {}
 
 func (x *Readiness) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +828,7 @@ func (x *Readiness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readiness.ProtoReflect.Descriptor instead.
 func (*Readiness) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Readiness) GetService() *Service {
@@ -584,7 +864,7 @@ type Readiness_Pod struct {
 
 func (x *Readiness_Pod) Reset() {
 	*x = Readiness_Pod{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +876,7 @@ func (x *Readiness_Pod) String() string {
 func (*Readiness_Pod) ProtoMessage() {}
 
 func (x *Readiness_Pod) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +889,7 @@ func (x *Readiness_Pod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readiness_Pod.ProtoReflect.Descriptor instead.
 func (*Readiness_Pod) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6, 0}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *Readiness_Pod) GetHostname() string {
@@ -654,7 +934,7 @@ type Readiness_Row struct {
 
 func (x *Readiness_Row) Reset() {
 	*x = Readiness_Row{}
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +946,7 @@ func (x *Readiness_Row) String() string {
 func (*Readiness_Row) ProtoMessage() {}
 
 func (x *Readiness_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_discovery_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +959,7 @@ func (x *Readiness_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readiness_Row.ProtoReflect.Descriptor instead.
 func (*Readiness_Row) Descriptor() ([]byte, []int) {
-	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{6, 1}
+	return file_discovery_catalogpb_catalog_proto_rawDescGZIP(), []int{10, 1}
 }
 
 func (x *Readiness_Row) GetPort() uint32 {
@@ -721,11 +1001,32 @@ var File_discovery_catalogpb_catalog_proto protoreflect.FileDescriptor
 
 const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\n" +
-	"!discovery/catalogpb/catalog.proto\x12\x12eastway.catalog.v1\"\x80\x01\n" +
+	"!discovery/catalogpb/catalog.proto\x12\x12eastway.catalog.v1\"\xf3\x01\n" +
 	"\aMessage\x124\n" +
 	"\x06update\x18\x01 \x01(\v2\x1a.eastway.catalog.v1.UpdateH\x00R\x06update\x124\n" +
-	"\x06resync\x18\x02 \x01(\v2\x1a.eastway.catalog.v1.ResyncH\x00R\x06resyncB\t\n" +
-	"\amessage\"\xbe\x02\n" +
+	"\x06resync\x18\x02 \x01(\v2\x1a.eastway.catalog.v1.ResyncH\x00R\x06resync\x12.\n" +
+	"\x04lost\x18\x03 \x01(\v2\x18.eastway.catalog.v1.LostH\x00R\x04lost\x12A\n" +
+	"\vpeer_states\x18\x04 \x01(\v2\x1e.eastway.catalog.v1.PeerStatesH\x00R\n" +
+	"peerStatesB\t\n" +
+	"\amessage\" \n" +
+	"\x04Lost\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"A\n" +
+	"\n" +
+	"PeerStates\x123\n" +
+	"\x05peers\x18\x01 \x03(\v2\x1d.eastway.catalog.v1.PeerStateR\x05peers\"i\n" +
+	"\tPeerState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x122\n" +
+	"\x05links\x18\x03 \x03(\v2\x1c.eastway.catalog.v1.PeerLinkR\x05links\"\xbf\x01\n" +
+	"\bPeerLink\x12\x18\n" +
+	"\areplica\x18\x01 \x01(\tR\areplica\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06dialed\x18\x03 \x01(\bR\x06dialed\x12\x1b\n" +
+	"\ttcp_lanes\x18\x04 \x01(\rR\btcpLanes\x12\x1d\n" +
+	"\n" +
+	"quic_lanes\x18\x05 \x01(\rR\tquicLanes\x12\x15\n" +
+	"\x06rtt_us\x18\x06 \x01(\x04R\x05rttUs\x12\x18\n" +
+	"\aversion\x18\a \x01(\tR\aversion\"\xbe\x02\n" +
 	"\x06Update\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x12\n" +
@@ -793,38 +1094,46 @@ func file_discovery_catalogpb_catalog_proto_rawDescGZIP() []byte {
 	return file_discovery_catalogpb_catalog_proto_rawDescData
 }
 
-var file_discovery_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_discovery_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_discovery_catalogpb_catalog_proto_goTypes = []any{
 	(*Message)(nil),       // 0: eastway.catalog.v1.Message
-	(*Update)(nil),        // 1: eastway.catalog.v1.Update
-	(*Resync)(nil),        // 2: eastway.catalog.v1.Resync
-	(*Service)(nil),       // 3: eastway.catalog.v1.Service
-	(*Export)(nil),        // 4: eastway.catalog.v1.Export
-	(*Port)(nil),          // 5: eastway.catalog.v1.Port
-	(*Readiness)(nil),     // 6: eastway.catalog.v1.Readiness
-	nil,                   // 7: eastway.catalog.v1.Export.LabelsEntry
-	nil,                   // 8: eastway.catalog.v1.Export.AnnotationsEntry
-	(*Readiness_Pod)(nil), // 9: eastway.catalog.v1.Readiness.Pod
-	(*Readiness_Row)(nil), // 10: eastway.catalog.v1.Readiness.Row
+	(*Lost)(nil),          // 1: eastway.catalog.v1.Lost
+	(*PeerStates)(nil),    // 2: eastway.catalog.v1.PeerStates
+	(*PeerState)(nil),     // 3: eastway.catalog.v1.PeerState
+	(*PeerLink)(nil),      // 4: eastway.catalog.v1.PeerLink
+	(*Update)(nil),        // 5: eastway.catalog.v1.Update
+	(*Resync)(nil),        // 6: eastway.catalog.v1.Resync
+	(*Service)(nil),       // 7: eastway.catalog.v1.Service
+	(*Export)(nil),        // 8: eastway.catalog.v1.Export
+	(*Port)(nil),          // 9: eastway.catalog.v1.Port
+	(*Readiness)(nil),     // 10: eastway.catalog.v1.Readiness
+	nil,                   // 11: eastway.catalog.v1.Export.LabelsEntry
+	nil,                   // 12: eastway.catalog.v1.Export.AnnotationsEntry
+	(*Readiness_Pod)(nil), // 13: eastway.catalog.v1.Readiness.Pod
+	(*Readiness_Row)(nil), // 14: eastway.catalog.v1.Readiness.Row
 }
 var file_discovery_catalogpb_catalog_proto_depIdxs = []int32{
-	1,  // 0: eastway.catalog.v1.Message.update:type_name -> eastway.catalog.v1.Update
-	2,  // 1: eastway.catalog.v1.Message.resync:type_name -> eastway.catalog.v1.Resync
-	4,  // 2: eastway.catalog.v1.Update.exports:type_name -> eastway.catalog.v1.Export
-	6,  // 3: eastway.catalog.v1.Update.readiness:type_name -> eastway.catalog.v1.Readiness
-	3,  // 4: eastway.catalog.v1.Update.withdrawn:type_name -> eastway.catalog.v1.Service
-	3,  // 5: eastway.catalog.v1.Export.service:type_name -> eastway.catalog.v1.Service
-	5,  // 6: eastway.catalog.v1.Export.ports:type_name -> eastway.catalog.v1.Port
-	7,  // 7: eastway.catalog.v1.Export.labels:type_name -> eastway.catalog.v1.Export.LabelsEntry
-	8,  // 8: eastway.catalog.v1.Export.annotations:type_name -> eastway.catalog.v1.Export.AnnotationsEntry
-	3,  // 9: eastway.catalog.v1.Readiness.service:type_name -> eastway.catalog.v1.Service
-	10, // 10: eastway.catalog.v1.Readiness.rows:type_name -> eastway.catalog.v1.Readiness.Row
-	9,  // 11: eastway.catalog.v1.Readiness.pods:type_name -> eastway.catalog.v1.Readiness.Pod
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 0: eastway.catalog.v1.Message.update:type_name -> eastway.catalog.v1.Update
+	6,  // 1: eastway.catalog.v1.Message.resync:type_name -> eastway.catalog.v1.Resync
+	1,  // 2: eastway.catalog.v1.Message.lost:type_name -> eastway.catalog.v1.Lost
+	2,  // 3: eastway.catalog.v1.Message.peer_states:type_name -> eastway.catalog.v1.PeerStates
+	3,  // 4: eastway.catalog.v1.PeerStates.peers:type_name -> eastway.catalog.v1.PeerState
+	4,  // 5: eastway.catalog.v1.PeerState.links:type_name -> eastway.catalog.v1.PeerLink
+	8,  // 6: eastway.catalog.v1.Update.exports:type_name -> eastway.catalog.v1.Export
+	10, // 7: eastway.catalog.v1.Update.readiness:type_name -> eastway.catalog.v1.Readiness
+	7,  // 8: eastway.catalog.v1.Update.withdrawn:type_name -> eastway.catalog.v1.Service
+	7,  // 9: eastway.catalog.v1.Export.service:type_name -> eastway.catalog.v1.Service
+	9,  // 10: eastway.catalog.v1.Export.ports:type_name -> eastway.catalog.v1.Port
+	11, // 11: eastway.catalog.v1.Export.labels:type_name -> eastway.catalog.v1.Export.LabelsEntry
+	12, // 12: eastway.catalog.v1.Export.annotations:type_name -> eastway.catalog.v1.Export.AnnotationsEntry
+	7,  // 13: eastway.catalog.v1.Readiness.service:type_name -> eastway.catalog.v1.Service
+	14, // 14: eastway.catalog.v1.Readiness.rows:type_name -> eastway.catalog.v1.Readiness.Row
+	13, // 15: eastway.catalog.v1.Readiness.pods:type_name -> eastway.catalog.v1.Readiness.Pod
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_discovery_catalogpb_catalog_proto_init() }
@@ -835,6 +1144,8 @@ func file_discovery_catalogpb_catalog_proto_init() {
 	file_discovery_catalogpb_catalog_proto_msgTypes[0].OneofWrappers = []any{
 		(*Message_Update)(nil),
 		(*Message_Resync)(nil),
+		(*Message_Lost)(nil),
+		(*Message_PeerStates)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -842,7 +1153,7 @@ func file_discovery_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_discovery_catalogpb_catalog_proto_rawDesc), len(file_discovery_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,185 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// family is a proxy that passes on to a controller.
+type family struct {
+	proxy      *side
+	controller *Catalog
+	follower   *Follower
+	link       *pipeConn
+	tell, hear chan error
+	states     atomic.Pointer[[]PeerState]
+}
+
+func newFamily(t *testing.T, known ...string) *family {
+	t.Helper()
+	f := &family{proxy: newSide(t, "a", 7, []string{"b", "c"}), controller: NewCatalog(nil)}
+	f.controller.SetLocal(localWith(known))
+	f.follower = NewFollower(f.controller)
+	f.states.Store(&[]PeerState{})
+	f.proxy.exchange.cfg.PeerStates = func() []PeerState { return *f.states.Load() }
+	f.connect(t.Context())
+	return f
+}
+
+func (f *family) connect(ctx context.Context) {
+	near, far := newPipe()
+	tell, hear, follower := make(chan error, 1), make(chan error, 1), f.follower
+	f.link, f.tell, f.hear = near, tell, hear
+	go func() { tell <- f.proxy.exchange.ServeSibling(ctx, "controller", near) }()
+	go func() { hear <- follower.Follow(ctx, "proxy-1", far) }()
+}
+
+func (f *family) cut() {
+	f.link.cut()
+	<-f.tell
+	<-f.hear
+}
+
+// says makes a peer's replica tell the proxy that.
+func (f *family) says(t *testing.T, l Link, u Update) {
+	t.Helper()
+	must(t, f.proxy.catalog.UpdateRemote(l, u))
+	pass(2 * coalesce)
+}
+
+func exporters(c *Catalog, n ServiceName) string {
+	s := c.Snapshot().Services[n]
+	if s == nil {
+		return ""
+	}
+	out := ""
+	for _, p := range s.Peers {
+		total := uint32(0)
+		for _, r := range p.Readiness {
+			total += r.Ready
+		}
+		out += fmt.Sprintf("%s:%d ", p.Peer, total)
+	}
+	return out
+}
+
+func TestSiblings(t *testing.T) {
+	t.Parallel()
+	other := ServiceName{"demo", "other"}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFamily(t, "b", "c")
+		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo, other))
+		f.says(t, Link{"c", "c1"}, says(1, 0, 1, 3, echo))
+		check := func(when, wantEcho, wantOther string) {
+			t.Helper()
+			if e, o := exporters(f.controller, echo), exporters(f.controller, other); e != wantEcho || o != wantOther {
+				t.Fatalf("%s: echo of %q, other of %q, want %q and %q", when, e, o, wantEcho, wantOther)
+			}
+		}
+		check("told", "b:2 c:3 ", "b:2 ")
+		f.says(t, Link{"b", "b1"}, Update{
+			Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{other},
+			Readiness: map[ServiceName]Endpoints{echo: {Rows: []Readiness{{Port: 80, Ready: 5, Total: 5}}}},
+		})
+		check("changed", "b:5 c:3 ", "")
+		before := f.controller.Snapshot()
+		f.says(t, Link{"c", "c1"}, says(1, 0, 2, 3, echo))
+		if f.controller.Snapshot() != before {
+			t.Error("the same again was news")
+		}
+		if w := f.controller.peers["b"].believed; !w.linked {
+			t.Error("b is not linked")
+		}
+		f.proxy.catalog.ForgetReplica(Link{"b", "b1"})
+		pass(2 * coalesce)
+		check("b is gone: its last word is kept", "b:5 c:3 ", "")
+		if w := f.controller.peers["b"].believed; w.linked {
+			t.Error("b is still linked")
+		}
+		f.says(t, Link{"b", "b1"}, says(1, 0, 3, 5, echo))
+		if w := f.controller.peers["b"].believed; !w.linked {
+			t.Error("b is back and not linked")
+		}
+		f.cut()
+		check("the proxy is gone", "b:5 c:3 ", "")
+		f.connect(t.Context())
+		f.says(t, Link{"b", "b1"}, says(1, 3, 4, 1, echo))
+		check("the proxy is back", "b:1 c:3 ", "")
+		f.cut()
+	})
+}
+
+// The proxy knows of a Peer before the controller does.
+func TestSiblingsKnowPeersEarlier(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFamily(t)
+		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.controller.SetLocal(localWith([]string{"b"}))
+		pass(3 * resyncInterval)
+		if got := exporters(f.controller, echo); got != "b:2 " {
+			t.Errorf("exporters = %q", got)
+		}
+		f.cut()
+	})
+}
+
+// A word that a proxy has of an exporter from before it was linked to the controller is told as the last one.
+func TestSiblingTellsLastWords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFamily(t, "b", "c")
+		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.cut()
+		f.proxy.catalog.ForgetReplica(Link{"b", "b1"})
+		f.controller = NewCatalog(nil)
+		f.controller.SetLocal(localWith([]string{"b", "c"}))
+		f.follower = NewFollower(f.controller)
+		f.connect(t.Context())
+		pass(2 * coalesce)
+		if got := exporters(f.controller, echo); got != "b:2 " {
+			t.Errorf("exporters = %q", got)
+		}
+		if f.controller.peers["b"].believed.linked {
+			t.Error("b is linked")
+		}
+		f.cut()
+	})
+}
+
+func TestPeerStates(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFamily(t, "b")
+		states := []PeerState{
+			{Peer: "b", Links: []PeerLink{{
+				Replica: "b1", State: "connected", Dialed: true, TCPLanes: 2, QUICLanes: 1, RTT: 20 * time.Millisecond, Version: "v1",
+			}}},
+			{Peer: "c", Error: "connection refused"},
+		}
+		f.states.Store(&states)
+		pass(2 * peerStatesInterval)
+		got, changed := f.follower.PeerStates()
+		if !reflect.DeepEqual(got, map[string][]PeerState{"proxy-1": states}) {
+			t.Errorf("states = %+v", got)
+		}
+		slower := []PeerState{{Peer: "b", Links: []PeerLink{states[0].Links[0]}}, states[1]}
+		slower[0].Links[0].RTT += time.Millisecond
+		f.states.Store(&slower)
+		pass(2 * peerStatesInterval)
+		select {
+		case <-changed:
+			t.Error("a little more round trip is news")
+		default:
+		}
+		f.cut()
+		if got, _ := f.follower.PeerStates(); len(got) != 0 {
+			t.Errorf("states of proxies that are gone: %+v", got)
+		}
+	})
+}
