@@ -75,6 +75,14 @@ bulk: ## the relay tests at full size, which the race detector is too slow for: 
 e2e: ## what needs root (network namespaces, TUN devices) and exact timing
 	$(GO) test -count=1 -timeout $(TESTTIME) ./e2e/...
 
+.PHONY: clusters
+clusters: ## start two Kubernetes clusters of two nodes each on this computer (root; ARGS='--clusters 3')
+	$(GO) run ./e2e/cluster up $(ARGS)
+
+.PHONY: clusters-down
+clusters-down: ## remove them, or what a crash left of them
+	$(GO) run ./e2e/cluster down $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	GO='$(GO)' sh tools/fuzz.sh $(FUZZTIME)

@@ -1,0 +1,64 @@
+package binaries
+
+import "strings"
+
+// Module is a project whose programs are built together.
+type Module string
+
+// The modules: the folders beside this file.
+const (
+	Kubernetes Module = "kubernetes" // kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl
+	CoreDNS    Module = "coredns"    // coredns
+	Helm       Module = "helm"       // helm
+	Fortio     Module = "fortio"     // fortio, which makes load
+)
+
+// recipe is how a module is built.
+type recipe struct {
+	// pinned is the module whose version is stamped into the programs.
+	pinned string
+	// variables to stamp; VERSION stands for the pinned version, MAJOR and MINOR for its parts.
+	variables []string
+	// duration of a first build, for people who wait: on two cores.
+	duration string
+}
+
+func (m Module) recipe() recipe {
+	switch m {
+	case Kubernetes:
+		const version = "k8s.io/component-base/version."
+		return recipe{
+			pinned: "k8s.io/kubernetes",
+			// Without these the API server says v0.0.0, which helm refuses.
+			variables: []string{version + "gitVersion=VERSION", version + "gitMajor=MAJOR", version + "gitMinor=MINOR"},
+			duration:  "7 to 9 minutes",
+		}
+	case Helm:
+		return recipe{
+			pinned:    "helm.sh/helm/v3",
+			variables: []string{"helm.sh/helm/v3/internal/version.version=VERSION"},
+			duration:  "2 to 3 minutes",
+		}
+	case CoreDNS:
+		return recipe{pinned: "github.com/coredns/coredns", duration: "2 to 3 minutes"}
+	case Fortio:
+		return recipe{pinned: "fortio.org/fortio", duration: "half a minute"}
+	default:
+		return recipe{}
+	}
+}
+
+// ldflags stamp a version like "v1.34.4" and leave out debug information, which
+// halves the programs.
+func (r recipe) ldflags(version string) string {
+	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	for len(parts) < 2 {
+		parts = append(parts, "0")
+	}
+	fill := strings.NewReplacer("VERSION", version, "MAJOR", parts[0], "MINOR", parts[1])
+	flags := []string{"-s", "-w"}
+	for _, variable := range r.variables {
+		flags = append(flags, "-X", fill.Replace(variable))
+	}
+	return strings.Join(flags, " ")
+}

@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/eastway/eastway/e2e/cluster/machine"
+)
+
+// daemonRef is a daemon whose end is told by whoever waits for something of it.
+type daemonRef struct {
+	machine *machine.Machine
+	name    string
+}
+
+// wait is for a condition.
+type wait struct {
+	// what is waited for, completing "wait for …".
+	what string
+	// limit of the time.
+	limit time.Duration
+	// done is asked again until it says nil; its errors say what is missing.
+	done func(ctx context.Context) error
+	// by are the daemons that it depends on: if one ends, waiting is in vain.
+	by []daemonRef
+}
+
+// run returns when the condition is met. Its error says what was waited for,
+// what was missing at last, and how the logs of the daemons end.
+func (w wait) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, w.limit, fmt.Errorf("not within %v", w.limit))
+	defer cancel()
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	var missing error
+	for {
+		call, stop := context.WithTimeout(ctx, callTime)
+		err := w.done(call)
+		stop()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil { // else it is only what the deadline cut off
+			missing = err
+		}
+		if err := w.ended(ctx); err != nil {
+			return fmt.Errorf("lab: wait for %s: %w", w.what, err)
+		}
+		select {
+		case <-ctx.Done():
+			if missing == nil {
+				missing = err
+			}
+			return fmt.Errorf("lab: wait for %s: %w; at last: %w%s", w.what, context.Cause(ctx), missing, w.logs())
+		case <-tick.C:
+		}
+	}
+}
+
+// ended tells of a daemon that does not run any more.
+func (w wait) ended(ctx context.Context) error {
+	for _, by := range w.by {
+		daemons, err := by.machine.Daemons(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the deadline has its own words
+			}
+			return err
+		}
+		for _, d := range daemons {
+			if d.Name == by.name && !d.Running {
+				return fmt.Errorf("%s on %s ended (%s); %s", by.name, by.machine.Name(), d.Ended, machine.LogTail(by.machine.Log(by.name)))
+			}
+		}
+	}
+	return nil
+}
+
+func (w wait) logs() string {
+	var all strings.Builder
+	for _, by := range w.by {
+		fmt.Fprintf(&all, "\n%s on %s: %s", by.name, by.machine.Name(), machine.LogTail(by.machine.Log(by.name)))
+	}
+	return all.String()
+}
+
+// errNotYet is what a condition lacks when there is nothing more to say.
+var errNotYet = errors.New("not yet")

@@ -1,0 +1,85 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/e2e/cluster/image"
+)
+
+// Images that every node has.
+const (
+	pauseImage   = "docker.io/eastway-lab/pause:lab"
+	corednsImage = "docker.io/eastway-lab/coredns:lab"
+)
+
+// packImages makes the archives of the images that every node needs.
+func (l *Lab) packImages(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i, one := range []image.Image{
+		{
+			Name:       pauseImage,
+			Files:      []image.File{{Path: "/pause", Source: filepath.Join(l.ownPrograms(), "pause")}},
+			Entrypoint: []string{"/pause"}, User: "65535:65535",
+		},
+		{
+			Name:       corednsImage,
+			Files:      []image.File{{Path: "/coredns", Source: filepath.Join(l.state.CoreDNS, "coredns")}},
+			Entrypoint: []string{"/coredns"}, User: "65532:65532",
+		},
+	} {
+		if err := one.Save(l.ownImages()[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownImages are the archives of images that every node has.
+func (l *Lab) ownImages() []string {
+	return []string{filepath.Join(l.dir, "pause.tar"), filepath.Join(l.dir, "coredns.tar")}
+}
+
+// LoadImage gives an image, in a docker or OCI archive, to all nodes of the cluster.
+func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
+	if err := c.ours("load images; push them to a registry that it pulls from"); err != nil {
+		return err
+	}
+	var group errgroup.Group
+	for _, n := range c.Nodes {
+		group.Go(func() error { return n.loadImage(ctx, archive) })
+	}
+	return group.Wait()
+}
+
+// LoadImage gives an image, in a docker or OCI archive, to all nodes of all clusters.
+func (l *Lab) LoadImage(ctx context.Context, archive string) error {
+	var group errgroup.Group
+	for _, c := range l.Clusters {
+		group.Go(func() error { return c.LoadImage(ctx, archive) })
+	}
+	return group.Wait()
+}
+
+func (n *Node) loadImage(ctx context.Context, archive string) error {
+	if err := run(n.ctr(ctx, "--namespace=k8s.io", "images", "import", archive)); err != nil {
+		return fmt.Errorf("lab: load an image into %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// ctr talks to the node's containerd from outside.
+func (n *Node) ctr(ctx context.Context, args ...string) *exec.Cmd {
+	root := "/"
+	if n.machine != nil {
+		root = n.machine.Root()
+	}
+	args = append([]string{"--address=" + filepath.Join(root, containerdSocket)}, args...)
+	return exec.CommandContext(ctx, "ctr", args...) //nolint:gosec // no shell is involved
+}

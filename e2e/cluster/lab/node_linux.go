@@ -1,0 +1,118 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/e2e/cluster/machine"
+)
+
+// Daemons of a node.
+const (
+	Containerd = "containerd"
+	Kubelet    = "kubelet"
+	KubeProxy  = "kube-proxy"
+)
+
+const containerdSocket = "/run/containerd/containerd.sock"
+
+// boot starts the node's machine up to where containers can be started.
+func (n *Node) boot(ctx context.Context) (err error) {
+	c := n.cluster
+	if n.machine, err = c.lab.startMachine(ctx, n.Name, c.lab.state.Kubernetes); err != nil {
+		return err
+	}
+	if err := c.plugIn(n.machine, fmt.Sprintf("node-%d", n.index+1), n.Address); err != nil {
+		return err
+	}
+	rules := filepath.Join(c.lab.etc(n.Name), "masquerade.nft")
+	if output, err := n.Command(ctx, "nft", "-f", rules).CombinedOutput(); err != nil {
+		return fmt.Errorf("lab: set the rules of %s: %w: %s", n.Name, err, output)
+	}
+	if err := runAll(ctx, n.machine, n.daemons()[0]); err != nil {
+		return err
+	}
+	err = wait{
+		what:  "containerd of " + n.Name + " to answer",
+		limit: daemonTime,
+		by:    []daemonRef{{n.machine, Containerd}},
+		done:  func(ctx context.Context) error { return run(n.ctr(ctx, "version")) },
+	}.run(ctx)
+	if err != nil {
+		return err
+	}
+	for _, archive := range c.lab.ownImages() {
+		if err := n.loadImage(ctx, archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join starts what makes the machine a node, and returns when it is ready.
+func (n *Node) join(ctx context.Context) error {
+	if err := runAll(ctx, n.machine, n.daemons()[1:]...); err != nil {
+		return err
+	}
+	return n.awaitReady(ctx)
+}
+
+// daemons of the node, in the order in which they are started.
+func (n *Node) daemons() []machine.Daemon {
+	c := n.cluster
+	return []machine.Daemon{
+		{Name: Containerd, Args: []string{
+			Containerd, "--config", inEtc("containerd.toml"), "--log-level", "warn",
+		}},
+		{Name: Kubelet, Args: []string{
+			Kubelet,
+			"--config=" + inEtc("kubelet.json"),
+			"--kubeconfig=" + inEtc("kubelet.kubeconfig"),
+			"--hostname-override=" + n.Name,
+			"--node-ip=" + n.Address.String(),
+			fmt.Sprintf("--node-labels=%s=%s,%s=%s", corev1.LabelTopologyRegion, c.Region, corev1.LabelTopologyZone, n.Zone),
+		}},
+		{Name: KubeProxy, Args: []string{
+			KubeProxy,
+			"--kubeconfig=" + inEtc("kube-proxy.kubeconfig"),
+			"--hostname-override=" + n.Name,
+			"--proxy-mode=" + c.lab.state.Config.KubeProxyMode,
+			"--cluster-cidr=" + PodNetwork,
+			"--oom-score-adj=0",
+			// These sysctls are the computer's.
+			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",
+		}},
+	}
+}
+
+func (n *Node) awaitReady(ctx context.Context) error {
+	clients, err := n.cluster.Clients()
+	if err != nil {
+		return err
+	}
+	return wait{
+		what:  "node " + n.Name + " to be ready",
+		limit: nodeTime,
+		by:    []daemonRef{{n.machine, Kubelet}, {n.machine, KubeProxy}, {n.machine, Containerd}},
+		done: func(ctx context.Context) error {
+			node, err := clients.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			for _, condition := range node.Status.Conditions {
+				if condition.Type == corev1.NodeReady {
+					if condition.Status == corev1.ConditionTrue {
+						return nil
+					}
+					return errors.New(condition.Message)
+				}
+			}
+			return errNotYet
+		},
+	}.run(ctx)
+}

@@ -1,0 +1,49 @@
+package lab
+
+import "time"
+
+// How long things may take. All is a few times what it takes on two busy cores.
+const (
+	// upTime for a whole lab with its programs built.
+	upTime = 5 * time.Minute
+	// daemonTime for a daemon to answer after it was started.
+	daemonTime = 2 * time.Minute
+	// nodeTime for a node to be ready after its kubelet was started.
+	nodeTime = 2 * time.Minute
+	// podTime for the cluster's own pods (CoreDNS) to be ready.
+	podTime = 2 * time.Minute
+	// downTime for a lab to be gone.
+	downTime = time.Minute
+	// stopTime for a daemon to end when it was asked to.
+	stopTime = 30 * time.Second
+	// pollTime is how often is looked for what nobody tells.
+	pollTime = 100 * time.Millisecond
+	// callTime for one question to an API server while waiting for it.
+	callTime = 5 * time.Second
+)
+
+// Networks of each cluster, the same in all of them: nothing can be routed between them.
+const (
+	PodNetwork     = "10.244.0.0/16" // node N (from 1) has 10.244.N.0/24
+	ServiceNetwork = "10.96.0.0/16"
+	apiServiceIP   = "10.96.0.1"  // of the Service kubernetes: the first one
+	dnsServiceIP   = "10.96.0.10" // of the Service kube-dns, as everywhere
+)
+
+const (
+	apiPort = 6443 // of the API server, as everywhere
+	// mtu of all devices in bytes: the internet's.
+	mtu = 1500
+
+	// Base is the folder of all labs of this computer.
+	Base = "/var/lib/eastway-lab"
+	// DefaultName of a lab.
+	DefaultName = "lab"
+	// hostDevice begins the name of the one device of a lab in the computer's own
+	// network namespace; the lab's number follows.
+	hostDevice = "eastlab"
+
+	maxClusters = 6 // a lab has 16 networks; more clusters than this don't fit a computer anyway
+	maxNodes    = 8 // of one cluster
+	maxLabs     = 16
+)

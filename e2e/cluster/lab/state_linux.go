@@ -1,0 +1,149 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eastway/eastway/e2e/cluster/machine"
+)
+
+// stateFile in a lab's folder says what the lab is, for other processes.
+const stateFile = "lab.json"
+
+// state is what the stateFile holds.
+type state struct {
+	Config Config
+	Plan   plan
+	// Kubernetes and CoreDNS are the folders of their programs.
+	Kubernetes, CoreDNS string
+	// Ready is set when the lab has come up.
+	Ready bool
+}
+
+func labDir(name string) string { return filepath.Join(Base, name) }
+
+func (s state) write() error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("lab: encode its state: %w", err)
+	}
+	return writeFile(filepath.Join(labDir(s.Config.Name), stateFile), text)
+}
+
+func readState(name string) (state, error) {
+	var s state
+	text, err := os.ReadFile(filepath.Join(labDir(name), stateFile))
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("lab: read the state of %s: %w", name, err)
+	}
+	s.Config = s.Config.withDefaults()
+	return s, nil
+}
+
+// ErrUp is told when a lab of this name is up.
+var ErrUp = errors.New("a lab of this name is up already, or was left behind by one: take it down first")
+
+// claim makes the folder of a lab, and finds addresses that no other one has.
+func claim(ctx context.Context, s state) (state, error) {
+	unlock, err := lockLabs(ctx)
+	if err != nil {
+		return state{}, err
+	}
+	defer unlock()
+	if _, err := os.Stat(labDir(s.Config.Name)); err == nil {
+		return state{}, fmt.Errorf("lab: %s: %w", s.Config.Name, ErrUp)
+	}
+	names, err := Names()
+	if err != nil {
+		return state{}, err
+	}
+	taken := make(map[int]bool)
+	for _, name := range names {
+		other, err := readState(name)
+		if err != nil {
+			return state{}, fmt.Errorf("%w; remove it with: down --name %s", err, name)
+		}
+		taken[other.Plan.Number] = true
+	}
+	for taken[s.Plan.Number] {
+		s.Plan.Number++
+	}
+	if s.Plan.Number >= maxLabs {
+		return state{}, fmt.Errorf("lab: %d labs are up already", maxLabs)
+	}
+	return s, s.write()
+}
+
+// Names of the labs of this computer, whether they are up or were left behind.
+func Names() ([]string, error) {
+	entries, err := os.ReadDir(Base)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("lab: list labs: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+// lockLabs keeps other processes from changing which labs there are.
+func lockLabs(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(Base, 0o700); err != nil { // keys lie below it
+		return nil, fmt.Errorf("lab: make the folder of labs (root is needed): %w", err)
+	}
+	file, err := os.OpenFile(Base+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lab: make a lock: %w", err)
+	}
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			_ = file.Close()
+			return nil, fmt.Errorf("lab: lock %s: %w", file.Name(), err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			_ = file.Close()
+			return nil, fmt.Errorf("lab: wait for another process to let go of %s: %w", file.Name(), context.Cause(ctx))
+		}
+	}
+}
+
+// attach finds the machines of a lab that run.
+func (l *Lab) attach() error {
+	machines, err := machine.Find(l.dir)
+	if err != nil {
+		return err
+	}
+	byName := make(map[string]*machine.Machine)
+	for _, m := range machines {
+		byName[m.Name()] = m
+	}
+	l.internet = byName[internetName]
+	for _, c := range l.Clusters {
+		c.site, c.control = byName[c.siteName()], byName[c.controlName()]
+		for _, n := range c.Nodes {
+			n.machine = byName[n.Name]
+		}
+	}
+	return nil
+}
