@@ -20,11 +20,10 @@ const peerStatesInterval = time.Second
 // ctx ended.
 func (x *Exchange) ServeSibling(ctx context.Context, replica string, conn MessageConn) error {
 	s := &siblingTeller{exchange: x, conn: conn, asked: make(chan struct{}, 1)}
-	err := s.run(ctx)
-	if ctx.Err() != nil {
-		return nil
+	if err := s.run(ctx); ctx.Err() == nil {
+		return fmt.Errorf("discovery: passing on the peers' words to %s: %w", replica, err)
 	}
-	return fmt.Errorf("discovery: passing on the peers' words to %s: %w", replica, err)
+	return nil
 }
 
 // run sends and receives until either fails.

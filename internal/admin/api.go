@@ -20,6 +20,7 @@ const (
 	PathMetrics   = "/metrics"
 	PathStatus    = "/status"
 	PathEndpoints = "/endpoints" // ?service=NAMESPACE/NAME
+	PathListeners = "/listeners"
 )
 
 // Errors of Client that callers decide on.
@@ -78,6 +79,20 @@ type ServiceEndpoints struct {
 type Readiness struct {
 	Ready   bool           `json:"ready"`
 	Failing []FailingCheck `json:"failing,omitempty"`
+}
+
+// Listeners is the answer of PathListeners: what a node agent has to know before it sends a proxy connections.
+type Listeners struct {
+	// Ready is as in Readiness.
+	Ready bool `json:"ready"`
+	// Listeners are those that are open, by port.
+	Listeners []Listener `json:"listeners"`
+}
+
+// Listener is one open port for a service.
+type Listener struct {
+	Port    uint16 `json:"port"`
+	Service string `json:"service"` // NAMESPACE/NAME
 }
 
 // FailingCheck is a Check that returned an error.

@@ -19,6 +19,9 @@ type Config struct {
 	// AllowRemote permits an Address that other machines can reach, and requests under
 	// any host name. Metrics, status and profiles are then open to whoever can connect.
 	AllowRemote bool
+	// HealthOnly leaves out everything that tells of others than this process: only PathHealthz, PathReadyz, PathMetrics
+	// and PathListeners are answered, under any host name. Such a listener may be on any address.
+	HealthOnly bool
 	// Gatherer feeds PathMetrics; nil: no metrics.
 	Gatherer prometheus.Gatherer
 	// Checks must all pass for PathReadyz to answer 200.
@@ -27,6 +30,8 @@ type Config struct {
 	Status func() Status
 	// Endpoints feeds PathEndpoints; false: no such service. nil: 404.
 	Endpoints func(namespace, name string) ([]failover.EndpointStatus, bool)
+	// Listeners feeds PathListeners; nil: 404.
+	Listeners func() []failover.ListenerStatus
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.
 	Logger *zap.Logger
 }
@@ -59,7 +64,7 @@ func (c *Config) validateAddress() error {
 	if port == "" {
 		return fmt.Errorf("%q has no port", c.Address)
 	}
-	if c.AllowRemote || isLoopback(host) {
+	if c.AllowRemote || c.HealthOnly || isLoopback(host) {
 		return nil
 	}
 	return fmt.Errorf("%q is not a loopback address: metrics, status and profiles would be open to the network; "+

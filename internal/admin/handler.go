@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,10 +33,13 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+PathHealthz, h.healthz)
 	mux.HandleFunc("GET "+PathReadyz, h.readyz)
-	if cfg.Status != nil {
+	if cfg.Listeners != nil {
+		mux.HandleFunc("GET "+PathListeners, h.listeners)
+	}
+	if cfg.Status != nil && !cfg.HealthOnly {
 		mux.HandleFunc("GET "+PathStatus, h.status)
 	}
-	if cfg.Endpoints != nil {
+	if cfg.Endpoints != nil && !cfg.HealthOnly {
 		mux.HandleFunc("GET "+PathEndpoints, h.endpoints)
 	}
 	if cfg.Gatherer != nil {
@@ -45,6 +50,9 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 			Timeout:             scrapeTimeout,
 			EnableOpenMetrics:   true,
 		}))
+	}
+	if cfg.HealthOnly {
+		return mux
 	}
 	mux.HandleFunc("GET /debug/pprof/", h.bounded(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -109,14 +117,38 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
-	readiness, code := Readiness{Ready: true}, http.StatusOK
+	readiness := h.readiness()
+	code := http.StatusOK
+	if !readiness.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	h.answer(w, code, readiness)
+}
+
+// listeners answers 200 whether or not the process is ready: who asks reads both.
+func (h *handler) listeners(w http.ResponseWriter, _ *http.Request) {
+	all := h.cfg.Listeners()
+	open := Listeners{Ready: h.readiness().Ready, Listeners: make([]Listener, 0, len(all))}
+	for _, l := range all {
+		if l.Error == "" {
+			open.Listeners = append(open.Listeners, Listener{Port: l.Address.Port(), Service: l.Service})
+		}
+	}
+	slices.SortFunc(open.Listeners, func(a, b Listener) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Service, b.Service))
+	})
+	h.answer(w, http.StatusOK, open)
+}
+
+func (h *handler) readiness() Readiness {
+	readiness := Readiness{Ready: true}
 	for _, check := range h.cfg.Checks {
 		if err := check.Ready(); err != nil {
-			readiness.Ready, code = false, http.StatusServiceUnavailable
+			readiness.Ready = false
 			readiness.Failing = append(readiness.Failing, FailingCheck{Name: check.Name, Error: err.Error()})
 		}
 	}
-	h.answer(w, code, readiness)
+	return readiness
 }
 
 func (h *handler) status(w http.ResponseWriter, _ *http.Request) {

@@ -15,7 +15,7 @@ const (
 	HostnameLabel = "eastway.dev/hostname"
 
 	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on the slices that Eastway writes.
-	ManagedBy = "eastway.dev/controller"
+	ManagedBy = "controller.eastway.dev"
 	// ManagedByName is the value of app.kubernetes.io/managed-by on everything that Eastway writes.
 	ManagedByName = "eastway"
 )
