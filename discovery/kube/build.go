@@ -1,0 +1,139 @@
+package kube
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/discovery/internal/translate"
+)
+
+// concerns tells whether Eastway has anything to do with the service of that name.
+func (w *world) concerns(at name) bool {
+	s := w.services[at]
+	return w.exports[at] != nil || len(w.derived.of[at]) > 0 || s != nil && s.Annotations[v1alpha1.TakeoverAnnotation] == "true"
+}
+
+// cares tells whether a problem of that kind is worth telling: users have Services of all sorts that are no business of ours.
+func (w *world) cares(kind string, about name) bool {
+	return kind != kindService && kind != kindSlice || about.Namespace == w.namespace || w.concerns(about)
+}
+
+// build puts one service together; nil when there is nothing to say of it.
+func (w *world) build(at name) (*discovery.Service, []Problem) {
+	if !w.concerns(at) {
+		return nil, nil
+	}
+	own, export := w.services[at], w.exports[at]
+	var problems []Problem
+	switch {
+	case export == nil:
+	case own == nil:
+		problems = append(problems, warning(kindExport, export, "metadata.name", "there is no Service %s to export", at))
+	case own.Spec.Type == corev1.ServiceTypeExternalName:
+		problems = append(problems, fault(kindExport, export, "metadata.name",
+			"Service %s is of type ExternalName, a DNS alias: it can't be exported", at))
+	}
+	if own != nil && own.Spec.Type == corev1.ServiceTypeExternalName {
+		own = nil
+	}
+	if own == nil && len(w.derived.of[at]) == 0 {
+		return nil, problems
+	}
+	out := &discovery.Service{Name: at}
+	if own != nil {
+		var more []Problem
+		out, more = w.buildOwn(at, own)
+		problems = append(problems, more...)
+		if export != nil {
+			out.Export = translate.Export(export)
+		}
+	}
+	problems = append(problems, w.derived.listen(out)...)
+	return out, problems
+}
+
+// buildOwn is what the own cluster has under that name, with its endpoints.
+func (w *world) buildOwn(at name, own *corev1.Service) (*discovery.Service, []Problem) {
+	var problems []Problem
+	out := translate.Service(at, own)
+	for _, ip := range translate.ClusterIPs(own) {
+		out.Addresses = append(out.Addresses, ip.Addr)
+	}
+	endpoints := translate.NewEndpoints(out, w.places)
+	for _, n := range slices.Sorted(maps.Keys(w.slices[at])) {
+		s := w.slices[at][n]
+		for _, p := range faults(kindSlice, s, endpoints.Add(s)) {
+			p.Warning = true
+			problems = append(problems, p)
+		}
+	}
+	out.Endpoints = endpoints.ByPort()
+	return out, problems
+}
+
+// flushPolicies chooses the policy of each target that is dirty: the oldest one.
+func (w *world) flushPolicies() {
+	if len(w.dirtyPolicies) == 0 {
+		return
+	}
+	next := maps.Clone(w.local.Policies)
+	for at := range w.dirtyPolicies {
+		delete(w.policy, at)
+		delete(next, at)
+		candidates := slices.SortedFunc(maps.Values(w.policies[at]), byAge[*v1alpha1.TrafficPolicy])
+		for i, p := range candidates {
+			switch {
+			case i > 0:
+				w.policy[at] = append(w.policy[at], fault(kindPolicy, p, "spec.targetRef",
+					"Service %s already has TrafficPolicy %s, which is older: this one is ignored; remove one of the two",
+					at, candidates[0].Name))
+				continue
+			case w.services[at] == nil:
+				w.policy[at] = append(w.policy[at], warning(kindPolicy, p, "spec.targetRef.name",
+					"there is no Service %s here; the policy applies once a peer exports one", at))
+			}
+			next[at] = &p.Spec
+		}
+	}
+	clear(w.dirtyPolicies)
+	w.local.Policies = next
+}
+
+// choosePeers leaves out those that have the identity of an older one.
+func choosePeers(peers map[string]*v1alpha1.Peer) (map[string]*discovery.Peer, []Problem) {
+	var problems []Problem
+	chosen := map[string]*discovery.Peer{}
+	owners := map[string]*v1alpha1.Peer{}
+	for _, p := range slices.SortedFunc(maps.Values(peers), byAge[*v1alpha1.Peer]) {
+		if owner := owners[p.Spec.SPIFFEID]; owner != nil {
+			problems = append(problems, fault(kindPeer, p, "spec.spiffeID",
+				"%q is already the identity of Peer %s, which is older: this one is ignored; remove one of the two",
+				p.Spec.SPIFFEID, owner.Name))
+			continue
+		}
+		owners[p.Spec.SPIFFEID] = p
+		chosen[p.Name] = &discovery.Peer{Name: p.Name, Spec: p.Spec}
+	}
+	return chosen, problems
+}
+
+// found are the problems that showed only when objects were put together.
+func (w *world) found() []Problem {
+	problems := slices.Clone(w.peer)
+	for _, of := range []map[name][]Problem{w.problems, w.policy} {
+		for _, p := range of {
+			problems = append(problems, p...)
+		}
+	}
+	if n := len(w.beyond); n > 0 {
+		problems = append(problems, Problem{
+			Kind: kindService, Message: fmt.Sprintf("more than %d services concern Eastway: %d of them are ignored", w.most, n),
+		})
+	}
+	return problems
+}

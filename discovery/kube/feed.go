@@ -1,0 +1,206 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// feed follows one kind and keeps its table up to date. client-go's reflector lists, watches and recovers from expired
+// watches; when it tries again after a failure, and what is said of it, is decided here.
+type feed struct {
+	*table
+	client  *client
+	metrics *metrics
+
+	// lists is held for reading by each list: the reflector does not wait for the one that it gave up.
+	lists sync.RWMutex
+	ended bool
+
+	mu      sync.Mutex
+	version int // of resource.versions, the one in use
+	failure *failure
+}
+
+// failure is why the API server could not be asked.
+type failure struct {
+	verb  string // list or watch
+	err   error
+	since time.Time
+}
+
+// run follows the kind until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	defer f.end()
+	// The reflector's own words would come in klog's format, and say less than ours.
+	ctx = klog.NewContext(ctx, logr.Discard())
+	lw := &cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}
+	r := cache.NewReflectorWithOptions(lw, nil, f.table, cache.ReflectorOptions{Name: f.name, TypeDescription: f.kind})
+	for wait := backoff(0); ctx.Err() == nil; {
+		began := time.Now()
+		err := r.ListAndWatchWithContext(ctx)
+		if time.Since(began) > backoffReset {
+			wait = 0
+		}
+		wait = wait.next(err)
+		pause(ctx, wait.jittered())
+	}
+}
+
+// end waits for the last list.
+func (f *feed) end() {
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	f.ended = true
+}
+
+func (f *feed) list(ctx context.Context, opts metav1.ListOptions) (list runtime.Object, err error) {
+	f.lists.RLock()
+	defer f.lists.RUnlock()
+	if f.ended {
+		return nil, context.Canceled
+	}
+	for range f.versions {
+		list, err = f.client.list(ctx, f.resource, f.inUse(), opts)
+		if !apierrors.IsNotFound(err) {
+			break
+		}
+		f.tryNext()
+	}
+	if err == nil {
+		_, err = apimeta.ListAccessor(list) // or the answer of something that is no API server
+	}
+	f.metrics.lists.WithLabelValues(f.name, resultOf(err)).Inc()
+	if err != nil {
+		f.fail(ctx, "list", err)
+		return nil, err
+	}
+	f.succeed()
+	return list, nil
+}
+
+// watch opens a watch. While connections are refused it waits here: the reflector would do so for up to a minute, and
+// what the API server has to tell after an outage is wanted sooner.
+func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+	for wait := backoff(0); ; {
+		w, err := f.client.watch(ctx, f.resource, f.inUse(), opts)
+		if err == nil {
+			f.succeed()
+			return w, nil
+		}
+		f.fail(ctx, "watch", err)
+		if !utilnet.IsConnectionRefused(err) && !apierrors.IsTooManyRequests(err) {
+			return nil, err
+		}
+		wait = wait.next(err)
+		if !pause(ctx, wait.jittered()) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// inUse is the version of the API that is asked for.
+func (f *feed) inUse() schema.GroupVersion {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.versions[f.version]
+}
+
+// tryNext turns to another version, since this one is not served.
+func (f *feed) tryNext() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.version = (f.version + 1) % len(f.versions)
+}
+
+func (f *feed) fail(ctx context.Context, verb string, err error) {
+	// A watch that expired is a matter of course; the list that follows tells whether all is well.
+	if ctx.Err() != nil || apierrors.IsGone(err) || apierrors.IsResourceExpired(err) {
+		return
+	}
+	f.mu.Lock()
+	since := time.Now()
+	if f.failure != nil {
+		since = f.failure.since
+	}
+	f.failure = &failure{verb: verb, err: err, since: since}
+	f.mu.Unlock()
+	f.disappoint()
+}
+
+func (f *feed) succeed() {
+	f.mu.Lock()
+	was := f.failure
+	f.failure = nil
+	f.mu.Unlock()
+	if was != nil {
+		f.wake()
+	}
+}
+
+// trouble is why the kind is not followed at present; nil when it is.
+func (f *feed) trouble() *failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failure
+}
+
+// backoff is a wait between two attempts.
+type backoff time.Duration
+
+// next is the wait after one more failure, or after a watch that ended for no reason.
+func (b backoff) next(err error) backoff {
+	if absent(err) {
+		return backoff(maxBackoff)
+	}
+	return min(max(2*b, backoff(minBackoff)), backoff(maxBackoff))
+}
+
+// jittered adds up to a fifth, so that proxies don't come all at once.
+func (b backoff) jittered() time.Duration {
+	d := time.Duration(b)
+	return d + rand.N(d/5+1) //nolint:gosec // not a secret
+}
+
+// absent are errors that stay until a person does something.
+func absent(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
+}
+
+// pause waits; false means that ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// reason is what the error says, not too long.
+func reason(err error) string {
+	var status apierrors.APIStatus
+	text := err.Error()
+	if errors.As(err, &status) && status.Status().Message != "" {
+		text = status.Status().Message
+	}
+	if len(text) > maxReason {
+		text = text[:maxReason] + "…"
+	}
+	return text
+}

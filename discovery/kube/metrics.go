@@ -1,0 +1,71 @@
+package kube
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Results of what was tried.
+const (
+	resultOK     = "ok"
+	resultFailed = "failed"
+)
+
+func resultOf(err error) string {
+	if err != nil {
+		return resultFailed
+	}
+	return resultOK
+}
+
+type metrics struct {
+	problems prometheus.Gauge
+	updates  prometheus.Counter
+	synced   *prometheus.GaugeVec
+	objects  *prometheus.GaugeVec
+	lists    *prometheus.CounterVec
+	writes   *prometheus.CounterVec
+}
+
+// newMetrics registers on reg unless that is nil; restored says when the oldest snapshot was made that is still in use.
+func newMetrics(reg prometheus.Registerer, resources []*resource, restored func() time.Time) *metrics {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Name: "eastway_discovery_kube_" + name, Help: help}
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), []string{"resource"})
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
+	}
+	m := &metrics{
+		problems: prometheus.NewGauge(prometheus.GaugeOpts(opts("errors",
+			"Errors in what the API server says, and in asking it, as they are now; warnings not counted."))),
+		updates: prometheus.NewCounter(prometheus.CounterOpts(opts("updates_total", "How often the catalog was told of changes."))),
+		synced:  gauge("synced", "1 when the objects in use come from the API server, 0 when from the snapshot or from nowhere."),
+		objects: gauge("objects", "Objects that are held."),
+		lists:   counter("lists_total", "Lists that the API server was asked for, by result: ok, failed.", "resource", "result"),
+		writes:  counter("snapshot_writes_total", "Writings of the snapshot, one per resource that changed, by result: ok, failed.", "result"),
+	}
+	for _, result := range []string{resultOK, resultFailed} {
+		m.writes.WithLabelValues(result)
+		for _, r := range resources {
+			m.lists.WithLabelValues(r.name, result)
+			m.synced.WithLabelValues(r.name)
+			m.objects.WithLabelValues(r.name)
+		}
+	}
+	if reg == nil {
+		return m
+	}
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("snapshot_age_seconds",
+		"Age of the snapshot that is in use in place of the API server's answers; 0 when none is.")), func() float64 {
+		if at := restored(); !at.IsZero() {
+			return time.Since(at).Seconds()
+		}
+		return 0
+	})
+	reg.MustRegister(m.problems, m.updates, m.synced, m.objects, m.lists, m.writes, age)
+	return m
+}

@@ -1,0 +1,46 @@
+package kube
+
+import "time"
+
+// Pace of following the API server.
+const (
+	// debounce is how long it must be quiet before the catalog is told: a rollout makes several events for one change.
+	debounce = 50 * time.Millisecond
+	// maxDebounce is how long a cluster that is never quiet is left untold.
+	maxDebounce = 500 * time.Millisecond
+	// settleGrace is how long, once Services, EndpointSlices and Nodes are known, the other kinds are waited for before the
+	// catalog is told for the first time: what peers learn of it should not come in pieces.
+	settleGrace = 5 * time.Second
+
+	// minBackoff and maxBackoff are the waits between two attempts to reach the API server: after an outage a cluster's
+	// few proxies are back within seconds. What a person must do first (install a CRD, grant a permission) has the longer
+	// one from the start. Jitter is added to each.
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// backoffReset is how long listing and watching must have gone well for the next wait to be the shortest again.
+	backoffReset = 30 * time.Second
+
+	// clientQPS and clientBurst bound requests per second: six lists, in pages of 500 when the API server asks for that.
+	clientQPS   = 50
+	clientBurst = 100
+)
+
+// Bounds and pace of the snapshot.
+const (
+	// saveInterval is the least time between two writings of the snapshot.
+	saveInterval = 2 * time.Second
+	// saveShare bounds the part of one core that saving takes: after one that took t, the next waits saveShare times t.
+	saveShare = 20
+	// maxSnapshot is the largest file, in bytes; 20,000 Services with 100,000 endpoints take about 40 MB.
+	maxSnapshot = 256 << 20
+	// maxSnapshotHeader is the longest first line of a file, in bytes.
+	maxSnapshotHeader = 4 << 10
+	// maxSnapshotObjects is how many objects one file may hold.
+	maxSnapshotObjects = 500_000
+)
+
+// maxProblems is how many problems are listed; their number is known beyond that.
+const maxProblems = 500
+
+// maxReason is how much of an error of the API server is repeated, in bytes.
+const maxReason = 400
