@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 )
 
@@ -62,6 +64,44 @@ func (w *world) awaitTunnels(ctx context.Context, clusters ...string) error {
 		}
 	}
 	return waits.Wait()
+}
+
+// awaitSettled waits until no proxy of these zones holds anything against an endpoint or a peer any more.
+func (w *world) awaitSettled(ctx context.Context, zones ...string) error {
+	waits, ctx := errgroup.WithContext(ctx)
+	for _, z := range w.topo.zones() {
+		if !slices.Contains(zones, z.name) {
+			continue
+		}
+		waits.Go(func() error {
+			err := poll(ctx, returnTimeout, func(ctx context.Context) error { return outlierChecksOK(ctx, z.admin()) })
+			if err != nil {
+				return fmt.Errorf("the proxy of %s did not return to normal: %w", z.name, err)
+			}
+			return nil
+		})
+	}
+	return waits.Wait()
+}
+
+func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
+	client, err := admin.NewClient(at.String())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for _, role := range chain() {
+		answer, err := client.Endpoints(ctx, namespace, role)
+		if err != nil {
+			return err
+		}
+		for i := range answer.Endpoints {
+			if e := &answer.Endpoints[i]; e.OutlierCheck != failover.CheckOK {
+				return fmt.Errorf("outlier check of %s at %s: %s", role, e.Address, e.OutlierCheck)
+			}
+		}
+	}
+	return nil
 }
 
 // peersHealthy asks a proxy what `eastway endpoints SERVICE` shows.

@@ -236,6 +236,14 @@ func (d *director) look(home bool, effect func(*record) bool) {
 
 // returned waits until the chains of these zones answer from their zones alone.
 func (d *director) returned(ctx context.Context, zones []string, hold time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, returnTimeout)
+	defer cancel()
+	// Answers alone don't tell that nothing is ramping up any more: what has nine tenths of its share often answers many times in a row.
+	if err := d.world.awaitSettled(bounded, zones...); ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil {
+		d.miss(err.Error())
+	}
 	return d.await(ctx, hold, returnTimeout, "every chain answers from its own zone", lastOf(settledRun, zones, (*record).home))
 }
 
