@@ -12,10 +12,10 @@ const TableName = "eastway"
 
 // Limits of what one table holds; a bug or a hostile object must not fill the kernel's memory.
 const (
-	// maxServices is twice what the scale benchmark asks for.
-	maxServices = 20_000
-	// maxProxies of one group: far beyond the replicas of one zone.
-	maxProxies = 256
+	// MaxServices counts cluster IPs with their ports: twice what 10,000 Services of one family take.
+	MaxServices = 20_000
+	// MaxProxies of one group is far beyond the replicas of one zone.
+	MaxProxies = 256
 )
 
 // Ruleset is everything that the tables shall say.
@@ -32,6 +32,11 @@ type Service struct {
 	Affinity bool           // the same client address goes to the same proxy
 }
 
+// Equal tells whether two services are the same.
+func (s *Service) Equal(o *Service) bool {
+	return s.Address == o.Address && s.Port == o.Port && s.Affinity == o.Affinity && slices.Equal(s.Proxies, o.Proxies)
+}
+
 // Check sends what carries the mark and goes to Address to Listener, before anything else in the output chain.
 // Only IPv4 and IPv6 of one family at a time; nobody else uses the mark, so nobody else notices.
 type Check struct {
@@ -42,8 +47,8 @@ type Check struct {
 
 // Validate names the first thing that no table could say.
 func (r *Ruleset) Validate() error {
-	if len(r.Services) > maxServices {
-		return fmt.Errorf("nft: %d service ports, more than %d: take over fewer Services", len(r.Services), maxServices)
+	if len(r.Services) > MaxServices {
+		return fmt.Errorf("nft: %d service ports, more than %d: take over fewer Services", len(r.Services), MaxServices)
 	}
 	seen := make(map[netip.AddrPort]bool, len(r.Services))
 	for i := range r.Services {
@@ -55,8 +60,8 @@ func (r *Ruleset) Validate() error {
 			return fmt.Errorf("nft: Services[%d].Address %s is there twice", i, s.Address)
 		case s.Port == 0:
 			return fmt.Errorf("nft: Services[%d].Port of %s is 0", i, s.Address)
-		case len(s.Proxies) == 0 || len(s.Proxies) > maxProxies:
-			return fmt.Errorf("nft: Services[%d].Proxies of %s: %d, must be 1 to %d", i, s.Address, len(s.Proxies), maxProxies)
+		case len(s.Proxies) == 0 || len(s.Proxies) > MaxProxies:
+			return fmt.Errorf("nft: Services[%d].Proxies of %s: %d, must be 1 to %d", i, s.Address, len(s.Proxies), MaxProxies)
 		}
 		seen[s.Address] = true
 		for _, p := range s.Proxies {

@@ -13,7 +13,7 @@ import (
 const (
 	// netlinkTimeout bounds one transaction: the kernel answers at once, or one of its answers was lost.
 	netlinkTimeout = 5 * time.Second
-	// netlinkBuffer (bytes) holds a whole transaction, which is one message: maxServices take about 5 MiB.
+	// netlinkBuffer (bytes) holds a whole transaction, which is one message: MaxServices take about 5 MiB.
 	netlinkBuffer = 16 << 20
 	// elementsPerMessage keeps a list of elements (about 110 bytes each) below netlink's limit of 64 KiB per attribute.
 	elementsPerMessage = 256

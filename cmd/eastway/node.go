@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/nft"
+	"github.com/eastway/eastway/internal/version"
+)
+
+// nodeOptions are the flags of `eastway node`.
+type nodeOptions struct {
+	namespace, nodeName       string
+	proxiesService, daemonSet string
+	proxyHealthPort           uint16
+	health                    string
+	state                     string
+	checkAddress              string
+	allowBBR                  bool
+	proc                      string
+	cleanup                   bool
+	kubeconfig, context       string
+	logLevel                  string
+}
+
+func newNodeCommand() *cobra.Command {
+	var o nodeOptions
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node agent: calls to taken-over Services go to the nearest live proxy",
+		Long: `Runs the agent of one Kubernetes node until SIGTERM. Calls to the cluster IPs of Services with the
+annotation eastway.dev/takeover: "true" go to the nearest live proxy of the cluster, by nftables tables
+"ip eastway" and "ip6 eastway" on this node. Without a live proxy, or without the agent,
+kube-proxy serves those Services as if they had no annotation.
+
+It needs the node's network namespace and the capability NET_ADMIN. --health serves /healthz,
+/readyz, /metrics, and /takeovers: what goes where on this node, and why not.`,
+		Example: `  eastway node --node-name $(hostname)
+
+  eastway node --cleanup   # remove the tables that an agent left`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.cleanup {
+				return cleanNode(cmd.OutOrStdout())
+			}
+			if err := o.validate(); err != nil {
+				return usageErrorf("%w", err)
+			}
+			return runAgent(cmd.Context(), &o, cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.namespace, "namespace", "eastway-system", "`namespace` of the installation")
+	f.StringVar(&o.nodeName, "node-name", "", "`name` of the Node that this agent is on (required)")
+	f.StringVar(&o.proxiesService, "proxies-service", "eastway-proxies", "`name` of the proxies' headless Service")
+	f.StringVar(&o.daemonSet, "daemonset", "eastway-node", "`name` of the agents' DaemonSet: an agent that ends when it is gone removes its tables")
+	f.Uint16Var(&o.proxyHealthPort, "proxy-health-port", 15020,
+		"`port` of the proxies' health listener, where their Service has no port \"health\"")
+	f.StringVar(&o.health, "health", ":15022", "`IP:PORT` for health, metrics and /takeovers")
+	f.StringVar(&o.state, "state", defaultState, "`directory` for what the agent keeps; \"\": nothing, it must not restart without the API server")
+	f.StringVar(&o.checkAddress, "check-address", serviceFromEnv(),
+		"`IP:PORT` of a Service that this node can reach, for the check that nftables sees calls; \"\": no check")
+	f.BoolVar(&o.allowBBR, "allow-bbr", false, "let the proxies on this node use the congestion control bbr")
+	f.StringVar(&o.proc, "proc", "/proc", "`directory` where the node's /proc is mounted writable, for --allow-bbr")
+	f.BoolVar(&o.cleanup, "cleanup", false, "remove the agent's tables from this node, and end")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` with access to the API server, outside of a pod")
+	f.StringVar(&o.context, "context", "", "`context` in that file")
+	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	// The only error is a flag that does not exist.
+	_ = cmd.MarkFlagDirname("state")
+	_ = cmd.MarkFlagDirname("proc")
+	_ = cmd.RegisterFlagCompletionFunc("log-level",
+		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// serviceFromEnv is the API server's Service as Kubernetes tells it to each container.
+func serviceFromEnv() string {
+	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
+	if a, err := netip.ParseAddrPort(net.JoinHostPort(host, port)); err == nil {
+		return a.String()
+	}
+	return ""
+}
+
+// validate names the first flag that is wrong.
+func (o *nodeOptions) validate() error {
+	switch {
+	case o.nodeName == "":
+		return errors.New("--node-name is required: the name of the Node that this agent is on")
+	case o.namespace == "":
+		return errors.New("--namespace is empty: name the installation's namespace")
+	case o.proxiesService == "":
+		return errors.New("--proxies-service is empty: name the proxies' headless Service")
+	case o.proxyHealthPort == 0:
+		return errors.New("--proxy-health-port is 0: name the port of the proxies' health listener")
+	}
+	if _, _, err := net.SplitHostPort(o.health); err != nil {
+		return fmt.Errorf("--health %q is not IP:PORT: %w", o.health, err)
+	}
+	if _, err := o.check(); err != nil {
+		return err
+	}
+	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	return nil
+}
+
+func (o *nodeOptions) check() (netip.AddrPort, error) {
+	if o.checkAddress == "" {
+		return netip.AddrPort{}, nil
+	}
+	a, err := netip.ParseAddrPort(o.checkAddress)
+	if err != nil || a.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("--check-address %q is not IP:PORT", o.checkAddress)
+	}
+	return a, nil
+}
+
+// cleanNode removes the tables of an agent that is gone.
+func cleanNode(stdout io.Writer) error {
+	tables, err := nft.New(nft.Config{Timeout: takeover.EntryLife})
+	if err != nil {
+		return err
+	}
+	if err := tables.Delete(); err != nil {
+		return fmt.Errorf("%w: the node's network namespace and the capability NET_ADMIN are needed", err)
+	}
+	fmt.Fprintf(stdout, "tables ip %[1]s and ip6 %[1]s are removed\n", nft.TableName)
+	return nil
+}
+
+// runAgent runs the agent until ctx ends.
+func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil {
+		return usageErrorf("--log-level: %w", err)
+	}
+	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the agent
+	log := newLog(stderr, level)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if o.allowBBR {
+		if err := takeover.AllowBBR(o.proc); err != nil {
+			log.Warn("proxies cannot use bbr on this node", zap.Error(err))
+		} else {
+			log.Info("proxies may use bbr on this node")
+		}
+	}
+	agent, err := newAgent(ctx, o, log, reg)
+	if err != nil {
+		return err
+	}
+	server, err := takeover.Listen(ctx, o.health, agent, reg, log)
+	if err != nil {
+		return fmt.Errorf("--health: %w", errors.Join(err, agent.Close()))
+	}
+	log.Info("node agent started", zap.String("node", o.nodeName), zap.Stringer("health", server.Addr()),
+		zap.String("version", version.Get().Version))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return agent.Run(ctx) })
+	g.Go(func() error { return server.Run(ctx) })
+	err = g.Wait()
+	log.Info("node agent stopped", zap.Error(err))
+	return err
+}
+
+func newAgent(ctx context.Context, o *nodeOptions, log *zap.Logger, reg prometheus.Registerer) (*takeover.Agent, error) {
+	client, err := nodeClient(o.kubeconfig, o.context)
+	if err != nil {
+		return nil, err
+	}
+	check, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	source, err := takeover.NewKube(takeover.KubeConfig{
+		Client: client, Namespace: o.namespace, ProxiesService: o.proxiesService, NodeName: o.nodeName,
+		HealthPort: o.proxyHealthPort, Log: log.Named("kube"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	tables, err := nft.New(nft.Config{Timeout: takeover.EntryLife})
+	if err != nil {
+		return nil, err
+	}
+	return takeover.New(ctx, takeover.Config{
+		Source: source, Tables: tables, StateDir: o.state, CheckAddress: check,
+		Removed: func(ctx context.Context) bool { return takeover.Removed(ctx, client, o.namespace, o.daemonSet) },
+		Log:     log.Named("takeover"), Registerer: reg,
+	})
+}
+
+// nodeClient makes a client of the API server: that of the pod's account, or of a kubeconfig. It does not connect yet.
+func nodeClient(file, kubeContext string) (kubernetes.Interface, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("access to the API server: %w: run in a pod, or name a file with --kubeconfig", err)
+	}
+	cfg.UserAgent = "eastway-node/" + version.Get().Version
+	cfg.ContentType, cfg.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("access to the API server: %w", err)
+	}
+	return client, nil
+}

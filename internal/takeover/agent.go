@@ -1,0 +1,293 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/internal/takeover/nft"
+)
+
+// Source tells what is in the cluster.
+type Source interface {
+	// Run follows the cluster until ctx ends.
+	Run(ctx context.Context) error
+	// Changed is signalled when Inventory may have something new to tell.
+	Changed() <-chan struct{}
+	// Inventory is what is known; ok is false while that is incomplete.
+	Inventory() (inv Inventory, ok bool)
+}
+
+// Tables are the node's nftables tables.
+type Tables interface {
+	Apply(rules *nft.Ruleset) error
+	Delete() error
+}
+
+// Config of an Agent.
+type Config struct {
+	Source Source
+	Tables Tables
+	// StateDir keeps the snapshot; "": none is kept.
+	StateDir string
+	// CheckAddress is a cluster IP and port for the packet check, which any data path knows and somebody answers:
+	// the API server's. The zero value: no check.
+	CheckAddress netip.AddrPort
+	// Removed tells, when the agent ends, whether it ends for good; nil: it does not.
+	Removed func(ctx context.Context) bool
+	// Env is the network to work in; the zero value is the process's own.
+	Env        Env
+	Log        *zap.Logger           // nil: none
+	Registerer prometheus.Registerer // nil: none
+}
+
+// Validate names the first field that is wrong.
+func (c *Config) Validate() error {
+	switch {
+	case c.Source == nil:
+		return errors.New("takeover: Config.Source is missing")
+	case c.Tables == nil:
+		return errors.New("takeover: Config.Tables is missing")
+	case c.CheckAddress != (netip.AddrPort{}) && (c.CheckAddress.Port() == 0 || c.CheckAddress.Addr().Is4In6()):
+		return fmt.Errorf("takeover: Config.CheckAddress %s is not an address and port", c.CheckAddress)
+	}
+	return nil
+}
+
+// Agent keeps the node's tables in line with the cluster.
+type Agent struct {
+	cfg     Config
+	log     *zap.Logger
+	metrics *metrics
+	http    *httpProber
+	prober  *prober
+	checker *checker // nil: no check
+	keep    snapshot
+
+	// Of the main loop only.
+	inventory *Inventory
+	written   []nft.Service // by the last transaction that succeeded
+	complaint string        // the error told last
+
+	mu     sync.Mutex
+	status Status
+	beat   time.Time // the main loop's last turn
+}
+
+// New makes an agent, and binds the packet check's listener; Run does the rest.
+func New(ctx context.Context, cfg Config) (*Agent, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg, log: cfg.Log, keep: snapshot{dir: cfg.StateDir}, beat: time.Now()}
+	if a.log == nil {
+		a.log = zap.NewNop()
+	}
+	var err error
+	if a.metrics, err = newMetrics(cfg.Registerer); err != nil {
+		return nil, err
+	}
+	a.http = newHTTPProber(a.cfg.Env.dial)
+	a.prober = newProber(a.http.probe, a.log, a.metrics.probes)
+	if cfg.CheckAddress.IsValid() {
+		if a.checker, err = newChecker(ctx, cfg.CheckAddress, &a.cfg.Env, a.log, a.metrics.bypassed); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Close lets go of what New bound, if Run is never called.
+func (a *Agent) Close() error {
+	if a.checker == nil {
+		return nil
+	}
+	return a.checker.listener.Close()
+}
+
+// Run works until ctx ends. Then its entries are renewed once more, for a successor, or removed with the agent.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.http.close()
+	written := make(chan struct{}) // closed after the first transaction
+	g, live := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.cfg.Source.Run(live) })
+	g.Go(func() error { return a.prober.run(live) })
+	if a.checker != nil {
+		g.Go(func() error { return a.checker.run(live, written) })
+	}
+	g.Go(func() error { return a.loop(live, sync.OnceFunc(func() { close(written) })) })
+	err := g.Wait()
+	return errors.Join(err, a.leave(ctx))
+}
+
+// loop decides and writes whenever something changed, and before entries time out.
+func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
+	a.restore()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	due := time.Now() // when to write even though nothing changed
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.cfg.Source.Changed():
+			a.follow()
+		case <-a.prober.changed:
+		case <-timer.C:
+		}
+		now := time.Now()
+		a.mu.Lock()
+		a.beat = now
+		a.mu.Unlock()
+		if rules, ok := a.decide(); ok && (!now.Before(due) || !a.says(rules)) {
+			due = now.Add(retryInterval)
+			if a.write(rules) {
+				due = now.Add(refreshInterval)
+				firstWritten()
+			}
+			if !pause(ctx, minWriteGap) {
+				return nil
+			}
+		}
+		if wait := time.Until(due); wait > 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Reset(retryInterval) // not everything is known yet
+		}
+	}
+}
+
+// pause waits; it tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// restore begins with the snapshot, until the API server answers.
+func (a *Agent) restore() {
+	inv, ok, err := a.keep.load()
+	if err != nil {
+		a.log.Warn("snapshot is not usable", zap.Error(err))
+	}
+	if !ok {
+		return
+	}
+	a.inventory = &inv
+	a.metrics.snapshot.Set(1)
+	a.log.Info("beginning with the snapshot", zap.Int("services", len(inv.Services)), zap.Int("proxies", len(inv.Proxies)))
+	a.prober.set(targetsOf(&inv))
+}
+
+// follow takes over what the source has new to tell.
+func (a *Agent) follow() {
+	inv, ok := a.cfg.Source.Inventory()
+	if !ok {
+		return
+	}
+	a.metrics.snapshot.Set(0)
+	if a.inventory != nil && reflect.DeepEqual(inv, *a.inventory) {
+		return
+	}
+	a.inventory = &inv
+	a.prober.set(targetsOf(&inv))
+	if err := a.keep.store(&inv); err != nil {
+		a.log.Warn("snapshot cannot be written: an agent that restarts while the API server is away will know nothing", zap.Error(err))
+	}
+}
+
+// targetsOf gives each proxy its pace: the nearest ones are probed often.
+func targetsOf(inv *Inventory) []target {
+	near := slices.Clone(inv.Proxies)
+	slices.SortStableFunc(near, func(x, y Proxy) int {
+		return int(inv.Self.distanceTo(x.Locality)) - int(inv.Self.distanceTo(y.Locality))
+	})
+	out := make([]target, len(near))
+	for i, p := range near {
+		out[i] = target{proxy: p, interval: probeInterval}
+		if i >= nearProxies {
+			out[i].interval = farInterval
+		}
+	}
+	return out
+}
+
+// decide makes the plan and its status. ok is false as long as it would be made without knowing enough: what a predecessor
+// wrote stays until then.
+func (a *Agent) decide() (rules []nft.Service, ok bool) {
+	health, settled := a.prober.snapshot()
+	if a.inventory == nil || a.written == nil && !settled {
+		return nil, false
+	}
+	plan := Decide(a.inventory, health)
+	a.metrics.planned(&plan)
+	a.metrics.probed(a.inventory, health)
+	a.mu.Lock()
+	a.status.Services = plan.Services
+	a.status.Proxies = proxyStatuses(a.inventory, health)
+	a.status.Node = a.inventory.Self
+	a.mu.Unlock()
+	return plan.Rules, true
+}
+
+// says tells whether the tables say that already.
+func (a *Agent) says(rules []nft.Service) bool {
+	return a.written != nil && slices.EqualFunc(a.written, rules, func(x, y nft.Service) bool { return x.Equal(&y) })
+}
+
+// write makes one transaction, and tells whether it succeeded.
+func (a *Agent) write(rules []nft.Service) bool {
+	began := time.Now()
+	err := a.cfg.Tables.Apply(&nft.Ruleset{Services: rules, Check: a.checker.rule()})
+	took := time.Since(began)
+	a.metrics.seconds.Observe(took.Seconds())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		a.metrics.writes.WithLabelValues("failed").Inc()
+		a.status.Error = err.Error()
+		if a.complaint != err.Error() {
+			a.complaint = err.Error()
+			a.log.Error("cannot write the nftables tables", zap.Error(err))
+		}
+		return false
+	}
+	a.metrics.writes.WithLabelValues("ok").Inc()
+	if a.complaint != "" || !a.says(rules) {
+		a.log.Info("tables written", zap.Int("ports", len(rules)), zap.Duration("took", took))
+	}
+	a.complaint, a.status.Error, a.status.Written = "", "", began
+	a.written = slices.Concat([]nft.Service{}, rules) // not nil, even if nothing is taken over
+	return true
+}
+
+// leave ends the work on the tables; ctx has ended.
+func (a *Agent) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTimeout)
+	defer cancel()
+	if a.cfg.Removed != nil && a.cfg.Removed(ctx) {
+		if err := a.cfg.Tables.Delete(); err != nil {
+			return err
+		}
+		a.log.Info("agent is removed, and its tables with it")
+		return nil
+	}
+	if a.written != nil && a.write(a.written) {
+		a.log.Info("tables stay for the next agent", zap.Duration("life", EntryLife), zap.Int("ports", len(a.written)))
+	}
+	return nil
+}

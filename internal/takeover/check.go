@@ -1,0 +1,190 @@
+package takeover
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/takeover/nft"
+)
+
+// nonceBytes is the length of the word by which the check knows its own listener.
+const nonceBytes = 16
+
+// Datapath is what the packet check found.
+type Datapath struct {
+	// Checked: it has come to a result.
+	Checked bool `json:"checked"`
+	// Bypassed says how calls pass by nftables on this node; "" if they don't.
+	Bypassed string `json:"bypassed,omitempty"`
+	// Address is the cluster IP and port that is called.
+	Address string `json:"address,omitempty"`
+}
+
+// checker makes the packet check.
+type checker struct {
+	address  netip.AddrPort
+	listener net.Listener
+	nonce    []byte
+	dial     func(ctx context.Context, address netip.AddrPort) (net.Conn, error)
+	log      *zap.Logger
+	bypassed prometheus.Gauge
+
+	mu     sync.Mutex
+	result Datapath
+}
+
+// newChecker listens for the check's connections to address, a cluster IP and port.
+func newChecker(ctx context.Context, address netip.AddrPort, env *Env, log *zap.Logger, bypassed prometheus.Gauge) (*checker, error) {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if address.Addr().Is6() {
+		loopback = netip.IPv6Loopback()
+	}
+	l, err := env.listen(ctx, netip.AddrPortFrom(loopback, 0).String(), false)
+	if err != nil {
+		return nil, fmt.Errorf("takeover: listen for the packet check: %w", err)
+	}
+	c := &checker{
+		address: address, listener: l, nonce: make([]byte, nonceBytes), dial: env.dialMarked, log: log, bypassed: bypassed,
+		result: Datapath{Address: address.String()},
+	}
+	_, _ = rand.Read(c.nonce) // never fails
+	return c, nil
+}
+
+// rule is what the tables have to say for the check.
+func (c *checker) rule() *nft.Check {
+	if c == nil {
+		return nil
+	}
+	port, ok := c.listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	listener := port.AddrPort()
+	return &nft.Check{
+		Mark: checkMark, Address: c.address,
+		Listener: netip.AddrPortFrom(listener.Addr().Unmap(), listener.Port()),
+	}
+}
+
+func (c *checker) datapath() Datapath {
+	if c == nil {
+		return Datapath{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.result
+}
+
+// run checks until ctx ends, from the time on when written is closed: the rule is there then.
+func (c *checker) run(ctx context.Context, written <-chan struct{}) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() { _ = c.listener.Close() })
+	defer func() {
+		if stop() {
+			_ = c.listener.Close()
+		}
+	}()
+	wg.Go(func() { c.serve(ctx) })
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-written:
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		err := c.once(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		next := checkInterval
+		if err == nil {
+			failures = 0
+		} else if failures++; failures < checkFailures {
+			next = checkRetry
+		}
+		if failures == 0 || failures >= checkFailures {
+			c.settle(err)
+		}
+		timer.Reset(next)
+	}
+}
+
+// serve tells the nonce to whoever connects, one after the other. It ends when the listener is closed.
+func (c *checker) serve(ctx context.Context) {
+	for ctx.Err() == nil {
+		conn, err := c.listener.Accept()
+		if err != nil {
+			select { // no file descriptor is left, or the connection was gone already
+			case <-ctx.Done():
+			case <-time.After(checkRetry):
+			}
+			continue
+		}
+		_ = conn.SetDeadline(time.Now().Add(checkTimeout))
+		_, _ = conn.Write(c.nonce)
+		_ = conn.Close()
+	}
+}
+
+// once connects to the cluster IP, and must meet our own listener.
+func (c *checker) once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	conn, err := c.dial(ctx, c.address)
+	if err != nil {
+		return fmt.Errorf("the call did not reach the rule: %w", err)
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	got := make([]byte, nonceBytes)
+	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, c.nonce) {
+		return errors.New("the call was answered by somebody else: " +
+			"an eBPF load balancer translates cluster IPs before nftables sees them")
+	}
+	return nil
+}
+
+// settle makes a result known.
+func (c *checker) settle(err error) {
+	c.mu.Lock()
+	before := c.result
+	c.result.Checked, c.result.Bypassed = true, ""
+	if err != nil {
+		c.result.Bypassed = err.Error()
+	}
+	after := c.result
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.bypassed.Set(1)
+		if before.Bypassed == "" {
+			c.log.Warn("calls to cluster IPs pass by nftables on this node: takeover has no effect here",
+				zap.Stringer("address", c.address), zap.Error(err))
+		}
+	case before != after:
+		c.bypassed.Set(0)
+		c.log.Info("packet check passed: nftables sees calls to cluster IPs", zap.Stringer("address", c.address))
+	}
+}

@@ -1,0 +1,45 @@
+// Package takeover is the node agent: it sends calls to the cluster IPs of
+// taken-over Services to the nearest live proxy.
+//
+// It watches Services and the proxies' EndpointSlices, asks each proxy several
+// times a second whether it is alive, ready, and on which ports it listens,
+// decides (Decide, a pure function), and has package nft write the node's
+// tables. Only TCP is taken over; UDP and SCTP stay with kube-proxy.
+//
+// # What is refused
+//
+// Refusal says why a Service can't be taken over: no cluster IP (headless,
+// ExternalName), internalTrafficPolicy Local (its calls must not leave the
+// node, and proxies send them wherever a healthy endpoint is), the API
+// server's own Service, and Eastway's own ones.
+//
+// # It fails open
+//
+//   - A proxy that refuses, hangs or does not listen for a service gets none of
+//     its calls. With no proxy left there is no entry, and kube-proxy serves.
+//   - Entries live EntryLife and are renewed every refreshInterval. When the
+//     agent dies they end by themselves; when it is only replaced (SIGTERM) it
+//     renews them a last time for its successor. The successor touches nothing
+//     before it has heard of every proxy.
+//   - Without the API server it goes on with what it knows, also after a
+//     restart: the last inventory is kept in a file.
+//   - When its DaemonSet is gone, it takes its tables with it. `--cleanup` does
+//     the same by hand.
+//
+// # The packet check
+//
+// Some data paths (eBPF socket load balancers, as in Cilium's or Calico's
+// replacement of kube-proxy) translate cluster IPs before a packet exists, so
+// no nftables rule ever sees them. Every checkInterval the agent connects to a
+// cluster IP that such a data path knows (the API server's) with a mark that
+// one rule of ours sends back to the agent; nobody else carries the mark. If
+// the connection ends elsewhere, the node is reported: log, metric, /readyz,
+// /takeovers. The check starts in the node's own network namespace: a data
+// path that treats only pods differently needs a call from a pod to be found.
+//
+// # Rights
+//
+// To the API server the agent only ever reads; what it has to say is at its
+// health port, so that no node can write what others rely on. It needs
+// NET_ADMIN and the host's network, no other capability.
+package takeover

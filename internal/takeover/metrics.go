@@ -1,0 +1,149 @@
+package takeover
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// States of Services in the metric.
+const (
+	stateTaken    = "taken"     // all its TCP ports go to proxies
+	statePartly   = "partly"    // some do
+	stateFailOpen = "fail_open" // none does: kube-proxy serves
+	stateRefused  = "refused"   // it can't be taken over
+)
+
+// States of proxies in the metric.
+const (
+	proxyReady    = "ready"
+	proxyNotReady = "not_ready" // alive, but starting or draining
+	proxyDead     = "dead"
+)
+
+type metrics struct {
+	services *prometheus.GaugeVec // state
+	ports    prometheus.Gauge
+	proxies  *prometheus.GaugeVec // state
+	probes   *prometheus.CounterVec
+	writes   *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	bypassed prometheus.Gauge
+	snapshot prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		services: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "eastway_takeover_services",
+			Help: "Services that ask to be taken over, on this node. " +
+				"state: taken, partly, fail_open (kube-proxy serves it), refused; /takeovers says why.",
+		}, []string{"state"}),
+		ports: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eastway_takeover_ports",
+			Help: "Cluster IPs with their ports whose calls this node sends to proxies.",
+		}),
+		proxies: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "eastway_takeover_proxies",
+			Help: "Proxies of the own cluster as this node sees them. state: ready, not_ready (alive: starting or draining), dead.",
+		}, []string{"state"}),
+		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_takeover_probes_total",
+			Help: "Probes of proxies. result: ok, timeout, error (refused, unreachable), invalid (no sense in the answer), " +
+				"paused (this agent did not run).",
+		}, []string{"result"}),
+		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_takeover_writes_total",
+			Help: "Transactions that wrote the node's nftables tables. result: ok, failed.",
+		}, []string{"result"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "eastway_takeover_write_seconds",
+			Help:    "Time that such a transaction took.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}),
+		bypassed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eastway_takeover_datapath_bypassed",
+			Help: "1 while the packet check finds that calls to cluster IPs pass by nftables on this node.",
+		}),
+		snapshot: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eastway_takeover_from_snapshot",
+			Help: "1 while the agent works with its snapshot because the API server has not answered since it started.",
+		}),
+	}
+	for _, s := range []string{stateTaken, statePartly, stateFailOpen, stateRefused} {
+		m.services.WithLabelValues(s)
+	}
+	for _, s := range []string{proxyReady, proxyNotReady, proxyDead} {
+		m.proxies.WithLabelValues(s)
+	}
+	for _, r := range []string{resultOK, resultTimeout, resultError, resultInvalid, resultPaused} {
+		m.probes.WithLabelValues(r)
+	}
+	for _, r := range []string{"ok", "failed"} {
+		m.writes.WithLabelValues(r)
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.services, m.ports, m.proxies, m.probes, m.writes, m.seconds, m.bypassed, m.snapshot} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("takeover: register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// planned counts what a plan says.
+func (m *metrics) planned(plan *Plan) {
+	count := map[string]int{}
+	for i := range plan.Services {
+		count[plan.Services[i].state()]++
+	}
+	for _, s := range []string{stateTaken, statePartly, stateFailOpen, stateRefused} {
+		m.services.WithLabelValues(s).Set(float64(count[s]))
+	}
+	m.ports.Set(float64(len(plan.Rules)))
+}
+
+// state sorts a Service for the metric; ports that are not TCP don't count.
+func (s *ServiceStatus) state() string {
+	if s.Refused != "" {
+		return stateRefused
+	}
+	taken, left := 0, 0
+	for i := range s.Ports {
+		switch p := &s.Ports[i]; {
+		case p.Reason == "":
+			taken++
+		case p.Address != "":
+			left++
+		}
+	}
+	switch {
+	case left == 0 && taken > 0:
+		return stateTaken
+	case taken > 0:
+		return statePartly
+	default:
+		return stateFailOpen
+	}
+}
+
+// probed counts the proxies.
+func (m *metrics) probed(inv *Inventory, health map[netip.Addr]Health) {
+	count := map[string]int{}
+	for i := range inv.Proxies {
+		switch h := health[inv.Proxies[i].Address]; {
+		case !h.Alive:
+			count[proxyDead]++
+		case h.Report.Ready:
+			count[proxyReady]++
+		default:
+			count[proxyNotReady]++
+		}
+	}
+	for _, s := range []string{proxyReady, proxyNotReady, proxyDead} {
+		m.proxies.WithLabelValues(s).Set(float64(count[s]))
+	}
+}

@@ -1,0 +1,109 @@
+package takeover
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// nodes reads the regions and zones of a few Nodes: the agent's own and the proxies'. It does not watch them: every Node is
+// updated every few minutes, and every agent would hear of it.
+type nodes struct {
+	client  kubernetes.Interface
+	log     *zap.Logger
+	wake    chan struct{} // others are asked for
+	changed chan struct{}
+
+	mu    sync.Mutex
+	known map[string]*nodeLabels
+}
+
+// nodeLabels is what is known of one Node.
+type nodeLabels struct {
+	Locality
+	read bool      // it has been tried to read them
+	next time.Time // when to read them again
+}
+
+func newNodes(client kubernetes.Interface, log *zap.Logger, changed chan struct{}) *nodes {
+	return &nodes{client: client, log: log, wake: make(chan struct{}, 1), changed: changed, known: map[string]*nodeLabels{}}
+}
+
+// localities are those of the named nodes; ok is false while one has never been tried to read. Others are forgotten.
+func (n *nodes) localities(names []string) (out map[string]Locality, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	known := make(map[string]*nodeLabels, len(names))
+	out, ok = make(map[string]Locality, len(names)), true
+	for _, name := range names {
+		labels := n.known[name]
+		if labels == nil {
+			labels = &nodeLabels{Locality: Locality{Node: name}}
+			signal(n.wake)
+		}
+		known[name], out[name] = labels, labels.Locality
+		ok = ok && labels.read
+	}
+	n.known = known
+	return out, ok
+}
+
+// run reads what is due until ctx ends.
+func (n *nodes) run(ctx context.Context) error {
+	timer := time.NewTimer(nodeRetry)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.wake:
+		case <-timer.C:
+		}
+		for _, name := range n.due() {
+			n.read(ctx, name)
+		}
+		timer.Reset(nodeRetry)
+	}
+}
+
+func (n *nodes) due() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []string
+	for name, labels := range n.known {
+		if !time.Now().Before(labels.next) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (n *nodes) read(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	node, err := n.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("cannot read a node's region and zone", zap.String("node", name), zap.Error(err))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	labels := n.known[name]
+	if labels == nil {
+		return
+	}
+	before := *labels
+	labels.read = true
+	labels.next = time.Now().Add(nodeRetry)
+	if err == nil {
+		labels.next = time.Now().Add(nodeRefresh)
+		labels.Zone, labels.Region = node.Labels[corev1.LabelTopologyZone], node.Labels[corev1.LabelTopologyRegion]
+	}
+	if before.Locality != labels.Locality || !before.read {
+		signal(n.changed)
+	}
+}

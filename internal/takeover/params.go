@@ -1,0 +1,74 @@
+package takeover
+
+import "time"
+
+// Probing.
+const (
+	// probeInterval is the time between two probes of a near proxy; with probeTimeout a hung one is out within a second.
+	probeInterval = 300 * time.Millisecond
+	// farInterval is the same for the others, which would otherwise be asked by every node of a large cluster.
+	farInterval = 3 * time.Second
+	// nearProxies are probed at probeInterval: those that are used, and who takes over from them.
+	nearProxies = 8
+	// probeTimeout bounds one probe. A healthy proxy answers in a few milliseconds, a starved one in some hundred.
+	probeTimeout = 600 * time.Millisecond
+	// pauseSlack is how much later than probeTimeout a probe may end before that counts as our own pause (a stopped
+	// or starved agent), which is not the proxy's silence. Measured on two busy cores: 50 ms are seldom exceeded.
+	pauseSlack = 250 * time.Millisecond
+	// maxPauses in a row are believed; then it is silence after all.
+	maxPauses = 3
+	// minProbeGap keeps slow probes from following each other without a break.
+	minProbeGap = 100 * time.Millisecond
+	// risingProbes in a row must succeed before a proxy that had failed is used again.
+	risingProbes = 2
+	// maxReportBytes bounds an answer: 10,000 listeners of usual names take 600 KiB, of the longest ones 2 MiB.
+	maxReportBytes = 4 << 20
+	// maxListeners of one proxy: the range of listener ports is smaller.
+	maxListeners = 20_000
+	// maxProxies that are known; each costs a goroutine and a connection.
+	maxProxies = 512
+)
+
+// Writing.
+const (
+	// EntryLife outlives the restart of an agent (about 2 s with its image there), and a slow one twice over.
+	EntryLife = 15 * time.Second
+	// refreshInterval leaves room for three failed writes before entries end.
+	refreshInterval = 4 * time.Second
+	// minWriteGap gathers changes that come together, as when a proxy with many listeners starts.
+	minWriteGap = 100 * time.Millisecond
+	// retryInterval is the time between attempts to write while that fails.
+	retryInterval = time.Second
+	// maxServices bounds the taken-over Services, as the tables do.
+	maxServices = 20_000
+)
+
+// The packet check.
+const (
+	checkInterval = 30 * time.Second
+	// checkRetry is the time to the next attempt after one that failed.
+	checkRetry = time.Second
+	// checkFailures in a row make it known: one may be a busy machine.
+	checkFailures = 3
+	checkTimeout  = 2 * time.Second
+	// checkMark has only bits that kube-proxy (0xc000), Cilium (0x0f00), Calico (0xffff0000), AWS (0x80) and
+	// Tailscale (0xff0000) leave alone.
+	checkMark = 0x35
+)
+
+// The API server and the snapshot.
+const (
+	// nodeRefresh is the time after which a Node's labels are read again: region and zone may be set late.
+	nodeRefresh = 10 * time.Minute
+	// nodeRetry is the same after an attempt that failed.
+	nodeRetry = 10 * time.Second
+	// apiTimeout bounds one request.
+	apiTimeout = 5 * time.Second
+	// removalTimeout bounds the question, at the end, whether the DaemonSet is still wanted.
+	removalTimeout = 2 * time.Second
+	// maxSnapshotBytes bounds what is read: maxServices with two ports each take 6 MiB.
+	maxSnapshotBytes = 32 << 20
+)
+
+// stuckAfter is how long the main loop may be silent before /healthz fails; it wakes every refreshInterval.
+const stuckAfter = 30 * time.Second

@@ -1,0 +1,151 @@
+package takeover
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Report is what a proxy tells of itself. It is not changed once it is made.
+type Report struct {
+	Ready bool
+	// Listeners are the services (NAMESPACE/NAME) by the port on which the proxy really listens for them.
+	Listeners map[uint16]string
+
+	etag string
+	sum  [sha256.Size]byte // of the body that it was read from
+}
+
+func (r *Report) equal(o *Report) bool {
+	return r.Ready == o.Ready && maps.Equal(r.Listeners, o.Listeners)
+}
+
+// ParseReport reads the answer of a proxy's /listeners.
+func ParseReport(body []byte) (*Report, error) {
+	var answer struct {
+		Ready     bool `json:"ready"`
+		Listeners []struct {
+			Port    uint16 `json:"port"`
+			Service string `json:"service"`
+		} `json:"listeners"`
+	}
+	if len(body) > maxReportBytes {
+		return nil, fmt.Errorf("%d bytes, more than %d", len(body), maxReportBytes)
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, err
+	}
+	if len(answer.Listeners) > maxListeners {
+		return nil, fmt.Errorf("%d listeners, more than %d", len(answer.Listeners), maxListeners)
+	}
+	r := &Report{Ready: answer.Ready, Listeners: make(map[uint16]string, len(answer.Listeners)), sum: sha256.Sum256(body)}
+	for _, l := range answer.Listeners {
+		if l.Port == 0 || l.Service == "" {
+			return nil, errors.New("a listener without port or service")
+		}
+		r.Listeners[l.Port] = l.Service
+	}
+	return r, nil
+}
+
+// prober asks proxies over HTTP.
+type httpProber struct{ client *http.Client }
+
+// newHTTPProber makes a prober; dial may be nil.
+func newHTTPProber(dial func(ctx context.Context, network, address string) (net.Conn, error)) *httpProber {
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	return &httpProber{client: &http.Client{
+		Transport: &http.Transport{
+			DialContext:            dial,
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        2 * farInterval,
+			MaxResponseHeaderBytes: 16 << 10,
+			DisableCompression:     true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// probe asks one proxy; ctx bounds it. A proxy with nothing new to tell answers 304 to the ETag of last, which may be nil.
+func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report, error) {
+	url := "http://" + netip.AddrPortFrom(p.Address, p.Health).String() + "/listeners"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "eastway-node")
+	if last != nil && last.etag != "" {
+		req.Header.Set("If-None-Match", last.etag)
+	}
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotModified && last != nil {
+		return last, nil
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, &answerError{"status " + strconv.Itoa(resp.StatusCode)}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReportBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && last.etag == resp.Header.Get("ETag") {
+		if sum := sha256.Sum256(body); bytes.Equal(sum[:], last.sum[:]) {
+			return last, nil
+		}
+	}
+	report, err := ParseReport(body)
+	if err != nil {
+		return nil, &answerError{err.Error()}
+	}
+	report.etag = resp.Header.Get("ETag")
+	return report, nil
+}
+
+func (h *httpProber) close() { h.client.CloseIdleConnections() }
+
+// answerError is an answer that makes no sense: something else listens there, or another version.
+type answerError struct{ what string }
+
+func (e *answerError) Error() string { return "answer of /listeners: " + e.what }
+
+// Results of probes, as the metric names them.
+const (
+	resultOK      = "ok"
+	resultTimeout = "timeout"
+	resultInvalid = "invalid"
+	resultError   = "error"
+	resultPaused  = "paused"
+)
+
+// resultOf sorts an error of a probe that took so long.
+func resultOf(err error, took time.Duration) string {
+	_, invalid := errors.AsType[*answerError](err)
+	switch {
+	case err == nil:
+		return resultOK
+	case invalid:
+		return resultInvalid
+	case errors.Is(err, context.DeadlineExceeded) && took > probeTimeout+pauseSlack:
+		return resultPaused
+	case errors.Is(err, context.DeadlineExceeded):
+		return resultTimeout
+	default:
+		return resultError
+	}
+}
