@@ -21,12 +21,17 @@ import (
 type proxyOptions struct {
 	cluster, region, zone string
 	config                string
+	kubernetes            bool
+	kubeconfig            string
+	kubeContext           string
+	namespace, nodeName   string
 	state, ca, svid       string
 	trustDomain           string
 	listen                string
 	transports            []string
 	admin                 string
 	adminRemote           bool
+	health                string
 	accessLog             string
 	logLevel              string
 	drainDelay            time.Duration
@@ -38,6 +43,8 @@ const (
 	// defaultTunnelAddress: any address, the port that peers are told unless they are told another one.
 	defaultTunnelAddress = ":15443"
 	defaultState         = "/var/lib/eastway"
+	// defaultInstallation is the namespace of the Eastway installation on Kubernetes.
+	defaultInstallation = "eastway-system"
 	// defaultDrainTimeout is Kubernetes' default terminationGracePeriodSeconds.
 	defaultDrainTimeout = 30 * time.Second
 )
@@ -55,6 +62,10 @@ It reads Services, EndpointSlices, ServiceExports, Peers and TrafficPolicies fro
 IPs of the Services, and on --listen (TCP and UDP) for the tunnels of peers. A peer is
 another cluster: "eastway peer export" there and "eastway peer import" here, and back.
 
+With --kubernetes it follows the API server instead, as the Helm chart has it do: it listens on the
+ports that the controller has given to imported and taken-over services, and keeps what it knows in
+--state, so that it can be restarted while the API server is away.
+
 The cluster's certificate authority is made in --ca on the first start, unless --svid
 names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 		Example: `  eastway proxy --cluster cn-hangzhou --region cn-hangzhou --zone cn-hangzhou-h --config manifests
@@ -71,9 +82,14 @@ names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.cluster, "cluster", "", "this cluster's `name`, a DNS label (required)")
-	f.StringVar(&o.region, "region", "", "`region` of this proxy, as topology.kubernetes.io/region names it (required)")
+	f.StringVar(&o.region, "region", "", "`region` of this proxy, as topology.kubernetes.io/region names it (required without --node-name)")
 	f.StringVar(&o.zone, "zone", "", "`zone` of this proxy, as topology.kubernetes.io/zone names it")
-	f.StringVar(&o.config, "config", "", "`directory` of manifests (required)")
+	f.StringVar(&o.config, "config", "", "`directory` of manifests (required without --kubernetes)")
+	f.BoolVar(&o.kubernetes, "kubernetes", false, "follow the Kubernetes API server instead of a directory")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that says where the API server is (default: the pod's service account, else as kubectl)")
+	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig file")
+	f.StringVar(&o.namespace, "namespace", defaultInstallation, "`namespace` of the Eastway installation")
+	f.StringVar(&o.nodeName, "node-name", "", "`node` that this proxy runs on: its labels tell region and zone")
 	f.StringVar(&o.state, "state", defaultState, "`directory` for what the proxy keeps")
 	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, made on the first start (default STATE/ca)")
 	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt, instead of a CA")
@@ -82,6 +98,7 @@ names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "`transports` to use for tunnels: tcp, quic or both")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
 	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
+	f.StringVar(&o.health, "health", "", "`IP:PORT` for probes, metrics and node agents, where others may connect; \"\": none")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on accepting after SIGTERM, until load balancers have noticed")
@@ -107,10 +124,16 @@ func (o *proxyOptions) validate() error {
 	switch {
 	case o.cluster == "":
 		return errors.New("--cluster is required: the name of this cluster")
-	case o.region == "":
-		return errors.New("--region is required: calls prefer endpoints of their own region")
-	case o.config == "":
-		return errors.New("--config is required: the directory of manifests")
+	case o.config == "" && !o.kubernetes:
+		return errors.New("--config is required: the directory of manifests (or --kubernetes)")
+	case o.config != "" && o.kubernetes:
+		return errors.New("--config excludes --kubernetes: one of the two is where services come from")
+	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.nodeName != ""):
+		return errors.New("--kubeconfig, --context and --node-name need --kubernetes")
+	case o.region == "" && o.nodeName == "":
+		return errors.New("--region is required: calls prefer endpoints of their own region (on Kubernetes --node-name tells it)")
+	case o.nodeName != "" && (o.region != "" || o.zone != ""):
+		return errors.New("--node-name excludes --region and --zone: the node's labels tell them")
 	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):
 		return errors.New("--svid excludes --ca and --trust-domain: its files say who this is")
 	case o.drainDelay < 0 || o.drainTimeout < 0:

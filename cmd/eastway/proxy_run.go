@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"os/signal"
 	"slices"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"go.uber.org/zap"
@@ -23,7 +23,6 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
-	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/version"
@@ -40,16 +39,19 @@ type proxy struct {
 	identity identity
 	auth     *certs.Authenticator
 	catalog  *discovery.Catalog
-	source   *file.Source
+	source   source
 	exchange *discovery.Exchange
 	node     *tunnel.Node
 	failover *failover.Proxy
 	admin    *admin.Server
+	health   *admin.Server // nil: there is none
 }
 
 // identity is a source of SVIDs that renews them while it runs.
 type identity interface {
 	x509svid.Source
+	// Bundle is the own trust bundle.
+	Bundle() *x509bundle.Bundle
 	Run(ctx context.Context) error
 }
 
@@ -61,11 +63,8 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 	}
 	// A reader of our logs that is gone (a pipe) must not end the proxy: writing fails instead.
 	signal.Ignore(syscall.SIGPIPE)
-	// Before anything is made: a mistyped path must not leave a new CA behind.
-	if info, err := os.Stat(o.config); err != nil {
-		return fmt.Errorf("--config: %w: create the directory, or name another", err)
-	} else if !info.IsDir() {
-		return fmt.Errorf("--config %s is not a directory: name the one that holds the manifests", o.config)
+	if err := o.checkConfig(); err != nil {
+		return err
 	}
 	p := &proxy{o: o, log: newLog(stderr, level), started: time.Now()}
 	reg := prometheus.NewRegistry()
@@ -97,15 +96,12 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 		return err
 	}
 	p.catalog = discovery.NewCatalog(reg)
-	p.source, err = file.New(file.Config{
-		Dir: p.o.config, Cluster: p.o.cluster, SPIFFEID: id.String(), Region: p.o.region,
-		ValidatePeer: validatePeer, Log: p.log.Named("config"), Registerer: reg,
-	}, p.catalog)
-	if err != nil {
+	if err := p.openSource(ctx, id.String(), reg); err != nil {
 		return err
 	}
 	p.exchange, err = discovery.NewExchange(discovery.ExchangeConfig{
 		Cluster: p.o.cluster, Catalog: p.catalog, Log: p.log.Named("exchange"), Registerer: reg,
+		PeerStates: func() []discovery.PeerState { return peerStates(p.node.Status(), p.o.cluster) },
 	})
 	if err != nil {
 		return err
@@ -113,23 +109,42 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 	if err := p.buildTraffic(ctx, reg, accessLog); err != nil {
 		return err
 	}
-	p.admin, err = admin.Listen(ctx, admin.Config{
+	return p.listenAdmin(ctx, reg)
+}
+
+// listenAdmin opens the admin listener and, if there shall be one, the listener for probes.
+func (p *proxy) listenAdmin(ctx context.Context, reg prometheus.Gatherer) error {
+	cfg := admin.Config{
 		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Logger: p.log.Named("admin"),
 		Checks:    []admin.Check{{Name: "proxy", Ready: p.ready}},
+		Listeners: p.failover.Listening,
 		Status:    p.status,
 		Endpoints: p.endpoints,
-	})
+	}
+	var err error
+	if p.admin, err = admin.Listen(ctx, cfg); err != nil || p.o.health == "" {
+		return err
+	}
+	cfg.Address, cfg.HealthOnly = p.o.health, true
+	p.health, err = admin.Listen(ctx, cfg)
 	return err
 }
 
 // release closes what build opened before it failed: parts that run until a context which has ended close their sockets.
 func (p *proxy) release(ctx context.Context) error {
-	if p.node == nil {
-		return nil
+	if p.source.stop != nil {
+		p.source.stop()
 	}
 	ended, end := context.WithCancel(ctx)
 	end()
-	return p.node.Run(ended)
+	var errs []error
+	if p.node != nil {
+		errs = append(errs, p.node.Run(ended))
+	}
+	if p.admin != nil {
+		errs = append(errs, p.admin.Run(ended))
+	}
+	return errors.Join(errs...)
 }
 
 // buildTraffic makes what moves bytes.
@@ -138,10 +153,8 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.node, err = tunnel.New(ctx, tunnel.Config{
 		Cluster: p.o.cluster, Region: p.o.region, Zone: p.o.zone, Version: version.Get().Version, Listen: p.o.listen,
 		Credentials: p.auth, Reason: certs.Reason,
-		Handle: func(in *tunnel.Incoming) { p.failover.ServeStream(incoming{in}) }, //nolint:contextcheck // it takes that of the stream
-		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
-			return p.exchange.Serve(ctx, l.Peer, l.Replica, c)
-		},
+		Handle:      p.serveStream, //nolint:contextcheck // it takes that of the stream
+		Messages:    p.exchangeMessages,
 		DisableTCP:  !slices.Contains(p.o.transports, "tcp"),
 		DisableQUIC: !slices.Contains(p.o.transports, "quic"),
 		Log:         p.log.Named("tunnel"), Metrics: reg,
@@ -215,14 +228,18 @@ func (p *proxy) run(ctx context.Context) error {
 	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, live := errgroup.WithContext(live)
-	for _, part := range []func(context.Context) error{
-		p.identity.Run, p.source.Run, p.followPeers, p.node.Run, p.failover.Run, p.admin.Run,
-	} {
+	parts := []func(context.Context) error{
+		p.identity.Run, p.source.run, p.followPeers, p.node.Run, p.failover.Run, p.admin.Run,
+	}
+	if p.health != nil {
+		parts = append(parts, p.health.Run)
+	}
+	for _, part := range parts {
 		g.Go(func() error { return part(live) })
 	}
 	p.log.Info("proxy started", zap.String("cluster", p.o.cluster), zap.String("replica", p.node.Replica()),
 		zap.String("region", p.o.region), zap.String("zone", p.o.zone),
-		zap.String("tunnels", addrText(p.node)), zap.Stringer("admin", p.admin.Addr()), zap.String("version", version.Get().Version))
+		p.o.logSource(), zap.String("tunnels", addrText(p.node)), zap.Stringer("admin", p.admin.Addr()), zap.String("version", version.Get().Version))
 	select {
 	case <-ctx.Done():
 		p.drain(live)
@@ -293,6 +310,9 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 		trust = append(trust, t)
 		dial = append(dial, tunnel.Peer{Name: name, Addresses: peer.Spec.Addresses})
 	}
+	if own, ok := p.sibling(); ok {
+		trust, dial = append(trust, own), append(dial, tunnel.Peer{Name: own.Name})
+	}
 	if err := p.auth.SetPeers(trust); err != nil {
 		p.log.Error("peers are not usable, the ones before stay", zap.Error(err))
 		return
@@ -314,11 +334,9 @@ func (p *proxy) status() admin.Status {
 	st := admin.Status{
 		Cluster: p.o.cluster, Replica: p.node.Replica(), Version: version.Get().Version,
 		Region: p.o.region, Zone: p.o.zone, Started: p.started,
-		Peers: p.node.Status(), Services: admin.Services(p.catalog.Snapshot()),
+		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(p.catalog.Snapshot()),
 	}
-	for _, e := range p.source.Errors() {
-		st.Errors = append(st.Errors, e.Error())
-	}
+	st.Errors = append(st.Errors, p.source.problems()...)
 	for _, l := range p.failover.Listening() {
 		if l.Error != "" {
 			st.Errors = append(st.Errors, l.Error)

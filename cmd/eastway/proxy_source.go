@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/eastway/eastway/discovery/file"
+	"github.com/eastway/eastway/discovery/kube"
+)
+
+// source tells the catalog what the own cluster has.
+type source struct {
+	// run follows it until the context ends.
+	run func(context.Context) error
+	// problems are what is wrong with it now, in words for the operator.
+	problems func() []string
+	// stop ends what was started before run was called; nil: nothing was.
+	stop func()
+}
+
+// checkConfig fails early: a mistyped path must not leave a new CA behind.
+func (o *proxyOptions) checkConfig() error {
+	if o.kubernetes {
+		return nil
+	}
+	if info, err := os.Stat(o.config); err != nil {
+		return fmt.Errorf("--config: %w: create the directory, or name another", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("--config %s is not a directory: name the one that holds the manifests", o.config)
+	}
+	return nil
+}
+
+func (p *proxy) openSource(ctx context.Context, spiffeID string, reg prometheus.Registerer) error {
+	if p.o.kubernetes {
+		return p.openKube(ctx, spiffeID, reg)
+	}
+	s, err := file.New(file.Config{
+		Dir: p.o.config, Cluster: p.o.cluster, SPIFFEID: spiffeID, Region: p.o.region,
+		ValidatePeer: validatePeer, Log: p.log.Named("config"), Registerer: reg,
+	}, p.catalog)
+	if err != nil {
+		return err
+	}
+	p.source = source{run: s.Run, problems: func() []string { return texts(s.Errors(), file.FileError.Error) }}
+	return nil
+}
+
+// openKube starts to follow the API server, since the proxy's region and zone are those of its node, and waits for them: they
+// come from the API server or, when that is away, from what was known before a restart.
+func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Registerer) error {
+	where, err := restConfig(p.o.kubeconfig, p.o.kubeContext)
+	if err != nil {
+		return err
+	}
+	s, err := kube.New(kube.Config{
+		REST: where, Namespace: p.o.namespace, NodeName: p.o.nodeName, Cluster: p.o.cluster, SPIFFEID: spiffeID, Region: p.o.region,
+		SnapshotDir: filepath.Join(p.o.state, "snapshot"), ValidatePeer: validatePeer, Log: p.log.Named("kubernetes"), Registerer: reg,
+	}, p.catalog)
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(running) }()
+	p.source = source{
+		problems: func() []string { return texts(s.Errors(), kube.Problem.String) },
+		stop: func() {
+			stop()
+			<-ended
+		},
+		run: func(ctx context.Context) error {
+			defer context.AfterFunc(ctx, stop)()
+			defer stop()
+			return <-ended
+		},
+	}
+	if p.o.nodeName == "" {
+		return nil // --region and --zone say it
+	}
+	at, err := s.WaitLocality(ctx)
+	if err != nil {
+		return err
+	}
+	p.o.region, p.o.zone = at.Region, at.Zone
+	return nil
+}
+
+// restConfig finds the API server: by the flags, else by the pod's service account, else by what kubectl would use.
+func restConfig(kubeconfig, kubeContext string) (*rest.Config, error) {
+	if kubeconfig == "" && kubeContext == "" {
+		c, err := rest.InClusterConfig()
+		if err == nil || !errors.Is(err, rest.ErrNotInCluster) {
+			return c, err
+		}
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API server: %w: name a kubeconfig file (--kubeconfig), or run in a pod", err)
+	}
+	return c, nil
+}
+
+func texts[E any](errs []E, text func(E) string) []string {
+	out := make([]string, 0, len(errs))
+	for _, e := range errs {
+		out = append(out, text(e))
+	}
+	return out
+}
+
+// logSource is what the first line of the log says of where the catalog comes from.
+func (o *proxyOptions) logSource() zap.Field {
+	if o.kubernetes {
+		return zap.String("kubernetes", o.namespace)
+	}
+	return zap.String("config", o.config)
+}
