@@ -60,3 +60,19 @@ labels:
 {{- end -}}
 {{- end -}}
 {{- end }}
+
+{{/* The listener ports, after a look at whether they are free. */}}
+{{- define "eastway.listenerPorts" -}}
+{{- $ports := splitList "-" .Values.listenerPorts -}}
+{{- $first := first $ports | int -}}
+{{- $last := last $ports | int -}}
+{{- if or (gt $first $last) (gt $last 65535) -}}
+{{- fail (printf "listenerPorts %s is not FIRST-LAST with both at most 65535" .Values.listenerPorts) -}}
+{{- end -}}
+{{- range list 15000 15020 15443 -}}
+{{- if and (le $first .) (ge $last .) -}}
+{{- fail (printf "listenerPorts %s contains %d, which is a port of the proxies already" $.Values.listenerPorts .) -}}
+{{- end -}}
+{{- end -}}
+{{ .Values.listenerPorts }}
+{{- end }}

@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +47,7 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for arch := range o.Binaries {
+	for _, arch := range slices.Sorted(maps.Keys(o.Binaries)) {
 		fmt.Fprintf(out, "%s\n", image.ArchivePath(*dir, arch))
 	}
 	fmt.Fprintf(out, "%s  %s:%s@%s\n", image.LayoutPath(*dir), image.Repository, o.Version, digest)

@@ -1,0 +1,36 @@
+package charts
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The processes have the flags that the chart gives them.
+func TestFlagsExist(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "eastway")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/eastway").CombinedOutput(); err != nil {
+		t.Fatalf("build eastway: %v\n%s", err, out)
+	}
+	for name, values := range valueSets() {
+		r := render(t, values)
+		for component, w := range r.workloads {
+			command := w.spec.Containers[0].Args[0]
+			cmd := exec.CommandContext(t.Context(), binary, command, "--help")
+			cmd.Env = append(os.Environ(), "NO_COLOR=1")
+			help, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(help), "eastway "+command) {
+				t.Errorf("%s: %s runs `eastway %s`, which does not exist: %v", name, component, command, err)
+				continue
+			}
+			for flag := range r.args(component) {
+				if !strings.Contains(string(help), "--"+flag+" ") {
+					t.Errorf("%s: `eastway %s` has no --%s", name, command, flag)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package charts
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// A name is enough, and this is what it gives.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	r := render(t, `cluster: east`)
+	want := map[string]string{
+		"controller-controller": "Deployment", "proxy-proxy": "Deployment", "node-node": "DaemonSet", "test-test": "Pod",
+	}
+	got := make(map[string]string)
+	for component, w := range r.workloads {
+		got[component+"-"+strings.TrimPrefix(w.name, release+"-")] = w.kind
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("workloads %v, want %v", got, want)
+	}
+	if services := slices.Sorted(maps.Keys(named[*corev1.Service](r))); !slices.Equal(services, []string{"proxies", "tunnel"}) {
+		t.Errorf("services %v", services)
+	}
+	for component, flags := range map[string]map[string][]string{
+		"proxy": {"cluster": {"east"}, "namespace": {namespace}, "node-name": {"$(NODE_NAME)"}, "listen": {":15443"}, "health": {":15020"}},
+		"controller": {
+			"cluster": {"east"}, "namespace": {namespace}, "tunnel-service": {release + "-tunnel"}, "proxies-service": {release + "-proxies"},
+			"listener-ports": {"20000-29999"}, "health": {":15021"}, "trust-domain": nil, "public-address": nil,
+		},
+		"node": {"namespace": {namespace}, "node-name": {"$(NODE_NAME)"}, "proxies-service": {release + "-proxies"}, "health": {":15022"}},
+	} {
+		args := r.args(component)
+		for name, value := range flags {
+			if !slices.Equal(args[name], value) {
+				t.Errorf("%s --%s is %q, want %q", component, name, args[name], value)
+			}
+		}
+	}
+	for _, kind := range []string{"NetworkPolicy", "HorizontalPodAutoscaler", "PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"} {
+		if slices.Contains(slices.Collect(maps.Values(r.kinds)), kind) {
+			t.Errorf("there is a %s, which nobody asked for", kind)
+		}
+	}
+}
+
+// An upgrade of the chart or the image alone must restart only what it changes.
+func TestPodsNameNoVersion(t *testing.T) {
+	t.Parallel()
+	for component, w := range render(t, `cluster: east`).workloads {
+		if _, found := w.labels["helm.sh/chart"]; found && w.kind != "Pod" {
+			t.Errorf("%s: %v", component, w.labels)
+		}
+	}
+}
+
+func TestTunnelServices(t *testing.T) {
+	t.Parallel()
+	type port struct {
+		protocol corev1.Protocol
+		node     int32
+	}
+	tests := map[string]struct {
+		values string
+		want   map[string][]port
+	}{
+		"one":           {`{}`, map[string][]port{"tunnel": {{"TCP", 0}, {"UDP", 0}}}},
+		"none":          {`{service: {enabled: false}}`, nil},
+		"split":         {`{service: {split: true}}`, map[string][]port{"tunnel-tcp": {{"TCP", 0}}, "tunnel-udp": {{"UDP", 0}}}},
+		"split, no UDP": {`{transports: [tcp], service: {split: true}}`, map[string][]port{"tunnel-tcp": {{"TCP", 0}}}},
+		"no TCP":        {`{transports: [quic]}`, map[string][]port{"tunnel": {{"UDP", 0}}}},
+		"node ports": {
+			`{service: {type: NodePort, nodePorts: {tcp: 30443, udp: 30443}}}`, map[string][]port{"tunnel": {{"TCP", 30443}, {"UDP", 30443}}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := render(t, "{cluster: east, tunnel: "+test.values+"}")
+			services := named[*corev1.Service](r)
+			delete(services, "proxies")
+			got := make(map[string][]port)
+			for name, s := range services {
+				for _, p := range s.Spec.Ports {
+					got[name] = append(got[name], port{p.Protocol, p.NodePort})
+				}
+			}
+			if !maps.EqualFunc(got, test.want, slices.Equal) {
+				t.Errorf("services %v, want %v", got, test.want)
+			}
+			// The controller learns the addresses from exactly these.
+			var told []string
+			for _, full := range r.args("controller")["tunnel-service"] {
+				told = append(told, strings.TrimPrefix(full, release+"-"))
+			}
+			if want := slices.Sorted(maps.Keys(test.want)); !slices.Equal(told, want) {
+				t.Errorf("the controller is told of %v, want %v", told, want)
+			}
+		})
+	}
+}
+
+func TestEverythingArrives(t *testing.T) {
+	t.Parallel()
+	r := render(t, valueSets()["everything"])
+	services := named[*corev1.Service](r)
+	if a := services["tunnel-tcp"].Annotations["a"]; a != "tcp" {
+		t.Errorf("tunnel-tcp is annotated with %q: its own annotation wins", a)
+	}
+	if a := services["tunnel-udp"].Annotations["a"]; a != "b" {
+		t.Errorf("tunnel-udp is annotated with %q", a)
+	}
+	if args := r.args("controller")["public-address"]; !slices.Equal(args, []string{"203.0.113.1:15443", "[2001:db8::1]:443"}) {
+		t.Errorf("public addresses %q", args)
+	}
+	proxy := named[*appsv1.Deployment](r)["proxy"]
+	if proxy.Spec.Replicas != nil {
+		t.Error("replicas are set although the autoscaler sets them: every upgrade would undo what it did")
+	}
+	if hpa := named[*autoscalingv2.HorizontalPodAutoscaler](r)["proxy"]; hpa == nil || hpa.Spec.Behavior == nil {
+		t.Errorf("autoscaler %+v", hpa)
+	}
+	pod := proxy.Spec.Template
+	if len(pod.Spec.TopologySpreadConstraints) != 3 || len(pod.Spec.SecurityContext.Sysctls) != 1 || pod.Labels["c"] != "d" ||
+		pod.Annotations["a"] != "b" || pod.Spec.PriorityClassName != "high" || pod.Spec.NodeSelector["pool"] != "edge" ||
+		len(pod.Spec.Tolerations) != 1 || pod.Spec.Affinity == nil || len(pod.Spec.ImagePullSecrets) != 1 {
+		t.Errorf("pods of the proxy: %+v", pod)
+	}
+	for _, o := range r.all {
+		if o.GetLabels()["team"] != "network" {
+			t.Errorf("%s %s lacks the common label", r.kinds[o], o.GetName())
+		}
+	}
+	if from := named[*networkingv1.NetworkPolicy](r)["controller"].Spec.Ingress[0].From; len(from) != 1 {
+		t.Errorf("the controller's metrics are read by %v", from)
+	}
+}
+
+func TestPrivateSite(t *testing.T) {
+	t.Parallel()
+	r := render(t, valueSets()["a private site"])
+	pod := r.workloads["proxy"].spec
+	if image := pod.Containers[0].Image; !strings.HasPrefix(image, "example.org/eastway@sha256:01") {
+		t.Errorf("image %s", image)
+	}
+	if c := pod.TopologySpreadConstraints; len(c) != 1 || c[0].WhenUnsatisfiable != corev1.DoNotSchedule {
+		t.Errorf("spread %+v", c)
+	}
+	if *pod.TerminationGracePeriodSeconds != 610 {
+		t.Errorf("grace %d s", *pod.TerminationGracePeriodSeconds)
+	}
+	if log := r.args("proxy")["access-log"]; !slices.Equal(log, []string{""}) {
+		t.Errorf("access log %q", log)
+	}
+	if _, found := r.workloads["node"]; found || strings.Contains(r.text, "NET_ADMIN") {
+		t.Error("the node agent is there, or something that only it needs")
+	}
+}
+
+func TestListenerPortsAreOpen(t *testing.T) {
+	t.Parallel()
+	policy := named[*networkingv1.NetworkPolicy](render(t, valueSets()["node ports, QUIC only"]))["proxy"]
+	for _, p := range policy.Spec.Ingress[0].Ports {
+		if p.Port.IntVal == 40000 && p.EndPort != nil && *p.EndPort == 40999 {
+			return
+		}
+	}
+	t.Errorf("the policy does not open 40000-40999: %+v", policy.Spec.Ingress)
+}
+
+// NOTES.txt is all that the operator sees. Without a cluster helm does not show it, so here it becomes an object.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "templates", "NOTES.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := `{{- define "notes" }}` + string(text) + `{{ end -}}` + "\nkind: Notes\ntext: {{ include \"notes\" . | toJson }}\n"
+	if err := os.WriteFile(filepath.Join(dir, "templates", "notes.yaml"), []byte(object), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notes := func(values string) string {
+		out, problems, err := helm(t, values, "template", release, dir, "--namespace", namespace, "--kube-version", kubeVersion,
+			"--show-only", "templates/notes.yaml", "--values", "-")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, problems)
+		}
+		var shown struct{ Text string }
+		if err := yaml.Unmarshal([]byte(out), &shown); err != nil {
+			t.Fatalf("%v in\n%s", err, out)
+		}
+		return shown.Text
+	}
+	public := notes(`cluster: east`)
+	for _, want := range []string{
+		"eastway peer export > east.yaml", "eastway peer link --contexts", "multicluster clusterset.local", "eastway check",
+		"-n " + namespace + " rollout status deployment/" + release + "-proxy", "app.kubernetes.io/instance=" + release,
+	} {
+		if !strings.Contains(public, want) {
+			t.Errorf("NOTES lack %q:\n%s", want, public)
+		}
+	}
+	if private := notes(valueSets()["a private site"]); !strings.Contains(private, "no tunnel Service") ||
+		!strings.Contains(private, "node.enabled") {
+		t.Errorf("NOTES of a private site:\n%s", private)
+	}
+}
