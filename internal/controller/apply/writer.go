@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -120,7 +121,7 @@ func (w *Writer) done(u *unstructured.Unstructured, verb string, err error) erro
 		return nil
 	}
 	err = fmt.Errorf("%s %s: %w", verb, describe(u), err)
-	if apierrors.IsForbidden(err) {
+	if apierrors.IsForbidden(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return fmt.Errorf("%w: the controller's role is too small; install the chart's ClusterRole and Role", err)
 	}
 	return err

@@ -1,0 +1,62 @@
+package mcs
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// memoryAnnotation on a peer's EndpointSlice is what the peer exported, for the time from a controller's start until the peer
+// has been heard again.
+const memoryAnnotation = "eastway.dev/export"
+
+// maxMemory bounds the annotation, in bytes; what is larger is remembered without labels and annotations.
+const maxMemory = 64 << 10
+
+// memory is a PeerExport without what changes all the time.
+type memory struct {
+	Ports  []discovery.ServicePort `json:"ports,omitempty"`
+	Spec   discovery.ServiceSpec   `json:"spec"`
+	Export discovery.Export        `json:"export"`
+}
+
+func remember(e *discovery.PeerExport) (string, error) {
+	m := memory{e.Ports, e.Spec, e.Export}
+	data, err := json.Marshal(m)
+	if err == nil && len(data) > maxMemory {
+		m.Export.Labels, m.Export.Annotations = nil, nil
+		data, err = json.Marshal(m)
+	}
+	return string(data), err
+}
+
+// recall is what a peer's slices say that it exported; its pods and their readiness are those of the slices.
+func recall(peer string, slicesOf []*discoveryv1.EndpointSlice) (discovery.PeerExport, bool) {
+	e := discovery.PeerExport{Peer: peer}
+	found := false
+	for _, s := range slicesOf {
+		var m memory
+		if s.Labels[mcsv1beta1.LabelSourceCluster] != peer || json.Unmarshal([]byte(s.Annotations[memoryAnnotation]), &m) != nil {
+			continue
+		}
+		found = true
+		e.Ports, e.Spec, e.Export = m.Ports, m.Spec, m.Export
+		e.Export.Created = e.Export.Created.Truncate(time.Second)
+		for _, end := range s.Endpoints {
+			ready := end.Conditions.Ready == nil || *end.Conditions.Ready
+			if end.Hostname != nil {
+				e.Pods = append(e.Pods, discovery.Pod{Hostname: *end.Hostname, Ready: ready})
+			} else if ready {
+				e.Readiness = append(e.Readiness, discovery.Readiness{Ready: 1, Total: 1})
+			}
+		}
+	}
+	slices.SortFunc(e.Pods, func(a, b discovery.Pod) int { return compareText(a.Hostname, b.Hostname) })
+	e.Pods = slices.CompactFunc(e.Pods, func(a, b discovery.Pod) bool { return a.Hostname == b.Hostname }) // both families
+	return e, found
+}

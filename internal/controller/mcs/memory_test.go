@@ -1,0 +1,77 @@
+package mcs_test
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// A controller that starts while a peer cannot be reached changes nothing, until the peer has spoken or its Peer is removed.
+func TestPeerNotHeardSinceTheStart(t *testing.T) {
+	t.Parallel()
+	sticky := func(e *discovery.PeerExport) {
+		e.Spec.SessionAffinity, e.Spec.InternalTrafficPolicy = "ClientIP", "Local"
+	}
+	pods := headless(discovery.Pod{Hostname: "shop-0", Ready: true}, discovery.Pod{Hostname: "shop-1"})
+	for name, edit := range map[string]func(*discovery.PeerExport){"ClusterSetIP": sticky, "headless": pods} {
+		w := newWorld(t, shop, shopPods, shopExport, peerA, peerB)
+		w.restart()
+		w.tell("a", remote(1, edit)) // the oldest: it decides
+		w.tell("b", remote(30))
+		w.reconcile()
+		w.expectClusters("a", "b", own)
+
+		w.restart()
+		if written := w.reconcile(); len(written) > 0 {
+			t.Errorf("%s: after a restart: %v", name, written)
+		}
+		// What is known anew goes on being followed.
+		w.remove(&mcsv1beta1.ServiceExport{}, "default", "shop")
+		w.reconcile()
+		w.expectClusters("a", "b")
+		// a has spoken, and still exports; b has spoken, and does not.
+		w.tell("a", remote(1, edit))
+		w.tell("b")
+		w.reconcile()
+		w.expectClusters("a")
+		w.restart()
+		w.remove(&v1alpha1.Peer{}, "", "a")
+		w.reconcile()
+		w.nothingImported()
+	}
+}
+
+// The import itself remembers who exported, should a slice be lost.
+func TestSliceLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, peerA)
+	w.restart()
+	w.tell("a", remote(1, func(e *discovery.PeerExport) { e.Spec.SessionAffinity = "ClientIP" }))
+	w.reconcile()
+	before := w.serviceImport()
+	slice := w.slices()["a"][0]
+	w.remove(&discoveryv1.EndpointSlice{}, "default", slice.Name)
+	w.restart()
+	w.reconcile()
+	w.expectClusters("a")
+	if after := w.serviceImport(); !apiEqual(before.Spec, after.Spec) {
+		t.Errorf("was %+v, is %+v", before.Spec, after.Spec)
+	}
+}
+
+// A namespace that goes takes its imports along, and what backs them.
+func TestNamespaceGoes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, peerA)
+	w.restart()
+	w.tell("a", remote(1))
+	w.reconcile()
+	w.remove(&corev1.Namespace{}, "", "default")
+	w.reconcile()
+	w.nothingImported()
+}

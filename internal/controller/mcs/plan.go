@@ -1,0 +1,102 @@
+package mcs
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// plan is what follows from a state.
+type plan struct {
+	// valid is the reason of the export's condition Valid; exported means that it is honoured.
+	valid    mcsv1beta1.ServiceExportConditionReason
+	exported bool
+	// imported: there shall be an import, as resolved says. foreign: it cannot be, one of somebody else is there.
+	imported bool
+	foreign  bool
+	resolved discovery.Import
+	// derived Services that are wanted.
+	derived []derivation
+	// takeover says why a takeover that is wanted cannot be.
+	takeoverProblem string
+	// left says what had to be left out.
+	left []string
+}
+
+// makePlan decides; it reads nothing but the state.
+func makePlan(cluster string, s *state) plan {
+	var p plan
+	whole := discovery.Service{Name: s.name, Peers: s.peers}
+	if s.export != nil {
+		var export *discovery.Export
+		p.valid, export = validity(s.export, s.service)
+		if p.exported = export != nil; p.exported {
+			whole.Ports, whole.Spec, whole.Export = ports(s.service), spec(s.service), export
+		}
+	}
+	p.resolved = discovery.Resolve(cluster, &whole)
+	p.foreign = s.serviceImport != nil && !ours(s.serviceImport)
+	p.imported = len(p.resolved.Clusters) > 0 && s.namespace && !p.foreign
+	if n := len(p.resolved.Ports); n > maxImportPorts {
+		p.resolved.Ports = p.resolved.Ports[:maxImportPorts]
+		p.left = append(p.left, "ports")
+	}
+	if p.imported {
+		p.planImport(s)
+	}
+	if wanted, problem := takenOver(s.service); wanted && problem == "" {
+		p.derived = append(p.derived, derivation{
+			kind: v1alpha1.DerivedTakeover, service: s.name, ports: ports(s.service), spec: spec(s.service),
+		})
+	} else {
+		p.takeoverProblem = problem
+	}
+	return p
+}
+
+func (p *plan) planImport(s *state) {
+	if !p.resolved.Spec.Headless {
+		d := derivation{kind: v1alpha1.DerivedImport, service: s.name, ports: p.resolved.Ports, spec: p.resolved.Spec}
+		if s.serviceImport != nil {
+			d.ips = s.serviceImport.Spec.IPs
+		}
+		if len(d.ports) > 0 { // else there is nothing that could be called
+			p.derived = append(p.derived, d)
+		}
+		return
+	}
+	pods := 0
+	for i := range s.peers {
+		peer := &s.peers[i]
+		ports := offered(p.resolved.Ports, peer.Ports)
+		for _, pod := range peer.Pods {
+			switch {
+			case len(ports) == 0 || len(validation.IsDNS1123Label(pod.Hostname)) > 0:
+				continue
+			case pods == maxImportPods:
+				p.left = append(p.left, "pods")
+				return
+			}
+			pods++
+			p.derived = append(p.derived, derivation{
+				kind: v1alpha1.DerivedPod, service: s.name, ports: ports,
+				pod: discovery.PodRef{Cluster: peer.Peer, Hostname: pod.Hostname},
+			})
+		}
+	}
+}
+
+// offered are those of the import's ports that the cluster has.
+func offered(union, cluster []discovery.ServicePort) []discovery.ServicePort {
+	var out []discovery.ServicePort
+	for _, p := range union {
+		if slices.ContainsFunc(cluster, func(o discovery.ServicePort) bool { return o.Port == p.Port && o.Protocol == p.Protocol }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
