@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,14 +71,11 @@ func kindOf(c prometheus.Collector) string {
 	}
 }
 
-// The table of metrics and the program agree: nothing is missing, in either.
-func TestMetricsTable(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "aa")
-	reg := &described{Registry: prometheus.NewRegistry(), families: map[string]family{}}
-	p := &proxy{log: zap.NewNop(), started: time.Now(), o: proxyOptions{
-		cluster: "aa", region: "r", config: s.config, ca: s.ca, listen: s.tunnel(), admin: s.admin(), transports: []string{"tcp", "quic"},
-	}}
+// proxyFamilies are the metrics of a proxy.
+func proxyFamilies(t *testing.T, into map[string]family, o proxyOptions) {
+	t.Helper()
+	reg := &described{Registry: prometheus.NewRegistry(), families: into}
+	p := &proxy{log: zap.NewNop(), started: time.Now(), o: o}
 	if _, err := openAccessLog("", nil, p.log, reg); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +85,31 @@ func TestMetricsTable(t *testing.T) {
 	if err := p.release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// nowhere is a kubeconfig of an API server that does not answer.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	const config = `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}],
+		clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The table of metrics and the program agree: nothing is missing, in either.
+func TestMetricsTable(t *testing.T) {
+	t.Parallel()
+	families := map[string]family{}
+	s := newSite(t, "aa")
+	o := proxyOptions{
+		cluster: "aa", region: "r", config: s.config, ca: s.ca, listen: s.tunnel(), admin: s.admin(), transports: []string{"tcp", "quic"},
+	}
+	proxyFamilies(t, families, o)
+	o.config, o.kubernetes, o.kubeconfig, o.namespace, o.state = "", true, nowhere(t), "eastway-system", t.TempDir()
+	proxyFamilies(t, families, o)
 	const table = "../../docs/metrics.md"
 	text, err := os.ReadFile(table)
 	if err != nil {
@@ -102,7 +125,7 @@ func TestMetricsTable(t *testing.T) {
 	if !slices.IsSorted(order) {
 		t.Errorf("%s is not in the order of names", table)
 	}
-	for name, f := range reg.families {
+	for name, f := range families {
 		if f.help == "" {
 			t.Errorf("%s has no help text", name)
 		}
@@ -121,7 +144,7 @@ func TestMetricsTable(t *testing.T) {
 		}
 	}
 	for _, name := range order {
-		if _, ok := reg.families[name]; !ok {
+		if _, ok := families[name]; !ok {
 			t.Errorf("%s is in %s, but no proxy has it", name, table)
 		}
 	}
