@@ -61,6 +61,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, p := range m.node.Status() {
+		if p.Peer == m.node.cfg.Cluster {
+			continue // another process of the own cluster is no peer
+		}
 		lanes := map[[3]string]int{}
 		links := map[string]int{"connected": 0, "suspect": 0, "draining": 0}
 		streams := 0
