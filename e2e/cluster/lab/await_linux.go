@@ -2,13 +2,19 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/eastway/eastway/e2e/cluster/machine"
 )
+
+// Await returns when done has said nil, which is asked again and again until
+// then, for the limit at most. The error says what was waited for ("the pods to
+// be ready") and what done said last.
+func Await(ctx context.Context, what string, limit time.Duration, done func(ctx context.Context) error) error {
+	return wait{what: what, limit: limit, done: done}.run(ctx)
+}
 
 // daemonRef is a daemon whose end is told by whoever waits for something of it.
 type daemonRef struct {
@@ -86,6 +92,3 @@ func (w wait) logs() string {
 	}
 	return all.String()
 }
-
-// errNotYet is what a condition lacks when there is nothing more to say.
-var errNotYet = errors.New("not yet")

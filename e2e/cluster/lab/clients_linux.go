@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -35,6 +36,22 @@ func (c *Cluster) Clients() (*kubernetes.Clientset, error) {
 		return nil, fmt.Errorf("lab: make clients of %s: %w", c.Name, err)
 	}
 	return clients, nil
+}
+
+// hangUp closes connections to the API server that nobody uses, also those of
+// others in this process with the same RESTConfig: client-go shares them. They
+// would outlive the server, whose network goes with it.
+func (c *Cluster) hangUp() error {
+	config, err := c.RESTConfig()
+	if err != nil {
+		return err
+	}
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return fmt.Errorf("lab: find the connections to %s: %w", c.Name, err)
+	}
+	utilnet.CloseIdleConnectionsFor(transport)
+	return nil
 }
 
 // ours refuses what can be done to clusters of a lab only.

@@ -18,6 +18,13 @@ import (
 
 // Down removes the lab. Clusters of the user's own stay as they are.
 func (l *Lab) Down(ctx context.Context) error {
+	for _, c := range l.Clusters {
+		if readable(c.Kubeconfig) { // else it is down already
+			if err := c.hangUp(); err != nil {
+				return err
+			}
+		}
+	}
 	if l.dir == "" {
 		return nil
 	}
@@ -64,6 +71,11 @@ func Down(ctx context.Context, name string) error {
 		return fmt.Errorf("lab: remove the folder of %s: %w", name, err)
 	}
 	return nil
+}
+
+func readable(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // killAll machines, the processes in them, and with these the networks and mounts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,10 +57,11 @@ func (n *Node) boot(ctx context.Context) (err error) {
 
 // join starts what makes the machine a node, and returns when it is ready.
 func (n *Node) join(ctx context.Context) error {
+	began := time.Now()
 	if err := runAll(ctx, n.machine, n.daemons()[1:]...); err != nil {
 		return err
 	}
-	return n.awaitReady(ctx)
+	return n.awaitReady(ctx, began)
 }
 
 // daemons of the node, in the order in which they are started.
@@ -90,7 +92,9 @@ func (n *Node) daemons() []machine.Daemon {
 	}
 }
 
-func (n *Node) awaitReady(ctx context.Context) error {
+// awaitReady returns when the node has said after a time that it is ready: what
+// it said before it was lost stays with the API server for a while.
+func (n *Node) awaitReady(ctx context.Context, after time.Time) error {
 	clients, err := n.cluster.Clients()
 	if err != nil {
 		return err
@@ -105,14 +109,18 @@ func (n *Node) awaitReady(ctx context.Context) error {
 				return err
 			}
 			for _, condition := range node.Status.Conditions {
-				if condition.Type == corev1.NodeReady {
-					if condition.Status == corev1.ConditionTrue {
-						return nil
-					}
-					return errors.New(condition.Message)
+				if condition.Type != corev1.NodeReady {
+					continue
 				}
+				if condition.LastHeartbeatTime.Time.Before(after.Truncate(time.Second)) { // API times have whole seconds
+					return fmt.Errorf("not heard of since %v", condition.LastHeartbeatTime)
+				}
+				if condition.Status == corev1.ConditionTrue {
+					return nil
+				}
+				return errors.New(condition.Message)
 			}
-			return errNotYet
+			return errors.New("it has no condition Ready")
 		},
 	}.run(ctx)
 }

@@ -1,0 +1,64 @@
+package lab
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	for field, c := range map[string]Config{
+		"":                       {},
+		"Config.Name":            {Name: "../x"},
+		"Config.Name is \"A":     {Name: "A"},
+		"Config.Name is \"a/b":   {Name: "a/b"},
+		"32 small letters":       {Name: strings.Repeat("a", 33)},
+		"Config.Clusters":        {Clusters: 7},
+		"Config.Clusters is -1":  {Clusters: -1},
+		"Config.Nodes":           {Nodes: 9},
+		"Config.KubeProxyMode":   {KubeProxyMode: "ipvs"},
+		"Config.Nodes is -1":     {Nodes: -1},
+		"Config.Name is \"-name": {Name: "-name"},
+	} {
+		err := c.Validate()
+		if (err == nil) != (field == "") || err != nil && !strings.Contains(err.Error(), field) {
+			t.Errorf("%+v: %v, want it to name %s", c, err, field)
+		}
+	}
+}
+
+// Every address of every lab is its own.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]string)
+	for number := range maxLabs {
+		s := state{Config: Config{Name: "x", Clusters: maxClusters, Nodes: maxNodes}.withDefaults(), Plan: plan{Number: number}}
+		take := func(what, address string) {
+			if other := seen[address]; other != "" {
+				t.Errorf("%s is %s of lab %d and %s", address, what, number, other)
+			}
+			seen[address] = what
+		}
+		take("this computer", s.Plan.self().String())
+		for i, c := range assemble(s).Clusters {
+			take("gateway", s.Plan.gateway(i).String())
+			take("outside", s.Plan.outside(i).String())
+			take("API server", c.APIServer)
+			if !strings.HasPrefix(c.Zones[0], c.Region) || c.Zones[0] == c.Zones[1] {
+				t.Errorf("zones %v of region %s", c.Zones, c.Region)
+			}
+			for n, node := range c.Nodes {
+				take("node", node.Address.String())
+				if !s.Plan.site(i).Contains(node.Address) {
+					t.Errorf("%s is not in %s", node.Address, s.Plan.site(i))
+				}
+				if node.Zone != c.Zones[n%2] {
+					t.Errorf("%s is in %s", node.Name, node.Zone)
+				}
+			}
+		}
+		if device := s.Plan.device(); len(device) > 15 {
+			t.Errorf("the device's name %s is longer than the kernel's 15", device)
+		}
+	}
+}
