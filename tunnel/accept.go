@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -20,17 +21,28 @@ import (
 type handshakeGate struct {
 	mu    sync.Mutex
 	total int
-	byIP  map[string]int
+	byIP  map[netip.Prefix]int
 }
 
-func newHandshakeGate() *handshakeGate { return &handshakeGate{byIP: make(map[string]int)} }
+func newHandshakeGate() *handshakeGate { return &handshakeGate{byIP: make(map[netip.Prefix]int)} }
+
+// origin is whom handshakes are counted by: an IPv4 address, or the 64 bits of an IPv6 address that somebody is given
+// (RFC 6177): the rest he may choose.
+func origin(addr net.Addr) netip.Prefix {
+	at, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := at.Addr().Unmap().WithZone(""), 32
+	if ip.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(ip, bits).Masked()
+}
 
 // enter takes a place; leave gives it back.
 func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
-	ip, _, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		ip = addr.String()
-	}
+	ip := origin(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.total >= maxHandshakes || g.byIP[ip] >= maxHandshakesPerIP {
@@ -50,10 +62,7 @@ func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
 
 // busy: so many handshakes are under way that addresses should prove themselves first.
 func (g *handshakeGate) busy(addr net.Addr) bool {
-	ip, _, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		ip = addr.String()
-	}
+	ip := origin(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.total >= maxHandshakes/8 || g.byIP[ip] >= maxHandshakesPerIP/8
