@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -200,7 +201,7 @@ func reason(err error) string {
 		text = status.Status().Message
 	}
 	if len(text) > maxReason {
-		text = text[:maxReason] + "…"
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
 	}
 	return text
 }
