@@ -36,8 +36,10 @@ type listeners struct {
 	byAddr map[netip.AddrPort]*listener
 	// clashes are service ports whose address another service has.
 	clashes []ListenerStatus
-	closed  bool
-	wg      sync.WaitGroup // accept loops and connections
+	// following is the snapshot whose listeners byAddr has.
+	following *discovery.Snapshot
+	closed    bool
+	wg        sync.WaitGroup // accept loops and connections
 }
 
 // listener is wanted; it is open when ln is set.
@@ -66,6 +68,28 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 	if ls.closed {
 		return 0
 	}
+	if ls.following == nil || !sameListeners(ls.following, s) {
+		ls.want(s)
+	}
+	ls.following = s
+	return ls.openAll(ctx)
+}
+
+// sameListeners tells whether two snapshots ask for the same: most changes are of endpoints.
+func sameListeners(a, b *discovery.Snapshot) bool {
+	if len(a.Services) != len(b.Services) {
+		return false
+	}
+	for name, svc := range a.Services {
+		if o := b.Services[name]; o != svc && (o == nil || !slices.Equal(svc.Listeners, o.Listeners)) {
+			return false
+		}
+	}
+	return true
+}
+
+// want makes byAddr and clashes those of s and closes what is no longer wanted. The lock is held.
+func (ls *listeners) want(s *discovery.Snapshot) {
 	wanted, clashes := ls.wanted(s)
 	for addr, l := range ls.byAddr {
 		if _, ok := wanted[addr]; !ok {
@@ -74,8 +98,6 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 			ls.log.Info("listener closed", zap.Stringer("address", addr), zap.Stringer("service", l.key.service))
 		}
 	}
-	var wait time.Duration
-	failed := len(clashes)
 	for addr, key := range wanted {
 		l := ls.byAddr[addr]
 		if l == nil {
@@ -85,6 +107,20 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 		if l.key != key { // another service may have other luck
 			l.key, l.backoff, l.retry = key, 0, time.Time{}
 		}
+	}
+	for _, c := range clashes {
+		if !slices.Contains(ls.clashes, c) {
+			ls.log.Error("two services on one address", zap.Stringer("address", c.Address), zap.String("error", c.Error))
+		}
+	}
+	ls.clashes = clashes
+}
+
+// openAll opens what is not open yet, and returns when to try again. The lock is held.
+func (ls *listeners) openAll(ctx context.Context) time.Duration {
+	var wait time.Duration
+	failed := len(ls.clashes)
+	for _, l := range ls.byAddr {
 		if l.ln == nil && !time.Now().Before(l.retry) {
 			ls.open(ctx, l)
 		}
@@ -95,12 +131,6 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 			}
 		}
 	}
-	for _, c := range clashes {
-		if !slices.Contains(ls.clashes, c) {
-			ls.log.Error("two services on one address", zap.Stringer("address", c.Address), zap.String("error", c.Error))
-		}
-	}
-	ls.clashes = clashes
 	ls.failed.Set(float64(failed))
 	return wait
 }

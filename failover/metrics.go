@@ -114,22 +114,21 @@ func (m *metrics) ended(service, direction, result string, up, down int64, toAcc
 	}
 }
 
-// forgetOthers drops the series of services that are no longer in the catalog.
-func (m *metrics) forgetOthers(s *discovery.Snapshot) {
+// know allows series of a service that is in the catalog.
+func (m *metrics) know(name discovery.ServiceName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name := range m.known {
-		if s.Services[name] != nil {
-			continue
-		}
-		delete(m.known, name)
-		label := prometheus.Labels{"service": name.String()}
-		m.connections.DeletePartialMatch(label)
-		m.bytes.DeletePartialMatch(label)
-		m.ejections.DeletePartialMatch(label)
-		m.ejectedNow.DeletePartialMatch(label)
-	}
-	for name := range s.Services {
-		m.known[name] = true
-	}
+	m.known[name] = true
+}
+
+// forget drops the series of a service that is no longer in the catalog.
+func (m *metrics) forget(name discovery.ServiceName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, name)
+	label := prometheus.Labels{"service": name.String()}
+	m.connections.DeletePartialMatch(label)
+	m.bytes.DeletePartialMatch(label)
+	m.ejections.DeletePartialMatch(label)
+	m.ejectedNow.DeletePartialMatch(label)
 }

@@ -20,8 +20,9 @@ type table struct {
 	// probe says whether t accepts connections; errInconclusive when that could not be tried.
 	probe func(ctx context.Context, t *target) error
 
-	mu     sync.Mutex
-	groups map[portKey]*group
+	mu      sync.Mutex
+	groups  map[portKey]*group
+	applied map[discovery.ServiceName]*discovery.Service // what groups are in line with
 
 	dirtyMu sync.Mutex // held last
 	dirty   map[*group]struct{}
@@ -44,30 +45,54 @@ func (tb *table) group(k portKey) *group {
 	return tb.groups[k]
 }
 
-// apply takes in a new state of the catalog.
+// apply takes in a new state of the catalog. What it costs depends on what changed: a snapshot shares with the one before what
+// is the same in both.
 func (tb *table) apply(s *discovery.Snapshot) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	seen := make(map[portKey]bool)
-	for _, svc := range s.Services {
-		set := settingsOf(svc.Policy)
-		for k := range keysOf(svc) {
-			seen[k] = true
-			g := tb.groups[k]
-			if g == nil {
-				g = newGroup(k, set, tb)
-				tb.groups[k] = g
+	for name, svc := range s.Services {
+		if old := tb.applied[name]; old != svc {
+			tb.applyService(old, svc)
+		}
+	}
+	for name, old := range tb.applied {
+		if s.Services[name] == nil {
+			for k := range keysOf(old) {
+				tb.drop(k)
 			}
-			g.apply(tb.cluster, svc, set)
+			tb.metrics.forget(name)
 		}
 	}
-	for k, g := range tb.groups {
-		if !seen[k] {
-			g.clear()
-			delete(tb.groups, k)
+	tb.applied = s.Services
+}
+
+// applyService brings a service's groups in line; old is nil when it is new. tb.mu is held.
+func (tb *table) applyService(old, svc *discovery.Service) {
+	set, keys := settingsOf(svc.Policy), keysOf(svc)
+	for k := range keys {
+		g := tb.groups[k]
+		if g == nil {
+			g = newGroup(k, set, tb)
+			tb.groups[k] = g
+		}
+		g.apply(tb.cluster, svc, set)
+	}
+	if old == nil {
+		tb.metrics.know(svc.Name)
+		return
+	}
+	for k := range keysOf(old) {
+		if !keys[k] {
+			tb.drop(k)
 		}
 	}
-	tb.metrics.forgetOthers(s)
+}
+
+func (tb *table) drop(k portKey) {
+	if g := tb.groups[k]; g != nil {
+		g.clear()
+		delete(tb.groups, k)
+	}
 }
 
 // portsOf are the TCP ports of a service: its own, and those that only peers export.
