@@ -1,33 +1,153 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/kubecli"
 )
 
-// addAdminFlag gives cmd the flag --admin of commands that ask a running proxy.
-func addAdminFlag(cmd *cobra.Command, address *string) {
-	cmd.Flags().StringVar(address, "admin", admin.DefaultAddress, "`address` of the proxy's admin listener, HOST:PORT")
+// proxyFlags say which proxy to ask: one on this machine, or one in a Kubernetes cluster.
+type proxyFlags struct {
+	address string
+	kube    kubeFlags
+	pod     string
+	all     bool
 }
 
-// ask calls f with a client of the admin listener and gives its errors their
-// remedy and exit code.
+func (p *proxyFlags) add(cmd *cobra.Command, where string) {
+	flags := cmd.Flags()
+	flags.StringVar(&p.address, "admin", admin.DefaultAddress, "`address` of the admin listener of a proxy outside Kubernetes, HOST:PORT")
+	p.kube.add(cmd, where)
+	flags.StringVar(&p.pod, "proxy", "", "`pod` of the proxy to ask (default: one that is ready)")
+	flags.BoolVar(&p.all, "all", false, "ask every proxy of the cluster that is ready")
+	cmd.MarkFlagsMutuallyExclusive("proxy", "all")
+	p.kube.excludes(cmd, "admin")
+	cmd.MarkFlagsMutuallyExclusive("admin", "proxy")
+	cmd.MarkFlagsMutuallyExclusive("admin", "all")
+}
+
+// local tells whether to ask a proxy on this machine.
+func (p *proxyFlags) local(cmd *cobra.Command) bool {
+	return cmd.Flags().Changed("admin") || (!p.all && p.pod == "" && !p.kube.wanted(cmd))
+}
+
+// answerer is who answered: a proxy pod, or nobody in particular.
+type answerer struct {
+	pod     *corev1.Pod
+	context string
+}
+
+// String is empty for a proxy on this machine.
+func (s answerer) String() string {
+	switch {
+	case s.pod == nil:
+		return ""
+	case s.context == "":
+		return s.pod.Namespace + "/" + s.pod.Name
+	default:
+		return fmt.Sprintf("%s/%s (context %s)", s.pod.Namespace, s.pod.Name, s.context)
+	}
+}
+
+// ask calls f with the client of each admin listener that was meant, and gives errors their remedy and exit code.
+func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) error) error {
+	if p.local(cmd) {
+		return ask(p.address, func(client *admin.Client) error { return f(answerer{}, client) })
+	}
+	return p.kube.with(func(c *kubecli.Cluster) error {
+		ctx := cmd.Context()
+		each := func(pod *corev1.Pod, client *admin.Client) error {
+			return f(answerer{pod: pod, context: c.Context}, client)
+		}
+		var err error
+		switch {
+		case p.all:
+			err = c.AskProxies(ctx, each)
+		case p.pod != "":
+			err = c.AskPod(ctx, p.pod, each)
+		default:
+			err = c.AskProxy(ctx, func(skipped error) { note(cmd, "%v; asking another proxy", skipped) }, each)
+		}
+		return adminError(err, "")
+	})
+}
+
+// ask calls f with a client of the admin listener on this machine.
 func ask(address string, f func(*admin.Client) error) error {
 	client, err := admin.NewClient(address)
 	if err != nil {
 		return usageErrorf("--admin: %w", err)
 	}
 	defer client.Close()
-	switch err := f(client); {
+	return adminError(f(client), ": is 'eastway proxy' running? (--admin)")
+}
+
+func adminError(err error, remedy string) error {
+	switch {
 	case errors.Is(err, admin.ErrUnreachable):
-		return withExit(exitUnreachable, fmt.Errorf("%w: is 'eastway proxy' running? (--admin)", err))
+		return withExit(exitUnreachable, fmt.Errorf("%w%s", err, remedy))
 	case errors.Is(err, admin.ErrNoService):
 		return withExit(exitNotFound, err)
 	default:
 		return err
 	}
+}
+
+// answers prints what each proxy said: tables one below the other, JSON as one value, or as a list where all were asked.
+type answers struct {
+	w    io.Writer
+	json bool
+	list bool
+	said []any
+}
+
+func (a *answers) add(from answerer, answer any, table func(io.Writer) error) error {
+	if a.json {
+		a.said = append(a.said, labelled{from, answer})
+		return nil
+	}
+	if len(a.said) > 0 {
+		fmt.Fprintln(a.w)
+	}
+	a.said = append(a.said, answer)
+	return table(a.w)
+}
+
+// flush prints what is left, also after an error: what was heard is worth showing.
+func (a *answers) flush(err error) error {
+	switch {
+	case !a.json || (err != nil && len(a.said) == 0):
+		return err
+	case a.list:
+		return errors.Join(err, printJSON(a.w, append([]any{}, a.said...)))
+	case len(a.said) == 1:
+		return errors.Join(err, printJSON(a.w, a.said[0]))
+	}
+	return err
+}
+
+// labelled is an answer with the pod that gave it as its first field.
+type labelled struct {
+	from   answerer
+	answer any
+}
+
+// MarshalJSON puts "pod" before the answer's own fields.
+func (l labelled) MarshalJSON() ([]byte, error) {
+	data, err := json.Marshal(l.answer)
+	if err != nil || l.from.pod == nil {
+		return data, err
+	}
+	pod, err := json.Marshal(l.from.pod.Namespace + "/" + l.from.pod.Name)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(append([]byte(`{"pod":`), pod...), ','), data[1:]...), nil
 }

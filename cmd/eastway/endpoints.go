@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -17,14 +18,17 @@ const defaultNamespace = "default"
 
 func newEndpointsCommand() *cobra.Command {
 	var (
-		address, namespace string
-		output             outputFormat
+		proxies proxyFlags
+		service serviceFlag
+		output  outputFormat
 	)
 	cmd := &cobra.Command{
 		Use:   "endpoints SERVICE",
 		Short: "Show where connections to a service can go, and which endpoints are ejected",
 		Long: `Endpoints asks a running proxy for the candidates of a service, in the order
-of a caller in the proxy's own zone. SERVICE is NAME or NAMESPACE/NAME.
+of a caller in the proxy's own zone: in a Kubernetes cluster one that is ready, or all
+(--all); without a kubeconfig, or with --admin, one on this machine. SERVICE is NAME or
+NAMESPACE/NAME.
 
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
 other regions. STATUS: HEALTHY, NOT_READY, or UNREACHABLE (no lane to that peer).
@@ -34,30 +38,32 @@ ACTIVE counts connections under way.`,
   eastway endpoints shop/cart -o json`,
 		Args: arguments("SERVICE"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			if len(args) > 0 {
+			switch {
+			case len(args) > 0:
 				return nil, cobra.ShellCompDirectiveNoFileComp
+			case proxies.local(cmd):
+				return serviceNames(cmd, proxies.address), cobra.ShellCompDirectiveNoFileComp
+			default:
+				return service.completeServices(cmd, &proxies.kube)
 			}
-			return serviceNames(cmd, address), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ns, name, err := parseService(args[0], namespace)
+			ns, name, err := parseService(args[0], service.namespace)
 			if err != nil {
 				return err
 			}
-			return ask(address, func(client *admin.Client) error {
+			out := &answers{w: cmd.OutOrStdout(), json: output == outputJSON, list: proxies.all}
+			return out.flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				found, err := client.Endpoints(cmd.Context(), ns, name)
 				if err != nil {
 					return err
 				}
-				if output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), found)
-				}
-				return printEndpoints(cmd.OutOrStdout(), found.Endpoints)
-			})
+				return out.add(from, found, func(w io.Writer) error { return printEndpoints(w, from, found.Endpoints) })
+			}))
 		},
 	}
-	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "`namespace` of the service (default \"default\")")
-	addAdminFlag(cmd, &address)
+	service.add(cmd, &proxies.kube)
+	proxies.add(cmd, eastwayNamespaceFlag)
 	addOutputFlag(cmd, &output)
 	return cmd
 }
@@ -93,7 +99,10 @@ func serviceNames(cmd *cobra.Command, address string) []cobra.Completion {
 	return names
 }
 
-func printEndpoints(w io.Writer, endpoints []failover.EndpointStatus) error {
+func printEndpoints(w io.Writer, from answerer, endpoints []failover.EndpointStatus) error {
+	if from.pod != nil {
+		fmt.Fprintf(w, "As seen by %s on node %s:\n", printable(from.String()), printable(from.pod.Spec.NodeName))
+	}
 	ports := make(map[uint16]bool)
 	for i := range endpoints {
 		ports[endpoints[i].Port] = true
@@ -102,13 +111,20 @@ func printEndpoints(w io.Writer, endpoints []failover.EndpointStatus) error {
 	for i := range endpoints {
 		e := &endpoints[i]
 		rows = append(rows, []string{
-			endpointAddress(e, len(ports) > 1), e.Cluster,
-			discovery.Locality{Region: e.Region, Zone: e.Zone}.String(), strconv.Itoa(e.Level),
+			endpointAddress(e, len(ports) > 1), e.Cluster, shortLocality(e.Region, e.Zone), strconv.Itoa(e.Level),
 			e.Status, e.OutlierCheck, strconv.Itoa(e.Active), formatRTT(e.RTT),
 		})
 	}
 	headings := []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "STATUS", "OUTLIER CHECK", "ACTIVE", "RTT"}
 	return printTable(w, headings, rows)
+}
+
+// shortLocality leaves the region out where the zone's name begins with it, as those of most clouds do.
+func shortLocality(region, zone string) string {
+	if region != "" && zone != region && strings.HasPrefix(zone, region) {
+		return zone
+	}
+	return discovery.Locality{Region: region, Zone: zone}.String()
 }
 
 // endpointAddress tells the rows of a peer apart where the service has several ports.

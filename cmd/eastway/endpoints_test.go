@@ -39,7 +39,7 @@ func TestPrintEndpoints(t *testing.T) {
 	}
 	for file, endpoints := range tests {
 		var b bytes.Buffer
-		if err := printEndpoints(&b, endpoints); err != nil {
+		if err := printEndpoints(&b, answerer{}, endpoints); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())

@@ -60,7 +60,7 @@ func TestPrintTableIsSafeForTerminals(t *testing.T) {
 	if err := printTable(&b, []string{"A", "B"}, rows); err != nil {
 		t.Fatal(err)
 	}
-	want := "A                      B\n?[2Jevil?forged?row?   -\nok ünï                 x\n"
+	want := "A                     B\n?[2Jevil?forged?row?  -\nok ünï                x\n"
 	if b.String() != want {
 		t.Errorf("got:\n%q\nwant:\n%q", b.String(), want)
 	}

@@ -55,7 +55,10 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // columnGap separates columns, in spaces: a heading may hold a single one ("OUTLIER CHECK").
-const columnGap = 3
+const columnGap = 2
+
+// fieldGap separates a field's name from its value, in spaces.
+const fieldGap = 3
 
 // printTable writes rows in aligned columns below their headings.
 func printTable(w io.Writer, headings []string, rows [][]string) error {
@@ -89,7 +92,7 @@ func printable(cell string) string {
 
 // printFields writes "Name   value" lines with the values aligned.
 func printFields(w io.Writer, fields [][2]string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, columnGap, ' ', 0)
+	tw := tabwriter.NewWriter(w, 0, 0, fieldGap, ' ', 0)
 	for _, f := range fields {
 		fmt.Fprintf(tw, "%s\t%s\n", f[0], printable(f[1]))
 	}

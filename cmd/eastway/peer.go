@@ -5,11 +5,11 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 func newPeerCommand() *cobra.Command {
@@ -19,78 +19,127 @@ func newPeerCommand() *cobra.Command {
 		Long: `Two clusters become peers when each imports the other's Peer manifest: its name, its
 SPIFFE ID, its trust bundle and the addresses where its proxies accept tunnels. The
 manifest holds no secret, but whoever can change it on the way can pose as that
-cluster: carry it over a channel that you trust.`,
-		Example: `  eastway peer export --cluster cluster-a --ca ca --address a.example.com:15443 > peer-a.yaml
+cluster: carry it over a channel that you trust.
+
+For Kubernetes clusters choose the --context; "peer link" does everything at once.
+Outside Kubernetes give the directories: --ca to export, --config to import.`,
+		Example: `  eastway peer link --contexts cluster-a,cluster-b
+
+  # the same in steps, for clusters that no one person has access to
+  eastway peer export --context cluster-a > peer-a.yaml
+  eastway peer import peer-a.yaml --context cluster-b
+
+  # outside Kubernetes
+  eastway peer export --cluster cluster-a --ca ca --address a.example.com:15443 > peer-a.yaml
   eastway peer import peer-a.yaml --config config-b`,
 	}
-	cmd.AddCommand(newPeerExportCommand(), newPeerImportCommand())
+	cmd.AddCommand(newPeerExportCommand(), newPeerImportCommand(), newPeerLinkCommand(), newPeerListCommand(), newPeerRemoveCommand())
 	return cmd
 }
 
+// exportFlags of peer export.
+type exportFlags struct {
+	kube         kubeFlags
+	cluster, dir string
+	addresses    []string
+	format       string
+}
+
 func newPeerExportCommand() *cobra.Command {
-	var (
-		cluster, dir string
-		addresses    []string
-		format       string
-	)
+	var f exportFlags
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Print this cluster's Peer manifest for others to import",
-		Long: `Export prints the Peer manifest of this cluster: YAML, no secrets. Give each public
-address of its proxies with --address; TCP and UDP use the same port. Without any,
-the cluster dials its peers and cannot be dialled.`,
-		Example: `  eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:15443
+		Long: `Export prints the Peer manifest of a cluster: YAML, no secrets.
+
+In Kubernetes it is the one that the cluster's controller publishes, with the addresses
+of its tunnel Services. Outside Kubernetes, with --cluster and --ca, it is made from the
+CA's directory; give each public address of the proxies with --address. TCP and UDP use
+the same port. Without any, the cluster dials its peers and cannot be dialled.`,
+		Example: `  eastway peer export --context cluster-a
+  eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:15443
   eastway peer export --cluster cluster-a --ca ca --format jwks   # behind NAT`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ca, err := certs.OpenCA(dir, certs.Options{})
+			manifest, err := f.manifest(cmd)
 			if err != nil {
 				return err
 			}
-			peer, err := peerOf(ca, cluster, addresses, certs.Format(format))
-			if err != nil {
-				return err
+			for _, n := range manifest.Notes() {
+				note(cmd, "%s", n)
 			}
-			return printPeer(cmd.OutOrStdout(), peer)
+			return printPeer(cmd.OutOrStdout(), manifest)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&cluster, "cluster", "", "this cluster's `name` (required)")
-	flags.StringVar(&dir, "ca", "", "`directory` of its CA (required)")
-	flags.StringArrayVar(&addresses, "address", nil, "`host:port` where a proxy accepts tunnels; may be given several times")
-	flags.StringVar(&format, "format", string(certs.PEM), "`format` of the trust bundle: pem or jwks (SPIFFE)")
-	requireFlags(cmd, "cluster", "ca")
-	// The only error is a flag that does not exist.
+	flags.StringVar(&f.cluster, "cluster", "", "this cluster's `name`, with --ca")
+	flags.StringVar(&f.dir, "ca", "", "`directory` of its CA: outside Kubernetes")
+	flags.StringArrayVar(&f.addresses, "address", nil, "`host:port` where a proxy accepts tunnels, instead of those known; may be repeated")
+	flags.StringVar(&f.format, "format", string(certs.PEM), "`format` of the trust bundle: pem or jwks (SPIFFE)")
+	f.kube.add(cmd, namespaceFlag)
+	f.kube.excludes(cmd, "ca", "cluster")
+	cmd.MarkFlagsRequiredTogether("cluster", "ca")
+	// The only errors are flags that do not exist.
+	_ = cmd.MarkFlagDirname("ca")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(
 		[]string{string(certs.PEM), string(certs.JWKS)}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func peerOf(ca *certs.CA, cluster string, addresses []string, format certs.Format) (*v1alpha1.Peer, error) {
+// manifest is made from a CA's directory, or read from a cluster.
+func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
+	if f.dir != "" {
+		ca, err := certs.OpenCA(f.dir, certs.Options{})
+		if err != nil {
+			return peering.Manifest{}, err
+		}
+		return peerOf(ca, f.cluster, f.addresses, certs.Format(f.format))
+	}
+	var own peering.Manifest
+	err := f.kube.with(func(c *kubecli.Cluster) (err error) {
+		own, err = c.Own(cmd.Context())
+		return err
+	})
+	if err != nil {
+		return own, err
+	}
+	peer := *own.Peer
+	if cmd.Flags().Changed("address") {
+		peer.Spec.Addresses = f.addresses
+	}
+	if cmd.Flags().Changed("format") {
+		bundle, err := certs.MarshalBundle(own.Identity.Bundle, certs.Format(f.format))
+		if err != nil {
+			return own, usageErrorf("--format: %w", err)
+		}
+		peer.Spec.TrustBundle = string(bundle)
+	}
+	return peering.New(&peer)
+}
+
+func peerOf(ca *certs.CA, cluster string, addresses []string, format certs.Format) (peering.Manifest, error) {
 	id, err := certs.ClusterID(ca.TrustDomain(), cluster)
 	if err != nil {
-		return nil, usageErrorf("--cluster: %w", err)
+		return peering.Manifest{}, usageErrorf("--cluster: %w", err)
 	}
 	bundle, err := certs.MarshalBundle(ca.Bundle(), format)
 	if err != nil {
-		return nil, usageErrorf("--format: %w", err)
+		return peering.Manifest{}, usageErrorf("--format: %w", err)
 	}
-	peer := &v1alpha1.Peer{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: peerKind},
-		ObjectMeta: metav1.ObjectMeta{Name: cluster},
-		Spec:       v1alpha1.PeerSpec{SPIFFEID: id.String(), TrustBundle: string(bundle), Addresses: addresses},
+	peer := &v1alpha1.Peer{Spec: v1alpha1.PeerSpec{SPIFFEID: id.String(), TrustBundle: string(bundle), Addresses: addresses}}
+	peer.Name = cluster
+	manifest, err := peering.New(peer)
+	if err != nil {
+		return manifest, usageErrorf("%w", err)
 	}
-	if err := v1alpha1.ValidatePeer(peer).ToAggregate(); err != nil {
-		return nil, usageErrorf("this would be no valid Peer: %w", err)
-	}
-	return peer, nil
+	return manifest, nil
 }
 
-func printPeer(w io.Writer, peer *v1alpha1.Peer) error {
-	data, err := yaml.Marshal(peer)
+func printPeer(w io.Writer, m peering.Manifest) error {
+	data, err := m.YAML()
 	if err != nil {
-		return fmt.Errorf("print Peer: %w", err)
+		return err
 	}
-	fmt.Fprintf(w, "# Cluster %s. In the cluster that shall trust it: eastway peer import FILE --config DIR\n%s", peer.Name, data)
+	fmt.Fprintf(w, "# Cluster %s. In the cluster that shall trust it: eastway peer import FILE\n%s", m.Peer.Name, data)
 	return nil
 }

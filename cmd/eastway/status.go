@@ -17,47 +17,56 @@ import (
 
 func newStatusCommand() *cobra.Command {
 	var (
-		address string
+		proxies proxyFlags
 		output  outputFormat
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show a running proxy's peers, lanes and services",
-		Long: `Status asks a running proxy what it is connected to and what it serves.
+		Long: `Status asks a running proxy what it is connected to and what it serves: in a
+Kubernetes cluster one that is ready, or all (--all); without a kubeconfig, or with
+--admin, one on this machine.
 
-LANES: CC is the congestion control of the connection, LOSS% the share of packets
-that were sent again. STATE is that of the peer's replica; "quiet" means not heard
-from recently, so that the next stream sends its header alone.
+LANES: CC is the congestion control of the connection, STRM the streams under way,
+LOSS% the share of packets that were sent again. NOTE: "control" is the control
+connection, which carries no streams; "quiet" was not heard from recently, so that the
+next stream sends its header alone; else the state of the peer's replica, if it is not
+connected.
 SERVICES: LOCAL and PEERS count ready endpoints of all, on the port with the fewest.
+Those of an unreachable peer are what it last told.
 -o json tells more, durations in nanoseconds.`,
+		Example: `  eastway status
+  eastway status --context cluster-a --all
+  eastway status --admin 127.0.0.1:15000`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ask(address, func(client *admin.Client) error {
+			out := &answers{w: cmd.OutOrStdout(), json: output == outputJSON, list: proxies.all}
+			return out.flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				status, err := client.Status(cmd.Context())
 				if err != nil {
 					return err
 				}
-				if output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), status)
-				}
-				return printStatus(cmd.OutOrStdout(), status, time.Now())
-			})
+				return out.add(from, status, func(w io.Writer) error { return printStatus(w, from.String(), status, time.Now()) })
+			}))
 		},
 	}
-	addAdminFlag(cmd, &address)
+	proxies.add(cmd, namespaceFlag)
 	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func printStatus(w io.Writer, s admin.Status, now time.Time) error {
-	err := printFields(w, [][2]string{
+func printStatus(w io.Writer, pod string, s admin.Status, now time.Time) error {
+	fields := [][2]string{
 		{"Cluster", s.Cluster},
 		{"Replica", s.Replica},
 		{"Version", s.Version},
 		{"Locality", discovery.Locality{Region: s.Region, Zone: s.Zone}.String()},
 		{"Uptime", formatAge(now.Sub(s.Started))},
-	})
-	if err != nil {
+	}
+	if pod != "" {
+		fields = append([][2]string{{"Pod", pod}}, fields...)
+	}
+	if err := printFields(w, fields); err != nil {
 		return err
 	}
 	sections := []struct {
@@ -68,13 +77,13 @@ func printStatus(w io.Writer, s admin.Status, now time.Time) error {
 		{"PEERS", "no peers", []string{"PEER", "STATE", "REPLICAS", "RTT", "LAST ERROR"}, peerRows(s.Peers)},
 		{
 			"LANES", "no lanes",
-			[]string{"PEER", "REPLICA", "LANE", "TRANSPORT", "CC", "RTT", "AGE", "STREAMS", "LOSS%", "STATE"},
+			[]string{"PEER", "REPLICA", "LANE", "CC", "RTT", "AGE", "STRM", "LOSS%", "NOTE"},
 			laneRows(s.Peers),
 		},
 		{
 			"SERVICES", "no services",
-			[]string{"NAMESPACE", "NAME", "PORTS", "ADDRESSES", "EXPORTED", "LOCAL", "PEERS"},
-			serviceRows(s.Services),
+			[]string{"SERVICE", "PORTS", "ADDRESSES", "EXPORT", "LOCAL", "PEERS"},
+			serviceRows(s),
 		},
 	}
 	for _, section := range sections {
@@ -112,7 +121,7 @@ func peerRows(peers []tunnel.PeerStatus) [][]string {
 func connected(links []tunnel.LinkStatus) int {
 	replicas := make(map[string]bool)
 	for i := range links {
-		if links[i].State == "connected" {
+		if links[i].State == stateConnected {
 			replicas[links[i].Replica] = true
 		}
 	}
@@ -143,31 +152,75 @@ func laneRows(peers []tunnel.PeerStatus) [][]string {
 }
 
 func laneRow(peer string, link *tunnel.LinkStatus, lane *tunnel.LaneStatus) []string {
-	state := link.State
-	if lane.Quiet {
-		state = "quiet"
-	}
 	return []string{
-		peer, link.Replica, lane.Name, lane.Transport, lane.CongestionControl,
+		peer, shortReplica(link.Replica), lane.Name, lane.CongestionControl,
 		formatRTT(lane.RTT), formatAge(lane.Age), strconv.Itoa(lane.Streams),
-		formatLoss(lane.Sent, lane.Lost), state,
+		formatLoss(lane.Sent, lane.Lost), laneNote(link, lane),
 	}
 }
 
-func serviceRows(services []admin.ServiceStatus) [][]string {
-	rows := make([][]string, 0, len(services))
-	for i := range services {
-		s := &services[i]
+func laneNote(link *tunnel.LinkStatus, lane *tunnel.LaneStatus) string {
+	var notes []string
+	if lane.Role == roleControl {
+		notes = append(notes, roleControl)
+	}
+	switch {
+	case link.State != stateConnected:
+		notes = append(notes, link.State)
+	case lane.Quiet:
+		notes = append(notes, "quiet")
+	}
+	return strings.Join(notes, ",")
+}
+
+const (
+	// roleControl and stateConnected are package tunnel's words.
+	roleControl    = "control"
+	stateConnected = "connected"
+	// maxReplica keeps the rows of pods, whose names are long, within a terminal's width, in characters. -o json has the whole name.
+	maxReplica = 16
+)
+
+// shortReplica keeps the end of a pod's name, which tells it from its siblings.
+func shortReplica(name string) string {
+	if runes := []rune(name); len(runes) > maxReplica {
+		return "…" + string(runes[len(runes)-maxReplica+1:])
+	}
+	return name
+}
+
+func serviceRows(status admin.Status) [][]string {
+	unreachable := map[string]bool{}
+	for i := range status.Peers {
+		unreachable[status.Peers[i].Peer] = connected(status.Peers[i].Links) == 0
+	}
+	rows := make([][]string, 0, len(status.Services))
+	for i := range status.Services {
+		s := &status.Services[i]
 		rows = append(rows, []string{
-			s.Namespace, s.Name,
-			list(s.Ports, func(p discovery.ServicePort) string { return fmt.Sprintf("%d/%s", p.Port, p.Protocol) }),
+			s.Namespace + "/" + s.Name,
+			list(s.Ports, formatPort),
 			list(s.Addresses, netip.Addr.String),
 			formatBool(s.Exported),
 			fmt.Sprintf("%d/%d", s.LocalReady, s.LocalTotal),
-			list(s.Peers, func(p admin.PeerReadiness) string { return fmt.Sprintf("%s:%d/%d", p.Peer, p.Ready, p.Total) }),
+			list(s.Peers, func(p admin.PeerReadiness) string {
+				counts := fmt.Sprintf("%s:%d/%d", p.Peer, p.Ready, p.Total)
+				if unreachable[p.Peer] {
+					counts += "(unreachable)"
+				}
+				return counts
+			}),
 		})
 	}
 	return rows
+}
+
+// formatPort leaves TCP out, as people do.
+func formatPort(p discovery.ServicePort) string {
+	if p.Protocol == discovery.TCP {
+		return strconv.Itoa(int(p.Port))
+	}
+	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
 }
 
 // list is the words for items, separated by commas.

@@ -31,6 +31,10 @@ func testStatus() admin.Status {
 					RTT: 31*time.Millisecond + 400*time.Microsecond, Age: 2 * time.Minute, Heard: 40 * time.Millisecond,
 					Lanes: []tunnel.LaneStatus{
 						{
+							Name: "quic-0", Transport: "quic", Role: "control", CongestionControl: "newreno",
+							RTT: 31 * time.Millisecond, Age: 2 * time.Minute, Sent: 400,
+						},
+						{
 							Name: "quic-1", Transport: "quic", Role: "lane", Local: "127.1.0.1:15443", Remote: "127.2.0.1:15443",
 							CongestionControl: "newreno", TLS: "TLS 1.3, X25519MLKEM768",
 							RTT: 31 * time.Millisecond, Age: 2 * time.Minute, Streams: 3, Sent: 20_000, Lost: 21,
@@ -66,7 +70,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 	for file, status := range tests {
 		var b bytes.Buffer
-		if err := printStatus(&b, status, testNow); err != nil {
+		if err := printStatus(&b, "", status, testNow); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())
@@ -102,7 +106,7 @@ func TestStatusCommand(t *testing.T) {
 	t.Parallel()
 	address := startAdmin(t)
 	got := runCommand(t, "status", "--admin", address)
-	if got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, "ap-northeast-1   connected") {
+	if got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, "ap-northeast-1  connected") {
 		t.Errorf("status: %+v", got)
 	}
 	got = runCommand(t, "status", "--admin", "http://"+address, "-o", "json")

@@ -39,15 +39,26 @@ func NewClient(address string) (*Client, error) {
 	if err != nil || host == "" || port == "" || strings.ContainsAny(hostport, "/?#@") {
 		return nil, fmt.Errorf("admin address %q is not HOST:PORT", address)
 	}
+	// No proxy from the environment: the listener is usually this machine's own.
+	return newClient("http://"+hostport, &http.Transport{}), nil
+}
+
+// NewClientOver asks the listener at the end of the connections that dial makes, such as those forwarded to a pod.
+func NewClientOver(dial func(context.Context) (net.Conn, error)) *Client {
+	return newClient("http://"+DefaultAddress, &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+	})
+}
+
+func newClient(base string, transport http.RoundTripper) *Client {
 	return &Client{
-		base: "http://" + hostport,
+		base: base,
 		http: &http.Client{
-			Timeout: clientTimeout,
-			// No proxy from the environment: the listener is usually this machine's own.
-			Transport:     &http.Transport{},
+			Timeout:       clientTimeout,
+			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}, nil
+	}
 }
 
 // Close ends idle connections.

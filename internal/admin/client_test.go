@@ -145,6 +145,23 @@ func TestClientCanceled(t *testing.T) {
 	}
 }
 
+func TestClientOverConnectionsOfOthers(t *testing.T) {
+	t.Parallel()
+	server := start(t, Config{Status: func() Status { return Status{Cluster: "east"} }})
+	client := NewClientOver(func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", server.Addr().String())
+	})
+	defer client.Close()
+	if status, err := client.Status(t.Context()); err != nil || status.Cluster != "east" {
+		t.Errorf("%+v, %v", status, err)
+	}
+	refused := errors.New("the kubelet says no")
+	client = NewClientOver(func(context.Context) (net.Conn, error) { return nil, refused })
+	if _, err := client.Status(t.Context()); !errors.Is(err, ErrUnreachable) || !errors.Is(err, refused) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNewClientAddress(t *testing.T) {
 	t.Parallel()
 	for address, base := range map[string]string{

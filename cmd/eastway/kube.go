@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+// completionTimeout is how long a shell waits for words from a cluster.
+const completionTimeout = 2 * time.Second
+
+// kubeFlags are those of commands that work in a Kubernetes cluster.
+type kubeFlags struct {
+	options kubecli.Options
+	// where is the flag of the installation's namespace.
+	where string
+	// outside names the flags with which the command works without Kubernetes.
+	outside string
+}
+
+// The flag that names the installation's namespace: where a command is about a service, --namespace is the service's.
+const (
+	namespaceFlag        = "namespace"
+	eastwayNamespaceFlag = "eastway-namespace"
+)
+
+// add gives cmd the flags; one that is told several contexts has a flag of its own for them.
+func (k *kubeFlags) add(cmd *cobra.Command, where string) {
+	k.where = where
+	flags := cmd.Flags()
+	flags.StringVar(&k.options.Context, "context", "", "Kubernetes `context` (default: the kubeconfig's current one)")
+	k.addInstallation(cmd)
+	// The only error is a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("context", k.completeContexts)
+}
+
+// addInstallation is add without --context.
+func (k *kubeFlags) addInstallation(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	short := ""
+	if k.where == "" {
+		k.where = namespaceFlag
+	}
+	if k.where == namespaceFlag {
+		short = "n"
+	}
+	flags.StringVar(&k.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default $KUBECONFIG or ~/.kube/config)")
+	flags.StringVarP(&k.options.Namespace, k.where, short, kubecli.DefaultNamespace, "`namespace` in which Eastway is installed")
+	flags.StringVar(&k.options.Release, "release", kubecli.DefaultRelease, "`name` of its helm release")
+	_ = cmd.RegisterFlagCompletionFunc(k.where, k.completeNamespaces)
+}
+
+// excludes makes flags of the file world contradict those of the Kubernetes world.
+func (k *kubeFlags) excludes(cmd *cobra.Command, names ...string) {
+	k.outside = "--" + strings.Join(names, ", --")
+	for _, name := range names {
+		for _, kube := range []string{"context", "kubeconfig", "release", k.where} {
+			cmd.MarkFlagsMutuallyExclusive(name, kube)
+		}
+	}
+}
+
+// wanted tells whether a command that works in both worlds shall work in Kubernetes: its flags say so, or there is a kubeconfig.
+func (k *kubeFlags) wanted(cmd *cobra.Command) bool {
+	for _, name := range []string{"context", "kubeconfig", "release", k.where} {
+		if cmd.Flags().Changed(name) {
+			return true
+		}
+	}
+	return kubecli.Configured(k.options)
+}
+
+// with calls f with the cluster, and gives its errors their exit code.
+func (k *kubeFlags) with(f func(*kubecli.Cluster) error) error {
+	cluster, err := kubecli.Open(k.options)
+	if errors.Is(err, kubecli.ErrNoConfig) && k.outside != "" {
+		err = fmt.Errorf("%w (outside Kubernetes: %s)", err, k.outside)
+	}
+	if err != nil {
+		return kubeError(err)
+	}
+	defer cluster.Close()
+	return kubeError(f(cluster))
+}
+
+// kubeError chooses the exit code.
+func kubeError(err error) error {
+	switch {
+	case errors.Is(err, kubecli.ErrUnknownContext):
+		return withExit(exitUsage, err)
+	case errors.Is(err, kubecli.ErrNoConfig), errors.Is(err, kubecli.ErrUnreachable), errors.Is(err, kubecli.ErrNoProxy),
+		errors.Is(err, kubecli.ErrNotInstalled):
+		return withExit(exitUnreachable, err)
+	case errors.Is(err, kubecli.ErrNotFound):
+		return withExit(exitNotFound, err)
+	default:
+		return err
+	}
+}
+
+func (k *kubeFlags) completeContexts(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	contexts, _ := kubecli.Contexts(k.options)
+	return contexts, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (k *kubeFlags) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return k.complete(cmd, (*kubecli.Cluster).Namespaces)
+}
+
+// complete offers what the cluster answers; without one there is nothing to offer.
+func (k *kubeFlags) complete(
+	cmd *cobra.Command, ask func(*kubecli.Cluster, context.Context) ([]string, error),
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var words []cobra.Completion
+	if !kubecli.Configured(k.options) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	_ = k.with(func(c *kubecli.Cluster) (err error) {
+		words, err = ask(c, ctx)
+		return err
+	})
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// serviceFlag is -n of commands about one service.
+type serviceFlag struct{ namespace string }
+
+func (s *serviceFlag) add(cmd *cobra.Command, k *kubeFlags) {
+	cmd.Flags().StringVarP(&s.namespace, namespaceFlag, "n", "", "`namespace` of the service (default \"default\")")
+	_ = cmd.RegisterFlagCompletionFunc(namespaceFlag, k.completeNamespaces)
+}
+
+// completeServices completes SERVICE from the Services of the namespace.
+func (s *serviceFlag) completeServices(cmd *cobra.Command, k *kubeFlags) ([]cobra.Completion, cobra.ShellCompDirective) {
+	namespace := s.namespace
+	if namespace == "" {
+		namespace = defaultNamespace
+	}
+	return k.complete(cmd, func(c *kubecli.Cluster, ctx context.Context) ([]string, error) {
+		return c.ServiceNames(ctx, namespace)
+	})
+}
+
+// note is a remark on stderr: stdout is for what was asked for.
+func note(cmd *cobra.Command, format string, args ...any) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", printable(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+// defaultLinkTimeout is for proxies that still start: pulling images takes longest.
+const defaultLinkTimeout = 2 * time.Minute
+
+// contextsFlag are the contexts of a command about several clusters.
+type contextsFlag struct {
+	kube     kubeFlags
+	contexts []string
+}
+
+func (f *contextsFlag) add(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringSliceVar(&f.contexts, "contexts", nil, usage)
+	// The only error is a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("contexts", f.kube.completeContexts)
+}
+
+// with calls f with all the clusters.
+func (f *contextsFlag) with(ctx context.Context, do func([]kubecli.Member) error) error {
+	if len(f.contexts) < 2 {
+		return usageErrorf("--contexts %q: name at least two, separated by commas", f.contexts)
+	}
+	var clusters []*kubecli.Cluster
+	defer func() {
+		for _, c := range clusters {
+			c.Close()
+		}
+	}()
+	for _, name := range f.contexts {
+		o := f.kube.options
+		o.Context = name
+		c, err := kubecli.Open(o)
+		if err != nil {
+			return kubeError(err)
+		}
+		clusters = append(clusters, c)
+	}
+	members, err := kubecli.Members(ctx, clusters)
+	if err != nil {
+		return kubeError(err)
+	}
+	return kubeError(do(members))
+}
+
+func newPeerLinkCommand() *cobra.Command {
+	var (
+		f       contextsFlag
+		dryRun  bool
+		force   bool
+		timeout time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "link --contexts A,B[,C…]",
+		Short: "Make Kubernetes clusters peers of each other, and wait until they are connected",
+		Long: `Link exports the Peer manifest of each cluster and imports it in all others, then waits
+until each says that it is connected to each. Running it again changes nothing that is
+as it should be. --dry-run prints the manifests instead.`,
+		Example: `  eastway peer link --contexts cluster-a,cluster-b
+  eastway peer link --contexts cluster-a,cluster-b,cluster-c --dry-run`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.with(cmd.Context(), func(members []kubecli.Member) error {
+				if dryRun {
+					return printLinks(cmd.OutOrStdout(), members)
+				}
+				return link(cmd, members, force, timeout)
+			})
+		},
+	}
+	f.add(cmd, "`contexts` of the clusters, separated by commas (required)")
+	f.kube.addInstallation(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&dryRun, "dry-run", false, "print the manifests for each cluster, and change nothing")
+	flags.BoolVar(&force, "force", false, "take over fields that somebody else manages")
+	flags.DurationVar(&timeout, "timeout", defaultLinkTimeout, "`time` to wait for the connections; 0: don't wait")
+	requireFlags(cmd, "contexts")
+	return cmd
+}
+
+// printLinks writes what to apply in which context.
+func printLinks(w io.Writer, members []kubecli.Member) error {
+	for _, to := range members {
+		for _, from := range members {
+			if from.Own.Peer.Name == to.Own.Peer.Name {
+				continue
+			}
+			data, err := from.Own.YAML()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "---\n# in cluster %s: kubectl --context %s apply -f -\n%s", to.Own.Peer.Name, to.Cluster.Context, data)
+		}
+	}
+	return nil
+}
+
+func link(cmd *cobra.Command, members []kubecli.Member, force bool, timeout time.Duration) error {
+	if err := kubecli.Unreachable(members); err != nil {
+		return err
+	}
+	w := cmd.OutOrStdout()
+	for _, to := range members {
+		for _, from := range members {
+			if from.Own.Peer.Name == to.Own.Peer.Name {
+				continue
+			}
+			lines, err := importKube(cmd, to.Cluster, from.Own, kubecli.ImportOptions{Force: force})
+			if err != nil {
+				return fmt.Errorf("%s: %w", to.Cluster, err)
+			}
+			for _, line := range lines {
+				fmt.Fprintf(w, "%s: %s\n", printable(to.Own.Peer.Name), printable(line))
+			}
+		}
+	}
+	if timeout <= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, errors.New("--timeout"))
+	defer cancel()
+	err := kubecli.AwaitConnected(ctx, members, func(p kubecli.Progress) {
+		fmt.Fprintf(w, "%s to %s: %s\n", printable(p.Cluster), printable(p.Peer), printable(p.State.Words))
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "All %d clusters are connected to each other.\n", len(members))
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+func newPeerListCommand() *cobra.Command {
+	var (
+		kube   kubeFlags
+		config string
+		output outputFormat
+	)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List this cluster's peers, and in Kubernetes how its controller sees them",
+		Long: `List shows the Peers of a Kubernetes cluster with what their status says, over all
+proxies: TRUSTED (a handshake proved each to the other), CONNECTED, OUT and IN (a
+tunnel that this cluster, or the peer, dialled is up). With --config it lists those of
+a directory; "eastway status" then says what became of them.`,
+		Example: `  eastway peer list --context cluster-a
+  eastway peer list --config config`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := cmd.OutOrStdout()
+			if config != "" {
+				peers, err := filePeers(config)
+				if err != nil {
+					return err
+				}
+				list := make([]v1alpha1.Peer, 0, len(peers))
+				for _, p := range peers {
+					list = append(list, *p.Peer)
+				}
+				return printPeers(w, output, list, false)
+			}
+			return kube.with(func(c *kubecli.Cluster) error {
+				peers, err := c.Peers(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return printPeers(w, output, peers, true)
+			})
+		},
+	}
+	kube.add(cmd, namespaceFlag)
+	cmd.Flags().StringVar(&config, "config", "", "`directory` of the proxy's manifests: outside Kubernetes")
+	kube.excludes(cmd, "config")
+	addOutputFlag(cmd, &output)
+	// The only error is a flag that does not exist.
+	_ = cmd.MarkFlagDirname("config")
+	return cmd
+}
+
+func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer, status bool) error {
+	if output == outputJSON {
+		return printJSON(w, append([]v1alpha1.Peer{}, peers...))
+	}
+	headings := []string{"PEER", "ADDRESSES"}
+	if status {
+		headings = []string{"PEER", "TRUSTED", "CONNECTED", "OUT", "IN", "LANES", "RTT", "SERVICES", "LAST ERROR"}
+	}
+	rows := make([][]string, 0, len(peers))
+	for i := range peers {
+		p := &peers[i]
+		if !status {
+			rows = append(rows, []string{p.Name, strings.Join(p.Spec.Addresses, " ")})
+			continue
+		}
+		rtt := none
+		if p.Status.RoundTripTime != nil {
+			rtt = formatRTT(p.Status.RoundTripTime.Duration)
+		}
+		rows = append(rows, []string{
+			p.Name, condition(p, v1alpha1.PeerTrusted), condition(p, v1alpha1.PeerConnected),
+			condition(p, v1alpha1.PeerReachableFromUs), condition(p, v1alpha1.PeerReachesUs),
+			strconv.Itoa(int(p.Status.Lanes)), rtt, strconv.Itoa(int(p.Status.Services)), trouble(p),
+		})
+	}
+	return printTable(w, headings, rows)
+}
+
+// condition in a word: yes, no, or "?" while it is not known.
+func condition(p *v1alpha1.Peer, name string) string {
+	switch {
+	case meta.IsStatusConditionTrue(p.Status.Conditions, name):
+		return formatBool(true)
+	case meta.IsStatusConditionFalse(p.Status.Conditions, name):
+		return formatBool(false)
+	default:
+		return "?"
+	}
+}
+
+// trouble is why the manifest is not in use, or why the newest attempt to connect failed.
+func trouble(p *v1alpha1.Peer) string {
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PeerAccepted); c != nil && c.Status == "False" {
+		return "not accepted: " + c.Message
+	}
+	return p.Status.LastError
+}

@@ -1,0 +1,122 @@
+package kubecli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	spdystream "k8s.io/apimachinery/pkg/util/httpstream/spdy"
+	protocol "k8s.io/apimachinery/pkg/util/portforward"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"k8s.io/client-go/transport/websocket"
+)
+
+// dialTimeout bounds the way to a pod: the API server's answer, and its connection to the kubelet.
+const dialTimeout = 15 * time.Second
+
+// DialPod connects to a TCP port of the pod's loopback address through the API server. The caller needs the right to
+// create pods/portforward.
+func (c *Cluster) DialPod(ctx context.Context, namespace, pod string, port uint16) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	target, err := c.forwardURL(namespace, pod)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := c.upgrade(ctx, target)
+	if err != nil {
+		return nil, fmt.Errorf("port-forward to pod %s/%s: %w", namespace, pod, c.forwardError(ctx, err))
+	}
+	conn, err := newPodConn(streams, pod, port)
+	if err != nil {
+		return nil, fmt.Errorf("port-forward to port %d of pod %s/%s: %w: %w", port, namespace, pod, ErrUnreachable,
+			errors.Join(err, streams.Close()))
+	}
+	return conn, nil
+}
+
+func (c *Cluster) forwardURL(namespace, pod string) (*url.URL, error) {
+	base := c.Server
+	if !strings.Contains(base, "://") {
+		base = "https://" + base
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("API server %q: %w", c.Server, err)
+	}
+	return u.JoinPath("api", "v1", "namespaces", namespace, "pods", pod, "portforward"), nil
+}
+
+// upgrade opens the connection that carries the streams: as WebSocket, which gets through most reverse proxies, else as SPDY,
+// which older API servers have.
+func (c *Cluster) upgrade(ctx context.Context, target *url.URL) (httpstream.Connection, error) {
+	streams, err := c.overWebSocket(ctx, target)
+	if (httpstream.IsUpgradeFailure(err) && statusOf(err) == nil) || httpstream.IsHTTPSProxyError(err) {
+		return c.overSPDY(ctx, target)
+	}
+	return streams, err
+}
+
+func (c *Cluster) overWebSocket(ctx context.Context, target *url.URL) (httpstream.Connection, error) {
+	transport, holder, err := websocket.RoundTripperFor(c.config)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := websocket.Negotiate(transport, holder, req, protocol.WebsocketsSPDYTunnelingPortForwardV1)
+	if err != nil {
+		return nil, err
+	}
+	return spdystream.NewClientConnection(portforward.NewTunnelingConnection("eastway", conn))
+}
+
+func (c *Cluster) overSPDY(ctx context.Context, target *url.URL) (httpstream.Connection, error) {
+	transport, upgrader, err := spdy.RoundTripperFor(c.config)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	streams, _, err := spdy.Negotiate(upgrader, &http.Client{Transport: transport}, req, protocol.PortForwardV1Name)
+	return streams, err
+}
+
+// statusOf is what the API server itself answered instead of upgrading; nil when that was somebody on the way.
+func statusOf(err error) error {
+	if upgrade, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
+		err = upgrade.Cause
+	}
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		return status
+	}
+	return nil
+}
+
+func (c *Cluster) forwardError(ctx context.Context, err error) error {
+	status := statusOf(err)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w within %s", ErrUnreachable, dialTimeout)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case apierrors.IsForbidden(status):
+		return fmt.Errorf("%w: it takes the right to create pods/portforward: %s", ErrForbidden, oneLine(status.Error()))
+	case status != nil:
+		return errors.New(oneLine(status.Error()))
+	default:
+		return fmt.Errorf("%w: %w", ErrUnreachable, innermost(err))
+	}
+}

@@ -1,0 +1,91 @@
+package kubetest
+
+import (
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/gorilla/websocket"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/apimachinery/pkg/util/httpstream/spdy"
+	protocol "k8s.io/apimachinery/pkg/util/portforward"
+	"k8s.io/client-go/tools/portforward"
+)
+
+// portforward speaks SPDY, inside a WebSocket when it is asked to with GET.
+func (s *Server) portforward(w http.ResponseWriter, req *http.Request, pod string) {
+	f := &forwarding{server: s, pod: pod, errors: map[string]httpstream.Stream{}}
+	upgrade := f.upgradeSPDY
+	if req.Method == http.MethodGet {
+		upgrade = f.upgradeWebSocket
+	}
+	if streams := upgrade(w, req); streams != nil {
+		<-streams.CloseChan()
+		f.done.Wait()
+	}
+}
+
+func (f *forwarding) upgradeSPDY(w http.ResponseWriter, req *http.Request) httpstream.Connection {
+	if _, err := httpstream.Handshake(req, w, []string{protocol.PortForwardV1Name}); err != nil {
+		return nil
+	}
+	return spdy.NewResponseUpgrader().UpgradeResponse(w, req, f.stream)
+}
+
+func (f *forwarding) upgradeWebSocket(w http.ResponseWriter, req *http.Request) httpstream.Connection {
+	if f.server.OnlySPDY {
+		w.WriteHeader(http.StatusBadRequest)
+		return nil
+	}
+	up := websocket.Upgrader{Subprotocols: []string{protocol.WebsocketsSPDYTunnelingPortForwardV1}}
+	conn, err := up.Upgrade(w, req, nil)
+	if err != nil {
+		return nil
+	}
+	streams, err := spdy.NewServerConnection(portforward.NewTunnelingConnection("test", conn), f.stream)
+	if err != nil {
+		return nil
+	}
+	return streams
+}
+
+// forwarding is one connection of a client, with any number of forwarded ones.
+type forwarding struct {
+	server *Server
+	pod    string
+	mu     sync.Mutex
+	errors map[string]httpstream.Stream
+	done   sync.WaitGroup
+}
+
+func (f *forwarding) stream(stream httpstream.Stream, _ <-chan struct{}) error {
+	id := stream.Headers().Get(corev1.PortForwardRequestIDHeader)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if stream.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
+		f.errors[id] = stream
+		return nil
+	}
+	reason := f.errors[id]
+	f.done.Go(func() { f.carry(stream, reason, stream.Headers().Get(corev1.PortHeader)) })
+	return nil
+}
+
+func (f *forwarding) carry(data, reason httpstream.Stream, port string) {
+	defer data.Close()
+	defer reason.Close()
+	conn, err := f.server.dial(f.pod, port)
+	if err != nil {
+		_, _ = io.WriteString(reason, err.Error())
+		return
+	}
+	var up sync.WaitGroup
+	up.Go(func() {
+		_, _ = io.Copy(conn, data)
+		_ = conn.Close()
+	})
+	_, _ = io.Copy(data, conn)
+	_ = data.Reset()
+	up.Wait()
+}
