@@ -1,0 +1,7 @@
+// Package identity keeps the cluster's certificate authority, the certificate
+// that its proxies show, and the Peer manifest that other clusters import: two
+// Secrets and a ConfigMap in the installation's namespace.
+//
+// A CA is made once, and nothing that is there is ever overwritten. A Secret
+// that somebody else keeps (cert-manager, a person) is used and left alone.
+package identity
