@@ -41,7 +41,7 @@ image: ## build bin/image: a docker archive per architecture and an OCI layout (
 
 .PHONY: chart
 chart: ## lint charts/eastway and test what it renders (builds helm: some minutes the first time)
-	$(GO) test -count=1 -timeout $(TESTTIME) ./charts/...
+	$(GO) test -count=1 -timeout 20m ./charts/...
 
 e2e: chart
 

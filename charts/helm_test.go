@@ -22,30 +22,23 @@ const (
 	namespace = "tunnels"
 	// kubeVersion is what the clusters of e2e run; a helm built from source takes itself for much older.
 	kubeVersion = "1.34.4"
-	helmModules = "../e2e/cluster/binaries/helm/go.mod"
 )
 
-// helmPath builds helm, or finds it in Go's cache. $HELM names another one.
-var helmPath = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("HELM"); path != "" {
-		return path, nil
-	}
-	modules, err := filepath.Abs(helmModules)
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "tool", "-modfile="+modules, "-n", "helm").Output()
-	return strings.TrimSpace(string(out)), err
-})
+// program is helm: built once, by the first test that asks.
+var program struct {
+	sync.Once
+	path string
+	err  error
+}
 
 // helm runs it with nothing of the user's configuration.
 func helm(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	path, err := helmPath()
-	if err != nil {
-		t.Fatalf("build helm: %v", err)
+	program.Do(func() { program.path, program.err = findHelm(t.Context()) })
+	if program.err != nil {
+		t.Fatalf("no helm: %v", program.err)
 	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), program.path, args...)
 	home := t.TempDir()
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + filepath.Join(home, "none")}
 	var out, problems bytes.Buffer
