@@ -153,7 +153,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.node, err = tunnel.New(ctx, tunnel.Config{
 		Cluster: p.o.cluster, Region: p.o.region, Zone: p.o.zone, Version: version.Get().Version, Listen: p.o.listen,
 		Credentials: p.auth, Reason: certs.Reason,
-		Handle:      p.serveStream, //nolint:contextcheck // it takes that of the stream
+		Handle:      p.serveStream,
 		Messages:    p.exchangeMessages,
 		DisableTCP:  !slices.Contains(p.o.transports, "tcp"),
 		DisableQUIC: !slices.Contains(p.o.transports, "quic"),

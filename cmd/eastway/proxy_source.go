@@ -75,7 +75,7 @@ func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Re
 		problems: func() []string { return texts(s.Errors(), kube.Problem.String) },
 		stop: func() {
 			stop()
-			<-ended
+			_ = <-ended // there is no failure that it does not try to get over
 		},
 		run: func(ctx context.Context) error {
 			defer context.AfterFunc(ctx, stop)()
