@@ -11,6 +11,8 @@ ARCHS    ?= amd64 arm64
 FUZZTIME ?= 30s
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
 TESTTIME ?= 8m
+# One package of e2e/ after the other; this bounds each.
+E2ETIME  ?= 25m
 
 # Each tool has a module file of its own, so that its dependencies stay out of go.mod.
 LINT := $(GO) tool -modfile=tools/golangci-lint.mod golangci-lint
@@ -74,8 +76,8 @@ bulk: ## the relay tests at full size, which the race detector is too slow for: 
 	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestPath(Gigabyte|ShortConnections)$$' ./failover
 
 .PHONY: e2e
-e2e: ## what needs root (network namespaces, TUN devices) and exact timing
-	$(GO) test -count=1 -timeout $(TESTTIME) ./e2e/...
+e2e: ## what needs root: real Kubernetes clusters, nftables, an emulated WAN (builds Kubernetes: 10 minutes the first time)
+	$(GO) test -count=1 -p 1 -timeout $(E2ETIME) ./e2e/...
 
 .PHONY: clusters
 clusters: ## start two Kubernetes clusters of two nodes each on this computer (root; ARGS='--clusters 3')
