@@ -1,0 +1,179 @@
+package peers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// States of a discovery.PeerLink over which calls go.
+const (
+	linkConnected = "connected"
+	linkSuspect   = "suspect"
+)
+
+// rttChange is by which part a round trip must differ from the one in the status to be written anew: it is never the same twice.
+const rttChange = 0.25
+
+// summary is what all proxies together say of one peer.
+type summary struct {
+	proxies, connected int // proxies that speak of it, and that have a tunnel
+	lanes              int
+	rtt                time.Duration
+	dialled, accepted  int // tunnels by the side that dialled
+	err                string
+}
+
+// summarize takes together what the proxies say, by replica.
+func summarize(peer string, states map[string][]discovery.PeerState) summary {
+	var s summary
+	for _, replica := range slices.Sorted(maps.Keys(states)) {
+		at := slices.IndexFunc(states[replica], func(p discovery.PeerState) bool { return p.Peer == peer })
+		if at < 0 {
+			continue
+		}
+		state := &states[replica][at]
+		s.proxies++
+		before := s.dialled + s.accepted
+		for i := range state.Links {
+			l := &state.Links[i]
+			if l.State != linkConnected && l.State != linkSuspect {
+				continue
+			}
+			if l.Dialed {
+				s.dialled++
+			} else {
+				s.accepted++
+			}
+			s.lanes += l.TCPLanes + l.QUICLanes
+			if l.RTT > 0 && (s.rtt == 0 || l.RTT < s.rtt) {
+				s.rtt = l.RTT
+			}
+		}
+		if s.dialled+s.accepted > before {
+			s.connected++
+		} else if s.err == "" {
+			s.err = clip(state.Error)
+		}
+	}
+	return s
+}
+
+// status of a Peer, given the one that it has.
+func status(p *v1alpha1.Peer, v verdict, s summary, services int, now time.Time) v1alpha1.PeerStatus {
+	out := *p.Status.DeepCopy()
+	out.ObservedGeneration = p.Generation
+	out.Proxies, out.ConnectedProxies, out.Lanes = count(s.proxies), count(s.connected), count(s.lanes)
+	out.Services, out.LastError = count(services), s.err
+	out.RoundTripTime = roundTrip(out.RoundTripTime, s.rtt)
+	for _, c := range []metav1.Condition{
+		condition(v1alpha1.PeerAccepted, metav1.ConditionFalse, v.reason, v.message),
+		trusted(v, &s), connected(v, &s), reachable(p, &s), reaches(&s),
+	} {
+		if c.Type == v1alpha1.PeerAccepted && v.accepted() {
+			c.Status = metav1.ConditionTrue
+		}
+		c.ObservedGeneration, c.LastTransitionTime = p.Generation, metav1.NewTime(now)
+		meta.SetStatusCondition(&out.Conditions, c)
+	}
+	return out
+}
+
+func condition(kind string, is metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: is, Reason: reason, Message: message}
+}
+
+func trusted(v verdict, s *summary) metav1.Condition {
+	switch {
+	case s.connected > 0:
+		return condition(v1alpha1.PeerTrusted, metav1.ConditionTrue, v1alpha1.ReasonHandshake,
+			"Each side has proved to the other who it is.")
+	case !v.accepted():
+		return condition(v1alpha1.PeerTrusted, metav1.ConditionFalse, v.reason, "The manifest is not accepted, see Accepted.")
+	case aboutTrust(s.err):
+		return condition(v1alpha1.PeerTrusted, metav1.ConditionFalse, v1alpha1.ReasonRefused, s.err)
+	}
+	return condition(v1alpha1.PeerTrusted, metav1.ConditionUnknown, v1alpha1.ReasonPending, "No handshake has succeeded or been refused yet.")
+}
+
+// aboutTrust tells a certificate's error from a network's. Proxies tell errors in words for people only.
+func aboutTrust(text string) bool {
+	text = strings.ToLower(text)
+	return strings.Contains(text, "certificate") || strings.Contains(text, "spiffe") || strings.Contains(text, "tls: ")
+}
+
+func connected(v verdict, s *summary) metav1.Condition {
+	switch {
+	case s.connected == 0 && s.proxies == 0 && v.accepted():
+		return condition(v1alpha1.PeerConnected, metav1.ConditionUnknown, v1alpha1.ReasonPending,
+			"No proxy of this cluster has told of the peer: `kubectl get pods` shows whether they run.")
+	case s.connected == 0:
+		message := "No proxy of this cluster has a tunnel to the peer."
+		if s.err != "" {
+			message += " " + s.err
+		}
+		return condition(v1alpha1.PeerConnected, metav1.ConditionFalse, v1alpha1.ReasonNoTunnel, message)
+	case s.connected < s.proxies:
+		return condition(v1alpha1.PeerConnected, metav1.ConditionTrue, v1alpha1.ReasonPartly,
+			fmt.Sprintf("%d of %d proxies have a tunnel to the peer. %s", s.connected, s.proxies, s.err))
+	}
+	return condition(v1alpha1.PeerConnected, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "Every proxy has a tunnel to the peer.")
+}
+
+func reachable(p *v1alpha1.Peer, s *summary) metav1.Condition {
+	const kind = v1alpha1.PeerReachableFromUs
+	switch {
+	case s.dialled > 0:
+		return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "A tunnel that this cluster dialled is up.")
+	case len(p.Spec.Addresses) == 0:
+		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonNoAddress, "The manifest has no address: only the peer can dial.")
+	case s.accepted > 0:
+		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that the peer dialled are used.")
+	case s.err != "":
+		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonNoTunnel, s.err)
+	}
+	return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "Not tried yet.")
+}
+
+func reaches(s *summary) metav1.Condition {
+	const kind = v1alpha1.PeerReachesUs
+	switch {
+	case s.accepted > 0:
+		return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "A tunnel that the peer dialled is up.")
+	case s.dialled > 0:
+		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that this cluster dialled are used.")
+	}
+	return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The peer has not dialled.")
+}
+
+// roundTrip follows the measured one coarsely.
+func roundTrip(was *metav1.Duration, is time.Duration) *metav1.Duration {
+	if is == 0 {
+		return nil
+	}
+	if was != nil && (was.Duration-is).Abs() <= time.Duration(float64(was.Duration)*rttChange) {
+		return was
+	}
+	return &metav1.Duration{Duration: is.Round(precision(is))}
+}
+
+// precision leaves two or three digits.
+func precision(d time.Duration) time.Duration {
+	switch {
+	case d < time.Millisecond:
+		return 10 * time.Microsecond
+	case d < 10*time.Millisecond:
+		return 100 * time.Microsecond
+	}
+	return time.Millisecond
+}
+
+func count(n int) int32 { return int32(min(n, 1<<31-1)) } //nolint:gosec // bounded
