@@ -18,6 +18,9 @@ const (
 	hostSelf    = 1  // this computer on the internet; the gateway in a site
 	hostControl = 2  // in a site
 	hostFirst   = 11 // the first site on the internet; the first node in a site
+	// Addresses for Services of type LoadBalancer in a site, first and last.
+	hostBalancerFirst = 128
+	hostBalancerLast  = 254
 )
 
 // bitsNet is the prefix length of the internet and of each site.

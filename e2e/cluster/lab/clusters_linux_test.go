@@ -32,6 +32,7 @@ func TestClusters(t *testing.T) {
 		t.Run(c.Name+"/pods", func(t *testing.T) { checkPods(t, c) })
 	}
 	t.Run("apart", func(t *testing.T) { checkApart(t, l) })
+	t.Run("load balancers", func(t *testing.T) { checkBalancer(t, l) })
 	t.Run("API server stops", func(t *testing.T) { checkAPIOutage(t, l.Clusters[0]) })
 	t.Run("container killed", func(t *testing.T) { checkContainerKilled(t, l.Clusters[0]) })
 	t.Run("node lost", func(t *testing.T) { checkNodeLost(t, l.Clusters[1]) })
@@ -188,6 +189,7 @@ func checkAPIOutage(t *testing.T, c *Cluster) {
 }
 
 func checkContainerKilled(t *testing.T, c *Cluster) {
+	kubectl(t, c, "rollout", "status", "daemonset/echo", "--timeout=60s")
 	for pod := range echoPods(t, c) {
 		if err := c.SignalContainer(t.Context(), "default", pod, "echo", syscall.SIGKILL); err != nil {
 			t.Fatal(err)

@@ -144,8 +144,14 @@ func (l *Lab) up(ctx context.Context, build binaries.Builder) error {
 	for _, c := range l.Clusters {
 		group.Go(func() error { return c.up(ctx) })
 	}
+	group.Go(func() error { return build.Own(ctx, l.ownPrograms(), "e2e/cluster/balancer") })
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	for _, c := range l.Clusters {
+		if err := c.startBalancer(ctx); err != nil {
+			return err
+		}
 	}
 	l.state.Ready = true
 	return l.state.write()
