@@ -1,0 +1,359 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/eastway/eastway/internal/takeover/nft"
+)
+
+// fakeSource is a cluster. Without set its API server has not answered yet.
+type fakeSource struct {
+	changed chan struct{}
+	mu      sync.Mutex
+	inv     *Inventory
+}
+
+func newFakeSource() *fakeSource { return &fakeSource{changed: make(chan struct{}, 1)} }
+
+func (s *fakeSource) set(inv *Inventory) {
+	s.mu.Lock()
+	s.inv = inv
+	s.mu.Unlock()
+	signal(s.changed)
+}
+
+func (*fakeSource) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (s *fakeSource) Changed() <-chan struct{} { return s.changed }
+
+func (s *fakeSource) Inventory() (Inventory, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inv == nil {
+		return Inventory{}, false
+	}
+	return *s.inv, true
+}
+
+// write is one transaction.
+type write struct {
+	at       time.Time
+	services []nft.Service
+}
+
+// fakeTables keeps what is written.
+type fakeTables struct {
+	mu      sync.Mutex
+	writes  []write
+	deleted bool
+	err     error
+}
+
+func (f *fakeTables) Apply(r *nft.Ruleset) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
+	}
+	f.writes = append(f.writes, write{time.Now(), slices.Clone(r.Services)})
+	return nil
+}
+
+func (f *fakeTables) Delete() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deleted = true
+	return nil
+}
+
+func (f *fakeTables) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+// last is the last transaction, and how many there were.
+func (f *fakeTables) last() (write, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.writes) == 0 {
+		return write{}, 0
+	}
+	return f.writes[len(f.writes)-1], len(f.writes)
+}
+
+// proxies is where the last transaction sends the first service.
+func (f *fakeTables) proxies() []netip.Addr {
+	w, _ := f.last()
+	if len(w.services) == 0 {
+		return nil
+	}
+	return w.services[0].Proxies
+}
+
+// bench is an agent in a bubble.
+type bench struct {
+	*Agent
+
+	source *fakeSource
+	tables *fakeTables
+	fake   *fakeProxies
+	stop   func()
+}
+
+// working runs an agent on a node where onNode (pod a) is near and farAway (pod b) is not.
+func working(t *testing.T, f func(t *testing.T, b *bench), change ...func(*Config)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{source: newFakeSource(), tables: &fakeTables{}, fake: newFakeProxies()}
+		cfg := Config{Source: b.source, Tables: b.tables, StateDir: dir}
+		for _, c := range change {
+			c(&cfg)
+		}
+		var err error
+		if b.Agent, err = New(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		b.prober.probe = b.fake.probe
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		b.stop = sync.OnceFunc(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+		f(t, b)
+		b.stop()
+	})
+}
+
+// twoProxies is the inventory for pods a and b.
+func twoProxies() *Inventory {
+	inv := planInventory(shop("10.96.0.1"))
+	inv.Proxies = []Proxy{inv.Proxies[0], inv.Proxies[4]}
+	inv.Proxies[0].Pod, inv.Proxies[1].Pod = "a", "b"
+	return inv
+}
+
+func TestAgentFollowsProxies(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		b.fake.set("a", lively)
+		b.fake.set("b", lively)
+		time.Sleep(time.Minute)
+		if _, n := b.tables.last(); n != 0 || b.Ready() == nil {
+			t.Errorf("%d writes before anything is known, ready: %v", n, b.Ready())
+		}
+		b.source.set(twoProxies())
+		time.Sleep(time.Second)
+		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(onNode)}) || b.Ready() != nil {
+			t.Errorf("calls go to %v, ready: %v", got, b.Ready())
+		}
+		b.fake.set("a", hung)
+		time.Sleep(time.Second)
+		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(farAway)}) {
+			t.Errorf("a second after a hung calls go to %v", got)
+		}
+		b.fake.set("b", nil)
+		time.Sleep(farInterval)
+		w, _ := b.tables.last()
+		if len(w.services) != 0 {
+			t.Errorf("no proxy is alive, but calls go to %v", w.services)
+		}
+		if s := b.Status(); s.Services[0].Ports[0].Reason != "no proxy is alive" || s.Proxies[0].Alive || s.Proxies[1].Distance != "cluster" {
+			t.Errorf("status = %+v", s)
+		}
+		if got := testutil.ToFloat64(b.metrics.services.WithLabelValues(stateFailOpen)); got != 1 {
+			t.Errorf("%v services fail open by the metric", got)
+		}
+		if got := testutil.ToFloat64(b.metrics.proxies.WithLabelValues(proxyDead)); got != 2 {
+			t.Errorf("%v proxies are dead by the metric", got)
+		}
+	})
+}
+
+// Entries are renewed long before they end, and at the end once more.
+func TestAgentRenews(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		b.fake.set("a", lively)
+		b.source.set(twoProxies())
+		time.Sleep(10*time.Minute + refreshInterval/2)
+		b.tables.mu.Lock()
+		writes := slices.Clone(b.tables.writes)
+		b.tables.mu.Unlock()
+		for i := 1; i < len(writes); i++ {
+			if gap := writes[i].at.Sub(writes[i-1].at); gap > EntryLife/2 {
+				t.Errorf("%s between two writes", gap)
+			}
+		}
+		if want := int(10 * time.Minute / refreshInterval); len(writes) > want+5 {
+			t.Errorf("%d writes in ten minutes, want about %d", len(writes), want)
+		}
+		time.Sleep(time.Second)
+		b.stop()
+		if last, n := b.tables.last(); n != len(writes)+1 || time.Since(last.at) > time.Millisecond || len(last.services) != 1 || b.tables.deleted {
+			t.Errorf("at the end: %+v of %d writes, deleted: %v", last, n, b.tables.deleted)
+		}
+	})
+}
+
+// A new agent does not touch its predecessor's entries before it knows better.
+func TestAgentWaitsForProxies(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		b.fake.set("a", hung)
+		b.fake.set("b", func(ctx context.Context) (*Report, error) {
+			time.Sleep(probeTimeout / 2)
+			return lively(ctx)
+		})
+		b.source.set(twoProxies())
+		time.Sleep(probeTimeout / 2)
+		synctest.Wait()
+		if _, n := b.tables.last(); n != 0 {
+			t.Error("written before every proxy has been heard of")
+		}
+		time.Sleep(probeTimeout)
+		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(farAway)}) {
+			t.Errorf("calls go to %v", got)
+		}
+	})
+}
+
+func TestAgentWithoutAPIServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	inv := twoProxies()
+	if err := (&snapshot{dir: dir}).store(inv); err != nil {
+		t.Fatal(err)
+	}
+	working(t, func(t *testing.T, b *bench) {
+		b.fake.set("a", lively)
+		time.Sleep(time.Minute)
+		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(onNode)}) || b.Ready() != nil {
+			t.Errorf("calls go to %v, ready: %v", got, b.Ready())
+		}
+		if got := testutil.ToFloat64(b.metrics.snapshot); got != 1 {
+			t.Errorf("from_snapshot = %v", got)
+		}
+		// The API server is back, and says that the annotation is gone.
+		b.source.set(&Inventory{Self: inv.Self, Proxies: inv.Proxies})
+		time.Sleep(time.Second)
+		if w, _ := b.tables.last(); len(w.services) != 0 || testutil.ToFloat64(b.metrics.snapshot) != 0 {
+			t.Errorf("rules are %+v", w.services)
+		}
+		if kept, _, err := b.keep.load(); err != nil || len(kept.Services) != 0 {
+			t.Errorf("snapshot = %+v, %v", kept, err)
+		}
+	}, func(c *Config) { c.StateDir = dir })
+}
+
+func TestAgentThatCannotWrite(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		b.fake.set("a", lively)
+		b.tables.fail(errors.New("no NET_ADMIN"))
+		b.source.set(twoProxies())
+		time.Sleep(time.Minute)
+		if err := b.Ready(); err == nil || !strings.Contains(err.Error(), "no NET_ADMIN") || b.Status().Error == "" {
+			t.Errorf("ready: %v", err)
+		}
+		if n := testutil.ToFloat64(b.metrics.writes.WithLabelValues("failed")); n < 50 || n > 70 {
+			t.Errorf("tried %v times in a minute", n)
+		}
+		b.tables.fail(nil)
+		time.Sleep(2 * retryInterval)
+		if b.Ready() != nil || len(b.tables.proxies()) != 1 || b.Status().Error != "" {
+			t.Errorf("ready: %v", b.Ready())
+		}
+		b.tables.fail(errors.New("no NET_ADMIN"))
+		time.Sleep(refreshInterval)
+		if b.Ready() != nil {
+			t.Errorf("not ready although the entries live: %v", b.Ready())
+		}
+		time.Sleep(EntryLife)
+		if b.Ready() == nil {
+			t.Error("ready although the entries are gone")
+		}
+		b.tables.fail(nil)
+	})
+}
+
+func TestAgentThatIsRemoved(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		b.source.set(twoProxies())
+		time.Sleep(time.Second)
+		_, before := b.tables.last()
+		b.stop()
+		if _, after := b.tables.last(); !b.tables.deleted || after != before {
+			t.Errorf("deleted: %v, %d writes after it", b.tables.deleted, after-before)
+		}
+	}, func(c *Config) { c.Removed = func(ctx context.Context) bool { return ctx.Err() == nil } })
+}
+
+func TestAgentNoticesThatItIsStuck(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		time.Sleep(time.Minute)
+		if err := b.Healthy(); err != nil {
+			t.Error(err)
+		}
+		b.stop()
+		time.Sleep(2 * stuckAfter)
+		if b.Healthy() == nil {
+			t.Error("healthy although the loop has ended")
+		}
+	})
+}
+
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	inv := &Inventory{Self: Locality{"n", "z1", "r"}}
+	for i := range 2 * nearProxies {
+		zone := "z2"
+		if i%2 == 1 {
+			zone = "z1"
+		}
+		inv.Proxies = append(inv.Proxies, Proxy{Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Locality: Locality{Zone: zone, Region: "r"}})
+	}
+	for _, tt := range targetsOf(inv) {
+		if often := tt.interval == probeInterval; often != (tt.proxy.Zone == "z1") {
+			t.Errorf("%s in %s is probed every %s", tt.proxy.Address, tt.proxy.Zone, tt.interval)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	good := Config{Source: newFakeSource(), Tables: &fakeTables{}}
+	for want, change := range map[string]func(*Config){
+		"Source": func(c *Config) { c.Source = nil }, "Tables": func(c *Config) { c.Tables = nil },
+		"CheckAddress": func(c *Config) { c.CheckAddress = addrPort("[::ffff:10.0.0.1]:1") },
+	} {
+		bad := good
+		change(&bad)
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Config."+want) {
+			t.Errorf("Validate = %v, want it to name %s", err, want)
+		}
+	}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,90 @@
+package takeover
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+)
+
+// The check must meet its own listener. Here the dialler plays the rule, or whoever is faster.
+func TestChecker(t *testing.T) {
+	t.Parallel()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = other.Close()
+		<-served
+	})
+	for _, tt := range []struct {
+		name, to, want string
+	}{
+		{"rule", "", ""},
+		{"somebody else", other.Addr().String(), "answered by somebody else"},
+		{"nobody", "127.0.0.1:1", "did not reach the rule"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := testMetrics(t)
+			c, err := newChecker(t.Context(), addrPort("10.96.0.1:443"), &Env{}, zap.NewNop(), m.bypassed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rule := c.rule()
+			if rule.Address != addrPort("10.96.0.1:443") || rule.Mark != checkMark || !rule.Listener.Addr().IsLoopback() {
+				t.Errorf("rule = %+v", rule)
+			}
+			c.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+				address := tt.to
+				if to == rule.Address && address == "" {
+					address = rule.Listener.String()
+				}
+				return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c.serve(ctx)
+			}()
+			err = c.once(ctx)
+			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("once = %v, want %q", err, tt.want)
+			}
+			c.settle(err)
+			if d := c.datapath(); !d.Checked || (d.Bypassed == "") != (tt.want == "") || testutil.ToFloat64(m.bypassed) == 0 != (tt.want == "") {
+				t.Errorf("datapath = %+v, metric %v", d, testutil.ToFloat64(m.bypassed))
+			}
+			c.settle(nil)
+			if d := c.datapath(); d.Bypassed != "" || testutil.ToFloat64(m.bypassed) != 0 {
+				t.Errorf("a passed check leaves %+v", d)
+			}
+			cancel()
+			_ = c.listener.Close()
+			<-done
+		})
+	}
+	var none *checker
+	if none.rule() != nil || none.datapath().Checked {
+		t.Error("without a check there is something to tell of it")
+	}
+}

@@ -1,0 +1,172 @@
+package takeover
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eastway/eastway/internal/takeover/nft"
+)
+
+// proxies of a cluster; the agent is on n1 in z1.
+const (
+	onNode    = "10.0.0.1"
+	inZone    = "10.0.0.2"
+	inZoneToo = "10.0.0.3"
+	inRegion  = "10.0.0.4"
+	farAway   = "10.0.0.5"
+	onNodeV6  = "fd01::1"
+)
+
+func planInventory(services ...Service) *Inventory {
+	proxy := func(address, node, zone, region string) Proxy {
+		return Proxy{Address: addr(address), Health: 15020, Locality: Locality{node, zone, region}}
+	}
+	return &Inventory{
+		Self: Locality{"n1", "z1", "r1"}, Services: services,
+		Proxies: []Proxy{
+			proxy(onNode, "n1", "z1", "r1"), proxy(inZone, "n2", "z1", "r1"), proxy(inZoneToo, "n3", "z1", "r1"),
+			proxy(inRegion, "n4", "z2", "r1"), proxy(farAway, "n5", "z3", "r2"), proxy(onNodeV6, "n1", "z1", "r1"),
+		},
+	}
+}
+
+func shop(addresses ...string) Service {
+	s := Service{Name: "default/shop", Ports: []Port{{"TCP", 80, 20000}}}
+	for _, a := range addresses {
+		s.Addresses = append(s.Addresses, addr(a))
+	}
+	return s
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	const vip, vip6 = "10.96.0.1", "fd00::1"
+	good := Health{Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}
+	notReady := Health{Alive: true, Report: report(false, map[uint16]string{20000: "shop"})}
+	elsewhere := Health{Alive: true, Report: report(true, map[uint16]string{20000: "other", 20001: "shop"})}
+	idle := Health{Alive: true, Report: report(true, nil)}
+	dead := Health{Report: good.Report}
+	tests := []struct {
+		name    string
+		service Service
+		health  map[string]Health
+		want    string // proxies and distance, or the reason, per port
+	}{
+		{"own node", shop(vip), map[string]Health{onNode: good, inZone: good, farAway: good}, "[10.0.0.1:20000] node"},
+		{
+			"own zone, all of them", shop(vip),
+			map[string]Health{onNode: dead, inZone: good, inZoneToo: good, inRegion: good},
+			"[10.0.0.2:20000 10.0.0.3:20000] zone",
+		},
+		{"own region", shop(vip), map[string]Health{inRegion: good, farAway: good}, "[10.0.0.4:20000] region"},
+		{"any", shop(vip), map[string]Health{farAway: good}, "[10.0.0.5:20000] cluster"},
+		{"nobody is alive", shop(vip), map[string]Health{onNode: dead}, "no proxy is alive"},
+		{"nobody listens", shop(vip), map[string]Health{onNode: idle}, "no live proxy listens for it on port 20000"},
+		{"the port is another service's there", shop(vip), map[string]Health{onNode: elsewhere, farAway: good}, "[10.0.0.5:20000] cluster"},
+		{"one of the zone does not listen", shop(vip), map[string]Health{inZone: elsewhere, inZoneToo: good}, "[10.0.0.3:20000] zone"},
+		{"a draining one is passed over", shop(vip), map[string]Health{onNode: notReady, inRegion: good}, "[10.0.0.4:20000] region"},
+		{"a draining one is better than none", shop(vip), map[string]Health{farAway: notReady, inRegion: notReady}, "[10.0.0.4:20000] region"},
+		{"ready and not ready are not mixed", shop(vip), map[string]Health{inZone: notReady, inZoneToo: good}, "[10.0.0.3:20000] zone"},
+		{"families", shop(vip, vip6), map[string]Health{inZone: good, onNodeV6: good}, "[10.0.0.2:20000] zone; [[fd01::1]:20000] node"},
+		{"one family only", shop(vip, vip6), map[string]Health{inZone: good}, "[10.0.0.2:20000] zone; no proxy is alive"},
+		{"refused", Service{Name: "default/shop", Refused: "so it is"}, map[string]Health{onNode: good}, ""},
+		{
+			"waiting",
+			Service{Name: "default/shop", Addresses: []netip.Addr{addr(vip)}, Ports: []Port{{"TCP", 80, 0}}, Waiting: true},
+			map[string]Health{onNode: good},
+			"the controller has not given it ports",
+		},
+		{
+			"new port",
+			Service{Name: "default/shop", Addresses: []netip.Addr{addr(vip)}, Ports: []Port{{"TCP", 80, 20000}, {"TCP", 81, 0}}},
+			map[string]Health{onNode: good},
+			"[10.0.0.1:20000] node; the controller has not given this port",
+		},
+		{
+			"UDP",
+			Service{Name: "default/shop", Addresses: []netip.Addr{addr(vip)}, Ports: []Port{{"UDP", 53, 0}}},
+			map[string]Health{onNode: good},
+			"only TCP",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			health := map[netip.Addr]Health{}
+			for a, h := range tt.health {
+				health[addr(a)] = h
+			}
+			plan := Decide(planInventory(tt.service), health)
+			var got []string
+			taken := 0
+			for _, p := range plan.Services[0].Ports {
+				if p.Reason != "" {
+					got = append(got, p.Reason)
+					continue
+				}
+				got = append(got, fmt.Sprint(p.Proxies, " ", p.Distance))
+				rule := plan.Rules[taken]
+				taken++
+				var proxies []netip.AddrPort
+				for _, a := range rule.Proxies {
+					proxies = append(proxies, netip.AddrPortFrom(a, rule.Port))
+				}
+				if rule.Address.String() != p.Address || !slices.Equal(proxies, p.Proxies) {
+					t.Errorf("rule %+v, but the status says %+v", rule, p)
+				}
+			}
+			if text := strings.Join(got, "; "); !strings.HasPrefix(text, tt.want) || tt.want == "" && text != "" {
+				t.Errorf("got %q, want %q", text, tt.want)
+			}
+			if taken != len(plan.Rules) {
+				t.Errorf("%d rules, but the status tells of %d", len(plan.Rules), taken)
+			}
+			if err := (&nft.Ruleset{Services: plan.Rules}).Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Whatever objects say, the rules are such that the tables can hold them.
+func TestDecideIsBounded(t *testing.T) {
+	t.Parallel()
+	inv := planInventory()
+	health := map[netip.Addr]Health{addr(onNode): {Alive: true, Report: Report{Ready: true, Listeners: map[uint16]string{}}}}
+	for i := range nft.MaxServices + 10 {
+		s := shop(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String())
+		inv.Services = append(inv.Services, s)
+	}
+	inv.Services = append(inv.Services, inv.Services[0]) // the same address twice
+	health[addr(onNode)].Report.Listeners[20000] = "default/shop"
+	plan := Decide(inv, health)
+	if err := (&nft.Ruleset{Services: plan.Rules}).Validate(); err != nil {
+		t.Fatal(err)
+	}
+	last := plan.Services[len(plan.Services)-1].Ports[0]
+	if len(plan.Rules) != nft.MaxServices || last.Reason != "another Service has this address" {
+		t.Errorf("%d rules, and the last Service: %+v", len(plan.Rules), last)
+	}
+}
+
+func TestServiceState(t *testing.T) {
+	t.Parallel()
+	taken, left, udp := PortStatus{Address: "a"}, PortStatus{Address: "a", Reason: "x"}, PortStatus{Reason: "only TCP is taken over"}
+	for _, tt := range []struct {
+		status ServiceStatus
+		want   string
+	}{
+		{ServiceStatus{Refused: "x"}, stateRefused},
+		{ServiceStatus{Ports: []PortStatus{taken, udp}}, stateTaken},
+		{ServiceStatus{Ports: []PortStatus{taken, left}}, statePartly},
+		{ServiceStatus{Ports: []PortStatus{left, udp}}, stateFailOpen},
+		{ServiceStatus{}, stateFailOpen},
+	} {
+		if got := tt.status.state(); got != tt.want {
+			t.Errorf("state of %+v = %s, want %s", tt.status, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+)
+
+// fakeProxies answers probes.
+type fakeProxies struct {
+	mu     sync.Mutex
+	answer map[string]func(ctx context.Context) (*Report, error) // by pod; nil: refused
+	probes map[string]int
+}
+
+func newFakeProxies() *fakeProxies {
+	return &fakeProxies{answer: map[string]func(context.Context) (*Report, error){}, probes: map[string]int{}}
+}
+
+func (f *fakeProxies) set(pod string, answer func(context.Context) (*Report, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer[pod] = answer
+}
+
+func (f *fakeProxies) count(pod string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.probes[pod]
+}
+
+func (f *fakeProxies) probe(ctx context.Context, p *Proxy, _ *Report) (*Report, error) {
+	f.mu.Lock()
+	answer := f.answer[p.Pod]
+	f.probes[p.Pod]++
+	f.mu.Unlock()
+	if answer == nil {
+		return nil, errors.New("refused")
+	}
+	return answer(ctx)
+}
+
+// lively is a proxy with a listener for default/shop.
+func lively(context.Context) (*Report, error) {
+	r := report(true, map[uint16]string{20000: "shop"})
+	return &r, nil
+}
+
+// hung is a proxy that does not answer.
+func hung(ctx context.Context) (*Report, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// paused is a probe during which the agent itself does not run.
+func paused(ctx context.Context) (*Report, error) {
+	<-ctx.Done()
+	time.Sleep(2 * pauseSlack)
+	return nil, ctx.Err()
+}
+
+// probing runs a prober in a bubble.
+func probing(t *testing.T, f func(p *prober, fake *fakeProxies, m *metrics)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		fake, m := newFakeProxies(), testMetrics(t)
+		p := newProber(fake.probe, zap.NewNop(), m.probes)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = p.run(ctx)
+		}()
+		f(p, fake, m)
+		cancel()
+		<-done
+	})
+}
+
+func near(pod, address string) target {
+	return target{proxy: Proxy{Address: addr(address), Pod: pod, Health: 1}, interval: probeInterval}
+}
+
+func (p *prober) alive(address string) bool {
+	health, _ := p.snapshot()
+	return health[addr(address)].Alive
+}
+
+func TestProberFindsHungProxyWithinASecond(t *testing.T) {
+	t.Parallel()
+	probing(t, func(p *prober, fake *fakeProxies, _ *metrics) {
+		fake.set("a", lively)
+		p.set([]target{near("a", "10.0.0.1")})
+		synctest.Wait()
+		if !p.alive("10.0.0.1") {
+			t.Fatal("a proxy that answers is not alive after its first probe")
+		}
+		<-p.changed
+		time.Sleep(time.Minute)
+		if !p.alive("10.0.0.1") || len(p.changed) > 0 {
+			t.Error("it changed although nothing happened")
+		}
+		fake.set("a", hung)
+		began := time.Now()
+		<-p.changed
+		if took := time.Since(began); p.alive("10.0.0.1") || took > time.Second {
+			t.Errorf("hung for %s: alive = %v", took, p.alive("10.0.0.1"))
+		}
+		fake.set("a", nil)
+		time.Sleep(time.Minute)
+		if len(p.changed) > 0 {
+			t.Error("hung, then refusing, is a change")
+		}
+		// It comes back: one answer may be chance.
+		fake.set("a", lively)
+		began = time.Now()
+		<-p.changed
+		if took := time.Since(began); !p.alive("10.0.0.1") || took <= probeInterval || took > (risingProbes+1)*probeInterval {
+			t.Errorf("back after %s, alive = %v", took, p.alive("10.0.0.1"))
+		}
+	})
+}
+
+func TestProberTellsOfListeners(t *testing.T) {
+	t.Parallel()
+	probing(t, func(p *prober, fake *fakeProxies, _ *metrics) {
+		fake.set("a", lively)
+		p.set([]target{near("a", "10.0.0.1")})
+		<-p.changed
+		for _, r := range []Report{
+			report(true, map[uint16]string{20000: "shop", 20001: "web"}), report(true, map[uint16]string{20000: "web"}), report(false, nil),
+		} {
+			fake.set("a", func(context.Context) (*Report, error) { return &r, nil })
+			<-p.changed
+			health, _ := p.snapshot()
+			if got := health[addr("10.0.0.1")]; !got.Alive || !got.Report.equal(&r) {
+				t.Errorf("health = %+v, want %+v", got, r)
+			}
+		}
+	})
+}
+
+// An agent that did not run takes no proxy for dead, unless that is all that ever happens.
+func TestProberKnowsItsOwnPauses(t *testing.T) {
+	t.Parallel()
+	probing(t, func(p *prober, fake *fakeProxies, m *metrics) {
+		fake.set("a", lively)
+		p.set([]target{near("a", "10.0.0.1")})
+		<-p.changed
+		pauses := 0
+		fake.set("a", func(ctx context.Context) (*Report, error) {
+			if pauses++; pauses <= maxPauses {
+				return paused(ctx)
+			}
+			return lively(ctx)
+		})
+		time.Sleep(time.Minute)
+		if !p.alive("10.0.0.1") || len(p.changed) > 0 {
+			t.Error("a pause made the proxy dead")
+		}
+		if got := testutil.ToFloat64(m.probes.WithLabelValues(resultPaused)); got != maxPauses {
+			t.Errorf("%v pauses counted, want %d", got, maxPauses)
+		}
+		fake.set("a", paused)
+		<-p.changed
+		if p.alive("10.0.0.1") {
+			t.Error("a proxy that never answers is alive")
+		}
+	})
+}
+
+func TestProberFollowsItsTargets(t *testing.T) {
+	t.Parallel()
+	probing(t, func(p *prober, fake *fakeProxies, _ *metrics) {
+		if _, settled := p.snapshot(); !settled {
+			t.Error("not settled without any proxy")
+		}
+		for _, pod := range []string{"a", "b", "c"} {
+			fake.set(pod, lively)
+		}
+		far := near("b", "10.0.0.2")
+		far.interval = farInterval
+		p.set([]target{near("a", "10.0.0.1"), far})
+		if _, settled := p.snapshot(); settled {
+			t.Error("settled before anybody was asked")
+		}
+		time.Sleep(30 * time.Second)
+		if health, settled := p.snapshot(); !settled || len(health) != 2 {
+			t.Errorf("settled = %v, health = %v", settled, health)
+		}
+		if a, b := fake.count("a"), fake.count("b"); a < 90 || a > 110 || b < 9 || b > 11 {
+			t.Errorf("in 30 s the near one was probed %d times, the far one %d times", a, b)
+		}
+		// The pod of an address is another one; one proxy is gone.
+		p.set([]target{near("c", "10.0.0.1")})
+		time.Sleep(time.Second)
+		before := fake.count("a") + fake.count("b")
+		time.Sleep(30 * time.Second)
+		if after := fake.count("a") + fake.count("b"); after != before || fake.count("c") < 90 || p.alive("10.0.0.2") {
+			t.Errorf("those that are gone were probed %d times, the new one %d times", after-before, fake.count("c"))
+		}
+	})
+}

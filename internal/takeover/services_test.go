@@ -1,0 +1,135 @@
+package takeover
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+const system = "eastway-system"
+
+// wanted is a Service with the annotation, one TCP port 80 and one UDP port 53.
+func wanted(name string, change ...func(*corev1.Service)) *corev1.Service {
+	s := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Annotations: map[string]string{v1alpha1.TakeoverAnnotation: "true"}},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.96.0.1", ClusterIPs: []string{"10.96.0.1", "fd00::1"},
+			Ports: []corev1.ServicePort{
+				{Name: "http", Protocol: corev1.ProtocolTCP, Port: 80}, {Name: "dns", Protocol: corev1.ProtocolUDP, Port: 53},
+			},
+		},
+	}
+	for _, f := range change {
+		f(s)
+	}
+	return s
+}
+
+// derived is the controller's Service for default/NAME, which gives its port 80 the target.
+func derived(object, name string, target intstr.IntOrString, change ...func(*corev1.Service)) *corev1.Service {
+	s := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: object, Labels: map[string]string{
+			v1alpha1.DerivedLabel: v1alpha1.DerivedTakeover, v1alpha1.ServiceNamespaceLabel: "default", v1alpha1.ServiceNameLabel: name,
+		}},
+		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{
+			{Protocol: corev1.ProtocolUDP, Port: 80, TargetPort: intstr.FromInt32(29999)},
+			{Protocol: corev1.ProtocolTCP, Port: 80, TargetPort: target},
+		}},
+	}
+	for _, f := range change {
+		f(s)
+	}
+	return s
+}
+
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	policy := func(p corev1.ServiceInternalTrafficPolicy) func(*corev1.Service) {
+		return func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &p }
+	}
+	tests := []struct {
+		name   string
+		change func(*corev1.Service)
+		want   string // "" can be taken over
+	}{
+		{"usual", func(*corev1.Service) {}, ""},
+		{"load balancer", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeLoadBalancer }, ""},
+		{"policy Cluster", policy(corev1.ServiceInternalTrafficPolicyCluster), ""},
+		{"protocol not set", func(s *corev1.Service) { s.Spec.Ports = []corev1.ServicePort{{Port: 80}} }, ""},
+		{"policy Local", policy(corev1.ServiceInternalTrafficPolicyLocal), "internalTrafficPolicy is Local"},
+		{"headless", func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }, "headless"},
+		{"external name", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, "ExternalName"},
+		{"only UDP", func(s *corev1.Service) { s.Spec.Ports = s.Spec.Ports[1:] }, "no TCP port"},
+		{"ours", func(s *corev1.Service) { s.Namespace = system }, "Eastway's own"},
+		{"API server", func(s *corev1.Service) { s.Name = "kubernetes" }, "API server"},
+		{"another's kubernetes", func(s *corev1.Service) { s.Name, s.Namespace = "kubernetes", "team" }, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := Refusal(wanted("shop", tt.change), system)
+			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("Refusal = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestServicesOf(t *testing.T) {
+	t.Parallel()
+	plain := wanted("plain", func(s *corev1.Service) { s.Annotations = nil })
+	no := wanted("no", func(s *corev1.Service) { s.Annotations[v1alpha1.TakeoverAnnotation] = "false" })
+	all := []*corev1.Service{
+		plain, no,
+		wanted("waiting"), wanted("headless", func(s *corev1.Service) { s.Spec.ClusterIP, s.Spec.ClusterIPs = "None", []string{"None"} }),
+		wanted("shop", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }),
+		derived("z", "shop", intstr.FromInt32(20009)), derived("a", "shop", intstr.FromInt32(20000)),
+		wanted("named"), derived("b", "named", intstr.FromString("http")),
+		// Not the controller's: another namespace, an import, without a name.
+		derived("c", "waiting", intstr.FromInt32(1), func(s *corev1.Service) { s.Namespace = "team" }),
+		derived("d", "waiting", intstr.FromInt32(2), func(s *corev1.Service) { s.Labels[v1alpha1.DerivedLabel] = v1alpha1.DerivedImport }),
+		derived("e", "", intstr.FromInt32(3)),
+	}
+	addresses := []netip.Addr{addr("10.96.0.1"), addr("fd00::1")}
+	ports := func(target uint16) []Port { return []Port{{"TCP", 80, target}, {"UDP", 53, 0}} }
+	want := []Service{
+		{Name: "default/headless", Refused: Refusal(all[3], system)},
+		{Name: "default/named", Addresses: addresses, Ports: ports(0)},
+		{Name: "default/shop", Addresses: addresses, Ports: ports(20000), Affinity: true},
+		{Name: "default/waiting", Addresses: addresses, Ports: ports(0), Waiting: true},
+	}
+	if got := servicesOf(all, system); !reflect.DeepEqual(got, want) {
+		t.Errorf("servicesOf =\n%+v\nwant\n%+v", got, want)
+	}
+	// What the informer's store holds says the same, in less space.
+	trim := trimService(system)
+	for i, s := range all {
+		trimmed, err := trim(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = trimmed.(*corev1.Service)
+		matters := !slices.Contains([]string{"plain", "no", "c", "d", "e"}, s.Name)
+		if concerns(trimmed) != matters {
+			t.Errorf("concerns(%s/%s) = %v", s.Namespace, s.Name, !matters)
+		}
+	}
+	if got := servicesOf(all, system); !reflect.DeepEqual(got, want) {
+		t.Errorf("after trimming servicesOf =\n%+v\nwant\n%+v", got, want)
+	}
+	if got := all[0]; got.Spec.Ports != nil || got.Spec.ClusterIPs != nil {
+		t.Errorf("a Service that is not taken over is kept: %+v", got.Spec)
+	}
+	slices.Reverse(all)
+	if got := servicesOf(all, system); !reflect.DeepEqual(got, want) {
+		t.Errorf("in another order servicesOf =\n%+v\nwant\n%+v", got, want)
+	}
+}
