@@ -1,0 +1,100 @@
+package chain
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/eastway/eastway/e2e/apps/journal"
+)
+
+// Config of an application.
+type Config struct {
+	// Name and Zone as answers show them; the zone as the version.
+	Name, Zone string
+	// UpstreamURL is called for each request; empty at the end of the chain.
+	UpstreamURL string
+}
+
+// FromEnvironment reads the variables app, version and upstream_url.
+func FromEnvironment(get func(string) string) Config {
+	return Config{Name: get("app"), Zone: get("version"), UpstreamURL: get("upstream_url")}
+}
+
+// Validate names the variable that is wrong.
+func (c Config) Validate() error {
+	if c.Name == "" || c.Zone == "" {
+		return errors.New("chain: the variables app and version must be set")
+	}
+	if c.UpstreamURL == "" {
+		return nil
+	}
+	if u, err := url.Parse(c.UpstreamURL); err != nil || u.Scheme != "http" || u.Host == "" {
+		return fmt.Errorf("chain: the variable upstream_url is %q, must be http://HOST:PORT/", c.UpstreamURL)
+	}
+	return nil
+}
+
+// Execution is one request that an application began to execute.
+type Execution struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
+}
+
+// App answers requests of the chain.
+type App struct {
+	Config
+	// Executions has an entry for each request that was begun, however it ended.
+	Executions journal.Journal[Execution]
+
+	client Client
+}
+
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := r.Header.Get(RequestID)
+	if id == "" {
+		id = "none-" + rand.Text()
+	}
+	if !validID(id) {
+		http.Error(w, RequestID+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
+		return
+	}
+	a.Executions.Add(Execution{ID: id, At: time.Now()})
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		http.Error(w, fmt.Sprintf("%s(%s): read the request: %v", a.Name, a.Zone, err), http.StatusBadRequest)
+		return
+	}
+	rest := "\n"
+	if a.UpstreamURL != "" {
+		var err error
+		if rest, err = a.client.Do(r.Context(), r.Method, a.UpstreamURL, id); err != nil {
+			http.Error(w, fmt.Sprintf("%s(%s): %v", a.Name, a.Zone, err), http.StatusBadGateway)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	// A caller that is gone does not matter here: it counts its own failure.
+	_, _ = io.WriteString(w, a.hop(local).String()+rest) //nolint:gosec // plain text of our own applications
+}
+
+// hop is the own part of an answer, on a connection to the address.
+func (a *App) hop(local net.Addr) Hop {
+	h := Hop{Name: a.Name, Zone: a.Zone}
+	if tcp, ok := local.(*net.TCPAddr); ok {
+		h.IP = tcp.IP.String()
+	}
+	return h
+}
+
+// validID keeps an ID one word.
+func validID(id string) bool {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return len(id) <= maxRequestID && strings.Trim(id, alphabet) == ""
+}

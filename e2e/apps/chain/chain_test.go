@@ -1,0 +1,191 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve an application that calls an upstream.
+func serve(t *testing.T, name, zone, upstream string) (*App, *httptest.Server) {
+	t.Helper()
+	app := &App{Config: Config{Name: name, Zone: zone, UpstreamURL: upstream}}
+	if err := app.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(app)
+	t.Cleanup(server.Close)
+	return app, server
+}
+
+func TestEachAnswersForItselfAndItsUpstream(t *testing.T) {
+	t.Parallel()
+	c, last := serve(t, "mockc", "zone-c", "")
+	_, middle := serve(t, "mockb", "zone-b", last.URL)
+	_, first := serve(t, "mocka", "zone-a", middle.URL)
+	answer, err := new(Client).Do(t.Context(), http.MethodPost, first.URL, "id-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "-> mocka(version: zone-a, ip: 127.0.0.1)-> mockb(version: zone-b, ip: 127.0.0.1)-> mockc(version: zone-c, ip: 127.0.0.1)\n"
+	if answer != want {
+		t.Errorf("answered %q, want %q", answer, want)
+	}
+	hops := Parse(answer)
+	if Names(hops) != "mocka mockb mockc" || hops[1] != (Hop{Name: "mockb", Zone: "zone-b", IP: "127.0.0.1"}) {
+		t.Errorf("read as %v", hops)
+	}
+	c.Executions.Close()
+	executed := httptest.NewRecorder()
+	c.Executions.ServeHTTP(executed, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+	if lines := executed.Body.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, `"id":"id-1"`) {
+		t.Errorf("mockc executed %q, want id-1", lines)
+	}
+}
+
+func TestFailuresOfTheUpstreamAreTold(t *testing.T) {
+	t.Parallel()
+	_, broken := serve(t, "mockb", "b", "http://127.0.0.1:1/")
+	_, first := serve(t, "mocka", "a", broken.URL)
+	_, err := new(Client).Do(t.Context(), http.MethodGet, first.URL, "id-1")
+	for _, want := range []string{"status 502: mocka(a)", "status 502: mockb(b)", "connection refused"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("said %v, want %q in it", err, want)
+		}
+	}
+	if _, err = new(Client).Do(t.Context(), http.MethodGet, first.URL, "no id"); err == nil || !strings.Contains(err.Error(), "status 400") {
+		t.Errorf("an ID of two words: %v", err)
+	}
+}
+
+func TestConfigNamesTheVariable(t *testing.T) {
+	t.Parallel()
+	for variable, environment := range map[string]map[string]string{
+		"app":          {"version": "z"},
+		"version":      {"app": "a"},
+		"upstream_url": {"app": "a", "version": "z", "upstream_url": "mockb:8000"},
+	} {
+		err := FromEnvironment(func(name string) string { return environment[name] }).Validate()
+		if err == nil || !strings.Contains(err.Error(), variable) {
+			t.Errorf("%v: %v, want %q in it", environment, err, variable)
+		}
+	}
+}
+
+// streams at an address, until the test or cut ends them.
+func streams(t *testing.T) (address string, cut context.CancelFunc) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cut := context.WithCancel(t.Context())
+	ended := make(chan error)
+	s := Streams{Hello: func(local net.Addr) string { return "hello at " + local.String() }}
+	go func() { ended <- s.Run(ctx, listener) }()
+	t.Cleanup(func() {
+		cut()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return listener.Addr().String(), cut
+}
+
+func TestStreamsEndCleanly(t *testing.T) {
+	t.Parallel()
+	address, _ := streams(t)
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	greeting, err := Stream(ctx, new(Dialer), address, time.Millisecond)
+	if err != nil || greeting != "hello at "+address {
+		t.Errorf("%q, %v", greeting, err)
+	}
+}
+
+func TestCutStreamsAreNoticed(t *testing.T) {
+	t.Parallel()
+	address, cut := streams(t)
+	cut()
+	_, err := Stream(t.Context(), new(Dialer), address, time.Millisecond)
+	if err == nil {
+		t.Error("a stream that was cut off looked like one that ended")
+	}
+}
+
+func TestFalseStreamsAreNoticed(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"another number": "hello\n0\n2\n",
+		"no end":         "hello\n0\n1\n",
+		"more":           "hello\n0\nend\nmore\n",
+		"nothing":        "",
+		"too early":      "hello\nend\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			go func() {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				_, _ = conn.Write([]byte(text))
+				_, _ = conn.Read(make([]byte, 1))
+			}()
+			if _, err = Stream(t.Context(), new(Dialer), listener.Addr().String(), time.Hour); err == nil {
+				t.Errorf("%q was taken for a stream", text)
+			}
+		})
+	}
+}
+
+func TestAddressesOutliveTheirServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		var answer []net.IP
+		d := &Dialer{resolve: func(context.Context, string, string) ([]net.IP, error) {
+			asked++
+			if answer == nil {
+				return nil, errors.New("no server")
+			}
+			return answer, nil
+		}}
+		if _, err := d.lookup(t.Context(), "mockb"); err == nil {
+			t.Error("a name has an address that nobody gave it")
+		}
+		for step, test := range []struct {
+			answer string
+			want   string
+			asked  int
+		}{{"10.0.0.1", "10.0.0.1", 2}, {"10.0.0.2", "10.0.0.1", 2}, {"10.0.0.2", "10.0.0.2", 3}, {"", "10.0.0.2", 4}} {
+			answer = nil
+			if test.answer != "" {
+				answer = []net.IP{net.ParseIP(test.answer)}
+			}
+			if ip, err := d.lookup(t.Context(), "mockb"); err != nil || ip.String() != test.want || asked != test.asked {
+				t.Errorf("step %d: %v, %v after %d questions; want %v after %d", step, ip, err, asked, test.want, test.asked)
+			}
+			if slices.Contains([]int{1, 2}, step) {
+				time.Sleep(nameTime)
+			}
+		}
+	})
+}

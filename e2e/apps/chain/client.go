@@ -1,0 +1,136 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Client calls a service with a fresh connection for each request, and never
+// sends a request twice: net/http repeats by itself only what it sent on a
+// connection that was used before. The zero value is ready to use.
+type Client struct {
+	dialer Dialer
+	once   sync.Once
+	http   *http.Client
+}
+
+// Do sends one request and reads the whole answer; everything but 200 is an
+// error, which names the connection's own address, as the proxies log it.
+func (c *Client) Do(ctx context.Context, method, target, id string) (string, error) {
+	c.once.Do(func() {
+		c.http = &http.Client{
+			Timeout: RequestTimeout,
+			Transport: &http.Transport{
+				DialContext: c.dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	})
+	local := "-"
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { local = info.Conn.LocalAddr().String() },
+	})
+	answer, err := c.do(traced, method, target, id)
+	if err != nil {
+		return "", fmt.Errorf("call %s from %s: %w", target, local, err)
+	}
+	return answer, nil
+}
+
+func (c *Client) do(ctx context.Context, method, target, id string) (string, error) {
+	var body io.Reader = http.NoBody
+	if method == http.MethodPost {
+		body = strings.NewReader("order " + id)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return "", err
+	}
+	request.GetBody = nil // nothing may send it again
+	request.Header.Set(RequestID, id)
+	response, err := c.http.Do(request) //nolint:gosec // the target is the test's
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // the target is already named
+		}
+		return "", err
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	err = errors.Join(err, response.Body.Close())
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("the answer broke off: %w", err)
+	case response.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("status %d: %s", response.StatusCode, strings.TrimSpace(string(answer[:min(len(answer), maxReason)])))
+	}
+	return string(answer), nil
+}
+
+// Dialer keeps the addresses of names for a while, and longer if nobody answers
+// when they are asked for again, as resolvers on many nodes do. So what fails is
+// not the cluster's DNS. The zero value is ready to use.
+type Dialer struct {
+	// resolve is net.DefaultResolver's if it is nil.
+	resolve func(ctx context.Context, network, host string) ([]net.IP, error)
+
+	mu    sync.Mutex
+	known map[string]known
+}
+
+type known struct {
+	ip    net.IP
+	until time.Time
+}
+
+// DialContext connects to a TCP address with a name or an IP.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if net.ParseIP(host) == nil {
+		ip, err := d.lookup(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		host = ip.String()
+	}
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
+}
+
+// lookup asks one at a time.
+func (d *Dialer) lookup(ctx context.Context, host string) (net.IP, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was, found := d.known[host]
+	if found && time.Now().Before(was.until) {
+		return was.ip, nil
+	}
+	resolve := d.resolve
+	if resolve == nil {
+		resolve = net.DefaultResolver.LookupIP
+	}
+	ips, err := resolve(ctx, "ip", host)
+	switch {
+	case err == nil && len(ips) > 0:
+		was.ip = ips[0]
+	case !found:
+		return nil, errors.Join(err, fmt.Errorf("%s has no address", host))
+	}
+	if d.known == nil {
+		d.known = make(map[string]known)
+	}
+	was.until = time.Now().Add(nameTime)
+	d.known[host] = was
+	return was.ip, nil
+}

@@ -1,0 +1,35 @@
+package chain
+
+import "time"
+
+// Ports of an application.
+const (
+	Port        = 8000 // HTTP
+	StreamPort  = 8001 // TCP
+	JournalPort = 8002 // HTTP: /executions
+)
+
+const (
+	// RequestID is the header with the ID by which executions are counted.
+	RequestID = "X-Request-Id"
+	// maxRequestID is ample for a UUID with a prefix, in bytes.
+	maxRequestID = 64
+	// maxBody bounds an upstream's answer, in bytes.
+	maxBody = 64 << 10
+	// maxReason is how much of an upstream's error goes into the own one, in bytes.
+	maxReason = 512
+	// RequestTimeout is how long a caller waits for an answer: longer than a peer
+	// that fell silent takes to be declared dead.
+	RequestTimeout = 15 * time.Second
+	// headerTimeout bounds a client that connects and says nothing: a connection
+	// that a proxy opened ahead of time may wait this long for its first byte.
+	headerTimeout = 30 * time.Second
+	// lameTime is how long an application goes on accepting when it was told to
+	// end, as any behind a load balancer must: until nobody sends there any more.
+	lameTime = 5 * time.Second
+	// endTime is for what is under way after that.
+	endTime = 5 * time.Second
+	// nameTime is how long an address is taken for a name's before it is asked
+	// for again; it stays in use while nobody answers that.
+	nameTime = 5 * time.Second
+)

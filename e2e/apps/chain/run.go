@@ -1,0 +1,78 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run serves the application at its ports of an address (the zero Addr: all
+// addresses). When ctx ends it goes on for a while as every application must
+// that is taken out of a load balancer, then finishes what is under way.
+func Run(ctx context.Context, c Config, at netip.Addr) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	listeners := make(map[int]net.Listener)
+	for _, port := range []int{Port, StreamPort, JournalPort} {
+		listener, err := listen(ctx, at, port)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close()
+			}
+			return err
+		}
+		listeners[port] = listener
+	}
+	app := &App{Config: c}
+	streams := &Streams{Hello: func(local net.Addr) string { return app.hop(local).String() }}
+	asked := http.NewServeMux()
+	asked.Handle("GET /executions", &app.Executions)
+	front := &http.Server{Handler: app, ReadHeaderTimeout: headerTimeout}
+	front.SetKeepAlivesEnabled(false)
+	back := &http.Server{Handler: asked, ReadHeaderTimeout: headerTimeout}
+
+	var serving errgroup.Group
+	serve := func(s *http.Server, port int) {
+		serving.Go(func() error {
+			if err := s.Serve(listeners[port]); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("chain: serve port %d: %w", port, err)
+			}
+			return nil
+		})
+	}
+	serve(front, Port)
+	serve(back, JournalPort)
+	until, cut := context.WithCancel(context.WithoutCancel(ctx))
+	serving.Go(func() error { return streams.Run(until, listeners[StreamPort]) })
+
+	<-ctx.Done()
+	lame := time.NewTimer(lameTime)
+	<-lame.C
+	end, cancel := context.WithTimeout(until, endTime)
+	defer cancel()
+	err := front.Shutdown(end)
+	app.Executions.Close() // its readers come to an end
+	err = errors.Join(err, back.Shutdown(end))
+	cut()
+	return errors.Join(err, serving.Wait())
+}
+
+func listen(ctx context.Context, at netip.Addr, port int) (net.Listener, error) {
+	var config net.ListenConfig
+	host := ""
+	if at.IsValid() {
+		host = at.String()
+	}
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+	if err != nil {
+		return nil, fmt.Errorf("chain: listen: %w", err)
+	}
+	return listener, nil
+}

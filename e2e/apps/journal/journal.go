@@ -1,0 +1,93 @@
+// Package journal keeps what happened in a test's application, and tells it
+// over HTTP from the beginning and then live, one JSON object per line, until
+// the application ends. Whoever reads along knows to the last what an
+// application did that is killed.
+package journal
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// gatherTime is how long entries are gathered before they are written: a
+// reader must not cost a system call per entry.
+const gatherTime = 20 * time.Millisecond
+
+// Journal of entries. The zero value is empty and ready to use.
+type Journal[T any] struct {
+	mu      sync.Mutex
+	entries []T
+	closed  bool
+	changed chan struct{} // closed at the next change; nil: nobody waits
+}
+
+// Add an entry.
+func (j *Journal[T]) Add(entry T) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, entry)
+	j.wake()
+}
+
+// Close lets readers come to an end.
+func (j *Journal[T]) Close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	j.wake()
+}
+
+func (j *Journal[T]) wake() {
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+}
+
+// after are the entries from number n on, and a channel that is closed when
+// there are more; nil if there never will be.
+func (j *Journal[T]) after(n int) ([]T, <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	entries := j.entries[n:len(j.entries):len(j.entries)]
+	if j.closed {
+		return entries, nil
+	}
+	if j.changed == nil {
+		j.changed = make(chan struct{})
+	}
+	return entries, j.changed
+}
+
+// ServeHTTP writes all entries, and goes on until the journal is closed or the
+// reader is gone.
+func (j *Journal[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	encoder, control := json.NewEncoder(w), http.NewResponseController(w)
+	for n := 0; ; {
+		entries, changed := j.after(n)
+		n += len(entries)
+		for i := range entries {
+			if err := encoder.Encode(entries[i]); err != nil {
+				return // nobody is left to be told
+			}
+		}
+		if control.Flush() != nil || changed == nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+			return
+		}
+		gather := time.NewTimer(gatherTime)
+		select {
+		case <-gather.C:
+		case <-r.Context().Done():
+			gather.Stop()
+			return
+		}
+	}
+}

@@ -1,0 +1,190 @@
+// Package load makes load inside a cluster and records what becomes of each
+// request: calls at a steady pace, whether or not earlier ones were answered,
+// each on a new connection, and streams that are always open. It is told what
+// to do over HTTP, and its records can be read live.
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/eastway/eastway/e2e/apps/chain"
+	"github.com/eastway/eastway/e2e/apps/journal"
+)
+
+// Config is one load.
+type Config struct {
+	// Name begins the IDs of all requests; it tells loads and their places apart.
+	Name    string    `json:"name"`
+	Calls   []Calls   `json:"calls,omitempty"`
+	Streams []Streams `json:"streams,omitempty"`
+}
+
+// Calls to one URL, GET and POST in turn.
+type Calls struct {
+	URL string `json:"url"`
+	// Rate is how many begin per second.
+	Rate float64 `json:"rate"`
+}
+
+// Streams to one HOST:PORT (see chain.Stream).
+type Streams struct {
+	Address string `json:"address"`
+	// Count of them are open at any time.
+	Count int `json:"count"`
+	// Seconds that each lasts; then the next one is opened.
+	Seconds float64 `json:"seconds"`
+}
+
+// Bounds of a load: what is beyond is a mistake.
+const (
+	maxRate    = 10_000
+	maxStreams = 10_000
+)
+
+const (
+	// maxLag is how far calls may be behind their schedule before the load gives up
+	// catching up: a machine that slept must not be met with a burst.
+	maxLag = time.Second
+	// numberTime is how often a stream writes a number.
+	numberTime = 500 * time.Millisecond
+	// openTime is over which the first streams are opened, evenly.
+	openTime = 3 * time.Second
+)
+
+// Validate names the field that is wrong.
+func (c Config) Validate() error {
+	if c.Name == "" {
+		return errors.New("load: Config.Name must be set")
+	}
+	for _, one := range c.Calls {
+		if u, err := url.Parse(one.URL); err != nil || u.Scheme != "http" || u.Host == "" {
+			return fmt.Errorf("load: Calls.URL is %q, must be http://HOST:PORT/", one.URL)
+		}
+		if one.Rate <= 0 || one.Rate > maxRate {
+			return fmt.Errorf("load: Calls.Rate is %v, must be above 0 and %d at most", one.Rate, maxRate)
+		}
+	}
+	for _, one := range c.Streams {
+		if _, _, err := net.SplitHostPort(one.Address); err != nil {
+			return fmt.Errorf("load: Streams.Address is %q, must be HOST:PORT: %w", one.Address, err)
+		}
+		if one.Count < 0 || one.Count > maxStreams {
+			return fmt.Errorf("load: Streams.Count is %d, must be 0 to %d", one.Count, maxStreams)
+		}
+		if one.Seconds <= 0 {
+			return fmt.Errorf("load: Streams.Seconds is %v, must be above 0", one.Seconds)
+		}
+	}
+	return nil
+}
+
+// Kinds of records.
+const (
+	KindCall   = "call"
+	KindStream = "stream"
+)
+
+// Record is what became of one call or stream.
+type Record struct {
+	Kind   string    `json:"kind"`
+	ID     string    `json:"id"`
+	Target string    `json:"target"`
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"`
+	// Answer is what came back; of a stream, its greeting, also if it failed later.
+	Answer string `json:"answer,omitempty"`
+	// Error is why it failed; empty: it did not.
+	Error string `json:"error,omitempty"`
+}
+
+// Run makes load until ctx ends, and returns when each request has ended.
+func Run(ctx context.Context, c Config, records *journal.Journal[Record]) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	r := &runner{Config: c, records: records}
+	var running sync.WaitGroup
+	for i, one := range c.Calls {
+		running.Go(func() { r.call(ctx, i, one) })
+	}
+	for i, one := range c.Streams {
+		for n := range one.Count {
+			lead := openTime * time.Duration(n) / time.Duration(one.Count)
+			running.Go(func() { r.stream(ctx, fmt.Sprintf("%s-s%d-%d", c.Name, i, n), one, lead) })
+		}
+	}
+	running.Wait()
+	return nil
+}
+
+type runner struct {
+	Config
+	records *journal.Journal[Record]
+	client  chain.Client
+	dialer  chain.Dialer
+}
+
+// call is one open loop.
+func (r *runner) call(ctx context.Context, number int, c Calls) {
+	every := time.Duration(float64(time.Second) / c.Rate)
+	// A request that was sent is finished even when the load ends.
+	detached := context.WithoutCancel(ctx)
+	next := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	for n := 0; ; n++ {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		method := http.MethodGet
+		if n%2 == 1 {
+			method = http.MethodPost
+		}
+		record := Record{Kind: KindCall, ID: fmt.Sprintf("%s-c%d-%d", r.Name, number, n), Target: c.URL, Start: time.Now()}
+		calls.Go(func() {
+			answer, err := r.client.Do(detached, method, c.URL, record.ID)
+			r.end(record, answer, err)
+		})
+		next = next.Add(every)
+		if lag := time.Since(next); lag > maxLag {
+			next = next.Add(lag)
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+// stream keeps one stream open, after a while.
+func (r *runner) stream(ctx context.Context, id string, s Streams, lead time.Duration) {
+	timer := time.NewTimer(lead)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	for n := 0; ctx.Err() == nil; n++ {
+		record := Record{Kind: KindStream, ID: fmt.Sprintf("%s-%d", id, n), Target: s.Address, Start: time.Now()}
+		one, cancel := context.WithTimeout(ctx, time.Duration(s.Seconds*float64(time.Second)))
+		greeting, err := chain.Stream(one, &r.dialer, s.Address, numberTime)
+		cancel()
+		r.end(record, greeting, err)
+	}
+}
+
+func (r *runner) end(record Record, answer string, err error) {
+	record.End, record.Answer = time.Now(), answer
+	if err != nil {
+		record.Error = err.Error()
+	}
+	r.records.Add(record)
+}

@@ -1,0 +1,81 @@
+// Command mock is what runs in the pods of the drills, and how a test talks to
+// them from a node:
+//
+//	mock serve    the application of package chain
+//	mock nothing  listens on nothing until it is told to end: a broken application
+//	mock load     makes load when it is asked to (package load)
+//	mock ask [-X METHOD] [-d BODY] URL  prints the answer as it comes
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/eastway/eastway/e2e/apps/chain"
+	"github.com/eastway/eastway/e2e/apps/load"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // main makes the root context
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mock:", err)
+		os.Exit(1) //nolint:forbidigo // main is where the process ends
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("say what to do: serve, nothing, load or ask URL")
+	}
+	switch args[0] {
+	case "serve":
+		return chain.Run(ctx, chain.FromEnvironment(os.Getenv), netip.Addr{})
+	case "nothing":
+		<-ctx.Done()
+		return nil
+	case "load":
+		return new(load.Server).Run(ctx, netip.Addr{})
+	case "ask":
+		return ask(ctx, args[1:], out)
+	default:
+		return fmt.Errorf("there is no %q: serve, nothing, load or ask URL", args[0])
+	}
+}
+
+// ask prints an answer, for as long as it goes on.
+func ask(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("ask", flag.ContinueOnError)
+	method := flags.String("X", http.MethodGet, "`method` of the request")
+	body := flags.String("d", "", "`body` of the request")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, *method, flags.Arg(0), strings.NewReader(*body))
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(out, response.Body); err != nil {
+		return fmt.Errorf("ask: read the answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask: %s answered %s", flags.Arg(0), response.Status)
+	}
+	return nil
+}
