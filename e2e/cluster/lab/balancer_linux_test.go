@@ -105,13 +105,14 @@ func checkBalancer(t *testing.T, l *Lab) {
 	}
 	kubectl(t, c, "delete", "service", "balanced")
 	eventually(t, "the address to be gone", func(ctx context.Context) error {
-		if answer, err := get(ctx); err == nil {
-			return fmt.Errorf("answered %q", answer)
+		output, err := c.Command(ctx, "ip", "address").Output()
+		if err == nil && strings.Contains(string(output), ip+"/") {
+			err = errors.New("the gateway still has it")
 		}
-		return nil
+		return err
 	})
-	if output, err := c.Command(t.Context(), "ip", "address").Output(); err != nil || strings.Contains(string(output), ip+"/") {
-		t.Errorf("the gateway still has the address: %v\n%s", err, output)
+	if answer, err := get(t.Context()); err == nil {
+		t.Errorf("without the service: %q", answer)
 	}
 	if again := address(t, c, "kube-system", "dns"); again != dns {
 		t.Errorf("another service's address changed from %s to %s", dns, again)

@@ -32,6 +32,8 @@ func TestClusters(t *testing.T) {
 		t.Run(c.Name+"/pods", func(t *testing.T) { checkPods(t, c) })
 	}
 	t.Run("apart", func(t *testing.T) { checkApart(t, l) })
+	t.Run("reach", func(t *testing.T) { checkReach(t, l) })
+	t.Run("line", func(t *testing.T) { checkLine(t, l) })
 	t.Run("load balancers", func(t *testing.T) { checkBalancer(t, l) })
 	t.Run("API server stops", func(t *testing.T) { checkAPIOutage(t, l.Clusters[0]) })
 	t.Run("container killed", func(t *testing.T) { checkContainerKilled(t, l.Clusters[0]) })

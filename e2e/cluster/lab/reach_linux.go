@@ -1,0 +1,101 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/eastway/eastway/e2e/wan/link"
+)
+
+// Reach is how a site is joined to the others. This computer reaches every site all the time.
+type Reach string
+
+// The kinds of reach.
+const (
+	// Public: everybody reaches the nodes, and the addresses of load balancers.
+	Public Reach = "public"
+	// Private: as behind an office's router. Connections go out, with the
+	// gateway's address; those that come in are dropped, and so nothing of the
+	// site can be reached from outside.
+	Private Reach = "private"
+	// Silent: every packet from or to other sites is dropped, as if the cable had been cut.
+	Silent Reach = "silent"
+)
+
+// rules of the gateway for its reach. Device names tell inside from outside; a
+// line of an emulated WAN is outside as well. Load balancers' addresses change
+// to nodes' before any of this.
+func (r Reach) rules(self netip.Addr) (string, error) {
+	const inward = `iifname != "` + devBridge + `" ip saddr != COMPUTER `
+	const outward = `oifname != "` + devBridge + `" ip daddr != COMPUTER `
+	var forward, leave string
+	switch r {
+	case Public:
+	case Private:
+		forward = inward + "ct direction original drop"
+		leave = outward + "masquerade"
+	case Silent:
+		forward = inward + "drop\n\t\t" + outward + "drop"
+	default:
+		return "", fmt.Errorf("lab: a site can't be %q, but %s, %s or %s", r, Public, Private, Silent)
+	}
+	return strings.NewReplacer("COMPUTER", self.String()).Replace(`table ip reach {}
+delete table ip reach
+table ip reach {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		` + forward + `
+	}
+	chain leave {
+		type nat hook postrouting priority srcnat; policy accept;
+		` + leave + `
+	}
+}
+`), nil
+}
+
+// SetReach changes how the cluster's site is joined to the others; it is Public
+// at first. Connections that are open are subject to it at once.
+func (c *Cluster) SetReach(ctx context.Context, r Reach) error {
+	if err := c.ours("change how it is reached"); err != nil {
+		return err
+	}
+	rules, err := r.rules(c.lab.state.Plan.self())
+	if err != nil {
+		return err
+	}
+	nft := c.Command(ctx, "nft", "-f", "-")
+	nft.Stdin = strings.NewReader(rules)
+	if err := run(nft); err != nil {
+		return fmt.Errorf("lab: make %s %s: %w", c.Name, r, err)
+	}
+	return nil
+}
+
+// Line is an emulated WAN (package link) between the sites of two clusters, for
+// the caller to open and run: while it is open, their packets take it instead of
+// the bridge. Delay, loss and so on are the caller's to set.
+func (l *Lab) Line(a, b *Cluster) (link.Config, error) {
+	for _, c := range []*Cluster{a, b} {
+		if err := c.ours("join it by an emulated line"); err != nil {
+			return link.Config{}, err
+		}
+		if c.site == nil {
+			return link.Config{}, fmt.Errorf("lab: the gateway of %s is off", c.Name)
+		}
+	}
+	p := l.state.Plan
+	end := func(own, other *Cluster, host byte) link.End {
+		// Each pair has a /30 of a documentation range, which nobody routes.
+		number := byte(min(a.index, b.index)*maxClusters + max(a.index, b.index)) //nolint:gosec // less than 36
+		return link.End{
+			Namespace: fmt.Sprintf("/proc/%d/ns/net", own.site.PID()),
+			Device:    fmt.Sprintf("line%d%d", a.index+1, b.index+1),
+			Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, number<<2 + host}), 30)}, //nolint:mnd // of two hosts
+			Routes:    []netip.Prefix{p.site(other.index)},
+		}
+	}
+	return link.Config{A: end(a, b, 1), B: end(b, a, 2)}, nil
+}

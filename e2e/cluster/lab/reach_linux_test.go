@@ -1,0 +1,89 @@
+package lab
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/e2e/wan/link"
+)
+
+// call a node's pods from a node of another cluster.
+func call(ctx context.Context, from, to *Node) error {
+	url := "http://" + to.Address.String() + ":30080/"
+	return from.Command(ctx, "busybox", "timeout", "2", "wget", "-q", "-O", "/dev/null", url).Run()
+}
+
+func checkReach(t *testing.T, l *Lab) {
+	here, there := l.Clusters[0], l.Clusters[1]
+	defer func() {
+		if err := here.SetReach(t.Context(), Public); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, test := range []struct {
+		reach   Reach
+		in, out bool
+	}{{Private, false, true}, {Silent, false, false}, {Public, true, true}} {
+		if err := here.SetReach(t.Context(), test.reach); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(t.Context(), there.Nodes[0], here.Nodes[0]); (err == nil) != test.in {
+			t.Errorf("%s: reached from outside: %v", test.reach, err)
+		}
+		if err := call(t.Context(), here.Nodes[0], there.Nodes[0]); (err == nil) != test.out {
+			t.Errorf("%s: reaches others: %v", test.reach, err)
+		}
+		if err := call(t.Context(), here.Nodes[0], here.Nodes[1]); err != nil {
+			t.Errorf("%s: within the site: %v", test.reach, err)
+		}
+		kubectl(t, here, "get", "nodes") // from this computer
+	}
+	if err := here.SetReach(t.Context(), "odd"); err == nil || !strings.Contains(err.Error(), "odd") {
+		t.Errorf("an odd reach: %v", err)
+	}
+}
+
+// checkLine: calls between sites take an emulated WAN while there is one.
+func checkLine(t *testing.T, l *Lab) {
+	if err := link.Supported(); err != nil {
+		t.Fatal(err)
+	}
+	here, there := l.Clusters[0], l.Clusters[1]
+	config, err := l.Line(here, there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const delay = 100 * time.Millisecond
+	config.AtoB.Delay, config.BtoA.Delay = delay, delay
+	line, err := link.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- line.Run(ctx) }()
+	began := time.Now()
+	if err := call(t.Context(), there.Nodes[0], here.Nodes[0]); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took < 4*delay { // the handshake, then the request
+		t.Errorf("it took only %v", took)
+	}
+	for _, d := range []link.Direction{link.AtoB, link.BtoA} {
+		if count := line.Counters(d).Delivered; count.Packets == 0 {
+			t.Errorf("%s carried %v", d, count)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := line.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := call(t.Context(), there.Nodes[0], here.Nodes[0]); err != nil {
+		t.Errorf("without the line: %v", err)
+	}
+}
