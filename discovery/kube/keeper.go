@@ -80,24 +80,30 @@ func (k *keeper) run(ctx context.Context) {
 	if k.dir == "" {
 		return
 	}
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.wake:
+		case <-retry:
 		}
 		began := time.Now()
-		k.save()
+		retry = nil
+		if !k.save() {
+			retry = time.After(saveRetry)
+		}
 		if !pause(ctx, max(saveInterval, saveShare*time.Since(began))) {
 			return
 		}
 	}
 }
 
-// save writes the kinds of which the API server has told something that their file does not have.
-func (k *keeper) save() {
+// save writes the kinds of which the API server has told something that their file does not have; false: not all of them.
+func (k *keeper) save() (complete bool) {
+	complete = true
 	if k.dir == "" {
-		return
+		return complete
 	}
 	for _, t := range k.tables {
 		objects := t.forSaving()
@@ -108,13 +114,14 @@ func (k *keeper) save() {
 		k.metrics.writes.WithLabelValues(resultOf(err)).Inc()
 		t.mu.Lock()
 		if err != nil {
-			t.unsaved = true
+			complete, t.unsaved = false, true
 			k.failed[t.name] = err
 		} else {
 			delete(k.failed, t.name)
 		}
 		t.mu.Unlock()
 	}
+	return complete
 }
 
 func (k *keeper) write(t *table, objects []metav1.Object) error {
@@ -143,7 +150,7 @@ func (k *keeper) problems() []Problem {
 func (t *table) forSaving() []metav1.Object {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.synced || !t.unsaved {
+	if !t.unsaved {
 		return nil
 	}
 	t.unsaved = false

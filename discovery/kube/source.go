@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/internal/translate"
@@ -85,7 +86,7 @@ func (s *Source) Run(ctx context.Context) error {
 	s.follow(ctx)
 	wg.Wait()
 	s.keeper.save()
-	s.client.http.CloseIdleConnections()
+	utilnet.CloseIdleConnectionsFor(s.client.http.Transport)
 	return nil
 }
 

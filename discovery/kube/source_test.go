@@ -212,11 +212,11 @@ func TestOutage(t *testing.T) {
 	if problems := r.Errors(); len(problems) != 1 {
 		t.Errorf("one outage makes %d problems: %v", len(problems), problems)
 	}
-	api.remove(shopExport)
-	told, _ := r.all()
+	api.apply(strings.ReplaceAll(shopSlice, "10.1.2.5", "10.1.2.6"))
 	api.start()
-	r.until("of what happened meanwhile", func(lines []string) bool { return len(about(lines, "service")) == 0 })
+	r.until("of what happened meanwhile", has("endpoint default/shop:80 10.1.2.6"))
 	r.complains("")
+	told, _ := r.all()
 	for _, lines := range told {
 		if !has(shopReady)(lines) {
 			t.Errorf("meanwhile it was told %q", lines)

@@ -112,10 +112,13 @@ func (s *Source) report() {
 			zap.String("kind", p.Kind), zap.String("namespace", p.Namespace), zap.String("name", p.Name),
 			zap.String("field", p.Field), zap.String("reason", p.Message),
 		}
-		if p.Warning {
+		switch {
+		case p.Warning:
 			s.log.Warn("Kubernetes object is doubtful", fields...)
-		} else {
-			s.log.Error("Kubernetes objects can't be used as they stand", fields...)
+		case p.Name == "":
+			s.log.Error("Kubernetes objects can't be followed", fields...)
+		default:
+			s.log.Error("Kubernetes object is not used as it stands", fields...)
 		}
 	}
 	if len(s.logged) > 0 && len(now) == 0 {

@@ -151,6 +151,7 @@ func TestPlacesFollowNodes(t *testing.T) {
 		"endpoint default/shop:80 10.1.1.5:8080 north/n-1", "endpoint default/shop:80 10.1.2.5:8080 north/n-3 unready",
 		"network 10.1.1.0/24 north/n-1", "network 10.1.2.0/24 north/n-3", "network fd00:1::/64 north/n-1")
 	l.remove(far)
+	expect(t, "pods gone", about(l.tell(), "caller"), "caller 192.0.2.1 north/n-1", "caller 192.0.2.2 north/n-3")
 	l.remove(nodesYAML)
 	expect(t, "nodes gone", about(l.tell(), "endpoint", "caller", "network"),
 		"caller 10.1.1.5 -/n-1", "caller 10.1.2.5 -/-",
