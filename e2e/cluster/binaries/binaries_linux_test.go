@@ -146,3 +146,32 @@ func TestBuildFails(t *testing.T) {
 		t.Errorf("not built: %v", err)
 	}
 }
+
+// Own programs replace those that are there; litter of killed processes goes.
+func TestOwn(t *testing.T) {
+	t.Parallel()
+	b, folder := Builder{Cache: t.TempDir()}, t.TempDir()
+	litter, fresh := filepath.Join(b.Cache, scratchPrefix+"old"), filepath.Join(b.Cache, scratchPrefix+"new")
+	for _, dir := range []string{litter, fresh} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(litter, time.Time{}, time.Now().Add(-litterTime-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.Own(t.Context(), folder, "e2e/cluster/image/pause"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(folder, "pause")); err != nil || info.Mode()&0o111 == 0 {
+		t.Errorf("not built: %v, %v", info, err)
+	}
+	if left, err := os.ReadDir(b.Cache); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(fresh) {
+		t.Errorf("left in the cache: %v, %v", left, err)
+	}
+	if err := b.Own(t.Context(), folder, "e2e/no/such/package"); err == nil {
+		t.Error("built what is not there")
+	}
+}

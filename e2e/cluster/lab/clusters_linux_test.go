@@ -43,7 +43,7 @@ func TestClusters(t *testing.T) {
 
 	// The end, after a crash of all sorts.
 	before := remember(t, l)
-	if len(before.namespaces) < 3*9 || len(before.cgroups) == 0 {
+	if len(before.namespaces) < 2*9 || len(before.cgroups) == 0 {
 		t.Errorf("there are %d namespaces and %d cgroups: too few to look for", len(before.namespaces), len(before.cgroups))
 	}
 	c := l.Clusters[0]

@@ -22,6 +22,11 @@ func (n *Node) Kill(ctx context.Context) error {
 	if n.machine == nil {
 		return nil
 	}
+	// First the cable: connections are not closed, and the kernel goes on answering
+	// for a dead machine until it gets to removing its network.
+	if err := within(n.cluster.site, func() error { return removeDevice(n.port()) }); err != nil {
+		return err
+	}
 	if err := n.machine.Kill(ctx); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -128,6 +129,9 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 func (l *Lab) up(ctx context.Context, build binaries.Builder) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, upTime, fmt.Errorf("the lab was not up within %v", upTime))
 	defer cancel()
+	if err := os.Mkdir(l.ownPrograms(), 0o755); err != nil { //nolint:gosec // the base folder is closed
+		return fmt.Errorf("lab: make a folder: %w", err)
+	}
 	if err := build.Own(ctx, l.ownPrograms(), ownPackages()...); err != nil {
 		return err
 	}

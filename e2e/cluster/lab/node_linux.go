@@ -28,7 +28,7 @@ func (n *Node) boot(ctx context.Context) (err error) {
 	if n.machine, err = c.lab.startMachine(ctx, n.Name, c.lab.state.Kubernetes); err != nil {
 		return err
 	}
-	if err := c.plugIn(n.machine, fmt.Sprintf("node-%d", n.index+1), n.Address); err != nil {
+	if err := c.plugIn(n.machine, n.port(), n.Address); err != nil {
 		return err
 	}
 	rules := filepath.Join(c.lab.etc(n.Name), "masquerade.nft")
@@ -54,6 +54,9 @@ func (n *Node) boot(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// port is the name of the node's port at the site's bridge.
+func (n *Node) port() string { return fmt.Sprintf("node-%d", n.index+1) }
 
 // join starts what makes the machine a node, and returns when it is ready.
 func (n *Node) join(ctx context.Context) error {

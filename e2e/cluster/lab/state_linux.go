@@ -34,7 +34,11 @@ func (s state) write() error {
 	if err != nil {
 		return fmt.Errorf("lab: encode its state: %w", err)
 	}
-	return writeFile(filepath.Join(labDir(s.Config.Name), stateFile), text)
+	path := filepath.Join(labDir(s.Config.Name), stateFile)
+	if err := writeFile(path+".new", text); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path) // at once: others read it
 }
 
 func readState(name string) (state, error) {
@@ -70,6 +74,9 @@ func claim(ctx context.Context, s state) (state, error) {
 	taken := make(map[int]bool)
 	for _, name := range names {
 		other, err := readState(name)
+		if errors.Is(err, os.ErrNotExist) { // somebody is just removing it, or was killed before it had anything
+			continue
+		}
 		if err != nil {
 			return state{}, fmt.Errorf("%w; remove it with: down --name %s", err, name)
 		}
