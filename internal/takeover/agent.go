@@ -1,6 +1,7 @@
 package takeover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,8 +76,9 @@ type Agent struct {
 
 	// Of the main loop only.
 	inventory *Inventory
-	written   []nft.Service // by the last transaction that succeeded
-	complaint string        // the error told last
+	used      map[netip.Addr]bool // proxies in the last plan
+	written   []nft.Service       // by the last transaction that succeeded
+	complaint string              // the error told last
 
 	mu     sync.Mutex
 	status Status
@@ -134,21 +136,30 @@ func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 	a.restore()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	due := time.Now() // when to write even though nothing changed
+	var (
+		rules   []nft.Service
+		decided bool         // rules are up to date
+		due     = time.Now() // when to write even though nothing changed
+	)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.cfg.Source.Changed():
 			a.follow()
+			decided = false
 		case <-a.prober.changed:
+			decided = false
 		case <-timer.C:
 		}
 		now := time.Now()
 		a.mu.Lock()
 		a.beat = now
 		a.mu.Unlock()
-		if rules, ok := a.decide(); ok && (!now.Before(due) || !a.says(rules)) {
+		if !decided {
+			rules, decided = a.decide()
+		}
+		if decided && (!now.Before(due) || !a.says(rules)) {
 			due = now.Add(retryInterval)
 			if a.write(rules) {
 				due = now.Add(refreshInterval)
@@ -190,7 +201,7 @@ func (a *Agent) restore() {
 	a.inventory = &inv
 	a.metrics.snapshot.Set(1)
 	a.log.Info("beginning with the snapshot", zap.Int("services", len(inv.Services)), zap.Int("proxies", len(inv.Proxies)))
-	a.prober.set(targetsOf(&inv))
+	a.prober.set(targetsOf(&inv, a.used))
 }
 
 // follow takes over what the source has new to tell.
@@ -204,22 +215,23 @@ func (a *Agent) follow() {
 		return
 	}
 	a.inventory = &inv
-	a.prober.set(targetsOf(&inv))
+	a.prober.set(targetsOf(&inv, a.used))
 	if err := a.keep.store(&inv); err != nil {
 		a.log.Warn("snapshot cannot be written: an agent that restarts while the API server is away will know nothing", zap.Error(err))
 	}
 }
 
-// targetsOf gives each proxy its pace: the nearest ones are probed often.
-func targetsOf(inv *Inventory) []target {
+// targetsOf gives each proxy its pace: those that are used, and the nearest ones, are probed often.
+func targetsOf(inv *Inventory, used map[netip.Addr]bool) []target {
 	near := slices.Clone(inv.Proxies)
-	slices.SortStableFunc(near, func(x, y Proxy) int {
-		return int(inv.Self.distanceTo(x.Locality)) - int(inv.Self.distanceTo(y.Locality))
+	slices.SortFunc(near, func(x, y Proxy) int {
+		return cmp.Or(cmp.Compare(inv.Self.distanceTo(x.Locality), inv.Self.distanceTo(y.Locality)),
+			preference(inv.Self.Node, x.Address, y.Address))
 	})
 	out := make([]target, len(near))
 	for i, p := range near {
 		out[i] = target{proxy: p, interval: probeInterval}
-		if i >= nearProxies {
+		if i >= usedProxies && !used[p.Address] {
 			out[i].interval = farInterval
 		}
 	}
@@ -234,6 +246,8 @@ func (a *Agent) decide() (rules []nft.Service, ok bool) {
 		return nil, false
 	}
 	plan := Decide(a.inventory, health)
+	a.used = plan.Used
+	a.prober.set(targetsOf(a.inventory, a.used))
 	a.metrics.planned(&plan)
 	a.metrics.probed(a.inventory, health)
 	a.mu.Lock()

@@ -326,15 +326,16 @@ func TestAgentNoticesThatItIsStuck(t *testing.T) {
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	inv := &Inventory{Self: Locality{"n", "z1", "r"}}
-	for i := range 2 * nearProxies {
+	for i := range 2 * usedProxies {
 		zone := "z2"
 		if i%2 == 1 {
 			zone = "z1"
 		}
 		inv.Proxies = append(inv.Proxies, Proxy{Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Locality: Locality{Zone: zone, Region: "r"}})
 	}
-	for _, tt := range targetsOf(inv) {
-		if often := tt.interval == probeInterval; often != (tt.proxy.Zone == "z1") {
+	used := inv.Proxies[0].Address // although it is far
+	for _, tt := range targetsOf(inv, map[netip.Addr]bool{used: true}) {
+		if often := tt.interval == probeInterval; often != (tt.proxy.Zone == "z1" || tt.proxy.Address == used) {
 			t.Errorf("%s in %s is probed every %s", tt.proxy.Address, tt.proxy.Zone, tt.interval)
 		}
 	}

@@ -8,8 +8,10 @@ const (
 	probeInterval = 300 * time.Millisecond
 	// farInterval is the same for the others, which would otherwise be asked by every node of a large cluster.
 	farInterval = 3 * time.Second
-	// nearProxies are probed at probeInterval: those that are used, and who takes over from them.
-	nearProxies = 8
+	// usedProxies at most get the calls of one service from one node, however many are equally near: enough to spread load
+	// and failures, few enough to be probed often by every node of a large cluster. So many are probed at probeInterval in
+	// any case, since they are the ones to take over.
+	usedProxies = 8
 	// probeTimeout bounds one probe. A healthy proxy answers in a few milliseconds, a starved one in some hundred.
 	probeTimeout = 600 * time.Millisecond
 	// pauseSlack is how much later than probeTimeout a probe may end before that counts as our own pause (a stopped

@@ -3,6 +3,8 @@ package takeover
 import (
 	"cmp"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"net/netip"
 	"slices"
 
@@ -40,11 +42,13 @@ type PortStatus struct {
 type Plan struct {
 	Rules    []nft.Service
 	Services []ServiceStatus
+	// Used are the proxies in Rules.
+	Used map[netip.Addr]bool
 }
 
 // Decide sends each port of each taken-over Service to the nearest live proxies that listen for it.
 func Decide(inv *Inventory, health map[netip.Addr]Health) Plan {
-	d := decision{near: byDistance(inv, health), seen: map[netip.AddrPort]bool{}}
+	d := decision{near: byDistance(inv, health), seen: map[netip.AddrPort]bool{}, plan: Plan{Used: map[netip.Addr]bool{}}}
 	for i := range inv.Services {
 		d.service(&inv.Services[i])
 	}
@@ -75,9 +79,27 @@ func byDistance(inv *Inventory, health map[netip.Addr]Health) []candidate {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.distance, b.distance), a.address.Compare(b.address))
+		return cmp.Or(cmp.Compare(a.distance, b.distance), preference(inv.Self.Node, a.address, b.address))
 	})
 	return out
+}
+
+// preference orders equally near proxies in another way on each node, always the same there: so each is used by some nodes,
+// and what leaves or joins changes little (rendezvous hashing).
+func preference(node string, a, b netip.Addr) int {
+	return cmp.Or(cmp.Compare(weight(node, a), weight(node, b)), a.Compare(b))
+}
+
+// weight is FNV-1a of node and address, mixed once more because FNV is too much alike for neighbors.
+func weight(node string, a netip.Addr) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, node) // never fails
+	b := a.As16()
+	_, _ = h.Write(b[:])
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	return x ^ x>>33
 }
 
 // decision is a Plan in the making.
@@ -123,13 +145,14 @@ func (d *decision) port(s *Service, p Port, address netip.AddrPort) PortStatus {
 		status.Distance = far.String()
 		for _, a := range proxies {
 			status.Proxies = append(status.Proxies, netip.AddrPortFrom(a, p.Target))
+			d.plan.Used[a] = true
 		}
 	}
 	return status
 }
 
 // proxies are the nearest ones of the address's family that listen for the service on that port: all at the same distance,
-// and all ready or none. A proxy that has the port for another service (after the controller gave it away) is not among them.
+// all ready or none, and at most usedProxies. A proxy that has the port for another service (after the controller gave it away) is not among them.
 func (d *decision) proxies(service string, port uint16, address netip.Addr) (out []netip.Addr, far distance, why string) {
 	why = "no proxy is alive"
 	var first *candidate
@@ -147,7 +170,7 @@ func (d *decision) proxies(service string, port uint16, address netip.Addr) (out
 		if first == nil {
 			first = c
 		}
-		if c.report.Ready != first.report.Ready || c.distance != first.distance || len(out) == nft.MaxProxies {
+		if c.report.Ready != first.report.Ready || c.distance != first.distance || len(out) == usedProxies {
 			break
 		}
 		out = append(out, c.address)

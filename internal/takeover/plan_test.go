@@ -131,6 +131,49 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// Of many equally near proxies each node uses a few, always the same, and all are used by somebody.
+func TestDecideUsesAFewOfMany(t *testing.T) {
+	t.Parallel()
+	const proxies, nodes = 24, 40
+	inv := &Inventory{Services: []Service{shop("10.96.0.1")}}
+	health := map[netip.Addr]Health{}
+	for i := range proxies {
+		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		inv.Proxies = append(inv.Proxies, Proxy{Address: a, Health: 1})
+		health[a] = Health{Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}
+	}
+	count := map[netip.Addr]int{}
+	for n := range nodes {
+		inv.Self.Node = fmt.Sprint("node-", n)
+		all := Decide(inv, health)
+		for a := range all.Used {
+			count[a]++
+		}
+		if len(all.Used) != usedProxies {
+			t.Fatalf("%s uses %d proxies, want %d", inv.Self.Node, len(all.Used), usedProxies)
+		}
+		// One that is used dies: the others stay, and one joins them.
+		gone := all.Rules[0].Proxies[0]
+		before := health[gone]
+		health[gone] = Health{}
+		kept := 0
+		for a := range Decide(inv, health).Used {
+			if all.Used[a] {
+				kept++
+			}
+		}
+		health[gone] = before
+		if kept != usedProxies-1 {
+			t.Errorf("%s keeps %d of its proxies, want %d", inv.Self.Node, kept, usedProxies-1)
+		}
+	}
+	for _, p := range inv.Proxies {
+		if n := count[p.Address]; n < 4 || n > 26 {
+			t.Errorf("%s is used by %d of %d nodes, want about %d", p.Address, n, nodes, nodes*usedProxies/proxies)
+		}
+	}
+}
+
 // Whatever objects say, the rules are such that the tables can hold them.
 func TestDecideIsBounded(t *testing.T) {
 	t.Parallel()
@@ -167,6 +210,30 @@ func TestServiceState(t *testing.T) {
 	} {
 		if got := tt.status.state(); got != tt.want {
 			t.Errorf("state of %+v = %s, want %s", tt.status, got, tt.want)
+		}
+	}
+}
+
+// 10,000 Services and 20 proxies.
+func BenchmarkDecide(b *testing.B) {
+	inv, health := planInventory(), map[netip.Addr]Health{}
+	inv.Proxies = nil
+	listeners := map[uint16]string{}
+	for i := range 10_000 {
+		s := shop(netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}).String())
+		s.Name = fmt.Sprint("default/service-", i)
+		s.Ports[0].Target = uint16(20_000 + i)
+		listeners[s.Ports[0].Target] = s.Name
+		inv.Services = append(inv.Services, s)
+	}
+	for i := range 20 {
+		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		inv.Proxies = append(inv.Proxies, Proxy{Address: a, Health: 1})
+		health[a] = Health{Alive: true, Report: Report{Ready: true, Listeners: listeners}}
+	}
+	for b.Loop() {
+		if plan := Decide(inv, health); len(plan.Rules) != len(inv.Services) {
+			b.Fatal(len(plan.Rules))
 		}
 	}
 }
