@@ -52,6 +52,7 @@ func (r *Reconciler) makeAuthority(ctx context.Context) error {
 		return err
 	}
 	s := r.newSecret(r.cfg.CASecret, content)
+	s.OwnerReferences = nil // an installation that is removed and made anew is the same cluster to its peers
 	if err := r.cfg.Writer.Create(ctx, s); err != nil {
 		return err
 	}

@@ -53,6 +53,8 @@ type Config struct {
 	TTL time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Report takes what is wrong now, nil when nothing is; optional.
+	Report func(error)
 	// Log and Registerer are optional.
 	Log        *zap.Logger
 	Registerer prometheus.Registerer

@@ -65,6 +65,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		r.metrics.svidExpiry.Set(float64(svid.Certificates[0].NotAfter.Unix()))
 		err = errors.Join(err, r.publish(ctx, svid, bundle))
 	}
+	if r.cfg.Report != nil {
+		r.cfg.Report(err)
+	}
 	if err != nil {
 		r.metrics.ok.Set(0)
 		return reconcile.Result{}, err

@@ -1,0 +1,146 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/eastway/eastway/internal/controller/apply"
+	"github.com/eastway/eastway/internal/controller/identity"
+	"github.com/eastway/eastway/internal/controller/mcs"
+	"github.com/eastway/eastway/internal/controller/peers"
+	"github.com/eastway/eastway/internal/controller/policies"
+)
+
+// setup connects all parts with the manager.
+func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
+	if err := c.warm(ctx, m); err != nil {
+		return err
+	}
+	writer, err := apply.NewWriter(m.GetClient(), c.cfg.Registerer)
+	if err != nil {
+		return err
+	}
+	owner, err := c.owner(ctx, m.GetAPIReader())
+	if err != nil {
+		return err
+	}
+	if owner != nil {
+		if err := m.Add(manager.RunnableFunc(func(ctx context.Context) error { return c.ownLease(ctx, m, writer, owner) })); err != nil {
+			return fmt.Errorf("controller: %w", err)
+		}
+	}
+	for _, part := range []func(manager.Manager, *apply.Writer, *metav1.OwnerReference) error{
+		c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
+			return c.setupServices(ctx, m, w, o)
+		}, c.setupPolicies, c.setupSiblings,
+	} {
+		if err := part(m, writer, owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owner is who what is made goes with; nil: nobody.
+func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerReference, error) {
+	if c.cfg.Names.OwnerClusterRole == "" {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	var role rbacv1.ClusterRole
+	if err := r.Get(ctx, client.ObjectKey{Name: c.cfg.Names.OwnerClusterRole}, &role); err != nil {
+		return nil, fmt.Errorf("controller: read ClusterRole %s, which shall own what the controller makes: %w",
+			c.cfg.Names.OwnerClusterRole, err)
+	}
+	return &metav1.OwnerReference{
+		APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole", Name: role.Name, UID: role.UID,
+	}, nil
+}
+
+// ownLease gives the lease its owner, once.
+func (c *Controller) ownLease(ctx context.Context, m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
+	var is coordinationv1.Lease
+	key := client.ObjectKey{Namespace: c.cfg.Namespace, Name: c.cfg.Names.Lease}
+	if err := m.GetAPIReader().Get(ctx, key, &is); err != nil {
+		return fmt.Errorf("controller: read Lease %s: %w", key, err)
+	}
+	for _, o := range is.OwnerReferences {
+		if o.UID == owner.UID {
+			return nil
+		}
+	}
+	return w.Apply(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+		Namespace: key.Namespace, Name: key.Name, OwnerReferences: []metav1.OwnerReference{*owner},
+	}})
+}
+
+func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
+	r, err := identity.New(identity.Config{
+		Cluster: c.cfg.Cluster, TrustDomain: c.cfg.TrustDomain, Namespace: c.cfg.Namespace,
+		CASecret: c.cfg.Names.CASecret, SVIDSecret: c.cfg.Names.SVIDSecret, ConfigMap: c.cfg.Names.ConfigMap,
+		PublicAddresses: c.cfg.PublicAddresses, TunnelServices: c.cfg.Names.TunnelServices,
+		Client: m.GetClient(), Direct: m.GetAPIReader(), Writer: w, Holder: c.cfg.Identity, Owner: owner,
+		Report: c.ready.setIdentity, Log: c.log.Named("identity"), Registerer: c.cfg.Registerer,
+	})
+	if err != nil {
+		return err
+	}
+	return r.Setup(m)
+}
+
+func (c *Controller) setupPeers(m manager.Manager, w *apply.Writer, _ *metav1.OwnerReference) error {
+	cfg := peers.Config{
+		Cluster: c.cfg.Cluster, Catalog: c.cfg.Catalog, Client: m.GetClient(), Writer: w, Log: c.log.Named("peers"),
+		OwnID: func() string {
+			svid, err := c.cfg.Identity.GetX509SVID()
+			if err != nil {
+				return "" // there is none yet
+			}
+			return svid.ID.String()
+		},
+	}
+	if c.cfg.Siblings != nil {
+		cfg.States = c.cfg.Siblings.PeerStates
+	}
+	r, err := peers.New(cfg)
+	if err != nil {
+		return err
+	}
+	return r.Setup(m)
+}
+
+func (c *Controller) setupServices(ctx context.Context, m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
+	ports, err := mcs.NewPorts(c.cfg.Ports, c.cfg.Registerer)
+	if err != nil {
+		return err
+	}
+	r, err := mcs.New(mcs.Config{
+		Cluster: c.cfg.Cluster, Namespace: c.cfg.Namespace, ProxiesService: c.cfg.Names.ProxiesService,
+		Client: m.GetClient(), Writer: w, Catalog: c.cfg.Catalog, Ports: ports, Owner: owner,
+		Events: m.GetEventRecorderFor("eastway-controller"), Log: c.log.Named("services"),
+	})
+	if err != nil {
+		return err
+	}
+	return r.Setup(ctx, m)
+}
+
+func (c *Controller) setupPolicies(m manager.Manager, w *apply.Writer, _ *metav1.OwnerReference) error {
+	return (&policies.Reconciler{Client: m.GetClient(), Writer: w}).Setup(m)
+}
+
+func (c *Controller) setupSiblings(m manager.Manager, _ *apply.Writer, _ *metav1.OwnerReference) error {
+	if c.cfg.Siblings == nil {
+		return nil
+	}
+	p := &proxies{
+		client: m.GetClient(), namespace: c.cfg.Namespace, service: c.cfg.Names.ProxiesService,
+		identity: c.cfg.Identity, siblings: c.cfg.Siblings, log: c.log.Named("siblings"),
+	}
+	return p.setup(m)
+}
