@@ -243,6 +243,9 @@ func checkOpened(t *testing.T, l *Lab) {
 	if _, err := Up(t.Context(), Config{Name: "lab-test"}); !errors.Is(err, ErrUp) {
 		t.Errorf("a second one of this name: %v", err)
 	}
+	if _, err := Up(t.Context(), Config{Name: "lab-test", Replace: true}); !errors.Is(err, ErrUp) {
+		t.Errorf("replaced while its starter lives: %v", err)
+	}
 	n := opened.Clusters[0].Nodes[0]
 	if err := n.StopDaemon(t.Context(), Kubelet); err != nil {
 		t.Error(err)

@@ -59,7 +59,7 @@ func TestStarterKilled(t *testing.T) {
 		t.Errorf("another one of this name: %v", err)
 	}
 	before := remember(t, half)
-	if err := Down(t.Context(), name); err != nil {
+	if err := replace(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	before.checkGone(t)

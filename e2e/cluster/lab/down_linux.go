@@ -37,7 +37,12 @@ func (l *Lab) Down(ctx context.Context) error {
 	}
 	machines = slices.DeleteFunc(machines, func(m *machine.Machine) bool { return m == nil })
 	// Those that were started here first: they are buried by this process.
-	return errors.Join(killAll(ctx, machines), Down(ctx, l.state.Config.Name))
+	err := errors.Join(killAll(ctx, machines), Down(ctx, l.state.Config.Name))
+	if l.held != nil {
+		err = errors.Join(err, l.held.Close())
+		l.held = nil
+	}
+	return err
 }
 
 // Down removes the lab of a name and all that was left of it, by whatever means

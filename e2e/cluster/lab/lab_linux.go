@@ -25,6 +25,7 @@ type Lab struct {
 	state    state
 	dir      string
 	internet *machine.Machine
+	held     *os.File // the folder, for as long as the process that started it has not taken it down
 }
 
 // Cluster is one Kubernetes cluster.
@@ -106,9 +107,12 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 		return nil, err
 	}
 	if c.Replace {
-		if err := Down(ctx, c.Name); err != nil {
+		if err := replace(ctx, c.Name); err != nil {
 			return nil, err
 		}
+	}
+	if err := raiseLimits(c.Progress); err != nil {
+		return nil, err
 	}
 	began := time.Now()
 	s, err := claim(ctx, state{Config: c, Kubernetes: kubernetes, CoreDNS: coredns})
@@ -116,6 +120,9 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 		return nil, err
 	}
 	l := assemble(s)
+	if l.held, _, err = hold(c.Name); err != nil {
+		return nil, errors.Join(err, l.Down(context.WithoutCancel(ctx)))
+	}
 	if err := l.up(ctx, build); err != nil {
 		if c.Keep {
 			return nil, fmt.Errorf("%w\nit is left as it is in %s: take it down when you have seen enough", err, l.dir)

@@ -43,6 +43,10 @@ const (
 	// network namespace; the lab's number follows.
 	hostDevice = "eastlab"
 
+	// inotifyInstances that root may have: about 50 for a lab of four nodes, and
+	// several labs; the kernel's 128 are gone with the third.
+	inotifyInstances = 1024
+
 	maxClusters = 6 // a lab has 16 networks; more clusters than this don't fit a computer anyway
 	maxNodes    = 8 // of one cluster
 	maxLabs     = 16

@@ -91,6 +91,45 @@ func claim(ctx context.Context, s state) (state, error) {
 	return s, s.write()
 }
 
+// hold a lab's folder for as long as this process lives or until the file is
+// closed, so that no other one takes the lab for something left behind. If one
+// does hold it, the file is nil; so it is if there is no such folder.
+func hold(name string) (held *os.File, busy bool, err error) {
+	file, err := os.Open(labDir(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("lab: open the folder of %s: %w", name, err)
+	}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return file, false, nil
+	}
+	if err := file.Close(); err != nil {
+		return nil, false, err
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, true, nil
+	}
+	return nil, false, fmt.Errorf("lab: lock the folder of %s: %w", name, err)
+}
+
+// replace takes down what was left of a lab, unless the process that started it still lives.
+func replace(ctx context.Context, name string) error {
+	held, busy, err := hold(name)
+	if err != nil {
+		return err
+	}
+	if busy {
+		return fmt.Errorf("lab: %s: its starter still runs: wait for it, or take another name: %w", name, ErrUp)
+	}
+	if held == nil {
+		return nil
+	}
+	return errors.Join(Down(ctx, name), held.Close())
+}
+
 // Names of the labs of this computer, whether they are up or were left behind.
 func Names() ([]string, error) {
 	entries, err := os.ReadDir(Base)

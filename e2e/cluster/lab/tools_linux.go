@@ -3,10 +3,12 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -47,6 +49,29 @@ func cniFolder() (string, error) {
 	}
 	return "", fmt.Errorf("lab: none of %s has the CNI plugins ptp, portmap, host-local and loopback: apt-get install containernetworking-plugins",
 		strings.Join(cniFolders(), ", "))
+}
+
+// raiseLimits of the computer that a lab would reach.
+func raiseLimits(progress io.Writer) error {
+	const path = "/proc/sys/fs/inotify/max_user_instances"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("lab: read a limit: %w", err)
+	}
+	now, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("lab: read the limit %s: %w", path, err)
+	}
+	if now >= inotifyInstances {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(strconv.Itoa(inotifyInstances)), 0); err != nil {
+		// It may do all the same.
+		fmt.Fprintf(progress, "could not raise the limit of inotify instances from %d to %d: %v\n", now, inotifyInstances, err)
+		return nil
+	}
+	fmt.Fprintf(progress, "raised the limit of inotify instances (fs.inotify.max_user_instances) from %d to %d\n", now, inotifyInstances)
+	return nil
 }
 
 // Supported says what this computer lacks to run a lab and what to do, nil if nothing.
