@@ -2,6 +2,8 @@ package admin
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -125,8 +127,9 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 	h.answer(w, code, readiness)
 }
 
-// listeners answers 200 whether or not the process is ready: who asks reads both.
-func (h *handler) listeners(w http.ResponseWriter, _ *http.Request) {
+// listeners answers 200 whether or not the process is ready: who asks reads both. Every node asks several times a second,
+// so what the asker has already is not sent again.
+func (h *handler) listeners(w http.ResponseWriter, r *http.Request) {
 	all := h.cfg.Listeners()
 	open := Listeners{Ready: h.readiness().Ready, Listeners: make([]Listener, 0, len(all))}
 	for _, l := range all {
@@ -137,6 +140,18 @@ func (h *handler) listeners(w http.ResponseWriter, _ *http.Request) {
 	slices.SortFunc(open.Listeners, func(a, b Listener) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Service, b.Service))
 	})
+	body, err := json.Marshal(open)
+	if err != nil {
+		h.answer(w, http.StatusInternalServerError, problem{Error: err.Error()})
+		return
+	}
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+	w.Header().Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	h.answer(w, http.StatusOK, open)
 }
 

@@ -44,7 +44,28 @@ func TestHealthOnly(t *testing.T) {
 	if _, _, body := request(t, server, http.MethodGet, PathListeners, ""); strings.TrimSpace(body) != `{"ready":false,`+open+`}` {
 		t.Errorf("listeners: %s", body)
 	}
+	_, header, _ := request(t, server, http.MethodGet, PathListeners, "")
+	again := func() int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.Addr().String()+PathListeners, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("If-None-Match", header.Get("ETag"))
+		req.Close = true
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	if code := again(); code != http.StatusNotModified {
+		t.Errorf("the same again: %d", code)
+	}
 	ready = nil
+	if code := again(); code != http.StatusOK {
+		t.Errorf("ready by now: %d", code)
+	}
 	if _, _, body := request(t, server, http.MethodGet, PathListeners, ""); strings.TrimSpace(body) != `{"ready":true,`+open+`}` {
 		t.Errorf("listeners: %s", body)
 	}
