@@ -31,6 +31,7 @@ export, and send every call to the nearest healthy endpoint.
 		newDemoCommand(),
 		newStatusCommand(),
 		newEndpointsCommand(),
+		newControllerCommand(),
 		newNodeCommand(),
 		newVersionCommand(),
 	)

@@ -110,7 +110,8 @@ func (c *Controller) manager(ctx context.Context) (manager.Manager, error) {
 	stop, yes, timeout := stopTimeout, true, reconcileTimeout
 	m, err := manager.New(c.cfg.REST, manager.Options{
 		Scheme: scheme,
-		Logger: zapr.NewLogger(c.log),
+		// What it says at info is how it starts; errors stay.
+		Logger: zapr.NewLogger(c.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
@@ -156,7 +157,12 @@ func (c *Controller) warm(ctx context.Context, m manager.Manager) error {
 	return m.Add(everyReplica(func(ctx context.Context) error {
 		if m.GetCache().WaitForCacheSync(ctx) {
 			c.ready.started()
-			c.log.Info("objects are known")
+			c.log.Info("objects are known, waiting to lead")
+		}
+		select {
+		case <-m.Elected():
+			c.log.Info("this replica leads")
+		case <-ctx.Done():
 		}
 		return nil
 	}))

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/go-logr/zapr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/controller"
+	controlleridentity "github.com/eastway/eastway/internal/controller/identity"
+	"github.com/eastway/eastway/internal/controller/mcs"
+	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/siblings"
+	"github.com/eastway/eastway/internal/version"
+)
+
+// controllerOptions are the flags of `eastway controller`.
+type controllerOptions struct {
+	cluster, trustDomain, namespace, release string
+	publicAddresses, tunnelServices          []string
+	proxiesService, ownerClusterRole         string
+	listenerPorts, health, logLevel          string
+	kubeconfig, context                      string
+}
+
+// controllerHealth is the default of --health; 15020 and 15022 are the proxies' and the node agents'.
+const controllerHealth = ":15021"
+
+func newControllerCommand() *cobra.Command {
+	var o controllerOptions
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Run the controller of a Kubernetes cluster: identity, ServiceImports, statuses",
+		Long: `Runs the one process of a Kubernetes cluster that writes objects, until SIGTERM or Ctrl-C. Of several
+replicas one leads; the chart installs two.
+
+It makes the cluster's certificate authority on the first start (Secret RELEASE-ca; one that is there, such as an
+intermediate below a shared root, is used and never written), keeps the proxies' certificate (Secret RELEASE-svid) and
+this cluster's own Peer manifest (ConfigMap RELEASE-cluster), and maintains what the Multi-Cluster Services API shows:
+conditions of ServiceExports, ServiceImports, EndpointSlices, and derived Services that lead to the proxies.
+
+It is not reachable from outside and needs no way to the internet: what peers export it learns from the proxies.`,
+		Example: `  eastway controller --cluster cn-hangzhou --namespace eastway-system`,
+		Args:    arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return usageErrorf("%w", err)
+			}
+			return runController(cmd.Context(), &o, cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.cluster, "cluster", "", "this cluster's `name`, a DNS label (required)")
+	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of the CA (default: that of the CA which is there, or CLUSTER.eastway.internal)")
+	f.StringVar(&o.namespace, "namespace", kubecli.DefaultNamespace, "`namespace` of the installation")
+	f.StringVar(&o.release, "release", kubecli.DefaultRelease, "`name` that the names of the installation's objects begin with")
+	f.StringArrayVar(&o.publicAddresses, "public-address", nil,
+		"`host:port` at which peers reach the proxies, instead of what the tunnel Services say; may be given several times")
+	f.StringArrayVar(&o.tunnelServices, "tunnel-service", nil,
+		"`name` of a Service at which peers reach the proxies; may be given several times (default RELEASE-tunnel)")
+	f.StringVar(&o.proxiesService, "proxies-service", "", "`name` of the headless Service that selects the proxies (default RELEASE-proxies)")
+	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
+		"`name` of a ClusterRole that shall own what is made (but the CA), so that it is removed with it")
+	f.StringVar(&o.listenerPorts, "listener-ports", rangeText(controller.DefaultPorts()), "`FIRST-LAST` ports of the proxies for services")
+	f.StringVar(&o.health, "health", controllerHealth, "`IP:PORT` of /healthz, /readyz and /metrics")
+	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's own account, else $KUBECONFIG or ~/.kube/config)")
+	f.StringVar(&o.context, "context", "", "Kubernetes `context` in it")
+	// The only error is a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("log-level",
+		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// validate names the first flag that is wrong.
+func (o *controllerOptions) validate() error {
+	if o.cluster == "" {
+		return errors.New("--cluster is required: the name of this cluster")
+	}
+	td, err := chosenTrustDomain(o.cluster, o.trustDomain)
+	if err != nil {
+		return err
+	}
+	if _, err := certs.ClusterID(td, o.cluster); err != nil {
+		return fmt.Errorf("--cluster %q: %w", o.cluster, err)
+	}
+	for flag, name := range map[string]string{"namespace": o.namespace, "release": o.release} {
+		if wrong := validation.IsDNS1123Label(name); len(wrong) > 0 {
+			return fmt.Errorf("--%s %q: %s", flag, name, wrong[0])
+		}
+	}
+	if _, err := parseRange(o.listenerPorts); err != nil {
+		return fmt.Errorf("--listener-ports %q: %w", o.listenerPorts, err)
+	}
+	peer := v1alpha1.Peer{ObjectMeta: metav1.ObjectMeta{Name: o.cluster}, Spec: v1alpha1.PeerSpec{Addresses: o.publicAddresses}}
+	for _, err := range v1alpha1.ValidatePeer(&peer) {
+		if strings.HasPrefix(err.Field, "spec.addresses") {
+			return fmt.Errorf("--public-address: %s", err.ErrorBody())
+		}
+	}
+	if _, _, err := net.SplitHostPort(o.health); err != nil {
+		return fmt.Errorf("--health %q is not IP:PORT: %w", o.health, err)
+	}
+	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	return nil
+}
+
+// reservedPorts are those that a proxy itself listens on.
+func reservedPorts() []uint16 { return []uint16{15000, 15020, 15443} }
+
+// parseRange reads FIRST-LAST.
+func parseRange(s string) (mcs.PortRange, error) {
+	first, last, ok := strings.Cut(s, "-")
+	a, errA := strconv.ParseUint(first, 10, 16)
+	b, errB := strconv.ParseUint(last, 10, 16)
+	r := mcs.PortRange{First: uint16(a), Last: uint16(b)}
+	switch {
+	case !ok || errA != nil || errB != nil:
+		return r, errors.New("two port numbers are expected: FIRST-LAST")
+	case a == 0 || a > b:
+		return r, errors.New("the first port must be at least 1, and not above the last")
+	case slices.ContainsFunc(reservedPorts(), func(p uint16) bool { return p >= r.First && p <= r.Last }):
+		return r, fmt.Errorf("the proxies need %v for themselves", reservedPorts())
+	}
+	return r, nil
+}
+
+func rangeText(r mcs.PortRange) string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
+
+// names are those of the release, but for what flags say.
+func (o *controllerOptions) names() controller.Names {
+	n := controller.NamesOf(o.release)
+	n.ProxiesService = cmp.Or(o.proxiesService, n.ProxiesService)
+	n.OwnerClusterRole = o.ownerClusterRole
+	if len(o.tunnelServices) > 0 {
+		n.TunnelServices = o.tunnelServices
+	}
+	return n
+}
+
+func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) error {
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil {
+		return usageErrorf("--log-level: %w", err)
+	}
+	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the controller
+	log := newLog(stderr, level)
+	klog.SetLogger(zapr.NewLogger(log.Named("kube")))
+	ctrllog.SetLogger(zapr.NewLogger(log))
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	c, err := newController(ctx, o, log, reg)
+	if err != nil {
+		return err
+	}
+	health, err := admin.Listen(ctx, admin.Config{
+		Address: o.health, HealthOnly: true, Gatherer: prometheus.Gatherers{reg, ownMetrics{ctrlmetrics.Registry}},
+		Checks: []admin.Check{{Name: "objects", Ready: c.Ready}, {Name: "identity", Ready: c.IdentityReady}},
+		Logger: log.Named("health"),
+	})
+	if err != nil {
+		return fmt.Errorf("--health: %w", err)
+	}
+	log.Info("controller started", zap.String("cluster", o.cluster), zap.String("namespace", o.namespace),
+		zap.Stringer("health", health.Addr()), zap.String("version", version.Get().Version))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.Run(ctx) })
+	g.Go(func() error { return health.Run(ctx) })
+	err = g.Wait()
+	log.Info("controller stopped", zap.Error(err))
+	return err
+}
+
+func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, reg *prometheus.Registry) (*controller.Controller, error) {
+	config, err := controllerREST(o.kubeconfig, o.context)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := parseRange(o.listenerPorts)
+	if err != nil {
+		return nil, usageErrorf("--listener-ports: %w", err)
+	}
+	cfg := controller.Config{
+		REST: config, Cluster: o.cluster, Namespace: o.namespace, Names: o.names(), PublicAddresses: o.publicAddresses,
+		Ports: ports, Catalog: discovery.NewCatalog(reg), Identity: &controlleridentity.Holder{}, Version: version.Get().Version,
+		Log: log, Registerer: reg,
+	}
+	if o.trustDomain != "" {
+		if cfg.TrustDomain, err = chosenTrustDomain(o.cluster, o.trustDomain); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Siblings, err = siblings.New(ctx, siblings.Config{
+		Cluster: o.cluster, Identity: cfg.Identity, Catalog: cfg.Catalog, Version: cfg.Version,
+		Log: log.Named("siblings"), Registerer: reg,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return controller.New(cfg)
+}
+
+// controllerREST is access to the API server: the pod's own account, or a kubeconfig. It does not connect yet.
+func controllerREST(file, kubeContext string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("access to the API server: %w: run in a pod, or name a file with --kubeconfig", err)
+	}
+	return config, nil
+}
+
+// ownMetrics are a registry's without those of the Go runtime and the process, which another one has.
+type ownMetrics struct{ prometheus.Gatherer }
+
+// Gather implements prometheus.Gatherer.
+func (o ownMetrics) Gather() ([]*dto.MetricFamily, error) {
+	families, err := o.Gatherer.Gather()
+	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool {
+		return strings.HasPrefix(f.GetName(), "go_") || strings.HasPrefix(f.GetName(), "process_")
+	}), err
+}
