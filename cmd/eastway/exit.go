@@ -11,7 +11,7 @@ const (
 	exitOK          = 0
 	exitFailure     = 1 // it was tried and did not work
 	exitUsage       = 2 // the command line is wrong; nothing was done
-	exitUnreachable = 3 // no answer from a proxy's admin listener
+	exitUnreachable = 3 // no answer from a proxy's admin listener, or from Kubernetes
 	exitNotFound    = 4 // the named thing does not exist
 )
 
@@ -19,7 +19,7 @@ const exitHelp = `Exit codes:
   0  done
   1  tried and failed
   2  wrong command line (unknown command, flag or argument); nothing was done
-  3  the proxy's admin listener cannot be reached
+  3  the proxy's admin listener, the Kubernetes API server or the installation cannot be reached
   4  what was asked for does not exist, e.g. no such service`
 
 // exitError is an error that chooses the exit code.

@@ -51,7 +51,8 @@ func (k *kubeFlags) addInstallation(cmd *cobra.Command) {
 		short = "n"
 	}
 	flags.StringVar(&k.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default $KUBECONFIG or ~/.kube/config)")
-	flags.StringVarP(&k.options.Namespace, k.where, short, kubecli.DefaultNamespace, "`namespace` in which Eastway is installed")
+	flags.StringVarP(&k.options.Namespace, k.where, short, "",
+		"`namespace` in which Eastway is installed (default \""+kubecli.DefaultNamespace+"\"; in a pod, its own)")
 	flags.StringVar(&k.options.Release, "release", kubecli.DefaultRelease, "`name` of its helm release")
 	_ = cmd.RegisterFlagCompletionFunc(k.where, k.completeNamespaces)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -17,21 +18,28 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks to end in order, a second one ends at once.
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := runAs(ctx, filepath.Base(os.Args[0]), os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // run executes one command line and returns the process's exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return runAs(ctx, "eastway", args, stdout, stderr)
+}
+
+// runAs is run of a binary that is called name.
+func runAs(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr) //nolint:contextcheck // commands get theirs from cobra: cmd.Context()
+	callAs(root, name)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	code := exitCode(err)
-	fmt.Fprintf(stderr, "%s: %v\n", strings.ReplaceAll(cmd.CommandPath(), " ", ": "), err)
+	path := strings.TrimPrefix(cmd.CommandPath(), "kubectl ")
+	fmt.Fprintf(stderr, "%s: %v\n", strings.ReplaceAll(path, " ", ": "), err)
 	if code == exitUsage {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -18,7 +20,8 @@ export, and send every call to the nearest healthy endpoint.
 
 ` + exitHelp,
 		Example: `  eastway demo          # two clusters on this machine: see calls survive faults
-  eastway proxy --help  # how to run one yourself`,
+  eastway proxy --help  # how to run one yourself
+  eastway check         # a Kubernetes cluster: what is wrong, and what to do`,
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
@@ -31,14 +34,46 @@ export, and send every call to the nearest healthy endpoint.
 		newDemoCommand(),
 		newStatusCommand(),
 		newEndpointsCommand(),
+		newExportCommand(),
+		newUnexportCommand(),
+		newTakeoverCommand(),
+		newCheckCommand(),
 		newControllerCommand(),
 		newNodeCommand(),
 		newVersionCommand(),
 	)
+	root.SetFlagErrorFunc(explainFlag)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	strict(root)
 	return root
+}
+
+// explainFlag helps those who expect a flag that is a command here.
+func explainFlag(_ *cobra.Command, err error) error {
+	if wrong, ok := errors.AsType[*pflag.NotExistError](err); ok && wrong.GetSpecifiedName() == "version" {
+		return fmt.Errorf("%w; 'eastway version' prints it", err)
+	}
+	return err
+}
+
+// kubectlPlugin is what the binary is called when kubectl starts it for `kubectl eastway`.
+const kubectlPlugin = "kubectl-eastway"
+
+// callAs has help and examples say what was typed, for a binary called name.
+func callAs(root *cobra.Command, name string) {
+	if name != kubectlPlugin {
+		return
+	}
+	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl eastway"}
+	var each func(*cobra.Command)
+	each = func(cmd *cobra.Command) {
+		cmd.Example = strings.ReplaceAll(cmd.Example, "  eastway ", "  kubectl eastway ")
+		for _, sub := range cmd.Commands() {
+			each(sub)
+		}
+	}
+	each(root)
 }
 
 // strict makes cmd and everything below it refuse what it does not know: cobra

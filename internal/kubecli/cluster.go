@@ -39,7 +39,7 @@ type Options struct {
 	Kubeconfig string
 	// Context in the kubeconfig; "": its current one.
 	Context string
-	// Namespace of the installation; "": DefaultNamespace.
+	// Namespace of the installation; "": DefaultNamespace, or in a pod the pod's own.
 	Namespace string
 	// Release is the name of the helm release; "": DefaultRelease.
 	Release string
@@ -68,6 +68,15 @@ func Configured(o Options) bool {
 		info, err := os.Stat(path)
 		return err == nil && info.Size() > 0
 	})
+}
+
+// podNamespace is that of the pod in which this process runs; "" outside of one.
+func podNamespace() string {
+	data, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
 }
 
 // InPod tells whether this process runs in a pod that may have a service account.
@@ -113,6 +122,9 @@ func Open(o Options) (*Cluster, error) {
 	}
 	if raw, err := loader.RawConfig(); err == nil && out.Context == "" {
 		out.Context = raw.CurrentContext
+	}
+	if out.Namespace == "" && out.Context == "" {
+		out.Namespace = podNamespace()
 	}
 	if out.Namespace == "" {
 		out.Namespace = DefaultNamespace

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,11 +26,11 @@ const dialTimeout = 15 * time.Second
 func (c *Cluster) DialPod(ctx context.Context, namespace, pod string, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	target, err := c.forwardURL(namespace, pod)
+	base, err := c.base()
 	if err != nil {
 		return nil, err
 	}
-	streams, err := c.upgrade(ctx, target)
+	streams, err := c.upgrade(ctx, base.JoinPath("api", "v1", "namespaces", namespace, "pods", pod, "portforward"))
 	if err != nil {
 		return nil, fmt.Errorf("port-forward to pod %s/%s: %w", namespace, pod, c.forwardError(ctx, err))
 	}
@@ -41,18 +40,6 @@ func (c *Cluster) DialPod(ctx context.Context, namespace, pod string, port uint1
 			errors.Join(err, streams.Close()))
 	}
 	return conn, nil
-}
-
-func (c *Cluster) forwardURL(namespace, pod string) (*url.URL, error) {
-	base := c.Server
-	if !strings.Contains(base, "://") {
-		base = "https://" + base
-	}
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, fmt.Errorf("API server %q: %w", c.Server, err)
-	}
-	return u.JoinPath("api", "v1", "namespaces", namespace, "pods", pod, "portforward"), nil
 }
 
 // upgrade opens the connection that carries the streams: as WebSocket, which gets through most reverse proxies, else as SPDY,

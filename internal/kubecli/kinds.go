@@ -7,6 +7,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,7 +22,7 @@ import (
 func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, appsv1.AddToScheme, authorizationv1.AddToScheme, coordinationv1.AddToScheme,
+		corev1.AddToScheme, discoveryv1.AddToScheme, appsv1.AddToScheme, authorizationv1.AddToScheme, coordinationv1.AddToScheme,
 		v1alpha1.AddToScheme, mcsv1alpha1.Install, mcsv1beta1.Install,
 	} {
 		if err := add(scheme); err != nil {
@@ -42,7 +43,7 @@ func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 		},
 		meta.RESTScopeNamespace: {
 			core.WithKind("Pod"), core.WithKind("Service"), core.WithKind("ConfigMap"), core.WithKind("Secret"),
-			apps.WithKind("Deployment"), apps.WithKind("DaemonSet"),
+			apps.WithKind("Deployment"), apps.WithKind("DaemonSet"), discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
 			coordinationv1.SchemeGroupVersion.WithKind("Lease"),
 			older.WithKind("ServiceExport"), newer.WithKind("ServiceExport"),
 			older.WithKind("ServiceImport"), newer.WithKind("ServiceImport"),

@@ -78,6 +78,7 @@ func (f *forwarding) carry(data, reason httpstream.Stream, port string) {
 	conn, err := f.server.dial(f.pod, port)
 	if err != nil {
 		_, _ = io.WriteString(reason, err.Error())
+		_ = data.Reset() // what was sent meanwhile is read by nobody
 		return
 	}
 	var up sync.WaitGroup

@@ -53,7 +53,8 @@ func New(t testing.TB, scheme *runtime.Scheme) *Server {
 		kinds: map[string]string{
 			"/v1/namespaces": "Namespace", "/v1/nodes": "Node", "/v1/pods": "Pod", "/v1/services": "Service",
 			"/v1/configmaps": "ConfigMap", "/v1/secrets": "Secret",
-			"apps/v1/deployments": "Deployment", "apps/v1/daemonsets": "DaemonSet",
+			"discovery.k8s.io/v1/endpointslices": "EndpointSlice",
+			"apps/v1/deployments":                "Deployment", "apps/v1/daemonsets": "DaemonSet",
 			"coordination.k8s.io/v1/leases":                 "Lease",
 			"authorization.k8s.io/v1/subjectaccessreviews":  "SubjectAccessReview",
 			"eastway.dev/v1alpha1/peers":                    "Peer",

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/kubecli/check"
+	"github.com/eastway/eastway/internal/version"
+)
+
+// reportFormat is the value of check's -o.
+type reportFormat string
+
+const (
+	reportFull  reportFormat = "full"
+	reportShort reportFormat = "short"
+	reportJSON  reportFormat = "json"
+)
+
+func reportFormats() []string {
+	return []string{string(reportFull), string(reportShort), string(reportJSON)}
+}
+
+// String, Set and Type make it a pflag.Value.
+func (f *reportFormat) String() string { return string(*f) }
+
+func (f *reportFormat) Set(s string) error {
+	if !slices.Contains(reportFormats(), s) {
+		return fmt.Errorf("must be %s, %s or %s", reportFull, reportShort, reportJSON)
+	}
+	*f = reportFormat(s)
+	return nil
+}
+
+func (*reportFormat) Type() string { return "format" }
+
+func newCheckCommand() *cobra.Command {
+	var (
+		kube   kubeFlags
+		output = reportFull
+		call   string
+		public bool
+	)
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Look for what keeps an installation in Kubernetes from working, with a hint for each",
+		Long: `Check looks at a Kubernetes cluster and the Eastway in it: versions, CRDs, rights, pods,
+certificates, clocks, peers, tunnels, DNS, takeover. It changes nothing. What you may not look
+at is skipped. The exit code is 1 if something failed; warnings do not count.
+
+--call makes a real call: from inside a pod as any application would, from outside through one
+of the proxies. --public dials this cluster's public addresses from where you are.`,
+		Example: `  eastway check
+  eastway check --context cluster-a --public --call shop/cart:80
+  eastway check -o short   # problems only`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := check.Options{Public: public, Version: version.Get().Version}
+			if call != "" {
+				target, err := check.ParseTarget(call)
+				if err != nil {
+					return usageErrorf("--call: %w", err)
+				}
+				o.Call = target
+			}
+			return kube.with(func(c *kubecli.Cluster) error {
+				o.InPod = c.Context == "" && kubecli.InPod()
+				return runChecks(cmd.Context(), check.All(c, o), newReport(cmd.OutOrStdout(), output))
+			})
+		},
+	}
+	kube.add(cmd, namespaceFlag)
+	flags := cmd.Flags()
+	flags.StringVar(&call, "call", "", "call this service, `NAMESPACE/SERVICE:PORT`")
+	flags.BoolVar(&public, "public", false, "also dial the public addresses of this cluster from here")
+	flags.VarP(&output, "output", "o", "output `format`: full, short (problems only) or json")
+	// The only error is a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// runChecks fails if one of the checks does.
+func runChecks(ctx context.Context, checks []check.Check, r *report) error {
+	counts := check.Run(ctx, checks, r.tell)
+	if err := r.end(counts); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	}
+	switch n := counts[check.Failed]; n {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 check failed")
+	default:
+		return fmt.Errorf("%d checks failed", n)
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/eastway/eastway/internal/kubecli/check"
+)
+
+// report prints results as they come.
+type report struct {
+	w       io.Writer
+	format  reportFormat
+	marks   map[check.Level]string
+	section string
+	results []check.Result
+}
+
+func newReport(w io.Writer, format reportFormat) *report {
+	marks := map[check.Level]string{check.OK: "[ok]  ", check.Warning: "[warn]", check.Failed: "[FAIL]", check.Skipped: "[skip]"}
+	if format == reportFull && isTerminal(w) {
+		marks = map[check.Level]string{check.OK: "✓", check.Warning: "‼", check.Failed: "✗", check.Skipped: "–"}
+	}
+	return &report{w: w, format: format, marks: marks, results: []check.Result{}}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (r *report) tell(result check.Result) {
+	r.results = append(r.results, result)
+	problem := result.Level == check.Failed || result.Level == check.Warning
+	if r.format == reportJSON || (r.format == reportShort && !problem) {
+		return
+	}
+	if result.Section != r.section {
+		if r.section != "" {
+			fmt.Fprintln(r.w)
+		}
+		r.section = result.Section
+		fmt.Fprintf(r.w, "%s\n", printable(r.section))
+	}
+	fmt.Fprintf(r.w, "%s %s\n", r.marks[result.Level], printable(result.Message))
+	if result.Hint != "" {
+		fmt.Fprintf(r.w, "%s hint: %s\n", strings.Repeat(" ", len([]rune(r.marks[result.Level]))), printable(result.Hint))
+	}
+}
+
+// verdict is what -o json prints.
+type verdict struct {
+	OK       bool           `json:"ok"`
+	Failed   int            `json:"failed"`
+	Warnings int            `json:"warnings"`
+	Results  []check.Result `json:"results"`
+}
+
+func (r *report) end(counts map[check.Level]int) error {
+	switch r.format {
+	case reportJSON:
+		return printJSON(r.w, verdict{
+			OK: counts[check.Failed] == 0, Failed: counts[check.Failed], Warnings: counts[check.Warning], Results: r.results,
+		})
+	case reportShort:
+		return nil
+	default:
+		fmt.Fprintf(r.w, "\nok %d, warnings %d, failed %d, skipped %d\n",
+			counts[check.OK], counts[check.Warning], counts[check.Failed], counts[check.Skipped])
+		return nil
+	}
+}

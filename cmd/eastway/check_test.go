@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/kubecli/check"
+	"github.com/eastway/eastway/internal/takeover"
+)
+
+// someChecks have results of every level.
+func someChecks() []check.Check {
+	results := func(list ...check.Result) func(context.Context) []check.Result {
+		return func(context.Context) []check.Result { return list }
+	}
+	return []check.Check{
+		{Section: "kubernetes", Name: "API server", Run: results(check.Result{Level: check.OK, Message: "Kubernetes v1.34.4 answers"})},
+		{
+			Section: "kubernetes", Name: "clock", Hint: "use NTP",
+			Run: results(check.Result{Level: check.Warning, Message: "the clock is 12s ahead"}),
+		},
+		{Section: "peers", Name: "peers", Run: results(
+			check.Result{Level: check.Failed, Message: "peer b is not connected: \x1b[2Jforged\nline", Hint: "look there"},
+			check.Result{Level: check.Skipped, Message: "peer c was not looked at"},
+		)},
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for format, file := range map[reportFormat]string{reportFull: "check.txt", reportShort: "check-short.txt", reportJSON: "check.json"} {
+		var b bytes.Buffer
+		err := runChecks(t.Context(), someChecks(), newReport(&b, format))
+		if err == nil || err.Error() != "1 check failed" {
+			t.Errorf("%s: %v", format, err)
+		}
+		golden(t, file, b.Bytes())
+	}
+	var b bytes.Buffer
+	if err := runChecks(t.Context(), someChecks()[:2], newReport(&b, reportShort)); err != nil {
+		t.Errorf("warnings fail: %v", err)
+	}
+}
+
+func TestCheckCommand(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	got := w.run(t, "check -o json")
+	var v verdict
+	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || v.OK || v.Failed == 0 || len(v.Results) < 10 {
+		t.Errorf("%v: %+v", err, got)
+	}
+	got.want(t, "check", exitFailure, "", "checks failed\n")
+	w.run(t, "check -o short").want(t, "short", exitFailure,
+		"[FAIL] release eastway has no proxy pods in namespace eastway-system\n       hint: ", "")
+	w.run(t, "check --call nonsense").want(t, "target", exitUsage, "", `"nonsense" is not NAMESPACE/SERVICE:PORT`)
+	w.run(t, "check -o yaml").want(t, "format", exitUsage, "", "must be full, short or json")
+}
+
+func TestTakeoverCommand(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	cart := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}}
+	cart.Spec = corev1.ServiceSpec{
+		Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.96.1.1", Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}},
+	}
+	headless := cart.DeepCopy()
+	headless.Name, headless.Spec.ClusterIP = "headless", corev1.ClusterIPNone
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
+	w.a.Add(cart, headless, node, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it can't be taken over: it is headless", "was not taken over")
+	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", exitFailure, "no proxy pods", "--force goes on")
+
+	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
+	w.a.AddPod("eastway-system", "eastway-node-1", "eastway", "node", "node-1")
+	agent := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		status := takeover.Status{Datapath: takeover.Datapath{Checked: true}}
+		if s := (&corev1.Service{}); w.a.Get("/v1/services", "shop", "cart", s) && takeover.Wanted(s) {
+			status.Services = []takeover.ServiceStatus{{Service: "shop/cart"}}
+		}
+		_ = json.NewEncoder(rw).Encode(status)
+	}))
+	t.Cleanup(agent.Close)
+	w.a.Forward("eastway-node-1", kubecli.NodeHealthPort, agent.Listener.Addr().String())
+	w.run(t, "takeover shop/cart --dry-run").want(t, "dry run", exitOK, "shop/cart: nothing was changed (--dry-run)\n", "")
+	got := w.run(t, "takeover cart -n shop")
+	got.want(t, "takeover", exitOK, "shop/cart: annotated\nshop/cart: done on every node (1)\n", "")
+	golden(t, "takeover.txt", []byte(got.stdout))
+	w.run(t, "takeover cart -n shop --undo").want(t, "undo", exitOK, "shop/cart: annotation removed\nshop/cart: done on every node (1)\n", "")
+	w.run(t, "takeover cart -n shop --undo --wait 0").want(t, "undo again", exitOK, "shop/cart: has no such annotation\n", "")
+	w.run(t, "takeover nope -n shop").want(t, "no service", exitNotFound, "", "no Service nope")
+}
+
+// What others wrote cannot forge lines of the report.
+func TestReportIsSafeForTerminals(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	_ = runChecks(t.Context(), someChecks(), newReport(&b, reportFull))
+	if strings.Contains(b.String(), "\x1b") || strings.Contains(b.String(), "\nline") {
+		t.Errorf("%q", b.String())
+	}
+}

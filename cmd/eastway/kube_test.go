@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/kubecli/kubetest"
+)
+
+// kubeWorld is a kubeconfig with the clusters a and b, in which Eastway is installed.
+type kubeWorld struct {
+	a, b       *kubetest.Server
+	kubeconfig string
+}
+
+func newKubeWorld(t *testing.T) *kubeWorld {
+	t.Helper()
+	scheme, err := kubecli.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &kubeWorld{a: kubetest.New(t, scheme), b: kubetest.New(t, scheme)}
+	w.a.Install("eastway-system", "eastway", kubetest.Manifest(t, "a", "a.example.com:15443"))
+	w.b.Install("eastway-system", "eastway", kubetest.Manifest(t, "b"))
+	w.kubeconfig = kubetest.Kubeconfig(t, map[string]*kubetest.Server{"ctx-a": w.a, "ctx-b": w.b})
+	return w
+}
+
+// run runs a command line with the world's kubeconfig.
+func (w *kubeWorld) run(t *testing.T, line string) result {
+	t.Helper()
+	return runCommand(t, append(strings.Fields(line), "--kubeconfig", w.kubeconfig)...)
+}
+
+// want checks the exit code, and words on stdout and stderr.
+func (r result) want(t *testing.T, what string, code int, stdout, stderr string) {
+	t.Helper()
+	if r.code != code || !strings.Contains(r.stdout, stdout) || !strings.Contains(r.stderr, stderr) {
+		t.Errorf("%s: exit %d\n%s\n%s\nwant exit %d with %q and %q", what, r.code, r.stdout, r.stderr, code, stdout, stderr)
+	}
+}
+
+func TestPeerExportOfACluster(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	w.run(t, "peer export --context ctx-a").want(t, "a", exitOK, "- a.example.com:15443\n", "")
+	b := w.run(t, "peer export --context ctx-b")
+	b.want(t, "b", exitOK, "# Cluster b. In the cluster that shall trust it: eastway peer import FILE\n", "note: without an address")
+	w.run(t, "peer export --context ctx-b --address b:1 --format jwks").want(t, "changed", exitOK, "- b:1\n", "")
+	w.run(t, "peer export --context ctx-c").want(t, "unknown context", exitUsage, "", `unknown context "ctx-c": the kubeconfig has ctx-a, ctx-b`)
+	w.run(t, "peer export --release other").want(t, "other release", exitUnreachable, "", "no ConfigMap other-cluster")
+	w.run(t, "peer export --ca ca --cluster a").want(t, "both worlds", exitUsage, "", "none of the others can be")
+	w.run(t, "peer export --format der").want(t, "format", exitUsage, "", `"der"`)
+}
+
+func TestPeerCommandsInKubernetes(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	file := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(file, []byte(w.run(t, "peer export --context ctx-b").stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, "peer import "+file+" --dry-run").want(t, "dry run", exitOK, "would be written to context ctx-a", "")
+	w.run(t, "peer list").want(t, "nothing there", exitOK, "PEER  TRUSTED", "")
+	w.run(t, "peer import "+file).want(t, "import", exitOK,
+		"peer b: added as spiffe://b.eastway.internal/eastway/cluster/b, written to context ctx-a\n", "")
+	w.run(t, "peer import "+file).want(t, "again", exitOK, "peer b: unchanged\n", "")
+	w.run(t, "peer import "+file+" --context ctx-b").want(t, "own", exitFailure, "", `"b" is this cluster itself`)
+
+	p := &v1alpha1.Peer{}
+	if !w.a.Get("eastway.dev/v1alpha1/peers", "", "b", p) {
+		t.Fatal("no Peer")
+	}
+	p.Status = v1alpha1.PeerStatus{
+		Lanes: 6, Services: 3, LastError: "dial b: i/o timeout", RoundTripTime: &metav1.Duration{Duration: 31 * time.Millisecond},
+		Conditions: []metav1.Condition{
+			{Type: v1alpha1.PeerTrusted, Status: "True"},
+			{Type: v1alpha1.PeerConnected, Status: "True"},
+			{Type: v1alpha1.PeerReachableFromUs, Status: "False"},
+		},
+	}
+	w.a.Add(p)
+	got := w.run(t, "peer list")
+	golden(t, "peer-list.txt", []byte(got.stdout))
+	if got = w.run(t, "peer list -o json"); !json.Valid([]byte(got.stdout)) {
+		t.Errorf("%+v", got)
+	}
+	w.run(t, "__complete peer remove").want(t, "complete", exitOK, "", "")
+	w.run(t, "peer remove b").want(t, "remove", exitOK, "peer b: removed from context ctx-a; tunnels with it end\n", "keeps its Peer")
+	w.run(t, "peer remove b").want(t, "remove again", exitNotFound, "", "remove Peer b: not found")
+	w.run(t, "peer remove").want(t, "remove nothing", exitUsage, "", "missing argument NAME")
+}
+
+func TestPeerLinkAndRemoveBothWays(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	dry := w.run(t, "peer link --contexts ctx-a,ctx-b --dry-run")
+	dry.want(t, "dry run", exitOK, "# in cluster b: kubectl --context ctx-b apply -f -\napiVersion", "")
+	if strings.Count(dry.stdout, "kind: Peer") != 2 {
+		t.Errorf("%s", dry.stdout)
+	}
+	w.run(t, "peer link --contexts ctx-a,ctx-b --timeout 50ms").want(t, "link", exitFailure,
+		"a: peer b: added as spiffe://b.eastway.internal/eastway/cluster/b, written to context ctx-a\nb: peer a: added",
+		"a to b: not connected yet")
+	for _, s := range []*kubetest.Server{w.a, w.b} {
+		for _, name := range []string{"a", "b"} {
+			p := &v1alpha1.Peer{}
+			if s.Get("eastway.dev/v1alpha1/peers", "", name, p) {
+				p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.PeerConnected, Status: "True"}}
+				s.Add(p)
+			}
+		}
+	}
+	w.run(t, "peer link --contexts ctx-a,ctx-b").want(t, "linked", exitOK,
+		"a: peer b: unchanged\nb: peer a: unchanged\na to b: connected\nb to a: connected\nAll 2 clusters are connected to each other.\n", "")
+	w.run(t, "peer remove --contexts ctx-a,ctx-b").want(t, "remove", exitOK,
+		"peer b: removed from context ctx-a; tunnels with it end\npeer a: removed from context ctx-b", "")
+	w.run(t, "peer remove --contexts ctx-a,ctx-b").want(t, "remove again", exitOK, "peer b: not in context ctx-a\n", "")
+	w.run(t, "peer link --contexts ctx-a").want(t, "one", exitUsage, "", "name at least two")
+	w.run(t, "peer link --contexts ctx-a,ctx-a").want(t, "twice", exitFailure, "", "are the same cluster")
+}
+
+func TestStatusOfAPod(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	w.run(t, "status").want(t, "nothing installed", exitUnreachable, "", "no pods of release eastway")
+	w.a.AddPod("eastway-system", "eastway-proxy-0", "eastway", "proxy", "node-0")
+	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
+	w.a.Forward("eastway-proxy-1", kubecli.AdminPort, startAdmin(t))
+	// The first one does not answer: the second one is asked.
+	w.run(t, "status").want(t, "status", exitOK, "Pod        eastway-system/eastway-proxy-1 (context ctx-a)\nCluster    cn-hangzhou\n",
+		"note: cannot reach the admin listener")
+	w.run(t, "status --proxy eastway-proxy-0").want(t, "that one", exitUnreachable, "", "cannot reach the admin listener")
+	w.run(t, "status --proxy nope").want(t, "unknown pod", exitNotFound, "", `pods "nope" not found`)
+	all := w.run(t, "status --all -o json")
+	var statuses []struct {
+		Pod string `json:"pod"`
+		admin.Status
+	}
+	if err := json.Unmarshal([]byte(all.stdout), &statuses); err != nil || len(statuses) != 1 ||
+		statuses[0].Pod != "eastway-system/eastway-proxy-1" || statuses[0].Cluster != "cn-hangzhou" {
+		t.Errorf("%v: %+v", err, all)
+	}
+	all.want(t, "all", exitUnreachable, "", "cannot reach the admin listener")
+	got := w.run(t, "endpoints mockb --proxy eastway-proxy-1")
+	golden(t, "endpoints-pod.txt", []byte(got.stdout))
+	w.run(t, "endpoints nope --proxy eastway-proxy-1").want(t, "no service", exitNotFound, "", "no such service: default/nope")
+	w.run(t, "endpoints mockb --proxy eastway-proxy-1 -o json").want(t, "JSON", exitOK, "{\n  \"pod\": \"eastway-system/eastway-proxy-1\",\n", "")
+	w.run(t, "status --admin 127.0.0.1:1").want(t, "both worlds", exitUsage, "", "none of the others can be")
+	w.a.Forbid("create", "pods/portforward")
+	w.run(t, "status").want(t, "not permitted", exitFailure, "", "it takes the right to create pods/portforward")
+}
+
+func TestExportCommand(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}}
+	w.a.Add(service, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	w.run(t, "export shop/cart --wait 20ms").want(t, "no controller", exitOK,
+		"shop/cart: exported by context ctx-a\n", "no controller has said anything")
+	say := func(conditions ...metav1.Condition) {
+		e := &mcsv1beta1.ServiceExport{Status: mcsv1beta1.ServiceExportStatus{Conditions: conditions}}
+		e.Namespace, e.Name = "shop", "cart"
+		w.a.Add(e)
+	}
+	say(metav1.Condition{Type: "Valid", Status: "True", Reason: "Valid", Message: "The Service can be exported."},
+		metav1.Condition{Type: "Ready", Status: "True", Reason: "Exported", Message: "Peers are told of the Service."})
+	w.run(t, "export cart -n shop").want(t, "ready", exitOK, "shop/cart: was exported already by context ctx-a\n"+
+		"  Valid: True, Valid: The Service can be exported.\n  Ready: True, Exported: Peers are told of the Service.\n", "")
+	say(metav1.Condition{Type: "Valid", Status: "False", Reason: "NoService", Message: "There is no Service of that name."})
+	w.run(t, "export cart -n shop").want(t, "invalid", exitFailure, "Valid: False", "can't be exported: There is no Service of that name.")
+	w.run(t, "unexport cart -n shop").want(t, "unexport", exitOK, "shop/cart: no longer exported by context ctx-a\n", "")
+	w.run(t, "unexport cart -n shop").want(t, "unexport again", exitNotFound, "", "is not exported")
+	w.run(t, "export basket -n shop").want(t, "no service", exitNotFound, "", "there are cart")
+	got := runCommand(t, "__complete", "export", "--kubeconfig", w.kubeconfig, "-n", "shop", "")
+	got.want(t, "completion", exitOK, "cart\n:4\n", "")
+	got = runCommand(t, "__complete", "check", "--kubeconfig", w.kubeconfig, "--context", "")
+	got.want(t, "completion", exitOK, "ctx-a\nctx-b\n:4\n", "")
+}
+
+// As `kubectl eastway` the command names itself so.
+func TestKubectlPlugin(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	code := runAs(t.Context(), kubectlPlugin, []string{"status", "--nix"}, &stdout, &stderr)
+	want := "eastway: status: unknown flag: --nix\nRun 'kubectl eastway status --help' for usage.\n"
+	if code != exitUsage || stderr.String() != want {
+		t.Errorf("%d %q, want %q", code, stderr.String(), want)
+	}
+	runAs(t.Context(), kubectlPlugin, []string{"peer", "link", "--help"}, &stdout, &stderr)
+	for _, want := range []string{
+		"\n  kubectl eastway peer link --contexts A,B[,C…] [flags]\n",
+		"\n  kubectl eastway peer link --contexts cluster-a,cluster-b\n",
+	} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("help lacks %q:\n%s", want, stdout.String())
+		}
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	runCommand(t, "--version").want(t, "--version", exitUsage, "", "eastway: unknown flag: --version; 'eastway version' prints it\n")
+}
+
+func TestPeerFilesListAndRemove(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	if r := importFrom(t, d.export(t, "--address", "b.example.com:1"), "--config", d.config); r.code != exitOK {
+		t.Fatal(r.stderr)
+	}
+	runCommand(t, "peer", "list", "--config", d.config).want(t, "list", exitOK, "PEER       ADDRESSES\ncluster-b  b.example.com:1\n", "")
+	runCommand(t, "peer", "remove", "cluster-b", "--config", d.config).want(t, "remove", exitOK, "peer cluster-b: removed "+d.config, "")
+	runCommand(t, "peer", "remove", "cluster-b", "--config", d.config).want(t, "again", exitNotFound, "", `there is no Peer "cluster-b"`)
+	r := importFrom(t, d.export(t), "--config", d.config, "--dry-run")
+	r.want(t, "dry run", exitOK, "would be written to", "")
+	if entries, err := os.ReadDir(d.config); err != nil || len(entries) != 0 {
+		t.Errorf("dry run wrote %v, %v", entries, err)
+	}
+}

@@ -1,0 +1,148 @@
+package check
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+const (
+	// callTimeout bounds a call as a whole.
+	callTimeout = 15 * time.Second
+	// maxGreeting is how much of an answer is read and shown, in bytes.
+	maxGreeting = 80
+)
+
+// Target is a service port to call.
+type Target struct {
+	Namespace, Service string
+	Port               uint16
+}
+
+// ParseTarget reads NAMESPACE/SERVICE:PORT.
+func ParseTarget(s string) (*Target, error) {
+	service, port, found := strings.Cut(s, ":")
+	namespace, name, qualified := strings.Cut(service, "/")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if !found || !qualified || namespace == "" || name == "" || strings.Contains(name, "/") || err != nil || n == 0 {
+		return nil, fmt.Errorf("%q is not NAMESPACE/SERVICE:PORT", s)
+	}
+	return &Target{Namespace: namespace, Service: name, Port: uint16(n)}, nil
+}
+
+func (t *Target) String() string { return fmt.Sprintf("%s/%s:%d", t.Namespace, t.Service, t.Port) }
+
+// call makes one: as any application does if this is a pod, else through a port-forward to a proxy.
+func (f *facts) call(ctx context.Context) []Result {
+	target := f.options.Call
+	imported, err := f.cluster.ServiceImport(ctx, target.Namespace, target.Service)
+	switch {
+	case err != nil:
+		return one(unknown(err))
+	case imported == nil:
+		return one(fail("%s is not imported: there is no such ServiceImport", target).
+			hint("in the cluster that has it: eastway export %s -n %s", target.Service, target.Namespace))
+	case len(imported.Ports) > 0 && !slices.Contains(imported.Ports, int32(target.Port)):
+		return one(fail("%s has no TCP port %d", imported.Name, target.Port))
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	begin := time.Now()
+	conn, way, err := f.dialService(ctx, imported, target)
+	if err != nil {
+		return one(fail("call %s: %v", target, err))
+	}
+	defer conn.Close()
+	if deadline, set := ctx.Deadline(); set {
+		_ = conn.SetDeadline(deadline) // without one the call takes as long as it takes
+	}
+	return one(greet(conn, begin, target, way))
+}
+
+func (f *facts) dialService(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (net.Conn, string, error) {
+	if !f.options.InPod {
+		return f.dialThroughProxy(ctx, target)
+	}
+	port := strconv.Itoa(int(target.Port))
+	name := strings.TrimSuffix(domain(imported.Name), ".")
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(name+".", port))
+	if _, dns := errors.AsType[*net.DNSError](err); dns && len(imported.Addresses) > 0 {
+		// What is wrong with DNS is another check's business.
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(imported.Addresses[0], port))
+		name = imported.Addresses[0]
+	}
+	return conn, "as " + name, err
+}
+
+// dialThroughProxy connects to the proxy's own port for that service port.
+func (f *facts) dialThroughProxy(ctx context.Context, target *Target) (net.Conn, string, error) {
+	derived, err := f.cluster.Derived(ctx, map[string]string{
+		v1alpha1.DerivedLabel: v1alpha1.DerivedImport, v1alpha1.ServiceNamespaceLabel: target.Namespace, v1alpha1.ServiceNameLabel: target.Service,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	for i := range derived {
+		for _, p := range derived[i].Spec.Ports {
+			if p.Port != int32(target.Port) || p.TargetPort.IntValue() <= 0 || p.TargetPort.IntValue() > 0xffff {
+				continue
+			}
+			ready, err := f.ready(ctx)
+			if err != nil || len(ready) == 0 {
+				return nil, "", errors.Join(err, kubecli.ErrNoProxy)
+			}
+			pod := &ready[0]
+			conn, err := f.cluster.DialPod(ctx, pod.Namespace, pod.Name, uint16(p.TargetPort.IntValue())) //nolint:gosec // checked above
+			return conn, "through proxy " + pod.Name, err
+		}
+	}
+	return nil, "", errors.New("the controller has not given it a port on the proxies")
+}
+
+// greet asks as HTTP does: whatever is spoken there says something, or closes.
+func greet(conn net.Conn, begin time.Time, target *Target, way string) Result {
+	request := fmt.Sprintf("HEAD / HTTP/1.1\r\nHost: %s.%s\r\nUser-Agent: eastway-check\r\nConnection: close\r\n\r\n",
+		target.Service, target.Namespace)
+	_, err := io.WriteString(conn, request)
+	var line string
+	if err == nil {
+		line, err = bufio.NewReader(io.LimitReader(conn, maxGreeting)).ReadString('\n')
+	}
+	took := time.Since(begin).Round(time.Millisecond)
+	timeout, _ := errors.AsType[net.Error](err)
+	switch {
+	case line != "":
+		return ok("%s answered %s in %s: %s", target, way, took, visible(line))
+	case errors.Is(err, io.EOF):
+		return warn("%s accepted the connection %s and closed it without a word", target, way).
+			hint("a service that does not speak HTTP may well do that; 'eastway endpoints' shows who takes its calls")
+	case errors.Is(err, os.ErrDeadlineExceeded), timeout != nil && timeout.Timeout():
+		return warn("%s accepted the connection %s, and said nothing for %s", target, way, took).
+			hint("a service that does not speak HTTP may well do that")
+	default:
+		return fail("call %s %s: %v", target, way, err).
+			hint("nobody took the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service)
+	}
+}
+
+// visible is a line of somebody else's, safe for a terminal.
+func visible(line string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.TrimSpace(line))
+}

@@ -1,0 +1,340 @@
+package check
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/tunnel"
+)
+
+// -update rewrites the golden files.
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// text of results; what changes from run to run is left out.
+func text(results []Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		fmt.Fprintf(&b, "%s | %s | %s | %s\n", r.Section, r.Check, r.Level, r.Message)
+		if r.Hint != "" {
+			fmt.Fprintf(&b, "    %s\n", r.Hint)
+		}
+	}
+	return regexp.MustCompile(` in \d+ms`).ReplaceAllString(regexp.MustCompile(`\d+ days`).ReplaceAllString(b.String(), "N days"), " in Nms")
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update)\ngot:\n%s\nwant:\n%s", path, got, want)
+	}
+}
+
+func TestAllIsWell(t *testing.T) {
+	t.Parallel()
+	target, err := ParseTarget("shop/cart:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, counts := newWorld(t).check(Options{Call: target})
+	if counts[Failed]+counts[Warning]+counts[Skipped] > 0 {
+		t.Errorf("%v", counts)
+	}
+	golden(t, "well.txt", text(results))
+}
+
+// What is wrong is found, at its level, with a hint.
+func TestWhatIsWrongIsFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil   func(*world)
+		check   string
+		level   Level
+		message string
+	}{
+		"old Kubernetes": {func(w *world) { w.server.Version = "v1.28.3" }, "API server", Failed, "v1.28.3 is older than 1.31.0"},
+		"no API server":  {func(w *world) { w.server.URL = "http://127.99.0.4:9" }, "API server", Failed, "connection refused"},
+		"no CRDs": {
+			func(w *world) { w.server.Drop("eastway.dev/v1alpha1/peers", "eastway.dev/v1alpha1/trafficpolicies") },
+			"CRDs of Eastway", Failed, "not there",
+		},
+		"half the CRDs": {func(w *world) { w.server.Drop("eastway.dev/v1alpha1/peers") }, "CRDs of Eastway", Failed, "lacks peers"},
+		"no v1alpha1": {
+			func(w *world) { w.server.Drop("multicluster.x-k8s.io/v1alpha1/serviceimports") },
+			"CRDs of the MCS API", Warning, "CoreDNS",
+		},
+		"proxy waits": {func(w *world) { w.unready("eastway-proxy-1") }, "proxies", Warning, "eastway-proxy-1 0/2 nodes"},
+		"no proxy ready": {
+			func(w *world) { w.unready("eastway-proxy-1"); w.unready("eastway-proxy-2") },
+			"proxies", Failed, "no proxy pod is ready, of 2",
+		},
+		"one zone":       {func(w *world) { w.unready("eastway-proxy-1") }, "zones", Warning, "z1 without"},
+		"nobody leads":   {func(w *world) { w.lease(time.Now().Add(-10 * time.Minute)) }, "leader", Failed, "no controller leads"},
+		"other version":  {func(w *world) { w.status.Version = "v2" }, "versions", Warning, "proxies are v2, this command is v1"},
+		"too few rights": {func(w *world) { w.denied = "nodes" }, "rights", Failed, "proxies may not list nodes and watch nodes"},
+		"rights unknown": {
+			func(w *world) { w.server.Forbid("create", "subjectaccessreviews") },
+			"rights", Skipped, "you may not ask",
+		},
+		"proxy complains": {
+			func(w *world) { w.status.Errors = []string{"port 7 is taken"} },
+			"errors", Warning, "eastway-proxy-1: port 7 is taken",
+		},
+		"late certificate": {func(w *world) { w.expiry = time.Now().Add(time.Hour) }, "certificates", Warning, "and was not renewed"},
+		"old certificate":  {func(w *world) { w.expiry = time.Now().Add(-time.Hour) }, "certificates", Failed, "eastway-proxy-1 expired 1h0m"},
+		"proxy's clock":    {func(w *world) { w.offset = -10 * time.Minute }, "certificates", Failed, "behind this machine's"},
+		"no peers": {
+			func(w *world) { w.server.Drop("eastway.dev/v1alpha1/peers") },
+			"peers", Failed, "list Peers: the CRD is missing",
+		},
+		"peer disconnected": {func(w *world) { w.peer(disconnected) }, "peers", Failed, "peer b is not connected: dial b: i/o timeout"},
+		"peer partly": {
+			func(w *world) { w.peer(func(p *v1alpha1.Peer) { p.Status.ConnectedProxies = 1 }) },
+			"peers", Warning, "only at 1 of 2 proxies",
+		},
+		"UDP blocked": {func(w *world) { w.lanes("tcp", "bbr") }, "QUIC", Warning, "no QUIC lane from eastway-proxy-1 to b"},
+		"TCP blocked": {func(w *world) { w.lanes("quic", "") }, "TCP", Warning, "no TCP lane from eastway-proxy-1 to b"},
+		"no bbr":      {func(w *world) { w.lanes("tcp", "cubic") }, "congestion control", Warning, "TCP lanes use cubic"},
+		"no clusterset": {
+			func(w *world) { w.corefile("kubernetes cluster.local in-addr.arpa {\n}") },
+			"clusterset.local", Warning, "zone is missing",
+		},
+		"no such name": {func(w *world) { w.address = "" }, "lookup", Warning, "no such name"},
+		"wrong address": {
+			func(w *world) { w.address = "10.96.0.9" },
+			"lookup", Failed, "to 10.96.0.9, its ServiceImport says 10.96.0.7",
+		},
+		"ipvs": {
+			func(w *world) { w.config("kube-system", "kube-proxy", "config.conf", "mode: ipvs\n") },
+			"kube-proxy", Warning, `"ipvs"`,
+		},
+		"bypassed": {
+			func(w *world) { w.agent.Datapath.Bypassed = "answered by nobody" },
+			"packets", Failed, "nftables is bypassed on node-1: answered by nobody",
+		},
+		"not checked": {
+			func(w *world) { w.agent.Datapath.Checked = false },
+			"packets", Skipped, "not checked on node-1 and node-2",
+		},
+		"agent waits": {
+			func(w *world) { w.unready("eastway-node-1") },
+			"node agents", Failed, "the agent on node-1: the pod 0/2 nodes",
+		},
+		"tables broken": {
+			func(w *world) { w.agent.Error = "operation not permitted" },
+			"node agents", Failed, "operation not permitted",
+		},
+		"not taken over": {
+			func(w *world) { w.agent.Services[0].Refused = "it is headless" },
+			"taken-over Services", Warning, "shop/cart: it is headless (on node-1 and node-2)",
+		},
+		"no port-forward": {func(w *world) { w.server.Forbid("create", "pods/portforward") }, "errors", Skipped, "pods/portforward"},
+		"no manifest":     {func(w *world) { w.server.Forbid("get", "configmaps") }, "own manifest", Skipped, "configmaps"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			c.spoil(w)
+			results, _ := w.check(Options{})
+			for _, r := range results {
+				if r.Check == c.check && r.Level == c.level && strings.Contains(r.Message, c.message) {
+					if r.Hint == "" && r.Level == Failed && name != "tables broken" && name != "no peers" {
+						t.Errorf("%s fails without a hint", r.Check)
+					}
+					return
+				}
+			}
+			t.Errorf("%s: no %s with %q in\n%s", c.check, c.level, c.message, text(results))
+		})
+	}
+}
+
+func (w *world) unready(pod string) {
+	component := strings.Split(pod, "-")[1]
+	p := w.server.AddPod(ns, pod, release, component, "node-"+pod[len(pod)-1:])
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Message: "0/2 nodes are available"}}
+	w.server.Add(p)
+}
+
+func disconnected(p *v1alpha1.Peer) {
+	p.Status.LastError = "dial b: i/o timeout"
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == v1alpha1.PeerConnected {
+			p.Status.Conditions[i].Status = metav1.ConditionFalse
+		}
+	}
+}
+
+func (w *world) lanes(transport, cc string) {
+	w.status.Peers[0].Links[0].Lanes = []tunnel.LaneStatus{{Transport: transport, CongestionControl: cc}}
+}
+
+// The API server not answering ends it: nothing else could be said.
+func TestVitalCheckEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.URL = "http://127.99.0.4:9"
+	if results, counts := w.check(Options{}); len(results) != 1 || counts[Failed] != 1 {
+		t.Errorf("%s", text(results))
+	}
+}
+
+func TestCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		target  string
+		handle  func(net.Conn)
+		level   Level
+		message string
+	}{
+		"not imported": {"shop/basket:80", nil, Failed, "shop/basket:80 is not imported"},
+		"no port":      {"shop/cart:81", nil, Failed, "has no TCP port 81"},
+		"silent end": {"shop/cart:80", func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1000))
+		}, Warning, "closed it without a word"},
+	} {
+		if c.handle != nil {
+			w.server.Forward("eastway-proxy-1", 20000, w.listen(c.handle))
+		}
+		target, err := ParseTarget(c.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &facts{cluster: w.open(), options: Options{Call: target}}
+		if got := f.call(t.Context()); got[0].Level != c.level || !strings.Contains(got[0].Message, c.message) {
+			t.Errorf("%s: %s", name, text(got))
+		}
+	}
+	w.unready("eastway-proxy-1")
+	w.unready("eastway-proxy-2")
+	f := &facts{cluster: w.open(), options: Options{Call: &Target{"shop", "cart", 80}}}
+	if got := f.call(t.Context()); got[0].Level != Failed || !strings.Contains(got[0].Message, "no proxy is ready") {
+		t.Errorf("%s", text(got))
+	}
+}
+
+func TestParseTarget(t *testing.T) {
+	t.Parallel()
+	if got, err := ParseTarget("shop/cart:80"); err != nil || *got != (Target{"shop", "cart", 80}) || got.String() != "shop/cart:80" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, s := range []string{"", "cart:80", "shop/cart", "shop/cart:0", "shop/cart:x", "a/b/c:1", "/c:1", "a/:1", "a/b:70000"} {
+		if _, err := ParseTarget(s); err == nil {
+			t.Errorf("%q is accepted", s)
+		}
+	}
+}
+
+func TestTakeoverChecks(t *testing.T) {
+	t.Parallel()
+	service := func(change func(*corev1.Service)) *corev1.Service {
+		s := &corev1.Service{}
+		s.Namespace, s.Name = "shop", "cart"
+		s.Spec.Type, s.Spec.ClusterIP = corev1.ServiceTypeClusterIP, "10.96.1.1"
+		s.Spec.Ports = []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}
+		if change != nil {
+			change(s)
+		}
+		return s
+	}
+	run := func(w *world, s *corev1.Service) (out []Result, counts map[Level]int) {
+		counts = Run(t.Context(), Takeover(w.open(), s), func(r Result) { out = append(out, r) })
+		return out, counts
+	}
+	results, counts := run(newWorld(t), service(nil))
+	if counts[Failed]+counts[Warning] > 0 {
+		t.Errorf("%v", counts)
+	}
+	golden(t, "takeover.txt", text(results))
+	local := corev1.ServiceInternalTrafficPolicyLocal
+	for name, c := range map[string]struct {
+		service func(*corev1.Service)
+		spoil   func(*world)
+		level   Level
+		message string
+	}{
+		"headless": {func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }, nil, Failed, "it is headless"},
+		"external": {func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, nil, Failed, "ExternalName"},
+		"local":    {func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &local }, nil, Failed, "internalTrafficPolicy"},
+		"UDP too": {func(s *corev1.Service) {
+			s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Port: 53, Protocol: corev1.ProtocolUDP})
+		}, nil, Warning, "port 53/UDP stays with kube-proxy"},
+		"nobody there": {func(s *corev1.Service) { s.Name = "basket" }, nil, Warning, "nobody would answer"},
+		"bypassed":     {nil, func(w *world) { w.agent.Datapath.Bypassed = "x" }, Failed, "bypassed"},
+	} {
+		w := newWorld(t)
+		if c.spoil != nil {
+			c.spoil(w)
+		}
+		results, _ := run(w, service(c.service))
+		if got := text(results); !strings.Contains(got, "| "+string(c.level)+" | ") || !strings.Contains(got, c.message) {
+			t.Errorf("%s: no %s with %q in\n%s", name, c.level, c.message, got)
+		}
+	}
+}
+
+func TestCorefile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, lines, wrong string }{
+		{".:53 {\n kubernetes cluster.local clusterset.local {\n  multicluster clusterset.local\n }\n}", "", ""},
+		{
+			"# kubernetes x clusterset.local {\n.:53 {\n kubernetes cluster.local in-addr.arpa ip6.arpa {\n }\n}",
+			"kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa { multicluster clusterset.local …", "zone is missing",
+		},
+		{
+			"kubernetes cluster.local clusterset.local {\n # multicluster clusterset.local\n}",
+			"kubernetes cluster.local clusterset.local { multicluster clusterset.local …", `the line "multicluster clusterset.local" is missing`,
+		},
+		{"", "kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa { multicluster clusterset.local …", "no kubernetes block"},
+	} {
+		lines, wrong := corefile(c.text)
+		if lines != c.lines || !strings.Contains(wrong, c.wrong) || (wrong == "") != (c.wrong == "") {
+			t.Errorf("%q: %q, %q", c.text, lines, wrong)
+		}
+	}
+}
+
+func TestRunStopsWhenInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := 0
+	check := Check{Run: func(context.Context) []Result { ran++; cancel(); return one(ok("x")) }}
+	if Run(ctx, []Check{check, check}, func(Result) {}); ran != 1 {
+		t.Errorf("%d checks ran", ran)
+	}
+}
+
+func TestTroubleOf(t *testing.T) {
+	t.Parallel()
+	s := &takeover.ServiceStatus{Ports: []takeover.PortStatus{{Port: "53/UDP", Reason: "only TCP"}, {Port: "80/TCP"}}}
+	if got := troubleOf(s); got != "" {
+		t.Errorf("UDP counts: %q", got)
+	}
+	s.Ports[1].Reason = "no proxy is alive"
+	if got := troubleOf(s); got != "80/TCP: no proxy is alive" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,149 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+const (
+	zone = "clusterset.local"
+	// dnsNamespace and the names below are where kubeadm and most others put CoreDNS.
+	dnsNamespace = "kube-system"
+	dnsConfigMap = "coredns"
+	dnsLabel     = "k8s-app"
+	dnsLabelled  = "kube-dns"
+	dnsPort      = 53
+	// lookupTimeout bounds one lookup.
+	lookupTimeout = 15 * time.Second
+)
+
+func (f *facts) dnsConfig(ctx context.Context) []Result {
+	config, err := f.cluster.ConfigMap(ctx, dnsNamespace, dnsConfigMap)
+	switch {
+	case errors.Is(err, kubecli.ErrNotFound):
+		return one(skip("there is no ConfigMap %s/%s: the cluster's DNS is not the usual CoreDNS, the lookup below says whether it serves %s",
+			dnsNamespace, dnsConfigMap, zone))
+	case err != nil:
+		return one(unknown(err))
+	}
+	lines, wrong := corefile(config.Data["Corefile"])
+	if wrong == "" {
+		return one(ok("CoreDNS is told to serve %s", zone))
+	}
+	return one(warn("CoreDNS is not told to serve %s: %s", zone, wrong).
+		hint("kubectl -n %s edit configmap %s, and write: %s (CoreDNS 1.12.2 or later). Services that are taken over don't need it",
+			dnsNamespace, dnsConfigMap, lines))
+}
+
+// corefile says what is wrong with a Corefile, and how the kubernetes block should begin; "" if nothing is.
+func corefile(text string) (lines, wrong string) {
+	var block string
+	multicluster := false
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case words[0] == "kubernetes":
+			block = strings.TrimSpace(line)
+		case words[0] == "multicluster":
+			multicluster = multicluster || slices.Contains(words[1:], zone)
+		}
+	}
+	served := slices.Contains(strings.Fields(block), zone)
+	switch {
+	case block == "":
+		block, wrong = "kubernetes cluster.local in-addr.arpa ip6.arpa {", "it has no kubernetes block"
+	case !served:
+		wrong = "the zone is missing after \"kubernetes\""
+	case !multicluster:
+		wrong = "the line \"multicluster " + zone + "\" is missing"
+	default:
+		return "", ""
+	}
+	words := strings.Fields(strings.TrimSuffix(block, "{"))
+	if !served {
+		words = slices.Insert(words, min(2, len(words)), zone)
+	}
+	return strings.Join(words, " ") + " { multicluster " + zone + " …", wrong
+}
+
+func (f *facts) dnsLookup(ctx context.Context) []Result {
+	imports, err := f.getImports(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	at := slices.IndexFunc(imports, func(i kubecli.ServiceImport) bool { return len(i.Addresses) > 0 })
+	if at < 0 {
+		return one(skip("nothing is imported yet that could be looked up"))
+	}
+	imported := imports[at]
+	resolver, who, err := f.resolver(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	if resolver == nil {
+		return one(skip("no pod of the cluster's DNS was found (label %s=%s in %s)", dnsLabel, dnsLabelled, dnsNamespace))
+	}
+	name := domain(imported.Name)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, err := resolver.LookupHost(ctx, name)
+	if err != nil {
+		result := warn("%s does not resolve %s: %s", who, name, lookupError(err))
+		return one(result.hint("is the line \"multicluster %s\" there, is CoreDNS 1.12.2 or later, and may it list serviceimports? "+
+			"kubectl -n %s logs -l %s=%s", zone, dnsNamespace, dnsLabel, dnsLabelled))
+	}
+	for _, address := range found {
+		if !slices.Contains(imported.Addresses, address) {
+			return one(fail("%s resolves %s to %s, its ServiceImport says %s", who, name, and(found), and(imported.Addresses)).
+				hint("does another MCS implementation, or a stale cache, answer for %s?", zone))
+		}
+	}
+	return one(ok("%s resolves %s to %s", who, name, and(found)))
+}
+
+// domain of a service NAMESPACE/NAME, complete with its dot.
+func domain(service string) string {
+	namespace, name, _ := strings.Cut(service, "/")
+	return name + "." + namespace + ".svc." + zone + "."
+}
+
+// resolver asks as a pod does if this is one, else a pod of the cluster's DNS through a port-forward, over TCP.
+// nil if there is no such pod.
+func (f *facts) resolver(ctx context.Context) (resolver *net.Resolver, who string, err error) {
+	if f.options.InPod {
+		return &net.Resolver{PreferGo: true}, "this pod's DNS", nil
+	}
+	pods, err := f.cluster.PodsIn(ctx, dnsNamespace, dnsLabel, dnsLabelled)
+	if err != nil {
+		return nil, "", err
+	}
+	at := slices.IndexFunc(pods, func(p corev1.Pod) bool { return kubecli.Ready(&p) })
+	if at < 0 {
+		return nil, "", nil
+	}
+	pod := &pods[at]
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return f.cluster.DialPod(ctx, pod.Namespace, pod.Name, dnsPort)
+	}}, "DNS pod " + pod.Name, nil
+}
+
+func lookupError(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return "no such name"
+		}
+		return dns.Err
+	}
+	return fmt.Sprint(err)
+}

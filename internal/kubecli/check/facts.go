@@ -1,0 +1,108 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/peering"
+)
+
+// facts are asked for once, however many checks need them.
+type facts struct {
+	cluster *kubecli.Cluster
+	options Options
+
+	own      fact[peering.Manifest]
+	nodes    fact[[]corev1.Node]
+	proxies  fact[[]corev1.Pod]
+	statuses fact[[]proxyStatus]
+	peers    fact[[]v1alpha1.Peer]
+	agents   fact[[]kubecli.Agent]
+	imports  fact[[]kubecli.ServiceImport]
+}
+
+// proxyStatus is what one ready proxy said.
+type proxyStatus struct {
+	pod    *corev1.Pod
+	status admin.Status
+	err    error
+}
+
+// fact is remembered.
+type fact[T any] struct {
+	once  sync.Once
+	value T
+	err   error
+}
+
+func (f *fact[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	f.once.Do(func() { f.value, f.err = ask(ctx) })
+	return f.value, f.err
+}
+
+func (f *facts) getOwn(ctx context.Context) (peering.Manifest, error) {
+	return f.own.get(ctx, f.cluster.Own)
+}
+
+func (f *facts) getNodes(ctx context.Context) ([]corev1.Node, error) {
+	return f.nodes.get(ctx, f.cluster.Nodes)
+}
+
+func (f *facts) getProxies(ctx context.Context) ([]corev1.Pod, error) {
+	return f.proxies.get(ctx, func(ctx context.Context) ([]corev1.Pod, error) { return f.cluster.Pods(ctx, kubecli.Proxy) })
+}
+
+func (f *facts) getPeers(ctx context.Context) ([]v1alpha1.Peer, error) {
+	return f.peers.get(ctx, f.cluster.Peers)
+}
+
+func (f *facts) getAgents(ctx context.Context) ([]kubecli.Agent, error) {
+	return f.agents.get(ctx, f.cluster.Agents)
+}
+
+func (f *facts) getImports(ctx context.Context) ([]kubecli.ServiceImport, error) {
+	return f.imports.get(ctx, f.cluster.Imports)
+}
+
+// ready are the proxies that can be asked.
+func (f *facts) ready(ctx context.Context) ([]corev1.Pod, error) {
+	pods, err := f.getProxies(ctx)
+	var ready []corev1.Pod
+	for i := range pods {
+		if kubecli.Ready(&pods[i]) {
+			ready = append(ready, pods[i])
+		}
+	}
+	return ready, err
+}
+
+// getStatuses asks every ready proxy for its status.
+func (f *facts) getStatuses(ctx context.Context) ([]proxyStatus, error) {
+	return f.statuses.get(ctx, func(ctx context.Context) ([]proxyStatus, error) {
+		ready, err := f.ready(ctx)
+		var out []proxyStatus
+		for i := range ready {
+			s := proxyStatus{pod: &ready[i]}
+			s.err = f.cluster.AskPod(ctx, ready[i].Name, func(_ *corev1.Pod, client *admin.Client) (err error) {
+				s.status, err = client.Status(ctx)
+				return err
+			})
+			out = append(out, s)
+		}
+		return out, err
+	})
+}
+
+// unknown is for what could not be asked: not being permitted is no fault of the installation.
+func unknown(err error) Result {
+	if errors.Is(err, kubecli.ErrForbidden) {
+		return skip("%v", err)
+	}
+	return fail("%v", err)
+}

@@ -1,0 +1,214 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+// zoneLabel of nodes.
+const zoneLabel = "topology.kubernetes.io/zone"
+
+func (f *facts) controller(ctx context.Context) []Result {
+	pods, err := f.cluster.Pods(ctx, kubecli.Controller)
+	if err != nil {
+		return one(unknown(err))
+	}
+	return f.pods(pods, "controller")
+}
+
+func (f *facts) proxiesReady(ctx context.Context) []Result {
+	pods, err := f.getProxies(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	results := f.pods(pods, "proxy")
+	if len(pods) == 1 {
+		results = append(results, warn("there is one proxy only: without it no call to a peer is answered").
+			hint("give the chart proxy.replicas: 2 or more"))
+	}
+	return results
+}
+
+// pods judges those of a Deployment: one that is ready is enough for now.
+func (f *facts) pods(pods []corev1.Pod, component string) []Result {
+	where := "in namespace " + f.cluster.Namespace
+	if len(pods) == 0 {
+		return one(fail("release %s has no %s pods %s", f.cluster.Release, component, where).
+			hint("is that the installation? name it with --namespace and --release, or install the chart"))
+	}
+	var results []Result
+	ready := 0
+	for i := range pods {
+		switch p := &pods[i]; {
+		case kubecli.Ready(p):
+			ready++
+		case p.DeletionTimestamp == nil:
+			results = append(results, warn("pod %s %s", p.Name, kubecli.Trouble(p)).
+				hint("kubectl -n %s describe pod %s; kubectl -n %s logs %s", p.Namespace, p.Name, p.Namespace, p.Name))
+		}
+	}
+	if ready == 0 {
+		for i := range results {
+			results[i].Level = Failed
+		}
+		return append(one(fail("no %s pod is ready, of %d", component, len(pods)).
+			hint("kubectl -n %s get events --sort-by=.lastTimestamp", f.cluster.Namespace)), results...)
+	}
+	return append(one(ok("%d of %s ready", ready, count(len(pods), component+" pod", component+" pods"))), results...)
+}
+
+func (f *facts) leader(ctx context.Context) []Result {
+	lease, err := f.cluster.Leader(ctx)
+	switch {
+	case errors.Is(err, kubecli.ErrNotFound):
+		return one(fail("no controller has ever led: there is no lease %s-controller", f.cluster.Release).
+			hint("kubectl -n %s logs -l app.kubernetes.io/component=controller", f.cluster.Namespace))
+	case err != nil:
+		return one(unknown(err))
+	}
+	spec := &lease.Spec
+	if spec.HolderIdentity == nil || *spec.HolderIdentity == "" || spec.RenewTime == nil || spec.LeaseDurationSeconds == nil {
+		return one(warn("no controller leads at the moment"))
+	}
+	age := time.Since(spec.RenewTime.Time)
+	// Twice: the clocks may differ a little.
+	if age > 2*time.Duration(*spec.LeaseDurationSeconds)*time.Second {
+		return one(fail("no controller leads: %s did, and last said so %s ago", *spec.HolderIdentity, left(age)).
+			hint("kubectl -n %s logs -l app.kubernetes.io/component=controller", f.cluster.Namespace))
+	}
+	return one(ok("%s leads", *spec.HolderIdentity))
+}
+
+func (f *facts) zones(ctx context.Context) []Result {
+	nodes, err := f.getNodes(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	ready, err := f.ready(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	zoneOf, all := map[string]string{}, []string{}
+	for i := range nodes {
+		zone := nodes[i].Labels[zoneLabel]
+		zoneOf[nodes[i].Name] = zone
+		if zone != "" && !slices.Contains(all, zone) {
+			all = append(all, zone)
+		}
+	}
+	slices.Sort(all)
+	if len(all) == 0 {
+		return one(warn("no node has the label %s: calls can't prefer their own zone", zoneLabel).
+			hint("label the nodes, also with topology.kubernetes.io/region"))
+	}
+	without := slices.DeleteFunc(slices.Clone(all), func(zone string) bool {
+		return slices.ContainsFunc(ready, func(p corev1.Pod) bool { return zoneOf[p.Spec.NodeName] == zone })
+	})
+	switch {
+	case len(ready) == 0:
+		return one(skip("no proxy is ready"))
+	case len(without) == 0:
+		return one(ok("proxies in every zone: %s", and(all)))
+	case len(all)-len(without) < 2:
+		return one(warn("all proxies are in one zone; %s without", and(without)).hint("raise proxy.replicas, or see proxy.spread.zones of the chart"))
+	default:
+		return one(ok("proxies in %d of %d zones; without: %s", len(all)-len(without), len(all), and(without)))
+	}
+}
+
+func (f *facts) versions(ctx context.Context) []Result {
+	statuses, err := f.getStatuses(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	var found []string
+	for i := range statuses {
+		if s := &statuses[i]; s.err == nil && !slices.Contains(found, s.status.Version) {
+			found = append(found, s.status.Version)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return one(skip("no proxy said its version"))
+	case len(found) > 1:
+		return one(warn("proxies run different versions: %s", and(found)).
+			hint("an upgrade is under way, or stuck: kubectl -n %s rollout status deployment", f.cluster.Namespace))
+	case found[0] != f.options.Version:
+		return one(warn("proxies are %s, this command is %s", found[0], f.options.Version).
+			hint("use the eastway command of the release that is installed"))
+	}
+	return one(ok("proxies and this command are %s", found[0]))
+}
+
+// errors are what proxies say is wrong with what they were told.
+func (f *facts) errors(ctx context.Context) []Result {
+	statuses, err := f.getStatuses(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	var results []Result
+	for i := range statuses {
+		s := &statuses[i]
+		if s.err != nil {
+			results = append(results, unknown(s.err))
+		}
+		for _, e := range s.status.Errors {
+			results = append(results, warn("proxy %s: %s", s.pod.Name, e))
+		}
+	}
+	if len(results) == 0 && len(statuses) > 0 {
+		return one(ok("no proxy reports an error"))
+	}
+	if len(results) == 0 {
+		return one(skip("no proxy is ready"))
+	}
+	return results
+}
+
+// rights asks whether the proxies may read what they follow, and the controller write what it makes.
+func (f *facts) rights(ctx context.Context) []Result {
+	ready, err := f.ready(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	if len(ready) == 0 {
+		return one(skip("no proxy is ready"))
+	}
+	user := "system:serviceaccount:" + f.cluster.Namespace + ":" + ready[0].Spec.ServiceAccountName
+	var missing []string
+	asked := 0
+	for _, r := range []authorizationv1.ResourceAttributes{
+		{Resource: "services"},
+		{Resource: "nodes"},
+		{Group: "discovery.k8s.io", Resource: "endpointslices"},
+		{Group: "multicluster.x-k8s.io", Resource: "serviceexports"},
+		{Group: "eastway.dev", Resource: "peers"},
+		{Group: "eastway.dev", Resource: "trafficpolicies"},
+	} {
+		for _, verb := range []string{"list", "watch"} {
+			r.Verb = verb
+			may, err := f.cluster.May(ctx, user, r)
+			if errors.Is(err, kubecli.ErrForbidden) {
+				return one(skip("you may not ask for others' rights (create subjectaccessreviews); the proxies' errors would tell of missing ones"))
+			}
+			if err != nil {
+				return one(unknown(err))
+			}
+			asked++
+			if !may {
+				missing = append(missing, verb+" "+r.Resource)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return one(fail("proxies may not %s", and(missing)))
+	}
+	return one(ok("proxies have the %d rights that they need", asked))
+}

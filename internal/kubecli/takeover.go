@@ -1,0 +1,173 @@
+package kubecli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/takeover"
+)
+
+// agentsAtOnce is how many node agents are asked at a time: each is a connection through the API server.
+const agentsAtOnce = 8
+
+// Agent is a node agent, and what it said.
+type Agent struct {
+	Pod    *corev1.Pod
+	Status takeover.Status
+	// Err says why it said nothing.
+	Err error
+}
+
+// Agents asks every node agent what it does.
+func (c *Cluster) Agents(ctx context.Context) ([]Agent, error) {
+	pods, err := c.Pods(ctx, Node)
+	if err != nil {
+		return nil, err
+	}
+	agents := make([]Agent, len(pods))
+	var group errgroup.Group
+	group.SetLimit(agentsAtOnce)
+	for i := range pods {
+		group.Go(func() error {
+			agents[i] = c.agent(ctx, &pods[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // errors are in the agents
+	return agents, nil
+}
+
+func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {
+	a := Agent{Pod: pod}
+	if !Ready(pod) {
+		a.Err = fmt.Errorf("the pod %s", Trouble(pod))
+		return a
+	}
+	answer, err := c.GetPod(ctx, pod, HealthPortOf(pod, NodeHealthPort), "/takeovers")
+	switch {
+	case err != nil:
+		a.Err = err
+	case answer.Code != http.StatusOK:
+		a.Err = fmt.Errorf("/takeovers answered %d: %s", answer.Code, oneLine(string(answer.Body)))
+	default:
+		if err := json.Unmarshal(answer.Body, &a.Status); err != nil {
+			a.Err = fmt.Errorf("answer of /takeovers: %w", err)
+		}
+	}
+	return a
+}
+
+// TakeOver sets the annotation, or removes it. It is false if that was so already.
+func (c *Cluster) TakeOver(ctx context.Context, service *corev1.Service, on bool) (changed bool, err error) {
+	if takeover.Wanted(service) == on {
+		return false, nil
+	}
+	var value any
+	if on {
+		value = "true"
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.TakeoverAnnotation: value}}})
+	if err != nil {
+		return false, fmt.Errorf("annotate the Service: %w", err)
+	}
+	err = c.client.Patch(ctx, service, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldManager))
+	return err == nil, c.explain("annotate Service "+service.Namespace+"/"+service.Name, err)
+}
+
+// TakeoverState is how far the node agents have come with one Service.
+type TakeoverState struct {
+	Nodes, Done int
+	// Open says what keeps the others, one line for each node.
+	Open []string
+}
+
+// Words for people.
+func (s TakeoverState) Words() string {
+	if len(s.Open) == 0 {
+		return fmt.Sprintf("done on every node (%d)", s.Nodes)
+	}
+	return fmt.Sprintf("done on %d of %d nodes: %s", s.Done, s.Nodes, strings.Join(s.Open[:min(len(s.Open), maxPodsNamed)], "; "))
+}
+
+// AwaitTakeover returns when every node agent does with the Service what was asked for, or ctx ends. tell is called
+// whenever something has changed. It gives the last state.
+func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, tell func(TakeoverState)) (TakeoverState, error) {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	var last TakeoverState
+	for {
+		agents, err := c.Agents(ctx)
+		if ctx.Err() != nil {
+			return last, ctx.Err()
+		}
+		if err != nil {
+			return last, err
+		}
+		state := stateOfTakeover(agents, service, on)
+		if state.Words() != last.Words() || last.Nodes == 0 {
+			last = state
+			tell(state)
+		}
+		if len(state.Open) == 0 {
+			return state, nil
+		}
+		select {
+		case <-ctx.Done():
+			return last, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func stateOfTakeover(agents []Agent, service string, on bool) TakeoverState {
+	state := TakeoverState{Nodes: len(agents)}
+	for i := range agents {
+		if why := openOn(&agents[i], service, on); why != "" {
+			state.Open = append(state.Open, agents[i].Pod.Spec.NodeName+": "+why)
+		} else {
+			state.Done++
+		}
+	}
+	return state
+}
+
+// openOn says what an agent has not done yet; "" if all is done.
+func openOn(a *Agent, service string, on bool) string {
+	if a.Err != nil {
+		return oneLine(a.Err.Error())
+	}
+	at := slices.IndexFunc(a.Status.Services, func(s takeover.ServiceStatus) bool { return s.Service == service })
+	switch {
+	case !on && at < 0:
+		return ""
+	case !on:
+		return "still takes it over"
+	case at < 0:
+		return "has not seen it yet"
+	case a.Status.Error != "":
+		return oneLine(a.Status.Error)
+	case a.Status.Datapath.Bypassed != "":
+		return "nftables is bypassed: " + oneLine(a.Status.Datapath.Bypassed)
+	}
+	s := &a.Status.Services[at]
+	if s.Refused != "" {
+		return s.Refused
+	}
+	for _, p := range s.Ports {
+		if p.Reason != "" && strings.HasSuffix(p.Port, "/TCP") {
+			return p.Port + ": " + p.Reason
+		}
+	}
+	return ""
+}

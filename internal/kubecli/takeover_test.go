@@ -1,0 +1,118 @@
+package kubecli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/kubecli/kubetest"
+	"github.com/eastway/eastway/internal/takeover"
+)
+
+// agents adds node agents that all say what tell does.
+func agents(t *testing.T, s *kubetest.Server, n int, tell func() takeover.Status) {
+	t.Helper()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(tell()) }))
+	t.Cleanup(backend.Close)
+	for i := range n {
+		name := fmt.Sprint("agent-", i)
+		s.AddPod(DefaultNamespace, name, DefaultRelease, "node", fmt.Sprint("node-", i))
+		s.Forward(name, NodeHealthPort, backend.Listener.Addr().String())
+	}
+}
+
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := open(t, "east", s)
+	s.Add(service("shop", "cart"))
+	for _, step := range []struct{ on, changed bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		cart, err := c.Service(t.Context(), "shop", "cart")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := c.TakeOver(t.Context(), cart, step.on); err != nil || changed != step.changed {
+			t.Errorf("%+v: %v, %v", step, changed, err)
+		}
+		var there corev1.Service
+		s.Get("/v1/services", "shop", "cart", &there)
+		if (there.Annotations[v1alpha1.TakeoverAnnotation] == "true") != step.on {
+			t.Errorf("%+v: annotations %v", step, there.Annotations)
+		}
+	}
+	s.Forbid("patch", "services")
+	cart, err := c.Service(t.Context(), "shop", "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.TakeOver(t.Context(), cart, true)
+	is(t, err, ErrForbidden, "annotate Service shop/cart")
+}
+
+func TestAwaitTakeover(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := open(t, "east", s)
+	var mu sync.Mutex
+	var services []takeover.ServiceStatus
+	agents(t, s, 2, func() takeover.Status {
+		mu.Lock()
+		defer mu.Unlock()
+		return takeover.Status{Services: services}
+	})
+	var told []string
+	state, err := c.AwaitTakeover(t.Context(), "shop/cart", true, func(now TakeoverState) {
+		told = append(told, now.Words())
+		mu.Lock()
+		defer mu.Unlock()
+		services = []takeover.ServiceStatus{{Service: "shop/cart", Ports: []takeover.PortStatus{
+			{Port: "80/TCP"}, {Port: "53/UDP", Reason: "only TCP is taken over"},
+		}}}
+	})
+	if err != nil || state.Done != 2 || len(told) < 2 || told[len(told)-1] != "done on every node (2)" ||
+		!strings.Contains(told[0], "node-0: has not seen it yet") {
+		t.Errorf("%+v, %v, %q", state, err, told)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := c.AwaitTakeover(ctx, "shop/cart", false, func(TakeoverState) {}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("still taken over, but %v", err)
+	}
+	if state, err := c.AwaitTakeover(t.Context(), "shop/other", false, func(TakeoverState) {}); err != nil || state.Done != 2 {
+		t.Errorf("%+v, %v", state, err)
+	}
+}
+
+func TestOpenOn(t *testing.T) {
+	t.Parallel()
+	with := func(change func(*Agent)) *Agent {
+		a := &Agent{Status: takeover.Status{Services: []takeover.ServiceStatus{{Service: "a/b"}}}}
+		change(a)
+		return a
+	}
+	for want, a := range map[string]*Agent{
+		"":                           with(func(*Agent) {}),
+		"no way":                     with(func(a *Agent) { a.Err = errors.New("no way") }),
+		"no nft":                     with(func(a *Agent) { a.Status.Error = "no nft" }),
+		"nftables is bypassed: eBPF": with(func(a *Agent) { a.Status.Datapath.Bypassed = "eBPF" }),
+		"headless":                   with(func(a *Agent) { a.Status.Services[0].Refused = "headless" }),
+		"has not seen it yet":        with(func(a *Agent) { a.Status.Services = nil }),
+		"80/TCP: no proxy is alive": with(func(a *Agent) {
+			a.Status.Services[0].Ports = []takeover.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}}
+		}),
+	} {
+		if got := openOn(a, "a/b", true); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
