@@ -75,6 +75,10 @@ func Down(ctx context.Context, name string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("lab: remove the folder of %s: %w", name, err)
 	}
+	// With the last one goes the folder of all.
+	if err := unix.Rmdir(Base); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("lab: remove the folder of labs: %w", err)
+	}
 	return nil
 }
 

@@ -174,6 +174,9 @@ func Open(name string) (*Lab, error) {
 		name = DefaultName
 	}
 	s, err := readState(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("lab: no lab called %s is up: make clusters ARGS='--name %s'", name, name)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -147,31 +147,55 @@ func Names() ([]string, error) {
 
 // lockLabs keeps other processes from changing which labs there are.
 func lockLabs(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(Base, 0o700); err != nil { // keys lie below it
-		return nil, fmt.Errorf("lab: make the folder of labs (root is needed): %w", err)
-	}
-	file, err := os.OpenFile(Base+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lab: make a lock: %w", err)
-	}
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = file.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			_ = file.Close()
-			return nil, fmt.Errorf("lab: lock %s: %w", file.Name(), err)
+		unlock, err := tryLockLabs()
+		if unlock != nil || err != nil {
+			return unlock, err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			_ = file.Close()
-			return nil, fmt.Errorf("lab: wait for another process to let go of %s: %w", file.Name(), context.Cause(ctx))
+			return nil, fmt.Errorf("lab: wait for another process to let go of %s: %w", Base, context.Cause(ctx))
 		}
 	}
+}
+
+// tryLockLabs returns nil when another process is changing them.
+func tryLockLabs() (unlock func(), err error) {
+	if err := os.MkdirAll(Base, 0o700); err != nil { // keys lie below it
+		return nil, fmt.Errorf("lab: make the folder of labs (root is needed): %w", err)
+	}
+	folder, err := os.Open(Base)
+	if errors.Is(err, os.ErrNotExist) { // removed with its last lab
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lab: open the folder of labs: %w", err)
+	}
+	err = unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil && !isAt(folder, Base) {
+		err = unix.EWOULDBLOCK // the same, and made anew by somebody
+	}
+	if err == nil {
+		return func() { _ = folder.Close() }, nil
+	}
+	_ = folder.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("lab: lock the folder of labs: %w", err)
+}
+
+// isAt reports whether an open file is what is at a path now.
+func isAt(file *os.File, path string) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, there)
 }
 
 // attach finds the machines of a lab that run.
