@@ -75,7 +75,9 @@ func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Re
 		problems: func() []string { return texts(s.Errors(), kube.Problem.String) },
 		stop: func() {
 			stop()
-			_ = <-ended // there is no failure that it does not try to get over
+			if err := <-ended; err != nil {
+				p.log.Warn("following the API server failed", zap.Error(err))
+			}
 		},
 		run: func(ctx context.Context) error {
 			defer context.AfterFunc(ctx, stop)()
