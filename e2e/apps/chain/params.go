@@ -18,9 +18,9 @@ const (
 	maxBody = 64 << 10
 	// maxReason is how much of an upstream's error goes into the own one, in bytes.
 	maxReason = 512
-	// RequestTimeout is how long a caller waits for an answer: longer than a peer
-	// that fell silent takes to be declared dead.
-	RequestTimeout = 15 * time.Second
+	// RequestTimeout is how long a caller waits for an answer: much longer than a
+	// peer that fell silent takes to be declared dead, on a busy computer.
+	RequestTimeout = 30 * time.Second
 	// headerTimeout bounds a client that connects and says nothing: a connection
 	// that a proxy opened ahead of time may wait this long for its first byte.
 	headerTimeout = 30 * time.Second

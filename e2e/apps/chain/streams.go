@@ -22,7 +22,7 @@ const (
 	maxLine = 256
 	// silenceTime is how long nothing may come: longer than a peer that fell
 	// silent takes to be declared dead.
-	silenceTime = 15 * time.Second
+	silenceTime = 30 * time.Second
 )
 
 // Streams serves streams.

@@ -54,6 +54,8 @@ const (
 	maxLag = time.Second
 	// numberTime is how often a stream writes a number.
 	numberTime = 500 * time.Millisecond
+	// pauseTime between streams when one could not be kept.
+	pauseTime = time.Second
 	// openTime is over which the first streams are opened, evenly.
 	openTime = 3 * time.Second
 )
@@ -178,6 +180,14 @@ func (r *runner) stream(ctx context.Context, id string, s Streams, lead time.Dur
 		greeting, err := chain.Stream(one, &r.dialer, s.Address, numberTime)
 		cancel()
 		r.end(record, greeting, err)
+		if err == nil {
+			continue
+		}
+		timer.Reset(pauseTime)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
 	}
 }
 

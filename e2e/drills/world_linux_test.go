@@ -1,0 +1,216 @@
+package drills
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/eastway/eastway/e2e/cluster/binaries"
+	"github.com/eastway/eastway/e2e/cluster/image"
+	"github.com/eastway/eastway/e2e/cluster/lab"
+	"github.com/eastway/eastway/e2e/install"
+)
+
+// Of the applications in manifests/.
+const (
+	namespace = "drills"
+	mockImage = "docker.io/eastway-test/mock:e2e"
+	chainURL  = "http://mocka:8000/"
+	// homeRegion begins the zones of cluster-1.
+	homeRegion = "cn-hangzhou"
+)
+
+const (
+	// patience for what takes seconds on a quiet computer.
+	patience = 2 * time.Minute
+	// endPatience for what runs after a test that may have run out of time.
+	endPatience = time.Minute
+)
+
+// keepVariable keeps the clusters for the next run.
+const keepVariable = "E2E_KEEP"
+
+// world is clusters with Eastway and the drills' applications.
+type world struct {
+	*install.Installer
+	lab      *lab.Lab
+	dir      string // for reports and diagnoses
+	mock     string // the program
+	clusters []*cluster
+}
+
+type cluster struct {
+	*lab.Cluster
+	client.Client
+}
+
+// solo is the name of the service that only this cluster has.
+func (c *cluster) solo() string { return strings.Replace(c.Name, "cluster", "solo", 1) }
+
+// soloHost is its name for all other clusters.
+func (c *cluster) soloHost() string { return c.solo() + "." + namespace + ".svc.clusterset.local" }
+
+func (w *world) home() *cluster { return w.clusters[0] }
+func (w *world) away() *cluster { return w.clusters[1] }
+
+func (w *world) zones() []string { return slices.Concat(w.home().Zones, w.away().Zones) }
+
+// progress shows what is going on as it happens: bringing clusters up takes a while.
+func progress(t *testing.T) *os.File {
+	t.Helper()
+	return os.Stderr
+}
+
+// newWorld brings up clusters, without Eastway.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if os.Getenv(lab.UserVariable) != "" {
+		t.Skipf("%s is set: what the drills break, they break in clusters of their own", lab.UserVariable)
+	}
+	if err := lab.Supported(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	ctx := t.Context()
+	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "e2e", "drills"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{dir: dir}
+	if w.lab, err = bringUp(ctx, progress(t)); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv(keepVariable) == "" {
+		t.Cleanup(func() {
+			if err := w.lab.Down(context.WithoutCancel(ctx)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if w.Installer, err = install.New(ctx, install.Config{Lab: w.lab, Dir: dir, Progress: progress(t)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range w.lab.Clusters {
+		objects, err := install.Client(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.clusters = append(w.clusters, &cluster{Cluster: c, Client: objects})
+	}
+	if err := w.loadMock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func bringUp(ctx context.Context, out *os.File) (*lab.Lab, error) {
+	config := lab.Config{Name: "drills", Progress: out}
+	if os.Getenv(keepVariable) != "" {
+		if l, err := lab.Open(config.Name); err == nil {
+			return l, nil
+		}
+	}
+	return lab.ForTest(ctx, config)
+}
+
+// loadMock builds the applications' image and gives it to all nodes.
+func (w *world) loadMock(ctx context.Context) error {
+	if err := (binaries.Builder{}).Own(ctx, w.dir, "e2e/apps/mock"); err != nil {
+		return err
+	}
+	w.mock = filepath.Join(w.dir, "mock")
+	archive := w.mock + ".tar"
+	err := image.Image{
+		Name: mockImage, Files: []image.File{{Path: "/mock", Source: w.mock}}, Entrypoint: []string{"/mock"}, User: "65532:65532",
+	}.Save(archive)
+	if err != nil {
+		return err
+	}
+	return w.lab.LoadImage(ctx, archive)
+}
+
+//go:embed manifests
+var manifests embed.FS
+
+// deploy the applications into a cluster.
+func (w *world) deploy(ctx context.Context, c *cluster) error {
+	t, err := template.ParseFS(manifests, "manifests/chain.yaml")
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	err = t.Execute(&text, map[string]any{
+		"Image": mockImage, "Zones": c.Zones, "Solo": c.solo(),
+		"Chain": map[string]string{"mocka": "http://mockb:8000/", "mockb": "http://mockc:8000/", "mockc": ""},
+	})
+	if err != nil {
+		return err
+	}
+	return c.Cluster.Apply(ctx, []byte(text.String()))
+}
+
+// awaitDeployments returns when all deployments of the applications are as they
+// should be, and nothing is left of what they were.
+func (c *cluster) awaitDeployments(ctx context.Context) error {
+	return lab.Await(ctx, "the applications of "+c.Name, patience, func(ctx context.Context) error {
+		var all appsv1.DeploymentList
+		var pods corev1.PodList
+		if err := errors.Join(c.List(ctx, &all, client.InNamespace(namespace)), c.List(ctx, &pods, client.InNamespace(namespace))); err != nil {
+			return err
+		}
+		want := 0
+		for i := range all.Items {
+			d := &all.Items[i]
+			want += int(*d.Spec.Replicas)
+			if d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < *d.Spec.Replicas ||
+				d.Status.AvailableReplicas < *d.Spec.Replicas {
+				return fmt.Errorf("%s has %d of %d pods available", d.Name, d.Status.AvailableReplicas, *d.Spec.Replicas)
+			}
+		}
+		if len(all.Items) == 0 || len(pods.Items) != want {
+			return fmt.Errorf("there are %d pods instead of %d", len(pods.Items), want)
+		}
+		return nil
+	})
+}
+
+// place of a pod.
+type place struct {
+	name, zone, ip string
+	node           *lab.Node
+}
+
+// pods of an application, "" for all, that run.
+func (c *cluster) pods(ctx context.Context, app string) ([]place, error) {
+	var all corev1.PodList
+	var selector client.MatchingLabels
+	if app != "" {
+		selector = client.MatchingLabels{"app": app}
+	}
+	if err := c.List(ctx, &all, client.InNamespace(namespace), selector); err != nil {
+		return nil, err
+	}
+	var places []place
+	for i := range all.Items {
+		p := &all.Items[i]
+		n := slices.IndexFunc(c.Nodes, func(n *lab.Node) bool { return n.Name == p.Spec.NodeName })
+		if n >= 0 && p.Status.PodIP != "" && p.Status.Phase == corev1.PodRunning {
+			places = append(places, place{name: p.Name, zone: c.Nodes[n].Zone, ip: p.Status.PodIP, node: c.Nodes[n]})
+		}
+	}
+	return places, nil
+}

@@ -1,0 +1,4 @@
+// Package install brings Eastway onto the clusters of a lab as a user does:
+// images of this checkout, charts/eastway by the real helm, peers linked by the
+// command-line tool. It never reaches into Eastway's parts.
+package install
