@@ -83,7 +83,8 @@ func (w *world) begin(t *testing.T, name string, p plan) *drill {
 			w.explain(t)
 		}
 	})
-	_ = os.RemoveAll(d.logDir()) // of an earlier run
+	t.Cleanup(func() { d.stop() }) // also when the drill does not come to its end
+	_ = os.RemoveAll(d.logDir())   // of an earlier run
 	d.must(w.settled(ctx))
 	for i, c := range w.clusters {
 		d.must(c.awaitDeployments(ctx))
@@ -248,12 +249,10 @@ func (d *drill) awaitFrom(from time.Time, what string, condition func([]record) 
 	}
 }
 
-// end the load and report.
-func (d *drill) end() *report {
-	d.Helper()
+// stop the load, and return when each request has ended.
+func (d *drill) stop() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.Context()), endPatience)
 	defer cancel()
-	ended := time.Now()
 	var stopping sync.WaitGroup
 	for _, l := range d.loaders {
 		stopping.Go(func() {
@@ -263,11 +262,15 @@ func (d *drill) end() *report {
 		})
 	}
 	stopping.Wait()
+}
+
+// end the load and report.
+func (d *drill) end() *report {
+	d.Helper()
+	ended := time.Now()
+	d.stop()
 	d.reading.Wait()
 	d.keepLogs()
-	if !d.Failed() {
-		_ = os.RemoveAll(d.logDir())
-	}
 	records, _ := d.rec.after(0)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -280,6 +283,9 @@ func (d *drill) end() *report {
 	}
 	if len(r.Failure) > 0 || r.Total.Twice > 0 {
 		d.Errorf("%d calls and streams failed, %d calls were executed twice", len(r.Failure), r.Total.Twice)
+	}
+	if !d.Failed() {
+		_ = os.RemoveAll(d.logDir())
 	}
 	return &r
 }
