@@ -10,7 +10,7 @@ const (
 	// heardPace is how often it is checked which peers have spoken since the start: one that exports nothing changes nothing.
 	heardPace = 2 * time.Second
 	// workers reconcile so many services at a time: enough to hide the API server's latency.
-	workers = 8
+	workers = 16
 
 	// maxImportPorts bounds the ports of one import: each takes a port on every proxy.
 	maxImportPorts = 256
