@@ -93,7 +93,11 @@ func runChecks(ctx context.Context, checks []check.Check, r *report) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted: %w", ctx.Err())
 	}
-	switch n := counts[check.Failed]; n {
+	return checksFailed(counts[check.Failed])
+}
+
+func checksFailed(n int) error {
+	switch n {
 	case 0:
 		return nil
 	case 1:

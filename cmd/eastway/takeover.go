@@ -77,7 +77,7 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 			return ctx.Err()
 		}
 		if n := counts[check.Failed]; n > 0 && !f.force {
-			return fmt.Errorf("%s was not taken over: %d checks failed (--force goes on all the same)", name, n)
+			return fmt.Errorf("%s was not taken over: %w (--force goes on all the same)", name, checksFailed(n))
 		}
 	}
 	if f.dryRun {

@@ -83,7 +83,10 @@ func StateOf(p *v1alpha1.Peer) PeerState {
 		return PeerState{Words: notYet(c, s.LastError)}
 	}
 	said := []string{"connected"}
-	if s.Lanes > 0 {
+	switch {
+	case s.Lanes == 1:
+		said = append(said, "1 lane")
+	case s.Lanes > 1:
 		said = append(said, fmt.Sprintf("%d lanes", s.Lanes))
 	}
 	if s.RoundTripTime != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,27 @@ func (c *podConn) readReason(from io.Reader) {
 	defer close(c.reason)
 	text, err := io.ReadAll(io.LimitReader(from, maxForwardError))
 	if err == nil && len(text) > 0 {
-		c.failed = errors.New(oneLine(string(text)))
+		c.failed = errors.New(forwardReason(string(text)))
+	}
+}
+
+// forwardReason leaves out the runtime's own names for pods and network namespaces, which come before what happened.
+func forwardReason(text string) string {
+	if _, after, found := strings.Cut(text, "network namespace "); found {
+		if _, happened, found := strings.Cut(after, ": "); found {
+			text = happened
+		}
+	}
+	return oneLine(text)
+}
+
+// Failure is what the kubelet said of the connection; nil if nothing, or not yet.
+func (c *podConn) Failure() error {
+	select {
+	case <-c.reason:
+		return c.failed
+	default:
+		return nil
 	}
 }
 

@@ -60,7 +60,7 @@ func (c *Cluster) ReadyProxies(ctx context.Context) ([]corev1.Pod, error) {
 	case err != nil:
 		return nil, err
 	case len(pods) == 0:
-		return nil, c.notInstalled(ctx)
+		return nil, c.NotInstalled(ctx)
 	}
 	ready := slices.DeleteFunc(slices.Clone(pods), func(p corev1.Pod) bool { return !Ready(&p) })
 	if len(ready) == 0 {
@@ -118,8 +118,8 @@ func describePods(pods []corev1.Pod) string {
 	return strings.Join(out, "; ")
 }
 
-// notInstalled looks for the installation elsewhere, so that the error can say where it is.
-func (c *Cluster) notInstalled(ctx context.Context) error {
+// NotInstalled looks for the installation elsewhere, so that the error can say where it is.
+func (c *Cluster) NotInstalled(ctx context.Context) error {
 	missing := fmt.Errorf("%w: no pods of release %s in namespace %s of %s", ErrNotInstalled, c.Release, c.Namespace, c)
 	var list corev1.PodList
 	labels := client.MatchingLabels{nameLabel: product, componentLabel: string(Proxy)}

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/version"
 )
 
@@ -142,16 +143,37 @@ func (c *Cluster) GetPod(ctx context.Context, pod *corev1.Pod, port uint16, path
 	return answer, nil
 }
 
-// HealthPortOf is the container port "health" of a pod, or the usual one of its component.
+// HealthPortOf is the container port "health" of a pod, or the one that it is probed at, or else the usual one of its component.
 func HealthPortOf(pod *corev1.Pod, usual uint16) uint16 {
+	if port, found := PortOf(pod, intstr.FromString("health")); found {
+		return port
+	}
 	for i := range pod.Spec.Containers {
-		for _, p := range pod.Spec.Containers[i].Ports {
-			if p.Name == "health" && p.ContainerPort > 0 && p.ContainerPort <= 0xffff {
-				return uint16(p.ContainerPort)
+		if probe := pod.Spec.Containers[i].ReadinessProbe; probe != nil && probe.HTTPGet != nil {
+			if port, found := PortOf(pod, probe.HTTPGet.Port); found {
+				return port
 			}
 		}
 	}
 	return usual
+}
+
+// PortOf is the number of a pod's port, given as number or name.
+func PortOf(pod *corev1.Pod, port intstr.IntOrString) (uint16, bool) {
+	number := port.IntVal
+	if port.Type == intstr.String {
+		for i := range pod.Spec.Containers {
+			for _, p := range pod.Spec.Containers[i].Ports {
+				if p.Name == port.StrVal {
+					number = p.ContainerPort
+				}
+			}
+		}
+	}
+	if number <= 0 || number > 0xffff {
+		return 0, false
+	}
+	return uint16(number), true
 }
 
 func exchange(ctx context.Context, client *http.Client, target string) (*Answer, error) {

@@ -40,6 +40,7 @@ func All(cluster *kubecli.Cluster, o Options) []Check {
 			Section: sectionKubernetes, Name: "CRDs of the MCS API", Run: f.mcsKinds,
 			Hint: "install them: kubectl apply --server-side -f charts/eastway/crds (helm installs CRDs, but does not update them)",
 		},
+		{Section: sectionInstallation, Name: "installed", Vital: true, Run: f.installed},
 		{Section: sectionInstallation, Name: "controller", Run: f.controller},
 		{Section: sectionInstallation, Name: "leader", Run: f.leader},
 		{Section: sectionInstallation, Name: "proxies", Run: f.proxiesReady},

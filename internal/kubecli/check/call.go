@@ -48,6 +48,10 @@ func (t *Target) String() string { return fmt.Sprintf("%s/%s:%d", t.Namespace, t
 func (f *facts) call(ctx context.Context) []Result {
 	target := f.options.Call
 	imported, err := f.cluster.ServiceImport(ctx, target.Namespace, target.Service)
+	if errors.Is(err, kubecli.ErrForbidden) && f.options.InPod {
+		// The name is enough.
+		imported, err = &kubecli.ServiceImport{Name: target.Namespace + "/" + target.Service}, nil
+	}
 	switch {
 	case err != nil:
 		return one(unknown(err))
@@ -113,7 +117,7 @@ func (f *facts) dialThroughProxy(ctx context.Context, target *Target) (net.Conn,
 
 // greet asks as HTTP does: whatever is spoken there says something, or closes.
 func greet(conn net.Conn, begin time.Time, target *Target, way string) Result {
-	request := fmt.Sprintf("HEAD / HTTP/1.1\r\nHost: %s.%s\r\nUser-Agent: eastway-check\r\nConnection: close\r\n\r\n",
+	request := fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s.%s\r\nUser-Agent: eastway-check\r\nConnection: close\r\n\r\n",
 		target.Service, target.Namespace)
 	_, err := io.WriteString(conn, request)
 	var line string

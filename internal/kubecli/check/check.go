@@ -43,11 +43,21 @@ type Result struct {
 // Run runs the checks one after the other and tells of each result. It returns how many there were of each level.
 func Run(ctx context.Context, checks []Check, tell func(Result)) map[Level]int {
 	counts := map[Level]int{}
+	skipped := map[string]bool{} // why
 	for i := range checks {
 		vitalFailed := false
 		for _, r := range checks[i].results(ctx) {
 			counts[r.Level]++
 			vitalFailed = vitalFailed || checks[i].Vital && r.Level == Failed
+			if r.Level == Skipped {
+				// One missing right keeps many checks from looking.
+				why := r.Message
+				if skipped[why] {
+					r.Message = "as above"
+				}
+				skipped[why] = true
+				r.Message = r.Check + ": " + r.Message
+			}
 			tell(r)
 		}
 		if vitalFailed || ctx.Err() != nil {
@@ -64,7 +74,10 @@ func (c *Check) results(ctx context.Context) []Result {
 	for i := range results {
 		r := &results[i]
 		r.Section, r.Check = c.Section, c.Name
-		if r.Hint == "" && (r.Level == Failed || r.Level == Warning) {
+		switch problem := r.Level == Failed || r.Level == Warning; {
+		case !problem:
+			r.Hint = ""
+		case r.Hint == "":
 			r.Hint = c.Hint
 		}
 	}

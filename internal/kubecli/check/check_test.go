@@ -338,3 +338,50 @@ func TestTroubleOf(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What one missing right keeps from being looked at is told once.
+func TestSkippedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.Forbid("list", "pods")
+	results, counts := w.check(Options{})
+	told := 0
+	for _, r := range results {
+		if strings.Contains(r.Message, "find the proxy pods: not permitted") {
+			told++
+		}
+		if r.Level == Skipped && (r.Hint != "" || !strings.HasPrefix(r.Message, r.Check+": ")) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if told != 1 || counts[Skipped] < 8 || counts[Failed] > 0 {
+		t.Errorf("told %d times, %v:\n%s", told, counts, text(results))
+	}
+}
+
+func FuzzParseTarget(f *testing.F) {
+	for _, s := range []string{"shop/cart:80", "a/b:65536", "::", "/:1", "a/b/c:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		target, err := ParseTarget(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseTarget(target.String()); err != nil || *again != *target {
+			t.Fatalf("%q became %q", s, target)
+		}
+	})
+}
+
+func FuzzCorefile(f *testing.F) {
+	f.Add(".:53 {\n kubernetes cluster.local {\n  multicluster clusterset.local\n }\n}")
+	f.Add("kubernetes")
+	f.Add("kubernetes {\n#\nmulticluster")
+	f.Fuzz(func(t *testing.T, s string) {
+		lines, wrong := corefile(s)
+		if (lines == "") != (wrong == "") || strings.Contains(lines, "\n") {
+			t.Fatalf("%q, %q", lines, wrong)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,17 +88,20 @@ func (f *facts) dnsLookup(ctx context.Context) []Result {
 		return one(skip("nothing is imported yet that could be looked up"))
 	}
 	imported := imports[at]
-	resolver, who, err := f.resolver(ctx)
+	dns, err := f.resolver(ctx)
 	if err != nil {
 		return one(unknown(err))
 	}
-	if resolver == nil {
+	if dns == nil {
 		return one(skip("no pod of the cluster's DNS was found (label %s=%s in %s)", dnsLabel, dnsLabelled, dnsNamespace))
 	}
-	name := domain(imported.Name)
+	who, name := dns.who, domain(imported.Name)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	found, err := resolver.LookupHost(ctx, name)
+	found, err := dns.LookupHost(ctx, name)
+	if why := dns.failure(); err != nil && why != nil {
+		return one(skip("%s could not be asked: %v", who, why))
+	}
 	if err != nil {
 		result := warn("%s does not resolve %s: %s", who, name, lookupError(err))
 		return one(result.hint("is the line \"multicluster %s\" there, is CoreDNS 1.12.2 or later, and may it list serviceimports? "+
@@ -118,24 +122,75 @@ func domain(service string) string {
 	return name + "." + namespace + ".svc." + zone + "."
 }
 
+// resolver is who to ask, and how.
+type resolver struct {
+	net.Resolver
+	who string
+
+	mu    sync.Mutex
+	asked []net.Conn
+	err   error
+}
+
+// failure says why it could not be asked; nil if it could.
+func (r *resolver) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, conn := range r.asked {
+		if c, ok := conn.(interface{ Failure() error }); ok && c.Failure() != nil {
+			return c.Failure()
+		}
+	}
+	return r.err
+}
+
 // resolver asks as a pod does if this is one, else a pod of the cluster's DNS through a port-forward, over TCP.
 // nil if there is no such pod.
-func (f *facts) resolver(ctx context.Context) (resolver *net.Resolver, who string, err error) {
+func (f *facts) resolver(ctx context.Context) (*resolver, error) {
 	if f.options.InPod {
-		return &net.Resolver{PreferGo: true}, "this pod's DNS", nil
+		return &resolver{Resolver: net.Resolver{PreferGo: true}, who: "this pod's DNS"}, nil
 	}
 	pods, err := f.cluster.PodsIn(ctx, dnsNamespace, dnsLabel, dnsLabelled)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	at := slices.IndexFunc(pods, func(p corev1.Pod) bool { return kubecli.Ready(&p) })
 	if at < 0 {
-		return nil, "", nil
+		return nil, nil //nolint:nilnil // none is an answer
 	}
 	pod := &pods[at]
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return f.cluster.DialPod(ctx, pod.Namespace, pod.Name, dnsPort)
-	}}, "DNS pod " + pod.Name, nil
+	port := f.dnsTarget(ctx, pod)
+	r := &resolver{who: "DNS pod " + pod.Name}
+	r.PreferGo = true
+	r.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := f.cluster.DialPod(ctx, pod.Namespace, pod.Name, port)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err != nil {
+			r.err = err
+			return nil, err
+		}
+		r.asked = append(r.asked, conn)
+		return conn, nil
+	}
+	return r, nil
+}
+
+// dnsTarget is the pod's port to which the Service sends queries over TCP.
+func (f *facts) dnsTarget(ctx context.Context, pod *corev1.Pod) uint16 {
+	service, err := f.cluster.Service(ctx, dnsNamespace, dnsLabelled)
+	if err != nil {
+		return dnsPort // the usual one
+	}
+	for _, p := range service.Spec.Ports {
+		if p.Protocol != corev1.ProtocolTCP || p.Port != dnsPort {
+			continue
+		}
+		if port, found := kubecli.PortOf(pod, p.TargetPort); found {
+			return port
+		}
+	}
+	return dnsPort
 }
 
 func lookupError(err error) string {

@@ -21,6 +21,7 @@ type facts struct {
 	own      fact[peering.Manifest]
 	nodes    fact[[]corev1.Node]
 	proxies  fact[[]corev1.Pod]
+	leaders  fact[[]corev1.Pod]
 	statuses fact[[]proxyStatus]
 	peers    fact[[]v1alpha1.Peer]
 	agents   fact[[]kubecli.Agent]
@@ -56,6 +57,10 @@ func (f *facts) getNodes(ctx context.Context) ([]corev1.Node, error) {
 
 func (f *facts) getProxies(ctx context.Context) ([]corev1.Pod, error) {
 	return f.proxies.get(ctx, func(ctx context.Context) ([]corev1.Pod, error) { return f.cluster.Pods(ctx, kubecli.Proxy) })
+}
+
+func (f *facts) getControllers(ctx context.Context) ([]corev1.Pod, error) {
+	return f.leaders.get(ctx, func(ctx context.Context) ([]corev1.Pod, error) { return f.cluster.Pods(ctx, kubecli.Controller) })
 }
 
 func (f *facts) getPeers(ctx context.Context) ([]v1alpha1.Peer, error) {

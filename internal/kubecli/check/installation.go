@@ -15,8 +15,24 @@ import (
 // zoneLabel of nodes.
 const zoneLabel = "topology.kubernetes.io/zone"
 
+// installed ends the checks where there is nothing to check.
+func (f *facts) installed(ctx context.Context) []Result {
+	proxies, err := f.getProxies(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	controllers, err := f.getControllers(ctx)
+	if err != nil {
+		return one(unknown(err))
+	}
+	if len(proxies)+len(controllers) == 0 {
+		return one(fail("%v", f.cluster.NotInstalled(ctx)))
+	}
+	return one(ok("release %s in namespace %s", f.cluster.Release, f.cluster.Namespace))
+}
+
 func (f *facts) controller(ctx context.Context) []Result {
-	pods, err := f.cluster.Pods(ctx, kubecli.Controller)
+	pods, err := f.getControllers(ctx)
 	if err != nil {
 		return one(unknown(err))
 	}
@@ -40,8 +56,7 @@ func (f *facts) proxiesReady(ctx context.Context) []Result {
 func (f *facts) pods(pods []corev1.Pod, component string) []Result {
 	where := "in namespace " + f.cluster.Namespace
 	if len(pods) == 0 {
-		return one(fail("release %s has no %s pods %s", f.cluster.Release, component, where).
-			hint("is that the installation? name it with --namespace and --release, or install the chart"))
+		return one(fail("release %s has no %s pods %s", f.cluster.Release, component, where).hint("helm upgrade brings them back"))
 	}
 	var results []Result
 	ready := 0
