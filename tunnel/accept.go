@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -233,6 +234,9 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*
 		// A link that another replica had, or this process's predecessor, is not made anew here: it would look like a
 		// second link with the same replica.
 		return nil, errors.New("tunnel: " + refusedNoLink)
+	}
+	if other := n.linkTo(name, hello.GetReplica()); other != nil && slices.Contains(hello.GetLinked(), n.cfg.Replica) {
+		return nil, &duplicateError{other: other} // even if it is silent now: its streams may go on
 	}
 	l := newLink(n, name, id, false, hello)
 	if err := n.register(l); err != nil {

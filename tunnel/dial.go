@@ -14,38 +14,6 @@ import (
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
-// dialLoop keeps one link to whoever answers at addr, until ctx ends.
-func (n *Node) dialLoop(ctx context.Context, peer, addr string) {
-	delay, said := redialMin, ""
-	for ctx.Err() == nil {
-		start := time.Now()
-		err := n.dialLink(ctx, peer, addr)
-		if ctx.Err() != nil {
-			return
-		}
-		if dup, ok := errors.AsType[*duplicateError](err); ok {
-			// The other link is as good. Come back when it has ended.
-			select {
-			case <-ctx.Done():
-				return
-			case <-dup.other.gone:
-			}
-			delay = redialMin
-			continue
-		}
-		n.setLastError(peer, err)
-		if time.Since(start) > 2*redialMax {
-			delay, said = redialMin, "" // it had worked
-		}
-		pause := delay/2 + rand.N(delay) //nolint:gosec // jitter
-		said = n.logDown(said, peer, addr, pause, err)
-		if !wait(ctx, pause) {
-			return
-		}
-		delay = min(2*delay, redialMax)
-	}
-}
-
 // logDown tells why there is no tunnel, but for the same reason only once: a peer may be away for days. It returns the reason.
 func (n *Node) logDown(said, peer, addr string, pause time.Duration, err error) string {
 	reason, level := n.cfg.Reason(err), zap.WarnLevel
@@ -79,6 +47,7 @@ type transportDialer struct {
 	delay   time.Duration
 	next    time.Time // not before
 	err     error     // of the newest attempt
+	strayed int       // attempts in a row that met another replica
 }
 
 type dialResult struct {
@@ -88,8 +57,8 @@ type dialResult struct {
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
-// become lanes. It returns when the link has ended.
-func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
+// become lanes. It tells linked once there is a link, and returns when that has ended.
+func (n *Node) dialLink(ctx context.Context, peer, addr string, linked func(*link)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &linkDialer{
 		n: n, peer: peer, addr: addr, id: newLinkID(),
@@ -124,6 +93,7 @@ func (n *Node) dialLink(ctx context.Context, peer, addr string) error {
 			}
 			if !had && d.link != nil {
 				l := d.link
+				linked(l)
 				l.wg.Go(func() {
 					err := l.monitor(ctx)
 					l.end(err.Error()) // at once: this loop may be waiting for a Hello
@@ -196,17 +166,23 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	}
 	t.err = r.err
 	if r.err == nil {
-		t.delay, t.next = 0, time.Time{}
+		t.delay, t.next, t.strayed = 0, time.Time{}, 0
 		return nil
 	}
 	if d.endsLink(r.err) {
 		return r.err
 	}
 	t.delay = min(max(2*t.delay, redialMin), d.slowest())
+	if errors.Is(r.err, errOtherReplica) && t.strayed < maxStrayed {
+		t.strayed++
+		t.delay = redialMin // a load balancer's next choice may be the right one
+	}
 	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay)) //nolint:gosec // jitter
-	if d.link != nil {
+	switch {
+	case errors.Is(r.err, errOtherReplica): // nothing that an operator could mend
+	case d.link != nil:
 		d.n.setLastError(d.peer, r.err)
-	} else {
+	default:
 		d.n.setFirstError(d.peer, r.err) // until all transports have failed
 	}
 	return nil
@@ -268,6 +244,8 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 	ours := d.n.ourHello(role, d.id, d.number)
 	if d.link != nil {
 		ours.Expects = d.link.replica
+	} else {
+		ours.Linked = d.n.linkedReplicas(d.peer)
 	}
 	channel, hello, err := sayHello(sess, ours)
 	if refused, ok := errors.AsType[*helloRefusedError](err); ok {
@@ -309,9 +287,6 @@ func (d *linkDialer) refused(r *helloRefusedError) error {
 	case r.Reason != refusedNoLink || d.link == nil:
 		return r
 	case r.Replica == d.link.replica:
-		return errNoLink
-	case d.link.silent():
-		// A new process at the address of one that has stopped answering: it was restarted.
 		return errNoLink
 	default:
 		return errOtherReplica

@@ -38,6 +38,7 @@ type link struct {
 	early    map[streamKey]time.Time // resets that overtook their header
 	pending  []*tunnelpb.Reset       // resets that wait for a control connection
 	draining bool                    // no new streams, of either side
+	asked    time.Time               // when the other side asked for that
 	saidDone bool                    // we told that no stream of ours is left
 	peerDone bool                    // the other side told so
 	goAway   string                  // why, when this side said so
@@ -194,6 +195,9 @@ func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 	l.mu.Lock()
 	first := !l.draining
 	l.draining = true
+	if l.asked.IsZero() {
+		l.asked = time.Now()
+	}
 	l.peerDone = l.peerDone || m.GetDone()
 	l.mu.Unlock()
 	if first {
@@ -226,8 +230,9 @@ func (l *link) drain(reason string) {
 // tellDone tells the other side, once, that a draining link or lane has no stream of ours left. Streams that the other
 // side opened before it heard of the GoAway are in its own count until they have ended.
 func (l *link) tellDone(conns []*conn) {
+	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
 	l.mu.Lock()
-	if l.draining && !l.saidDone && len(l.streams) == 0 && l.control != nil {
+	if l.draining && !l.saidDone && !needed && len(l.streams) == 0 && l.control != nil {
 		l.saidDone = l.control.send(goAwayDone())
 	}
 	l.mu.Unlock()
@@ -236,6 +241,19 @@ func (l *link) tellDone(conns []*conn) {
 			c.saidDone.Store(c.send(goAwayDone()))
 		}
 	}
+}
+
+// lastResortLocked: the other side has asked to open no more streams, a moment ago, and still takes those that have no other way.
+// l.mu is held.
+func (l *link) lastResortLocked() bool {
+	return l.goAway == "" && !l.asked.IsZero() && time.Since(l.asked) < lastResort && !l.isClosed && !l.saidDone &&
+		l.vitals.state == alive
+}
+
+func (l *link) isLastResort() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastResortLocked()
 }
 
 // drained: no stream is left on either side, and none will come.
@@ -268,7 +286,7 @@ func (l *link) add(s *Stream) bool {
 	if l.isClosed || s.conn.ended() {
 		return false
 	}
-	if s.key.ours && (l.draining || s.conn.draining.Load()) {
+	if s.key.ours && (l.draining && !l.lastResortLocked() || s.conn.draining.Load()) {
 		return false // chosen before the GoAway
 	}
 	if _, reset := l.early[s.key]; reset {

@@ -213,7 +213,7 @@ func (n *Node) reconcile(ctx context.Context) {
 			}
 			dctx, cancel := context.WithCancel(ctx)
 			p.dialers[addr] = cancel
-			n.wg.Go(func() { n.dialLoop(dctx, name, addr) })
+			n.wg.Go(func() { n.dialAddress(dctx, name, addr) })
 		}
 	}
 	n.mu.Unlock()
@@ -358,12 +358,21 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	}
 }
 
-// Drain tells all peers to open no more streams here and returns when each of them has said that it has none left, so that
-// what was sent last has been read; or when ctx ends. New links are refused from then on.
-func (n *Node) Drain(ctx context.Context) error {
+// GoAway asks all peers to open no more streams here if they have another way, and dials nobody any more. Streams that they
+// open nevertheless are taken.
+func (n *Node) GoAway() {
 	n.mu.Lock()
 	n.draining = true
 	n.mu.Unlock()
+	for _, l := range n.allLinks() {
+		l.drain("shutting down")
+	}
+}
+
+// Drain is GoAway, and returns when each of them has said that it has none left, so that
+// what was sent last has been read; or when ctx ends. New links are refused from then on.
+func (n *Node) Drain(ctx context.Context) error {
+	n.GoAway()
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {

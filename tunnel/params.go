@@ -43,6 +43,15 @@ const (
 	// redialMin and redialMax bound the jittered time between attempts to reach a peer.
 	redialMin = 100 * time.Millisecond
 	redialMax = 5 * time.Second
+	// searchMin and searchMax bound the jittered time between searches for other replicas behind an address that has led to
+	// one: a load balancer shows them by and by, and a search costs one handshake per transport.
+	searchMin = time.Second
+	searchMax = time.Minute
+	// maxStrayed is how many attempts in a row to dial a link's connection may meet other replicas before the pauses
+	// between them grow: of ten replicas, one is missed that often once in thirty times.
+	maxStrayed = 32
+	// lastResort is how long after a GoAway streams that have no other way are still opened there: time to find another replica.
+	lastResort = 5 * time.Second
 	// controlRedialMax is the longest pause while only the control connection is missing.
 	controlRedialMax = time.Second
 	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.

@@ -15,7 +15,10 @@ func (n *Node) Open(ctx context.Context, peer string, h *Header, avoid []string)
 	if !known {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownPeer, peer)
 	}
-	choices := n.choices(links, avoid)
+	choices := n.choices(links, avoid, (*link).usable)
+	if len(choices) == 0 {
+		choices = n.choices(links, avoid, (*link).isLastResort)
+	}
 	var last error
 	for _, ch := range choices {
 		s, err := ch.link.openOn(ctx, ch.conn, h)
@@ -44,10 +47,10 @@ type choice struct {
 
 // choices are the lanes that take a stream, best first: heard from recently, idle, TCP before QUIC (which collapses under
 // bulk), then spread.
-func (n *Node) choices(links []*link, avoid []string) []choice {
+func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) []choice {
 	var out []choice
 	for _, l := range links {
-		if slices.Contains(avoid, l.replica) || !l.usable() {
+		if slices.Contains(avoid, l.replica) || !usable(l) {
 			continue
 		}
 		for _, c := range l.usableLanes() {
@@ -119,12 +122,18 @@ func (l *link) usableLanes() []*conn {
 	return out
 }
 
+// hasUsable tells whether a link to the peer takes streams.
+func (n *Node) hasUsable(peer string) bool {
+	links, _ := n.links(peer)
+	return slices.ContainsFunc(links, func(l *link) bool { return l.usable() && len(l.usableLanes()) > 0 })
+}
+
 // State is what failover needs to order a peer.
 func (n *Node) State(peer string) PeerState {
 	var st PeerState
 	links, _ := n.links(peer)
 	for _, l := range links {
-		if !l.usable() || len(l.usableLanes()) == 0 {
+		if !l.usable() && !l.isLastResort() || len(l.usableLanes()) == 0 {
 			continue
 		}
 		st.Usable = true

@@ -15,7 +15,8 @@ type wire struct {
 
 	mu     sync.Mutex
 	target string
-	silent bool // nothing passes, nothing is closed
+	others []string // take turns with target: a load balancer
+	silent bool     // nothing passes, nothing is closed
 	noUDP  bool
 	noTCP  bool
 	step   bool // everything waits for release
@@ -75,6 +76,18 @@ func (w *wire) redirect(target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.target = target
+}
+
+// turn is where the next TCP connection leads.
+func (w *wire) turn() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	target := w.target
+	if len(w.others) > 0 {
+		w.target = w.others[0]
+		w.others = append(w.others[1:], target)
+	}
+	return target
 }
 
 func (w *wire) leadsTo() string {
@@ -150,7 +163,7 @@ func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
 			return
 		}
 		var d net.Dialer
-		target := w.leadsTo()
+		target := w.turn()
 		out, err := d.DialContext(ctx, "tcp", target)
 		if err != nil {
 			_ = in.Close()

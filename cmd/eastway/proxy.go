@@ -124,14 +124,14 @@ func (o *proxyOptions) validate() error {
 	switch {
 	case o.cluster == "":
 		return errors.New("--cluster is required: the name of this cluster")
+	case o.region == "" && o.nodeName == "":
+		return errors.New("--region is required: calls prefer endpoints of their own region (on Kubernetes --node-name tells it)")
 	case o.config == "" && !o.kubernetes:
 		return errors.New("--config is required: the directory of manifests (or --kubernetes)")
 	case o.config != "" && o.kubernetes:
 		return errors.New("--config excludes --kubernetes: one of the two is where services come from")
 	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.nodeName != ""):
 		return errors.New("--kubeconfig, --context and --node-name need --kubernetes")
-	case o.region == "" && o.nodeName == "":
-		return errors.New("--region is required: calls prefer endpoints of their own region (on Kubernetes --node-name tells it)")
 	case o.nodeName != "" && (o.region != "" || o.zone != ""):
 		return errors.New("--node-name excludes --region and --zone: the node's labels tell them")
 	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):

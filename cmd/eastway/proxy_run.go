@@ -261,11 +261,12 @@ func addrText(n *tunnel.Node) string {
 	return "only dialled"
 }
 
-// drain lets open connections end: first it is no longer ready but goes on accepting, then peers are told and listeners close.
+// drain lets open connections end: first it is no longer ready, and peers are told, but it goes on accepting; then listeners close.
 func (p *proxy) drain(ctx context.Context) {
 	p.draining.Store(true)
 	p.log.Info("draining", zap.Duration("delay", p.o.drainDelay), zap.Duration("timeout", p.o.drainTimeout),
 		zap.Int("connections", p.failover.Active()))
+	p.node.GoAway()
 	if p.o.drainDelay > 0 {
 		t := time.NewTimer(p.o.drainDelay)
 		defer t.Stop()

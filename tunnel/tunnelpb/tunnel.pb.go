@@ -219,7 +219,10 @@ type Hello struct {
 	// Set in the acceptor's Hello when it will not have this connection.
 	Refused string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	// The replica that the dialler has this link with; empty while the link is new. Another replica has no such link.
-	Expects       string `protobuf:"bytes,11,opt,name=expects,proto3" json:"expects,omitempty"`
+	Expects string `protobuf:"bytes,11,opt,name=expects,proto3" json:"expects,omitempty"`
+	// In the dialler's Hello for a new link: the replicas of the other side that it is linked with already. Behind one
+	// address there may be several; these have no use for another link.
+	Linked        []string `protobuf:"bytes,12,rep,name=linked,proto3" json:"linked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -329,6 +332,13 @@ func (x *Hello) GetExpects() string {
 		return x.Expects
 	}
 	return ""
+}
+
+func (x *Hello) GetLinked() []string {
+	if x != nil {
+		return x.Linked
+	}
+	return nil
 }
 
 // Control is what flows on the first stream of each connection.
@@ -874,7 +884,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x1ctunnel/tunnelpb/tunnel.proto\x12\x11eastway.tunnel.v1\"6\n" +
 	"\bLocality\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
-	"\x04zone\x18\x02 \x01(\tR\x04zone\"\x94\x03\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\"\xac\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x127\n" +
@@ -887,7 +897,8 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\tR\aversion\x12\x18\n" +
 	"\arefused\x18\n" +
 	" \x01(\tR\arefused\x12\x18\n" +
-	"\aexpects\x18\v \x01(\tR\aexpects\"=\n" +
+	"\aexpects\x18\v \x01(\tR\aexpects\x12\x16\n" +
+	"\x06linked\x18\f \x03(\tR\x06linked\"=\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_CONTROL\x10\x01\x12\r\n" +

@@ -1,0 +1,169 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// search keeps links to the replicas that answer at one address of a peer. That may be a load balancer's, which leads to
+// any of them: a link stays with the replica that it met, and from time to time another one is looked for. As soon as none
+// of the links takes streams (its replica goes away, ended or fell silent) the next one is dialled at once.
+type search struct {
+	n          *Node
+	peer, addr string
+	events     chan searchEvent
+
+	found   map[*link]struct{} // with whoever answers here
+	dialing bool               // for a link that there is not yet
+	usable  bool               // at the last look
+	hurried time.Time          // when a loss was last answered without a pause
+	next    time.Time          // not dialled before
+	delay   time.Duration      // after a failure
+	pause   time.Duration      // after a success
+	said    string             // why there is no link, as it was logged
+}
+
+// searchEvent is what became of a dialled link: it is there, or it has ended, or never was.
+type searchEvent struct {
+	link    *link
+	err     error
+	replica string // err ended the link with it; empty: there never was one
+	began   time.Time
+}
+
+// dialAddress searches until ctx ends.
+func (n *Node) dialAddress(ctx context.Context, peer, addr string) {
+	s := &search{
+		n: n, peer: peer, addr: addr, events: make(chan searchEvent), found: make(map[*link]struct{}),
+		delay: redialMin, pause: searchMin,
+	}
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		s.step(ctx)
+		select {
+		case <-ctx.Done():
+		case e := <-s.events:
+			s.take(e)
+		case <-t.C:
+		}
+	}
+}
+
+// step dials if it is time to.
+func (s *search) step(ctx context.Context) {
+	usable := false
+	for l := range s.found {
+		select {
+		case <-l.gone:
+			delete(s.found, l)
+		default:
+			usable = usable || l.usable()
+		}
+	}
+	now := time.Now()
+	if s.usable && !usable && now.Sub(s.hurried) > redialMax {
+		s.next, s.pause, s.hurried = now, searchMin, now
+	}
+	s.usable = usable
+	if s.dialing || now.Before(s.next) || s.n.isDraining() {
+		return
+	}
+	s.dialing = true
+	s.n.wg.Go(func() {
+		began, replica := time.Now(), ""
+		err := s.n.dialLink(ctx, s.peer, s.addr, func(l *link) {
+			replica = l.replica
+			s.tell(ctx, searchEvent{link: l})
+		})
+		s.tell(ctx, searchEvent{err: err, replica: replica, began: began})
+	})
+}
+
+func (s *search) tell(ctx context.Context, e searchEvent) {
+	select {
+	case s.events <- e:
+	case <-ctx.Done():
+	}
+}
+
+func (s *search) take(e searchEvent) {
+	var dup *duplicateError
+	switch {
+	case e.link != nil:
+		s.dialing = false
+		s.found[e.link] = struct{}{}
+		s.said, s.pause = "", searchMin
+		s.rest()
+	case e.replica == "" && errors.As(e.err, &dup):
+		s.dialing = false
+		s.found[dup.other] = struct{}{}
+		s.delay = redialMin
+		s.rest()
+	case e.replica == "":
+		s.dialing = false
+		s.failed(e.err)
+	default: // a link has ended, whatever is being dialled
+		s.n.log.Info("link to peer replica ended", zap.String("peer", s.peer), zap.String("replica", e.replica),
+			zap.String("address", s.addr), zap.String("error", plain(e.err)))
+		if time.Since(e.began) > 2*redialMax {
+			s.delay, s.said = redialMin, "" // it had worked
+		}
+		s.failed(e.err)
+	}
+}
+
+// rest waits before the next search, longer each time that nothing new was found.
+func (s *search) rest() {
+	s.next = time.Now().Add(s.pause/2 + rand.N(s.pause)) //nolint:gosec // jitter
+	s.pause = min(2*s.pause, searchMax)
+}
+
+// failed waits before the next attempt, and tells why there is no link, if there is none.
+func (s *search) failed(err error) {
+	if s.working() {
+		s.n.log.Debug("no other replica of the peer was found", zap.String("peer", s.peer), zap.String("address", s.addr),
+			zap.String("error", plain(err)))
+		s.rest()
+		return
+	}
+	s.n.setLastError(s.peer, err)
+	pause := s.delay/2 + rand.N(s.delay) //nolint:gosec // jitter
+	s.said = s.n.logDown(s.said, s.peer, s.addr, pause, err)
+	s.next = time.Now().Add(pause)
+	s.delay = min(2*s.delay, redialMax)
+}
+
+// working: a link takes streams.
+func (s *search) working() bool {
+	for l := range s.found {
+		if l.usable() {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) isDraining() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.draining
+}
+
+// linkedReplicas are those of the peer that need no other link, sorted.
+func (n *Node) linkedReplicas(peer string) []string {
+	links, _ := n.links(peer)
+	var out []string
+	for _, l := range links {
+		if !l.isDraining() {
+			out = append(out, l.replica)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
