@@ -61,7 +61,7 @@ type Cluster struct {
 
 // Configured tells whether there is a kubeconfig to go by.
 func Configured(o Options) bool {
-	if o.Kubeconfig != "" || o.Context != "" {
+	if o.Kubeconfig != "" || o.Context != "" || os.Getenv(clientcmd.RecommendedConfigPathEnvVar) != "" {
 		return true
 	}
 	return slices.ContainsFunc(loadingRules(o).GetLoadingPrecedence(), func(path string) bool {
@@ -164,6 +164,9 @@ func configError(o Options, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: there is no %s", ErrNoConfig, o.Kubeconfig)
 	case clientcmd.IsEmptyConfig(err), errors.Is(err, rest.ErrNotInCluster):
+		if env := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); env != "" {
+			return fmt.Errorf("%w: KUBECONFIG is %q, and nothing is there", ErrNoConfig, env)
+		}
 		return fmt.Errorf("%w: set --kubeconfig or KUBECONFIG, or make %s", ErrNoConfig, clientcmd.RecommendedHomeFile)
 	case unknownContext(o, contexts):
 		return fmt.Errorf("%w %q: the kubeconfig has %s", ErrUnknownContext, o.Context, words(contexts))

@@ -49,13 +49,14 @@ func is(t *testing.T, err, kind error, text string) {
 }
 
 func TestOpenWithoutConfig(t *testing.T) {
-	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	missing := filepath.Join(t.TempDir(), "none")
+	t.Setenv("KUBECONFIG", missing)
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
-	if Configured(Options{}) {
-		t.Error("a file that is not there counts as a kubeconfig")
+	if !Configured(Options{}) {
+		t.Error("$KUBECONFIG is set and does not count")
 	}
 	_, err := Open(Options{})
-	is(t, err, ErrNoConfig, "set --kubeconfig or KUBECONFIG")
+	is(t, err, ErrNoConfig, "KUBECONFIG is \""+missing+"\", and nothing is there")
 	_, err = Open(Options{Kubeconfig: "/nonexistent/config"})
 	is(t, err, ErrNoConfig, "there is no /nonexistent/config")
 }

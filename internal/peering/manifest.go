@@ -97,6 +97,9 @@ func toJSON(doc []byte) ([]byte, error) {
 	}
 	word("apiVersion", &version)
 	word("kind", &kind)
+	if version == "" && kind == "" {
+		return nil, errors.New("not a Peer manifest: it has neither apiVersion nor kind: take what `eastway peer export` prints")
+	}
 	if version != v1alpha1.GroupVersion || kind != Kind {
 		return nil, fmt.Errorf("it is a %.60q of %.60q, expected a Peer of %s: take what `eastway peer export` prints",
 			kind, version, v1alpha1.GroupVersion)

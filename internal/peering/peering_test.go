@@ -71,6 +71,7 @@ func TestParse(t *testing.T) {
 		"a word":          {"garbage", `it holds no fields such as kind and metadata, but "\"garbage\""`},
 		"a list":          {"[1, 2]", "it holds no fields"},
 		"JSON of another": {`{"kind": 7}`, `it is a "7" of ""`},
+		"no kind":         {"{}", "it has neither apiVersion nor kind"},
 		"nothing":         {"# nothing\n", "0 documents"},
 		"two":             {good + "---\n" + good, "2 documents"},
 		"another kind":    {with("kind: Peer", "kind: Pear"), "expected a Peer"},
