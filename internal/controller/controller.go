@@ -10,7 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
 	kubediscovery "k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -107,6 +109,10 @@ func (c *Controller) manager(ctx context.Context) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	notDerived, err := labels.NewRequirement(v1alpha1.DerivedLabel, selection.DoesNotExist, nil)
+	if err != nil {
+		return nil, fmt.Errorf("controller: selector: %w", err)
+	}
 	stop, yes, timeout := stopTimeout, true, reconcileTimeout
 	m, err := manager.New(c.cfg.REST, manager.Options{
 		Scheme: scheme,
@@ -117,6 +123,8 @@ func (c *Controller) manager(ctx context.Context) (manager.Manager, error) {
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Node{}:      {Transform: trimNode},
 				&corev1.Namespace{}: {Transform: trimNamespace},
+				// All of them change whenever a proxy comes or goes, and say nothing new.
+				&discoveryv1.EndpointSlice{}: {Label: labels.NewSelector().Add(*notDerived)},
 			},
 			DefaultWatchErrorHandler: func(ctx context.Context, r *toolscache.Reflector, err error) {
 				c.ready.watchFailed(r.TypeDescription(), err)
@@ -189,8 +197,8 @@ func trimNamespace(o any) (any, error) {
 	return &corev1.Namespace{ObjectMeta: trimmed(&n.ObjectMeta, nil)}, nil
 }
 
-func trimmed(m *metav1.ObjectMeta, labels map[string]string) metav1.ObjectMeta {
+func trimmed(m *metav1.ObjectMeta, keep map[string]string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, DeletionTimestamp: m.DeletionTimestamp, Labels: labels,
+		Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, DeletionTimestamp: m.DeletionTimestamp, Labels: keep,
 	}
 }

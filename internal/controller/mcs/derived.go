@@ -80,7 +80,10 @@ func (d *derivation) object(namespace string, selector map[string]string, listen
 }
 
 func affinityConfig(s *discovery.ServiceSpec) *corev1.SessionAffinityConfig {
-	seconds := int32(s.SessionAffinityTimeout.Seconds())
+	seconds := int32(min(s.SessionAffinityTimeout, maxAffinity).Seconds())
+	if seconds < 1 { // a cluster that tells none
+		seconds = corev1.DefaultClientIPServiceAffinitySeconds
+	}
 	return &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}
 }
 

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery"
@@ -35,13 +37,31 @@ func remember(e *discovery.PeerExport) (string, error) {
 	return string(data), err
 }
 
+// valid is false for what an API server would not take: whoever may edit the namespace's slices may edit the annotation.
+func (m *memory) valid() bool {
+	if len(m.Ports) > maxImportPorts || m.Export.Created.Year() > 9999 {
+		return false
+	}
+	for _, p := range m.Ports {
+		protocol := p.Protocol == discovery.TCP || p.Protocol == discovery.UDP || p.Protocol == discovery.SCTP
+		if p.Port == 0 || !protocol || p.Name != "" && len(validation.IsDNS1123Label(p.Name)) > 0 ||
+			p.AppProtocol != "" && len(validation.IsQualifiedName(p.AppProtocol)) > 0 {
+			return false
+		}
+	}
+	s := &m.Spec
+	return slices.Contains([]string{"", string(corev1.ServiceAffinityClientIP)}, s.SessionAffinity) &&
+		slices.Contains([]string{"", string(corev1.ServiceInternalTrafficPolicyLocal)}, s.InternalTrafficPolicy) &&
+		s.SessionAffinityTimeout >= 0 && s.SessionAffinityTimeout <= maxAffinity
+}
+
 // recall is what a peer's slices say that it exported; its pods and their readiness are those of the slices.
 func recall(peer string, slicesOf []*discoveryv1.EndpointSlice) (discovery.PeerExport, bool) {
 	e := discovery.PeerExport{Peer: peer}
 	found := false
 	for _, s := range slicesOf {
 		var m memory
-		if s.Labels[mcsv1beta1.LabelSourceCluster] != peer || json.Unmarshal([]byte(s.Annotations[memoryAnnotation]), &m) != nil {
+		if s.Labels[mcsv1beta1.LabelSourceCluster] != peer || json.Unmarshal([]byte(s.Annotations[memoryAnnotation]), &m) != nil || !m.valid() {
 			continue
 		}
 		found = true

@@ -18,6 +18,8 @@ const (
 	maxImportPods = 256
 	// maxExportedWords bounds exported labels and annotations together, in bytes; an object may have 256 KiB of annotations.
 	maxExportedWords = 64 << 10
+	// maxAffinity is the longest sessionAffinityConfig.clientIP.timeoutSeconds that Kubernetes takes.
+	maxAffinity = 24 * time.Hour
 	// maxNamed is how many clusters a message lists by name.
 	maxNamed = 5
 )

@@ -81,9 +81,17 @@ func New(cfg Config) (*Reconciler, error) {
 // Reconcile looks at everything that is known of one service and writes what differs. The order matters: addresses lead somewhere
 // before they are published, and are withdrawn before they lead nowhere.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	s, err := r.load(ctx, serviceName(req.NamespacedName))
+	err := r.reconcile(ctx, serviceName(req.NamespacedName))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return reconcile.Result{}, nil // the process ends: nobody is helped by an error for each service
+	}
+	return reconcile.Result{}, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, name discovery.ServiceName) error {
+	s, err := r.load(ctx, name)
 	if err != nil {
-		return reconcile.Result{}, err
+		return err
 	}
 	p := makePlan(r.cfg.Cluster, s)
 	derived, err := r.derive(ctx, p.derived, s.derived)
@@ -101,7 +109,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		// Also when something failed: the user sees why.
 		err = errors.Join(err, r.writeConditions(ctx, s.export, &p, err))
 	}
-	return reconcile.Result{}, err
+	return err
 }
 
 // writeImport writes the import, its slices and its status.

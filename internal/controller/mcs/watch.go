@@ -178,7 +178,7 @@ func (r *Reconciler) ofSlice(ctx context.Context, o client.Object) []types.Names
 		return []types.NamespacedName{{Namespace: o.GetNamespace(), Name: o.GetLabels()[mcsv1beta1.LabelServiceName]}}
 	}
 	name := discovery.ServiceName{Namespace: o.GetNamespace(), Name: o.GetLabels()[discoveryv1.LabelServiceName]}
-	if name.Name == "" || o.GetNamespace() == r.cfg.Namespace {
+	if name.Name == "" || isDerived(r.cfg.Namespace, o) { // Kubernetes copies a Service's labels to its slices
 		return nil
 	}
 	if export, err := get(ctx, r.cfg.Client, name, &mcsv1beta1.ServiceExport{}); err == nil && export == nil {
