@@ -385,13 +385,6 @@ func (l *link) failing() bool {
 	return l.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
 }
 
-// silent: suspect or worse.
-func (l *link) silent() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.vitals.state != alive
-}
-
 // counts are the open streams, and the lanes by transport.
 func (l *link) counts() (streams, tcp, quic int, hasControl bool) {
 	l.mu.Lock()
