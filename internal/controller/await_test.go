@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,11 +21,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server answers with one state after the other.
 type server struct {
+	mu     sync.Mutex
 	states []func(groupVersion string) (*metav1.APIResourceList, error)
 }
 
 func (s *server) ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.states[0](groupVersion)
+}
+
+func (s *server) next() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.states = s.states[1:]
 }
 
 func resources(names ...string) func(string) (*metav1.APIResourceList, error) {
@@ -61,7 +71,7 @@ func TestMissing(t *testing.T) {
 		"RBAC":        {failing(apierrors.NewForbidden(group, "x", nil)), "the API server refuses this account"},
 		"unreachable": {failing(errors.New("connection refused")), "the API server cannot be asked: connection refused"},
 	} {
-		err := missing(&server{[]func(string) (*metav1.APIResourceList, error){tc.state}})
+		err := missing(&server{states: []func(string) (*metav1.APIResourceList, error){tc.state}})
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {
 			t.Errorf("%s: %v, want %s…", name, err, tc.want)
 		}
@@ -74,7 +84,7 @@ func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.WarnLevel)
 		ready := newReadiness()
-		s := &server{[]func(string) (*metav1.APIResourceList, error){failing(errors.New("connection refused")), resources(), all()}}
+		s := &server{states: []func(string) (*metav1.APIResourceList, error){failing(errors.New("connection refused")), resources(), all()}}
 		done := make(chan bool)
 		go func() { done <- await(t.Context(), s, ready, zap.New(core)) }()
 		for i, want := range []string{"connection refused", "CRDs are missing"} {
@@ -82,7 +92,7 @@ func TestAwait(t *testing.T) {
 			if err := ready.check(); err == nil || !strings.Contains(err.Error(), want) || logs.Len() != i+1 {
 				t.Errorf("%v, %d lines, want …%s…", err, logs.Len(), want)
 			}
-			s.states = s.states[1:]
+			s.next()
 		}
 		if !<-done {
 			t.Error("gave up")
@@ -106,7 +116,7 @@ func TestAwaitEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s := &server{[]func(string) (*metav1.APIResourceList, error){resources()}}
+	s := &server{states: []func(string) (*metav1.APIResourceList, error){resources()}}
 	if await(ctx, s, newReadiness(), zap.NewNop()) {
 		t.Error("says that all is there")
 	}

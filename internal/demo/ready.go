@@ -96,7 +96,8 @@ func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
 			return err
 		}
 		for i := range answer.Endpoints {
-			if e := &answer.Endpoints[i]; e.OutlierCheck != failover.CheckOK {
+			switch e := &answer.Endpoints[i]; e.OutlierCheck {
+			case failover.CheckFailed, failover.CheckProbing, failover.CheckRamping:
 				return fmt.Errorf("outlier check of %s at %s: %s", role, e.Address, e.OutlierCheck)
 			}
 		}

@@ -160,7 +160,7 @@ func TestDocumentsAreTrue(t *testing.T) {
 	}
 	var (
 		link    = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-		command = regexp.MustCompile("(?m)(?:^|`|\\$ )make ([a-z][a-z-]*)")
+		command = regexp.MustCompile("(?m)(?:^|`|\\$ )make ([a-z][a-z0-9-]*)")
 	)
 	for _, path := range files(t, "*.md") {
 		text, err := os.ReadFile(filepath.Join(root, path))
