@@ -25,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -174,7 +173,6 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the controller
 	log := newLog(stderr, level)
-	klog.SetLogger(zapr.NewLogger(log.Named("kube")))
 	ctrllog.SetLogger(zapr.NewLogger(log))
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -12,9 +12,15 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/klog/v2"
 )
 
 func main() {
+	// client-go logs by a global, which is set before anything runs.
+	klog.SetLogger(zapr.NewLogger(newLog(os.Stderr, zapcore.WarnLevel).Named("kube")))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks to end in order, a second one ends at once.
 	context.AfterFunc(ctx, stop)
