@@ -15,7 +15,7 @@ import (
 
 // portforward speaks SPDY, inside a WebSocket when it is asked to with GET.
 func (s *Server) portforward(w http.ResponseWriter, req *http.Request, pod string) {
-	f := &forwarding{server: s, pod: pod, errors: map[string]httpstream.Stream{}}
+	f := &forwarding{server: s, pod: pod, errors: map[string]httpstream.Stream{}, replied: map[string]<-chan struct{}{}}
 	upgrade := f.upgradeSPDY
 	if req.Method == http.MethodGet {
 		upgrade = f.upgradeWebSocket
@@ -56,19 +56,26 @@ type forwarding struct {
 	pod    string
 	mu     sync.Mutex
 	errors map[string]httpstream.Stream
-	done   sync.WaitGroup
+	// replied is closed once the client has been told that the error stream is taken.
+	replied map[string]<-chan struct{}
+	done    sync.WaitGroup
 }
 
-func (f *forwarding) stream(stream httpstream.Stream, _ <-chan struct{}) error {
+func (f *forwarding) stream(stream httpstream.Stream, replied <-chan struct{}) error {
 	id := stream.Headers().Get(corev1.PortForwardRequestIDHeader)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if stream.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
 		f.errors[id] = stream
+		f.replied[id] = replied
 		return nil
 	}
-	reason := f.errors[id]
-	f.done.Go(func() { f.carry(stream, reason, stream.Headers().Get(corev1.PortHeader)) })
+	reason, before := f.errors[id], f.replied[id]
+	f.done.Go(func() {
+		<-before // a stream that ends before it was replied to never ends for spdystream
+		<-replied
+		f.carry(stream, reason, stream.Headers().Get(corev1.PortHeader))
+	})
 	return nil
 }
 
