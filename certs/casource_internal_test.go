@@ -14,6 +14,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // running is a CASource whose Run is under way in a synctest bubble.
@@ -60,8 +62,7 @@ func runSource(t *testing.T, ttl time.Duration) *running {
 }
 
 func (r *running) after(d time.Duration) *x509svid.SVID {
-	time.Sleep(d)
-	synctest.Wait()
+	bubble.Pass(d)
 	return r.svid.Load()
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/eastway/eastway/internal/need"
 )
 
 func read(t *testing.T, elem ...string) []byte {
@@ -174,14 +176,7 @@ func TestAlertsAreRendered(t *testing.T) {
 // TestAlerts has promtool check the rules and play cases through them.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		message := "promtool is not installed: apt-get install prometheus"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	promtool := need.Program(t, "promtool", "prometheus")
 	for _, args := range [][]string{
 		{"check", "rules", filepath.Join(chart, "files", "alerts.yaml")}, {"test", "rules", "testdata/alerts_test.yaml"},
 	} {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // pipeConn is one end of a link in memory.
@@ -55,12 +56,6 @@ func (p *pipeConn) Receive(ctx context.Context) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// pass lets time pass in a bubble, and what it sets off happen.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
 }
 
 // side is one cluster's end of the exchange.
@@ -204,7 +199,7 @@ func TestNothingIsToldBeforeTheSourceSpoke(t *testing.T) {
 			t.Fatalf("told: %v", got)
 		}
 		c.SetLocal(localWith([]string{"b"}))
-		pass(coalesce)
+		bubble.Pass(coalesce)
 		if got := p.got(); len(got) != 1 || got[0].GetUpdate().GetBase() != 0 || !got[0].GetUpdate().GetLast() {
 			t.Fatalf("told: %v, want an empty snapshot", got)
 		}
@@ -224,7 +219,7 @@ func TestDeltasAreCoalesced(t *testing.T) {
 		if got := p.got(); len(got) != 1 {
 			t.Fatalf("first messages: %v", got)
 		}
-		pass(time.Second)
+		bubble.Pass(time.Second)
 		change := func(ready int) {
 			l := localWith([]string{"b"}, echo)
 			l.Services[echo] = newService(echo, ready)
@@ -234,9 +229,9 @@ func TestDeltasAreCoalesced(t *testing.T) {
 		start := time.Now()
 		for i := range 10 { // within 90 ms
 			change(i + 2)
-			pass(coalesce / 10)
+			bubble.Pass(coalesce / 10)
 		}
-		pass(coalesce)
+		bubble.Pass(coalesce)
 		got := p.got()
 		if len(got) != 2 {
 			t.Fatalf("%d messages after %s, want the first change at once and the rest together", len(got), time.Since(start))
@@ -250,7 +245,7 @@ func TestDeltasAreCoalesced(t *testing.T) {
 			t.Errorf("last delta = %v, want the readiness alone", last)
 		}
 		a.catalog.SetLocal(localWith([]string{"b"}))
-		pass(coalesce)
+		bubble.Pass(coalesce)
 		if got := p.got(); len(got) != 1 || got[0].GetUpdate().GetWithdrawn()[0].GetName() != "echo" {
 			t.Errorf("after the service went: %v", got)
 		}
@@ -270,7 +265,7 @@ func TestGapIsHealedBySnapshot(t *testing.T) {
 		p.got()
 		p.update(snapshotOf(7, 3, 1, echo))
 		count := func(d time.Duration) (n int) {
-			pass(d)
+			bubble.Pass(d)
 			for _, m := range p.got() {
 				if m.GetResync() != nil {
 					n++
@@ -279,7 +274,7 @@ func TestGapIsHealedBySnapshot(t *testing.T) {
 			return n
 		}
 		for i := range uint64(5) { // no 3 → 4
-			pass(2 * coalesce)
+			bubble.Pass(2 * coalesce)
 			p.update(&catalogpb.Update{Cluster: "b", Epoch: 7, Base: 4 + i, Revision: 5 + i, Last: true})
 		}
 		if n := count(time.Second); n != 1 {
@@ -307,7 +302,7 @@ func TestGapIsHealedBySnapshot(t *testing.T) {
 		for range 5 {
 			p.send(&catalogpb.Message{Message: &catalogpb.Message_Resync{Resync: &catalogpb.Resync{}}})
 		}
-		pass(coalesce)
+		bubble.Pass(coalesce)
 		if got := p.got(); len(got) != 1 || got[0].GetUpdate().GetBase() != 0 {
 			t.Errorf("answers to five requests at once: %v", got)
 		}
@@ -332,7 +327,7 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 			t.Errorf("Serve on a cut link: %v", err)
 		}
 		<-farDone
-		pass(time.Hour)
+		bubble.Pass(time.Hour)
 		if ready(a.catalog) != 1 {
 			t.Fatal("a disconnected peer's exports are gone")
 		}
@@ -348,7 +343,7 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 		l := localWith([]string{"a"}, echo)
 		l.Services[echo] = newService(echo, 3)
 		b1.catalog.SetLocal(l)
-		pass(coalesce)
+		bubble.Pass(coalesce)
 		synctest.Wait()
 		if ready(a.catalog) != 1 {
 			t.Error("the older replica was believed")

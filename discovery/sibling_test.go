@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // family is a proxy that passes on to a controller.
@@ -49,7 +51,7 @@ func (f *family) cut() {
 func (f *family) says(t *testing.T, l Link, u Update) {
 	t.Helper()
 	must(t, f.proxy.catalog.UpdateRemote(l, u))
-	pass(2 * coalesce)
+	bubble.Pass(2 * coalesce)
 }
 
 func exporters(c *Catalog, n ServiceName) string {
@@ -96,7 +98,7 @@ func TestSiblings(t *testing.T) {
 			t.Error("b is not linked")
 		}
 		f.proxy.catalog.ForgetReplica(Link{"b", "b1"})
-		pass(2 * coalesce)
+		bubble.Pass(2 * coalesce)
 		check("b is gone: its last word is kept", "b:5 c:3 ", "")
 		if w := f.controller.peers["b"].believed; w.linked {
 			t.Error("b is still linked")
@@ -121,7 +123,7 @@ func TestSiblingsKnowPeersEarlier(t *testing.T) {
 		f := newFamily(t)
 		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo))
 		f.controller.SetLocal(localWith([]string{"b"}))
-		pass(3 * resyncInterval)
+		bubble.Pass(3 * resyncInterval)
 		if got := exporters(f.controller, echo); got != "b:2 " {
 			t.Errorf("exporters = %q", got)
 		}
@@ -141,7 +143,7 @@ func TestSiblingTellsLastWords(t *testing.T) {
 		f.controller.SetLocal(localWith([]string{"b", "c"}))
 		f.follower = NewFollower(f.controller)
 		f.connect(t.Context())
-		pass(2 * coalesce)
+		bubble.Pass(2 * coalesce)
 		if got := exporters(f.controller, echo); got != "b:2 " {
 			t.Errorf("exporters = %q", got)
 		}
@@ -163,7 +165,7 @@ func TestPeerStates(t *testing.T) {
 			{Peer: "c", Error: "connection refused"},
 		}
 		f.states.Store(&states)
-		pass(2 * peerStatesInterval)
+		bubble.Pass(2 * peerStatesInterval)
 		got, changed := f.follower.PeerStates()
 		if !reflect.DeepEqual(got, map[string][]PeerState{"proxy-1": states}) {
 			t.Errorf("states = %+v", got)
@@ -171,7 +173,7 @@ func TestPeerStates(t *testing.T) {
 		slower := []PeerState{{Peer: "b", Links: []PeerLink{states[0].Links[0]}}, states[1]}
 		slower[0].Links[0].RTT += time.Millisecond
 		f.states.Store(&slower)
-		pass(2 * peerStatesInterval)
+		bubble.Pass(2 * peerStatesInterval)
 		select {
 		case <-changed:
 			t.Error("a little more round trip is news")

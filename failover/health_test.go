@@ -16,6 +16,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -127,12 +128,6 @@ func (b *bench) probesGive(err error) {
 	b.result = err
 }
 
-// pass lets time pass.
-func pass(d time.Duration) {
-	time.Sleep(d) // virtual time
-	synctest.Wait()
-}
-
 func TestEjectionProbeAndRamp(t *testing.T) {
 	t.Parallel()
 	inBubble(t, benchService(2, outlier(3, 30*time.Second, 100)), func(b *bench) {
@@ -150,19 +145,19 @@ func TestEjectionProbeAndRamp(t *testing.T) {
 		if n := testutil.ToFloat64(b.table.metrics.ejectedNow.WithLabelValues(echoName.String())); n != 1 {
 			t.Errorf("%v ejected", n)
 		}
-		pass(29 * time.Second)
+		bubble.Pass(29 * time.Second)
 		b.want(k, stateEjected)
 		if b.probes != 0 {
 			t.Error("probed too early")
 		}
 		b.probesGive(errors.New("refused"))
-		pass(2 * time.Second)
+		bubble.Pass(2 * time.Second)
 		b.want(k, stateEjected)
 		if _, _, h := b.get(k); b.probes != 1 || h.left <= 58*time.Second {
 			t.Errorf("%d probes, ejected for %v, want about 1 min", b.probes, h.left)
 		}
 		b.probesGive(nil)
-		pass(61 * time.Second)
+		bubble.Pass(61 * time.Second)
 		b.want(k, stateRamping)
 		if n := testutil.ToFloat64(b.table.metrics.ejectedNow.WithLabelValues(echoName.String())); n != 0 {
 			t.Errorf("%v ejected", n)
@@ -171,16 +166,16 @@ func TestEjectionProbeAndRamp(t *testing.T) {
 		if early.last || early.share < rampStart || early.share > 0.3 {
 			t.Errorf("at first: %+v", early)
 		}
-		pass(5 * time.Second)
+		bubble.Pass(5 * time.Second)
 		if _, _, h := b.get(k); h.share < early.share+0.4 || h.share >= 1 {
 			t.Errorf("after 5 s: %+v, at first %+v", h, early)
 		}
-		pass(rampTime)
+		bubble.Pass(rampTime)
 		b.want(k, stateOK)
 		if _, _, h := b.get(k); h.share != 1 {
 			t.Errorf("after the ramp: %+v", h)
 		}
-		if pass(5 * time.Second); target.ejections != 0 {
+		if bubble.Pass(5 * time.Second); target.ejections != 0 {
 			t.Errorf("%d ejections are remembered", target.ejections)
 		}
 	})
@@ -191,7 +186,7 @@ func TestRampingHasNoCredit(t *testing.T) {
 	inBubble(t, benchService(2, outlier(3, 10*time.Second, 100)), func(b *bench) {
 		k := localKey(0)
 		b.fail(k, 3)
-		pass(12 * time.Second)
+		bubble.Pass(12 * time.Second)
 		b.want(k, stateRamping)
 		b.fail(k, 1)
 		b.want(k, stateEjected)
@@ -207,7 +202,7 @@ func TestEjectionTimeIsCapped(t *testing.T) {
 		k := localKey(0)
 		b.probesGive(errors.New("refused"))
 		b.fail(k, 1)
-		pass(time.Hour)
+		bubble.Pass(time.Hour)
 		if _, _, h := b.get(k); h.left > maxEjection {
 			t.Errorf("ejected for %v", h.left)
 		}
@@ -272,14 +267,14 @@ func TestInconclusiveProbe(t *testing.T) {
 		k := targetKey{peer: "a"}
 		b.fail(k, 1)
 		b.probesGive(tunnel.ErrNoLane)
-		pass(time.Minute)
+		bubble.Pass(time.Minute)
 		b.want(k, stateEjected)
 		_, target, h := b.get(k)
 		if target.ejections != 1 || h.left > time.Second {
 			t.Errorf("%d ejections, %v left", target.ejections, h.left)
 		}
 		b.probesGive(nil)
-		pass(3 * time.Second)
+		bubble.Pass(3 * time.Second)
 		b.want(k, stateRamping)
 	})
 }
@@ -331,7 +326,7 @@ func TestHold(t *testing.T) {
 		if _, _, h := b.get(k); !h.last || h.state != stateOK {
 			t.Errorf("%+v", h)
 		}
-		pass(maxHold)
+		bubble.Pass(maxHold)
 		if _, _, h := b.get(k); h.last {
 			t.Error("held for longer than allowed")
 		}

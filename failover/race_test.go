@@ -4,7 +4,6 @@ import (
 	"io"
 	"slices"
 	"testing"
-	"time"
 )
 
 // TestRaceIsHeaderOnly: a peer that does not answer in time is raced, and from then on gets no bytes unless it wins.
@@ -42,13 +41,14 @@ func TestBytesDuringARace(t *testing.T) {
 			<-answer
 			accepts("b")(in)
 		}}),
+		peer("c", abroad, &fakePeer{handle: silent}),
 	)
 	c := w.dial()
 	w.eventually("raced", func() bool { return len(w.tunnels.streams()) == 2 })
 	if _, err := io.WriteString(c, "hi"); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(localStagger / 2) // long enough for bytes that go astray
+	w.eventually("tried elsewhere too", func() bool { return len(w.tunnels.streams()) == 3 }) // bytes have had time to go astray
 	for i, s := range w.tunnels.streams() {
 		if got, ended := s.early(); got != "" || ended {
 			t.Errorf("stream %d got %q, end %v", i, got, ended)
@@ -58,34 +58,42 @@ func TestBytesDuringARace(t *testing.T) {
 	if got, err := ask(t, c, "!"); err != nil || got != "b got hi!" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if got, ended := w.tunnels.streams()[0].early(); got != "" || ended {
-		t.Errorf("the loser got %q, end %v", got, ended)
+	for _, s := range w.tunnels.streams() {
+		if got, ended := s.early(); s.opener.replica != "b-1" && (got != "" || ended) {
+			t.Errorf("loser %s got %q, end %v", s.opener.replica, got, ended)
+		}
 	}
 }
 
 // TestBytesOutAreNotRaced: once bytes went into a peer nothing else is tried beside it, however long it takes.
 func TestBytesOutAreNotRaced(t *testing.T) {
 	t.Parallel()
-	answer := make(chan struct{})
+	sent, answer := make(chan struct{}), make(chan struct{})
 	w := newWorld(t,
 		peer("a", abroad, &fakePeer{handle: func(in *fakeIncoming) {
 			if hears(in, "hi") {
 				close(in.opener.suspect) // nor when the lane falls silent
+				close(sent)
 				<-answer
 				accepts("a")(in)
 			}
 		}}),
 		peer("b", abroad, &fakePeer{handle: accepts("b")}),
 	)
-	go func() {
-		<-time.After(3 * localStagger)
-		close(answer)
-	}()
-	if got, err := w.ask("hi"); err != nil || got != "a got hi" {
+	c := w.dial()
+	if _, err := io.WriteString(c, "hi"); err != nil {
+		t.Fatal(err)
+	}
+	<-sent
+	// A connection that begins now and sends nothing: when it has been raced, the first one would have been as well.
+	w.dial()
+	w.eventually("the other connection is raced", func() bool { return len(w.tunnels.streams()) >= 3 })
+	close(answer)
+	if got, err := ask(t, c, ""); err != nil || got != "a got hi" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if n := len(w.tunnels.streams()); n != 1 {
-		t.Errorf("%d streams were opened", n)
+	if n := len(w.tunnels.streams()); n != 3 {
+		t.Errorf("%d streams were opened, want one, and two for the other connection", n)
 	}
 }
 

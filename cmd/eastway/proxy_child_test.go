@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/need"
 )
 
 // nobody is a user without rights, as far as there is a choice: tests that run as such a user already stay that one.
@@ -97,7 +99,7 @@ func (s *site) give(t *testing.T) {
 	}
 }
 
-// needPrivilegedPorts skips where the kernel lets every user bind every port, as containers often do.
+// needPrivilegedPorts is for tests of a port that a user may not bind: containers often let everybody bind every port.
 func needPrivilegedPorts(t *testing.T) {
 	t.Helper()
 	first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
@@ -105,7 +107,7 @@ func needPrivilegedPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.TrimSpace(string(first)) == "0" {
-		t.Skip("net.ipv4.ip_unprivileged_port_start is 0: there is no port that a user may not bind")
+		need.Missing(t, "every user may bind every port here: sysctl -w net.ipv4.ip_unprivileged_port_start=1024")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // timed is a sink that remembers when it was told.
@@ -58,9 +59,9 @@ func TestDebounce(t *testing.T) {
 			l.list(true)
 			for i := range 100 { // 2 s
 				l.apply(strings.ReplaceAll(shopYAML, "shop", fmt.Sprintf("s%d", i)))
-				time.Sleep(20 * time.Millisecond)
+				bubble.Pass(20 * time.Millisecond)
 			}
-			time.Sleep(time.Minute)
+			bubble.Pass(time.Minute)
 		})
 		if len(at) < 4 || len(at) > 6 {
 			t.Errorf("told at %v", at)
@@ -80,9 +81,9 @@ func TestGrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		at := followed(t, func(l *lab) {
-			time.Sleep(time.Minute)
+			bubble.Pass(time.Minute)
 			l.list(false)
-			time.Sleep(time.Minute)
+			bubble.Pass(time.Minute)
 		})
 		if want := time.Minute + debounce + settleGrace; len(at) != 1 || at[0] != want {
 			t.Errorf("told at %v, want %v", at, want)
@@ -94,7 +95,7 @@ func TestGrace(t *testing.T) {
 			for _, table := range l.tables {
 				table.disappoint()
 			}
-			time.Sleep(time.Minute)
+			bubble.Pass(time.Minute)
 		})
 		if len(at) != 1 || at[0] != debounce {
 			t.Errorf("when the other kinds have failed it is told at %v", at)
@@ -134,7 +135,7 @@ func TestSnapshotPace(t *testing.T) {
 		go func() { defer close(ended); l.keeper.run(ctx) }()
 		for i := range 1000 { // 10 s
 			l.apply(strings.ReplaceAll(shopYAML, "shop", fmt.Sprintf("s%d", i)))
-			time.Sleep(10 * time.Millisecond)
+			bubble.Pass(10 * time.Millisecond)
 		}
 		synctest.Wait()
 		if got := testutil.ToFloat64(l.metrics.writes.WithLabelValues(resultOK)); got < 6+4 || got > 6+5 {
@@ -144,12 +145,12 @@ func TestSnapshotPace(t *testing.T) {
 		// What can't be written is told, tried again, and mended.
 		must(t, os.RemoveAll(cfg.SnapshotDir))
 		l.apply(shopYAML)
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if got := l.problems(); len(got) != 1 || !strings.HasPrefix(got[0], "Service: warning: the snapshot for outages") {
 			t.Errorf("problems %q", got)
 		}
 		must(t, os.Mkdir(cfg.SnapshotDir, 0o700))
-		time.Sleep(saveRetry)
+		bubble.Pass(saveRetry)
 		expect(t, "problems, mended", l.problems())
 		cancel()
 		<-ended

@@ -21,6 +21,7 @@ import (
 	"github.com/eastway/eastway/e2e/cluster/image"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
+	"github.com/eastway/eastway/internal/need"
 )
 
 // Of the applications in manifests/.
@@ -77,14 +78,9 @@ func progress(t *testing.T) *os.File {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	if os.Getenv(lab.UserVariable) != "" {
-		t.Skipf("%s is set: what the drills break, they break in clusters of their own", lab.UserVariable)
+		need.Missing(t, "unset "+lab.UserVariable+": what the drills break, they break in clusters of their own")
 	}
-	if err := lab.Supported(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	need.Support(t, lab.Supported())
 	ctx := t.Context()
 	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "e2e", "drills"))
 	if err != nil {

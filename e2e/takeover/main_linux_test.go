@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eastway/eastway/e2e/wan/netns"
+	"github.com/eastway/eastway/internal/need"
 )
 
 func TestMain(m *testing.M) {
@@ -23,25 +24,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// need skips the test, or fails it in CI, when the machine lacks something.
-func need(t *testing.T) {
+// needTools skips the test, or fails it in CI, when the machine lacks something.
+func needTools(t *testing.T) {
 	t.Helper()
-	message := ""
-	if os.Geteuid() != 0 {
-		message = "network namespaces need root: run the test with sudo"
-	}
-	for program, pkg := range map[string]string{"ip": "iproute2", "nft": "nftables"} {
-		if _, err := exec.LookPath(program); err != nil {
-			message = program + " is missing: apt-get install " + pkg
-		}
-	}
-	switch {
-	case message == "":
-	case os.Getenv("CI") != "":
-		t.Fatal(message)
-	default:
-		t.Skip(message)
-	}
+	need.Root(t)
+	need.Program(t, "ip", "iproute2")
+	need.Program(t, "nft", "nftables")
 }
 
 // run executes a program, with input, and returns what it says.

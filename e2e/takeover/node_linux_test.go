@@ -35,7 +35,7 @@ type node struct {
 // newNode makes a node with kube-proxy's rules.
 func newNode(t *testing.T) *node {
 	t.Helper()
-	need(t)
+	needTools(t)
 	n := &node{Namespace: namespace(t, "node")}
 	var err error
 	if n.file, err = os.Open(n.Path()); err != nil {

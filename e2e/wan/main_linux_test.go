@@ -17,6 +17,7 @@ import (
 
 	"github.com/eastway/eastway/e2e/wan/link"
 	"github.com/eastway/eastway/e2e/wan/netns"
+	"github.com/eastway/eastway/internal/need"
 )
 
 // childVariable makes the test program the command itself.
@@ -32,12 +33,7 @@ func TestMain(m *testing.M) {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if err := link.Supported(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	need.Support(t, link.Supported())
 }
 
 // session is a running command.

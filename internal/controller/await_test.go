@@ -15,6 +15,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -88,7 +90,7 @@ func TestAwait(t *testing.T) {
 		done := make(chan bool)
 		go func() { done <- await(t.Context(), s, ready, zap.New(core)) }()
 		for i, want := range []string{"connection refused", "CRDs are missing"} {
-			time.Sleep(time.Minute)
+			bubble.Pass(time.Minute)
 			if err := ready.check(); err == nil || !strings.Contains(err.Error(), want) || logs.Len() != i+1 {
 				t.Errorf("%v, %d lines, want …%s…", err, logs.Len(), want)
 			}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 func TestParseChain(t *testing.T) {
@@ -77,7 +79,7 @@ func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := newRecorder()
 		early := rec.begin("h", "early", "GET")
-		<-time.After(time.Second)
+		bubble.Pass(time.Second)
 		got := make(chan error, 1)
 		go func() {
 			got <- rec.await(t.Context(), func(fresh []record) bool {
@@ -117,10 +119,10 @@ func TestRecordsBelongToThePhaseInWhichTheyBegan(t *testing.T) {
 		r := rec.begin("h", "1", "GET")
 		rec.setPhase(3)
 		rec.setCrossing(true)
-		<-time.After(time.Second)
+		bubble.Pass(time.Second)
 		rec.end(r)
 		mark := time.Now()
-		<-time.After(time.Second)
+		bubble.Pass(time.Second)
 		rec.end(rec.begin("h", "2", "POST"))
 		all := rec.all()
 		if all[0].phase != 0 || all[0].crossing || all[1].phase != 3 || !all[1].crossing {

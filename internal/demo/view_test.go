@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 func TestViewPlain(t *testing.T) {
@@ -13,7 +15,7 @@ func TestViewPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		v := &view{out: &out, begun: time.Now()}
-		<-time.After(1500 * time.Millisecond)
+		bubble.Pass(1500 * time.Millisecond)
 		v.follow(t.Context(), func() []string { return []string{"status"} }) // returns: there is no terminal
 		v.say("one\ntwo %d", 2)
 		v.plain("table\n")
@@ -34,8 +36,7 @@ func TestViewTerminal(t *testing.T) {
 			defer close(ended)
 			v.follow(ctx, func() []string { return []string{"a line that is cut", "b"} })
 		}()
-		<-time.After(2*redrawEvery + 1)
-		synctest.Wait()
+		bubble.Pass(2*redrawEvery + 1)
 		v.say("event")
 		cancel()
 		<-ended

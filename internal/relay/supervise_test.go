@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // fakeEnd is an End in memory for tests of time.
@@ -62,7 +64,7 @@ func TestHalfClosedIdleIsReaped(t *testing.T) {
 		close(client.in)
 		<-server.ended
 		start := time.Now()
-		time.Sleep(HalfClosedIdle - time.Minute) // virtual time
+		bubble.Pass(HalfClosedIdle - time.Minute)
 		server.in <- []byte("late, but alive")
 		res := <-done
 		if res.How != Idle || time.Since(start) < 2*HalfClosedIdle-time.Minute {
@@ -77,7 +79,7 @@ func TestIdleIsNotReapedWhileOpen(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
 		go func() { done <- Run(t.Context(), client, server, nil) }()
-		time.Sleep(100 * HalfClosedIdle) // virtual time
+		bubble.Pass(100 * HalfClosedIdle)
 		close(client.in)
 		close(server.in)
 		if res := <-done; res.How != Closed {
@@ -94,7 +96,7 @@ func TestBrokenEndIsHeardOut(t *testing.T) {
 		go func() { done <- Run(t.Context(), client, server, nil) }()
 		close(server.broken)
 		for range 10 { // what it had sent still comes, slowly
-			time.Sleep(graceStep / 2) // virtual time
+			bubble.Pass(graceStep / 2)
 			server.in <- []byte("data")
 		}
 		start := time.Now()

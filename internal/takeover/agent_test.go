@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/takeover/nft"
 )
 
@@ -156,22 +157,22 @@ func TestAgentFollowsProxies(t *testing.T) {
 	working(t, func(t *testing.T, b *bench) {
 		b.fake.set("a", lively)
 		b.fake.set("b", lively)
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if _, n := b.tables.last(); n != 0 || b.Ready() == nil {
 			t.Errorf("%d writes before anything is known, ready: %v", n, b.Ready())
 		}
 		b.source.set(twoProxies())
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(onNode)}) || b.Ready() != nil {
 			t.Errorf("calls go to %v, ready: %v", got, b.Ready())
 		}
 		b.fake.set("a", hung)
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(farAway)}) {
 			t.Errorf("a second after a hung calls go to %v", got)
 		}
 		b.fake.set("b", nil)
-		time.Sleep(farInterval)
+		bubble.Pass(farInterval)
 		w, _ := b.tables.last()
 		if len(w.services) != 0 {
 			t.Errorf("no proxy is alive, but calls go to %v", w.services)
@@ -194,7 +195,7 @@ func TestAgentRenews(t *testing.T) {
 	working(t, func(t *testing.T, b *bench) {
 		b.fake.set("a", lively)
 		b.source.set(twoProxies())
-		time.Sleep(10*time.Minute + refreshInterval/2)
+		bubble.Pass(10*time.Minute + refreshInterval/2)
 		b.tables.mu.Lock()
 		writes := slices.Clone(b.tables.writes)
 		b.tables.mu.Unlock()
@@ -206,7 +207,7 @@ func TestAgentRenews(t *testing.T) {
 		if want := int(10 * time.Minute / refreshInterval); len(writes) > want+5 {
 			t.Errorf("%d writes in ten minutes, want about %d", len(writes), want)
 		}
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		b.stop()
 		if last, n := b.tables.last(); n != len(writes)+1 || time.Since(last.at) > time.Millisecond || len(last.services) != 1 || b.tables.deleted {
 			t.Errorf("at the end: %+v of %d writes, deleted: %v", last, n, b.tables.deleted)
@@ -220,16 +221,15 @@ func TestAgentWaitsForProxies(t *testing.T) {
 	working(t, func(t *testing.T, b *bench) {
 		b.fake.set("a", hung)
 		b.fake.set("b", func(ctx context.Context) (*Report, error) {
-			time.Sleep(probeTimeout / 2)
+			<-time.After(probeTimeout / 2)
 			return lively(ctx)
 		})
 		b.source.set(twoProxies())
-		time.Sleep(probeTimeout / 2)
-		synctest.Wait()
+		bubble.Pass(probeTimeout / 2)
 		if _, n := b.tables.last(); n != 0 {
 			t.Error("written before every proxy has been heard of")
 		}
-		time.Sleep(probeTimeout)
+		bubble.Pass(probeTimeout)
 		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(farAway)}) {
 			t.Errorf("calls go to %v", got)
 		}
@@ -245,7 +245,7 @@ func TestAgentWithoutAPIServer(t *testing.T) {
 	}
 	working(t, func(t *testing.T, b *bench) {
 		b.fake.set("a", lively)
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if got := b.tables.proxies(); !slices.Equal(got, []netip.Addr{addr(onNode)}) || b.Ready() != nil {
 			t.Errorf("calls go to %v, ready: %v", got, b.Ready())
 		}
@@ -254,7 +254,7 @@ func TestAgentWithoutAPIServer(t *testing.T) {
 		}
 		// The API server is back, and says that the annotation is gone.
 		b.source.set(&Inventory{Self: inv.Self, Proxies: inv.Proxies})
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		if w, _ := b.tables.last(); len(w.services) != 0 || testutil.ToFloat64(b.metrics.snapshot) != 0 {
 			t.Errorf("rules are %+v", w.services)
 		}
@@ -270,7 +270,7 @@ func TestAgentThatCannotWrite(t *testing.T) {
 		b.fake.set("a", lively)
 		b.tables.fail(errors.New("no NET_ADMIN"))
 		b.source.set(twoProxies())
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if err := b.Ready(); err == nil || !strings.Contains(err.Error(), "no NET_ADMIN") || b.Status().Error == "" {
 			t.Errorf("ready: %v", err)
 		}
@@ -278,16 +278,16 @@ func TestAgentThatCannotWrite(t *testing.T) {
 			t.Errorf("tried %v times in a minute", n)
 		}
 		b.tables.fail(nil)
-		time.Sleep(2 * retryInterval)
+		bubble.Pass(2 * retryInterval)
 		if b.Ready() != nil || len(b.tables.proxies()) != 1 || b.Status().Error != "" {
 			t.Errorf("ready: %v", b.Ready())
 		}
 		b.tables.fail(errors.New("no NET_ADMIN"))
-		time.Sleep(refreshInterval)
+		bubble.Pass(refreshInterval)
 		if b.Ready() != nil {
 			t.Errorf("not ready although the entries live: %v", b.Ready())
 		}
-		time.Sleep(EntryLife)
+		bubble.Pass(EntryLife)
 		if b.Ready() == nil {
 			t.Error("ready although the entries are gone")
 		}
@@ -299,7 +299,7 @@ func TestAgentThatIsRemoved(t *testing.T) {
 	t.Parallel()
 	working(t, func(t *testing.T, b *bench) {
 		b.source.set(twoProxies())
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		_, before := b.tables.last()
 		b.stop()
 		if _, after := b.tables.last(); !b.tables.deleted || after != before {
@@ -311,12 +311,12 @@ func TestAgentThatIsRemoved(t *testing.T) {
 func TestAgentNoticesThatItIsStuck(t *testing.T) {
 	t.Parallel()
 	working(t, func(t *testing.T, b *bench) {
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if err := b.Healthy(); err != nil {
 			t.Error(err)
 		}
 		b.stop()
-		time.Sleep(2 * stuckAfter)
+		bubble.Pass(2 * stuckAfter)
 		if b.Healthy() == nil {
 			t.Error("healthy although the loop has ended")
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // fakeProxies answers probes.
@@ -61,7 +63,7 @@ func hung(ctx context.Context) (*Report, error) {
 // paused is a probe during which the agent itself does not run.
 func paused(ctx context.Context) (*Report, error) {
 	<-ctx.Done()
-	time.Sleep(2 * pauseSlack)
+	<-time.After(2 * pauseSlack) // the bubble's
 	return nil, ctx.Err()
 }
 
@@ -102,7 +104,7 @@ func TestProberFindsHungProxyWithinASecond(t *testing.T) {
 			t.Fatal("a proxy that answers is not alive after its first probe")
 		}
 		<-p.changed
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if !p.alive("10.0.0.1") || len(p.changed) > 0 {
 			t.Error("it changed although nothing happened")
 		}
@@ -113,7 +115,7 @@ func TestProberFindsHungProxyWithinASecond(t *testing.T) {
 			t.Errorf("hung for %s: alive = %v", took, p.alive("10.0.0.1"))
 		}
 		fake.set("a", nil)
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if len(p.changed) > 0 {
 			t.Error("hung, then refusing, is a change")
 		}
@@ -160,7 +162,7 @@ func TestProberKnowsItsOwnPauses(t *testing.T) {
 			}
 			return lively(ctx)
 		})
-		time.Sleep(time.Minute)
+		bubble.Pass(time.Minute)
 		if !p.alive("10.0.0.1") || len(p.changed) > 0 {
 			t.Error("a pause made the proxy dead")
 		}
@@ -190,7 +192,7 @@ func TestProberFollowsItsTargets(t *testing.T) {
 		if _, settled := p.snapshot(); settled {
 			t.Error("settled before anybody was asked")
 		}
-		time.Sleep(30 * time.Second)
+		bubble.Pass(30 * time.Second)
 		if health, settled := p.snapshot(); !settled || len(health) != 2 {
 			t.Errorf("settled = %v, health = %v", settled, health)
 		}
@@ -199,9 +201,9 @@ func TestProberFollowsItsTargets(t *testing.T) {
 		}
 		// The pod of an address is another one; one proxy is gone.
 		p.set([]target{near("c", "10.0.0.1")})
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		before := fake.count("a") + fake.count("b")
-		time.Sleep(30 * time.Second)
+		bubble.Pass(30 * time.Second)
 		if after := fake.count("a") + fake.count("b"); after != before || fake.count("c") < 90 || p.alive("10.0.0.2") {
 			t.Errorf("those that are gone were probed %d times, the new one %d times", after-before, fake.count("c"))
 		}

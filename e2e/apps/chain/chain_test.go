@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -184,7 +186,7 @@ func TestAddressesOutliveTheirServer(t *testing.T) {
 				t.Errorf("step %d: %v, %v after %d questions; want %v after %d", step, ip, err, asked, test.want, test.asked)
 			}
 			if slices.Contains([]int{1, 2}, step) {
-				time.Sleep(nameTime)
+				bubble.Pass(nameTime)
 			}
 		}
 	})

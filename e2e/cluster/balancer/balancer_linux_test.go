@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,7 +88,7 @@ func TestHealthLag(t *testing.T) {
 			{23, true, true, false},
 			{24, true, true, true},
 		} {
-			time.Sleep(time.Until(began.Add(time.Duration(step.seconds) * time.Second)))
+			bubble.Pass(time.Until(began.Add(time.Duration(step.seconds) * time.Second)))
 			well = step.well
 			h.check(t.Context(), at)
 			if h.healthy(at[0]) != step.prompt || h.healthy(at[1]) != step.late {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,7 +106,7 @@ func TestMeter(t *testing.T) {
 		m := newMeter(&out, "module", 3)
 		m.Write([]byte("go: downloading x v1\nfirst/pack"))
 		m.Write([]byte("age\n"))
-		time.Sleep(meterTime)
+		bubble.Pass(meterTime)
 		m.Write([]byte("second\n# broken\nbroken/file.go:1: no such thing\nlast words"))
 		if want := "module: 2 of 3 packages compiled after 15s\n"; out.String() != want {
 			t.Errorf("said %q, want %q", out.String(), want)

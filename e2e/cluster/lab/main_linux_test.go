@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eastway/eastway/e2e/cluster/image"
+	"github.com/eastway/eastway/internal/need"
 )
 
 func TestMain(m *testing.M) {
@@ -29,12 +30,7 @@ func TestMain(m *testing.M) {
 // needSupport skips a test where clusters can't run.
 func needSupport(t *testing.T) {
 	t.Helper()
-	if err := Supported(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	need.Support(t, Supported())
 }
 
 // progress shows what a lab says as lines of the test.

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/eastway/eastway/internal/need"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,13 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start a machine that goes with the test.
 func start(t *testing.T) *Machine {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		const why = "namespaces need root: run it with sudo"
-		if os.Getenv("CI") != "" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
+	need.Root(t)
 	dir := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin")+"/", "./init")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

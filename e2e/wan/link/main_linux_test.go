@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eastway/eastway/e2e/wan/netns"
+	"github.com/eastway/eastway/internal/need"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,12 +33,7 @@ type live struct {
 // needRoot skips a test that can't run here; continuous integration leaves nothing out.
 func needRoot(t *testing.T) {
 	t.Helper()
-	if err := Supported(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	need.Support(t, Supported())
 }
 
 func addresses() (a, b []netip.Prefix) {

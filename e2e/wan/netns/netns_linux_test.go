@@ -15,6 +15,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/eastway/eastway/internal/need"
 )
 
 // childVariable makes the test program a process that owns a namespace until
@@ -42,18 +44,6 @@ func own() error {
 	return errors.Join(err, ns.Close())
 }
 
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	const message = "network namespaces need root: run the test with sudo"
-	if os.Getenv("CI") != "" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-}
-
 // inode tells namespaces apart.
 func inode(t *testing.T, path string) uint64 {
 	t.Helper()
@@ -65,7 +55,7 @@ func inode(t *testing.T, path string) uint64 {
 }
 
 func TestCreate(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	ns, err := Create("create")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +126,7 @@ func TestOpenOwn(t *testing.T) {
 
 // A namespace goes with its owner: by itself, or swept after a kill -9.
 func TestSweep(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	mine, err := Create("sweep")
 	if err != nil {
 		t.Fatal(err)

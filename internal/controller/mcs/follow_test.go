@@ -21,6 +21,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/controller/apply"
 )
 
@@ -88,8 +89,7 @@ func TestFollow(t *testing.T) {
 		go func() { done <- r.follow(ctx, queues) }()
 		expect := func(want ...string) {
 			t.Helper()
-			time.Sleep(time.Minute)
-			synctest.Wait()
+			bubble.Pass(time.Minute)
 			if got := queued(q); !slices.Equal(got, want) {
 				t.Errorf("looked at %v, want %v", got, want)
 			}
@@ -199,8 +199,7 @@ func TestWatch(t *testing.T) {
 			if early := queued(q); len(early) > 0 {
 				t.Errorf("%s: looked at %v at once", name, early)
 			}
-			time.Sleep(time.Second)
-			synctest.Wait()
+			bubble.Pass(time.Second)
 			if got := queued(q); !slices.Equal(got, tc.want) {
 				t.Errorf("%s: looked at %v, want %v", name, got, tc.want)
 			}
