@@ -36,7 +36,7 @@ func TestBusyOwnPort(t *testing.T) {
 	}{
 		"tunnels, TCP": {"tcp", (*site).tunnel, []string{"listen for tunnels on TCP ", "choose another port (--listen)"}},
 		"tunnels, UDP": {"udp", (*site).tunnel, []string{"listen for tunnels on UDP ", "choose another port (--listen)"}},
-		"admin":        {"tcp", (*site).admin, []string{"admin: listen on ", "choose another (--admin)"}},
+		"admin":        {"tcp", (*site).admin, []string{"--admin: admin: listen on ", "end it or choose another"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

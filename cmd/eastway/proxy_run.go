@@ -25,6 +25,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/version"
 	"github.com/eastway/eastway/tunnel"
 )
@@ -43,8 +44,8 @@ type proxy struct {
 	exchange *discovery.Exchange
 	node     *tunnel.Node
 	failover *failover.Proxy
-	admin    *admin.Server
-	health   *admin.Server // nil: there is none
+	admin    *httpserve.Server
+	health   *httpserve.Server // nil: there is none
 }
 
 // identity is a source of SVIDs that renews them while it runs.
@@ -122,12 +123,17 @@ func (p *proxy) listenAdmin(ctx context.Context, reg prometheus.Gatherer) error 
 		Endpoints: p.endpoints,
 	}
 	var err error
-	if p.admin, err = admin.Listen(ctx, cfg); err != nil || p.o.health == "" {
-		return err
+	if p.admin, err = admin.Listen(ctx, cfg); err != nil {
+		return fmt.Errorf("--admin: %w", err)
+	}
+	if p.o.health == "" {
+		return nil
 	}
 	cfg.Address, cfg.HealthOnly = p.o.health, true
-	p.health, err = admin.Listen(ctx, cfg)
-	return err
+	if p.health, err = admin.Listen(ctx, cfg); err != nil {
+		return fmt.Errorf("--health: %w", err)
+	}
+	return nil
 }
 
 // release closes what build opened before it failed: parts that run until a context which has ended close their sockets.

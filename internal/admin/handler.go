@@ -14,21 +14,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/tunnel"
 )
 
-const (
-	// maxScrapes that run at the same time; a second scraper and a curious human fit in.
-	maxScrapes = 4
-	// scrapeTimeout is Prometheus' default scrape_timeout.
-	scrapeTimeout = 10 * time.Second
-	// maxProfile is the longest profile or trace; longer ones are usually a typing mistake.
-	maxProfile = 5 * time.Minute
-)
+// maxProfile is the longest profile or trace; longer ones are usually a typing mistake.
+const maxProfile = 5 * time.Minute
 
 func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	h := &handler{cfg: cfg, log: log}
@@ -45,13 +39,7 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 		mux.HandleFunc("GET "+PathEndpoints, h.endpoints)
 	}
 	if cfg.Gatherer != nil {
-		mux.Handle("GET "+PathMetrics, promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{
-			ErrorLog:            zap.NewStdLog(log),
-			ErrorHandling:       promhttp.ContinueOnError,
-			MaxRequestsInFlight: maxScrapes,
-			Timeout:             scrapeTimeout,
-			EnableOpenMetrics:   true,
-		}))
+		mux.Handle("GET "+PathMetrics, httpserve.Metrics(cfg.Gatherer, log))
 	}
 	if cfg.HealthOnly {
 		return mux

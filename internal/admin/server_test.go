@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +18,13 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/httpserve"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves cfg on a free port until the test ends.
-func start(t *testing.T, cfg Config) *Server {
+func start(t *testing.T, cfg Config) *httpserve.Server {
 	t.Helper()
 	if cfg.Address == "" {
 		cfg.Address = "127.0.0.1:0"
@@ -46,7 +46,7 @@ func start(t *testing.T, cfg Config) *Server {
 }
 
 // request sends one request on a connection of its own. host "" is the address itself.
-func request(t *testing.T, server *Server, method, path, host string) (code int, header http.Header, body string) {
+func request(t *testing.T, server *httpserve.Server, method, path, host string) (code int, header http.Header, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+server.Addr().String()+path, http.NoBody)
 	if err != nil {
@@ -83,7 +83,7 @@ func TestPaths(t *testing.T) {
 	})
 	empty := start(t, Config{})
 	tests := []struct {
-		server       *Server
+		server       *httpserve.Server
 		method, path string
 		code         int
 		body         string // a part of it
@@ -217,39 +217,6 @@ func TestAddressOfNobody(t *testing.T) {
 	}
 }
 
-// A connection that sends nothing does not keep Run from ending.
-func TestRunEndsWithSilentClient(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	server, err := Listen(ctx, Config{Address: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
-	conn, err := net.Dial("tcp", server.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	// A whole exchange first: the server has accepted it.
-	if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET "); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if _, err := net.Dial("tcp", server.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("the listener is still open: %v", err)
-	}
-}
-
 // A profile under way ends with Run instead of holding it up.
 func TestRunEndsProfiles(t *testing.T) {
 	t.Parallel()
@@ -276,28 +243,5 @@ func TestRunEndsProfiles(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
-	}
-}
-
-func TestHeadersAreBounded(t *testing.T) {
-	t.Parallel()
-	server := start(t, Config{})
-	conn, err := net.Dial("tcp", server.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	long := strings.Repeat("x", 2*maxHeaderBytes)
-	_, err = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "+long+"\r\n\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("answered %s", resp.Status)
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/httpserve"
 )
 
 func TestHealthListener(t *testing.T) {
@@ -36,7 +38,7 @@ func TestHealthListener(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for _, s := range []*Server{first, second} {
+	for _, s := range []*httpserve.Server{first, second} {
 		wg.Go(func() {
 			if err := s.Run(ctx); err != nil {
 				t.Error(err)

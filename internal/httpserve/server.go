@@ -1,0 +1,96 @@
+package httpserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
+)
+
+// MaxHeaderBytes of a request: ample for a scraper's or browser's.
+const MaxHeaderBytes = 16 << 10
+
+const (
+	// readTimeout bounds a whole request; none has a body that matters.
+	readTimeout = 5 * time.Second
+	// writeTimeout bounds an answer, scrapeTimeout and slow readers included; pprof extends it
+	// by the seconds that were asked for.
+	writeTimeout = 15 * time.Second
+	// idleTimeout outlives the interval of usual scrapers (15 s, 60 s), so that they keep their connection.
+	idleTimeout = 75 * time.Second
+	// maxConns bounds what a client that opens connections and forgets them can take.
+	maxConns = 64
+	// shutdownTimeout lets answers under way finish.
+	shutdownTimeout = time.Second
+)
+
+// Server serves one handler on one listener.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+	log      *zap.Logger
+}
+
+// New takes over the listener: it is closed when New fails, and by Run. log gets what goes wrong with connections.
+func New(l net.Listener, h http.Handler, log *zap.Logger) (*Server, error) {
+	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
+	if err != nil {
+		return nil, fmt.Errorf("log of %s: %w", l.Addr(), errors.Join(err, l.Close()))
+	}
+	return &Server{listener: l, log: log, http: &http.Server{
+		Handler:           h,
+		ReadTimeout:       readTimeout,
+		ReadHeaderTimeout: readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		ErrorLog:          errorLog,
+	}}, nil
+}
+
+// Addr is where the server listens; useful when the port was 0.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends, as the contexts of all requests then do, and returns when the last connection is closed.
+func (s *Server) Run(ctx context.Context) error {
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(netutil.LimitListener(s.listener, maxConns)) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(deadline); err != nil {
+		// Some reader is too slow, or silent; nothing is lost by cutting him off.
+		if err := s.http.Close(); err != nil {
+			s.log.Warn("HTTP listener did not close cleanly", zap.Error(err))
+		}
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// ListenError says what to do about an address that could not be listened on.
+func ListenError(address string, err error) error {
+	remedy := "choose another address"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "another process has this port; end it or choose another"
+	case errors.Is(err, syscall.EACCES):
+		remedy = "this user may not bind to that port; choose one above 1023"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "this machine has no such address; choose another"
+	}
+	return fmt.Errorf("listen on %s: %w: %s", address, err, remedy)
+}
