@@ -21,6 +21,7 @@ import (
 	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/e2e/apps/load"
 	"github.com/eastway/eastway/e2e/install"
+	"github.com/eastway/eastway/internal/journal"
 )
 
 // drill is one scenario under load.
@@ -28,8 +29,8 @@ type drill struct {
 	*world
 	*testing.T
 	name    string
-	id      string // begins the IDs of all requests
-	rec     *recorder
+	id      string                  // begins the IDs of all requests
+	rec     journal.Journal[record] // in the order in which the requests ended
 	phases  []phase
 	loaders []place
 	reading sync.WaitGroup
@@ -74,7 +75,7 @@ func usual(_, other *cluster, _ string) load.Config {
 func (w *world) begin(t *testing.T, name string, p plan) *drill {
 	t.Helper()
 	d := &drill{
-		world: w, T: t, name: name, id: fmt.Sprintf("%x", time.Now().UnixMilli()), rec: newRecorder(),
+		world: w, T: t, name: name, id: fmt.Sprintf("%x", time.Now().UnixMilli()),
 		lost: make(map[string]bool), tapped: make(map[string]bool), executed: make(map[string]map[string][]string),
 	}
 	ctx := t.Context()
@@ -160,7 +161,7 @@ func read[T any](ctx context.Context, w *world, p place, path string, each func(
 func (d *drill) tap(l place) {
 	ctx := d.Context()
 	d.reading.Go(func() {
-		err := read(ctx, d.world, l, "/records", func(r load.Record) { d.rec.add(newRecord(l.zone, r)) })
+		err := read(ctx, d.world, l, "/records", func(r load.Record) { d.rec.Add(newRecord(l.zone, r)) })
 		if err != nil && !d.lost[l.zone] {
 			d.Errorf("read the records of %s: %v", l.name, err)
 		}
@@ -244,7 +245,7 @@ func (d *drill) awaitFrom(from time.Time, what string, condition func([]record) 
 	d.Helper()
 	ctx, cancel := context.WithTimeout(d.Context(), patience)
 	defer cancel()
-	if err := d.rec.await(ctx, from, condition); err != nil {
+	if err := d.rec.Await(ctx, func(r *record) bool { return !r.Start.Before(from) }, condition); err != nil {
 		d.Errorf("it did not happen that %s: %v", what, err)
 	}
 }
@@ -271,11 +272,10 @@ func (d *drill) end() *report {
 	d.stop()
 	d.reading.Wait()
 	d.keepLogs()
-	records, _ := d.rec.after(0)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := (&evidence{
-		drill: d.name, phases: d.phases, end: ended, records: records, executed: d.executed, excuse: d.excuse, notes: d.notes,
+		drill: d.name, phases: d.phases, end: ended, records: d.rec.All(), executed: d.executed, excuse: d.excuse, notes: d.notes,
 	}).report()
 	fmt.Fprintln(progress(d.T), &r)
 	if err := r.write(d.dir); err != nil {

@@ -137,7 +137,7 @@ func (o *Options) in(ctx context.Context, topo topology, files layout) error {
 
 // perform plays the script under load and reports.
 func (o *Options) perform(ctx context.Context, end context.CancelCauseFunc, w *world, v *view) error {
-	rec := newRecorder()
+	rec := &recorder{}
 	d := &director{world: w, rec: rec, view: v, pace: o.Pace}
 	traffic := load{rec: rec, entries: entries(w.topo, o.Rate)}
 
@@ -170,7 +170,7 @@ func (o *Options) conclude(d *director, w *world, v *view) error {
 		return err
 	}
 	report := evidence{
-		topo: w.topo, phases: d.phases, records: d.rec.all(), ledger: w.ledger, executions: ran, missed: d.missed,
+		topo: w.topo, phases: d.phases, records: d.rec.ended.All(), ledger: w.ledger, executions: ran, missed: d.missed,
 	}.report()
 	if err := quoteAccessLogs(w.files, w.topo, report.Unexpected); err != nil {
 		return err

@@ -6,11 +6,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
-)
 
-// maxLag is how far the load may be behind its schedule before it gives up
-// catching up: a machine that slept must not be met with a burst.
-const maxLag = time.Second
+	"github.com/eastway/eastway/internal/openloop"
+)
 
 // entry is a mocka that gets a share of the load.
 type entry struct {
@@ -31,39 +29,14 @@ func (l *load) run(ctx context.Context) {
 	for i, e := range l.entries {
 		// Spread over the interval, so that the entries do not beat in step.
 		lead := time.Duration(float64(i) / float64(len(l.entries)) / e.rate * float64(time.Second))
-		sending.Go(func() { l.drive(ctx, e, lead) })
+		sending.Go(func() {
+			client := newClient(nil)
+			openloop.Run(ctx, e.rate, lead, func(ctx context.Context, n int) {
+				l.send(ctx, client, e, openloop.Method(n), fmt.Sprintf("%s-%06d", e.zone, n))
+			})
+		})
 	}
 	sending.Wait()
-}
-
-// drive is one entry's open loop.
-func (l *load) drive(ctx context.Context, e entry, lead time.Duration) {
-	client := newClient(nil)
-	// A request that was sent is finished even when the load ends.
-	detached := context.WithoutCancel(ctx)
-	every := time.Duration(float64(time.Second) / e.rate)
-	next := time.Now().Add(lead)
-	timer := time.NewTimer(lead)
-	defer timer.Stop()
-	var requests sync.WaitGroup
-	defer requests.Wait()
-	for n := 0; ; n++ {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		method := http.MethodGet
-		if n%2 == 1 {
-			method = http.MethodPost
-		}
-		requests.Go(func() { l.send(detached, client, e, method, fmt.Sprintf("%s-%06d", e.zone, n)) })
-		next = next.Add(every)
-		if lag := time.Since(next); lag > maxLag {
-			next = next.Add(lag)
-		}
-		timer.Reset(time.Until(next))
-	}
 }
 
 func (l *load) send(ctx context.Context, client *http.Client, e entry, method, id string) {

@@ -24,7 +24,7 @@ func TestLoad(t *testing.T) {
 		_, _ = w.Write([]byte("-> mocka(version: h, ip: 127.0.0.1)"))
 	}))
 	defer slow.Close()
-	rec := newRecorder()
+	rec := &recorder{}
 	l := load{rec: rec, entries: []entry{{zone: "h", url: slow.URL, rate: 200}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -43,7 +43,7 @@ func TestLoad(t *testing.T) {
 	}
 	close(release)
 	<-ended
-	records := rec.all()
+	records := rec.ended.All()
 	methods := make(map[string]int)
 	for _, r := range records {
 		methods[r.method]++

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/internal/journal"
 )
 
 // hop is one application's part of an answer.
@@ -67,31 +69,23 @@ func parseChain(text string) ([]hop, bool) {
 
 // recorder collects records in the order in which the requests ended.
 type recorder struct {
+	ended journal.Journal[record]
+
 	mu       sync.Mutex
-	records  []record
-	sent     int
 	phase    int
 	crossing bool
-	changed  chan struct{} // closed and replaced with each record
 }
-
-func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
 
 // begin is called when a request is sent: it belongs to the phase of that moment.
 func (r *recorder) begin(entry, id, method string) record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sent++
 	return record{id: id, method: method, entry: entry, phase: r.phase, crossing: r.crossing, start: time.Now()}
 }
 
 func (r *recorder) end(rec record) {
 	rec.end = time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.records = append(r.records, rec)
-	close(r.changed)
-	r.changed = make(chan struct{})
+	r.ended.Add(rec)
 }
 
 func (r *recorder) setPhase(n int) {
@@ -107,70 +101,24 @@ func (r *recorder) setCrossing(crossing bool) {
 	r.crossing = crossing
 }
 
-// all is a copy of what there is.
-func (r *recorder) all() []record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]record(nil), r.records...)
-}
-
-// since is a copy of the records that ended at or after t.
+// since are the records that ended at or after t.
 func (r *recorder) since(t time.Time) []record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := len(r.records)
-	for i > 0 && !r.records[i-1].end.Before(t) {
+	records := r.ended.All()
+	i := len(records)
+	for i > 0 && !records[i-1].end.Before(t) {
 		i--
 	}
-	return append([]record(nil), r.records[i:]...)
+	return records[i:]
 }
 
 // await returns when cond holds for the records of requests that were sent after it
 // was called, or with ctx's error.
 func (r *recorder) await(ctx context.Context, cond func([]record) bool) error {
 	called := time.Now()
-	var fresh []record
-	r.mu.Lock()
-	seen := len(r.records)
-	r.mu.Unlock()
-	for {
-		r.mu.Lock()
-		for ; seen < len(r.records); seen++ {
-			if rec := r.records[seen]; !rec.start.Before(called) {
-				fresh = append(fresh, rec)
-			}
-		}
-		changed := r.changed
-		r.mu.Unlock()
-		if cond(fresh) {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return r.ended.Await(ctx, func(rec *record) bool { return !rec.start.Before(called) }, cond)
 }
 
 // lastOf holds when the newest n records of each of the zones satisfy good.
 func lastOf(n int, zones []string, good func(*record) bool) func([]record) bool {
-	return func(records []record) bool {
-		for _, z := range zones {
-			run := 0
-			for i := len(records) - 1; i >= 0 && run < n; i-- {
-				if records[i].entry != z {
-					continue
-				}
-				if !good(&records[i]) {
-					return false
-				}
-				run++
-			}
-			if run < n {
-				return false
-			}
-		}
-		return true
-	}
+	return journal.LastOf(n, zones, func(r *record) string { return r.entry }, good)
 }

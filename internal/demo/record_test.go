@@ -50,34 +50,10 @@ func FuzzParseChain(f *testing.F) {
 	})
 }
 
-func TestLastOf(t *testing.T) {
-	t.Parallel()
-	home := func(z string) record { return answered("", 0, z, z, 0, 1) }
-	away := func(z string) record { return answered("", 0, z, "elsewhere", 0, 1) }
-	cond := lastOf(2, []string{"h", "k"}, (*record).home)
-	for name, tc := range map[string]struct {
-		records []record
-		want    bool
-	}{
-		"none":              {nil, false},
-		"too few":           {[]record{home("h"), home("h"), home("k")}, false},
-		"enough":            {[]record{home("h"), home("k"), home("h"), home("k")}, true},
-		"others ignored":    {[]record{home("h"), home("k"), home("h"), away("x"), home("k")}, true},
-		"long ago":          {[]record{away("h"), home("h"), home("h"), home("k"), home("k")}, true},
-		"one is away":       {[]record{home("h"), home("k"), away("h"), home("k")}, false},
-		"a failure":         {[]record{home("h"), home("h"), home("k"), failed("k", 0, 1)}, false},
-		"only the last one": {[]record{home("h"), home("h"), away("k"), home("k")}, false},
-	} {
-		if got := cond(tc.records); got != tc.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rec := newRecorder()
+		rec := &recorder{}
 		early := rec.begin("h", "early", "GET")
 		bubble.Pass(time.Second)
 		got := make(chan error, 1)
@@ -115,7 +91,7 @@ func TestAwait(t *testing.T) {
 func TestRecordsBelongToThePhaseInWhichTheyBegan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rec := newRecorder()
+		rec := &recorder{}
 		r := rec.begin("h", "1", "GET")
 		rec.setPhase(3)
 		rec.setCrossing(true)
@@ -124,7 +100,7 @@ func TestRecordsBelongToThePhaseInWhichTheyBegan(t *testing.T) {
 		mark := time.Now()
 		bubble.Pass(time.Second)
 		rec.end(rec.begin("h", "2", "POST"))
-		all := rec.all()
+		all := rec.ended.All()
 		if all[0].phase != 0 || all[0].crossing || all[1].phase != 3 || !all[1].crossing {
 			t.Errorf("got %+v", all)
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eastway/eastway/e2e/apps/journal"
+	"github.com/eastway/eastway/internal/journal"
 )
 
 // Config of an application.

@@ -9,13 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/eastway/eastway/e2e/apps/chain"
-	"github.com/eastway/eastway/e2e/apps/journal"
+	"github.com/eastway/eastway/internal/journal"
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 // Config is one load.
@@ -49,9 +49,6 @@ const (
 )
 
 const (
-	// maxLag is how far calls may be behind their schedule before the load gives up
-	// catching up: a machine that slept must not be met with a burst.
-	maxLag = time.Second
 	// numberTime is how often a stream writes a number.
 	numberTime = 500 * time.Millisecond
 	// pauseTime between streams when one could not be kept.
@@ -135,35 +132,11 @@ type runner struct {
 
 // call is one open loop.
 func (r *runner) call(ctx context.Context, number int, c Calls) {
-	every := time.Duration(float64(time.Second) / c.Rate)
-	// A request that was sent is finished even when the load ends.
-	detached := context.WithoutCancel(ctx)
-	next := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	for n := 0; ; n++ {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		method := http.MethodGet
-		if n%2 == 1 {
-			method = http.MethodPost
-		}
+	openloop.Run(ctx, c.Rate, 0, func(ctx context.Context, n int) {
 		record := Record{Kind: KindCall, ID: fmt.Sprintf("%s-c%d-%d", r.Name, number, n), Target: c.URL, Start: time.Now()}
-		calls.Go(func() {
-			answer, err := r.client.Do(detached, method, c.URL, record.ID)
-			r.end(record, answer, err)
-		})
-		next = next.Add(every)
-		if lag := time.Since(next); lag > maxLag {
-			next = next.Add(lag)
-		}
-		timer.Reset(time.Until(next))
-	}
+		answer, err := r.client.Do(ctx, openloop.Method(n), c.URL, record.ID)
+		r.end(record, answer, err)
+	})
 }
 
 // stream keeps one stream open, after a while.

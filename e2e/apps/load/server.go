@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eastway/eastway/e2e/apps/journal"
+	"github.com/eastway/eastway/internal/journal"
 )
 
 // Port at which a load is controlled, over HTTP:

@@ -1,7 +1,3 @@
-// Package journal keeps what happened in a test's application, and tells it
-// over HTTP from the beginning and then live, one JSON object per line, until
-// the application ends. Whoever reads along knows to the last what an
-// application did that is killed.
 package journal
 
 import (
@@ -37,6 +33,12 @@ func (j *Journal[T]) Close() {
 	defer j.mu.Unlock()
 	j.closed = true
 	j.wake()
+}
+
+// All entries so far. What is returned is not altered later, and must not be.
+func (j *Journal[T]) All() []T {
+	entries, _ := j.after(0)
+	return entries
 }
 
 func (j *Journal[T]) wake() {
