@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 )
 
 // MessageConn carries whole messages of at most MaxMessage bytes to one replica of a peer, in order, reliably, until
@@ -95,7 +94,7 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Message
 		return nil
 	}
 	defer x.leave(s)
-	err := s.run(ctx)
+	err := bothWays(ctx, s.send, s.receive)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -137,12 +136,4 @@ func (x *Exchange) leave(s *session) {
 		x.metrics.forget(s.link.Peer)
 	}
 	close(s.ended)
-}
-
-// run sends and receives until either fails.
-func (s *session) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.send(ctx) })
-	g.Go(func() error { return s.receive(ctx) })
-	return g.Wait()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
@@ -24,6 +25,14 @@ type session struct {
 	lost  atomic.Bool   // an update did not follow the last one: a snapshot is needed
 	ask   chan struct{} // this side needs a snapshot (holds one)
 	asked chan struct{} // the peer needs a snapshot (holds one)
+}
+
+// bothWays runs the two directions of a link until either fails or ctx ends.
+func bothWays(ctx context.Context, send, receive func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return send(ctx) })
+	g.Go(func() error { return receive(ctx) })
+	return g.Wait()
 }
 
 // send tells the peer what changes, as soon as it does but not more often than every coalesce, and answers and asks

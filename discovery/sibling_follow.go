@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
@@ -63,10 +62,7 @@ func (f *Follower) Follow(ctx context.Context, replica string, conn MessageConn)
 	s := &following{follower: f, replica: replica, conn: conn, peers: map[string]*assembler{}, asks: make(chan struct{}, 1)}
 	f.setStates(replica, nil, true)
 	defer s.end()
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.receive(gctx) })
-	g.Go(func() error { return s.askAgain(gctx) })
-	err := g.Wait()
+	err := bothWays(ctx, s.askAgain, s.receive)
 	if ctx.Err() != nil {
 		return nil
 	}

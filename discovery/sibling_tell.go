@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
@@ -20,18 +19,10 @@ const peerStatesInterval = time.Second
 // ctx ended.
 func (x *Exchange) ServeSibling(ctx context.Context, replica string, conn MessageConn) error {
 	s := &siblingTeller{exchange: x, conn: conn, asked: make(chan struct{}, 1)}
-	if err := s.run(ctx); ctx.Err() == nil {
+	if err := bothWays(ctx, s.send, s.receive); ctx.Err() == nil {
 		return fmt.Errorf("discovery: passing on the peers' words to %s: %w", replica, err)
 	}
 	return nil
-}
-
-// run sends and receives until either fails.
-func (s *siblingTeller) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.send(ctx) })
-	g.Go(func() error { return s.receive(ctx) })
-	return g.Wait()
 }
 
 type siblingTeller struct {

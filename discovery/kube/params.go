@@ -12,6 +12,10 @@ const (
 	// catalog is told for the first time: what peers learn of it should not come in pieces.
 	settleGrace = 5 * time.Second
 
+	// readinessSettle is how long a node must be in touch with the control plane again before its pods are believed to be
+	// not ready: the kubelet looks every 10 s whether what the API server says of them is still true.
+	readinessSettle = time.Minute
+
 	// minBackoff and maxBackoff are the waits between two attempts to reach the API server: after an outage a cluster's
 	// few proxies are back within seconds. What a person must do first (install a CRD, grant a permission) has the longer
 	// one from the start. Jitter is added to each.

@@ -113,7 +113,7 @@ func (s *Source) wake() {
 
 // follow tells the sink of what changed, when it has been quiet for a moment.
 func (s *Source) follow(ctx context.Context) {
-	var grace <-chan time.Time
+	var grace, settled <-chan time.Time
 	patient := true
 	for {
 		select {
@@ -121,6 +121,10 @@ func (s *Source) follow(ctx context.Context) {
 			return
 		case <-grace:
 			patient = false
+		case <-settled:
+			s.mu.Lock()
+			s.world.dirtyNodes = true
+			s.mu.Unlock()
 		case <-s.events:
 			if !s.quiet(ctx) {
 				return
@@ -129,8 +133,19 @@ func (s *Source) follow(ctx context.Context) {
 		if s.flush(patient) == waiting && grace == nil {
 			grace = time.After(settleGrace)
 		}
+		settled = s.settled()
 		s.report()
 	}
+}
+
+// settled is when a node's pods are believed again whose word was not taken; nil when there is none.
+func (s *Source) settled() <-chan time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wait, ok := s.world.settling(); ok {
+		return time.After(wait)
+	}
+	return nil
 }
 
 // quiet waits for the end of a burst of events; false means that ctx ended.

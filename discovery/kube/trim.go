@@ -107,6 +107,11 @@ func trimNode(n *corev1.Node) (metav1.Object, []Problem) {
 			out.Status.Addresses = append(out.Status.Addresses, a)
 		}
 	}
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}} // without the heartbeat's time
+		}
+	}
 	return out, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -31,6 +32,7 @@ type world struct {
 
 	places   *translate.Places
 	nodes    map[string]*corev1.Node
+	lost     map[string]time.Time // nodes out of touch: until when their pods' readiness is not believed; zero: still out of touch
 	services map[name]*corev1.Service
 	exports  map[name]*mcsv1beta1.ServiceExport
 	slices   map[name]map[string]*discoveryv1.EndpointSlice // by Service, then their own name
@@ -57,6 +59,7 @@ func newWorld(namespace, region, node string) *world {
 		namespace: namespace, region: region, node: node, most: discovery.MaxServices,
 		places:   translate.NewPlaces(region),
 		nodes:    map[string]*corev1.Node{},
+		lost:     map[string]time.Time{},
 		services: map[name]*corev1.Service{},
 		exports:  map[name]*mcsv1beta1.ServiceExport{},
 		slices:   map[name]map[string]*discoveryv1.EndpointSlice{},
@@ -166,12 +169,13 @@ func (w *world) flushNodes() {
 	for _, n := range names {
 		w.places.AddNode(w.nodes[n])
 	}
+	w.flushLost()
 	w.local.Networks = networks(w.nodes, names, w.places)
 	w.callers.reset()
 	for at, group := range w.slices {
 		for _, s := range group {
 			for _, e := range translate.Addresses(s) {
-				if before.Endpoint(s, e) != w.places.Endpoint(s, e) {
+				if before.Endpoint(s, e) != w.places.Endpoint(s, e) || before.Unsure(e) != w.places.Unsure(e) {
 					w.dirty[at] = struct{}{}
 					break
 				}
@@ -182,6 +186,43 @@ func (w *world) flushNodes() {
 	for _, n := range names {
 		w.callers.node(w.nodes[n], w.places)
 	}
+}
+
+// flushLost keeps account of the nodes with which the control plane has lost touch.
+func (w *world) flushLost() {
+	maps.DeleteFunc(w.lost, func(n string, _ time.Time) bool { return w.nodes[n] == nil })
+	now := time.Now()
+	for n, node := range w.nodes {
+		until, lost := w.lost[n]
+		switch {
+		case isLost(node):
+			w.lost[n] = time.Time{}
+		case lost && until.IsZero():
+			w.lost[n] = now.Add(readinessSettle)
+		case lost && !until.After(now):
+			delete(w.lost, n)
+			continue
+		case !lost:
+			continue
+		}
+		w.places.AddUnsure(n)
+	}
+}
+
+// isLost: the node's heartbeat is missing, or it says itself that it does not work.
+func isLost(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Status != corev1.ConditionTrue })
+}
+
+// settling is how long it takes until the first node's pods are believed again; false when none is waited for.
+func (w *world) settling() (time.Duration, bool) {
+	var first time.Time
+	for _, until := range w.lost {
+		if !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	return time.Until(first), !first.IsZero()
 }
 
 // locality is where the own node is; false when there is no such node.

@@ -5,6 +5,10 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 const (
@@ -234,3 +238,60 @@ func TestMapsAreLeftAlone(t *testing.T) {
 	l.world.flush()
 	expect(t, "what was told before", describe(first), was...)
 }
+
+// While the control plane is out of touch with a node, and until the kubelet has had time to put things right, its word that a
+// pod there is not ready is not taken, if nothing else is ready.
+func TestLostNodes(t *testing.T) {
+	t.Parallel()
+	const (
+		asSaid  = "endpoint default/shop:80 10.1.2.5:8080 north/n-2 unready"
+		anyway  = "endpoint default/shop:80 10.1.2.5:8080 north/n-2"
+		lostAt1 = "endpoint default/shop:80 10.1.1.5:8080 north/n-1"
+	)
+	node2 := func(status string) string {
+		return strings.Replace(nodesYAML, "{type: InternalIP, address: 192.0.2.2}]",
+			"{type: InternalIP, address: 192.0.2.2}], conditions: [{type: MemoryPressure, status: False}, {type: Ready, status: \""+status+"\"}]", 1)
+	}
+	unready := strings.Replace(shopSlice, "ready: true", "ready: false", 1)
+	leaving := strings.Replace(unready, "nodeName: n2, conditions: {ready: false}",
+		"nodeName: n2, conditions: {ready: false, serving: false, terminating: true}", 1)
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan []string, 1)
+		followed(t, func(l *lab) {
+			l.sink = sinkFunc(func(local discovery.Local) {
+				select {
+				case <-told:
+				default:
+				}
+				told <- about(describe(local), "endpoint")
+			})
+			look := func(what string, want ...string) {
+				t.Helper()
+				bubble.Pass(2 * maxDebounce)
+				select {
+				case got := <-told:
+					expect(t, what, got, want...)
+				default:
+					t.Errorf("%s: nothing is told", what)
+				}
+			}
+			l.list(true)
+			l.apply(join(shopYAML, shopSlice, shopExport, node2("True")))
+			look("a node in touch", lostAt1, asSaid)
+			l.apply(node2("Unknown"))
+			look("another one is ready", lostAt1, asSaid)
+			l.apply(unready)
+			look("nothing is ready", lostAt1+" unready", anyway)
+			l.apply(leaving)
+			look("and it leaves", lostAt1+" unready")
+			l.apply(join(unready, node2("True")))
+			look("in touch again", lostAt1+" unready", anyway)
+			bubble.Pass(readinessSettle)
+			look("for a while", lostAt1+" unready", asSaid)
+		})
+	})
+}
+
+type sinkFunc func(discovery.Local)
+
+func (f sinkFunc) SetLocal(l discovery.Local) { f(l) }

@@ -42,6 +42,8 @@ func TestExcuse(t *testing.T) {
 		process: "ap-northeast-1a-proxy", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleProxy,
 		kind: outStopped, from: at(1000), to: at(9000),
 	}
+	late, tooLate := silent, silent // noticed
+	late.noticed, tooLate.noticed = at(3000), at(6000)
 	by1a, by1b := []string{"ap-northeast-1a-mockb"}, []string{"ap-northeast-1b-mockb"}
 	for name, tc := range map[string]struct {
 		outage   outage
@@ -62,6 +64,10 @@ func TestExcuse(t *testing.T) {
 		"silent peer, in flight":             {silent, crossing(failed("cn-hangzhou-h", 500, 7000)), nil, "went silent"},
 		"silent peer, within the grace":      {silent, crossing(failed("cn-hangzhou-h", 2500, 7000)), nil, "went silent"},
 		"silent peer, after the grace":       {silent, crossing(failed("cn-hangzhou-h", 2501, 7000)), nil, ""},
+		"noticed late":                       {late, crossing(failed("cn-hangzhou-h", 3000, 7000)), nil, "went silent"},
+		"after it was noticed late":          {late, crossing(failed("cn-hangzhou-h", 3001, 7000)), nil, ""},
+		"noticed too late":                   {tooLate, crossing(failed("cn-hangzhou-h", 4000, 7000)), nil, "went silent"},
+		"after what is too late":             {tooLate, crossing(failed("cn-hangzhou-h", 4001, 7000)), nil, ""},
 		"silent peer, not crossing":          {silent, failed("cn-hangzhou-h", 1100, 7000), nil, ""},
 		"silent peer, ended before":          {silent, crossing(failed("cn-hangzhou-h", 500, 1000)), nil, ""},
 		"own proxy stopped":                  {silent, failed("ap-northeast-1a", 5000, 20_000), nil, "proxy was stopped"},

@@ -11,6 +11,10 @@ import (
 // until it is suspect: after about 1 s without an inbound byte.
 const silenceGrace = 1500 * time.Millisecond
 
+// silenceGraceMost is the same on a machine so busy that processes wait for their turn: a round trip of half a second is
+// not suspect before 2 s. How long it took is asked of the proxies then.
+const silenceGraceMost = 2 * silenceGrace
+
 // Ways in which a process is out.
 const (
 	outKilled  = "killed"
@@ -26,6 +30,21 @@ type outage struct {
 	kind    string // outKilled or outStopped
 	from    time.Time
 	to      time.Time // zero: still out
+	// noticed is when everybody had noticed that a stopped process is silent; zero: within silenceGrace.
+	noticed time.Time
+}
+
+// grace is until when calls may still be sent into a process that was stopped.
+func (o *outage) grace() time.Time {
+	usual, most := o.from.Add(silenceGrace), o.from.Add(silenceGraceMost)
+	switch {
+	case o.noticed.After(most):
+		return most
+	case o.noticed.After(usual):
+		return o.noticed
+	default:
+		return usual
+	}
 }
 
 // during tells whether the process was out at some moment of the request.
@@ -45,6 +64,20 @@ func (l *ledger) out(o outage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.outages = append(l.outages, o)
+}
+
+// noticed tells of stopped processes when their silence was noticed everywhere. It returns how long that took.
+func (l *ledger) noticed(at time.Time, processes ...string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var longest time.Duration
+	for i := range l.outages {
+		if o := &l.outages[i]; o.to.IsZero() && slices.Contains(processes, o.process) {
+			o.noticed = at
+			longest = max(longest, at.Sub(o.from))
+		}
+	}
+	return longest
 }
 
 // back ends the outages of these processes; at is a moment after they were found ready.
@@ -86,7 +119,7 @@ func (l *ledger) excuse(r *record, homeOf string, executedBy []string) string {
 			return fmt.Sprintf("was being executed by %s when that was killed", o.process)
 		}
 		if o.kind == outStopped && o.role == roleProxy && o.cluster != homeOf && r.crossing &&
-			o.during(r) && !r.start.After(o.from.Add(silenceGrace)) {
+			o.during(r) && !r.start.After(o.grace()) {
 			return fmt.Sprintf("was under way to %s when its proxies went silent", o.cluster)
 		}
 	}

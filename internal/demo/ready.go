@@ -51,13 +51,18 @@ func (w *world) awaitReady(ctx context.Context, t target, within time.Duration) 
 
 // awaitTunnels returns when every proxy of these clusters can use its peer for every service.
 func (w *world) awaitTunnels(ctx context.Context, clusters ...string) error {
+	return w.awaitPeers(ctx, peersHealthy, clusters...)
+}
+
+// awaitPeers returns when ask finds every proxy's peers as they should be.
+func (w *world) awaitPeers(ctx context.Context, ask func(context.Context, netip.AddrPort) error, clusters ...string) error {
 	waits, ctx := errgroup.WithContext(ctx)
 	for _, name := range clusters {
 		for _, z := range w.topo.cluster(name).zones {
 			waits.Go(func() error {
-				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return peersHealthy(ctx, z.admin()) })
+				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return ask(ctx, z.admin()) })
 				if err != nil {
-					return fmt.Errorf("the proxy of %s has no working tunnel after %s: %w", z.name, connectTimeout, err)
+					return fmt.Errorf("the peer of %s's proxy is not as it should be after %s: %w", z.name, connectTimeout, err)
 				}
 				return nil
 			})
@@ -105,8 +110,14 @@ func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
 	return nil
 }
 
-// peersHealthy asks a proxy what `eastway endpoints SERVICE` shows.
-func peersHealthy(ctx context.Context, at netip.AddrPort) error {
+// peersHealthy asks a proxy for what `eastway endpoints SERVICE` shows, and peersUnreachable too.
+func peersHealthy(ctx context.Context, at netip.AddrPort) error { return peersAre(ctx, at, failover.StatusHealthy) }
+
+func peersUnreachable(ctx context.Context, at netip.AddrPort) error {
+	return peersAre(ctx, at, failover.StatusUnreachable)
+}
+
+func peersAre(ctx context.Context, at netip.AddrPort, status string) error {
 	client, err := admin.NewClient(at.String())
 	if err != nil {
 		return err
@@ -124,7 +135,7 @@ func peersHealthy(ctx context.Context, at netip.AddrPort) error {
 				continue // a local endpoint; a peer is shown by its name
 			}
 			foreign++
-			if e.Status != "HEALTHY" {
+			if e.Status != status {
 				return fmt.Errorf("%s at peer %s is %s", role, e.Address, e.Status)
 			}
 		}

@@ -164,13 +164,20 @@ func (d *director) peerSilent(ctx context.Context) error {
 	d.look(false, func(r *record) bool {
 		return d.entered(r, homeCluster) && r.ok() && d.world.topo.clusterOf(r.mockb()) == homeCluster
 	})
-	if err := d.world.stop(only(roleProxy, d.foreign().zones...)); err != nil {
+	stopped := only(roleProxy, d.foreign().zones...)
+	if err := d.world.stop(stopped); err != nil {
 		return err
 	}
 	d.view.say("calls cross, mockb of %s listens again but is still ejected: the peer's proxies are stopped", homeCluster)
 	atHome := lastOf(crossingRun, d.home().zoneNames(), func(r *record) bool {
 		return r.ok() && d.world.topo.clusterOf(r.mockb()) == homeCluster
 	})
+	if err := d.world.awaitPeers(ctx, peersUnreachable, homeCluster); err != nil {
+		return err
+	}
+	if took := d.world.ledger.noticed(time.Now(), processes(stopped)...); took > silenceGrace {
+		d.view.say("this machine is busy: that they are silent was noticed everywhere after %s, %s is usual", round(took), silenceGrace)
+	}
 	// The rest of the hold is for what was under way to be given up.
 	hold := max(d.scaled(holdSilent), silentMin)
 	return d.awaitFor(ctx, hold, conditionTimeout, "mockb answers at home while the peer is silent", atHome)

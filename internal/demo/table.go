@@ -53,7 +53,8 @@ func legend(t topology) string {
 		zones = append(zones, strings.Join(names, " and ")+" of "+c.name)
 	}
 	return "EXPECTED: of the failed, those that nobody could have saved: in flight on a process that was killed, entered\n" +
-		"where mocka or the zone's own proxy was down, or already sent to the peer when it went silent (1.5 s at most).\n" +
+		"where mocka or the zone's own proxy was down, or already sent to the peer when it went silent (1.5 s at most,\n" +
+		"more if the machine is so busy that its processes wait for their turn, which is said then).\n" +
 		"TWICE: executed twice by one service. P50, P99, MAX: of answers, without entries whose own mocka or proxy was down.\n" +
 		"CROSSED: of the calls between services, those that went from one cluster to the other.\n" +
 		"MOCKB ANSWERED BY: for load that entered in " + homeCluster + "; zones " + strings.Join(zones, ", ") + ".\n" +

@@ -134,6 +134,15 @@ type target struct {
 
 func (t target) name() string { return t.zone.process(t.role) }
 
+// processes are the names of all these.
+func processes(targets []target) []string {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.name())
+	}
+	return names
+}
+
 // all are the processes of these zones.
 func all(zones []zone) []target {
 	var targets []target

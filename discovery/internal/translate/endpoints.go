@@ -24,8 +24,8 @@ type Endpoints struct {
 // endpoint with what decides over it only in the end.
 type endpoint struct {
 	discovery.Endpoint
-	// leaving: it is terminating, but still serves.
-	leaving bool
+	// second: it is not ready, but may serve: it is terminating and says so, or the control plane has lost touch with its node.
+	second bool
 }
 
 // NewEndpoints gathers for a service as Service returns it.
@@ -41,7 +41,7 @@ func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
 		if leaving && !is(e.Conditions.Serving, false) {
 			continue
 		}
-		one := endpoint{leaving: leaving, Endpoint: discovery.Endpoint{
+		one := endpoint{second: leaving || g.places.Unsure(e), Endpoint: discovery.Endpoint{
 			Locality: g.places.Endpoint(s, e), Ready: is(e.Conditions.Ready, true), Hostname: g.hostname(e, addr),
 		}}
 		for from, to := range ports {
@@ -121,18 +121,19 @@ func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16
 }
 
 // ByPort are the endpoints by service port, sorted by address, each once; one that two slices have is ready if either says so.
-// Where none is ready, those count that are terminating and still serve, as in kube-proxy (KEP-1669).
+// Where none is ready, those count that are terminating and still serve, as in kube-proxy (KEP-1669), and those on nodes with
+// which the control plane has lost touch: after an outage of the API server it takes all nodes' pods for dead for a while.
 func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
 	out := make(map[uint16][]discovery.Endpoint, len(g.byPort))
 	for port, all := range g.byPort {
 		slices.SortStableFunc(all, func(a, b endpoint) int {
-			return cmp.Or(a.Address.Compare(b.Address), first(a.Ready, b.Ready), first(a.leaving, b.leaving))
+			return cmp.Or(a.Address.Compare(b.Address), first(a.Ready, b.Ready), first(a.second, b.second))
 		})
 		all = slices.CompactFunc(all, func(a, b endpoint) bool { return a.Address == b.Address })
 		ready := slices.ContainsFunc(all, func(e endpoint) bool { return e.Ready })
 		list := make([]discovery.Endpoint, 0, len(all))
 		for _, e := range all {
-			e.Ready = e.Ready || e.leaving && !ready
+			e.Ready = e.Ready || e.second && !ready
 			list = append(list, e.Endpoint)
 		}
 		out[port] = list

@@ -9,16 +9,20 @@ import (
 	"github.com/eastway/eastway/discovery"
 )
 
-// Places tells where the endpoints of a cluster are.
+// Places tells where the endpoints of a cluster are, and whose word there is not to be relied on.
 type Places struct {
 	region string                        // where nothing else tells
 	zones  map[string]string             // zone → region
 	nodes  map[string]discovery.Locality // by name
+	unsure map[string]bool               // nodes
 }
 
 // NewPlaces knows no node yet; region is that of everything that nothing else places.
 func NewPlaces(region string) *Places {
-	return &Places{region: region, zones: map[string]string{}, nodes: map[string]discovery.Locality{}}
+	return &Places{
+		region: region, zones: map[string]string{}, nodes: map[string]discovery.Locality{},
+		unsure: map[string]bool{},
+	}
 }
 
 // AddNode takes a node's labels. Of two nodes that put one zone into different regions the first is believed.
@@ -28,6 +32,15 @@ func (p *Places) AddNode(n *corev1.Node) {
 	if at.Zone != "" && at.Region != "" && p.zones[at.Zone] == "" {
 		p.zones[at.Zone] = at.Region
 	}
+}
+
+// AddUnsure takes a node with which the control plane has lost touch, or had until a moment ago: that its pods are not ready
+// is the control plane's guess and not their own word.
+func (p *Places) AddUnsure(node string) { p.unsure[node] = true }
+
+// Unsure tells whether it is not known of an endpoint that is not ready whether it serves.
+func (p *Places) Unsure(e *discoveryv1.Endpoint) bool {
+	return e.NodeName != nil && p.unsure[*e.NodeName]
 }
 
 // Node is where the node of that name is, as far as that is known.
