@@ -111,7 +111,9 @@ func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
 }
 
 // peersHealthy asks a proxy for what `eastway endpoints SERVICE` shows, and peersUnreachable too.
-func peersHealthy(ctx context.Context, at netip.AddrPort) error { return peersAre(ctx, at, failover.StatusHealthy) }
+func peersHealthy(ctx context.Context, at netip.AddrPort) error {
+	return peersAre(ctx, at, failover.StatusHealthy)
+}
 
 func peersUnreachable(ctx context.Context, at netip.AddrPort) error {
 	return peersAre(ctx, at, failover.StatusUnreachable)
