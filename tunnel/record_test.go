@@ -32,7 +32,7 @@ func samples() map[string]struct {
 	}{
 		"hello": {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Hello{Hello: &tunnelpb.Hello{
 			Cluster: "cn-hangzhou", Replica: "r1", Locality: loc, Role: tunnelpb.Hello_ROLE_CONTROL,
-			Link: []byte("0123456789abcdef"), Lane: 3, Features: []string{"x"}, Replicas: 2, Version: "v1", Refused: "no", Expects: "r2",
+			Link: []byte("0123456789abcdef"), Lane: 3, Features: []string{"x"}, Version: "v1", Refused: "no", Expects: "r2",
 		}}}},
 		"ping": {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: 7}}}},
 		"pong": {recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Pong{Pong: &tunnelpb.Ping{Sequence: 7}}}},

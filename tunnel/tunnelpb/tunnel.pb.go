@@ -212,8 +212,6 @@ type Hello struct {
 	Lane uint32 `protobuf:"varint,6,opt,name=lane,proto3" json:"lane,omitempty"`
 	// Names of optional behaviours that the sender understands.
 	Features []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
-	// How many replicas the sender's cluster runs, as far as it knows; 0: not told.
-	Replicas uint32 `protobuf:"varint,8,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// Release of the sender, for status.
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	// Set in the acceptor's Hello when it will not have this connection.
@@ -304,13 +302,6 @@ func (x *Hello) GetFeatures() []string {
 		return x.Features
 	}
 	return nil
-}
-
-func (x *Hello) GetReplicas() uint32 {
-	if x != nil {
-		return x.Replicas
-	}
-	return 0
 }
 
 func (x *Hello) GetVersion() string {
@@ -884,7 +875,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x1ctunnel/tunnelpb/tunnel.proto\x12\x11eastway.tunnel.v1\"6\n" +
 	"\bLocality\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
-	"\x04zone\x18\x02 \x01(\tR\x04zone\"\xac\x03\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\"\xa0\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x127\n" +
@@ -892,8 +883,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x04role\x18\x04 \x01(\x0e2\x1d.eastway.tunnel.v1.Hello.RoleR\x04role\x12\x12\n" +
 	"\x04link\x18\x05 \x01(\fR\x04link\x12\x12\n" +
 	"\x04lane\x18\x06 \x01(\rR\x04lane\x12\x1a\n" +
-	"\bfeatures\x18\a \x03(\tR\bfeatures\x12\x1a\n" +
-	"\breplicas\x18\b \x01(\rR\breplicas\x12\x18\n" +
+	"\bfeatures\x18\a \x03(\tR\bfeatures\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12\x18\n" +
 	"\arefused\x18\n" +
 	" \x01(\tR\arefused\x12\x18\n" +
@@ -902,7 +892,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_CONTROL\x10\x01\x12\r\n" +
-	"\tROLE_LANE\x10\x02\"\x8c\x02\n" +
+	"\tROLE_LANE\x10\x02J\x04\b\b\x10\tR\breplicas\"\x8c\x02\n" +
 	"\aControl\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.eastway.tunnel.v1.HelloH\x00R\x05hello\x12-\n" +
 	"\x04ping\x18\x02 \x01(\v2\x17.eastway.tunnel.v1.PingH\x00R\x04ping\x12-\n" +
