@@ -14,7 +14,9 @@ type PeerState struct {
 	Peer string
 	// Error says in plain words why there is no link; empty while there is one.
 	Error string
-	Links []PeerLink
+	// Reason is one of certs.Reasons when a handshake was refused, on either side; empty for any other error.
+	Reason string
+	Links  []PeerLink
 }
 
 // PeerLink is a proxy's link to one replica of a peer.

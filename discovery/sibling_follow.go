@@ -177,7 +177,7 @@ func decodePeerStates(m *catalogpb.PeerStates) ([]PeerState, error) {
 		if n := len(p.GetLinks()); n > maxReplicas {
 			return nil, invalid(at+".links", "%d links, at most %d", n, maxReplicas)
 		}
-		st := PeerState{Peer: clip(p.GetName()), Error: clip(p.GetError())}
+		st := PeerState{Peer: clip(p.GetName()), Error: clip(p.GetError()), Reason: clip(p.GetReason())}
 		for _, l := range p.GetLinks() {
 			const mostLanes = 1 << 10
 			st.Links = append(st.Links, PeerLink{

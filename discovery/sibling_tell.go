@@ -126,7 +126,7 @@ func (x *Exchange) peerStates() []PeerState {
 // equalStates compares what a reader would call the same: round trips are never twice alike.
 func equalStates(a, b []PeerState) bool {
 	return slices.EqualFunc(a, b, func(a, b PeerState) bool {
-		return a.Peer == b.Peer && a.Error == b.Error && slices.EqualFunc(a.Links, b.Links, func(a, b PeerLink) bool {
+		return a.Peer == b.Peer && a.Error == b.Error && a.Reason == b.Reason && slices.EqualFunc(a.Links, b.Links, func(a, b PeerLink) bool {
 			near := a.RTT < 2*b.RTT+time.Millisecond && b.RTT < 2*a.RTT+time.Millisecond
 			a.RTT, b.RTT = 0, 0
 			return near && a == b
@@ -140,7 +140,7 @@ func encodePeerStates(states []PeerState) *catalogpb.Message {
 		if i == maxPeerStates {
 			break
 		}
-		s := &catalogpb.PeerState{Name: states[i].Peer, Error: clip(states[i].Error)}
+		s := &catalogpb.PeerState{Name: states[i].Peer, Error: clip(states[i].Error), Reason: clip(states[i].Reason)}
 		for j, l := range states[i].Links {
 			if j == maxReplicas {
 				break

@@ -162,7 +162,7 @@ func TestPeerStates(t *testing.T) {
 			{Peer: "b", Links: []PeerLink{{
 				Replica: "b1", State: "connected", Dialed: true, TCPLanes: 2, QUICLanes: 1, RTT: 20 * time.Millisecond, Version: "v1",
 			}}},
-			{Peer: "c", Error: "connection refused"},
+			{Peer: "c", Error: "connection refused", Reason: "expired"},
 		}
 		f.states.Store(&states)
 		bubble.Pass(2 * peerStatesInterval)

@@ -92,7 +92,7 @@ type peer struct {
 	name    string
 	links   []*link
 	dialers map[string]context.CancelFunc // by address
-	lastErr string
+	failure failure
 }
 
 // New prepares a node and binds its sockets, so that a busy port is told before anything runs.
@@ -308,7 +308,7 @@ func (n *Node) register(l *link) error {
 		}
 	}
 	p.links = append(p.links, l)
-	p.lastErr = ""
+	p.failure = failure{}
 	return nil
 }
 
@@ -325,11 +325,22 @@ func (n *Node) unregister(l *link) {
 	}
 }
 
+// failure is why the newest attempt to connect failed, in plain words, and as Config.Reason names it if trust was missing.
+type failure struct{ words, reason string }
+
+func (n *Node) failureOf(err error) failure {
+	reason := n.cfg.Reason(err)
+	if reason == reasonOther {
+		reason = ""
+	}
+	return failure{words: plain(err), reason: reason}
+}
+
 func (n *Node) setLastError(peer string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p := n.peers[peer]; p != nil && err != nil {
-		p.lastErr = plain(err)
+		p.failure = n.failureOf(err)
 	}
 }
 
@@ -337,8 +348,8 @@ func (n *Node) setLastError(peer string, err error) {
 func (n *Node) setFirstError(peer string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p := n.peers[peer]; p != nil && p.lastErr == "" {
-		p.lastErr = plain(err)
+	if p := n.peers[peer]; p != nil && p.failure == (failure{}) {
+		p.failure = n.failureOf(err)
 	}
 }
 

@@ -243,6 +243,9 @@ func TestStrangerIsRefused(t *testing.T) {
 			a.SetPeers([]Peer{{Name: "b", Addresses: []string{b.Addr().String()}}})
 			// The dialler refuses first: b's certificate is none of its world's. It says so in status.
 			await(t, "a says why", func() bool { return strings.Contains(a.Status()[0].LastError, "unknown_authority") })
+			if reason := a.Status()[0].Reason; reason != certs.ReasonUnknownAuthority {
+				t.Errorf("reason %q", reason)
+			}
 			await(t, "b counts it", func() bool {
 				n, err := testutil.GatherAndCount(reg, "eastway_tunnel_handshakes_refused_total")
 				return err == nil && n > 0
@@ -287,6 +290,7 @@ func TestUntrustedDialerIsRefused(t *testing.T) {
 				}
 				return false
 			})
+			await(t, "a tells of it", func() bool { return a.Status()[0].Reason == certs.ReasonRefusedByPeer })
 			if len(b.allLinks()) != 0 {
 				t.Error("there is a link")
 			}

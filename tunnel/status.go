@@ -17,8 +17,10 @@ type PeerStatus struct {
 	// State is "connected", "suspect" (silent), "draining" or "disconnected".
 	State string `json:"state"`
 	// LastError says in plain words why the newest attempt to connect failed; empty once connected.
-	LastError string       `json:"lastError,omitempty"`
-	Links     []LinkStatus `json:"links"`
+	LastError string `json:"lastError,omitempty"`
+	// Reason is what Config.Reason makes of that error; empty when it has nothing to do with trust.
+	Reason string       `json:"reason,omitempty"`
+	Links  []LinkStatus `json:"links"`
 }
 
 // LinkStatus is one replica of a peer.
@@ -69,7 +71,7 @@ func (n *Node) Status() []PeerStatus {
 		dialed := len(n.wanted[name].Addresses) > 0
 		if p := n.peers[name]; p != nil {
 			links = slices.Clone(p.links)
-			ps.LastError = p.lastErr
+			ps.LastError, ps.Reason = p.failure.words, p.failure.reason
 		}
 		n.mu.Unlock()
 		slices.SortFunc(links, func(a, b *link) int { return strings.Compare(a.replica+a.id, b.replica+b.id) })
@@ -80,7 +82,7 @@ func (n *Node) Status() []PeerStatus {
 		}
 		switch {
 		case ps.State == alive.String():
-			ps.LastError = ""
+			ps.LastError, ps.Reason = "", ""
 		case ps.LastError == "" && len(links) == 0 && !dialed:
 			ps.LastError = "no addresses: waiting for the peer to dial"
 		}

@@ -47,7 +47,7 @@ func peersOnly(all []tunnel.PeerStatus, own string) []tunnel.PeerStatus {
 func peerStates(all []tunnel.PeerStatus, own string) []discovery.PeerState {
 	var out []discovery.PeerState
 	for _, s := range peersOnly(all, own) {
-		state := discovery.PeerState{Peer: s.Peer, Error: s.LastError}
+		state := discovery.PeerState{Peer: s.Peer, Error: s.LastError, Reason: s.Reason}
 		for i := range s.Links {
 			l := &s.Links[i]
 			link := discovery.PeerLink{Replica: l.Replica, State: l.State, Dialed: l.Dialed, RTT: l.RTT, Version: l.Version}

@@ -235,8 +235,10 @@ type PeerState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Why there is no link, in plain words.
-	Error         string      `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
-	Links         []*PeerLink `protobuf:"bytes,3,rep,name=links,proto3" json:"links,omitempty"`
+	Error string      `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Links []*PeerLink `protobuf:"bytes,3,rep,name=links,proto3" json:"links,omitempty"`
+	// Why a handshake was refused, for programs; empty for any other error.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +292,13 @@ func (x *PeerState) GetLinks() []*PeerLink {
 		return x.Links
 	}
 	return nil
+}
+
+func (x *PeerState) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // PeerLink is a link to one replica of a peer.
@@ -1013,11 +1022,12 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\"A\n" +
 	"\n" +
 	"PeerStates\x123\n" +
-	"\x05peers\x18\x01 \x03(\v2\x1d.eastway.catalog.v1.PeerStateR\x05peers\"i\n" +
+	"\x05peers\x18\x01 \x03(\v2\x1d.eastway.catalog.v1.PeerStateR\x05peers\"\x81\x01\n" +
 	"\tPeerState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x122\n" +
-	"\x05links\x18\x03 \x03(\v2\x1c.eastway.catalog.v1.PeerLinkR\x05links\"\xbf\x01\n" +
+	"\x05links\x18\x03 \x03(\v2\x1c.eastway.catalog.v1.PeerLinkR\x05links\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xbf\x01\n" +
 	"\bPeerLink\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +

@@ -188,8 +188,15 @@ func TestConditions(t *testing.T) {
 			false, "Unknown/Pending False/NoTunnel False/NoTunnel Unknown/Pending", "TCP to peer a: connection refused",
 		},
 		"refused": {
-			map[string][]discovery.PeerState{"p1": {{Peer: "a", Error: "peer a's certificate is signed by an unknown authority"}}},
+			map[string][]discovery.PeerState{
+				"p1": {{Peer: "a", Error: "TCP to peer a: connection refused"}},
+				"p2": {{Peer: "a", Error: "peer a's certificate is signed by an unknown authority", Reason: "unknown_authority"}},
+			},
 			false, "False/HandshakeRefused False/NoTunnel False/NoTunnel Unknown/Pending", "peer a's certificate is signed by an unknown authority",
+		},
+		"a network's error that speaks of certificates": {
+			map[string][]discovery.PeerState{"p1": {{Peer: "a", Error: "TCP to peer a at tls.certificate.example: no such host"}}},
+			false, "Unknown/Pending False/NoTunnel False/NoTunnel Unknown/Pending", "TCP to peer a at tls.certificate.example: no such host",
 		},
 		"draining": {
 			map[string][]discovery.PeerState{"p1": {{Peer: "a", Links: []discovery.PeerLink{{State: "draining"}}}}},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -30,6 +29,7 @@ type summary struct {
 	rtt                time.Duration
 	dialled, accepted  int // tunnels by the side that dialled
 	err                string
+	refused            bool // err is a handshake's, refused by either side
 }
 
 // summarize takes together what the proxies say, by replica.
@@ -60,8 +60,8 @@ func summarize(peer string, states map[string][]discovery.PeerState) summary {
 		}
 		if s.dialled+s.accepted > before {
 			s.connected++
-		} else if s.err == "" {
-			s.err = clip(state.Error)
+		} else if refused := state.Reason != ""; s.err == "" || refused && !s.refused {
+			s.err, s.refused = clip(state.Error), refused // a refusal says more than a network's error
 		}
 	}
 	return s
@@ -98,16 +98,10 @@ func trusted(v verdict, s *summary) metav1.Condition {
 			"Each side has proved to the other who it is.")
 	case !v.accepted():
 		return condition(v1alpha1.PeerTrusted, metav1.ConditionFalse, v.reason, "The manifest is not accepted, see Accepted.")
-	case aboutTrust(s.err):
+	case s.refused:
 		return condition(v1alpha1.PeerTrusted, metav1.ConditionFalse, v1alpha1.ReasonRefused, s.err)
 	}
 	return condition(v1alpha1.PeerTrusted, metav1.ConditionUnknown, v1alpha1.ReasonPending, "No handshake has succeeded or been refused yet.")
-}
-
-// aboutTrust tells a certificate's error from a network's. Proxies tell errors in words for people only.
-func aboutTrust(text string) bool {
-	text = strings.ToLower(text)
-	return strings.Contains(text, "certificate") || strings.Contains(text, "spiffe") || strings.Contains(text, "tls: ")
 }
 
 func connected(v verdict, s *summary) metav1.Condition {
