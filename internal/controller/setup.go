@@ -2,12 +2,8 @@ package controller
 
 import (
 	"context"
-	"fmt"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/eastway/eastway/internal/controller/apply"
@@ -30,13 +26,8 @@ func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
 	if err != nil {
 		return err
 	}
-	if owner != nil {
-		if err := m.Add(manager.RunnableFunc(func(ctx context.Context) error { return c.ownLease(ctx, m, writer, owner) })); err != nil {
-			return fmt.Errorf("controller: %w", err)
-		}
-	}
 	for _, part := range []func(manager.Manager, *apply.Writer, *metav1.OwnerReference) error{
-		c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
+		c.setupOwner, c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
 			return c.setupServices(ctx, m, w, o)
 		}, c.setupPolicies, c.setupSiblings,
 	} {
@@ -45,38 +36,6 @@ func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
 		}
 	}
 	return nil
-}
-
-// owner is who what is made goes with; nil: nobody.
-func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerReference, error) {
-	if c.cfg.Names.OwnerClusterRole == "" {
-		return nil, nil //nolint:nilnil // none is an answer
-	}
-	var role rbacv1.ClusterRole
-	if err := r.Get(ctx, client.ObjectKey{Name: c.cfg.Names.OwnerClusterRole}, &role); err != nil {
-		return nil, fmt.Errorf("controller: read ClusterRole %s, which shall own what the controller makes: %w",
-			c.cfg.Names.OwnerClusterRole, err)
-	}
-	return &metav1.OwnerReference{
-		APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole", Name: role.Name, UID: role.UID,
-	}, nil
-}
-
-// ownLease gives the lease its owner, once.
-func (c *Controller) ownLease(ctx context.Context, m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
-	var is coordinationv1.Lease
-	key := client.ObjectKey{Namespace: c.cfg.Namespace, Name: c.cfg.Names.Lease}
-	if err := m.GetAPIReader().Get(ctx, key, &is); err != nil {
-		return fmt.Errorf("controller: read Lease %s: %w", key, err)
-	}
-	for _, o := range is.OwnerReferences {
-		if o.UID == owner.UID {
-			return nil
-		}
-	}
-	return w.Apply(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
-		Namespace: key.Namespace, Name: key.Name, OwnerReferences: []metav1.OwnerReference{*owner},
-	}})
 }
 
 func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {

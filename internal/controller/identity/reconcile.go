@@ -20,6 +20,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/controller/apply"
 )
 
 // Keys of the ConfigMap.
@@ -97,7 +98,11 @@ func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bund
 		return svid, bundle, err
 	}
 	r.metrics.caExpiry.Set(float64(ca.Certificate().NotAfter.Unix()))
-	if why := r.due(ca, svid, bundle, problem); why != "" {
+	why := r.due(ca, svid, bundle, problem)
+	if why == "" && !apply.OwnedBy(s, r.cfg.Owner) {
+		why = "it did not belong to this installation"
+	}
+	if why != "" {
 		return r.issue(ctx, ca, why)
 	}
 	return svid, bundle, nil
@@ -205,7 +210,7 @@ func (r *Reconciler) publish(ctx context.Context, svid *x509svid.SVID, bundle *x
 	}
 	is := &corev1.ConfigMap{}
 	err = r.cfg.Direct.Get(ctx, client.ObjectKeyFromObject(want), is)
-	if err == nil && maps.Equal(is.Data, want.Data) || err != nil && !apierrors.IsNotFound(err) {
+	if err == nil && maps.Equal(is.Data, want.Data) && apply.OwnedBy(is, r.cfg.Owner) || err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
 	if err := r.cfg.Writer.Apply(ctx, want); err != nil {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -354,6 +355,40 @@ func TestConfigIsChecked(t *testing.T) {
 		edit(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+// What is made goes with its owner; only the CA stays, so that a new installation is the same cluster to its peers.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.must() // an installation of before, which had no owner
+	owners := func() map[string][]metav1.OwnerReference {
+		m := &corev1.ConfigMap{}
+		if err := w.c.Get(t.Context(), client.ObjectKey{Namespace: "system", Name: "cluster"}, m); err != nil {
+			t.Fatal(err)
+		}
+		return map[string][]metav1.OwnerReference{
+			"ca": w.secret("ca").OwnerReferences, "svid": w.secret("svid").OwnerReferences, "cluster": m.OwnerReferences,
+		}
+	}
+	for _, uid := range []types.UID{"first", "second"} { // and one that was removed and made anew at once
+		w.r.cfg.Owner = &metav1.OwnerReference{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "role", UID: uid}
+		w.must()
+		for name, has := range owners() {
+			want := []metav1.OwnerReference{*w.r.cfg.Owner}
+			if name == "ca" {
+				want = nil
+			}
+			if !slices.Equal(has, want) {
+				t.Errorf("%s: %s is owned by %v, want %v", uid, name, has, want)
+			}
+		}
+		before := w.secret("svid").ResourceVersion
+		w.must()
+		if w.secret("svid").ResourceVersion != before {
+			t.Error("issued again although it is owned")
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/controller/apply"
 )
 
 // wordsAnnotation is a hash of the exported labels and annotations that an import carries, so that one that is no longer
@@ -89,6 +90,31 @@ func desiredImport(name discovery.ServiceName, i *discovery.Import, derived *cor
 	return out
 }
 
+// headlessFamilies are those in which the pods of a headless import have addresses in this cluster; while there is no pod they
+// stay as they were.
+func headlessFamilies(s *state, p *plan, derived map[string]*corev1.Service) []corev1.IPFamily {
+	var out []corev1.IPFamily
+	add := func(families []corev1.IPFamily) {
+		for _, f := range families {
+			if !slices.Contains(out, f) {
+				out = append(out, f)
+			}
+		}
+	}
+	if p.exported {
+		add(s.service.Spec.IPFamilies)
+	}
+	for _, d := range derived {
+		if d.Labels[v1alpha1.DerivedLabel] == v1alpha1.DerivedPod {
+			add(d.Spec.IPFamilies) // the cluster's own, the same for all of them
+		}
+	}
+	if len(out) == 0 && s.serviceImport != nil {
+		return s.serviceImport.Spec.IPFamilies
+	}
+	return out
+}
+
 func size(m map[string]string) int {
 	n := 0
 	for k, v := range m {
@@ -125,10 +151,7 @@ func sameImport(is, want *mcsv1beta1.ServiceImport) bool {
 
 // hasOwners is true when is has every owner that want has.
 func hasOwners(is, want metav1.Object) bool {
-	has := is.GetOwnerReferences()
-	return !slices.ContainsFunc(want.GetOwnerReferences(), func(w metav1.OwnerReference) bool {
-		return !slices.ContainsFunc(has, func(o metav1.OwnerReference) bool { return o.UID == w.UID })
-	})
+	return !slices.ContainsFunc(want.GetOwnerReferences(), func(w metav1.OwnerReference) bool { return !apply.OwnedBy(is, &w) })
 }
 
 // importStatus is the status that an import should have, given the one it has.

@@ -1,0 +1,12 @@
+package apply
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// OwnedBy tells whether o has that owner, which nil always is.
+func OwnedBy(o metav1.Object, owner *metav1.OwnerReference) bool {
+	return owner == nil || slices.ContainsFunc(o.GetOwnerReferences(), func(has metav1.OwnerReference) bool { return has.UID == owner.UID })
+}
