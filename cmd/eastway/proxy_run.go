@@ -36,6 +36,7 @@ type proxy struct {
 	log      *zap.Logger
 	started  time.Time
 	draining atomic.Bool
+	gate     gate
 
 	identity identity
 	auth     *certs.Authenticator
@@ -325,16 +326,6 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 		return
 	}
 	p.node.SetPeers(dial)
-}
-
-func (p *proxy) ready() error {
-	if p.draining.Load() {
-		return errors.New("draining")
-	}
-	if p.failover.Revision() == 0 {
-		return errors.New("the manifests have not been read yet")
-	}
-	return p.failover.Ready()
 }
 
 func (p *proxy) status() admin.Status {

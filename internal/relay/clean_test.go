@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"net"
 	"testing"
 	"testing/synctest"
 )
@@ -34,4 +35,29 @@ func TestCleanBothWaysThenGone(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// What the kernel does to the sockets of a process that is killed, it closes them, is no clean end for the other side.
+func TestKilledProcess(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(end *TCP, theirs *net.TCPConn){
+		"nothing sent": func(*TCP, *net.TCPConn) {},
+		"data sent":    func(end *TCP, theirs *net.TCPConn) { mustWrite(t, end.Conn(), "part"); mustRead(t, theirs, "part") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ours, theirs := pair(t)
+			end, err := NewTCP(ours, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before(end, theirs)
+			if err := ours.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := mustReset(t, theirs); len(got) > 0 {
+				t.Errorf("%q came", got)
+			}
+		})
+	}
 }

@@ -36,6 +36,12 @@ func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
 	}
 	t := &TCP{conn: conn, raw: raw, broken: make(chan struct{}), forget: func() {}}
 	t.lazy.init()
+	// From here on to its clean end the socket ends with a RST, also when this process is killed: the kernel closes what is
+	// open then, and an end that comes with a FIN would look as if everything had arrived.
+	if err := conn.SetLinger(0); err != nil {
+		t.Abort("")
+		return nil, fmt.Errorf("relay: socket of %v: %w", conn.RemoteAddr(), err)
+	}
 	keepAlive := net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}
 	if err := conn.SetKeepAliveConfig(keepAlive); err != nil {
 		t.Abort("")
@@ -89,14 +95,14 @@ func (t *TCP) CloseWrite() error {
 func (t *TCP) Abort(string) {
 	t.endOnce.Do(func() {
 		t.forget()
-		_ = t.conn.SetLinger(0)
-		_ = t.conn.Close()
+		_ = t.conn.Close() // with a RST, see NewTCP
 	})
 }
 
 func (t *TCP) release() {
 	t.endOnce.Do(func() {
 		t.forget()
+		_ = t.conn.SetLinger(-1)
 		_ = t.conn.Close()
 	})
 }
