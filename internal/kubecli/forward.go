@@ -22,7 +22,7 @@ import (
 const dialTimeout = 15 * time.Second
 
 // DialPod connects to a TCP port of the pod's loopback address through the API server. The caller needs the right to
-// create pods/portforward.
+// create pods/portforward (or to get it, where the API server takes WebSockets).
 func (c *Cluster) DialPod(ctx context.Context, namespace, pod string, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -32,7 +32,7 @@ func (c *Cluster) DialPod(ctx context.Context, namespace, pod string, port uint1
 	}
 	streams, err := c.upgrade(ctx, base.JoinPath("api", "v1", "namespaces", namespace, "pods", pod, "portforward"))
 	if err != nil {
-		return nil, fmt.Errorf("port-forward to pod %s/%s: %w", namespace, pod, c.forwardError(ctx, err))
+		return nil, fmt.Errorf("port-forward to pod %s/%s: %w", namespace, pod, c.explainForward(ctx, err))
 	}
 	conn, err := newPodConn(streams, pod, port)
 	if err != nil {
@@ -43,10 +43,12 @@ func (c *Cluster) DialPod(ctx context.Context, namespace, pod string, port uint1
 }
 
 // upgrade opens the connection that carries the streams: as WebSocket, which gets through most reverse proxies, else as SPDY,
-// which older API servers have.
+// which older API servers have, and which takes another right: a WebSocket begins as GET, so that up to Kubernetes 1.34 the
+// right to create, the usual one, does not suffice for it.
 func (c *Cluster) upgrade(ctx context.Context, target *url.URL) (httpstream.Connection, error) {
 	streams, err := c.overWebSocket(ctx, target)
-	if (httpstream.IsUpgradeFailure(err) && statusOf(err) == nil) || httpstream.IsHTTPSProxyError(err) {
+	status := statusOf(err)
+	if httpstream.IsHTTPSProxyError(err) || (httpstream.IsUpgradeFailure(err) && (status == nil || apierrors.IsForbidden(status))) {
 		return c.overSPDY(ctx, target)
 	}
 	return streams, err
@@ -92,7 +94,7 @@ func statusOf(err error) error {
 	return nil
 }
 
-func (c *Cluster) forwardError(ctx context.Context, err error) error {
+func (c *Cluster) explainForward(ctx context.Context, err error) error {
 	status := statusOf(err)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

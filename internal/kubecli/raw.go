@@ -59,7 +59,7 @@ func (c *Cluster) Version(ctx context.Context) (version.Info, *Answer, error) {
 	if err == nil {
 		err = json.Unmarshal(answer.Body, &info)
 	}
-	return info, answer, c.explain("ask for its version", err)
+	return info, answer, c.explain("ask for the version", err)
 }
 
 // Served tells which versions of an API group the cluster has, and which resources each; none if it lacks the group.
@@ -125,23 +125,27 @@ func (c *Cluster) get(ctx context.Context, path ...string) (*Answer, error) {
 func (c *Cluster) GetPod(ctx context.Context, pod *corev1.Pod, port uint16, path string) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, podTimeout)
 	defer cancel()
-	var forwarding error
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := c.DialPod(ctx, pod.Namespace, pod.Name, port)
-		forwarding = err
-		return conn, err
+		if err != nil {
+			return nil, &forwardError{err}
+		}
+		return conn, nil
 	}}
 	defer transport.CloseIdleConnections()
 	host := net.JoinHostPort("localhost", strconv.Itoa(int(port)))
 	answer, err := exchange(ctx, &http.Client{Transport: transport}, "http://"+host+path)
-	switch {
-	case forwarding != nil:
-		return nil, forwarding
-	case err != nil:
+	if forward, ok := errors.AsType[*forwardError](err); ok {
+		return nil, forward.error // which says all that net/http would wrap around it
+	}
+	if err != nil {
 		return nil, fmt.Errorf("ask port %d of pod %s/%s: %w: %w", port, pod.Namespace, pod.Name, ErrUnreachable, innermost(err))
 	}
 	return answer, nil
 }
+
+// forwardError tells that there was no connection to a pod from that the pod did not answer over it.
+type forwardError struct{ error }
 
 // HealthPortOf is the container port "health" of a pod, or the one that it is probed at, or else the usual one of its component.
 func HealthPortOf(pod *corev1.Pod, usual uint16) uint16 {

@@ -150,8 +150,11 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			func(w *world) { w.agent.Services[0].Refused = "it is headless" },
 			"taken-over Services", Warning, "shop/cart: it is headless (on node-1 and node-2)",
 		},
-		"no port-forward": {func(w *world) { w.server.Forbid("create", "pods/portforward") }, "errors", Skipped, "pods/portforward"},
-		"no manifest":     {func(w *world) { w.server.Forbid("get", "configmaps") }, "own manifest", Skipped, "configmaps"},
+		"no port-forward": {func(w *world) {
+			w.server.Forbid("get", "pods/portforward")
+			w.server.Forbid("create", "pods/portforward")
+		}, "versions", Skipped, "pods/portforward"},
+		"no manifest": {func(w *world) { w.server.Forbid("get", "configmaps") }, "own manifest", Skipped, "configmaps"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

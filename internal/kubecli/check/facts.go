@@ -91,6 +91,9 @@ func (f *facts) ready(ctx context.Context) ([]corev1.Pod, error) {
 func (f *facts) getStatuses(ctx context.Context) ([]proxyStatus, error) {
 	return f.statuses.get(ctx, func(ctx context.Context) ([]proxyStatus, error) {
 		ready, err := f.ready(ctx)
+		if err != nil {
+			return nil, err
+		}
 		var out []proxyStatus
 		for i := range ready {
 			s := proxyStatus{pod: &ready[i]}
@@ -98,9 +101,12 @@ func (f *facts) getStatuses(ctx context.Context) ([]proxyStatus, error) {
 				s.status, err = client.Status(ctx)
 				return err
 			})
+			if errors.Is(s.err, kubecli.ErrForbidden) {
+				return nil, s.err // so are the others
+			}
 			out = append(out, s)
 		}
-		return out, err
+		return out, nil
 	})
 }
 

@@ -3,6 +3,7 @@ package check
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -63,6 +64,9 @@ func (f *facts) certificates(ctx context.Context) []Result {
 	for i := range ready {
 		pod := &ready[i]
 		rest, ahead, err := f.svid(ctx, pod)
+		if errors.Is(err, kubecli.ErrForbidden) {
+			return one(unknown(err))
+		}
 		if err != nil {
 			results = append(results, unknown(err))
 			continue

@@ -181,6 +181,9 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 	if err != nil {
 		return one(unknown(err))
 	}
+	if len(agents) > 0 && !slices.ContainsFunc(agents, func(a kubecli.Agent) bool { return a.Err == nil }) {
+		return one(skip("no node agent answered"))
+	}
 	trouble := map[string][]string{} // nodes, by what they say
 	var names, order []string
 	for i := range agents {

@@ -58,9 +58,6 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
 	if r.name == "" && verb == "get" {
 		verb = "list"
 	}
-	if r.subresource == "portforward" {
-		verb = "create"
-	}
 	s.mu.Lock()
 	kind, known := s.kinds[r.collection()]
 	forbidden := s.forbid[verb+" "+resource]
