@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -128,6 +129,11 @@ func TestPeerLinkAndRemoveBothWays(t *testing.T) {
 	w.run(t, "peer remove --contexts ctx-a,ctx-b").want(t, "remove", exitOK,
 		"peer b: removed from context ctx-a; tunnels with it end\npeer a: removed from context ctx-b", "")
 	w.run(t, "peer remove --contexts ctx-a,ctx-b").want(t, "remove again", exitOK, "peer b: not in context ctx-a\n", "")
+	w.run(t, "peer link --contexts ctx-a,ctx-b --release other").want(t, "not installed", exitUnreachable, "", "no ConfigMap other-cluster")
+	w.a.Add(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "other-controller", Namespace: "eastway-system", Labels: map[string]string{
+		"app.kubernetes.io/name": "eastway", "app.kubernetes.io/instance": "other", "app.kubernetes.io/component": "controller",
+	}}})
+	w.run(t, "peer link --contexts ctx-a,ctx-b --release other --timeout 1ms").want(t, "starting", exitFailure, "", "in time: it has no pods")
 	w.run(t, "peer link --contexts ctx-a").want(t, "one", exitUsage, "", "name at least two")
 	w.run(t, "peer link --contexts ctx-a,ctx-a").want(t, "twice", exitFailure, "", "are the same cluster")
 }
@@ -159,6 +165,7 @@ func TestStatusOfAPod(t *testing.T) {
 	w.run(t, "endpoints nope --proxy eastway-proxy-1").want(t, "no service", exitNotFound, "", "no such service: default/nope")
 	w.run(t, "endpoints mockb --proxy eastway-proxy-1 -o json").want(t, "JSON", exitOK, "{\n  \"pod\": \"eastway-system/eastway-proxy-1\",\n", "")
 	w.run(t, "status --admin 127.0.0.1:1").want(t, "both worlds", exitUsage, "", "none of the others can be")
+	w.a.Forbid("get", "pods/portforward")
 	w.a.Forbid("create", "pods/portforward")
 	w.run(t, "status").want(t, "not permitted", exitFailure, "", "it takes the right to create pods/portforward")
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 // defaultLinkTimeout is for proxies that still start: pulling images takes longest.
@@ -27,8 +27,8 @@ func (f *contextsFlag) add(cmd *cobra.Command, usage string) {
 	_ = cmd.RegisterFlagCompletionFunc("contexts", f.kube.completeContexts)
 }
 
-// with calls f with all the clusters.
-func (f *contextsFlag) with(ctx context.Context, do func([]kubecli.Member) error) error {
+// with calls do with all the clusters, whose own manifests it gets by own.
+func (f *contextsFlag) with(own func(*kubecli.Cluster) (peering.Manifest, error), do func([]kubecli.Member) error) error {
 	if len(f.contexts) < 2 {
 		return usageErrorf("--contexts %q: name at least two, separated by commas", f.contexts)
 	}
@@ -47,7 +47,7 @@ func (f *contextsFlag) with(ctx context.Context, do func([]kubecli.Member) error
 		}
 		clusters = append(clusters, c)
 	}
-	members, err := kubecli.Members(ctx, clusters)
+	members, err := kubecli.Members(clusters, own)
 	if err != nil {
 		return kubeError(err)
 	}
@@ -65,17 +65,25 @@ func newPeerLinkCommand() *cobra.Command {
 		Use:   "link --contexts A,B[,C…]",
 		Short: "Make Kubernetes clusters peers of each other, and wait until they are connected",
 		Long: `Link exports the Peer manifest of each cluster and imports it in all others, then waits
-until each says that it is connected to each. Running it again changes nothing that is
-as it should be. --dry-run prints the manifests instead.`,
+until each says that it is connected to each. A controller that was installed a moment ago
+and has made no manifest yet is waited for as well. Running it again changes nothing that
+is as it should be. --dry-run prints the manifests instead.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
   eastway peer link --contexts cluster-a,cluster-b,cluster-c --dry-run`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), func(members []kubecli.Member) error {
+			deadline := time.Now().Add(timeout)
+			own := func(c *kubecli.Cluster) (peering.Manifest, error) {
+				return c.AwaitOwn(cmd.Context(), deadline, func(what string) { note(cmd, "%s", what) })
+			}
+			return f.with(own, func(members []kubecli.Member) error {
 				if dryRun {
 					return printLinks(cmd.OutOrStdout(), members)
 				}
-				return link(cmd, members, force, timeout)
+				if err := importAll(cmd, members, force); err != nil || timeout <= 0 {
+					return err
+				}
+				return awaitAll(cmd, members, deadline)
 			})
 		},
 	}
@@ -84,7 +92,8 @@ as it should be. --dry-run prints the manifests instead.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&dryRun, "dry-run", false, "print the manifests for each cluster, and change nothing")
 	flags.BoolVar(&force, "force", false, "take over fields that somebody else manages")
-	flags.DurationVar(&timeout, "timeout", defaultLinkTimeout, "`time` to wait for the connections; 0: don't wait")
+	flags.DurationVar(&timeout, "timeout", defaultLinkTimeout,
+		"`time` to wait in all, for controllers that still start and then for the connections; 0: don't wait")
 	requireFlags(cmd, "contexts")
 	return cmd
 }
@@ -106,7 +115,8 @@ func printLinks(w io.Writer, members []kubecli.Member) error {
 	return nil
 }
 
-func link(cmd *cobra.Command, members []kubecli.Member, force bool, timeout time.Duration) error {
+// importAll makes each cluster a peer of all others.
+func importAll(cmd *cobra.Command, members []kubecli.Member, force bool) error {
 	if err := kubecli.Unreachable(members); err != nil {
 		return err
 	}
@@ -125,11 +135,14 @@ func link(cmd *cobra.Command, members []kubecli.Member, force bool, timeout time
 			}
 		}
 	}
-	if timeout <= 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, errors.New("--timeout"))
+	return nil
+}
+
+// awaitAll tells how the connections come to be.
+func awaitAll(cmd *cobra.Command, members []kubecli.Member, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(cmd.Context(), deadline)
 	defer cancel()
+	w := cmd.OutOrStdout()
 	err := kubecli.AwaitConnected(ctx, members, func(p kubecli.Progress) {
 		fmt.Fprintf(w, "%s to %s: %s\n", printable(p.Cluster), printable(p.Peer), printable(p.State.Words))
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 func newPeerRemoveCommand() *cobra.Command {
@@ -46,7 +47,8 @@ forgets all the others. Outside Kubernetes, --config names the directory.`,
 				}
 				return err
 			case len(args) == 0:
-				return f.with(cmd.Context(), func(members []kubecli.Member) error { return removeAll(cmd, members) })
+				own := func(c *kubecli.Cluster) (peering.Manifest, error) { return c.Own(cmd.Context()) }
+				return f.with(own, func(members []kubecli.Member) error { return removeAll(cmd, members) })
 			default:
 				return f.kube.with(func(c *kubecli.Cluster) error {
 					removed, err := c.RemovePeer(cmd.Context(), args[0])

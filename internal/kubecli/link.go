@@ -24,11 +24,12 @@ type Member struct {
 	Own     peering.Manifest
 }
 
-// Members asks each cluster for its own manifest, and refuses clusters that can't be peers of each other.
-func Members(ctx context.Context, clusters []*Cluster) ([]Member, error) {
+// Members asks each cluster for its own manifest, by Cluster.Own or Cluster.AwaitOwn, and refuses clusters that can't be peers
+// of each other.
+func Members(clusters []*Cluster, ownOf func(*Cluster) (peering.Manifest, error)) ([]Member, error) {
 	members := make([]Member, 0, len(clusters))
 	for _, c := range clusters {
-		own, err := c.Own(ctx)
+		own, err := ownOf(c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 const peers = "eastway.dev/v1alpha1/peers"
@@ -157,9 +158,13 @@ func connects(s *kubetest.Server, status metav1.ConditionStatus, lastError strin
 	})
 }
 
+func ownOf(t *testing.T) func(*Cluster) (peering.Manifest, error) {
+	return func(c *Cluster) (peering.Manifest, error) { return c.Own(t.Context()) }
+}
+
 func link(t *testing.T, clusters ...*Cluster) ([]Member, error) {
 	t.Helper()
-	members, err := Members(t.Context(), clusters)
+	members, err := Members(clusters, ownOf(t))
 	if err != nil {
 		return nil, err
 	}
@@ -231,13 +236,13 @@ func TestMembersRefuses(t *testing.T) {
 	t.Parallel()
 	_, a := installed(t, "a")
 	_, twin := installed(t, "a")
-	if _, err := Members(t.Context(), []*Cluster{a, a}); err == nil || !strings.Contains(err.Error(), "are the same cluster") {
+	if _, err := Members([]*Cluster{a, a}, ownOf(t)); err == nil || !strings.Contains(err.Error(), "are the same cluster") {
 		t.Errorf("twice the same: %v", err)
 	}
-	if _, err := Members(t.Context(), []*Cluster{a, twin}); err == nil || !strings.Contains(err.Error(), "two clusters of one name") {
+	if _, err := Members([]*Cluster{a, twin}, ownOf(t)); err == nil || !strings.Contains(err.Error(), "two clusters of one name") {
 		t.Errorf("two of one name: %v", err)
 	}
-	_, err := Members(t.Context(), []*Cluster{a, open(t, "b", newServer(t))})
+	_, err := Members([]*Cluster{a, open(t, "b", newServer(t))}, ownOf(t))
 	is(t, err, ErrNotInstalled, "context b")
 }
 

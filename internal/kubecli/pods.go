@@ -44,13 +44,17 @@ const maxPodsNamed = 5
 // Pods of a component, sorted by name. None is no error.
 func (c *Cluster) Pods(ctx context.Context, of Component) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	err := c.client.List(ctx, &list, client.InNamespace(c.Namespace),
-		client.MatchingLabels{nameLabel: product, instanceLabel: c.Release, componentLabel: string(of)})
+	err := c.client.List(ctx, &list, client.InNamespace(c.Namespace), c.labels(of))
 	if err != nil {
 		return nil, c.explain("find the "+string(of)+" pods", err)
 	}
 	slices.SortFunc(list.Items, func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return list.Items, nil
+}
+
+// labels are those of a component's pods and of the workload that makes them.
+func (c *Cluster) labels(of Component) client.MatchingLabels {
+	return client.MatchingLabels{nameLabel: product, instanceLabel: c.Release, componentLabel: string(of)}
 }
 
 // ReadyProxies are the proxy pods that can be asked; ErrNoProxy says what keeps the others.

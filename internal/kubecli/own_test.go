@@ -1,0 +1,78 @@
+package kubecli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/internal/kubecli/kubetest"
+)
+
+// A cluster in which Eastway is being installed is waited for, and said to be; one without is not.
+func TestAwaitOwn(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := open(t, "a", s)
+	var told []string
+	tell := func(what string) { told = append(told, what) }
+	over := time.Now()
+	never := over.Add(time.Hour)
+	_, err := c.AwaitOwn(t.Context(), never, tell)
+	is(t, err, ErrNotInstalled, "there is no ConfigMap eastway-cluster")
+
+	deployment := &appsv1.Deployment{}
+	deployment.Namespace, deployment.Name, deployment.Labels = DefaultNamespace, "eastway-controller", c.labels(Controller)
+	deployment.Labels[instanceLabel] = "another"
+	s.Add(deployment)
+	_, err = c.AwaitOwn(t.Context(), never, tell)
+	is(t, err, ErrNotInstalled, "there is no ConfigMap eastway-cluster")
+	deployment.Labels[instanceLabel] = c.Release
+	s.Add(deployment)
+	_, err = c.AwaitOwn(t.Context(), over, tell)
+	if err == nil || !strings.Contains(err.Error(), "Peer manifest in time: it has no pods: see 'eastway check'") {
+		t.Errorf("no pods: %v", err)
+	}
+	pod := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodPending}}
+	pod.Namespace, pod.Name, pod.Labels = DefaultNamespace, "eastway-controller-1", deployment.Labels
+	s.Add(pod)
+	_, err = c.AwaitOwn(t.Context(), over, tell)
+	if err == nil || !strings.Contains(err.Error(), "in time: eastway-controller-1 is Pending: see") {
+		t.Errorf("a pod that waits: %v", err)
+	}
+	if told != nil {
+		t.Errorf("it did not wait, and told %q", told)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	_, err = c.AwaitOwn(ctx, never, func(string) { stop() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	m, err := c.AwaitOwn(t.Context(), never, func(what string) {
+		tell(what)
+		s.Install(DefaultNamespace, DefaultRelease, kubetest.Manifest(t, "a"))
+	})
+	if err != nil || m.Peer.Name != "a" {
+		t.Errorf("%+v, %v", m.Peer, err)
+	}
+	want := []string{"context a: waiting for the controller of release eastway in namespace eastway-system, " +
+		"which makes the cluster's own Peer manifest on its first start"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+}
+
+// Who may not see Deployments is told what is missing.
+func TestAwaitOwnBlindly(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Forbid("list", "deployments")
+	_, err := open(t, "a", s).AwaitOwn(t.Context(), time.Now().Add(time.Hour), func(what string) { t.Errorf("told %q", what) })
+	is(t, err, ErrNotInstalled, "there is no ConfigMap eastway-cluster")
+}
