@@ -115,6 +115,9 @@ func (r *Reconciler) reconcile(ctx context.Context, name discovery.ServiceName) 
 // writeImport writes the import, its slices and its status.
 func (r *Reconciler) writeImport(ctx context.Context, s *state, p *plan, derived map[string]*corev1.Service) error {
 	want := desiredImport(s.name, &p.resolved, derived[importService(s.name)])
+	if p.resolved.Spec.Headless {
+		want.Spec.IPFamilies = headlessFamilies(s, p, derived)
+	}
 	r.own(want)
 	is := s.serviceImport
 	if is == nil || !sameImport(is, want) {

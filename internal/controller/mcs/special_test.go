@@ -2,6 +2,7 @@ package mcs_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,38 @@ func TestHeadless(t *testing.T) {
 	w.tell("a")
 	w.reconcile()
 	w.nothingImported()
+}
+
+// A headless import has the families of its pods' addresses here, also while there is no pod.
+func TestHeadlessFamilies(t *testing.T) {
+	t.Parallel()
+	is := func(w *world, want ...corev1.IPFamily) {
+		t.Helper()
+		if got := w.serviceImport().Spec.IPFamilies; !slices.Equal(got, want) {
+			t.Errorf("ipFamilies %v, want %v", got, want)
+		}
+	}
+	w := newWorld(t, peerA)
+	w.dual = true
+	w.restart()
+	w.tell("a", remote(1, headless()))
+	w.reconcile()
+	is(w)
+	w.tell("a", remote(1, headless(discovery.Pod{Hostname: "shop-0", Ready: true})))
+	w.reconcile()
+	is(w, "IPv4", "IPv6")
+	w.tell("a", remote(1, headless()))
+	w.reconcile()
+	is(w, "IPv4", "IPv6")
+
+	own6 := strings.Replace(shop, "clusterIP: 10.96.1.1", "clusterIP: None\n  ipFamilies: [IPv6]", 1)
+	w = newWorld(t, own6, shopExport, peerA)
+	w.restart()
+	w.reconcile()
+	is(w, "IPv6")
+	w.tell("a", remote(20, headless(discovery.Pod{Hostname: "shop-0", Ready: true}, discovery.Pod{Hostname: "shop-1", Ready: true})))
+	w.reconcile()
+	is(w, "IPv6", "IPv4")
 }
 
 // Who is headless is decided by the oldest export; when that one goes, the import becomes what the others are.

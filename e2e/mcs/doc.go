@@ -1,0 +1,8 @@
+// Package mcs is only tests: the checks of the public conformance suite of the
+// Multi-Cluster Services API (kubernetes-sigs/mcs-api, conformance/), and what
+// else KEP-1645 asks for, on two real clusters with Eastway between them. Each
+// check is a subtest; docs/mcs-conformance.md lists them all.
+//
+// With E2E_KEEP=NAME the clusters stay up under that name, and the next run
+// uses them and the Eastway that is installed there: for work on a test.
+package mcs
