@@ -1,6 +1,9 @@
 // Package takeover is the node agent: it sends calls to the cluster IPs of
 // taken-over Services to the nearest live proxy.
 //
+// It does the same for the Services that the controller made for imports: kube-proxy
+// would find out seconds later than the agent that a proxy is gone.
+//
 // It watches Services and the proxies' EndpointSlices, asks each proxy several
 // times a second whether it is alive, ready, and on which ports it listens,
 // decides (Decide, a pure function), and has package nft write the node's

@@ -7,7 +7,7 @@ import (
 // Inventory is what the agent knows of the cluster, and keeps in its snapshot.
 type Inventory struct {
 	Self     Locality  `json:"self"`
-	Services []Service `json:"services"` // those with the annotation, by name
+	Services []Service `json:"services"` // those with the annotation, by name; then the derived ones of imports
 	Proxies  []Proxy   `json:"proxies"`  // by address
 }
 
@@ -18,9 +18,11 @@ type Locality struct {
 	Region string `json:"region,omitempty"`
 }
 
-// Service is a Service that asks to be taken over.
+// Service is a Service that asks to be taken over, or one that the controller made for an import.
 type Service struct {
-	Name      string       `json:"name"` // NAMESPACE/NAME
+	Name string `json:"name"` // NAMESPACE/NAME
+	// Carries is the service that proxies carry for it, NAMESPACE/NAME; empty: that of its name.
+	Carries   string       `json:"carries,omitempty"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Ports     []Port       `json:"ports,omitempty"`
 	// Affinity: the same client goes to the same proxy.

@@ -41,7 +41,7 @@ const (
 	minWriteGap = 100 * time.Millisecond
 	// retryInterval is the time between attempts to write while that fails.
 	retryInterval = time.Second
-	// maxServices bounds the taken-over Services, as the tables do.
+	// maxServices bounds taken-over Services and those of imports together, as the tables do.
 	maxServices = 20_000
 )
 

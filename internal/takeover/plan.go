@@ -127,7 +127,7 @@ func (d *decision) service(s *Service) {
 
 func (d *decision) port(s *Service, p Port, address netip.AddrPort) PortStatus {
 	status := PortStatus{Address: address.String(), Port: portName(p)}
-	proxies, far, why := d.proxies(s.Name, p.Target, address.Addr())
+	proxies, far, why := d.proxies(cmp.Or(s.Carries, s.Name), p.Target, address.Addr())
 	switch {
 	case s.Waiting:
 		status.Reason = "the controller has not given it ports on the proxies yet"

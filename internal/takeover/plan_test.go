@@ -237,3 +237,17 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	}
 }
+
+// An import's Service has a name of its own; what proxies listen for is the service that it stands for.
+func TestDecideImports(t *testing.T) {
+	t.Parallel()
+	inv := planInventory()
+	s := shop("10.96.1.1")
+	s.Name, s.Carries = "eastway-system/import-shop", s.Name
+	inv.Services = []Service{s}
+	health := map[netip.Addr]Health{addr(onNode): {Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}}
+	plan := Decide(inv, health)
+	if len(plan.Rules) != 1 || plan.Rules[0].Address.Addr() != addr("10.96.1.1") || plan.Services[0].Service != s.Name {
+		t.Errorf("%+v", plan)
+	}
+}

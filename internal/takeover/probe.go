@@ -58,7 +58,7 @@ func ParseReport(body []byte) (*Report, error) {
 	return r, nil
 }
 
-// prober asks proxies over HTTP.
+// httpProber asks proxies over HTTP.
 type httpProber struct{ client *http.Client }
 
 // newHTTPProber makes a prober; dial may be nil.

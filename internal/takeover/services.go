@@ -25,7 +25,7 @@ func Refusal(s *corev1.Service, namespace string) string {
 		return "it is of type ExternalName: it has no cluster IP that could be answered"
 	case s.Spec.ClusterIP == corev1.ClusterIPNone:
 		return "it is headless: clients resolve its pods themselves, there is no cluster IP that could be answered"
-	case s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal:
+	case isLocal(s):
 		return "internalTrafficPolicy is Local: its calls must not leave the node"
 	case !slices.ContainsFunc(s.Spec.Ports, carried):
 		return "it has no TCP port: only TCP is taken over"
@@ -36,46 +36,65 @@ func Refusal(s *corev1.Service, namespace string) string {
 // carried tells whether calls to the port can be sent to a proxy.
 func carried(p corev1.ServicePort) bool { return p.Protocol == corev1.ProtocolTCP || p.Protocol == "" }
 
-// servicesOf makes the inventory's services out of all Services: those with the annotation, and those that
-// the controller derived from them in the installation's namespace.
+// servicesOf makes the inventory's services out of all Services: those with the annotation, whose ports on the proxies are in
+// what the controller derived from them in the installation's namespace, and what it derived from imports, which would
+// otherwise wait for kube-proxy to notice that a proxy is gone.
 func servicesOf(all []*corev1.Service, namespace string) []Service {
 	derived := map[string]*corev1.Service{}
+	var taken, imported []Service
 	for _, s := range all {
-		if name, ok := derivedFrom(s, namespace); ok {
+		switch kind, name := derivedFrom(s, namespace); kind {
+		case v1alpha1.DerivedTakeover:
 			// There is one; should there be two, every node has to choose the same.
 			if d := derived[name]; d == nil || s.Name < d.Name {
 				derived[name] = s
 			}
+		case v1alpha1.DerivedImport, v1alpha1.DerivedPod:
+			if !isLocal(s) {
+				one := Service{Name: s.Namespace + "/" + s.Name, Carries: name}
+				one.take(s, s)
+				imported = append(imported, one)
+			}
 		}
 	}
-	var out []Service
 	for _, s := range all {
 		if Wanted(s) {
-			out = append(out, serviceOf(s, derived[s.Namespace+"/"+s.Name], namespace))
+			taken = append(taken, serviceOf(s, derived[s.Namespace+"/"+s.Name], namespace))
 		}
 	}
-	slices.SortFunc(out, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
-	return out[:min(len(out), maxServices)]
+	byName := func(a, b Service) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortFunc(taken, byName)
+	slices.SortFunc(imported, byName)
+	taken = append(taken, imported...)
+	return taken[:min(len(taken), maxServices)]
 }
 
-// derivedFrom names the Service that s gives ports on the proxies.
-func derivedFrom(s *corev1.Service, namespace string) (string, bool) {
-	if s.Namespace != namespace || s.Labels[v1alpha1.DerivedLabel] != v1alpha1.DerivedTakeover {
-		return "", false
-	}
+// derivedFrom says what kind of derived Service s is, and for which service it stands; "" when it is none.
+func derivedFrom(s *corev1.Service, namespace string) (kind, name string) {
 	ns, name := s.Labels[v1alpha1.ServiceNamespaceLabel], s.Labels[v1alpha1.ServiceNameLabel]
-	return ns + "/" + name, ns != "" && name != ""
+	if s.Namespace != namespace || ns == "" || name == "" {
+		return "", ""
+	}
+	return s.Labels[v1alpha1.DerivedLabel], ns + "/" + name
+}
+
+// isLocal: its calls must not leave the node.
+func isLocal(s *corev1.Service) bool {
+	return s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
 }
 
 func serviceOf(s, derived *corev1.Service, namespace string) Service {
-	out := Service{
-		Name: s.Namespace + "/" + s.Name, Refused: Refusal(s, namespace),
-		Affinity: s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
+	out := Service{Name: s.Namespace + "/" + s.Name, Refused: Refusal(s, namespace)}
+	if out.Refused == "" {
+		out.Waiting = derived == nil
+		out.take(s, derived)
 	}
-	if out.Refused != "" {
-		return out
-	}
-	out.Waiting = derived == nil
+	return out
+}
+
+// take takes what callers of s use, and the ports on the proxies from derived.
+func (out *Service) take(s, derived *corev1.Service) {
+	out.Affinity = s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
 	for _, ip := range s.Spec.ClusterIPs {
 		if a, err := netip.ParseAddr(ip); err == nil && !a.IsUnspecified() {
 			out.Addresses = append(out.Addresses, a.Unmap())
@@ -88,7 +107,6 @@ func serviceOf(s, derived *corev1.Service, namespace string) Service {
 		}
 		out.Ports = append(out.Ports, port)
 	}
-	return out
 }
 
 // targetOf is where proxies listen for the port; 0 if nowhere.
@@ -114,7 +132,7 @@ func trimService(namespace string) func(any) (any, error) {
 		}
 		out := &corev1.Service{}
 		out.Name, out.Namespace, out.UID, out.ResourceVersion = s.Name, s.Namespace, s.UID, s.ResourceVersion
-		if _, derived := derivedFrom(s, namespace); !derived && !Wanted(s) {
+		if kind, _ := derivedFrom(s, namespace); kind == "" && !Wanted(s) {
 			return out, nil
 		}
 		out.Labels, out.Annotations = s.Labels, map[string]string{}

@@ -50,6 +50,13 @@ func derived(object, name string, target intstr.IntOrString, change ...func(*cor
 	return s
 }
 
+// imported is the controller's Service for an import of default/NAME, at 10.96.1.1.
+func imported(kind, name string, change ...func(*corev1.Service)) *corev1.Service {
+	return derived(name, name, intstr.FromInt32(20007), append(change, func(s *corev1.Service) {
+		s.Labels[v1alpha1.DerivedLabel], s.Spec.ClusterIPs = kind, []string{"10.96.1.1"}
+	})...)
+}
+
 func TestRefusal(t *testing.T) {
 	t.Parallel()
 	policy := func(p corev1.ServiceInternalTrafficPolicy) func(*corev1.Service) {
@@ -93,18 +100,27 @@ func TestServicesOf(t *testing.T) {
 		wanted("shop", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }),
 		derived("z", "shop", intstr.FromInt32(20009)), derived("a", "shop", intstr.FromInt32(20000)),
 		wanted("named"), derived("b", "named", intstr.FromString("http")),
-		// Not the controller's: another namespace, an import, without a name.
+		// Not the controller's: another namespace, without a name. And an import of what waits for its own.
 		derived("c", "waiting", intstr.FromInt32(1), func(s *corev1.Service) { s.Namespace = "team" }),
 		derived("d", "waiting", intstr.FromInt32(2), func(s *corev1.Service) { s.Labels[v1alpha1.DerivedLabel] = v1alpha1.DerivedImport }),
 		derived("e", "", intstr.FromInt32(3)),
+		imported(v1alpha1.DerivedImport, "imp", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }),
+		imported(v1alpha1.DerivedPod, "pod"), imported("another", "kind"),
+		imported(v1alpha1.DerivedImport, "local", func(s *corev1.Service) {
+			s.Spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyLocal)
+		}),
 	}
-	addresses := []netip.Addr{addr("10.96.0.1"), addr("fd00::1")}
+	addresses, importedAt := []netip.Addr{addr("10.96.0.1"), addr("fd00::1")}, []netip.Addr{addr("10.96.1.1")}
+	importedPorts := []Port{{"UDP", 80, 0}, {"TCP", 80, 20007}}
 	ports := func(target uint16) []Port { return []Port{{"TCP", 80, target}, {"UDP", 53, 0}} }
 	want := []Service{
 		{Name: "default/headless", Refused: Refusal(all[3], system)},
 		{Name: "default/named", Addresses: addresses, Ports: ports(0)},
 		{Name: "default/shop", Addresses: addresses, Ports: ports(20000), Affinity: true},
 		{Name: "default/waiting", Addresses: addresses, Ports: ports(0), Waiting: true},
+		{Name: system + "/d", Carries: "default/waiting", Ports: []Port{{"UDP", 80, 0}, {"TCP", 80, 2}}},
+		{Name: system + "/imp", Carries: "default/imp", Addresses: importedAt, Ports: importedPorts, Affinity: true},
+		{Name: system + "/pod", Carries: "default/pod", Addresses: importedAt, Ports: importedPorts},
 	}
 	if got := servicesOf(all, system); !reflect.DeepEqual(got, want) {
 		t.Errorf("servicesOf =\n%+v\nwant\n%+v", got, want)
@@ -117,7 +133,7 @@ func TestServicesOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		all[i] = trimmed.(*corev1.Service)
-		matters := !slices.Contains([]string{"plain", "no", "c", "d", "e"}, s.Name)
+		matters := !slices.Contains([]string{"plain", "no", "c", "e"}, s.Name)
 		if concerns(trimmed) != matters {
 			t.Errorf("concerns(%s/%s) = %v", s.Namespace, s.Name, !matters)
 		}
