@@ -34,14 +34,16 @@ func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerR
 	}, nil
 }
 
-func (c *Controller) setupOwner(m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
+func (c *Controller) setupOwner(ctx context.Context, m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
 	if owner == nil {
 		return nil
 	}
-	return m.Add(&ownership{
+	o := &ownership{
 		reader: m.GetAPIReader(), writer: w, owner: *owner, log: c.log.Named("owner"),
 		lease: client.ObjectKey{Namespace: c.cfg.Namespace, Name: c.cfg.Names.Lease},
-	})
+	}
+	o.tell(o.makeLease(ctx))
+	return m.Add(o)
 }
 
 // ownership is the leader's look at the owner of everything: Kubernetes removes what belongs to an owner that is gone, also
@@ -85,7 +87,21 @@ func (o *ownership) check(ctx context.Context) error {
 		"a new start makes it again for the new one", o.owner.Name)
 }
 
-// ownLease gives the lease its owner: leader election, which makes it, can't.
+// makeLease before leader election does, which can't give it an owner. Nobody holds it yet.
+func (o *ownership) makeLease(ctx context.Context) error {
+	switch err := o.reader.Get(ctx, o.lease, &coordinationv1.Lease{}); {
+	case err == nil:
+		return nil
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("read Lease %s: %w", o.lease, err)
+	}
+	if err := o.writer.Create(ctx, o.wanted()); !apierrors.IsAlreadyExists(err) { // else another replica was faster
+		return err
+	}
+	return nil
+}
+
+// ownLease gives the lease its owner, if it was made without.
 func (o *ownership) ownLease(ctx context.Context) error {
 	var is coordinationv1.Lease
 	switch err := o.reader.Get(ctx, o.lease, &is); {
@@ -96,9 +112,13 @@ func (o *ownership) ownLease(ctx context.Context) error {
 	case apply.OwnedBy(&is, &o.owner):
 		return nil
 	}
-	return o.writer.Apply(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+	return o.writer.Apply(ctx, o.wanted())
+}
+
+func (o *ownership) wanted() *coordinationv1.Lease {
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.lease.Namespace, Name: o.lease.Name, OwnerReferences: []metav1.OwnerReference{o.owner},
-	}})
+	}}
 }
 
 // tell complains once of what does not end the work: a lease that stays behind is harmless.

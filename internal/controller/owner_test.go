@@ -124,6 +124,26 @@ func TestLeaseGetsItsOwner(t *testing.T) {
 	})
 }
 
+// A lease that nobody made yet begins with its owner; one that somebody holds is left alone.
+func TestLeaseBeginsWithItsOwner(t *testing.T) {
+	t.Parallel()
+	w := newOwned(t)
+	if err := w.o.makeLease(t.Context()); err != nil || len(w.leaseOwners(t)) > 0 {
+		t.Errorf("one that is held: %v, owned by %v", err, w.leaseOwners(t))
+	}
+	key := metav1.ObjectMeta{Namespace: w.o.lease.Namespace, Name: w.o.lease.Name}
+	if err := w.Delete(t.Context(), &coordinationv1.Lease{ObjectMeta: key}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.o.makeLease(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var lease coordinationv1.Lease
+	if err := w.Get(t.Context(), w.o.lease, &lease); err != nil || len(lease.OwnerReferences) != 1 || lease.OwnerReferences[0] != w.o.owner {
+		t.Errorf("%v, owned by %v", err, lease.OwnerReferences)
+	}
+}
+
 // What is made for an owner that is gone would be removed at once, again and again.
 func TestEndsWithAnotherOwner(t *testing.T) {
 	t.Parallel()

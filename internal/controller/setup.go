@@ -26,8 +26,11 @@ func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
 	if err != nil {
 		return err
 	}
+	if err := c.setupOwner(ctx, m, writer, owner); err != nil {
+		return err
+	}
 	for _, part := range []func(manager.Manager, *apply.Writer, *metav1.OwnerReference) error{
-		c.setupOwner, c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
+		c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
 			return c.setupServices(ctx, m, w, o)
 		}, c.setupPolicies, c.setupSiblings,
 	} {
