@@ -37,7 +37,9 @@ func TestDefaults(t *testing.T) {
 		"controller": {
 			"cluster": {"east"}, "namespace": {namespace}, "tunnel-service": {release + "-tunnel"}, "proxies-service": {release + "-proxies"},
 			"listener-ports": {"20000-29999"}, "health": {":15021"}, "trust-domain": nil, "public-address": nil,
+			"release": {release}, "owner-cluster-role": {release + "-controller"},
 		},
+		"test": {"release": {release}},
 		"node": {"namespace": {namespace}, "node-name": {"$(NODE_NAME)"}, "proxies-service": {release + "-proxies"}, "health": {":15022"}},
 	} {
 		args := r.args(component)
@@ -207,7 +209,9 @@ func TestNotes(t *testing.T) {
 	}
 	public := notes(`cluster: east`)
 	for _, want := range []string{
-		"eastway peer export > east.yaml", "eastway peer link --contexts", "multicluster clusterset.local", "eastway check",
+		"eastway peer export -n tunnels --release east-gate > east.yaml", "eastway peer link --contexts THIS,OTHER -n tunnels --release east-gate\n",
+		"multicluster clusterset.local", "eastway check -n tunnels --release east-gate\n",
+		"eastway takeover SERVICE --eastway-namespace tunnels --release east-gate`", "helm uninstall east-gate -n tunnels",
 		"-n " + namespace + " rollout status deployment/" + release + "-proxy", "app.kubernetes.io/instance=" + release,
 	} {
 		if !strings.Contains(public, want) {
