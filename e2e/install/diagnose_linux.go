@@ -34,7 +34,7 @@ func (i *Installer) Diagnose(ctx context.Context, name string) string {
 	extracts := make([]string, len(i.Lab.Clusters))
 	var asking sync.WaitGroup
 	for n, c := range i.Lab.Clusters {
-		asking.Go(func() { extracts[n] = diagnose(ctx, c, dir) })
+		asking.Go(func() { extracts[n] = diagnose(ctx, c, i.Namespace, dir) })
 	}
 	asking.Wait()
 	extract.WriteString(strings.Join(extracts, ""))
@@ -47,7 +47,7 @@ type question struct {
 	command *exec.Cmd
 }
 
-func diagnose(ctx context.Context, c *lab.Cluster, dir string) string {
+func diagnose(ctx context.Context, c *lab.Cluster, namespace, dir string) string {
 	ctx, cancel := context.WithTimeout(ctx, diagnosisTime)
 	defer cancel()
 	kubectl := func(args ...string) *exec.Cmd {
@@ -55,7 +55,7 @@ func diagnose(ctx context.Context, c *lab.Cluster, dir string) string {
 	}
 	questions := []question{
 		{"pods.txt", kubectl("get", "pods", "-A", "-o", "wide")},
-		{"describe.txt", kubectl("-n", Namespace, "describe", "pods")},
+		{"describe.txt", kubectl("-n", namespace, "describe", "pods")},
 		{"events.txt", kubectl("get", "events", "-A", "--sort-by=.lastTimestamp")},
 		{"services.txt", kubectl("get", "services,endpointslices", "-A", "-o", "wide", "--show-labels")},
 		{"peers.yaml", kubectl("get", "peers,trafficpolicies", "-A", "-o", "yaml")},
@@ -64,16 +64,16 @@ func diagnose(ctx context.Context, c *lab.Cluster, dir string) string {
 	for _, component := range []string{"controller", "proxy", "node"} {
 		selector := "--selector=app.kubernetes.io/component=" + component
 		questions = append(questions,
-			question{component + ".log", kubectl("-n", Namespace, "logs", selector, "--prefix", "--tail=-1")},
-			question{component + "-before.log", kubectl("-n", Namespace, "logs", selector, "--prefix", "--tail=-1", "--previous")})
+			question{component + ".log", kubectl("-n", namespace, "logs", selector, "--prefix", "--tail=-1")},
+			question{component + "-before.log", kubectl("-n", namespace, "logs", selector, "--prefix", "--tail=-1", "--previous")})
 	}
-	pods, err := kubectl("-n", Namespace, "get", "pods", "--selector=app.kubernetes.io/component=proxy", "-o", "name").Output()
+	pods, err := kubectl("-n", namespace, "get", "pods", "--selector=app.kubernetes.io/component=proxy", "-o", "name").Output()
 	if err == nil {
 		for pod := range strings.FieldsSeq(string(pods)) {
 			name := strings.ReplaceAll(pod, "/", "-")
 			questions = append(questions,
-				question{name + "-status.txt", kubectl("-n", Namespace, "exec", pod, "--", "/eastway", "status")},
-				question{name + "-endpoints.txt", kubectl("-n", Namespace, "exec", pod, "--", "/eastway", "endpoints")})
+				question{name + "-status.txt", kubectl("-n", namespace, "exec", pod, "--", "/eastway", "status")},
+				question{name + "-endpoints.txt", kubectl("-n", namespace, "exec", pod, "--", "/eastway", "endpoints")})
 		}
 	}
 	for _, n := range c.Nodes {

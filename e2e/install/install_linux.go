@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 	"github.com/eastway/eastway/internal/image"
 )
 
-// Names of an installation.
+// Names of an installation whose Config says nothing else.
 const (
 	Release   = "eastway"
 	Namespace = "eastway-system"
@@ -32,6 +33,8 @@ const tag = "e2e"
 type Config struct {
 	// Lab whose clusters get one each.
 	Lab *lab.Lab
+	// Release and Namespace of the installations; "": the constants of that name.
+	Release, Namespace string
 	// Dir is for what is built, and for what Diagnose writes.
 	Dir string
 	// Progress is told the commands that a user would type; nil: nobody.
@@ -49,6 +52,7 @@ type Installer struct {
 
 // New builds the images and the tools and gives the images to all nodes.
 func New(ctx context.Context, c Config) (*Installer, error) {
+	c.Release, c.Namespace = cmp.Or(c.Release, Release), cmp.Or(c.Namespace, Namespace)
 	if c.Progress == nil {
 		c.Progress = io.Discard
 	}
@@ -122,7 +126,7 @@ const helmTime = "4m"
 // installation needs, and return when its pods are ready.
 func (i *Installer) Install(ctx context.Context, c *lab.Cluster, values ...string) error {
 	_, err := i.Helm(ctx, c, append([]string{
-		"install", Release, i.chart, "--namespace", Namespace, "--create-namespace", "--wait", "--timeout", helmTime,
+		"install", i.Release, i.chart, "--namespace", i.Namespace, "--create-namespace", "--wait", "--timeout", helmTime,
 		"--set", "cluster=" + c.Name, "--set", "image.tag=" + tag,
 	}, sets(values)...)...)
 	return err
@@ -132,14 +136,14 @@ func (i *Installer) Install(ctx context.Context, c *lab.Cluster, values ...strin
 // pods are new and ready.
 func (i *Installer) Upgrade(ctx context.Context, c *lab.Cluster, values ...string) error {
 	_, err := i.Helm(ctx, c, append([]string{
-		"upgrade", Release, i.chart, "--namespace", Namespace, "--reuse-values", "--wait", "--timeout", helmTime,
+		"upgrade", i.Release, i.chart, "--namespace", i.Namespace, "--reuse-values", "--wait", "--timeout", helmTime,
 	}, sets(values)...)...)
 	return err
 }
 
 // Uninstall it, and return when its pods are gone.
 func (i *Installer) Uninstall(ctx context.Context, c *lab.Cluster) error {
-	_, err := i.Helm(ctx, c, "uninstall", Release, "--namespace", Namespace, "--wait", "--timeout", helmTime)
+	_, err := i.Helm(ctx, c, "uninstall", i.Release, "--namespace", i.Namespace, "--wait", "--timeout", helmTime)
 	return err
 }
 

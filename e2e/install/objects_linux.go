@@ -55,7 +55,11 @@ func (i *Installer) Link(ctx context.Context) error {
 	for n, c := range i.Lab.Clusters {
 		names[n] = c.Name
 	}
-	if _, err := i.Eastway(ctx, "peer", "link", "--contexts", strings.Join(names, ",")); err != nil {
+	args := []string{"peer", "link", "--contexts", strings.Join(names, ","), "--namespace", i.Namespace, "--release", i.Release}
+	if i.Release == Release && i.Namespace == Namespace { // what a user types
+		args = args[:4]
+	}
+	if _, err := i.Eastway(ctx, args...); err != nil {
 		return err
 	}
 	return i.AwaitConnected(ctx)
