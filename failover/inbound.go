@@ -92,10 +92,14 @@ func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *r
 func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery.Service, c *connector, g *group) {
 	h := in.Header()
 	caller := p.cfg.Locality
-	if sameRegion(e.callerAt, caller) {
+	client := affinity(svc.Spec, in.Peer(), h.GetCaller())
+	switch {
+	case sameRegion(e.callerAt, caller):
 		caller = e.callerAt // only here do its zones mean anything
+	case client != 0:
+		caller.Zone = "" // a client stays with its endpoint whichever replica it comes through
 	}
-	options := order(p.localOptions(svc, g, caller), affinity(svc.Spec, in.Peer(), h.GetCaller()), p.random)
+	options := order(p.localOptions(svc, g, caller), client, p.random)
 	if pod := h.GetHostname(); pod != "" {
 		options = slices.DeleteFunc(options, func(o option) bool { return o.hostname != pod })
 	}

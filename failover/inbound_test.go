@@ -91,6 +91,33 @@ func TestServeStream(t *testing.T) {
 	}
 }
 
+// TestServeStreamAffinity: a client of another cluster stays with its endpoint whichever replica it comes through.
+func TestServeStreamAffinity(t *testing.T) {
+	t.Parallel()
+	at := []discovery.Endpoint{endpoint(backend(t, says("one")), here), endpoint(backend(t, says("two")), beside)}
+	for client := range 4 {
+		var answers []string
+		for _, zone := range []discovery.Locality{here, beside} {
+			w := newWorld(t, endpoints(at...), func(w *world, c *Config) {
+				w.service.Spec.SessionAffinity = "ClientIP"
+				c.Locality = zone
+			})
+			h := request()
+			h.Caller = fmt.Sprintf("10.1.1.%d:1234", client)
+			s := w.serve(&fakePeer{}, h)
+			_ = s.CloseWrite()
+			got, err := io.ReadAll(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers = append(answers, string(got))
+		}
+		if answers[0] != answers[1] {
+			t.Errorf("client %d: %q", client, answers)
+		}
+	}
+}
+
 func TestServeStreamRefuses(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 10000)
