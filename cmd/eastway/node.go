@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/eastway/eastway/internal/takeover"
 	"github.com/eastway/eastway/internal/takeover/nft"
@@ -113,8 +112,11 @@ func (o *nodeOptions) validate() error {
 	case o.proxyHealthPort == 0:
 		return errors.New("--proxy-health-port is 0: name the port of the proxies' health listener")
 	}
-	if _, _, err := net.SplitHostPort(o.health); err != nil {
-		return fmt.Errorf("--health %q is not IP:PORT: %w", o.health, err)
+	if o.health == "" {
+		return errors.New("--health is empty: name the IP:PORT where kubelets and scrapers ask")
+	}
+	if err := validateHealth(o.health); err != nil {
+		return err
 	}
 	if _, err := o.check(); err != nil {
 		return err
@@ -211,20 +213,25 @@ func newAgent(ctx context.Context, o *nodeOptions, log *zap.Logger, reg promethe
 	})
 }
 
+// nodeQPS and nodeBurst bound an agent's requests per second. Before its first rules it reads the Nodes of all proxies one by
+// one: with client-go's 5 a second that would take long where there are many.
+const (
+	nodeQPS   = 50
+	nodeBurst = 100
+)
+
 // nodeClient makes a client of the API server: that of the pod's account, or of a kubeconfig. It does not connect yet.
 func nodeClient(file, kubeContext string) (kubernetes.Interface, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = file
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	cfg, err := restConfig(file, kubeContext)
 	if err != nil {
-		return nil, fmt.Errorf("access to the API server: %w: run in a pod, or name a file with --kubeconfig", err)
+		return nil, err
 	}
+	cfg.QPS, cfg.Burst = nodeQPS, nodeBurst
 	cfg.UserAgent = "eastway-node/" + version.Get().Version
 	cfg.ContentType, cfg.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("access to the API server: %w", err)
+		return nil, fmt.Errorf("use the kubeconfig: %w", err)
 	}
 	return client, nil
 }

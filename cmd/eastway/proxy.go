@@ -171,6 +171,11 @@ func (o *proxyOptions) validateAddresses() error {
 			return fmt.Errorf("--listen %q: port %q is not a number between 0 and 65535", o.listen, port)
 		}
 	}
+	if o.health != "" {
+		if err := validateHealth(o.health); err != nil {
+			return err
+		}
+	}
 	valid := func(remote bool) error {
 		return (&admin.Config{Address: o.admin, AllowRemote: remote}).Validate()
 	}
@@ -183,6 +188,14 @@ func (o *proxyOptions) validateAddresses() error {
 	default:
 		return fmt.Errorf("--admin: %w", errors.Unwrap(err))
 	}
+}
+
+// validateHealth checks --health, also that of other commands.
+func validateHealth(address string) error {
+	if err := (&admin.Config{Address: address, HealthOnly: true}).Validate(); err != nil {
+		return fmt.Errorf("--health: %w", errors.Unwrap(err))
+	}
+	return nil
 }
 
 func (o *proxyOptions) validateTransports() error {

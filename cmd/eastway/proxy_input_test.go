@@ -27,6 +27,7 @@ func TestProxyFlags(t *testing.T) {
 		good + "--transports=":         "--transports is empty",
 		good + "--admin 15000":         `--admin: "15000" is not HOST:PORT`,
 		good + "--admin :15000":        "or allow remote access if that is meant: --unsafe-admin-remote",
+		good + "--health 15020":        `--health: "15020" is not HOST:PORT`,
 		good + "--trust-domain A!":     `--trust-domain "A!"`,
 		good + "--svid x --ca y":       "--svid excludes --ca",
 		good + "--drain-delay -1s":     "must not be negative",

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/eastway/eastway/internal/kubecli/kubetest"
+)
+
+// wantRefused runs a command with wrong arguments: each is a mistake in the command line, and told in those words.
+func wantRefused(t *testing.T, command string, words map[string]string) {
+	t.Helper()
+	for args, want := range words {
+		got := runCommand(t, append([]string{command}, strings.Fields(args)...)...)
+		if got.code != exitUsage || !strings.Contains(got.stderr, want) {
+			t.Errorf("eastway %s %s = %+v, want %q", command, args, got, want)
+		}
+	}
+}
+
+// nobodysKubeconfig is the file of a cluster whose API server is not there.
+func nobodysKubeconfig(t *testing.T) string {
+	t.Helper()
+	return kubetest.Kubeconfig(t, map[string]*kubetest.Server{"a": {URL: "http://127.0.0.1:1"}})
+}
