@@ -3,6 +3,7 @@ package kubecli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -113,6 +114,9 @@ func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, te
 		}
 		if err != nil {
 			return last, err
+		}
+		if i := slices.IndexFunc(agents, func(a Agent) bool { return errors.Is(a.Err, ErrForbidden) }); i >= 0 {
+			return last, agents[i].Err // waiting does not help
 		}
 		state := stateOfTakeover(agents, service, on)
 		if state.Words() != last.Words() || last.Nodes == 0 {

@@ -91,6 +91,11 @@ func TestAwaitTakeover(t *testing.T) {
 	if state, err := c.AwaitTakeover(t.Context(), "shop/other", false, func(TakeoverState) {}); err != nil || state.Done != 2 {
 		t.Errorf("%+v, %v", state, err)
 	}
+	// Who may not ask the agents is told so at once.
+	s.Forbid("get", "pods/portforward")
+	s.Forbid("create", "pods/portforward")
+	_, err = c.AwaitTakeover(t.Context(), "shop/cart", true, func(TakeoverState) {})
+	is(t, err, ErrForbidden, "pods/portforward")
 }
 
 func TestOpenOn(t *testing.T) {
