@@ -190,7 +190,11 @@ func (n *Node) welcome(ctx context.Context, sess session) {
 		err = fmt.Errorf("%w: Hello.link has %d bytes, not %d", errRecord, len(hello.GetLink()), linkIDSize)
 	}
 	if err != nil {
-		n.log.Warn("tunnel handshake failed", zap.String("peer", name), zap.String("transport", sess.transport()), zap.Error(err))
+		level := zap.WarnLevel
+		if channel == nil && !errors.Is(err, context.DeadlineExceeded) {
+			level = zap.DebugLevel // it has no need of the connection any more, because another one was quicker
+		}
+		n.log.Log(level, "tunnel handshake failed", zap.String("peer", name), zap.String("transport", sess.transport()), zap.Error(err))
 		sess.close("bad Hello")
 		return
 	}
