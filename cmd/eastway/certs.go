@@ -1,9 +1,7 @@
 package main
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 func newCertsCommand() *cobra.Command {
@@ -132,7 +131,7 @@ func printMade(w io.Writer, made bool, what, dir string, c *x509.Certificate, fi
 	fmt.Fprintf(w, "The %s %s %s\n", what, verb, dir)
 	return printFields(w, append(fields,
 		[2]string{"Valid until", c.NotAfter.UTC().Format(time.RFC3339)},
-		[2]string{"SHA-256", fingerprint(c)},
+		[2]string{"SHA-256", peering.Fingerprint(c)},
 	))
 }
 
@@ -181,17 +180,4 @@ func requireFlags(cmd *cobra.Command, names ...string) {
 		// The only error is a flag that does not exist.
 		_ = cmd.MarkFlagRequired(name)
 	}
-}
-
-// fingerprint is the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` groups it, in lower case.
-func fingerprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
-	out := make([]byte, 0, 3*len(sum))
-	for i, b := range sum {
-		if i > 0 {
-			out = append(out, ':')
-		}
-		out = hex.AppendEncode(out, []byte{b})
-	}
-	return string(out)
 }

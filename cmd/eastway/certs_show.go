@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 // shownCert is one certificate as -o json prints it.
@@ -114,7 +115,7 @@ func describeCert(path string, position int, c *x509.Certificate, now time.Time)
 		Issues: c.IsCA, PermittedURIDomains: c.PermittedURIDomains,
 		Key: describeKey(c), Serial: fmt.Sprintf("%x", c.SerialNumber),
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Validity: "valid",
-		SHA256: fingerprint(c),
+		SHA256: peering.Fingerprint(c),
 	}
 	if len(c.URIs) > 0 {
 		s.SPIFFEID = c.URIs[0].String()

@@ -187,7 +187,7 @@ func (f *facts) errors(ctx context.Context) []Result {
 	return results
 }
 
-// rights asks whether the proxies may read what they follow, and the controller write what it makes.
+// rights asks whether the proxies may read what they follow.
 func (f *facts) rights(ctx context.Context) []Result {
 	ready, err := f.ready(ctx)
 	if err != nil {

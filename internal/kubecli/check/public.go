@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -39,7 +40,7 @@ func (f *facts) publicAddresses(ctx context.Context) []Result {
 var errStranger = errors.New("somebody else answers")
 
 func reached(how, address string, own peering.Manifest, dial func(*tls.Config) error) Result {
-	proved := false
+	var proved atomic.Bool // QUIC shakes hands in a goroutine of its own
 	cfg := &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{certs.ALPN},
@@ -52,13 +53,13 @@ func reached(how, address string, own peering.Manifest, dial func(*tls.Config) e
 			if id != own.Identity.ID {
 				return fmt.Errorf("%w: %s", errStranger, id)
 			}
-			proved = true
+			proved.Store(true)
 			return nil
 		},
 	}
 	err := dial(cfg)
 	switch {
-	case proved:
+	case proved.Load():
 		return ok("%s answers on %s", address, how)
 	case errors.Is(err, errStranger):
 		return fail("%s is reached on %s, but %v", address, how, err).hint("does the address belong to this cluster's tunnel Service?")
