@@ -31,6 +31,7 @@ func takeInventory(ctx context.Context, c *lab.Cluster) (inventory, error) {
 		return nil, err
 	}
 	config.WarningHandler = rest.NoWarnings{} // of resources that are deprecated
+	config.QPS = -1                           // some seventy lists, one after the other
 	asks, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
@@ -67,14 +68,14 @@ func takeInventory(ctx context.Context, c *lab.Cluster) (inventory, error) {
 	return all, nil
 }
 
-// has tells whether the name of an object begins so.
-func (i inventory) has(start string) bool {
+// count the objects whose names begin so.
+func (i inventory) count(start string) (n int) {
 	for o := range i {
 		if strings.HasPrefix(o, start) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // beyond are those that before does not have, in order.
