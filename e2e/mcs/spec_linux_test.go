@@ -195,8 +195,10 @@ func (s *spec) slices(ctx context.Context, c *cluster) ([]discoveryv1.EndpointSl
 	return found.Items, err
 }
 
-// run the pod's program in the pod that calls.
-func (s *spec) run(ctx context.Context, c *cluster, args ...string) ([]string, error) {
+// run the pod's program in the pod that calls. It bounds each of its calls itself.
+func (s *spec) run(c *cluster, args ...string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	defer cancel()
 	args = append([]string{"--namespace", s.namespace, "exec", "request", "--", "/hello"}, args...)
 	var problems strings.Builder
 	command := c.Kubectl(ctx, args...)
@@ -211,8 +213,8 @@ func (s *spec) run(ctx context.Context, c *cluster, args ...string) ([]string, e
 // prints returns when the program prints what the check accepts.
 func (s *spec) prints(c *cluster, check func(lines []string) error, args ...string) {
 	s.Helper()
-	s.await(c.Name+" to run hello "+strings.Join(args, " "), func(ctx context.Context) error {
-		lines, err := s.run(ctx, c, args...)
+	s.await(c.Name+" to run hello "+strings.Join(args, " "), func(context.Context) error {
+		lines, err := s.run(c, args...)
 		if err != nil {
 			return err
 		}
