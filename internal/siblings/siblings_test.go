@@ -148,7 +148,7 @@ func TestStranger(t *testing.T) {
 	must(t, s.SetProxies([]string{startProxy(t, identity(t, "a.test"), 2)}))
 	eventually(t, "it is refused", func() bool {
 		for _, p := range s.node.Status() {
-			if p.LastError != "" {
+			if p.Reason == certs.ReasonUnknownAuthority {
 				return true
 			}
 		}
