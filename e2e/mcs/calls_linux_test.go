@@ -30,8 +30,8 @@ const (
 // than others. The answers must be right from the first one on.
 func (s *spec) calls(c *cluster, n int, address string, right func(answer string) bool) (answers []string) {
 	s.Helper()
-	s.await(c.Name+" to call "+address, func(context.Context) (err error) {
-		if answers, err = s.run(c, "call", "-n", strconv.Itoa(n), address); err != nil {
+	s.await(c.Name+" to call "+address, func(ctx context.Context) (err error) {
+		if answers, err = s.run(ctx, c, "call", "-n", strconv.Itoa(n), address); err != nil {
 			return err
 		}
 		for i, answer := range answers {

@@ -1,12 +1,6 @@
 package mcs
 
-import (
-	"os"
-	"testing"
-)
-
-// openVariable, when set, adds the checks that do not pass yet: see docs/mcs-conformance.md.
-const openVariable = "E2E_OPEN"
+import "testing"
 
 // check is one of the suite's specs, or of what else the KEP asks for.
 type check struct {
@@ -15,52 +9,50 @@ type check struct {
 	// name of the subtest, by which the table in docs/mcs-conformance.md refers to it.
 	name string
 	run  func(*spec)
-	// open: it does not pass yet.
-	open bool
 }
 
 func (c check) String() string { return c.labels + "/" + c.name }
 
 func checks() []check {
 	return []check{
-		{labels: "Required", name: "not exported", run: notExported},
-		{labels: "Required", name: "lives while exported", run: livesWhileExported},
-		{labels: "Required,ClusterIP", name: "type and unexport", run: clusterSetIPType},
-		{labels: "Required,ClusterIP", name: "sessionAffinity", run: sessionAffinity},
-		{labels: "Required,ClusterIP", name: "internalTrafficPolicy", run: internalTrafficPolicy},
-		{labels: "Required,ClusterIP", name: "trafficDistribution", run: trafficDistribution},
-		{labels: "Required,ClusterIP", name: "clusterset IP", run: clusterSetIP},
-		{labels: "Required,ClusterIP", name: "ports", run: ports},
-		{labels: "Required,ClusterIP", name: "union of ports", run: unionOfPorts},
-		{labels: "Required,ClusterIP", name: "port conflict", run: portConflict},
-		{labels: "Required,Headless", name: "type and unexport", run: headlessType},
-		{labels: "Required,Headless", name: "no clusterset IP", run: headlessWithoutIP},
-		{labels: "Required,ExternalName", name: "not valid", run: externalName},
-		{labels: "Required", name: "type conflict", run: typeConflict},
+		{"Required", "not exported", notExported},
+		{"Required", "lives while exported", livesWhileExported},
+		{"Required,ClusterIP", "type and unexport", clusterSetIPType},
+		{"Required,ClusterIP", "sessionAffinity", sessionAffinity},
+		{"Required,ClusterIP", "internalTrafficPolicy", internalTrafficPolicy},
+		{"Required,ClusterIP", "trafficDistribution", trafficDistribution},
+		{"Required,ClusterIP", "clusterset IP", clusterSetIP},
+		{"Required,ClusterIP", "ports", ports},
+		{"Required,ClusterIP", "union of ports", unionOfPorts},
+		{"Required,ClusterIP", "port conflict", portConflict},
+		{"Required,Headless", "type and unexport", headlessType},
+		{"Required,Headless", "no clusterset IP", headlessWithoutIP},
+		{"Required,ExternalName", "not valid", externalName},
+		{"Required", "type conflict", typeConflict},
 
-		{labels: "Optional,ExportedLabels", name: "only what is exported", run: exportedWords},
-		{labels: "Optional,ExportedLabels", name: "conflict", run: wordsConflict},
-		{labels: "Optional,EndpointSlice", name: "labels and unexport", run: endpointSlices},
-		{labels: "Optional,DNS,ClusterIP", name: "A", run: dnsAddress},
-		{labels: "Optional,DNS,ClusterIP", name: "SRV", run: dnsService},
-		{labels: "Optional,DNS,ClusterIP", name: "cluster.local", run: clusterLocal},
-		{labels: "Optional,Connectivity,ClusterIP", name: "reachable", run: reachable},
-		{labels: "Optional,Connectivity,ClusterIP", name: "exported by one", run: exportedByOne},
-		{labels: "Optional,Connectivity,ClusterIP,StrictPortConflict", name: "same port name", run: samePortName},
-		{labels: "Optional,Connectivity,ClusterIP,StrictPortConflict", name: "other port name", run: otherPortName},
-		{labels: "Optional,DNS,Headless", name: "A", run: headlessAddresses},
-		{labels: "Optional,DNS,Headless,EndpointSlice", name: "hosts", run: headlessHosts},
-		{labels: "Optional,DNS,Headless", name: "SRV", run: headlessServices},
+		{"Optional,ExportedLabels", "only what is exported", exportedWords},
+		{"Optional,ExportedLabels", "conflict", wordsConflict},
+		{"Optional,EndpointSlice", "labels and unexport", endpointSlices},
+		{"Optional,DNS,ClusterIP", "A", dnsAddress},
+		{"Optional,DNS,ClusterIP", "SRV", dnsService},
+		{"Optional,DNS,ClusterIP", "cluster.local", clusterLocal},
+		{"Optional,Connectivity,ClusterIP", "reachable", reachable},
+		{"Optional,Connectivity,ClusterIP", "exported by one", exportedByOne},
+		{"Optional,Connectivity,ClusterIP,StrictPortConflict", "same port name", samePortName},
+		{"Optional,Connectivity,ClusterIP,StrictPortConflict", "other port name", otherPortName},
+		{"Optional,DNS,Headless", "A", headlessAddresses},
+		{"Optional,DNS,Headless,EndpointSlice", "hosts", headlessHosts},
+		{"Optional,DNS,Headless", "SRV", headlessServices},
 
-		{labels: "KEP", name: "conditions", run: conditions},
-		{labels: "KEP", name: "older export wins", run: olderWins},
-		{labels: "KEP", name: "smaller name wins", run: sameAge},
-		{labels: "KEP", name: "sessionAffinityConfig conflict", run: affinityConfigConflict},
-		{labels: "KEP", name: "namespace sameness", run: namespaceSameness},
-		{labels: "KEP", name: "sessionAffinity works", run: affinityWorks, open: true},
-		{labels: "KEP", name: "UDP", run: datagramRefused},
-		{labels: "KEP", name: "nothing left", run: nothingLeft},
-		{labels: "KEP", name: "peer away", run: peerAway},
+		{"KEP", "conditions", conditions},
+		{"KEP", "older export wins", olderWins},
+		{"KEP", "smaller name wins", sameAge},
+		{"KEP", "sessionAffinityConfig conflict", affinityConfigConflict},
+		{"KEP", "namespace sameness", namespaceSameness},
+		{"KEP", "sessionAffinity works", affinityWorks},
+		{"KEP", "UDP", datagramRefused},
+		{"KEP", "nothing left", nothingLeft},
+		{"KEP", "peer away", peerAway},
 	}
 }
 
@@ -68,8 +60,6 @@ func checks() []check {
 func TestConformance(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range checks() {
-		if !c.open || os.Getenv(openVariable) != "" {
-			t.Run(c.String(), func(t *testing.T) { c.run(w.spec(t)) })
-		}
+		t.Run(c.String(), func(t *testing.T) { c.run(w.spec(t)) })
 	}
 }

@@ -20,18 +20,10 @@ func TestDocs(t *testing.T) {
 		if len(row)+2 != cells || !strings.HasPrefix(row[0], "| ") || row[1] == "label" || row[1] == "---" {
 			continue
 		}
-		name := row[1] + "/" + row[2]
-		if strings.HasPrefix(row[3], "open: ") {
-			name += " (open)"
-		}
-		documented = append(documented, name)
+		documented = append(documented, row[1]+"/"+row[2])
 	}
 	for _, c := range checks() {
-		name := c.String()
-		if c.open {
-			name += " (open)"
-		}
-		is = append(is, name)
+		is = append(is, c.String())
 	}
 	for _, name := range is {
 		if !slices.Contains(documented, name) {

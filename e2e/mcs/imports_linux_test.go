@@ -17,7 +17,7 @@ import (
 func notExported(s *spec) {
 	s.create(s.first)
 	for _, c := range s.both() {
-		lines, err := s.run(c, "call", "-n", "20", s.address(helloPort))
+		lines, err := s.run(s.Context(), c, "call", "-n", "20", s.address(helloPort))
 		s.must(err)
 		for _, line := range lines {
 			if !strings.HasPrefix(line, failed) {

@@ -196,8 +196,8 @@ func (s *spec) slices(ctx context.Context, c *cluster) ([]discoveryv1.EndpointSl
 }
 
 // run the pod's program in the pod that calls. It bounds each of its calls itself.
-func (s *spec) run(c *cluster, args ...string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+func (s *spec) run(ctx context.Context, c *cluster, args ...string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // one look of lab.Await is too short for many calls
 	defer cancel()
 	args = append([]string{"--namespace", s.namespace, "exec", "request", "--", "/hello"}, args...)
 	var problems strings.Builder
@@ -213,8 +213,8 @@ func (s *spec) run(c *cluster, args ...string) ([]string, error) {
 // prints returns when the program prints what the check accepts.
 func (s *spec) prints(c *cluster, check func(lines []string) error, args ...string) {
 	s.Helper()
-	s.await(c.Name+" to run hello "+strings.Join(args, " "), func(context.Context) error {
-		lines, err := s.run(c, args...)
+	s.await(c.Name+" to run hello "+strings.Join(args, " "), func(ctx context.Context) error {
+		lines, err := s.run(ctx, c, args...)
 		if err != nil {
 			return err
 		}

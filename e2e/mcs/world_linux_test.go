@@ -179,7 +179,7 @@ func (w *world) join(t *testing.T, c *lab.Cluster) *cluster {
 	config, err := c.RESTConfig()
 	must(t, err)
 	config.WarningHandler = rest.NoWarnings{} // of what the suite's own Services have
-	config.QPS = -1 // no limit: its errors would hide what is waited for
+	config.QPS = -1                           // no limit: its errors would hide what is waited for
 	objects, err := client.NewWithWatch(config, client.Options{Scheme: known.Scheme()})
 	must(t, err)
 	return &cluster{Cluster: c, Client: objects, imports: follow(t, objects, w.namespace)}
