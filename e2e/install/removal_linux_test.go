@@ -252,14 +252,17 @@ func (r *removal) awaitOnly(ctx context.Context, rests []string) error {
 		if less := r.before.beyond(now); len(rests) > 0 && len(less) > 0 {
 			wrong = append(wrong, fmt.Errorf("%q is missing", less))
 		}
-		processes, err := processesOf(r.containers)
-		if err != nil || len(processes) > 0 {
-			wrong = append(wrong, fmt.Errorf("there are the processes %q (%w)", processes, err))
-		}
-		for _, n := range r.Nodes {
-			if tables, err := tablesOf(ctx, n); err != nil || len(tables) > 0 {
-				wrong = append(wrong, fmt.Errorf("there are the tables %q (%w)", tables, err))
+		none := func(what string, found []string, err error) {
+			if len(found) > 0 {
+				err = fmt.Errorf("there are %s: %q", what, found)
 			}
+			wrong = append(wrong, err)
+		}
+		processes, err := processesOf(r.containers)
+		none("processes", processes, err)
+		for _, n := range r.Nodes {
+			tables, err := tablesOf(ctx, n)
+			none("tables", tables, err)
 		}
 		return errors.Join(wrong...)
 	})
