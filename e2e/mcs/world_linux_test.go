@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -127,13 +129,26 @@ func (w *world) bringUp(t *testing.T) (kept bool) {
 	w.lab, err = lab.ForTest(ctx, config)
 	must(t, err)
 	if name == "" {
-		t.Cleanup(func() {
-			if err := w.lab.Down(context.WithoutCancel(ctx)); err != nil {
-				t.Error(err)
-			}
-		})
+		t.Cleanup(func() { w.takeDown(t) })
 	}
 	return false
+}
+
+// takeDown the clusters, and what is left of connections to them: their ends may never have heard of that.
+func (w *world) takeDown(t *testing.T) {
+	var transports []http.RoundTripper
+	for _, c := range w.lab.Clusters {
+		config, err := c.RESTConfig()
+		must(t, err)
+		made, err := rest.TransportFor(config) // the one that all clients of the cluster share
+		must(t, err)
+		transports = append(transports, made)
+	}
+	err := w.lab.Down(context.WithoutCancel(t.Context()))
+	for _, made := range transports {
+		utilnet.CloseIdleConnectionsFor(made)
+	}
+	must(t, err)
 }
 
 // loadHello builds the pods' image and gives it to all nodes.
