@@ -146,8 +146,11 @@ func (c *Cluster) String() string {
 	return "context " + c.Context
 }
 
+// object of the installation: the chart begins names with the release's, cut off so that every suffix fits.
 func (c *Cluster) object(suffix string) client.ObjectKey {
-	return client.ObjectKey{Namespace: c.Namespace, Name: c.Release + "-" + suffix}
+	const longest = 45 // bytes
+	prefix := strings.TrimSuffix(c.Release[:min(len(c.Release), longest)], "-")
+	return client.ObjectKey{Namespace: c.Namespace, Name: prefix + "-" + suffix}
 }
 
 func loadingRules(o Options) *clientcmd.ClientConfigLoadingRules {

@@ -108,3 +108,16 @@ func TestErrorsOfTheAPIServer(t *testing.T) {
 	_, err = open(t, "east", s).Pods(t.Context(), Proxy)
 	is(t, err, ErrUnreachable, s.URL+" cannot be reached: connection refused")
 }
+
+// A long release's objects are called as the chart calls them.
+func TestObjectNames(t *testing.T) {
+	t.Parallel()
+	fits := strings.Repeat("a", 44)
+	for release, want := range map[string]string{
+		"eastway": "eastway-proxy", fits + "b": fits + "b-proxy", fits + "bc": fits + "b-proxy", fits + "-bc": fits + "-proxy",
+	} {
+		if got := (&Cluster{Release: release}).object("proxy").Name; got != want {
+			t.Errorf("release %s: %s, want %s", release, got, want)
+		}
+	}
+}
