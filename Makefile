@@ -10,7 +10,7 @@ LDFLAGS  := -s -w -X github.com/eastway/eastway/internal/version.release=$(VERSI
 ARCHS    ?= amd64 arm64
 FUZZTIME ?= 30s
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
-TESTTIME ?= 8m
+TESTTIME ?= 15m
 # One package of e2e/ after the other; this bounds each.
 E2ETIME  ?= 25m
 

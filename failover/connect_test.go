@@ -274,18 +274,12 @@ func TestLongFirstFlight(t *testing.T) {
 				var setups []setup
 				for i := range refusals {
 					setups = append(setups, peer(fmt.Sprint("a", i), abroad, &fakePeer{handle: func(in *fakeIncoming) {
-						for n := 0; n < min(size, pipeWindow) && in.ctx.Err() == nil; {
-							got, _ := in.early()
-							n = len(got)
-						}
+						hearsSome(in, min(size, pipeWindow))
 						_ = in.Refuse(unavailable, "no", 0)
 					}}))
 				}
 				w := newWorld(t, append(setups, peer("b", abroad, &fakePeer{handle: func(in *fakeIncoming) {
-					for n := 0; n < min(size, pipeWindow) && in.ctx.Err() == nil; {
-						got, _ := in.early()
-						n = len(got)
-					}
+					hearsSome(in, min(size, pipeWindow))
 					accepts("b")(in)
 				}}))...)
 				got, err := w.ask(string(request[:size]))

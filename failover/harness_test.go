@@ -309,12 +309,21 @@ func accepts(name string) handler {
 	}
 }
 
-// hears waits until the opener has sent something, its end included if fin.
+// hears waits until the opener has sent exactly this.
 func hears(in *fakeIncoming, want string) bool {
+	return hearsUntil(in, func(got string) bool { return got == want })
+}
+
+// hearsSome waits until the opener has sent that many bytes.
+func hearsSome(in *fakeIncoming, n int) {
+	hearsUntil(in, func(got string) bool { return len(got) >= n })
+}
+
+func hearsUntil(in *fakeIncoming, enough func(got string) bool) bool {
 	tick := time.NewTicker(time.Millisecond) // a fake looks at what was sent without taking it
 	defer tick.Stop()
 	for ; in.ctx.Err() == nil; <-tick.C {
-		if got, _ := in.early(); got == want {
+		if got, _ := in.early(); enough(got) {
 			return true
 		}
 	}

@@ -239,9 +239,12 @@ func TestMissingAndForbidden(t *testing.T) {
 	if n := len(r.Errors()); n != 2 {
 		t.Errorf("problems %v", r.Errors())
 	}
-	if got := testutil.ToFloat64(r.metrics.problems); got != 2 {
-		t.Errorf("%v problems counted", got)
-	}
+	eventually(t, "the problems to be counted", func() error {
+		if got := testutil.ToFloat64(r.metrics.problems); got != 2 {
+			return fmt.Errorf("%v are", got)
+		}
+		return nil
+	})
 	api.answer("peers", 0)
 	api.answer("trafficpolicies", 0)
 	r.until("of the peer", has("peer b"))

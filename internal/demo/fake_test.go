@@ -125,13 +125,30 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 	mux := http.NewServeMux()
 	mux.HandleFunc(admin.PathReadyz, func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc(admin.PathEndpoints, func(w http.ResponseWriter, _ *http.Request) {
+		status := failover.StatusUnreachable
+		for _, z := range t.zones() {
+			if z.cluster != own.cluster && answers(z.admin()) {
+				status = failover.StatusHealthy
+			}
+		}
 		_ = json.NewEncoder(w).Encode(admin.ServiceEndpoints{Endpoints: []failover.EndpointStatus{
-			{Address: "127.0.0.1:1", Status: "NOT_READY"}, {Address: "peer", Status: "HEALTHY"},
+			{Address: "127.0.0.1:1", Status: failover.StatusNotReady}, {Address: "peer", Status: status},
 		}})
 	})
 	srv := &http.Server{Addr: own.admin().String(), Handler: mux, ReadHeaderTimeout: time.Second}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	return srv.ListenAndServe()
+}
+
+// answers tells whether a process does, and is not only there.
+func answers(admin netip.AddrPort) bool {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + admin.String() + "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 func relayLoop(l net.Listener, log io.Writer, role string, order []zone) {

@@ -1,6 +1,7 @@
 package kubecli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,10 +97,13 @@ func StateOf(p *v1alpha1.Peer) PeerState {
 	return PeerState{Connected: true, Words: strings.Join(said, ", ")}
 }
 
+// notConnected is said of a Peer of which nothing is known.
+const notConnected = "not connected yet"
+
 func notYet(c *metav1.Condition, lastError string) string {
 	switch {
 	case c == nil && lastError == "":
-		return "not connected yet"
+		return notConnected
 	case c == nil:
 		return "not connected: " + oneLine(lastError)
 	case lastError == "" || strings.Contains(c.Message, lastError):
@@ -182,7 +186,7 @@ func unconnected(ctx context.Context, waits []*wait) error {
 	var missing []string
 	for _, w := range waits {
 		if !w.said.Connected {
-			missing = append(missing, fmt.Sprintf("%s to %s: %s", w.from.Own.Peer.Name, w.to, w.said.Words))
+			missing = append(missing, fmt.Sprintf("%s to %s: %s", w.from.Own.Peer.Name, w.to, cmp.Or(w.said.Words, notConnected)))
 		}
 	}
 	return fmt.Errorf("not connected in time: %s. The Peers stay, and their proxies go on trying: see 'eastway check'", strings.Join(missing, "; "))
