@@ -141,9 +141,9 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 }
 
 // answers tells whether a process does, and is not only there.
-func answers(admin netip.AddrPort) bool {
+func answers(at netip.AddrPort) bool {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + admin.String() + "/readyz")
+	resp, err := client.Get("http://" + at.String() + admin.PathReadyz)
 	if err != nil {
 		return false
 	}
