@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -32,7 +33,7 @@ func role(uid types.UID) *rbacv1.ClusterRole {
 type owned struct {
 	client.WithWatch
 	o       *ownership
-	refused error // what the API server says to writes
+	refuses atomic.Bool // the API server, to write
 	logs    *observer.ObservedLogs
 }
 
@@ -48,8 +49,8 @@ func newOwned(t *testing.T) *owned {
 	}).Build()}
 	writer, err := apply.NewWriter(interceptor.NewClient(w, interceptor.Funcs{
 		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			if w.refused != nil {
-				return w.refused
+			if w.refuses.Load() {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "gate-controller", nil)
 			}
 			return c.Apply(ctx, o, options...)
 		},
@@ -104,7 +105,7 @@ func TestLeaseGetsItsOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newOwned(t)
-		w.refused = apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "gate-controller", nil)
+		w.refuses.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- w.o.Start(ctx) }()
@@ -112,7 +113,7 @@ func TestLeaseGetsItsOwner(t *testing.T) {
 		if owners := w.leaseOwners(t); len(owners) > 0 || w.logs.Len() != 1 {
 			t.Errorf("refused: owned by %v, %d complaints", owners, w.logs.Len())
 		}
-		w.refused = nil
+		w.refuses.Store(false)
 		bubble.Pass(ownerCheckInterval)
 		if owners := w.leaseOwners(t); len(owners) != 1 || owners[0] != w.o.owner {
 			t.Errorf("owned by %v", owners)
