@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// rtt measures the median round-trip time of UDP echoes, in seconds.
+// rtt measures the shortest round-trip time of UDP echoes, in seconds: a busy machine only ever adds.
 func (w *live) rtt() float64 {
 	w.t.Helper()
-	const pings, interval = 15, 3 * time.Millisecond
+	const pings, interval = 30, 3 * time.Millisecond
 	_, b := addresses()
 	server := w.socket(w.ns[1], func() (*net.UDPConn, error) {
 		return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(b[0].Addr(), 0)))
@@ -51,7 +51,7 @@ func (w *live) rtt() float64 {
 		times = append(times, time.Since(epoch)-time.Duration(binary.BigEndian.Uint64(pong)))
 	}
 	slices.Sort(times)
-	return times[len(times)/2].Seconds()
+	return times[0].Seconds()
 }
 
 func TestRTT(t *testing.T) {
@@ -68,7 +68,7 @@ func TestJitter(t *testing.T) {
 	const delay, jitter = 20 * time.Millisecond, 5 * time.Millisecond
 	w := start(t, Settings{Delay: delay, Jitter: jitter}, Settings{})
 	f := w.flow(AtoB)
-	// Six new random delays in each try.
+	// New random delays in each try.
 	within(t, "share of packets between the bounds", 1, 0.05, func() float64 {
 		f.pace(120, 1, 100, time.Millisecond)
 		list := ways(t, f.arrived())

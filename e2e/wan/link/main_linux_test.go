@@ -114,7 +114,7 @@ func (w *live) until(what string, condition func() bool) {
 // what is tested is the line and not the machine.
 func within(t *testing.T, what string, want, tolerance float64, measure func() float64) {
 	t.Helper()
-	const tries = 6
+	const tries = 12
 	for try := range tries {
 		got := measure()
 		if got >= want*(1-tolerance) && got <= want*(1+tolerance) {
