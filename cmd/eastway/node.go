@@ -46,9 +46,9 @@ func newNodeCommand() *cobra.Command {
 		Use:   "node",
 		Short: "Run a node agent: calls to taken-over Services go to the nearest live proxy",
 		Long: `Runs the agent of one Kubernetes node until SIGTERM. Calls to the cluster IPs of Services with the
-annotation eastway.dev/takeover: "true" go to the nearest live proxy of the cluster, by nftables tables
-"ip eastway" and "ip6 eastway" on this node. Without a live proxy, or without the agent,
-kube-proxy serves those Services as if they had no annotation.
+annotation eastway.dev/takeover: "true", and to those that back ServiceImports, go to the nearest live
+proxy of the cluster, by nftables tables "ip eastway" and "ip6 eastway" on this node. Without a live
+proxy, or without the agent, kube-proxy serves those Services as if there were no agent.
 
 It needs the node's network namespace and the capability NET_ADMIN. --health serves /healthz,
 /readyz, /metrics, and /takeovers: what goes where on this node, and why not.`,

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// openVariable, when set, adds the drills that do not pass yet: behind a load balancer a proxy holds a link to one replica of a
-// peer only, and loses all its calls when that one goes.
+// openVariable, when set, adds the drills that have not been seen to pass since proxies hold a link to each replica of a peer
+// behind a load balancer: before that they lost all their calls when the one went that they had met.
 const openVariable = "E2E_OPEN"
 
 // TestDrills runs all drills on one pair of clusters, one after the other: each
