@@ -161,24 +161,25 @@ func (p *pingState) due(now time.Time, interval time.Duration) (uint64, bool) {
 	return p.sequence, true
 }
 
-// pong takes an answer; wrong or old sequences change nothing.
-func (p *pingState) pong(sequence uint64, now time.Time) {
+// pong takes an answer, and says when the ping was sent; wrong or old sequences change nothing.
+func (p *pingState) pong(sequence uint64, now time.Time) (sent time.Time, ok bool) {
 	if !p.waiting || sequence != p.sequence {
-		return
+		return time.Time{}, false
 	}
 	p.waiting = false
 	sample := now.Sub(p.sent)
 	if p.srtt == 0 {
 		p.srtt = sample
-		return
+	} else {
+		p.srtt += (sample - p.srtt) / 8 // RFC 6298's gain
 	}
-	p.srtt += (sample - p.srtt) / 8 // RFC 6298's gain
+	return p.sent, true
 }
 
-func (c *conn) pong(sequence uint64) {
+func (c *conn) pong(sequence uint64) (sent time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ping.pong(sequence, time.Now())
+	return c.ping.pong(sequence, time.Now())
 }
 
 func (c *conn) rtt() time.Duration {

@@ -37,11 +37,12 @@ type link struct {
 	streams  map[streamKey]*Stream
 	early    map[streamKey]time.Time // resets that overtook their header
 	pending  []*tunnelpb.Reset       // resets that wait for a control connection
-	draining bool                    // no new streams, of either side
+	draining bool                    // no new streams of ours, but as a last resort
+	leaving  bool                    // none at all: this side has said so or will when the last has ended
 	asked    time.Time               // when the other side asked for that
 	saidDone bool                    // we told that no stream of ours is left
 	peerDone bool                    // the other side told so
-	goAway   string                  // why, when this side said so
+	goAway   string                  // why the other side was asked to open no more streams here
 	attached bool                    // had a connection
 	isClosed bool
 	vitals   vitals
@@ -73,7 +74,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 			l.wg.Go(func() { old.fail("replaced by a new control connection") })
 		}
 		l.control = c
-		if l.draining && l.goAway != "" {
+		if l.goAway != "" {
 			c.send(goAway(l.goAway))
 		}
 		l.saidDone = false // it may have been lost with the connection before
@@ -111,7 +112,7 @@ func (l *link) watch(c *conn) {
 	l.lanes = slices.DeleteFunc(l.lanes, func(o *conn) bool { return o == c })
 	if unexpected {
 		// A replica that was killed closes its TCP connections at once while QUIC stays silent:
-		// until the next inbound byte, streams send their header alone.
+		// until a ping is answered, streams send their header alone.
 		l.vitals.doubt(time.Now())
 	}
 	streams := l.streamsOn(c)
@@ -146,7 +147,11 @@ func (l *link) handle(c *conn, m *tunnelpb.Control) error {
 	case *tunnelpb.Control_Ping:
 		c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Pong{Pong: m.Ping}})
 	case *tunnelpb.Control_Pong:
-		c.pong(m.Pong.GetSequence())
+		if sent, ok := c.pong(m.Pong.GetSequence()); ok {
+			l.mu.Lock()
+			l.vitals.proven(sent)
+			l.mu.Unlock()
+		}
 	case *tunnelpb.Control_Reset_:
 		l.handleReset(m.Reset_)
 	case *tunnelpb.Control_GoAway:
@@ -193,9 +198,9 @@ func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 		return
 	}
 	l.mu.Lock()
-	first := !l.draining
+	first := l.asked.IsZero()
 	l.draining = true
-	if l.asked.IsZero() {
+	if first {
 		l.asked = time.Now()
 	}
 	l.peerDone = l.peerDone || m.GetDone()
@@ -214,17 +219,29 @@ func goAwayDone() *tunnelpb.Control {
 	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
 }
 
-// drain tells the other side to open no more streams here, and opens none.
-func (l *link) drain(reason string) {
+// askAway asks the other side to open no more streams here. This side goes on opening them: it may still have callers.
+func (l *link) askAway(reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.askAwayLocked(reason)
+}
+
+func (l *link) askAwayLocked(reason string) {
 	if l.goAway != "" {
 		return
 	}
-	l.draining, l.goAway = true, reason
+	l.goAway = reason
 	if l.control != nil {
 		l.control.send(goAway(reason))
 	}
+}
+
+// drain is askAway, and opens no more streams itself.
+func (l *link) drain(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining, l.leaving = true, true
+	l.askAwayLocked(reason)
 }
 
 // tellDone tells the other side, once, that a draining link or lane has no stream of ours left. Streams that the other
@@ -246,7 +263,7 @@ func (l *link) tellDone(conns []*conn) {
 // lastResortLocked: the other side has asked to open no more streams, a moment ago, and still takes those that have no other way.
 // l.mu is held.
 func (l *link) lastResortLocked() bool {
-	return l.goAway == "" && !l.asked.IsZero() && time.Since(l.asked) < lastResort && !l.isClosed && !l.saidDone &&
+	return !l.leaving && !l.asked.IsZero() && time.Since(l.asked) < lastResort && !l.isClosed && !l.saidDone &&
 		l.vitals.state == alive
 }
 
@@ -378,7 +395,7 @@ func (l *link) isDraining() bool {
 	return l.draining || l.isClosed
 }
 
-// failing: silent, or connections have ended and nothing was heard since.
+// failing: silent, or connections have ended and the rest has not proved to work since.
 func (l *link) failing() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -81,10 +81,11 @@ type Node struct {
 	quicLn  *quic.Listener
 	rotor   atomic.Uint32 // spreads equal choices
 
-	mu       sync.Mutex
-	wanted   map[string]Peer
-	peers    map[string]*peer
-	draining bool
+	mu        sync.Mutex
+	wanted    map[string]Peer
+	peers     map[string]*peer
+	goingAway bool // peers were asked to open no more streams here
+	draining  bool // nor does this side
 }
 
 // peer is what the node holds of one peer.
@@ -282,7 +283,7 @@ func (n *Node) register(l *link) error {
 	if _, ok := n.wanted[l.peer]; !ok {
 		return ErrUnknownPeer
 	}
-	if n.draining {
+	if n.goingAway && !l.dialed {
 		return errDraining
 	}
 	p := n.peerLocked(l.peer)
@@ -306,6 +307,9 @@ func (n *Node) register(l *link) error {
 		if o.dialed {
 			o.drain("duplicate")
 		}
+	}
+	if n.goingAway {
+		l.askAway(shuttingDown)
 	}
 	p.links = append(p.links, l)
 	p.failure = failure{}
@@ -369,27 +373,33 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	}
 }
 
-// GoAway asks all peers to open no more streams here if they have another way, and dials nobody any more. Streams that they
-// open nevertheless are taken.
+// shuttingDown is the reason of GoAways that end with the process.
+const shuttingDown = "shutting down"
+
+// GoAway asks all peers to open no more streams here if they have another way, and refuses new links of theirs. Streams that
+// they open nevertheless are taken, and this side opens its own as before: callers may not have heard yet.
 func (n *Node) GoAway() {
 	n.mu.Lock()
-	n.draining = true
+	n.goingAway = true
 	n.mu.Unlock()
 	for _, l := range n.allLinks() {
-		l.drain("shutting down")
+		l.askAway(shuttingDown)
 	}
 }
 
-// Drain is GoAway, and returns when each of them has said that it has none left, so that
-// what was sent last has been read; or when ctx ends. New links are refused from then on.
+// Drain is GoAway and opens no more streams, dials nobody any more, and returns when each peer has said that it has no
+// stream left, so that what was sent last has been read; or when ctx ends.
 func (n *Node) Drain(ctx context.Context) error {
 	n.GoAway()
+	n.mu.Lock()
+	n.draining = true
+	n.mu.Unlock()
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
 		open, waiting := 0, 0
 		for _, l := range n.allLinks() {
-			l.drain("shutting down")
+			l.drain(shuttingDown)
 			streams, _, _, _ := l.counts()
 			open += streams
 			if !l.drained() {

@@ -115,7 +115,7 @@ func (l *link) status() LinkStatus {
 	}
 	switch {
 	case l.vitals.state != alive:
-	case l.draining:
+	case l.draining || l.goAway != "":
 		ls.State = stateDraining
 	case l.vitals.doubtful():
 		ls.State = suspect.String() // connections ended and nothing was heard since

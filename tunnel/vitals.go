@@ -25,6 +25,7 @@ type vitals struct {
 	state    linkState
 	heardAt  time.Time // when anything of the peer's process was last heard on any connection
 	doubtAt  time.Time // when a connection ended unexpectedly
+	provenAt time.Time // when the newest ping that was answered had been sent
 	noCtlAt  time.Time // when the control connection was lost; zero while there is one
 	lastTick time.Time
 }
@@ -34,8 +35,16 @@ func newVitals(now time.Time) vitals { return vitals{heardAt: now, lastTick: now
 func (v *vitals) doubt(now time.Time)       { v.doubtAt = now }
 func (v *vitals) controlLost(now time.Time) { v.noCtlAt = now }
 
-// doubtful: a connection has ended and nothing was heard since.
-func (v *vitals) doubtful() bool { return v.doubtAt.After(v.heardAt) }
+// proven: a ping sent at that time was answered.
+func (v *vitals) proven(sent time.Time) {
+	if sent.After(v.provenAt) {
+		v.provenAt = sent
+	}
+}
+
+// doubtful: a connection has ended, and no ping sent since was answered. What is merely heard proves nothing: it may have
+// been on its way while the peer's process died.
+func (v *vitals) doubtful() bool { return v.doubtAt.After(v.provenAt) }
 
 // observe takes one tick: how long ago the peer was heard, the round trip, and whether there is a control
 // connection. It says how long this process itself was paused (stopped, starved), which is no silence of the peer's.
@@ -119,7 +128,7 @@ func (l *link) check() error {
 		silence = now.Sub(l.vitals.heardAt)
 	}
 	state, paused := l.vitals.observe(now, silence, rtt, hasControl)
-	quiet := now.Sub(l.vitals.heardAt)
+	quiet, doubtful := now.Sub(l.vitals.heardAt), l.vitals.doubtful()
 	l.mu.Unlock()
 	if state != before {
 		l.node.log.Info("link changed state", zap.String("peer", l.peer), zap.String("replica", l.replica),
@@ -133,16 +142,19 @@ func (l *link) check() error {
 		return fmt.Errorf("nothing heard for %v", quiet.Round(time.Millisecond))
 	}
 	for _, c := range conns {
-		l.checkConn(c, state, paused)
+		l.checkConn(c, state, paused, doubtful)
 	}
 	l.tellDone(conns)
 	return nil
 }
 
-// checkConn pings one connection and judges it when only it is silent.
-func (l *link) checkConn(c *conn, state linkState, paused time.Duration) {
+// checkConn pings one connection, at once to end a doubt, and judges it when only it is silent.
+func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtful bool) {
 	interval := lanePingInterval
-	if c.role == tunnelpb.Hello_ROLE_CONTROL {
+	switch {
+	case doubtful:
+		interval = 0
+	case c.role == tunnelpb.Hello_ROLE_CONTROL:
 		interval = controlPingInterval
 	}
 	silent := c.sess.progress()

@@ -84,14 +84,24 @@ func TestDoubt(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	c.run(time.Second, true, true, 0)
+	before := c.now
 	c.now = c.now.Add(tick / 2)
 	c.v.doubt(c.now)
 	if !c.v.doubtful() {
 		t.Error("not doubtful after a connection ended")
 	}
 	c.run(tick, true, true, 0)
+	c.v.proven(before)
+	if !c.v.doubtful() {
+		t.Error("not doubtful although what was heard since may have been on its way before")
+	}
+	c.v.proven(c.now)
 	if c.v.doubtful() {
-		t.Error("doubtful although the peer was heard since")
+		t.Error("doubtful although a ping sent since was answered")
+	}
+	c.v.proven(before)
+	if c.v.doubtful() {
+		t.Error("doubtful again by an old answer")
 	}
 }
 

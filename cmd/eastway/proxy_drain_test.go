@@ -27,8 +27,10 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	a, b := newSite(t, "aa"), newSite(t, "bb")
 	b2 := b.replica(t)
-	vipA, vipB, vipB2, app := newAddress(), newAddress(), newAddress(), newAddress()
+	vipA, vipB, vipB2, vipFar, app := newAddress(), newAddress(), newAddress(), newAddress(), newAddress()
 	startApp(t, "app", app)
+	a.write(t, "far.yaml", serviceManifest("far", newAddress(), endpoint{app, "aa-1"}))
+	b.write(t, "far.yaml", serviceManifest("far", vipFar))
 	a.write(t, "shop.yaml", serviceManifest("shop", vipA))
 	b.write(t, "shop.yaml", serviceManifest("shop", vipB, endpoint{app, "bb-1"}))
 	b2.write(t, "shop.yaml", serviceManifest("shop", vipB2, endpoint{app, "bb-1"}))
@@ -40,6 +42,7 @@ func TestDrain(t *testing.T) {
 	pa := a.start(t)
 	pa.serves(t, "shop", "bb")
 	pa.lanes(t, 8) // four to each replica
+	pb.serves(t, "far", "aa")
 
 	local, err := dialService(t, vipB)
 	if err != nil {
@@ -68,6 +71,9 @@ func TestDrain(t *testing.T) {
 		}
 		return errors.New("not yet")
 	})
+	if _, err := call(t, vipFar); err != nil {
+		t.Errorf("a call to the peer, when it has been told: %v", err)
+	}
 	eventually(t, "the listener is closed", func() error {
 		if c, err := dialService(t, vipB); err == nil {
 			c.Close()

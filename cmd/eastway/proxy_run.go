@@ -285,10 +285,8 @@ func (p *proxy) drain(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.drainTimeout)
 	defer cancel()
-	var g errgroup.Group
-	g.Go(func() error { return p.node.Drain(ctx) })
-	g.Go(func() error { return p.failover.Drain(ctx) })
-	if err := g.Wait(); err != nil {
+	// One after the other: connections under way may still need a stream.
+	if err := errors.Join(p.failover.Drain(ctx), p.node.Drain(ctx)); err != nil {
 		p.log.Warn("not everything ended in time", zap.Error(err))
 	}
 }
