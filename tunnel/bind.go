@@ -13,7 +13,7 @@ import (
 // freePortTries is how often another port is tried when any will do and the one that was free on TCP is taken on UDP.
 const freePortTries = 32
 
-// bind opens the sockets: TCP and UDP on the same port. Without Listen, UDP gets a port of its own to dial from.
+// bind opens the sockets to listen on: TCP and UDP on the same port. Without Listen there are none.
 func (n *Node) bind(ctx context.Context) error {
 	_, port, _ := net.SplitHostPort(n.cfg.Listen)
 	for try := 1; ; try++ {
@@ -26,7 +26,10 @@ func (n *Node) bind(ctx context.Context) error {
 
 func (n *Node) bindOnce(ctx context.Context) error {
 	addr := n.cfg.Listen
-	if addr != "" && !n.cfg.DisableTCP {
+	if addr == "" {
+		return nil
+	}
+	if !n.cfg.DisableTCP {
 		lc := net.ListenConfig{Control: setLaneOptions}
 		ln, err := lc.Listen(ctx, "tcp", addr)
 		if err != nil {
@@ -49,22 +52,15 @@ func (n *Node) bindOnce(ctx context.Context) error {
 
 func (n *Node) bindQUIC(ctx context.Context, addr string) error {
 	var lc net.ListenConfig
-	local := addr
-	if local == "" {
-		local = ":0"
-	}
-	pc, err := lc.ListenPacket(ctx, "udp", local)
+	pc, err := lc.ListenPacket(ctx, "udp", addr)
 	if err != nil {
-		return bindError("UDP", local, err)
+		return bindError("UDP", addr, err)
 	}
 	n.quic = &quic.Transport{
 		Conn: pc, ConnContext: n.quicConnContext,
 		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: a
 		// forged one could otherwise use up the gate.
 		VerifySourceAddress: n.gate.busy,
-	}
-	if addr == "" {
-		return nil
 	}
 	n.quicLn, err = n.quic.Listen(n.cfg.Credentials.ServerConfig(), quicConfig())
 	if err != nil {

@@ -156,9 +156,14 @@ func (p *pingState) due(now time.Time, interval time.Duration) (uint64, bool) {
 	if p.waiting || now.Sub(p.sent) < interval {
 		return 0, false
 	}
+	return p.again(now), true
+}
+
+// again counts a ping as sent that takes the place of the one before.
+func (p *pingState) again(now time.Time) uint64 {
 	p.sequence++
 	p.sent, p.waiting = now, true
-	return p.sequence, true
+	return p.sequence
 }
 
 // pong takes an answer, and says when the ping was sent; wrong or old sequences change nothing.
@@ -198,6 +203,14 @@ func (c *conn) pingIfDue(interval time.Duration) (waiting bool) {
 		c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: seq}}})
 	}
 	return waiting
+}
+
+// pingAgain sends another ping instead of the one that waits for its answer.
+func (c *conn) pingAgain() {
+	c.mu.Lock()
+	seq := c.ping.again(time.Now())
+	c.mu.Unlock()
+	c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: seq}}})
 }
 
 // sayHello is the dialler's half of the handshake: Hello out, Hello in.

@@ -33,7 +33,8 @@ type linkDialer struct {
 	n          *Node
 	peer, addr string
 	id         string
-	link       *link // nil until the control connection stands
+	link       *link           // nil until the control connection stands
+	shutdown   <-chan struct{} // closed when the address is no longer dialled; nil: never
 	results    chan dialResult
 	number     uint32
 	transports map[string]*transportDialer
@@ -59,15 +60,16 @@ type dialResult struct {
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
 // become lanes. It tells linked once there is a link, and returns when that has ended.
 func (n *Node) dialLink(ctx context.Context, peer, addr string, linked func(*link)) error {
+	shutdown := ctx.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	d := &linkDialer{
-		n: n, peer: peer, addr: addr, id: newLinkID(),
+		n: n, peer: peer, addr: addr, id: newLinkID(), shutdown: shutdown,
 		results: make(chan dialResult), transports: make(map[string]*transportDialer),
 	}
 	if !n.cfg.DisableTCP {
 		d.transports["tcp"] = &transportDialer{dial: d.dialTCP, target: tcpLanes}
 	}
-	if n.quic != nil {
+	if !n.cfg.DisableQUIC {
 		d.transports["quic"] = &transportDialer{dial: d.dialQUIC, target: quicLanes}
 	}
 	defer d.finish()

@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 func (d *linkDialer) dialTCP(ctx context.Context) (session, error) {
@@ -50,12 +53,44 @@ func (d *linkDialer) dialQUIC(ctx context.Context) (session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
 	}
-	c, err := d.n.quic.Dial(ctx, addr, cfg, quicConfig())
+	// A socket of its own: a load balancer may lead each port elsewhere, and a path that has gone deaf can be left.
+	socket, err := newMovingSocket(addr)
 	if err != nil {
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
+	}
+	tr := &quic.Transport{Conn: socket}
+	c, err := tr.Dial(ctx, addr, cfg, quicConfig())
+	if err != nil {
+		closeTransport(tr, socket)
 		d.n.handshakeFailed(err)
 		return nil, fmt.Errorf("tunnel: QUIC to peer %s at %s: %w", d.peer, d.addr, inTime(err))
 	}
-	return newQUICSession(c), nil
+	d.n.wg.Go(func() {
+		<-c.Context().Done()
+		d.linger()
+		closeTransport(tr, socket)
+	})
+	sess := newQUICSession(c)
+	sess.socket = socket
+	return sess, nil
+}
+
+// quicLinger is how long the socket of a closed QUIC connection stays: the word of the end may get lost, and is repeated
+// when the peer goes on sending. A ping comes within it.
+const quicLinger = time.Second
+
+func (d *linkDialer) linger() {
+	t := time.NewTimer(quicLinger)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-d.shutdown:
+	}
+}
+
+func closeTransport(tr *quic.Transport, socket *movingSocket) {
+	_ = tr.Close()
+	_ = socket.Close()
 }
 
 // handshakeFailed counts our own refusals of a peer's certificate; a peer that cannot be reached is not one.

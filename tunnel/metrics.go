@@ -11,6 +11,7 @@ type metrics struct {
 	streams    *prometheus.CounterVec
 	states     *prometheus.CounterVec
 	badHeaders *prometheus.CounterVec
+	paths      *prometheus.CounterVec
 	lanes      *prometheus.Desc
 	links      *prometheus.Desc
 	rtt        *prometheus.Desc
@@ -27,6 +28,8 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		streams:    counter("eastway_tunnel_streams_total", "Streams opened, by peer and direction (out: by this proxy).", "peer", "direction"),
 		states:     counter("eastway_tunnel_link_state_changes_total", "Links that became suspect, dead or connected again.", "peer", "state"),
 		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
+		paths: counter("eastway_tunnel_path_migrations_total",
+			"Dialled QUIC connections that went silent and looked for another network path, by what became of it.", "peer", "result"),
 		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open tunnel connections.",
 			[]string{"peer", "transport", "role", "congestion_control"}, nil),
 		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel, by state.", []string{"peer", "state"}, nil),
@@ -34,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		active: prometheus.NewDesc("eastway_tunnel_streams", "Streams open now.", []string{"peer"}, nil),
 	}
 	if reg != nil {
-		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m)
+		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m.paths, m)
 	}
 	return m
 }
@@ -46,6 +49,9 @@ func (m *metrics) linkState(peer string, s linkState) {
 	m.states.WithLabelValues(peer, s.String()).Inc()
 }
 func (m *metrics) badHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
+func (m *metrics) pathSearched(peer, result string) {
+	m.paths.WithLabelValues(peer, result).Inc()
+}
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {

@@ -31,8 +31,11 @@ func quicConfig() *quic.Config {
 }
 
 type quicSession struct {
-	conn *quic.Conn
-	born time.Time
+	conn   *quic.Conn
+	socket *movingSocket // its own, when this side has dialled; else nil
+	born   time.Time
+	// searching is true while another path is looked for.
+	searching atomic.Bool
 	// Inbound packets as last counted, and when the count last changed (nanoseconds after born). A packet
 	// may be a mere acknowledgement, but QUIC runs in the peer's process: it proves that the process lives.
 	packets atomic.Uint64
@@ -66,13 +69,19 @@ func (s *quicSession) transport() string             { return "quic" }
 func (s *quicSession) tlsState() tls.ConnectionState { return s.conn.ConnectionState().TLS }
 
 func (s *quicSession) addrs() (local, remote net.Addr) {
+	if s.socket != nil {
+		return s.socket.LocalAddr(), s.conn.RemoteAddr()
+	}
 	return s.conn.LocalAddr(), s.conn.RemoteAddr()
 }
+
+// received counts inbound packets.
+func (s *quicSession) received() uint64 { return s.conn.ConnectionStats().PacketsReceived }
 
 // heard is as exact as it is often called: each link does so every tick.
 func (s *quicSession) heard() time.Duration {
 	now := time.Since(s.born)
-	if n := s.conn.ConnectionStats().PacketsReceived; n != s.packets.Swap(n) {
+	if n := s.received(); n != s.packets.Swap(n) {
 		s.last.Store(int64(now))
 	}
 	return now - time.Duration(s.last.Load())

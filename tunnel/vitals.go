@@ -159,6 +159,7 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtfu
 	}
 	silent := c.sess.progress()
 	waiting := c.pingIfDue(interval)
+	l.migrate(c, waiting, paused)
 	alone := state == alive && paused == 0 && waiting && silent >= laneSuspectAfter
 	c.setSuspect(state != alive || alone)
 	if c.sess.streams()-int(c.active.Load()+c.opening.Load()) > maxAbandoned {

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package tunnel
+
+import "net"
+
+// Elsewhere than on Linux a new path runs with the system's own settings.
+func copyUDPOptions(_, _ *net.UDPConn) {}
