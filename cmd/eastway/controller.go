@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os/signal"
 	"slices"
 	"strconv"
@@ -23,8 +22,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -124,8 +121,8 @@ func (o *controllerOptions) validate() error {
 			return fmt.Errorf("--public-address: %s", err.ErrorBody())
 		}
 	}
-	if _, _, err := net.SplitHostPort(o.health); err != nil {
-		return fmt.Errorf("--health %q is not IP:PORT: %w", o.health, err)
+	if err := validateHealth(o.health); err != nil {
+		return err
 	}
 	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
@@ -199,7 +196,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 }
 
 func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, reg *prometheus.Registry) (*controller.Controller, error) {
-	config, err := controllerREST(o.kubeconfig, o.context)
+	config, err := restConfig(o.kubeconfig, o.context)
 	if err != nil {
 		return nil, err
 	}
@@ -225,18 +222,6 @@ func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, r
 		return nil, err
 	}
 	return controller.New(cfg)
-}
-
-// controllerREST is access to the API server: the pod's own account, or a kubeconfig. It does not connect yet.
-func controllerREST(file, kubeContext string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = file
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("access to the API server: %w: run in a pod, or name a file with --kubeconfig", err)
-	}
-	return config, nil
 }
 
 // ownMetrics are a registry's without those of the Go runtime and the process, which another one has.

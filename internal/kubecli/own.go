@@ -38,25 +38,38 @@ func (c *Cluster) Own(ctx context.Context) (peering.Manifest, error) {
 }
 
 // AwaitOwn is Own for a cluster where Eastway was installed a moment ago: while the controller's Deployment is there and its
-// manifest is not, it waits until then. tell is called once if there is something to wait for.
+// manifest is not, or the manifest has no address because the tunnel Service waits for its load balancer, it waits, until that
+// time. tell is called once for each thing that is waited for.
 func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what string)) (peering.Manifest, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	for told := false; ; {
+	for told := ""; ; {
 		m, err := c.Own(ctx)
-		if !errors.Is(err, ErrNotInstalled) {
+		if err != nil && !errors.Is(err, ErrNotInstalled) {
 			return m, err
 		}
-		if installed, failed := c.hasController(ctx); !installed || failed != nil {
-			return m, err // that there is no manifest says more than that nobody knows whether there will be
+		var missing string
+		if err == nil {
+			if missing = c.missingAddress(ctx, m); missing == "" {
+				return m, nil
+			}
+		} else {
+			if installed, failed := c.hasController(ctx); !installed || failed != nil {
+				return m, err // that there is no manifest says more than that nobody knows whether there will be
+			}
+			missing = fmt.Sprintf("the controller of release %s in namespace %s, which makes the cluster's own Peer manifest on its first start",
+				c.Release, c.Namespace)
 		}
-		if !time.Now().Before(until) {
+		switch {
+		case time.Now().Before(until):
+		case err == nil:
+			return m, nil // the other side may have an address
+		default:
 			return m, c.notStarted(ctx)
 		}
-		if !told {
-			tell(fmt.Sprintf("%s: waiting for the controller of release %s in namespace %s, which makes the cluster's own Peer manifest on its "+
-				"first start", c, c.Release, c.Namespace))
-			told = true
+		if told != missing {
+			tell(fmt.Sprintf("%s: waiting for %s", c, missing))
+			told = missing
 		}
 		select {
 		case <-tick.C:
@@ -64,6 +77,24 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 			return m, ctx.Err()
 		}
 	}
+}
+
+// missingAddress names the tunnel Service whose load balancer has no address yet, if the cluster's manifest has none either.
+func (c *Cluster) missingAddress(ctx context.Context, own peering.Manifest) string {
+	if len(own.Peer.Spec.Addresses) > 0 {
+		return ""
+	}
+	var list corev1.ServiceList
+	if err := c.client.List(ctx, &list, client.InNamespace(c.Namespace), c.labels(Proxy)); err != nil {
+		return "" // that is not needed to link clusters
+	}
+	for i := range list.Items {
+		s := &list.Items[i]
+		if s.Spec.Type == corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 {
+			return "the address of Service " + s.Name + ", which its load balancer has not got yet"
+		}
+	}
+	return ""
 }
 
 func (c *Cluster) hasController(ctx context.Context) (bool, error) {

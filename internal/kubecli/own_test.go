@@ -76,3 +76,36 @@ func TestAwaitOwnBlindly(t *testing.T) {
 	_, err := open(t, "a", s).AwaitOwn(t.Context(), time.Now().Add(time.Hour), func(what string) { t.Errorf("told %q", what) })
 	is(t, err, ErrNotInstalled, "there is no ConfigMap eastway-cluster")
 }
+
+// A cluster whose load balancer has no address yet is waited for; then it is linked without.
+func TestAwaitOwnAddress(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Install(DefaultNamespace, DefaultRelease, kubetest.Manifest(t, "a"))
+	c := open(t, "a", s)
+	over := time.Now()
+	never := over.Add(time.Hour)
+	service := &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort}}
+	service.Namespace, service.Name, service.Labels = DefaultNamespace, "eastway-tunnel", c.labels(Proxy)
+	s.Add(service)
+	if _, err := c.AwaitOwn(t.Context(), never, func(what string) { t.Errorf("told %q", what) }); err != nil {
+		t.Errorf("without a load balancer: %v", err)
+	}
+	service.Spec.Type = corev1.ServiceTypeLoadBalancer
+	s.Add(service)
+	if m, err := c.AwaitOwn(t.Context(), over, nil); err != nil || m.Peer.Name != "a" {
+		t.Errorf("in the end: %+v, %v", m.Peer, err)
+	}
+	var told []string
+	m, err := c.AwaitOwn(t.Context(), never, func(what string) {
+		told = append(told, what)
+		s.Install(DefaultNamespace, DefaultRelease, kubetest.Manifest(t, "a", "203.0.113.7:15443"))
+	})
+	if err != nil || len(m.Peer.Spec.Addresses) != 1 {
+		t.Errorf("%+v, %v", m.Peer.Spec, err)
+	}
+	want := []string{"context a: waiting for the address of Service eastway-tunnel, which its load balancer has not got yet"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+}

@@ -210,9 +210,15 @@ func (a *Agent) follow() {
 	if !ok {
 		return
 	}
+	inv.bound()
 	a.metrics.snapshot.Set(0)
 	if a.inventory != nil && reflect.DeepEqual(inv, *a.inventory) {
 		return
+	}
+	if inv.Omitted != (Omitted{}) && (a.inventory == nil || inv.Omitted != a.inventory.Omitted) {
+		a.log.Warn("there is more than a node keeps: the rest of the Services is left to kube-proxy, the rest of the proxies gets no calls",
+			zap.Int("services", inv.Omitted.Services), zap.Int("at_most_services", maxServices),
+			zap.Int("proxies", inv.Omitted.Proxies), zap.Int("at_most_proxies", maxProxies))
 	}
 	a.inventory = &inv
 	a.prober.set(targetsOf(&inv, a.used))
@@ -254,6 +260,7 @@ func (a *Agent) decide() (rules []nft.Service, ok bool) {
 	a.status.Services = plan.Services
 	a.status.Proxies = proxyStatuses(a.inventory, health)
 	a.status.Node = a.inventory.Self
+	a.status.Omitted = a.inventory.Omitted
 	a.mu.Unlock()
 	return plan.Rules, true
 }

@@ -9,6 +9,21 @@ type Inventory struct {
 	Self     Locality  `json:"self"`
 	Services []Service `json:"services"` // those with the annotation, by name; then the derived ones of imports
 	Proxies  []Proxy   `json:"proxies"`  // by address
+	Omitted  Omitted   `json:"omitted,omitzero"`
+}
+
+// Omitted is how many there are beyond what a node keeps: calls to those Services go the way of kube-proxy, and no calls to
+// those proxies.
+type Omitted struct {
+	Services int `json:"services,omitempty"`
+	Proxies  int `json:"proxies,omitempty"`
+}
+
+// bound omits what is too much.
+func (inv *Inventory) bound() {
+	inv.Omitted = Omitted{Services: max(len(inv.Services)-maxServices, 0), Proxies: max(len(inv.Proxies)-maxProxies, 0)}
+	inv.Services = inv.Services[:min(len(inv.Services), maxServices)]
+	inv.Proxies = inv.Proxies[:min(len(inv.Proxies), maxProxies)]
 }
 
 // Locality is where a node is.

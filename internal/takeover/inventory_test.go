@@ -30,3 +30,16 @@ func TestDistance(t *testing.T) {
 		})
 	}
 }
+
+// What is too much is left out, and counted.
+func TestInventoryBound(t *testing.T) {
+	t.Parallel()
+	inv := Inventory{Services: make([]Service, maxServices), Proxies: make([]Proxy, maxProxies)}
+	if inv.bound(); inv.Omitted != (Omitted{}) || len(inv.Services) != maxServices || len(inv.Proxies) != maxProxies {
+		t.Errorf("as many as there may be: %+v", inv.Omitted)
+	}
+	inv.Services, inv.Proxies = append(inv.Services, Service{}, Service{}), append(inv.Proxies, Proxy{})
+	if inv.bound(); inv.Omitted != (Omitted{Services: 2, Proxies: 1}) || len(inv.Services) != maxServices || len(inv.Proxies) != maxProxies {
+		t.Errorf("more: %+v, %d services, %d proxies", inv.Omitted, len(inv.Services), len(inv.Proxies))
+	}
+}

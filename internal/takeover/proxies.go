@@ -39,8 +39,7 @@ func proxiesOf(slicesOfProxies []*discoveryv1.EndpointSlice, health uint16, node
 	}
 	// While an endpoint moves between slices it is in both.
 	slices.SortStableFunc(out, func(a, b Proxy) int { return a.Address.Compare(b.Address) })
-	out = slices.CompactFunc(out, func(a, b Proxy) bool { return a.Address == b.Address })
-	return out[:min(len(out), maxProxies)]
+	return slices.CompactFunc(out, func(a, b Proxy) bool { return a.Address == b.Address })
 }
 
 func healthPort(slice *discoveryv1.EndpointSlice, otherwise uint16) uint16 {

@@ -65,8 +65,7 @@ func servicesOf(all []*corev1.Service, namespace string) []Service {
 	byName := func(a, b Service) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortFunc(taken, byName)
 	slices.SortFunc(imported, byName)
-	taken = append(taken, imported...)
-	return taken[:min(len(taken), maxServices)]
+	return append(taken, imported...)
 }
 
 // derivedFrom says what kind of derived Service s is, and for which service it stands; "" when it is none.

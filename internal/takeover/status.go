@@ -13,6 +13,7 @@ type Status struct {
 	Datapath Datapath        `json:"datapath"`
 	Proxies  []ProxyStatus   `json:"proxies"`
 	Services []ServiceStatus `json:"services"`
+	Omitted  Omitted         `json:"omitted,omitzero"`
 	// Written is when the tables were written last.
 	Written time.Time `json:"written"`
 	// Error says why they can't be written now; "" is the usual.
