@@ -66,6 +66,7 @@ func upCommand(name *string) *cobra.Command {
 	cmd.Flags().IntVar(&c.Nodes, "nodes", 2, "of each cluster; zones take turns")           //nolint:mnd // as documented
 	cmd.Flags().StringVar(&c.KubeProxyMode, "kube-proxy-mode", "nftables", "nftables or iptables")
 	cmd.Flags().BoolVar(&c.WithoutClusterset, "without-clusterset", false, "leave clusterset.local out of CoreDNS")
+	cmd.Flags().BoolVar(&c.MetricsServer, "metrics-server", false, "run metrics-server, which autoscalers ask")
 	cmd.Flags().BoolVar(&c.Replace, "replace", false, "take down what is up under this name first")
 	cmd.Flags().BoolVar(&c.Keep, "keep", false, "leave clusters that do not come up as they are, to look into them")
 	return cmd
@@ -75,7 +76,7 @@ func buildCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "build", Short: "Build the programs that clusters and their tests need, if they are not there", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, module := range []binaries.Module{binaries.Kubernetes, binaries.CoreDNS, binaries.Helm, binaries.Fortio} {
+			for _, module := range binaries.Modules() {
 				folder, err := binaries.Builder{Progress: cmd.ErrOrStderr()}.Programs(cmd.Context(), module)
 				if err != nil {
 					return err

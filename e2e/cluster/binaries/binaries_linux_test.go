@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Every module pins what its recipe stamps, and its tools are there to be built.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
-	for _, m := range []Module{Kubernetes, CoreDNS, Helm, Fortio} {
+	for _, m := range Modules() {
 		recipe := m.recipe()
 		version, err := pinnedVersion(t.Context(), string(m), recipe.pinned)
 		if err != nil || !strings.HasPrefix(version, "v") {

@@ -7,11 +7,15 @@ type Module string
 
 // The modules: the folders beside this file.
 const (
-	Kubernetes Module = "kubernetes" // kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl
-	CoreDNS    Module = "coredns"    // coredns
-	Helm       Module = "helm"       // helm
-	Fortio     Module = "fortio"     // fortio, which makes load
+	Kubernetes    Module = "kubernetes"     // kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl
+	CoreDNS       Module = "coredns"        // coredns
+	MetricsServer Module = "metrics-server" // metrics-server, which autoscalers ask
+	Helm          Module = "helm"           // helm
+	Fortio        Module = "fortio"         // fortio, which makes load
 )
+
+// Modules are all of them.
+func Modules() []Module { return []Module{Kubernetes, CoreDNS, MetricsServer, Helm, Fortio} }
 
 // recipe is how a module is built.
 type recipe struct {
@@ -41,6 +45,12 @@ func (m Module) recipe() recipe {
 		}
 	case CoreDNS:
 		return recipe{pinned: "github.com/coredns/coredns", duration: "2 to 3 minutes"}
+	case MetricsServer:
+		return recipe{
+			pinned:    "sigs.k8s.io/metrics-server",
+			variables: []string{"k8s.io/client-go/pkg/version.gitVersion=VERSION"},
+			duration:  "3 to 4 minutes",
+		}
 	case Fortio:
 		return recipe{pinned: "fortio.org/fortio", duration: "half a minute"}
 	default:

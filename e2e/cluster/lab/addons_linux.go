@@ -17,7 +17,7 @@ import (
 var corednsManifest string
 
 // addOns installs the CRDs of the multi-cluster services API, then CoreDNS,
-// which would stay unready without them.
+// which would stay unready without them, then what was asked for.
 func (c *Cluster) addOns(ctx context.Context) error {
 	manifest, err := template.New("coredns").Parse(corednsManifest)
 	if err != nil {
@@ -34,7 +34,15 @@ func (c *Cluster) addOns(ctx context.Context) error {
 		return fmt.Errorf("lab: fill the manifest of CoreDNS: %w", err)
 	}
 	crds := bytes.Join([][]byte{crd.ServiceExportCRD, crd.ServiceImportCRD}, []byte("\n---\n"))
-	for _, manifest := range [][]byte{crds, text.Bytes()} {
+	manifests := [][]byte{crds, text.Bytes()}
+	metrics, err := c.metricsManifests()
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		manifests = append(manifests, metrics)
+	}
+	for _, manifest := range manifests {
 		if err := c.Apply(ctx, manifest); err != nil {
 			return err
 		}

@@ -128,6 +128,9 @@ func (c *Cluster) writeFiles() (admin access, err error) {
 	if err := c.writeBalancerFiles(ca); err != nil {
 		return admin, err
 	}
+	if err := c.writeMetricsFiles(ca); err != nil {
+		return admin, err
+	}
 	for _, n := range c.Nodes {
 		if err := n.writeFiles(ca); err != nil {
 			return admin, err

@@ -21,6 +21,10 @@ type Config struct {
 	// in clusters whose owner has not added it yet. The CRDs of the
 	// multi-cluster services API are installed anyway.
 	WithoutClusterset bool
+	// MetricsServer runs it in each cluster, for autoscalers and kubectl top. It
+	// serves when it has asked the kubelets twice, half a minute later: nobody
+	// waits for it.
+	MetricsServer bool
 	// Replace takes down a lab of this name that is up or was left behind;
 	// without it, one that is up is an error.
 	Replace bool

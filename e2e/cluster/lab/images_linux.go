@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -17,12 +18,9 @@ const (
 	corednsImage = "docker.io/eastway-lab/coredns:lab"
 )
 
-// packImages makes the archives of the images that every node needs.
-func (l *Lab) packImages(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for i, one := range []image.Image{
+// images that every node has.
+func (l *Lab) images() []image.Image {
+	all := []image.Image{
 		{
 			Name:       pauseImage,
 			Files:      []image.File{{Path: "/pause", Source: filepath.Join(l.ownPrograms(), "pause")}},
@@ -33,7 +31,23 @@ func (l *Lab) packImages(ctx context.Context) error {
 			Files:      []image.File{{Path: "/coredns", Source: filepath.Join(l.state.CoreDNS, "coredns")}},
 			Entrypoint: []string{"/coredns"}, User: "65532:65532",
 		},
-	} {
+	}
+	if l.state.Config.MetricsServer {
+		all = append(all, image.Image{
+			Name:       metricsImage,
+			Files:      []image.File{{Path: "/metrics-server", Source: filepath.Join(l.state.MetricsServer, metricsServer)}},
+			Entrypoint: []string{"/metrics-server"}, User: "65532:65532",
+		})
+	}
+	return all
+}
+
+// packImages makes their archives.
+func (l *Lab) packImages(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i, one := range l.images() {
 		if err := one.Save(l.ownImages()[i]); err != nil {
 			return err
 		}
@@ -41,9 +55,13 @@ func (l *Lab) packImages(ctx context.Context) error {
 	return nil
 }
 
-// ownImages are the archives of images that every node has.
+// ownImages are the archives of the images that every node has.
 func (l *Lab) ownImages() []string {
-	return []string{filepath.Join(l.dir, "pause.tar"), filepath.Join(l.dir, "coredns.tar")}
+	var archives []string
+	for _, one := range l.images() {
+		archives = append(archives, filepath.Join(l.dir, path.Base(one.Entrypoint[0])+".tar"))
+	}
+	return archives
 }
 
 // LoadImage gives an image, in a docker or OCI archive, to all nodes of the cluster.

@@ -98,11 +98,7 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 		return nil, err
 	}
 	build := binaries.Builder{Cache: c.Programs, Progress: c.Progress}
-	kubernetes, err := build.Programs(ctx, binaries.Kubernetes)
-	if err != nil {
-		return nil, err
-	}
-	coredns, err := build.Programs(ctx, binaries.CoreDNS)
+	s, err := programs(ctx, c, build)
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +111,7 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 		return nil, err
 	}
 	began := time.Now()
-	s, err := claim(ctx, state{Config: c, Kubernetes: kubernetes, CoreDNS: coredns})
-	if err != nil {
+	if s, err = claim(ctx, s); err != nil {
 		return nil, err
 	}
 	l := assemble(s)
@@ -131,6 +126,21 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 	}
 	l.printf("%d clusters up after %v\n", len(l.Clusters), time.Since(began).Round(time.Second/10)) //nolint:mnd // tenths
 	return l, nil
+}
+
+// programs builds what a lab runs, if it is not there.
+func programs(ctx context.Context, c Config, build binaries.Builder) (s state, err error) {
+	s.Config = c
+	if s.Kubernetes, err = build.Programs(ctx, binaries.Kubernetes); err != nil {
+		return s, err
+	}
+	if s.CoreDNS, err = build.Programs(ctx, binaries.CoreDNS); err != nil {
+		return s, err
+	}
+	if c.MetricsServer {
+		s.MetricsServer, err = build.Programs(ctx, binaries.MetricsServer)
+	}
+	return s, err
 }
 
 func (l *Lab) up(ctx context.Context, build binaries.Builder) error {

@@ -21,8 +21,8 @@ const stateFile = "lab.json"
 type state struct {
 	Config Config
 	Plan   plan
-	// Kubernetes and CoreDNS are the folders of their programs.
-	Kubernetes, CoreDNS string
+	// Kubernetes, CoreDNS and MetricsServer are the folders of their programs.
+	Kubernetes, CoreDNS, MetricsServer string
 	// Ready is set when the lab has come up.
 	Ready bool
 }
