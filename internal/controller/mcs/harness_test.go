@@ -47,6 +47,8 @@ type world struct {
 	events  *record.FakeRecorder
 	told    map[string]uint64 // revisions that peers told
 	dual    bool
+	// asked is called when a Peer is read, if it is not nil.
+	asked func(peer string)
 
 	mu     sync.Mutex
 	writes []string
@@ -64,7 +66,9 @@ func newWorld(t *testing.T, manifests ...string) *world {
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&mcsv1beta1.ServiceImport{}, &mcsv1beta1.ServiceExport{}).
-		WithInterceptorFuncs(interceptor.Funcs{Apply: w.apply, Delete: w.delete, SubResourcePatch: w.patchStatus})
+		WithInterceptorFuncs(interceptor.Funcs{
+			Get: w.get, Apply: w.apply, Delete: w.delete, SubResourcePatch: w.patchStatus,
+		})
 	err := mcs.Index(func(o client.Object, field string, values client.IndexerFunc) error {
 		b.WithIndex(o, field, values)
 		return nil
@@ -120,6 +124,13 @@ func (w *world) restart() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func (w *world) get(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if _, ok := o.(*v1alpha1.Peer); ok && w.asked != nil {
+		w.asked(key.Name)
+	}
+	return c.Get(ctx, key, o, opts...)
 }
 
 // apply does for Services what an API server does: addresses are given once and stay.

@@ -46,6 +46,28 @@ func TestPeerNotHeardSinceTheStart(t *testing.T) {
 	}
 }
 
+// A peer that is heard for the first time while a service is looked at is not missed: with many services that happens to some.
+func TestPeerHeardMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, peerA, peerB)
+	w.restart()
+	exports := map[string]discovery.PeerExport{"a": remote(1), "b": remote(30)}
+	w.tell("a", exports["a"])
+	w.tell("b", exports["b"])
+	w.reconcile()
+	w.expectClusters("a", "b")
+	w.restart()
+	w.asked = func(peer string) {
+		w.asked = nil
+		other := map[string]string{"a": "b", "b": "a"}[peer]
+		w.tell(other, exports[other])
+	}
+	if written := w.reconcile(); len(written) > 0 {
+		t.Errorf("%v", written)
+	}
+	w.expectClusters("a", "b")
+}
+
 // The import itself remembers who exported, should a slice be lost.
 func TestSliceLost(t *testing.T) {
 	t.Parallel()

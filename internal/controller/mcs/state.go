@@ -100,12 +100,14 @@ func (r *Reconciler) listSlices(ctx context.Context, name discovery.ServiceName,
 // loadPeers takes what peers export from the catalog. A peer that is there, but has not been heard since this process
 // started, still exports what it did as far as the import remembers: not to be connected is no reason to be forgotten.
 func (r *Reconciler) loadPeers(ctx context.Context, s *state) error {
+	// Who has been heard comes first: a peer that speaks between the two is remembered once more, instead of being in neither.
+	silent := slices.DeleteFunc(s.remembered(r.cfg.Cluster), r.cfg.Catalog.Heard)
 	if known := r.cfg.Catalog.Snapshot().Services[s.name]; known != nil {
 		s.peers = slices.Clone(known.Peers)
 	}
-	for _, peer := range s.remembered(r.cfg.Cluster) {
-		if r.cfg.Catalog.Heard(peer) {
-			continue
+	for _, peer := range silent {
+		if slices.ContainsFunc(s.peers, func(e discovery.PeerExport) bool { return e.Peer == peer }) {
+			continue // it has just spoken
 		}
 		switch err := r.cfg.Client.Get(ctx, client.ObjectKey{Name: peer}, &v1alpha1.Peer{}); {
 		case apierrors.IsNotFound(err):
