@@ -19,6 +19,10 @@ import (
 // PortRange is an inclusive range of port numbers.
 type PortRange struct{ First, Last uint16 }
 
+func (r PortRange) size() int { return int(r.Last) - int(r.First) + 1 }
+
+func (r PortRange) has(n uint16) bool { return n >= r.First && n <= r.Last }
+
 // errNoPorts: every listener port is taken.
 var errNoPorts = errors.New("no listener port is left: widen --listener-ports, or take back exports or takeovers")
 
@@ -44,12 +48,13 @@ type Ports struct {
 	owners map[slot]string // the derived Service's name
 	held   map[string]map[servicePort]uint16
 	next   map[string]uint16 // by protocol, where the search begins: numbers that are given back rest as long as possible
+	taken  map[string]int    // by protocol, numbers of the range that have an owner: services without a port ask again and again
 }
 
 // NewPorts registers its metrics on reg unless that is nil.
 func NewPorts(within PortRange, reg prometheus.Registerer) (*Ports, error) {
 	p := &Ports{
-		within: within, next: map[string]uint16{},
+		within: within, next: map[string]uint16{}, taken: map[string]int{},
 		owners: map[slot]string{}, held: map[string]map[servicePort]uint16{},
 		used: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_controller_listener_ports_used",
@@ -59,7 +64,7 @@ func NewPorts(within PortRange, reg prometheus.Registerer) (*Ports, error) {
 	free := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "eastway_controller_listener_ports",
 		Help: "Listener ports that there are for each protocol (--listener-ports).",
-	}, func() float64 { return float64(within.Last) - float64(within.First) + 1 })
+	}, func() float64 { return float64(within.size()) })
 	if reg != nil {
 		for _, c := range []prometheus.Collector{p.used, free} {
 			if err := reg.Register(c); err != nil {
@@ -87,6 +92,7 @@ func (p *Ports) Load(ctx context.Context, r client.Reader, namespace string) err
 	defer p.mu.Unlock()
 	clear(p.owners)
 	clear(p.held)
+	clear(p.taken)
 	p.used.Reset()
 	for i := range list.Items {
 		for port, number := range targetPorts(&list.Items[i]) {
@@ -132,6 +138,9 @@ func (p *Ports) release(name string, keep map[servicePort]uint16) {
 			delete(p.owners, slot{port.protocol, number})
 			delete(p.held[name], port)
 			p.used.WithLabelValues(port.protocol).Dec()
+			if p.within.has(number) {
+				p.taken[port.protocol]--
+			}
 		}
 	}
 	if len(p.held[name]) == 0 {
@@ -154,6 +163,9 @@ func (p *Ports) take(name string, port servicePort, number uint16) bool {
 	p.owners[at] = name
 	p.held[name][port] = number
 	p.used.WithLabelValues(port.protocol).Inc()
+	if p.within.has(number) {
+		p.taken[port.protocol]++
+	}
 	if number >= p.next[port.protocol] && number < p.within.Last {
 		p.next[port.protocol] = number + 1
 	}
@@ -162,9 +174,12 @@ func (p *Ports) take(name string, port servicePort, number uint16) bool {
 
 // search takes the next free number. p.mu is held.
 func (p *Ports) search(name string, port servicePort) (uint16, bool) {
+	if p.taken[port.protocol] == p.within.size() {
+		return 0, false
+	}
 	n := p.next[port.protocol]
-	for range int(p.within.Last) - int(p.within.First) + 1 {
-		if n < p.within.First || n > p.within.Last {
+	for range p.within.size() {
+		if !p.within.has(n) {
 			n = p.within.First
 		}
 		if p.take(name, port, n) {

@@ -117,6 +117,51 @@ eastway_controller_listener_ports_used{protocol="TCP"} 4
 	}
 }
 
+// A range that is full is known to be without looking at each of its numbers, and what is given back is found again.
+func TestPortsFull(t *testing.T) {
+	t.Parallel()
+	p, _ := newPorts(t, 100, 102)
+	outside := object("outside", 1, map[int32]int32{80: 7})
+	if _, err := p.assign("outside", servicePorts(80), outside); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.assign("a", servicePorts(1, 2, 3), nil); err != nil {
+		t.Fatalf("a port outside the range counts: %v", err)
+	}
+	for range 3 {
+		if _, err := p.assign("b", servicePorts(1), nil); !errors.Is(err, errNoPorts) {
+			t.Fatalf("%v", err)
+		}
+	}
+	p.release("outside", nil)
+	if _, err := p.assign("b", servicePorts(1), nil); !errors.Is(err, errNoPorts) {
+		t.Errorf("a port outside the range was given back: %v", err)
+	}
+	p.release("a", map[servicePort]uint16{{"TCP", 1}: 100, {"TCP", 3}: 102})
+	if b, err := p.assign("b", servicePorts(1), nil); err != nil || b[servicePort{"TCP", 1}] != 101 {
+		t.Errorf("%v %v", b, err)
+	}
+}
+
+// Services that find no port ask again every minute: with 5,000 of them each must not look at 10,000 numbers.
+func BenchmarkPortsFull(b *testing.B) {
+	p, err := NewPorts(PortRange{20000, 29999}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range p.within.size() {
+		if _, err := p.assign(fmt.Sprint(i), servicePorts(80), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	wanted := servicePorts(80)
+	for b.Loop() {
+		if _, err := p.assign("late", wanted, nil); err == nil {
+			b.Fatal("there is none")
+		}
+	}
+}
+
 // Whatever comes and goes, no two services ever have the same number, and what has one keeps it.
 func TestPortsAreUnique(t *testing.T) {
 	t.Parallel()
