@@ -58,8 +58,9 @@ type dialResult struct {
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
-// become lanes. It tells linked once there is a link, and returns when that has ended.
-func (n *Node) dialLink(ctx context.Context, peer, addr string, linked func(*link)) error {
+// become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, nothing more
+// is dialled.
+func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
 	shutdown := ctx.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	d := &linkDialer{
@@ -104,6 +105,12 @@ func (n *Node) dialLink(ctx context.Context, peer, addr string, linked func(*lin
 			}
 		case err := <-monitored:
 			return err
+		case <-retired:
+			if d.link == nil {
+				return context.Canceled
+			}
+			d.link.retire()
+			retired = nil
 		case <-grow:
 			d.grow()
 		case <-kick:
@@ -204,7 +211,7 @@ func (d *linkDialer) slowest() time.Duration {
 func (d *linkDialer) endsLink(err error) bool {
 	var dup *duplicateError
 	switch {
-	case errors.As(err, &dup), errors.Is(err, errElsewhere), errors.Is(err, errNoLink):
+	case errors.As(err, &dup), errors.Is(err, errElsewhere), errors.Is(err, errNoLink), errors.Is(err, errMoving):
 		return true
 	case errors.Is(err, errOtherReplica):
 		return d.link.failing() && d.link.empty() // its lanes, if any, still work
@@ -230,6 +237,8 @@ var (
 	errNoLink = errors.New("tunnel: the replica has dropped the link")
 	// errElsewhere: the peer has a link with us that it prefers, and this side has not seen it yet.
 	errElsewhere = errors.New("tunnel: the peer keeps another link")
+	// errMoving: the peer will take this link as soon as it has heard that the one at the old address goes away.
+	errMoving = errors.New("tunnel: the link at the old address is still there")
 )
 
 // join says Hello on a new connection, as control connection if there is none, else as lane.
@@ -282,10 +291,15 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 func (d *linkDialer) refused(r *helloRefusedError) error {
 	switch {
 	case r.Reason == refusedDuplicate:
-		if other := d.n.linkTo(d.peer, r.Replica); other != nil {
+		switch other := d.n.linkTo(d.peer, r.Replica); {
+		case other == nil:
+			return errElsewhere
+		case other.isRetired():
+			other.askAway(movedAway) // the peer takes another link then
+			return errMoving
+		default:
 			return &duplicateError{other: other}
 		}
-		return errElsewhere
 	case r.Reason != refusedNoLink || d.link == nil:
 		return r
 	case r.Replica == d.link.replica:
@@ -326,6 +340,9 @@ func (d *linkDialer) retry(ctx context.Context) {
 
 // fill dials what is missing.
 func (d *linkDialer) fill(ctx context.Context) {
+	if d.link.isRetired() {
+		return
+	}
 	draining := d.link.isDraining()
 	_, tcp, quic, hasControl := d.link.counts()
 	have := map[string]int{"tcp": tcp, "quic": quic}

@@ -39,6 +39,7 @@ type link struct {
 	pending  []*tunnelpb.Reset       // resets that wait for a control connection
 	draining bool                    // no new streams of ours, but as a last resort
 	leaving  bool                    // none at all: this side has said so or will when the last has ended
+	retired  bool                    // its address is no longer the peer's: the next link with the replica replaces it
 	asked    time.Time               // when the other side asked for that
 	saidDone bool                    // we told that no stream of ours is left
 	peerDone bool                    // the other side told so
@@ -234,6 +235,19 @@ func (l *link) askAwayLocked(reason string) {
 	if l.control != nil {
 		l.control.send(goAway(reason))
 	}
+}
+
+// retire says that the link was dialled at an address that is no longer the peer's. It is used until there is another one.
+func (l *link) retire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retired = true
+}
+
+func (l *link) isRetired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.retired
 }
 
 // drain is askAway, and opens no more streams itself.

@@ -214,7 +214,7 @@ func (n *Node) reconcile(ctx context.Context) {
 			}
 			dctx, cancel := context.WithCancel(ctx)
 			p.dialers[addr] = cancel
-			n.wg.Go(func() { n.dialAddress(dctx, name, addr) })
+			n.wg.Go(func() { n.dialAddress(ctx, dctx, name, addr) })
 		}
 	}
 	n.mu.Unlock()
@@ -295,6 +295,10 @@ func (n *Node) register(l *link) error {
 		if o.replica != l.replica || o.isDraining() {
 			continue
 		}
+		if o.isRetired() {
+			o.drain(movedAway)
+			continue
+		}
 		if o.failing() {
 			// Its other side has most likely given it up already, or it would not have dialled again.
 			n.wg.Go(func() { o.close("replaced by a new link") })
@@ -373,8 +377,11 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	}
 }
 
-// shuttingDown is the reason of GoAways that end with the process.
-const shuttingDown = "shutting down"
+// Reasons of GoAways.
+const (
+	shuttingDown = "shutting down"                              // ends with the process
+	movedAway    = "the peer is dialled at another address now" // ends with the link
+)
 
 // GoAway asks all peers to open no more streams here if they have another way, and refuses new links of theirs. Streams that
 // they open nevertheless are taken, and this side opens its own as before: callers may not have heard yet.

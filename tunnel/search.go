@@ -36,8 +36,9 @@ type searchEvent struct {
 	began   time.Time
 }
 
-// dialAddress searches until ctx ends.
-func (n *Node) dialAddress(ctx context.Context, peer, addr string) {
+// dialAddress searches until ctx ends. The links that it has found live on in run, at most: where a peer is dialled may change
+// without what is carried there.
+func (n *Node) dialAddress(run, ctx context.Context, peer, addr string) {
 	s := &search{
 		n: n, peer: peer, addr: addr, events: make(chan searchEvent), found: make(map[*link]struct{}),
 		delay: redialMin, pause: searchMin,
@@ -45,7 +46,7 @@ func (n *Node) dialAddress(ctx context.Context, peer, addr string) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for ctx.Err() == nil {
-		s.step(ctx)
+		s.step(run, ctx)
 		select {
 		case <-ctx.Done():
 		case e := <-s.events:
@@ -56,7 +57,7 @@ func (n *Node) dialAddress(ctx context.Context, peer, addr string) {
 }
 
 // step dials if it is time to.
-func (s *search) step(ctx context.Context) {
+func (s *search) step(run, ctx context.Context) {
 	usable := false
 	for l := range s.found {
 		select {
@@ -77,7 +78,7 @@ func (s *search) step(ctx context.Context) {
 	s.dialing = true
 	s.n.wg.Go(func() {
 		began, replica := time.Now(), ""
-		err := s.n.dialLink(ctx, s.peer, s.addr, func(l *link) {
+		err := s.n.dialLink(run, ctx.Done(), s.peer, s.addr, func(l *link) {
 			replica = l.replica
 			s.tell(ctx, searchEvent{link: l})
 		})
@@ -105,6 +106,9 @@ func (s *search) take(e searchEvent) {
 		s.found[dup.other] = struct{}{}
 		s.delay = redialMin
 		s.rest()
+	case e.replica == "" && errors.Is(e.err, errMoving):
+		s.dialing = false
+		s.next = time.Now().Add(redialMin)
 	case e.replica == "":
 		s.dialing = false
 		s.failed(e.err)
@@ -160,7 +164,7 @@ func (n *Node) linkedReplicas(peer string) []string {
 	links, _ := n.links(peer)
 	var out []string
 	for _, l := range links {
-		if !l.isDraining() {
+		if !l.isDraining() && !l.isRetired() {
 			out = append(out, l.replica)
 		}
 	}

@@ -1,0 +1,76 @@
+package tunnel
+
+import (
+	"io"
+	"net"
+	"testing"
+)
+
+// TestAddressChanges: a stream that is open goes on when its peer is dialled at another address, and so do calls while
+// that does not answer; once it does, the link there replaces the old one.
+func TestAddressChanges(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), withHandler(echo))
+		p.awaitUsable(t)
+		old := onlyLink(t, p.a)
+		s := p.open(t)
+		<-s.Answered()
+		says := func(s *Stream, word string) {
+			t.Helper()
+			if _, err := s.Write([]byte(word)); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(word))
+			if _, err := io.ReadFull(s, got); err != nil || string(got) != word {
+				t.Fatalf("%q, %v", got, err)
+			}
+		}
+		says(s, "before")
+
+		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{deadAddress(t)}}})
+		await(t, "the link is retired", old.isRetired)
+		says(s, "meanwhile")
+		other := p.open(t)
+		<-other.Answered()
+		says(other, "another stream")
+
+		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
+		await(t, "there is another link", func() bool { return p.a.linkTo("b", p.b.Replica()) != old && p.a.hasUsable("b") })
+		says(s, "after")
+		for _, one := range []*Stream{s, other} {
+			if err := one.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if rest, err := io.ReadAll(one); err != nil || len(rest) > 0 {
+				t.Errorf("%q, %v", rest, err)
+			}
+		}
+		await(t, "the old link has ended", func() bool { return len(p.a.allLinks()) == 1 && len(p.b.allLinks()) == 1 })
+		<-old.gone
+	})
+}
+
+// TestRetiredPeerRemoved: what is carried ends with the trust, also at an address that was the peer's before.
+func TestRetiredPeerRemoved(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, withTransport("tcp"))
+	p.awaitUsable(t)
+	old := onlyLink(t, p.a)
+	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{deadAddress(t)}}})
+	await(t, "the link is retired", old.isRetired)
+	p.a.SetPeers(nil)
+	<-old.gone
+}
+
+// deadAddress is one at which nobody listens.
+func deadAddress(t *testing.T) string {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
