@@ -15,6 +15,10 @@ const (
 	// maxPathProbes bounds the sockets that one silence costs. They fill the time from suspectAfter to deadAfter; behind a load
 	// balancer with three replicas all of them are led elsewhere once in sixty times.
 	maxPathProbes = 10
+	// quicLaneDeadAfter is deadAfter for a QUIC connection whose peer is heard over others: its streams can still be saved.
+	// Where Kubernetes has called all pods unready, a Service has no endpoint for any path until the kubelets have reported
+	// again, which they do every 10 s; on average that leaves half of it.
+	quicLaneDeadAfter = 10 * time.Second
 	// maxPathBytes bounds what is sent from each, perhaps to a replica that knows nothing of it: some probes of full size.
 	maxPathBytes = 64 << 10
 	// pathRest is how long after a move nothing else is tried: an upload proves the new path with its second probe timeout.
@@ -81,13 +85,13 @@ func (l *link) searchPath(c *conn, q *quicSession, search *pathSearch) (result s
 	heard := q.received()
 	var last time.Time
 	for tries := 0; ; {
-		if tries < maxPathProbes && time.Since(last) >= pathProbeInterval {
-			tries++
+		if time.Since(last) >= pathProbeInterval {
 			last = time.Now()
-			if err := q.socket.try(search); err != nil {
-				l.node.log.Debug("no new path for a QUIC connection", zap.String("peer", l.peer), zap.String("lane", c.name), zap.Error(err))
+			if tries < maxPathProbes {
+				tries++
+				l.tryPath(c, q, search)
 			}
-			c.pingAgain() // something has to be sent there
+			c.pingAgain() // something has to be sent
 		}
 		select {
 		case <-search.moved:
@@ -99,5 +103,11 @@ func (l *link) searchPath(c *conn, q *quicSession, search *pathSearch) (result s
 		if q.received() != heard {
 			return pathRecovered
 		}
+	}
+}
+
+func (l *link) tryPath(c *conn, q *quicSession, search *pathSearch) {
+	if err := q.socket.try(search); err != nil {
+		l.node.log.Debug("no other path is tried", zap.String("peer", l.peer), zap.String("lane", c.name), zap.Error(err))
 	}
 }

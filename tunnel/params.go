@@ -19,7 +19,7 @@ const (
 	// laneSuspectAfter is the same for one lane while the rest of its link is heard: longer, because a ping
 	// on a lane may wait behind bulk data.
 	laneSuspectAfter = 3 * time.Second
-	// deadAfter is the silence after which a link's (or a lane's) streams are given up.
+	// deadAfter is the silence after which a link's (or a TCP lane's, see quicLaneDeadAfter) streams are given up.
 	deadAfter = 6 * time.Second
 	// noControlAfter is how long a link may be without a control connection while its lanes are heard: they carry
 	// their streams all the same, only resets past a full window wait.

@@ -165,7 +165,11 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtfu
 	if c.sess.streams()-int(c.active.Load()+c.opening.Load()) > maxAbandoned {
 		c.fail("the peer keeps streams open that this side has given up")
 	}
-	if alone && silent >= deadAfter {
+	limit := deadAfter
+	if c.sess.transport() == "quic" {
+		limit = quicLaneDeadAfter
+	}
+	if alone && silent >= limit {
 		c.fail(fmt.Sprintf("nothing heard on this connection for %v while the peer is alive", silent.Round(time.Millisecond)))
 	}
 }
