@@ -79,6 +79,13 @@ bulk: ## the relay tests at full size, which the race detector is too slow for: 
 e2e: ## what needs root: real Kubernetes clusters, nftables, an emulated WAN (builds Kubernetes: 10 minutes the first time)
 	$(GO) test -count=1 -p 1 -timeout $(E2ETIME) ./e2e/...
 
+SCALE := bin/e2e/scale
+.PHONY: scale
+scale: ## measure with 1,000 and with 10,000 services on a real API server: docs/scale.md (root; about 40 minutes on two cores)
+	@mkdir -p $(SCALE)
+	$(GO) run ./e2e/scale --services 1000 --json $(SCALE)/1000.json
+	$(GO) run ./e2e/scale --services 10000 --json $(SCALE)/10000.json --against $(SCALE)/1000.json
+
 .PHONY: clusters
 clusters: ## start two Kubernetes clusters of two nodes each on this computer (root; ARGS='--clusters 3')
 	$(GO) run ./e2e/cluster up $(ARGS)

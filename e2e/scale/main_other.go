@@ -1,0 +1,13 @@
+//go:build !linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	fmt.Fprintln(os.Stderr, "scale: its cluster is made of namespaces, which are Linux's; run it there")
+	os.Exit(1) //nolint:forbidigo // main ends the process
+}
