@@ -146,11 +146,15 @@ func (c *Cluster) String() string {
 	return "context " + c.Context
 }
 
-// object of the installation: the chart begins names with the release's, cut off so that every suffix fits.
-func (c *Cluster) object(suffix string) client.ObjectKey {
+// Prefix with which the chart begins the names of objects: the release's name, cut off so that every suffix fits.
+func (c *Cluster) Prefix() string {
 	const longest = 45 // bytes
-	prefix := strings.TrimSuffix(c.Release[:min(len(c.Release), longest)], "-")
-	return client.ObjectKey{Namespace: c.Namespace, Name: prefix + "-" + suffix}
+	return strings.TrimSuffix(c.Release[:min(len(c.Release), longest)], "-")
+}
+
+// object of the installation.
+func (c *Cluster) object(suffix string) client.ObjectKey {
+	return client.ObjectKey{Namespace: c.Namespace, Name: c.Prefix() + "-" + suffix}
 }
 
 func loadingRules(o Options) *clientcmd.ClientConfigLoadingRules {

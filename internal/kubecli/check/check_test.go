@@ -93,7 +93,15 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"one zone":       {func(w *world) { w.unready("eastway-proxy-1") }, "zones", Warning, "z1 without"},
 		"nobody leads":   {func(w *world) { w.lease(time.Now().Add(-10 * time.Minute)) }, "leader", Failed, "no controller leads"},
 		"other version":  {func(w *world) { w.status.Version = "v2" }, "versions", Warning, "proxies are v2, this command is v1"},
-		"too few rights": {func(w *world) { w.denied = "nodes" }, "rights", Failed, "proxies may not list nodes and watch nodes"},
+		"too few rights": {func(w *world) { w.denied = "nodes" }, "rights", Failed, "may not list/watch nodes"},
+		"agents' rights": {
+			func(w *world) { w.denied = "daemonsets" },
+			"rights", Failed, "node agents (service account eastway-node) may not get daemonsets.apps eastway-node in eastway-system",
+		},
+		"controller's rights": {
+			func(w *world) { w.denied = "serviceexports/status" },
+			"rights", Failed, "the controller (service account eastway-controller) may not patch serviceexports.multicluster.x-k8s.io/status",
+		},
 		"rights unknown": {
 			func(w *world) { w.server.Forbid("create", "subjectaccessreviews") },
 			"rights", Skipped, "you may not ask",

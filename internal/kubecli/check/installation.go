@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/internal/kubecli"
@@ -185,45 +184,4 @@ func (f *facts) errors(ctx context.Context) []Result {
 		return one(skip("no proxy is ready"))
 	}
 	return results
-}
-
-// rights asks whether the proxies may read what they follow.
-func (f *facts) rights(ctx context.Context) []Result {
-	ready, err := f.ready(ctx)
-	if err != nil {
-		return one(unknown(err))
-	}
-	if len(ready) == 0 {
-		return one(skip("no proxy is ready"))
-	}
-	user := "system:serviceaccount:" + f.cluster.Namespace + ":" + ready[0].Spec.ServiceAccountName
-	var missing []string
-	asked := 0
-	for _, r := range []authorizationv1.ResourceAttributes{
-		{Resource: "services"},
-		{Resource: "nodes"},
-		{Group: "discovery.k8s.io", Resource: "endpointslices"},
-		{Group: "multicluster.x-k8s.io", Resource: "serviceexports"},
-		{Group: "eastway.dev", Resource: "peers"},
-		{Group: "eastway.dev", Resource: "trafficpolicies"},
-	} {
-		for _, verb := range []string{"list", "watch"} {
-			r.Verb = verb
-			may, err := f.cluster.May(ctx, user, r)
-			if errors.Is(err, kubecli.ErrForbidden) {
-				return one(skip("you may not ask for others' rights (create subjectaccessreviews); the proxies' errors would tell of missing ones"))
-			}
-			if err != nil {
-				return one(unknown(err))
-			}
-			asked++
-			if !may {
-				missing = append(missing, verb+" "+r.Resource)
-			}
-		}
-	}
-	if len(missing) > 0 {
-		return one(fail("proxies may not %s", and(missing)))
-	}
-	return one(ok("proxies have the %d rights that they need", asked))
 }

@@ -14,7 +14,6 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,7 +48,7 @@ type world struct {
 	expiry  time.Time       // of their certificates
 	offset  time.Duration   // of their clocks
 	agent   takeover.Status // of both node agents
-	denied  string          // a resource that the proxies may not list
+	denied  string          // a resource with which nobody may do anything
 	address string          // what DNS answers
 }
 
@@ -180,8 +179,11 @@ func (w *world) review(_ string, object map[string]any) {
 	spec := object["spec"].(map[string]any)["resourceAttributes"].(map[string]any)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	object["status"] = map[string]any{"allowed": spec["resource"] != w.denied}
-	_ = authorizationv1.SubjectAccessReview{}
+	kind := spec["resource"].(string)
+	if sub, ok := spec["subresource"].(string); ok && sub != "" {
+		kind += "/" + sub
+	}
+	object["status"] = map[string]any{"allowed": kind != w.denied}
 }
 
 // listen handles each connection until the test ends.
