@@ -80,6 +80,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"no digest":          {`{cluster: a, image: {digest: v1}}`, "/image/digest"},
 		"budget of none":     {`{cluster: a, proxy: {maxUnavailable: 0}}`, "/proxy/maxUnavailable"},
 		"min above max":      {`{cluster: a, proxy: {autoscaling: {enabled: true, maxReplicas: 1}}}`, "minReplicas is 2, more than maxReplicas 1"},
+		"percent of nothing": {`{cluster: a, proxy: {autoscaling: {enabled: true}, resources: {requests: {cpu: null}}}}`, "needs proxy.resources"},
 		"ports upside down":  {`{cluster: a, listenerPorts: 30000-20000}`, "listenerPorts"},
 		"a port for two":     {`{cluster: a, listenerPorts: 15000-16000}`, "listenerPorts"},
 		"scraped twice":      {`{cluster: a, monitoring: {podMonitor: {enabled: true}, serviceMonitor: {enabled: true}}}`, "scraped twice"},

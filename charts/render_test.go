@@ -129,9 +129,6 @@ func TestEverythingArrives(t *testing.T) {
 	if proxy.Spec.Replicas != nil {
 		t.Error("replicas are set although the autoscaler sets them: every upgrade would undo what it did")
 	}
-	if hpa := named[*autoscalingv2.HorizontalPodAutoscaler](r)["proxy"]; hpa == nil || hpa.Spec.Behavior == nil {
-		t.Errorf("autoscaler %+v", hpa)
-	}
 	pod := proxy.Spec.Template
 	if len(pod.Spec.TopologySpreadConstraints) != 3 || len(pod.Spec.SecurityContext.Sysctls) != 1 || pod.Labels["c"] != "d" ||
 		pod.Annotations["a"] != "b" || pod.Spec.PriorityClassName != "high" || pod.Spec.NodeSelector["pool"] != "edge" ||
@@ -145,6 +142,49 @@ func TestEverythingArrives(t *testing.T) {
 	}
 	if from := named[*networkingv1.NetworkPolicy](r)["controller"].Spec.Ingress[0].From; len(from) != 1 {
 		t.Errorf("the controller's metrics are read by %v", from)
+	}
+}
+
+// What is set of the autoscaler's behavior is merged with what the chart has, and lists are replaced.
+func TestAutoscaler(t *testing.T) {
+	t.Parallel()
+	const all = `, minReplicas: 3, maxReplicas: 5, targetCPUUtilizationPercentage: 40,
+  behavior: {scaleDown: {stabilizationWindowSeconds: 0, policies: [{type: Pods, value: 2, periodSeconds: 15}]}}`
+	for name, test := range map[string]struct {
+		values                      string
+		fewest, most, usage, window int32
+		policies                    []autoscalingv2.HPAScalingPolicy
+	}{
+		"as it comes": {"", 2, 10, 70, 300, []autoscalingv2.HPAScalingPolicy{{Type: "Pods", Value: 1, PeriodSeconds: 60}}},
+		"all set": {
+			all, 3, 5, 40, 0, []autoscalingv2.HPAScalingPolicy{{Type: "Pods", Value: 2, PeriodSeconds: 15}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := render(t, "{cluster: east, proxy: {autoscaling: {enabled: true"+test.values+"}}}")
+			hpa := named[*autoscalingv2.HorizontalPodAutoscaler](r)["proxy"]
+			if hpa == nil {
+				t.Fatal("there is none")
+			}
+			s := hpa.Spec
+			if *s.MinReplicas != test.fewest || s.MaxReplicas != test.most {
+				t.Errorf("%d to %d replicas, want %d to %d", *s.MinReplicas, s.MaxReplicas, test.fewest, test.most)
+			}
+			if len(s.Metrics) != 1 {
+				t.Fatalf("metrics %+v, want one", s.Metrics)
+			}
+			if cpu := s.Metrics[0].Resource; cpu.Name != corev1.ResourceCPU || *cpu.Target.AverageUtilization != test.usage {
+				t.Errorf("metrics %+v, want CPU at %d %%", s.Metrics, test.usage)
+			}
+			down := s.Behavior.ScaleDown
+			if *down.StabilizationWindowSeconds != test.window || !slices.Equal(down.Policies, test.policies) {
+				t.Errorf("it scales in by %+v, want %d s and %+v", down, test.window, test.policies)
+			}
+			if request := r.workloads["proxy"].spec.Containers[0].Resources.Requests.Cpu(); request.IsZero() {
+				t.Error("proxies request no CPU, of which the target is a percentage")
+			}
+		})
 	}
 }
 
