@@ -58,7 +58,7 @@ func (d *linkDialer) dialQUIC(ctx context.Context) (session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
 	}
-	tr := &quic.Transport{Conn: socket}
+	tr := &quic.Transport{Conn: socket, ConnectionIDGenerator: &socket.ids}
 	c, err := tr.Dial(ctx, addr, cfg, quicConfig())
 	if err != nil {
 		closeTransport(tr, socket)

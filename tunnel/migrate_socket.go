@@ -22,6 +22,7 @@ import (
 type movingSocket struct {
 	first  *net.UDPConn // the one that quic-go prepares
 	remote *net.UDPAddr
+	ids    connIDs
 	active atomic.Pointer[udpSocket]
 	search atomic.Pointer[pathSearch] // nil: none is under way
 	wg     sync.WaitGroup
@@ -124,7 +125,7 @@ func (m *movingSocket) try(search *pathSearch) error {
 	return nil
 }
 
-// listen waits for the peer's first datagram to a socket that is tried, which is then used.
+// listen waits for the connection's first datagram to a socket that is tried, which is then used.
 func (m *movingSocket) listen(search *pathSearch, s *udpSocket) {
 	buf := make([]byte, maxDatagram)
 	for {
@@ -132,7 +133,8 @@ func (m *movingSocket) listen(search *pathSearch, s *udpSocket) {
 		if err != nil {
 			return // another one was faster, or the search is over
 		}
-		if at := m.remote.AddrPort(); n > 0 && from.Port() == at.Port() && from.Addr().Unmap() == at.Addr().Unmap() {
+		at := m.remote.AddrPort()
+		if from.Port() == at.Port() && from.Addr().Unmap() == at.Addr().Unmap() && m.ids.meant(buf[:n]) {
 			s.early = buf[:n]
 			m.moveTo(search, s)
 			return

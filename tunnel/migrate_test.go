@@ -187,7 +187,7 @@ func (m *movingSocket) triedAs(addr net.Addr) int {
 // No path leads anywhere: the lane ends as it always did, and nothing stays behind.
 func TestNoPath(t *testing.T) {
 	t.Parallel()
-	a, lb := behindBalancer(t, 1)
+	a, lb := behindBalancer(t, 1, withTransport("quic"))
 	s, lane := openOnQUIC(t, a)
 	q := lane.sess.(*quicSession)
 	socket := q.socket
@@ -300,11 +300,17 @@ func TestStrangerMovesNothing(t *testing.T) {
 	if tried == nil {
 		t.Fatal("nothing was sent from the new socket")
 	}
-	_, _ = stranger.WriteTo([]byte("stranger"), tried)
-	_, _ = peer.WriteTo([]byte("peer"), tried)
+	id, err := m.ids.GenerateConnectionID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := append([]byte{0x40}, id.Bytes()...)
+	_, _ = stranger.WriteTo(append(slices.Clone(answer), "stranger"...), tried)
+	_, _ = peer.WriteTo([]byte("@nobody's"), tried) // a short header, too
+	_, _ = peer.WriteTo(answer, tried)
 	<-search.moved
 	n, from, err := m.ReadFrom(buf)
-	if err != nil || string(buf[:n]) != "peer" || from.String() != peer.LocalAddr().String() {
+	if err != nil || !bytes.Equal(buf[:n], answer) || from.String() != peer.LocalAddr().String() {
 		t.Errorf("%q from %v, %v", buf[:n], from, err)
 	}
 	if at := m.LocalAddr().(*net.UDPAddr).Port; at != tried.Port {
