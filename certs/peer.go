@@ -3,6 +3,8 @@ package certs
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -48,7 +50,26 @@ func ParsePeer(name, spiffeID, trustBundle string) (Peer, error) {
 	if err != nil {
 		return Peer{}, &FieldError{"spec.trustBundle", err}
 	}
+	if err := checkHeld(bundle); err != nil {
+		return Peer{}, &FieldError{"spec.trustBundle", err}
+	}
 	return Peer{Name: name, ID: id, Bundle: bundle}, nil
+}
+
+// checkHeld refuses a bundle that can vouch for nobody: each root is held to other trust domains (RFC 5280, name constraints).
+func checkHeld(bundle *x509bundle.Bundle) error {
+	td := bundle.TrustDomain().Name()
+	for _, root := range bundle.X509Authorities() {
+		domains := root.PermittedURIDomains
+		if len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool {
+			return td == d || strings.HasSuffix(td, "."+strings.TrimPrefix(d, "."))
+		}) {
+			return nil
+		}
+	}
+	root := bundle.X509Authorities()[0]
+	return fmt.Errorf("the root %q is held to the trust domain %.100q, but the SPIFFE ID is of %q: ID and bundle are of two clusters",
+		root.Subject, strings.Join(root.PermittedURIDomains, " "), td)
 }
 
 // validate guards against peers that were not made by ParsePeer.

@@ -13,6 +13,14 @@ import (
 func TestParsePeer(t *testing.T) {
 	t.Parallel()
 	good := string(pemCerts(newAuthority(t, nil, "root").cert.Raw))
+	of := func(permitted ...string) string {
+		return string(pemCerts(newAuthority(t, nil, "root", permitted...).cert.Raw))
+	}
+	for _, bundle := range []string{of("b.test"), of("test"), of(".test"), of("a.test") + of("b.test"), of("a.test", "b.test")} {
+		if _, err := certs.ParsePeer("cluster-b", idB, bundle); err != nil {
+			t.Errorf("a bundle that can vouch for the ID: %v", err)
+		}
+	}
 	p, err := certs.ParsePeer("cluster-b", idB, good)
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +46,9 @@ func TestParsePeer(t *testing.T) {
 		"address as TD":    {"cluster-b", "spiffe://10.0.0.1/eastway/cluster/cluster-b", good, id, "IP address"},
 		"no bundle":        {"cluster-b", idB, "", bundle, "is empty"},
 		"bad bundle":       {"cluster-b", idB, "{}", bundle, "JWKS"},
+		"another's bundle": {
+			"cluster-b", idB, of("a.test") + of("bb.test"), bundle, `is held to the trust domain "a.test", but the SPIFFE ID is of "b.test"`,
+		},
 	} {
 		_, err := certs.ParsePeer(c.name, c.id, c.bundle)
 		f, ok := errors.AsType[*certs.FieldError](err)

@@ -62,6 +62,9 @@ func TestJudge(t *testing.T) {
 		"other name":   {func(p *v1alpha1.Peer) { p.Name = "b" }, v1alpha1.ReasonInvalid, "spec.spiffeID"},
 		"bad address":  {func(p *v1alpha1.Peer) { p.Spec.Addresses = []string{"x"} }, v1alpha1.ReasonInvalid, "spec.addresses[0]"},
 		"other domain": {func(p *v1alpha1.Peer) { p.Spec.SPIFFEID = "spiffe:///x" }, v1alpha1.ReasonInvalid, "spec.spiffeID"},
+		"another's bundle": {
+			func(p *v1alpha1.Peer) { p.Spec.SPIFFEID = "spiffe://b.test/eastway/cluster/a" }, v1alpha1.ReasonInvalid, "spec.trustBundle",
+		},
 		"a key": {func(p *v1alpha1.Peer) {
 			p.Spec.TrustBundle = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"
 		}, v1alpha1.ReasonInvalid, "spec.trustBundle"},
