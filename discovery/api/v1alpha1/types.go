@@ -48,6 +48,7 @@ type PeerSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:Pattern=`^spiffe://`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="it is who the peer is, and can't change: delete the Peer first"
 	SPIFFEID string `json:"spiffeID"`
 	// TrustBundle holds the peer's roots of trust: SPIFFE JWKS (starts with "{") or PEM.
 	// +kubebuilder:validation:MinLength=1
