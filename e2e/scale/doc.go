@@ -12,6 +12,9 @@
 // together: half of them under names that the cluster exports as well. They run in
 // this process, on the very packages that proxies are made of.
 //
+// Writing the imports takes the API server the most time; --proxies-only leaves the
+// controller out, once it has made the cluster's certificate.
+//
 // With --against it fails when work that does not depend on how fast the computer
 // is (writes, bytes, allocations) has grown by more than half more than the number
 // of services. docs/scale.md explains the figures.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +33,8 @@ func TestScale(t *testing.T) {
 		t.Error(err)
 	}
 	for _, f := range r.Figures {
-		if f.Unit != times && f.Unit != "%" && f.Value <= 0 {
+		counted := f.Unit == times || strings.Contains(f.Name, "CPU") // may be none, or too little to be seen
+		if !counted && f.Value <= 0 {
 			t.Errorf("%s was not measured", f.Name)
 		}
 	}
