@@ -190,112 +190,6 @@ func (l *link) rememberEarly(key streamKey) {
 	l.early[key] = now
 }
 
-func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
-	if c.role != tunnelpb.Hello_ROLE_CONTROL {
-		c.draining.Store(true) // neither side opens streams here any more
-		if m.GetDone() {
-			c.peerDone.Store(true)
-		}
-		return
-	}
-	l.mu.Lock()
-	first := l.asked.IsZero()
-	l.draining = true
-	if first {
-		l.asked = time.Now()
-	}
-	l.peerDone = l.peerDone || m.GetDone()
-	l.mu.Unlock()
-	if first {
-		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica),
-			zap.String("reason", clip(m.GetReason())))
-	}
-}
-
-func goAway(reason string) *tunnelpb.Control {
-	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
-}
-
-func goAwayDone() *tunnelpb.Control {
-	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
-}
-
-// askAway asks the other side to open no more streams here. This side goes on opening them: it may still have callers.
-func (l *link) askAway(reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.askAwayLocked(reason)
-}
-
-func (l *link) askAwayLocked(reason string) {
-	if l.goAway != "" {
-		return
-	}
-	l.goAway = reason
-	if l.control != nil {
-		l.control.send(goAway(reason))
-	}
-}
-
-// retire says that the link was dialled at an address that is no longer the peer's. It is used until there is another one.
-func (l *link) retire() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.retired = true
-}
-
-func (l *link) isRetired() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.retired
-}
-
-// drain is askAway, and opens no more streams itself.
-func (l *link) drain(reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.draining, l.leaving = true, true
-	l.askAwayLocked(reason)
-}
-
-// tellDone tells the other side, once, that a draining link or lane has no stream of ours left. Streams that the other
-// side opened before it heard of the GoAway are in its own count until they have ended.
-func (l *link) tellDone(conns []*conn) {
-	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
-	l.mu.Lock()
-	if l.draining && !l.saidDone && !needed && len(l.streams) == 0 && l.control != nil {
-		l.saidDone = l.control.send(goAwayDone())
-	}
-	l.mu.Unlock()
-	for _, c := range conns {
-		if c.role == tunnelpb.Hello_ROLE_LANE && c.draining.Load() && c.active.Load()+c.opening.Load() == 0 && !c.saidDone.Load() {
-			c.saidDone.Store(c.send(goAwayDone()))
-		}
-	}
-}
-
-// lastResortLocked: the other side has asked to open no more streams, a moment ago, and still takes those that have no other way.
-// l.mu is held.
-func (l *link) lastResortLocked() bool {
-	return !l.leaving && !l.asked.IsZero() && time.Since(l.asked) < lastResort && !l.isClosed && !l.saidDone &&
-		l.vitals.state == alive
-}
-
-func (l *link) isLastResort() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lastResortLocked()
-}
-
-// drained: no stream is left on either side, and none will come.
-func (l *link) drained() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.draining && l.saidDone && l.peerDone && len(l.streams) == 0
-}
-
-func (c *conn) drained() bool { return c.saidDone.Load() && c.peerDone.Load() && c.active.Load() == 0 }
-
 // sendReset tells the other side of a reset, now or when the control connection is back.
 func (l *link) sendReset(key streamKey, reason string) {
 	r := &tunnelpb.Reset{Stream: key.id, OpenedBySender: key.ours, Reason: clip(reason)}
@@ -401,12 +295,6 @@ func (l *link) end(reason string) {
 func (l *link) close(reason string) {
 	l.end(reason)
 	l.wg.Wait()
-}
-
-func (l *link) isDraining() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.draining || l.isClosed
 }
 
 // failing: silent, or connections have ended and the rest has not proved to work since.

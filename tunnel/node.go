@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/quic-go/quic-go"
@@ -374,56 +373,6 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	return &tunnelpb.Hello{
 		Cluster: n.cfg.Cluster, Replica: n.cfg.Replica, Version: n.cfg.Version, Role: role,
 		Locality: &tunnelpb.Locality{Region: n.cfg.Region, Zone: n.cfg.Zone}, Link: []byte(link), Lane: number,
-	}
-}
-
-// Reasons of GoAways.
-const (
-	shuttingDown = "shutting down"                              // ends with the process
-	movedAway    = "the peer is dialled at another address now" // ends with the link
-)
-
-// GoAway asks all peers to open no more streams here if they have another way, and refuses new links of theirs. Streams that
-// they open nevertheless are taken, and this side opens its own as before: callers may not have heard yet.
-func (n *Node) GoAway() {
-	n.mu.Lock()
-	n.goingAway = true
-	n.mu.Unlock()
-	for _, l := range n.allLinks() {
-		l.askAway(shuttingDown)
-	}
-}
-
-// Drain is GoAway and opens no more streams, dials nobody any more, and returns when each peer has said that it has no
-// stream left, so that what was sent last has been read; or when ctx ends.
-func (n *Node) Drain(ctx context.Context) error {
-	n.GoAway()
-	n.mu.Lock()
-	n.draining = true
-	n.mu.Unlock()
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for {
-		open, waiting := 0, 0
-		for _, l := range n.allLinks() {
-			l.drain(shuttingDown)
-			streams, _, _, _ := l.counts()
-			open += streams
-			if !l.drained() {
-				waiting++
-			}
-		}
-		if waiting == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			if open == 0 {
-				return nil
-			}
-			return fmt.Errorf("tunnel: drain: %d streams are still open: %w", open, context.Cause(ctx))
-		case <-t.C:
-		}
 	}
 }
 

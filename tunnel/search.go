@@ -153,12 +153,6 @@ func (s *search) working() bool {
 	return false
 }
 
-func (n *Node) isDraining() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.draining
-}
-
 // linkedReplicas are those of the peer that need no other link, sorted.
 func (n *Node) linkedReplicas(peer string) []string {
 	links, _ := n.links(peer)

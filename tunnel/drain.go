@@ -1,0 +1,179 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// Reasons of GoAways.
+const (
+	shuttingDown = "shutting down"                              // ends with the process
+	movedAway    = "the peer is dialled at another address now" // ends with the link
+)
+
+// GoAway asks all peers to open no more streams here if they have another way, and refuses new links of theirs. Streams that
+// they open nevertheless are taken, and this side opens its own as before: callers may not have heard yet.
+func (n *Node) GoAway() {
+	n.mu.Lock()
+	n.goingAway = true
+	n.mu.Unlock()
+	for _, l := range n.allLinks() {
+		l.askAway(shuttingDown)
+	}
+}
+
+// Drain is GoAway and opens no more streams, dials nobody any more, and returns when each peer has said that it has no
+// stream left, so that what was sent last has been read; or when ctx ends.
+func (n *Node) Drain(ctx context.Context) error {
+	n.GoAway()
+	n.mu.Lock()
+	n.draining = true
+	n.mu.Unlock()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		open, waiting := 0, 0
+		for _, l := range n.allLinks() {
+			l.drain(shuttingDown)
+			streams, _, _, _ := l.counts()
+			open += streams
+			if !l.drained() {
+				waiting++
+			}
+		}
+		if waiting == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if open == 0 {
+				return nil
+			}
+			return fmt.Errorf("tunnel: drain: %d streams are still open: %w", open, context.Cause(ctx))
+		case <-t.C:
+		}
+	}
+}
+
+func (n *Node) isDraining() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.draining
+}
+
+func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
+	if c.role != tunnelpb.Hello_ROLE_CONTROL {
+		c.draining.Store(true) // neither side opens streams here any more
+		if m.GetDone() {
+			c.peerDone.Store(true)
+		}
+		return
+	}
+	l.mu.Lock()
+	first := l.asked.IsZero()
+	l.draining = true
+	if first {
+		l.asked = time.Now()
+	}
+	l.peerDone = l.peerDone || m.GetDone()
+	l.mu.Unlock()
+	if first {
+		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica),
+			zap.String("reason", clip(m.GetReason())))
+	}
+}
+
+func goAway(reason string) *tunnelpb.Control {
+	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
+}
+
+func goAwayDone() *tunnelpb.Control {
+	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
+}
+
+// askAway asks the other side to open no more streams here. This side goes on opening them: it may still have callers.
+func (l *link) askAway(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.askAwayLocked(reason)
+}
+
+func (l *link) askAwayLocked(reason string) {
+	if l.goAway != "" {
+		return
+	}
+	l.goAway = reason
+	if l.control != nil {
+		l.control.send(goAway(reason))
+	}
+}
+
+// retire says that the link was dialled at an address that is no longer the peer's. It is used until there is another one.
+func (l *link) retire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retired = true
+}
+
+func (l *link) isRetired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.retired
+}
+
+// drain is askAway, and opens no more streams itself.
+func (l *link) drain(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining, l.leaving = true, true
+	l.askAwayLocked(reason)
+}
+
+// tellDone tells the other side, once, that a draining link or lane has no stream of ours left. Streams that the other
+// side opened before it heard of the GoAway are in its own count until they have ended.
+func (l *link) tellDone(conns []*conn) {
+	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
+	l.mu.Lock()
+	if l.draining && !l.saidDone && !needed && len(l.streams) == 0 && l.control != nil {
+		l.saidDone = l.control.send(goAwayDone())
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		if c.role == tunnelpb.Hello_ROLE_LANE && c.draining.Load() && c.active.Load()+c.opening.Load() == 0 && !c.saidDone.Load() {
+			c.saidDone.Store(c.send(goAwayDone()))
+		}
+	}
+}
+
+// lastResortLocked: the other side has asked to open no more streams, a moment ago, and still takes those that have no other way.
+// l.mu is held.
+func (l *link) lastResortLocked() bool {
+	return !l.leaving && !l.asked.IsZero() && time.Since(l.asked) < lastResort && !l.isClosed && !l.saidDone &&
+		l.vitals.state == alive
+}
+
+func (l *link) isLastResort() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastResortLocked()
+}
+
+// drained: no stream is left on either side, and none will come.
+func (l *link) drained() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.draining && l.saidDone && l.peerDone && len(l.streams) == 0
+}
+
+func (c *conn) drained() bool { return c.saidDone.Load() && c.peerDone.Load() && c.active.Load() == 0 }
+
+func (l *link) isDraining() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.draining || l.isClosed
+}
