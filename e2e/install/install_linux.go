@@ -50,16 +50,22 @@ type Installer struct {
 	commands int
 }
 
-// New builds the images and the tools and gives the images to all nodes.
-func New(ctx context.Context, c Config) (*Installer, error) {
+// Installed is the Installer of what New and Install have made in this folder and these clusters before. It can't install.
+func Installed(c Config) *Installer {
 	c.Release, c.Namespace = cmp.Or(c.Release, Release), cmp.Or(c.Namespace, Namespace)
 	if c.Progress == nil {
 		c.Progress = io.Discard
 	}
+	return &Installer{Config: c, eastway: filepath.Join(c.Dir, "eastway")}
+}
+
+// New builds the images and the tools and gives the images to all nodes.
+func New(ctx context.Context, c Config) (*Installer, error) {
+	i := Installed(c)
+	c = i.Config
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil { //nolint:gosec // no secret
 		return nil, fmt.Errorf("install: make the folder: %w", err)
 	}
-	i := &Installer{Config: c, eastway: filepath.Join(c.Dir, "eastway")}
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return nil, fmt.Errorf("install: find the checkout: %w", err)
@@ -92,7 +98,7 @@ func (i *Installer) Commands() int {
 }
 
 // Eastway runs the command-line tool with the contexts of all clusters, and
-// returns what it printed.
+// returns what it printed, also when it failed.
 func (i *Installer) Eastway(ctx context.Context, args ...string) (string, error) {
 	return i.run(ctx, exec.CommandContext(ctx, i.eastway, args...)) //nolint:gosec // no shell is involved
 }
@@ -113,7 +119,7 @@ func (i *Installer) run(_ context.Context, command *exec.Cmd) (string, error) {
 	var out, problems bytes.Buffer
 	command.Stdout, command.Stderr = &out, &problems
 	if err := command.Run(); err != nil {
-		return "", fmt.Errorf("install: %s: %w\n%s%s", command, err, &out, &problems)
+		return out.String(), fmt.Errorf("install: %s: %w\n%s%s", command, err, &out, &problems)
 	}
 	return out.String(), nil
 }

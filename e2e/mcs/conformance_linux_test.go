@@ -2,9 +2,9 @@ package mcs
 
 import "testing"
 
-// check is one of the suite's specs, or of what else the KEP asks for.
+// check is one of the suite's specs, of what else the KEP asks for, or a fault.
 type check struct {
-	// labels are the suite's, the first of which is Required or Optional; KEP for what the suite leaves out.
+	// labels are the suite's, the first of which is Required or Optional; KEP for what the suite leaves out; Faults.
 	labels string
 	// name of the subtest, by which the table in docs/mcs-conformance.md refers to it.
 	name string
@@ -56,10 +56,26 @@ func checks() []check {
 	}
 }
 
+// faults are bad input, and what breaks; they are not part of what an implementation conforms to.
+func faults() []check {
+	return []check{
+		{"Faults", "no endpoints", noEndpoints},
+		{"Faults", "invalid Peers", invalidPeers},
+		{"Faults", "Peer spoiled", peerSpoiled},
+		{"Faults", "two clusters of one name", oneName},
+		{"Faults", "rights of the proxies", proxiesRights},
+		{"Faults", "rights of the others", othersRights},
+		{"Faults", "policies' CRD away", policiesAway},
+		// From here on there is no journal of the first cluster's imports.
+		{"Faults", "watch expired", watchExpired},
+		{"Faults", "imports' CRD away", importsAway},
+	}
+}
+
 // TestConformance runs all checks on one pair of clusters.
 func TestConformance(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range checks() {
+	for _, c := range append(checks(), faults()...) {
 		t.Run(c.String(), func(t *testing.T) { c.run(w.spec(t)) })
 	}
 }

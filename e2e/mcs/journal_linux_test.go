@@ -15,6 +15,9 @@ import (
 // journal is everything that became of a namespace's ServiceImports: what must never have been is looked up here, where a look
 // at the object now and then could miss it.
 type journal struct {
+	// end of following, for what cuts off watches on purpose.
+	end func()
+
 	mu     sync.Mutex
 	events []watch.Event
 }
@@ -43,11 +46,12 @@ func follow(t *testing.T, c client.WithWatch, namespace string) *journal {
 			t.Errorf("the watch of ServiceImports has ended, what happened since is unknown: %+v", j.last())
 		}
 	}()
-	t.Cleanup(func() {
+	j.end = func() {
 		cancel()
 		watcher.Stop()
 		<-ended
-	})
+	}
+	t.Cleanup(j.end)
 	return j
 }
 

@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{namespace: fmt.Sprintf("conformance-%x", time.Now().Unix())}
 	kept := w.bringUp(t)
 	config := install.Config{Lab: w.lab, Dir: dir, Progress: os.Stderr}
-	w.Installer = &install.Installer{Config: config}
+	w.Installer = install.Installed(config)
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.explain(t)
