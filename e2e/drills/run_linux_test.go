@@ -20,6 +20,7 @@ import (
 
 	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/e2e/apps/load"
+	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 	"github.com/eastway/eastway/internal/journal"
 )
@@ -87,6 +88,7 @@ func (w *world) begin(t *testing.T, name string, p plan) *drill {
 	t.Cleanup(func() { d.stop() }) // also when the drill does not come to its end
 	_ = os.RemoveAll(d.logDir())   // of an earlier run
 	d.must(w.settled(ctx))
+	d.must(w.callable(ctx))
 	for i, c := range w.clusters {
 		d.must(c.awaitDeployments(ctx))
 		loaders, err := c.pods(ctx, "load")
@@ -103,6 +105,33 @@ func (w *world) begin(t *testing.T, name string, p plan) *drill {
 	}
 	d.follow()
 	return d
+}
+
+// callable returns when all services of the drills answer, from all zones.
+func (w *world) callable(ctx context.Context) error {
+	for i, c := range w.clusters {
+		for _, zone := range c.Zones {
+			for _, url := range []string{chainURL, "http://" + w.clusters[1-i].soloHost() + ":8000/"} {
+				err := lab.Await(ctx, url+" to answer in "+zone, patience, func(ctx context.Context) error {
+					_, err := c.call(ctx, zone, url)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// call a URL once from a zone's load pod.
+func (c *cluster) call(ctx context.Context, zone, url string) (string, error) {
+	out, err := c.Kubectl(ctx, "-n", namespace, "exec", "deployment/load-"+zone, "--", "/mock", "ask", url).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("call %s from %s: %w: %s", url, zone, err, out)
+	}
+	return string(out), nil
 }
 
 // explain what the clusters were like when a test failed.

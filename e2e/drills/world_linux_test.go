@@ -1,6 +1,8 @@
 package drills
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -40,8 +42,11 @@ const (
 	endPatience = time.Minute
 )
 
-// keepVariable keeps the clusters for the next run.
+// keepVariable has the name of clusters that are kept for the next run.
 const keepVariable = "E2E_KEEP"
+
+// name of the clusters, and of the folder below bin/e2e.
+func name() string { return cmp.Or(os.Getenv(keepVariable), "drills") }
 
 // world is clusters with Eastway and the drills' applications.
 type world struct {
@@ -82,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	}
 	need.Support(t, lab.Supported())
 	ctx := t.Context()
-	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "e2e", "drills"))
+	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "e2e", name()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +119,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func bringUp(ctx context.Context, out *os.File) (*lab.Lab, error) {
-	config := lab.Config{Name: "drills", Progress: out}
+	config := lab.Config{Name: name(), Progress: out}
 	if os.Getenv(keepVariable) != "" {
 		if l, err := lab.Open(config.Name); err == nil {
 			return l, nil
@@ -130,9 +135,12 @@ func (w *world) loadMock(ctx context.Context) error {
 	}
 	w.mock = filepath.Join(w.dir, "mock")
 	archive := w.mock + ".tar"
-	err := image.Image{
-		Name: mockImage, Files: []image.File{{Path: "/mock", Source: w.mock}}, Entrypoint: []string{"/mock"}, User: "65532:65532",
-	}.Save(archive)
+	files, err := image.Busybox(ctx) // the client of the README has wget
+	if err != nil {
+		return err
+	}
+	files = append(files, image.File{Path: "/mock", Source: w.mock})
+	err = image.Image{Name: mockImage, Files: files, Entrypoint: []string{"/mock"}, User: "65532:65532"}.Save(archive)
 	if err != nil {
 		return err
 	}
@@ -144,19 +152,23 @@ var manifests embed.FS
 
 // deploy the applications into a cluster.
 func (w *world) deploy(ctx context.Context, c *cluster) error {
-	t, err := template.ParseFS(manifests, "manifests/chain.yaml")
-	if err != nil {
-		return err
-	}
-	var text strings.Builder
-	err = t.Execute(&text, map[string]any{
+	return c.applyTemplate(ctx, "chain.yaml", map[string]any{
 		"Image": mockImage, "Zones": c.Zones, "Solo": c.solo(),
 		"Chain": map[string]string{"mocka": "http://mockb:8000/", "mockb": "http://mockc:8000/", "mockc": ""},
 	})
+}
+
+// applyTemplate of manifests/ with values.
+func (c *cluster) applyTemplate(ctx context.Context, name string, values map[string]any) error {
+	t, err := template.ParseFS(manifests, "manifests/"+name)
 	if err != nil {
 		return err
 	}
-	return c.Cluster.Apply(ctx, []byte(text.String()))
+	var text bytes.Buffer
+	if err := t.Execute(&text, values); err != nil {
+		return err
+	}
+	return c.Cluster.Apply(ctx, text.Bytes())
 }
 
 // awaitDeployments returns when all deployments of the applications are as they

@@ -23,11 +23,12 @@ import (
 // Names of an installation whose Config says nothing else.
 const (
 	Release   = "eastway"
+	chart     = "charts/eastway"
 	Namespace = "eastway-system"
 )
 
-// tag of the images. Any but latest is not pulled.
-const tag = "e2e"
+// Tag of the images. Any but latest is not pulled.
+const Tag = "e2e"
 
 // Config of installations.
 type Config struct {
@@ -44,10 +45,7 @@ type Config struct {
 // Installer installs Eastway.
 type Installer struct {
 	Config
-	chart, eastway, helm string
-
-	mu       sync.Mutex
-	commands int
+	root, tools string // the checkout, and a folder with eastway, helm and kubectl
 }
 
 // Installed is the Installer of what New and Install have made in this folder and these clusters before. It can't install.
@@ -56,32 +54,37 @@ func Installed(c Config) *Installer {
 	if c.Progress == nil {
 		c.Progress = io.Discard
 	}
-	return &Installer{Config: c, eastway: filepath.Join(c.Dir, "eastway")}
+	return &Installer{Config: c, tools: filepath.Join(c.Dir, "tools")}
 }
 
 // New builds the images and the tools and gives the images to all nodes.
 func New(ctx context.Context, c Config) (*Installer, error) {
 	i := Installed(c)
 	c = i.Config
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil { //nolint:gosec // no secret
+	if err := os.MkdirAll(i.tools, 0o755); err != nil { //nolint:gosec // no secret
 		return nil, fmt.Errorf("install: make the folder: %w", err)
 	}
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return nil, fmt.Errorf("install: find the checkout: %w", err)
 	}
-	i.chart = filepath.Join(strings.TrimSpace(string(root)), "charts", "eastway")
+	i.root = strings.TrimSpace(string(root))
 	build := binaries.Builder{Progress: c.Progress}
 	helm, err := build.Programs(ctx, binaries.Helm)
 	if err != nil {
 		return nil, err
 	}
-	i.helm = filepath.Join(helm, "helm")
-	if err := build.Own(ctx, c.Dir, "cmd/eastway"); err != nil {
+	if err := build.Own(ctx, i.tools, "cmd/eastway"); err != nil {
 		return nil, err
 	}
+	for name, program := range map[string]string{"helm": filepath.Join(helm, "helm"), "kubectl": c.Lab.Clusters[0].Kubectl(ctx).Path} {
+		link := filepath.Join(i.tools, name)
+		if err := errors.Join(os.RemoveAll(link), os.Symlink(program, link)); err != nil {
+			return nil, fmt.Errorf("install: gather tools: %w", err)
+		}
+	}
 	_, err = image.Write(image.Options{
-		Version: tag, Created: time.Unix(0, 1), Binaries: map[string]string{runtime.GOARCH: i.eastway},
+		Version: Tag, Created: time.Unix(0, 1), Binaries: map[string]string{runtime.GOARCH: filepath.Join(i.tools, "eastway")},
 	}, c.Dir)
 	if err != nil {
 		return nil, err
@@ -89,33 +92,31 @@ func New(ctx context.Context, c Config) (*Installer, error) {
 	return i, c.Lab.LoadImage(ctx, image.ArchivePath(c.Dir, runtime.GOARCH))
 }
 
-// Commands is how many commands a user would have typed so far: what Run,
-// Install and the like have run.
-func (i *Installer) Commands() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.commands
+// Shell runs a line as a user types it in the checkout, with eastway, helm and
+// kubectl and the contexts of all clusters, and returns what it printed.
+func (i *Installer) Shell(ctx context.Context, line string) (string, error) {
+	fmt.Fprintf(i.Progress, "$ %s\n", line)
+	return i.run(exec.CommandContext(ctx, "sh", "-c", line)) //nolint:gosec // as it says
 }
 
 // Eastway runs the command-line tool with the contexts of all clusters, and
 // returns what it printed, also when it failed.
 func (i *Installer) Eastway(ctx context.Context, args ...string) (string, error) {
-	return i.run(ctx, exec.CommandContext(ctx, i.eastway, args...)) //nolint:gosec // no shell is involved
+	fmt.Fprintf(i.Progress, "$ eastway %s\n", strings.Join(args, " "))
+	return i.run(exec.CommandContext(ctx, filepath.Join(i.tools, "eastway"), args...)) //nolint:gosec // no shell is involved
 }
 
 // Helm runs helm for a cluster.
 func (i *Installer) Helm(ctx context.Context, c *lab.Cluster, args ...string) (string, error) {
 	args = append(args, "--kube-context", c.Name)
-	return i.run(ctx, exec.CommandContext(ctx, i.helm, args...)) //nolint:gosec // no shell is involved
+	fmt.Fprintf(i.Progress, "$ helm %s\n", strings.Join(args, " "))
+	return i.run(exec.CommandContext(ctx, filepath.Join(i.tools, "helm"), args...)) //nolint:gosec // no shell is involved
 }
 
 // run a command as a user would, with nothing of this user's configuration.
-func (i *Installer) run(_ context.Context, command *exec.Cmd) (string, error) {
-	i.mu.Lock()
-	i.commands++
-	i.mu.Unlock()
-	fmt.Fprintf(i.Progress, "$ %s %s\n", filepath.Base(command.Path), strings.Join(command.Args[1:], " "))
-	command.Env = []string{"HOME=" + i.Dir, "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + i.Lab.Kubeconfig}
+func (i *Installer) run(command *exec.Cmd) (string, error) {
+	command.Dir = i.root
+	command.Env = []string{"HOME=" + i.Dir, "PATH=" + i.tools + ":" + os.Getenv("PATH"), "KUBECONFIG=" + i.Lab.Kubeconfig}
 	var out, problems bytes.Buffer
 	command.Stdout, command.Stderr = &out, &problems
 	if err := command.Run(); err != nil {
@@ -132,8 +133,8 @@ const helmTime = "4m"
 // installation needs, and return when its pods are ready.
 func (i *Installer) Install(ctx context.Context, c *lab.Cluster, values ...string) error {
 	_, err := i.Helm(ctx, c, append([]string{
-		"install", i.Release, i.chart, "--namespace", i.Namespace, "--create-namespace", "--wait", "--timeout", helmTime,
-		"--set", "cluster=" + c.Name, "--set", "image.tag=" + tag,
+		"install", i.Release, chart, "--namespace", i.Namespace, "--create-namespace", "--wait", "--timeout", helmTime,
+		"--set", "cluster=" + c.Name, "--set", "image.tag=" + Tag,
 	}, sets(values)...)...)
 	return err
 }
@@ -142,7 +143,7 @@ func (i *Installer) Install(ctx context.Context, c *lab.Cluster, values ...strin
 // pods are new and ready.
 func (i *Installer) Upgrade(ctx context.Context, c *lab.Cluster, values ...string) error {
 	_, err := i.Helm(ctx, c, append([]string{
-		"upgrade", i.Release, i.chart, "--namespace", i.Namespace, "--reuse-values", "--wait", "--timeout", helmTime,
+		"upgrade", i.Release, chart, "--namespace", i.Namespace, "--reuse-values", "--wait", "--timeout", helmTime,
 	}, sets(values)...)...)
 	return err
 }

@@ -273,7 +273,7 @@ func (r *removal) removeRest(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"delete", "namespace", otherNamespace},
 		{"annotate", "services", "-A", "--all", v1alpha1.TakeoverAnnotation + "-"},
-		{"delete", "-f", filepath.Join(r.i.chart, "crds")},
+		{"delete", "-f", filepath.Join(r.i.root, chart, "crds")},
 	} {
 		if out, err := r.Kubectl(ctx, args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)

@@ -1,0 +1,109 @@
+package drills
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/eastway/eastway/e2e/apps/chain"
+	"github.com/eastway/eastway/e2e/cluster/lab"
+	"github.com/eastway/eastway/e2e/install"
+)
+
+// maxCommands lead to the first call between two clusters.
+const maxCommands = 6
+
+// firstCall types what the README says.
+func firstCall(w *world, t *testing.T) {
+	ctx := t.Context()
+	t.Cleanup(func() {
+		if t.Failed() {
+			w.explain(t)
+		}
+	})
+	for i, c := range w.clusters {
+		if err := w.cleanUp(ctx, c); err != nil { // of an earlier run on clusters that were kept
+			t.Fatal(err)
+		}
+		if err := c.applyTemplate(ctx, "first.yaml", map[string]any{"Image": mockImage, "Serves": i == 1}); err != nil {
+			t.Fatal(err)
+		}
+		app := []string{"deployment/client", "deployment/shop"}[i]
+		if out, err := c.Kubectl(ctx, "rollout", "status", app, "--timeout=2m").CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", app, err, out)
+		}
+	}
+	commands := readmeCommands(t)
+	if len(commands) > maxCommands {
+		t.Errorf("the README needs %d commands for the first call, more than %d", len(commands), maxCommands)
+	}
+	began := time.Now()
+	var answer string
+	for _, line := range commands {
+		if helm, values, found := strings.Cut(line, " charts/eastway "); found { // the image of this checkout, and what the drills need
+			line = helm + " charts/eastway --set image.tag=" + install.Tag + "," + drainTime + " " + values
+		}
+		var err error
+		if answer, err = w.Shell(ctx, line); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(progress(t), "%.1fs\n", time.Since(began).Seconds())
+	}
+	if got := chain.Names(chain.Parse(answer)); got != "shop" {
+		t.Errorf("the last command printed %q, not the answer of shop", answer)
+	}
+	fmt.Fprintf(progress(t), "helm install to first call: %.1fs, %d commands\n", time.Since(began).Seconds(), len(commands))
+}
+
+// readmeCommands are those of the first block of commands about Kubernetes.
+func readmeCommands(t *testing.T) []string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "\n## On Kubernetes\n")
+	_, rest, begun := strings.Cut(rest, "\n```sh\n")
+	block, _, ended := strings.Cut(rest, "\n```\n")
+	if !found || !begun || !ended {
+		t.Fatal("README.md has no block of commands below \"On Kubernetes\"")
+	}
+	return strings.Split(block, "\n")
+}
+
+// cleanUp what an earlier run has left in clusters that were kept.
+func (w *world) cleanUp(ctx context.Context, c *cluster) error {
+	if err := c.Get(ctx, client.ObjectKey{Name: install.Namespace}, &corev1.Namespace{}); apierrors.IsNotFound(err) {
+		return nil
+	}
+	_ = w.Uninstall(ctx, c.Cluster) // it may never have been complete
+	commands := []*exec.Cmd{
+		c.Kubectl(ctx, "delete", "peers.eastway.dev", "--all", "--ignore-not-found"),
+		c.Kubectl(ctx, "delete", "serviceexports.multicluster.x-k8s.io", "--all", "--all-namespaces", "--ignore-not-found"),
+		c.Kubectl(ctx, "delete", "namespace", "--ignore-not-found", install.Namespace, namespace),
+	}
+	for _, command := range commands {
+		if out, err := command.CombinedOutput(); err != nil && !strings.Contains(string(out), "the server doesn't have a resource type") {
+			return fmt.Errorf("clean up %s: %w: %s", c.Name, err, out)
+		}
+	}
+	return lab.Await(ctx, "the namespaces to be gone", patience, func(ctx context.Context) error {
+		for _, name := range []string{install.Namespace, namespace} {
+			one := metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
+			if err := c.Get(ctx, client.ObjectKey{Name: name}, &one); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("namespace %s is still there (%w)", name, err)
+			}
+		}
+		return nil
+	})
+}
