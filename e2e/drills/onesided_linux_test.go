@@ -8,6 +8,7 @@ import (
 	"github.com/eastway/eastway/e2e/apps/load"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
+	"github.com/eastway/eastway/internal/kubecli"
 )
 
 // crossing load: only what one cluster calls in the other.
@@ -54,7 +55,9 @@ func (w *world) setPublic(ctx context.Context, t *testing.T, public bool) {
 			t.Error(err)
 		}
 	} else {
-		kubectl(w.home(), "patch", "peer", w.away().Name, "--type=merge", "--patch", `{"spec": {"addresses": []}}`)
+		// As the commands that have to put it right again.
+		kubectl(w.home(), "patch", "peer", w.away().Name, "--type=merge", "--patch", `{"spec": {"addresses": []}}`,
+			"--field-manager="+kubecli.FieldManager)
 	}
 	for _, c := range w.clusters {
 		kubectl(c, "-n", install.Namespace, "delete", "pods", "--selector=app.kubernetes.io/component=proxy", "--grace-period=1")

@@ -128,7 +128,8 @@ func Stream(ctx context.Context, dialer *Dialer, address string, every time.Dura
 	wrote := <-sent
 	switch {
 	case err != nil:
-		return greeting, fmt.Errorf("stream to %s from %s broke off after %d numbers: %w", address, conn.LocalAddr(), n, err)
+		// The writer may have been told of a reset, which the reader then sees as an end.
+		return greeting, fmt.Errorf("stream to %s from %s broke off after %d numbers: %w", address, conn.LocalAddr(), n, errors.Join(err, wrote))
 	case !ended:
 		return greeting, fmt.Errorf("stream to %s from %s ended by itself after %d numbers (%w)",
 			address, conn.LocalAddr(), n, errors.Join(wrote, io.EOF))
