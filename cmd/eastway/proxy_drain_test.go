@@ -60,6 +60,9 @@ func TestDrain(t *testing.T) {
 		}
 		return nil
 	})
+	if code, body, err := pb.get(t, admin.PathServingz); err != nil || code != http.StatusOK {
+		t.Errorf("it serves until it has ended: %d %s %v", code, body, err)
+	}
 	if _, err := call(t, vipB); err != nil {
 		t.Errorf("a call during the delay: %v", err)
 	}

@@ -40,6 +40,14 @@ func (p *proxy) ready() error {
 	if p.draining.Load() {
 		return errors.New("draining")
 	}
+	return p.serving()
+}
+
+// serving is nil as soon as new connections are wanted and for as long as connections are carried.
+func (p *proxy) serving() error {
+	if p.draining.Load() {
+		return nil
+	}
 	if p.failover.Revision() == 0 {
 		return errors.New("the manifests have not been read yet")
 	}

@@ -17,6 +17,7 @@ const DefaultAddress = "127.0.0.1:15000"
 const (
 	PathHealthz   = "/healthz"
 	PathReadyz    = "/readyz"
+	PathServingz  = "/servingz" // as PathReadyz, but also while the process drains
 	PathMetrics   = "/metrics"
 	PathStatus    = "/status"
 	PathEndpoints = "/endpoints" // ?service=NAMESPACE/NAME
@@ -75,7 +76,7 @@ type ServiceEndpoints struct {
 	Endpoints []failover.EndpointStatus `json:"endpoints"`
 }
 
-// Readiness is the answer of PathReadyz; the code is 503 unless Ready.
+// Readiness is the answer of PathReadyz and PathServingz; the code is 503 unless Ready.
 type Readiness struct {
 	Ready   bool           `json:"ready"`
 	Failing []FailingCheck `json:"failing,omitempty"`

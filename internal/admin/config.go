@@ -19,12 +19,12 @@ type Config struct {
 	// AllowRemote permits an Address that other machines can reach, and requests under
 	// any host name. Metrics, status and profiles are then open to whoever can connect.
 	AllowRemote bool
-	// HealthOnly leaves out everything that tells of others than this process: only PathHealthz, PathReadyz, PathMetrics
-	// and PathListeners are answered, under any host name. Such a listener may be on any address.
+	// HealthOnly leaves out everything that tells of others than this process: only PathHealthz, PathReadyz, PathServingz,
+	// PathMetrics and PathListeners are answered, under any host name. Such a listener may be on any address.
 	HealthOnly bool
 	// Gatherer feeds PathMetrics; nil: no metrics.
 	Gatherer prometheus.Gatherer
-	// Checks must all pass for PathReadyz to answer 200.
+	// Checks must all pass for PathReadyz and PathServingz to answer 200.
 	Checks []Check
 	// Status feeds PathStatus; nil: 404.
 	Status func() Status
@@ -41,6 +41,8 @@ type Config struct {
 type Check struct {
 	Name  string
 	Ready func() error
+	// Serving is asked for PathServingz instead; nil: Ready is.
+	Serving func() error
 }
 
 // Validate names the field that is wrong.

@@ -29,6 +29,7 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+PathHealthz, h.healthz)
 	mux.HandleFunc("GET "+PathReadyz, h.readyz)
+	mux.HandleFunc("GET "+PathServingz, h.servingz)
 	if cfg.Listeners != nil {
 		mux.HandleFunc("GET "+PathListeners, h.listeners)
 	}
@@ -106,8 +107,20 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
-	readiness := h.readiness()
+func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) { h.verdict(w, h.readiness()) }
+
+// servingz is for Kubernetes, which keeps a pod that is being deleted out of Services by itself, but makes its nodes forget
+// the pod's UDP flows as soon as that isn't serving.
+func (h *handler) servingz(w http.ResponseWriter, _ *http.Request) {
+	h.verdict(w, h.passes(func(c *Check) func() error {
+		if c.Serving != nil {
+			return c.Serving
+		}
+		return c.Ready
+	}))
+}
+
+func (h *handler) verdict(w http.ResponseWriter, readiness Readiness) {
 	code := http.StatusOK
 	if !readiness.Ready {
 		code = http.StatusServiceUnavailable
@@ -144,9 +157,15 @@ func (h *handler) listeners(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) readiness() Readiness {
+	return h.passes(func(c *Check) func() error { return c.Ready })
+}
+
+// passes asks all checks the question that is chosen.
+func (h *handler) passes(question func(*Check) func() error) Readiness {
 	readiness := Readiness{Ready: true}
-	for _, check := range h.cfg.Checks {
-		if err := check.Ready(); err != nil {
+	for i := range h.cfg.Checks {
+		check := &h.cfg.Checks[i]
+		if err := question(check)(); err != nil {
 			readiness.Ready = false
 			readiness.Failing = append(readiness.Failing, FailingCheck{Name: check.Name, Error: err.Error()})
 		}

@@ -18,7 +18,7 @@ func TestHealthOnly(t *testing.T) {
 	ready := errors.New("not yet")
 	server := start(t, Config{
 		Address: "0.0.0.0:0", HealthOnly: true, Gatherer: prometheus.NewRegistry(),
-		Checks: []Check{{Name: "proxy", Ready: func() error { return ready }}},
+		Checks: []Check{{Name: "proxy", Ready: func() error { return ready }, Serving: func() error { return nil }}},
 		Status: func() Status { return Status{Cluster: "secret"} },
 		Endpoints: func(string, string) ([]failover.EndpointStatus, bool) {
 			return []failover.EndpointStatus{}, true
@@ -32,7 +32,8 @@ func TestHealthOnly(t *testing.T) {
 		},
 	})
 	for path, want := range map[string]int{
-		PathHealthz: http.StatusOK, PathReadyz: http.StatusServiceUnavailable, PathMetrics: http.StatusOK, PathListeners: http.StatusOK,
+		PathHealthz: http.StatusOK, PathReadyz: http.StatusServiceUnavailable, PathServingz: http.StatusOK,
+		PathMetrics: http.StatusOK, PathListeners: http.StatusOK,
 		PathStatus: http.StatusNotFound, PathEndpoints + "?service=a/b": http.StatusNotFound, "/debug/pprof/": http.StatusNotFound,
 		"/debug/pprof/goroutine": http.StatusNotFound,
 	} {

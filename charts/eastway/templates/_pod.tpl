@@ -69,7 +69,8 @@ resources:
   {{- toYaml $values.resources | nindent 2 }}
 {{- end }}
 
-{{/* Probes of a container whose health port is called so. A process that hangs is restarted; one that isn't ready is left alone. */}}
+{{/* Probes of a container whose health port is called so: (list READINESSPATH SECONDS). A process that hangs is restarted; one that
+     isn't ready is left alone. */}}
 {{- define "eastway.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: health}
@@ -81,8 +82,8 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 3
 readinessProbe:
-  httpGet: {path: /readyz, port: health}
-  periodSeconds: {{ . }}
+  httpGet: {path: {{ index . 0 }}, port: health}
+  periodSeconds: {{ index . 1 }}
   timeoutSeconds: 1
   failureThreshold: 2
 {{- end }}
