@@ -14,10 +14,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// openVariable, when set, adds the drills that have not been seen to pass since proxies hold a link to each replica of a peer
-// behind a load balancer: before that they lost all their calls when the one went that they had met.
-const openVariable = "E2E_OPEN"
-
 // TestDrills runs all drills on one pair of clusters, one after the other: each
 // leaves them as healthy as it found them.
 func TestDrills(t *testing.T) {
@@ -34,11 +30,15 @@ func TestDrills(t *testing.T) {
 		name string
 		run  func(*world, *testing.T)
 	}
-	drills := []drill{{"service failure", serviceFails}}
-	if os.Getenv(openVariable) != "" {
-		drills = append(drills,
-			drill{"proxy killed", proxyKilled}, drill{"API server away", withoutAPIServer}, drill{"leader killed", leaderKilled},
-			drill{"address changed", addressChanged}, drill{"zone lost", zoneLost}, drill{"replaced", replaced}, drill{"one-sided", oneSided})
+	drills := []drill{
+		{"service failure", serviceFails},
+		{"proxy killed", proxyKilled},
+		{"leader killed", leaderKilled},
+		{"API server away", withoutAPIServer},
+		{"address changed", addressChanged},
+		{"zone lost", zoneLost},
+		{"replaced", replaced},
+		{"one-sided", oneSided},
 	}
 	for _, drill := range drills {
 		t.Run(drill.name, func(t *testing.T) { drill.run(w, t) })

@@ -8,7 +8,6 @@ import (
 	"github.com/eastway/eastway/e2e/apps/load"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
-	"github.com/eastway/eastway/internal/kubecli"
 )
 
 // crossing load: only what one cluster calls in the other.
@@ -51,13 +50,12 @@ func (w *world) setPublic(ctx context.Context, t *testing.T, public bool) {
 	}
 	kubectl(w.home(), "-n", install.Namespace, "annotate", "--overwrite", "service", "eastway-tunnel", pick)
 	if public {
-		if err := w.Link(ctx); err != nil { // as addresses were
+		// As addresses were; kubectl has taken them over.
+		if _, err := w.Eastway(ctx, "peer", "link", "--force", "--contexts", w.home().Name+","+w.away().Name); err != nil {
 			t.Error(err)
 		}
 	} else {
-		// As the commands that have to put it right again.
-		kubectl(w.home(), "patch", "peer", w.away().Name, "--type=merge", "--patch", `{"spec": {"addresses": []}}`,
-			"--field-manager="+kubecli.FieldManager)
+		kubectl(w.home(), "patch", "peer", w.away().Name, "--type=merge", "--patch", `{"spec": {"addresses": []}}`)
 	}
 	for _, c := range w.clusters {
 		kubectl(c, "-n", install.Namespace, "delete", "pods", "--selector=app.kubernetes.io/component=proxy", "--grace-period=1")
