@@ -26,6 +26,8 @@ type Credentials interface {
 type Peer struct {
 	Name      string
 	Addresses []string
+	// PerReplica: each address is one replica's own, and its link ends with it. Else links that work outlive their address.
+	PerReplica bool
 }
 
 // Header is what a stream tells before its first byte.

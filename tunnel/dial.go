@@ -106,7 +106,7 @@ func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr
 		case err := <-monitored:
 			return err
 		case <-retired:
-			if d.link == nil {
+			if d.link == nil || n.perReplica(peer) {
 				return context.Canceled
 			}
 			d.link.retire()

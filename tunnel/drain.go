@@ -120,6 +120,12 @@ func (l *link) retire() {
 	l.retired = true
 }
 
+func (n *Node) perReplica(peer string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.wanted[peer].PerReplica
+}
+
 func (l *link) isRetired() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

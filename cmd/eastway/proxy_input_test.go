@@ -196,7 +196,7 @@ func TestBadPeers(t *testing.T) {
 		"bundle.yaml": strings.NewReplacer("name: bb", "name: cc", "/cluster/bb", "/cluster/cc").Replace(head) + "    no PEM\n",
 		"id.yaml":     change("name: bb", "name: dd", "/cluster/bb", "/cluster/ee"),
 		"own.yaml":    own,
-		"taken.yaml":  change("eastway.internal", "elsewhere.internal"), // zz: behind the good one's file
+		"taken.yaml":  string(good), // zz: behind the good one's file
 		"twin.yaml":   change("name: bb", "name: ff"),
 		"field.yaml":  change("spec:", "spec:\n  colour: blue", "name: bb", "name: gg"),
 	} {

@@ -95,7 +95,7 @@ func (s *Siblings) SetProxies(addresses []string) error {
 	if err := s.auth.SetPeers([]certs.Peer{own}); err != nil {
 		return fmt.Errorf("siblings: %w", err)
 	}
-	s.node.SetPeers([]tunnel.Peer{{Name: s.cfg.Cluster, Addresses: addresses}})
+	s.node.SetPeers([]tunnel.Peer{{Name: s.cfg.Cluster, Addresses: addresses, PerReplica: true}})
 	return nil
 }
 
