@@ -34,7 +34,7 @@ type linkDialer struct {
 	peer, addr string
 	id         string
 	link       *link           // nil until the control connection stands
-	shutdown   <-chan struct{} // closed when the address is no longer dialled; nil: never
+	shutdown   <-chan struct{} // closed when the process stops; nil: never
 	results    chan dialResult
 	number     uint32
 	transports map[string]*transportDialer
@@ -340,10 +340,7 @@ func (d *linkDialer) retry(ctx context.Context) {
 
 // fill dials what is missing.
 func (d *linkDialer) fill(ctx context.Context) {
-	if d.link.isRetired() {
-		return
-	}
-	draining := d.link.isDraining()
+	draining := d.link.isDraining() || d.link.isRetired()
 	_, tcp, quic, hasControl := d.link.counts()
 	have := map[string]int{"tcp": tcp, "quic": quic}
 	for name, t := range d.transports {

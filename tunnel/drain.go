@@ -60,10 +60,11 @@ func (n *Node) Drain(ctx context.Context) error {
 	}
 }
 
-func (n *Node) isDraining() bool {
+// searchesNoMore: nothing needs another link. What is left of the callers may, until they have heard.
+func (n *Node) searchesNoMore(usable bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.draining
+	return n.draining || n.goingAway && usable
 }
 
 func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
@@ -75,11 +76,13 @@ func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 		return
 	}
 	l.mu.Lock()
-	first := l.asked.IsZero()
-	l.draining = true
+	// That it has no stream left here is what this side asked for: it does not ask for the same itself.
+	answer := m.GetDone() && l.goAway != ""
+	first := !answer && l.asked.IsZero()
 	if first {
 		l.asked = time.Now()
 	}
+	l.draining = l.draining || !answer
 	l.peerDone = l.peerDone || m.GetDone()
 	l.mu.Unlock()
 	if first {
@@ -130,6 +133,18 @@ func (l *link) isRetired() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.retired
+}
+
+// replace is askAway for a link with whose replica there is another one now. Until that has lanes, streams that have no other
+// way are still opened here.
+func (l *link) replace(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	if l.asked.IsZero() {
+		l.asked = time.Now()
+	}
+	l.askAwayLocked(reason)
 }
 
 // drain is askAway, and opens no more streams itself.

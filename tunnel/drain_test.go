@@ -61,3 +61,38 @@ func TestDrainWithoutLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestGoAwayServesOwnCallers: who has asked its peers to open no more streams goes on opening its own, also when they have
+// said that they have none left.
+func TestGoAwayServesOwnCallers(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		p := newPair(t, withTransport(transport), func(a, _ *Config) { a.Handle = echo })
+		l := onlyLink(t, p.b)
+		p.b.GoAway()
+		await(t, "the peer has no stream left", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.peerDone
+		})
+		if p.a.State("b").Usable {
+			t.Error("the peer opens more streams")
+		}
+		if !p.b.hasUsable("a") {
+			t.Error("none can be opened to the peer")
+		}
+		s, err := p.b.Open(t.Context(), "a", header(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(s); err != nil {
+			t.Error(err)
+		}
+		if err := p.b.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -304,6 +304,13 @@ func (l *link) failing() bool {
 	return l.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
 }
 
+// carries: it is heard, and has lanes.
+func (l *link) carries() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.vitals.state == alive && len(l.lanes) > 0
+}
+
 // counts are the open streams, and the lanes by transport.
 func (l *link) counts() (streams, tcp, quic int, hasControl bool) {
 	l.mu.Lock()

@@ -36,7 +36,12 @@ func TestAddressChanges(t *testing.T) {
 		says(other, "another stream")
 
 		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
-		await(t, "there is another link", func() bool { return p.a.linkTo("b", p.b.Replica()) != old && p.a.hasUsable("b") })
+		await(t, "there is another link", func() bool {
+			one := p.open(t)
+			says(one, "at any time")
+			one.Reset("that was all")
+			return p.a.linkTo("b", p.b.Replica()) != old && p.a.hasUsable("b")
+		})
 		says(s, "after")
 		for _, one := range []*Stream{s, other} {
 			if err := one.CloseWrite(); err != nil {

@@ -295,12 +295,16 @@ func (n *Node) register(l *link) error {
 			continue
 		}
 		if o.isRetired() {
-			o.drain(movedAway)
+			o.replace(movedAway)
 			continue
 		}
 		if o.failing() {
 			// Its other side has most likely given it up already, or it would not have dialled again.
-			n.wg.Go(func() { o.close("replaced by a new link") })
+			if o.carries() {
+				o.replace("replaced by a new link") // that is noticed soon
+			} else {
+				n.wg.Go(func() { o.close("replaced by a new link") })
+			}
 			continue
 		}
 		keepOther := o.dialed == l.dialed || o.dialed == weAreSmaller
@@ -308,7 +312,7 @@ func (n *Node) register(l *link) error {
 			return &duplicateError{other: o}
 		}
 		if o.dialed {
-			o.drain("duplicate")
+			o.replace("duplicate")
 		}
 	}
 	if n.goingAway {

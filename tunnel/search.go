@@ -64,7 +64,7 @@ func (s *search) step(run, ctx context.Context) {
 		case <-l.gone:
 			delete(s.found, l)
 		default:
-			usable = usable || l.usable()
+			usable = usable || l.usable() && !l.isRetired()
 		}
 	}
 	now := time.Now()
@@ -72,7 +72,7 @@ func (s *search) step(run, ctx context.Context) {
 		s.next, s.pause, s.hurried = now, searchMin, now
 	}
 	s.usable = usable
-	if s.dialing || now.Before(s.next) || s.n.isDraining() {
+	if s.dialing || now.Before(s.next) || s.n.searchesNoMore(usable) {
 		return
 	}
 	s.dialing = true
@@ -82,6 +82,9 @@ func (s *search) step(run, ctx context.Context) {
 			replica = l.replica
 			s.tell(ctx, searchEvent{link: l})
 		})
+		if replica != "" && ctx.Err() != nil && run.Err() == nil { // nobody searches there any more
+			s.ended(replica, err)
+		}
 		s.tell(ctx, searchEvent{err: err, replica: replica, began: began})
 	})
 }
@@ -113,13 +116,17 @@ func (s *search) take(e searchEvent) {
 		s.dialing = false
 		s.failed(e.err)
 	default: // a link has ended, whatever is being dialled
-		s.n.log.Info("link to peer replica ended", zap.String("peer", s.peer), zap.String("replica", e.replica),
-			zap.String("address", s.addr), zap.String("error", plain(e.err)))
+		s.ended(e.replica, e.err)
 		if time.Since(e.began) > 2*redialMax {
 			s.delay, s.said = redialMin, "" // it had worked
 		}
 		s.failed(e.err)
 	}
+}
+
+func (s *search) ended(replica string, err error) {
+	s.n.log.Info("link to peer replica ended", zap.String("peer", s.peer), zap.String("replica", replica),
+		zap.String("address", s.addr), zap.String("error", plain(err)))
 }
 
 // rest waits before the next search, longer each time that nothing new was found.
@@ -146,7 +153,7 @@ func (s *search) failed(err error) {
 // working: a link takes streams.
 func (s *search) working() bool {
 	for l := range s.found {
-		if l.usable() {
+		if l.usable() && !l.isRetired() {
 			return true
 		}
 	}

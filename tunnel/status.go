@@ -118,7 +118,7 @@ func (l *link) status() LinkStatus {
 	case l.draining || l.goAway != "":
 		ls.State = stateDraining
 	case l.vitals.doubtful():
-		ls.State = suspect.String() // connections ended and nothing was heard since
+		ls.State = suspect.String() // connections ended and no ping sent since was answered
 	}
 	l.mu.Unlock()
 	for _, c := range conns {

@@ -17,41 +17,54 @@ import (
 const (
 	peerKey    = "peer.yaml"
 	clusterKey = "cluster"
+	fromKey    = "addresses-from"
+)
+
+// Values of fromKey while there is nothing better than the nodes' own addresses.
+const (
+	fromNodePorts = "node-ports"
+	fromNowhere   = "nowhere"
 )
 
 // Own is the cluster's own Peer manifest, as its controller publishes it.
 func (c *Cluster) Own(ctx context.Context) (peering.Manifest, error) {
+	m, _, err := c.own(ctx)
+	return m, err
+}
+
+// own also says where the addresses are from.
+func (c *Cluster) own(ctx context.Context) (m peering.Manifest, from string, err error) {
 	key := c.object("cluster")
 	var found corev1.ConfigMap
 	switch err := c.explain("read the cluster's own Peer manifest", c.client.Get(ctx, key, &found)); {
 	case errors.Is(err, ErrNotFound):
-		return peering.Manifest{}, fmt.Errorf("%w in namespace %s of %s: there is no ConfigMap %s, which the controller writes on its first "+
+		return peering.Manifest{}, "", fmt.Errorf("%w in namespace %s of %s: there is no ConfigMap %s, which the controller writes on its first "+
 			"start: see 'eastway check', or name the namespace and the release", ErrNotInstalled, c.Namespace, c, key.Name)
 	case err != nil:
-		return peering.Manifest{}, err
+		return peering.Manifest{}, "", err
 	}
-	m, err := peering.Parse([]byte(found.Data[peerKey]))
-	if err != nil {
-		return m, fmt.Errorf("ConfigMap %s, key %s: %w", key, peerKey, err)
+	if m, err = peering.Parse([]byte(found.Data[peerKey])); err != nil {
+		return m, "", fmt.Errorf("ConfigMap %s, key %s: %w", key, peerKey, err)
 	}
-	return m, nil
+	return m, found.Data[fromKey], nil
 }
 
-// AwaitOwn is Own for a cluster where Eastway was installed a moment ago: while the controller's Deployment is there and its
-// manifest is not, or the manifest has no address because the tunnel Service waits for its load balancer, it waits, until that
-// time. tell is called once for each thing that is waited for.
+// AwaitOwn is Own for a cluster where Eastway was installed a moment ago. While the controller's Deployment is there and its
+// manifest is not, it waits, until that time; while the manifest lacks the address of the tunnel Service's load balancer, for
+// half as long. tell is called once for each thing that is waited for.
 func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what string)) (peering.Manifest, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
+	addressUntil := time.Now().Add(time.Until(until) / 2)
 	for told := ""; ; {
-		m, err := c.Own(ctx)
+		m, from, err := c.own(ctx)
 		if err != nil && !errors.Is(err, ErrNotInstalled) {
 			return m, err
 		}
 		var missing string
 		if err == nil {
-			if missing = c.missingAddress(ctx, m); missing == "" {
-				return m, nil
+			if missing = c.missingAddress(ctx, from); missing == "" || !time.Now().Before(addressUntil) {
+				return m, nil // the other side may have an address
 			}
 		} else {
 			if installed, failed := c.hasController(ctx); !installed || failed != nil {
@@ -60,11 +73,7 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 			missing = fmt.Sprintf("the controller of release %s in namespace %s, which makes the cluster's own Peer manifest on its first start",
 				c.Release, c.Namespace)
 		}
-		switch {
-		case time.Now().Before(until):
-		case err == nil:
-			return m, nil // the other side may have an address
-		default:
+		if !time.Now().Before(until) {
 			return m, c.notStarted(ctx)
 		}
 		if told != missing {
@@ -79,9 +88,9 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 	}
 }
 
-// missingAddress names the tunnel Service whose load balancer has no address yet, if the cluster's manifest has none either.
-func (c *Cluster) missingAddress(ctx context.Context, own peering.Manifest) string {
-	if len(own.Peer.Spec.Addresses) > 0 {
+// missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet.
+func (c *Cluster) missingAddress(ctx context.Context, from string) string {
+	if from != fromNodePorts && from != fromNowhere {
 		return ""
 	}
 	var list corev1.ServiceList
@@ -89,9 +98,8 @@ func (c *Cluster) missingAddress(ctx context.Context, own peering.Manifest) stri
 		return "" // that is not needed to link clusters
 	}
 	for i := range list.Items {
-		s := &list.Items[i]
-		if s.Spec.Type == corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 {
-			return "the address of Service " + s.Name + ", which its load balancer has not got yet"
+		if s := &list.Items[i]; s.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			return "the address of the load balancer of Service " + s.Name
 		}
 	}
 	return ""

@@ -104,7 +104,7 @@ func TestAwaitOwnAddress(t *testing.T) {
 	if err != nil || len(m.Peer.Spec.Addresses) != 1 {
 		t.Errorf("%+v, %v", m.Peer.Spec, err)
 	}
-	want := []string{"context a: waiting for the address of Service eastway-tunnel, which its load balancer has not got yet"}
+	want := []string{"context a: waiting for the address of the load balancer of Service eastway-tunnel"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
 	}

@@ -45,7 +45,11 @@ func (s *Server) Install(namespace, release string, own peering.Manifest) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	config := &corev1.ConfigMap{Data: map[string]string{"peer.yaml": string(data), "cluster": own.Peer.Name}}
+	from := "load-balancer"
+	if len(own.Peer.Spec.Addresses) == 0 {
+		from = "nowhere"
+	}
+	config := &corev1.ConfigMap{Data: map[string]string{"peer.yaml": string(data), "cluster": own.Peer.Name, "addresses-from": from}}
 	config.Namespace, config.Name = namespace, release+"-cluster"
 	s.Add(config)
 }
