@@ -87,6 +87,10 @@ func TestOneReplicaGoesAway(t *testing.T) {
 	first := a.linkTo("b", b[0].cfg.Replica)
 	w.set(func() { w.target, w.others = b[1].Addr().String(), nil })
 	b[0].GoAway()
+	await(t, "the GoAway is here", first.isDraining)
+	if err := b[0].Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
 	<-first.gone
 	close(stop)
 	<-done
@@ -134,6 +138,9 @@ func TestLastResort(t *testing.T) {
 	}
 	w.redirect(stays.Addr().String())
 	await(t, "the other replica is found", func() bool { return a.hasUsable("b") })
+	if err := gone.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
 	await(t, "the first link ends in order", first.ended)
 	if err := oneCall(t, a); err != nil {
 		t.Errorf("a call after that: %v", err)
