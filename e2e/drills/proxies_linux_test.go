@@ -21,6 +21,10 @@ import (
 // new connections to another one: a second, and what a busy computer needs.
 const noticeTime = 2 * time.Second
 
+// resetTime is how long after a proxy's end its peers may take to read that its connections are closed. What they send on
+// one before has an unknown outcome.
+const resetTime = 200 * time.Millisecond
+
 // lag of the clouds' load balancers before the tunnels.
 const lag = "10s"
 
@@ -142,7 +146,7 @@ func excuseKilled(r *record, zone string, from, to time.Time) string {
 	switch {
 	case r.End.Before(from):
 		return ""
-	case r.Start.Before(to) && (r.zone == zone || crosses):
+	case r.Start.Before(to) && r.zone == zone, r.Start.Before(to.Add(resetTime)) && crosses:
 		return "in flight on the proxy that was killed"
 	case r.Start.Before(to.Add(noticeTime)) && r.zone == zone:
 		return "before its node noticed that the proxy was gone"
