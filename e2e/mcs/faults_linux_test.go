@@ -77,13 +77,13 @@ func (s *spec) fails(c *cluster, check string, words ...string) {
 	}
 }
 
-// heals waits until `eastway check` finds nothing that failed, and that this check is well.
-func (s *spec) heals(c *cluster, check string) {
+// heals waits until `eastway check` finds nothing that failed, and this check finds nothing about that.
+func (s *spec) heals(c *cluster, check, about string) {
 	s.Helper()
 	s.await("eastway check to be content with "+c.Name, func(ctx context.Context) error {
 		findings, well := s.checkup(context.WithoutCancel(ctx), c) // one look of lab.Await may be too short
 		for _, f := range findings {
-			if f.Level == "failed" || f.Check == check && f.Level != "ok" {
+			if f.Level == "failed" || f.Check == check && f.Level != "ok" && strings.Contains(f.Message, about) {
 				return fmt.Errorf("%+v", f)
 			}
 		}

@@ -47,7 +47,7 @@ func policiesAway(s *spec) {
 	s.newExport()
 	s.must(bringBack())
 	s.accepted(s.first)
-	s.heals(s.first, "errors")
+	s.heals(s.first, "errors", "trafficpolicies")
 	end()
 }
 
@@ -87,6 +87,6 @@ func importsAway(s *spec) {
 	s.must(same("made anew", is.UID != was.UID, true))
 	s.calls(s.first, manyCalls, s.address(helloPort), from(s.second))
 	s.newExport()
-	s.heals(s.first, "errors")
+	s.heals(s.first, "errors", "serviceimports")
 	end()
 }

@@ -170,7 +170,7 @@ func peerSpoiled(s *spec) {
 	}
 	s.must(mend())
 	s.peer(s.first, name, v1alpha1.PeerAccepted, metav1.ConditionTrue)
-	s.heals(s.first, "peers")
+	s.heals(s.first, "peers", "")
 	end()
 }
 

@@ -135,7 +135,7 @@ func proxiesRights(s *spec) {
 	})
 	s.must(s.AwaitConnected(s.Context()))
 	end()
-	s.heals(s.first, "rights")
+	s.heals(s.first, "rights", "")
 }
 
 // othersRights: check looks at those of the controller and of the node agents, too.
@@ -148,5 +148,5 @@ func othersRights(s *spec) {
 		s.fails(s.first, "rights", c.who, c.right, role)
 		s.must(giveBack())
 	}
-	s.heals(s.first, "rights")
+	s.heals(s.first, "rights", "")
 }
