@@ -62,6 +62,7 @@ func checkHeld(bundle *x509bundle.Bundle) error {
 	for _, root := range bundle.X509Authorities() {
 		domains := root.PermittedURIDomains
 		if len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool {
+			d = strings.ToLower(d) // a host's case says nothing
 			return td == d || strings.HasSuffix(td, "."+strings.TrimPrefix(d, "."))
 		}) {
 			return nil

@@ -31,15 +31,7 @@ type flow struct{ out net.Conn }
 
 func newBalancer(t *testing.T, targets ...string) *balancer {
 	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln, pc := listenBoth(t)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	b := &balancer{
 		addr: ln.Addr().String(), targets: targets, ctx: ctx, udp: pc,

@@ -58,8 +58,8 @@ type dialResult struct {
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
-// become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, nothing more
-// is dialled.
+// become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, no more
+// lanes are dialled.
 func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
 	shutdown := ctx.Done()
 	ctx, cancel := context.WithCancel(ctx)

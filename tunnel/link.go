@@ -40,7 +40,7 @@ type link struct {
 	draining bool                    // no new streams of ours, but as a last resort
 	leaving  bool                    // none at all: this side has said so or will when the last has ended
 	retired  bool                    // its address is no longer the peer's: the next link with the replica replaces it
-	asked    time.Time               // when the other side asked for that
+	asked    time.Time               // since when: the other side has asked for it, or another link replaces this one
 	saidDone bool                    // we told that no stream of ours is left
 	peerDone bool                    // the other side told so
 	goAway   string                  // why the other side was asked to open no more streams here

@@ -27,7 +27,8 @@ type wire struct {
 	moved  time.Time
 }
 
-func newWire(t *testing.T, target string) *wire {
+// listenBoth listens on the same free port of TCP and UDP.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
 	t.Helper()
 	var lc net.ListenConfig
 	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -38,6 +39,12 @@ func newWire(t *testing.T, target string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ln, pc
+}
+
+func newWire(t *testing.T, target string) *wire {
+	t.Helper()
+	ln, pc := listenBoth(t)
 	w := &wire{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}, dialed: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	w.wg.Go(func() { w.forwardTCP(ctx, ln) })

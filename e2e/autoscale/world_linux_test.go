@@ -17,8 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/eastway/eastway/e2e/cluster/binaries"
-	"github.com/eastway/eastway/e2e/cluster/image"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 	"github.com/eastway/eastway/internal/need"
@@ -128,14 +126,7 @@ func apps() map[string]string {
 
 // deploy the applications; they start while Eastway does.
 func (w *world) deploy(ctx context.Context, dir string) error {
-	if err := (binaries.Builder{}).Own(ctx, dir, "e2e/apps/mock"); err != nil {
-		return err
-	}
-	program := filepath.Join(dir, "mock")
-	archive := program + ".tar"
-	err := image.Image{
-		Name: mockImage, Files: []image.File{{Path: "/mock", Source: program}}, Entrypoint: []string{"/mock"}, User: "65532:65532",
-	}.Save(archive)
+	_, archive, err := lab.BuildImage(ctx, dir, "e2e/apps/mock", mockImage)
 	if err != nil {
 		return err
 	}

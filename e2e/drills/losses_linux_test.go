@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/eastway/eastway/e2e/apps/load"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 )
@@ -68,7 +67,6 @@ const longer = 4
 // excuseLost says whether a request had to fail because a zone lost its power at
 // some moment between two.
 func excuseLost(r *record, zone string, from, to time.Time) string {
-	crosses := r.Kind == load.KindStream || strings.Contains(r.Target, "clusterset.local")
 	switch {
 	case r.End.Before(from):
 		return ""
@@ -76,7 +74,7 @@ func excuseLost(r *record, zone string, from, to time.Time) string {
 		return "made in the zone that was lost"
 	case r.Start.Before(to):
 		return "in flight when the zone was lost"
-	case crosses && r.Start.Before(to.Add(silenceTime)):
+	case r.mayCross() && r.Start.Before(to.Add(silenceTime)):
 		return "sent to the zone's proxy before its silence was noticed"
 	default:
 		return ""
@@ -167,8 +165,7 @@ func addressChanged(w *world, t *testing.T) {
 	kubectl("-n", install.Namespace, "delete", "service", "eastway-tunnel")
 	to := time.Now()
 	d.excuse = func(r *record) string {
-		crosses := r.Kind == load.KindStream || strings.Contains(r.Target, "clusterset.local")
-		if crosses && r.Start.Before(to.Add(silenceTime)) && r.End.After(from) && r.End.Before(to.Add(silenceTime+laneLife)) {
+		if r.mayCross() && r.Start.Before(to.Add(silenceTime)) && r.End.After(from) && r.End.Before(to.Add(silenceTime+laneLife)) {
 			return "on a QUIC lane to the address that is gone, or sent there before its silence was noticed"
 		}
 		return ""

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/eastway/eastway/e2e/apps/load"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 )
@@ -142,11 +140,10 @@ func proxyKilled(w *world, t *testing.T) {
 // excuseKilled says whether a request had to fail because the proxy of a zone
 // was killed at some moment between two.
 func excuseKilled(r *record, zone string, from, to time.Time) string {
-	crosses := r.Kind == load.KindStream || strings.Contains(r.Target, "clusterset.local")
 	switch {
 	case r.End.Before(from):
 		return ""
-	case r.Start.Before(to) && r.zone == zone, r.Start.Before(to.Add(resetTime)) && crosses:
+	case r.Start.Before(to) && r.zone == zone, r.Start.Before(to.Add(resetTime)) && r.mayCross():
 		return "in flight on the proxy that was killed"
 	case r.Start.Before(to.Add(noticeTime)) && r.zone == zone:
 		return "before its node noticed that the proxy was gone"

@@ -2,6 +2,7 @@ package drills
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/e2e/apps/load"
@@ -27,6 +28,11 @@ func newRecord(zone string, r load.Record) record {
 
 func (r *record) ok() bool   { return r.Error == "" }
 func (r *record) call() bool { return r.Kind == load.KindCall }
+
+// mayCross: it is for another cluster, or for a service that may be there.
+func (r *record) mayCross() bool {
+	return r.Kind == load.KindStream || strings.Contains(r.Target, "clusterset.local")
+}
 
 // by is the zone where an application of that name answered, "" if none did.
 func (r *record) by(name string) string {

@@ -19,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/eastway/eastway/e2e/cluster/binaries"
 	"github.com/eastway/eastway/e2e/cluster/image"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
@@ -130,20 +129,15 @@ func bringUp(ctx context.Context, out *os.File) (*lab.Lab, error) {
 
 // loadMock builds the applications' image and gives it to all nodes.
 func (w *world) loadMock(ctx context.Context) error {
-	if err := (binaries.Builder{}).Own(ctx, w.dir, "e2e/apps/mock"); err != nil {
-		return err
-	}
-	w.mock = filepath.Join(w.dir, "mock")
-	archive := w.mock + ".tar"
 	files, err := image.Busybox(ctx) // the client of the README has wget
 	if err != nil {
 		return err
 	}
-	files = append(files, image.File{Path: "/mock", Source: w.mock})
-	err = image.Image{Name: mockImage, Files: files, Entrypoint: []string{"/mock"}, User: "65532:65532"}.Save(archive)
+	program, archive, err := lab.BuildImage(ctx, w.dir, "e2e/apps/mock", mockImage, files...)
 	if err != nil {
 		return err
 	}
+	w.mock = program
 	return w.lab.LoadImage(ctx, archive)
 }
 

@@ -19,8 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/eastway/eastway/e2e/cluster/binaries"
-	"github.com/eastway/eastway/e2e/cluster/image"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 	"github.com/eastway/eastway/internal/need"
@@ -153,14 +151,7 @@ func (w *world) takeDown(t *testing.T) {
 
 // loadHello builds the pods' image and gives it to all nodes.
 func (w *world) loadHello(ctx context.Context, dir string) error {
-	if err := (binaries.Builder{}).Own(ctx, dir, "e2e/mcs/hello"); err != nil {
-		return err
-	}
-	program := filepath.Join(dir, "hello")
-	archive := program + ".tar"
-	err := image.Image{
-		Name: helloImage, Files: []image.File{{Path: "/hello", Source: program}}, Entrypoint: []string{"/hello"}, User: "65532:65532",
-	}.Save(archive)
+	_, archive, err := lab.BuildImage(ctx, dir, "e2e/mcs/hello", helloImage)
 	if err != nil {
 		return err
 	}

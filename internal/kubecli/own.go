@@ -13,19 +13,6 @@ import (
 	"github.com/eastway/eastway/internal/peering"
 )
 
-// Keys of the ConfigMap RELEASE-cluster.
-const (
-	peerKey    = "peer.yaml"
-	clusterKey = "cluster"
-	fromKey    = "addresses-from"
-)
-
-// Values of fromKey while there is nothing better than the nodes' own addresses.
-const (
-	fromNodePorts = "node-ports"
-	fromNowhere   = "nowhere"
-)
-
 // Own is the cluster's own Peer manifest, as its controller publishes it.
 func (c *Cluster) Own(ctx context.Context) (peering.Manifest, error) {
 	m, _, err := c.own(ctx)
@@ -43,10 +30,10 @@ func (c *Cluster) own(ctx context.Context) (m peering.Manifest, from string, err
 	case err != nil:
 		return peering.Manifest{}, "", err
 	}
-	if m, err = peering.Parse([]byte(found.Data[peerKey])); err != nil {
-		return m, "", fmt.Errorf("ConfigMap %s, key %s: %w", key, peerKey, err)
+	if m, err = peering.Parse([]byte(found.Data[peering.PeerKey])); err != nil {
+		return m, "", fmt.Errorf("ConfigMap %s, key %s: %w", key, peering.PeerKey, err)
 	}
-	return m, found.Data[fromKey], nil
+	return m, found.Data[peering.FromKey], nil
 }
 
 // AwaitOwn is Own for a cluster where Eastway was installed a moment ago. While the controller's Deployment is there and its
@@ -90,7 +77,7 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 
 // missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet.
 func (c *Cluster) missingAddress(ctx context.Context, from string) string {
-	if from != fromNodePorts && from != fromNowhere {
+	if from != peering.FromNodePorts && from != peering.FromNowhere {
 		return ""
 	}
 	var list corev1.ServiceList

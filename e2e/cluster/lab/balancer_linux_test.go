@@ -111,9 +111,13 @@ func checkBalancer(t *testing.T, l *Lab) {
 		}
 		return err
 	})
-	if answer, err := get(t.Context()); err == nil {
-		t.Errorf("without the service: %q", answer)
-	}
+	eventually(t, "the deleted service not to answer", func(ctx context.Context) error {
+		answer, err := get(ctx)
+		if err == nil {
+			return fmt.Errorf("it was answered %q", answer)
+		}
+		return nil
+	})
 	if again := address(t, c, "kube-system", "dns"); again != dns {
 		t.Errorf("another service's address changed from %s to %s", dns, again)
 	}

@@ -9,15 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-)
-
-// Where the public addresses come from, as the ConfigMap says.
-const (
-	fromFlags        = "flags"
-	fromLoadBalancer = "load-balancer"
-	fromExternalIPs  = "external-ips"
-	fromNodePorts    = "node-ports"
-	fromNowhere      = "nowhere"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 // maxNodes is how many nodes are named as addresses: one that answers is enough, and a Peer may have v1alpha1.MaxPeerAddresses.
@@ -32,7 +24,7 @@ func publicAddresses(services []*corev1.Service, nodes []corev1.Node) (addresses
 	for _, way := range []struct {
 		from string
 		find func(*corev1.Service, []corev1.Node) []string
-	}{{fromLoadBalancer, balanced}, {fromExternalIPs, external}, {fromNodePorts, nodePorts}} {
+	}{{peering.FromLoadBalancer, balanced}, {peering.FromExternalIPs, external}, {peering.FromNodePorts, nodePorts}} {
 		for _, s := range services {
 			addresses = append(addresses, way.find(s, nodes)...)
 		}
@@ -40,7 +32,7 @@ func publicAddresses(services []*corev1.Service, nodes []corev1.Node) (addresses
 			return bounded(addresses), way.from
 		}
 	}
-	return nil, fromNowhere
+	return nil, peering.FromNowhere
 }
 
 // bounded drops what is there twice, such as the same port for TCP and UDP, and what is too much.

@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/internal/peering"
 )
 
 func node(name, zone string, external string, edit ...func(*corev1.Node)) corev1.Node {
@@ -63,37 +65,37 @@ func TestPublicAddresses(t *testing.T) {
 		want     list
 		from     string
 	}{
-		"nothing":               {nil, nil, nil, fromNowhere},
-		"no node":               {ports, nil, nil, fromNowhere},
-		"load balancer":         {some{balancer(lb{IP: "203.0.113.1"})}, nodes{inside}, list{"203.0.113.1:15443"}, fromLoadBalancer},
-		"load balancer by name": {some{balancer(lb{Hostname: "lb.example.com."})}, nil, list{"lb.example.com:15443"}, fromLoadBalancer},
-		"IPv6":                  {some{balancer(lb{IP: "2001:db8::1"})}, nil, list{"[2001:db8::1]:15443"}, fromLoadBalancer},
+		"nothing":               {nil, nil, nil, peering.FromNowhere},
+		"no node":               {ports, nil, nil, peering.FromNowhere},
+		"load balancer":         {some{balancer(lb{IP: "203.0.113.1"})}, nodes{inside}, list{"203.0.113.1:15443"}, peering.FromLoadBalancer},
+		"load balancer by name": {some{balancer(lb{Hostname: "lb.example.com."})}, nil, list{"lb.example.com:15443"}, peering.FromLoadBalancer},
+		"IPv6":                  {some{balancer(lb{IP: "2001:db8::1"})}, nil, list{"[2001:db8::1]:15443"}, peering.FromLoadBalancer},
 		"one for each protocol": {
 			some{balancer(lb{IP: "203.0.113.1"}), balancer(lb{IP: "203.0.113.2"})},
 			nil,
 			list{"203.0.113.1:15443", "203.0.113.2:15443"},
-			fromLoadBalancer,
+			peering.FromLoadBalancer,
 		},
 		"one of two has an address": {
-			some{balancer(), balancer(lb{IP: "203.0.113.2"})}, nodes{inside}, list{"203.0.113.2:15443"}, fromLoadBalancer,
+			some{balancer(), balancer(lb{IP: "203.0.113.2"})}, nodes{inside}, list{"203.0.113.2:15443"}, peering.FromLoadBalancer,
 		},
-		"pending: node ports":          {some{balancer()}, nodes{outside}, list{"198.51.100.1:30001"}, fromNodePorts},
-		"external IPs":                 {some{withIPs}, nodes{inside}, list{"203.0.113.9:15443"}, fromExternalIPs},
-		"external node addresses only": {ports, nodes{outside, node("2", "z", "")}, list{"198.51.100.1:30001"}, fromNodePorts},
+		"pending: node ports":          {some{balancer()}, nodes{outside}, list{"198.51.100.1:30001"}, peering.FromNodePorts},
+		"external IPs":                 {some{withIPs}, nodes{inside}, list{"203.0.113.9:15443"}, peering.FromExternalIPs},
+		"external node addresses only": {ports, nodes{outside, node("2", "z", "")}, list{"198.51.100.1:30001"}, peering.FromNodePorts},
 		"internal if there are no other": {
 			some{tunnelService(30001, 30001)},
 			nodes{node("2", "z", ""), inside},
 			list{"10.0.0.1:30001", "10.0.0.2:30001"},
-			fromNodePorts,
+			peering.FromNodePorts,
 		},
 		"a port for each protocol": {
-			some{tunnelService(30001, 30002)}, nodes{inside}, list{"10.0.0.1:30001", "10.0.0.1:30002"}, fromNodePorts,
+			some{tunnelService(30001, 30002)}, nodes{inside}, list{"10.0.0.1:30001", "10.0.0.1:30002"}, peering.FromNodePorts,
 		},
 		"only nodes that serve": {
 			ports,
 			nodes{node("1", "z", "", notReady), node("2", "z", "", excluded), node("3", "z", "")},
 			list{"10.0.0.3:30001"},
-			fromNodePorts,
+			peering.FromNodePorts,
 		},
 	} {
 		got, from := publicAddresses(tc.services, tc.nodes)

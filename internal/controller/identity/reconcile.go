@@ -21,14 +21,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/controller/apply"
-)
-
-// Keys of the ConfigMap.
-const (
-	peerKey    = "peer.yaml"
-	clusterKey = "cluster"
-	// fromKey says where the addresses in the manifest come from.
-	fromKey = "addresses-from"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 const managedByLabel = "app.kubernetes.io/managed-by"
@@ -206,7 +199,7 @@ func (r *Reconciler) publish(ctx context.Context, svid *x509svid.SVID, bundle *x
 	}
 	want := &corev1.ConfigMap{
 		ObjectMeta: r.meta(r.cfg.ConfigMap),
-		Data:       map[string]string{peerKey: string(manifest), clusterKey: r.cfg.Cluster, fromKey: from},
+		Data:       map[string]string{peering.PeerKey: string(manifest), peering.ClusterKey: r.cfg.Cluster, peering.FromKey: from},
 	}
 	is := &corev1.ConfigMap{}
 	err = r.cfg.Direct.Get(ctx, client.ObjectKeyFromObject(want), is)
@@ -223,7 +216,7 @@ func (r *Reconciler) publish(ctx context.Context, svid *x509svid.SVID, bundle *x
 // addresses are the public ones of the moment.
 func (r *Reconciler) addresses(ctx context.Context) ([]string, string, error) {
 	if len(r.cfg.PublicAddresses) > 0 {
-		return r.cfg.PublicAddresses, fromFlags, nil
+		return r.cfg.PublicAddresses, peering.FromFlags, nil
 	}
 	var services []*corev1.Service
 	for _, name := range r.cfg.TunnelServices {

@@ -20,6 +20,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/controller/apply"
+	"github.com/eastway/eastway/internal/peering"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,7 +135,7 @@ func TestFirstStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if peer.ID != svid.ID || !peer.Bundle.Equal(bundle) || p.Spec.SPIFFEID != "spiffe://here.eastway.internal/eastway/cluster/here" ||
-		data["cluster"] != "here" || data["addresses-from"] != fromNowhere {
+		data["cluster"] != "here" || data["addresses-from"] != peering.FromNowhere {
 		t.Errorf("%s, %v", p.Spec.SPIFFEID, data)
 	}
 	if held, err := w.r.cfg.Holder.GetX509SVID(); err != nil || held.ID != svid.ID || w.r.cfg.Holder.Bundle() == nil {
@@ -328,7 +329,7 @@ func TestAddressesFollow(t *testing.T) {
 			t.Errorf("%v from %s, want %v from %s", p.Spec.Addresses, data["addresses-from"], want, from)
 		}
 	}
-	expect(fromNodePorts, "198.51.100.1:30001")
+	expect(peering.FromNodePorts, "198.51.100.1:30001")
 	s := &corev1.Service{}
 	if err := w.c.Get(t.Context(), client.ObjectKeyFromObject(tunnel), s); err != nil {
 		t.Fatal(err)
@@ -338,10 +339,10 @@ func TestAddressesFollow(t *testing.T) {
 		if err := w.c.Status().Update(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		expect(fromLoadBalancer, ip+":15443")
+		expect(peering.FromLoadBalancer, ip+":15443")
 	}
 	w.r.cfg.PublicAddresses = []string{"proxy.example.com:7443"}
-	expect(fromFlags, "proxy.example.com:7443")
+	expect(peering.FromFlags, "proxy.example.com:7443")
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -45,11 +45,13 @@ func (s *Server) Install(namespace, release string, own peering.Manifest) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	from := "load-balancer"
+	from := peering.FromLoadBalancer
 	if len(own.Peer.Spec.Addresses) == 0 {
-		from = "nowhere"
+		from = peering.FromNowhere
 	}
-	config := &corev1.ConfigMap{Data: map[string]string{"peer.yaml": string(data), "cluster": own.Peer.Name, "addresses-from": from}}
+	config := &corev1.ConfigMap{Data: map[string]string{
+		peering.PeerKey: string(data), peering.ClusterKey: own.Peer.Name, peering.FromKey: from,
+	}}
 	config.Namespace, config.Name = namespace, release+"-cluster"
 	s.Add(config)
 }
