@@ -70,8 +70,8 @@ func NewAuthenticator(c Config) (*Authenticator, error) {
 }
 
 // SetPeers replaces all peers at once, for handshakes that begin from now on. Connections that
-// are open stay so: whoever holds them closes those of peers that are gone. When one of
-// the peers is invalid nothing changes.
+// are open stay so: whoever holds them closes those that PeerName has no peer for any more. When
+// one of the peers is invalid nothing changes.
 func (a *Authenticator) SetPeers(peers []Peer) error {
 	set := &peerSet{
 		byName: make(map[string]*trusted, len(peers)),
@@ -132,8 +132,8 @@ func (a *Authenticator) baseConfig() *tls.Config {
 	}
 }
 
-// PeerName is the peer whose ID a finished handshake proved. The connection must have been
-// made with ClientConfig or ServerConfig.
+// PeerName is the peer whose ID a finished handshake proved, if what was presented then leads to that peer's roots of now;
+// that it has expired since does not matter. The connection must have been made with ClientConfig or ServerConfig.
 func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 	if !cs.HandshakeComplete {
 		return "", errors.New("certs: the handshake is not complete, nobody is proved yet")
@@ -144,6 +144,13 @@ func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 	}
 	t, err := a.byID(id)
 	if err != nil {
+		return "", err
+	}
+	now := a.now()
+	if end := cs.PeerCertificates[0].NotAfter; now.After(end) {
+		now = end // a connection outlives the certificates that it began with
+	}
+	if err := t.verifyChain(cs.PeerCertificates, x509.ExtKeyUsageAny, now); err != nil {
 		return "", err
 	}
 	return t.Name, nil

@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -97,6 +98,57 @@ func TestRemovedPeerIsUnknown(t *testing.T) {
 	setPeers(t, a, all["cluster-b"].Peer)
 	if got := overTCP(t, before, b.ServerConfig()); got.client != nil {
 		t.Errorf("trusted again: %v", got.client)
+	}
+}
+
+// TestReplacedBundle: what was presented has to lead to the roots of now, at whatever time.
+func TestReplacedBundle(t *testing.T) {
+	t.Parallel()
+	const id = "spiffe://b.example/eastway/cluster/cluster-b"
+	old, next := newAuthority(t, nil, "old"), newAuthority(t, nil, "next")
+	a := certstest.New(t, "cluster-a")["cluster-a"]
+	late := false
+	own, err := a.CA.Issue("cluster-a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := certs.NewAuthenticator(certs.Config{
+		Source: own, Peers: []certs.Peer{testPeer(t, id, old.cert)},
+		Now: func() time.Time {
+			if late {
+				return time.Now().Add(certs.ClockSkew + 2*time.Hour)
+			}
+			return time.Now()
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := certs.NewAuthenticator(certs.Config{Source: svidOf(t, old.leaf(t, id, nil)), Peers: []certs.Peer{a.Peer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled := overTCP(t, clientConfig(t, both, "cluster-b"), b.ServerConfig())
+	accepted := overTCP(t, clientConfig(t, b, "cluster-a"), both.ServerConfig())
+	if dialled.client != nil || accepted.server != nil {
+		t.Fatal(dialled.client, accepted.server)
+	}
+	late = true // the leaf has expired
+	for _, step := range []struct {
+		roots []*x509.Certificate
+		want  string
+	}{
+		{[]*x509.Certificate{old.cert}, ""},
+		{[]*x509.Certificate{old.cert, next.cert}, ""},
+		{[]*x509.Certificate{next.cert}, certs.ReasonUnknownAuthority},
+	} {
+		setPeers(t, both, testPeer(t, id, step.roots...))
+		for what, cs := range map[string]tls.ConnectionState{"dialled": dialled.clientState, "accepted": accepted.serverState} {
+			name, err := both.PeerName(cs)
+			if certs.Reason(err) != step.want || err == nil && name != "cluster-b" {
+				t.Errorf("%d roots, %s: %q, %v", len(step.roots), what, name, err)
+			}
+		}
 	}
 }
 

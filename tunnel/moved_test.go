@@ -4,6 +4,9 @@ import (
 	"io"
 	"net"
 	"testing"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/certs/certstest"
 )
 
 // TestAddressChanges: a stream that is open goes on when its peer is dialled at another address, and so do calls while
@@ -66,6 +69,27 @@ func TestRetiredPeerRemoved(t *testing.T) {
 	await(t, "the link is retired", old.isRetired)
 	p.a.SetPeers(nil)
 	<-old.gone
+}
+
+// TestReplacedTrust: a tunnel ends when what the peer has shown leads to none of the roots in its new trust bundle.
+func TestReplacedTrust(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		ca, cb := configs(t, withTransport(transport))
+		p := &pair{a: startNode(t, ca), b: startNode(t, cb)}
+		peers := []Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}}
+		p.b.SetPeers([]Peer{{Name: "a"}})
+		p.a.SetPeers(peers)
+		p.awaitUsable(t)
+		old := onlyLink(t, p.a)
+		another := certstest.New(t, "b")["b"].Peer // the same ID, another CA
+		if err := ca.Credentials.(*certs.Authenticator).SetPeers([]certs.Peer{another}); err != nil {
+			t.Fatal(err)
+		}
+		p.a.SetPeers(peers)
+		<-old.gone
+		await(t, "its CA is refused", func() bool { return p.a.Status()[0].Reason == certs.ReasonUnknownAuthority })
+	})
 }
 
 // deadAddress is one at which nobody listens.
