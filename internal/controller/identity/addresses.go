@@ -2,6 +2,7 @@ package identity
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"github.com/eastway/eastway/internal/peering"
 )
 
-// maxNodes is how many nodes are named as addresses: one that answers is enough, and a Peer may have v1alpha1.MaxPeerAddresses.
+// maxNodes is how many addresses of nodes are named: one that answers is enough, and a Peer may have v1alpha1.MaxPeerAddresses.
 const maxNodes = 8
 
 // excludedNodeLabel keeps a node out of external load balancers; then it is no address for tunnels either.
@@ -77,7 +78,7 @@ func external(s *corev1.Service, _ []corev1.Node) []string {
 
 func nodePorts(s *corev1.Service, nodes []corev1.Node) []string {
 	var out []string
-	for _, host := range nodeAddresses(nodes) {
+	for _, host := range nodeAddresses(nodes, s.Spec.IPFamilies) {
 		for _, p := range s.Spec.Ports {
 			if p.NodePort > 0 {
 				out = append(out, join(host, p.NodePort))
@@ -87,8 +88,8 @@ func nodePorts(s *corev1.Service, nodes []corev1.Node) []string {
 	return out
 }
 
-// nodeAddresses are the first addresses of some ready nodes, spread over zones: external ones if any node has one.
-func nodeAddresses(nodes []corev1.Node) []string {
+// nodeAddresses are the first addresses of each family of some ready nodes, spread over zones: external ones if any node has one.
+func nodeAddresses(nodes []corev1.Node, families []corev1.IPFamily) []string {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n corev1.Node) bool {
 		_, excluded := n.Labels[excludedNodeLabel]
 		return excluded || !ready(&n) || !n.DeletionTimestamp.IsZero()
@@ -97,10 +98,15 @@ func nodeAddresses(nodes []corev1.Node) []string {
 	nodes = spread(nodes)
 	for _, kind := range []corev1.NodeAddressType{corev1.NodeExternalIP, corev1.NodeInternalIP} {
 		var out []string
-		for i := range nodes {
-			at := slices.IndexFunc(nodes[i].Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == kind })
-			if at >= 0 && len(out) < maxNodes {
-				out = append(out, nodes[i].Status.Addresses[at].Address)
+		for _, f := range families {
+			limit := len(out) + maxNodes/len(families)
+			for i := range nodes {
+				at := slices.IndexFunc(nodes[i].Status.Addresses, func(a corev1.NodeAddress) bool {
+					return a.Type == kind && family(a.Address) == f
+				})
+				if at >= 0 && len(out) < limit {
+					out = append(out, nodes[i].Status.Addresses[at].Address)
+				}
 			}
 		}
 		if len(out) > 0 {
@@ -109,6 +115,19 @@ func nodeAddresses(nodes []corev1.Node) []string {
 		}
 	}
 	return nil
+}
+
+// family of an address, "" if it is none.
+func family(address string) corev1.IPFamily {
+	parsed, err := netip.ParseAddr(address)
+	switch {
+	case err != nil:
+		return corev1.IPFamilyUnknown
+	case parsed.Is4():
+		return corev1.IPv4Protocol
+	default:
+		return corev1.IPv6Protocol
+	}
 }
 
 // spread takes one node of each zone in turn.

@@ -31,7 +31,7 @@ func node(name, zone string, external string, edit ...func(*corev1.Node)) corev1
 }
 
 func tunnelService(nodePorts ...int32) *corev1.Service {
-	s := &corev1.Service{}
+	s := &corev1.Service{Spec: corev1.ServiceSpec{IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}}}
 	for i, p := range nodePorts {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{
 			Port: 15443, NodePort: p, Protocol: []corev1.Protocol{"TCP", "UDP"}[i%2],
@@ -57,6 +57,18 @@ func TestPublicAddresses(t *testing.T) {
 		some  = []*corev1.Service
 		lb    = corev1.LoadBalancerIngress
 	)
+	of := func(families ...corev1.IPFamily) some {
+		s := tunnelService(30001)
+		s.Spec.IPFamilies = families
+		return some{s}
+	}
+	both := func(n *corev1.Node) {
+		n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "2001:db8::" + n.Name})
+	}
+	var many nodes
+	for i := range 2 * maxNodes {
+		many = append(many, node(fmt.Sprint(i+1), "z", "", both))
+	}
 	inside, outside := node("1", "z", ""), node("1", "z", "198.51.100.1")
 	ports := some{tunnelService(30001)}
 	for name, tc := range map[string]struct {
@@ -91,6 +103,23 @@ func TestPublicAddresses(t *testing.T) {
 		"a port for each protocol": {
 			some{tunnelService(30001, 30002)}, nodes{inside}, list{"10.0.0.1:30001", "10.0.0.1:30002"}, peering.FromNodePorts,
 		},
+		"IPv6 of two families": {of(corev1.IPv6Protocol), nodes{node("1", "z", "", both)}, list{"[2001:db8::1]:30001"}, peering.FromNodePorts},
+		"both families": {
+			of(corev1.IPv4Protocol, corev1.IPv6Protocol),
+			nodes{node("1", "z", "", both), inside},
+			list{"10.0.0.1:30001", "[2001:db8::1]:30001"},
+			peering.FromNodePorts,
+		},
+		"many of both families": {
+			of(corev1.IPv6Protocol, corev1.IPv4Protocol),
+			many,
+			list{
+				"10.0.0.1:30001", "10.0.0.10:30001", "10.0.0.11:30001", "10.0.0.12:30001",
+				"[2001:db8::1]:30001", "[2001:db8::10]:30001", "[2001:db8::11]:30001", "[2001:db8::12]:30001",
+			},
+			peering.FromNodePorts,
+		},
+		"a family that no node has": {of(corev1.IPv6Protocol), nodes{inside}, nil, peering.FromNowhere},
 		"only nodes that serve": {
 			ports,
 			nodes{node("1", "z", "", notReady), node("2", "z", "", excluded), node("3", "z", "")},
