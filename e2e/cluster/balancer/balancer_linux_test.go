@@ -226,4 +226,18 @@ func TestRules(t *testing.T) {
 	if strings.Contains(got, "192.0.2.129") {
 		t.Errorf("what has no node is forwarded:\n%s", got)
 	}
+	got = rules([]forward{
+		{addr("2001:db8::80"), "tcp", 443, []netip.Addr{addr("2001:db8::11"), addr("2001:db8::12")}, 30001},
+		{addr("2001:db8::80"), "udp", 443, []netip.Addr{addr("2001:db8::11")}, 30002},
+	}, netip.MustParsePrefix("2001:db8::/64"))
+	for _, line := range []string{
+		"table ip6 balancer {\n",
+		"ip6 daddr 2001:db8::80 tcp dport 443 dnat to numgen random mod 2 map { 0 : 2001:db8::11, 1 : 2001:db8::12 }:30001\n",
+		"ip6 daddr 2001:db8::80 udp dport 443 dnat to [2001:db8::11]:30002\n",
+		"ip6 saddr 2001:db8::/64 ct status dnat masquerade\n",
+	} {
+		if !strings.Contains(got, line) {
+			t.Errorf("no line %q in\n%s", line, got)
+		}
+	}
 }

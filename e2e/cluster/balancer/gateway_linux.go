@@ -66,12 +66,16 @@ func (g *gateway) setAddresses(all []forward) error {
 		return fmt.Errorf("find the device %s: %w", g.device, err)
 	}
 	if g.has == nil {
-		if g.has, err = given(link); err != nil {
+		if g.has, err = given(link, g.site); err != nil {
 			return err
 		}
 	}
 	one := func(a netip.Addr) *netlink.Addr {
-		return &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}}
+		to := &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}}
+		if a.Is6() {
+			to.Flags = unix.IFA_F_NODAD // nobody else has it
+		}
+		return to
 	}
 	for a := range want {
 		if err := netlink.AddrReplace(link, one(a)); err != nil {
@@ -90,16 +94,17 @@ func (g *gateway) setAddresses(all []forward) error {
 	return nil
 }
 
-// given are the addresses that an earlier process like this one gave to a device.
-func given(link netlink.Link) (map[netip.Addr]bool, error) {
-	all, err := netlink.AddrList(link, netlink.FAMILY_V4)
+// given are the addresses of a site that an earlier process like this one gave to a device.
+func given(link netlink.Link, site netip.Prefix) (map[netip.Addr]bool, error) {
+	all, err := netlink.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("list the addresses of %s: %w", link.Attrs().Name, err)
 	}
 	has := make(map[netip.Addr]bool)
 	for i := range all {
-		address, ok := netip.AddrFromSlice(all[i].IP.To4())
-		if ones, bits := all[i].Mask.Size(); ok && ones == bits { // the gateway's own has its network
+		address, _ := netip.AddrFromSlice(all[i].IP)
+		address = address.Unmap()
+		if ones, bits := all[i].Mask.Size(); ones == bits && site.Contains(address) { // the gateway's own has its network
 			has[address] = true
 		}
 	}
@@ -127,7 +132,11 @@ func (g *gateway) forget(ctx context.Context, all []forward) error {
 			if flows[flow][n] {
 				continue
 			}
-			conntrack := exec.CommandContext(ctx, "conntrack", "--delete", "--proto", "udp", //nolint:gosec // addresses and numbers
+			family := "ipv4"
+			if n.Is6() {
+				family = "ipv6"
+			}
+			conntrack := exec.CommandContext(ctx, "conntrack", "--delete", "--family", family, "--proto", "udp", //nolint:gosec // no shell
 				"--orig-dst", flow.address.String(), "--orig-port-dst", strconv.Itoa(flow.port), "--reply-src", n.String())
 			// It exits with 1 when there was none.
 			if output, err := conntrack.CombinedOutput(); err != nil && !strings.Contains(string(output), "0 flow entries") {

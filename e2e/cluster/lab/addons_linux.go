@@ -26,7 +26,7 @@ func (c *Cluster) addOns(ctx context.Context) error {
 	var text bytes.Buffer
 	err = manifest.Execute(&text, map[string]any{
 		"Image":      corednsImage,
-		"Address":    dnsServiceIP,
+		"Address":    c.families[0].network().dns,
 		"Replicas":   min(len(c.Nodes), 2), //nolint:mnd // one in each of two zones
 		"Clusterset": !c.lab.state.Config.WithoutClusterset,
 	})

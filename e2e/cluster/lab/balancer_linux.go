@@ -25,13 +25,13 @@ func (c *Cluster) writeBalancerFiles(ca *authority) error {
 }
 
 func (c *Cluster) startBalancer(ctx context.Context) error {
-	p := c.lab.state.Plan
+	p, f := c.lab.state.Plan, c.families[0]
 	return runAll(ctx, c.site, machine.Daemon{Name: balancer, Args: []string{
 		balancer,
 		"-server", c.APIServer,
 		"-ca", inEtc("ca.crt"), "-certificate", inEtc(balancer + ".crt"), "-key", inEtc(balancer + ".key"),
-		"-first", p.host(c.index+1, hostBalancerFirst).String(), "-last", p.host(c.index+1, hostBalancerLast).String(),
-		"-site", p.site(c.index).String(), "-device", devBridge,
+		"-first", p.host(f, c.index+1, hostBalancerFirst).String(), "-last", p.host(f, c.index+1, hostBalancerLast).String(),
+		"-site", p.site(f, c.index).String(), "-device", devBridge,
 	}})
 }
 

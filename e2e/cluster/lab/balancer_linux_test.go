@@ -39,7 +39,7 @@ func address(t *testing.T, c *Cluster, namespace, service string) (ip string) {
 		}
 		return err
 	})
-	if !c.lab.state.Plan.site(c.index).Contains(netip.MustParseAddr(ip)) {
+	if !c.lab.state.Plan.site(ipv4, c.index).Contains(netip.MustParseAddr(ip)) {
 		t.Errorf("%s has the address %s", service, ip)
 	}
 	return ip
@@ -71,7 +71,7 @@ func checkBalancer(t *testing.T, l *Lab) {
 	dns := address(t, c, "kube-system", "dns")
 	eventually(t, "an answer over UDP", func(ctx context.Context) error {
 		output, err := caller.Command(ctx, "busybox", "timeout", "2", "nslookup", "kubernetes.default.svc.cluster.local", dns).CombinedOutput()
-		if !strings.Contains(string(output), apiServiceIP) {
+		if !strings.Contains(string(output), ipv4.network().api.String()) {
 			return fmt.Errorf("DNS says %s, %w", output, err)
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,24 +57,20 @@ func (c *Cluster) startSite(ctx context.Context) (err error) {
 	if c.site, err = l.startMachine(ctx, c.siteName(), l.ownPrograms()); err != nil {
 		return err
 	}
-	if err := addBridge(c.site, netip.PrefixFrom(p.gateway(c.index), bitsNet)); err != nil {
+	var inside, outside []netip.Prefix
+	for _, f := range c.families {
+		inside = append(inside, netip.PrefixFrom(p.gateway(f, c.index), f.bits()))
+		outside = append(outside, netip.PrefixFrom(p.outside(f, c.index), f.bits()))
+	}
+	if err := addBridge(c.site, inside...); err != nil {
 		return err
 	}
-	outside := netip.PrefixFrom(p.outside(c.index), bitsNet)
-	if err := (wire{bridge: l.internet, port: c.Name, to: c.site, device: devOutside, address: outside}).lay(); err != nil {
+	if err := (wire{bridge: l.internet, port: c.Name, to: c.site, device: devOutside, addresses: outside}).lay(); err != nil {
 		return err
 	}
 	return within(c.site, func() error {
-		for _, other := range l.Clusters {
-			if other != c {
-				if err := addRoute(p.site(other.index), p.outside(other.index), viaInternet); err != nil {
-					return err
-				}
-			}
-		}
-		// A pod's or service's address means nothing out here.
-		for _, network := range []string{PodNetwork, ServiceNetwork} {
-			if err := refuse(netip.MustParsePrefix(network)); err != nil {
+		for _, f := range c.families {
+			if err := c.routeOutside(f); err != nil {
 				return err
 			}
 		}
@@ -81,20 +78,46 @@ func (c *Cluster) startSite(ctx context.Context) (err error) {
 	})
 }
 
-// plugIn connects a machine with the site and its pods' networks.
-func (c *Cluster) plugIn(m *machine.Machine, port string, address netip.Addr) error {
+// routeOutside gives the gateway its routes to other sites.
+func (c *Cluster) routeOutside(f family) error {
 	p := c.lab.state.Plan
-	w := wire{bridge: c.site, port: port, to: m, device: devNode, address: netip.PrefixFrom(address, bitsNet)}
+	for _, other := range c.lab.Clusters {
+		if other == c || !slices.Contains(other.families, f) {
+			continue
+		}
+		if err := addRoute(p.site(f, other.index), p.outside(f, other.index), viaInternet); err != nil {
+			return err
+		}
+	}
+	// A pod's or service's address means nothing out here.
+	for _, network := range []netip.Prefix{f.network().pods, f.network().services} {
+		if err := refuse(network); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plugIn connects a machine with the site and its pods' networks.
+func (c *Cluster) plugIn(m *machine.Machine, port string, address func(f family) netip.Addr) error {
+	p := c.lab.state.Plan
+	w := wire{bridge: c.site, port: port, to: m, device: devNode}
+	for _, f := range c.families {
+		w.addresses = append(w.addresses, netip.PrefixFrom(address(f), f.bits()))
+	}
 	if err := w.lay(); err != nil {
 		return err
 	}
 	return within(m, func() error {
-		if err := addRoute(netip.Prefix{}, p.gateway(c.index), 0); err != nil {
-			return err
-		}
-		for _, n := range c.Nodes {
-			if n.Address != address {
-				if err := addRoute(podNetwork(n.index), n.Address, 0); err != nil {
+		for _, f := range c.families {
+			if err := addRoute(f.anywhere(), p.gateway(f, c.index), 0); err != nil {
+				return err
+			}
+			for _, n := range c.Nodes {
+				if n.address(f) == address(f) {
+					continue
+				}
+				if err := addRoute(f.nodePods(n.index), n.address(f), 0); err != nil {
 					return err
 				}
 			}

@@ -111,7 +111,8 @@ func checkPods(t *testing.T, c *Cluster) {
 			}
 			return nil
 		})
-		if answer := kubectl(t, c, "exec", name, "--", "nslookup", "kubernetes.default.svc.cluster.local"); !strings.Contains(answer, apiServiceIP) {
+		answer := kubectl(t, c, "exec", name, "--", "nslookup", "kubernetes.default.svc.cluster.local")
+		if !strings.Contains(answer, ipv4.network().api.String()) {
 			t.Errorf("DNS says %s", answer)
 		}
 		if logs := kubectl(t, c, "logs", name); !strings.Contains(logs, "serving") {

@@ -17,6 +17,8 @@ type Config struct {
 	Nodes int
 	// KubeProxyMode is "nftables" or "iptables"; empty: "nftables".
 	KubeProxyMode string
+	// IPFamilies of cluster-1 and so on: IPv4, IPv6 or DualStack. Those it does not name have IPv4.
+	IPFamilies []string `json:",omitempty"`
 	// WithoutClusterset leaves the zone clusterset.local out of CoreDNS, as it is
 	// in clusters whose owner has not added it yet. The CRDs of the
 	// multi-cluster services API are installed anyway.
@@ -72,6 +74,14 @@ func (c Config) Validate() error {
 	}
 	if c.KubeProxyMode != "nftables" && c.KubeProxyMode != "iptables" {
 		return fmt.Errorf("lab: Config.KubeProxyMode is %q, must be nftables or iptables", c.KubeProxyMode)
+	}
+	if len(c.IPFamilies) > c.Clusters {
+		return fmt.Errorf("lab: Config.IPFamilies names %d clusters, Config.Clusters is %d", len(c.IPFamilies), c.Clusters)
+	}
+	for i, f := range c.IPFamilies {
+		if stacks()[f] == nil {
+			return fmt.Errorf("lab: Config.IPFamilies[%d] is %q, must be %s, %s or %s", i, f, IPv4, IPv6, DualStack)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,8 @@ func TestConfigValidate(t *testing.T) {
 		"Config.KubeProxyMode":   {KubeProxyMode: "ipvs"},
 		"Config.Nodes is -1":     {Nodes: -1},
 		"Config.Name is \"-name": {Name: "-name"},
+		"Config.IPFamilies[1]":   {IPFamilies: []string{IPv6, "IPv4"}},
+		"Config.IPFamilies":      {Clusters: 1, IPFamilies: []string{IPv6, IPv4}},
 	} {
 		err := c.Validate()
 		if (err == nil) != (field == "") || err != nil && !strings.Contains(err.Error(), field) {
@@ -31,26 +34,39 @@ func TestConfigValidate(t *testing.T) {
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]string)
+	families := slices.Repeat([]string{DualStack, IPv6}, maxClusters/2)
 	for number := range maxLabs {
-		s := state{Config: Config{Name: "x", Clusters: maxClusters, Nodes: maxNodes}.withDefaults(), Plan: plan{Number: number}}
+		s := state{
+			Config: Config{Name: "x", Clusters: maxClusters, Nodes: maxNodes, IPFamilies: families}.withDefaults(),
+			Plan:   plan{Number: number},
+		}
 		take := func(what, address string) {
 			if other := seen[address]; other != "" {
 				t.Errorf("%s is %s of lab %d and %s", address, what, number, other)
 			}
 			seen[address] = what
 		}
-		take("this computer", s.Plan.self().String())
+		for _, f := range s.Config.allFamilies() {
+			take("this computer", s.Plan.self(f).String())
+		}
 		for i, c := range assemble(s).Clusters {
-			take("gateway", s.Plan.gateway(i).String())
-			take("outside", s.Plan.outside(i).String())
+			for _, f := range c.families {
+				take("gateway", s.Plan.gateway(f, i).String())
+				take("outside", s.Plan.outside(f, i).String())
+			}
 			take("API server", c.APIServer)
 			if !strings.HasPrefix(c.Zones[0], c.Region) || c.Zones[0] == c.Zones[1] {
 				t.Errorf("zones %v of region %s", c.Zones, c.Region)
 			}
 			for n, node := range c.Nodes {
-				take("node", node.Address.String())
-				if !s.Plan.site(i).Contains(node.Address) {
-					t.Errorf("%s is not in %s", node.Address, s.Plan.site(i))
+				for _, f := range c.families {
+					take("node", node.address(f).String())
+					if !s.Plan.site(f, i).Contains(node.address(f)) {
+						t.Errorf("%s is not in %s", node.address(f), s.Plan.site(f, i))
+					}
+				}
+				if node.Address != node.address(c.families[0]) {
+					t.Errorf("%s is at %s", node.Name, node.Address)
 				}
 				if node.Zone != c.Zones[n%2] {
 					t.Errorf("%s is in %s", node.Name, node.Zone)

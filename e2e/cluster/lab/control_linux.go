@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -46,15 +47,18 @@ func (c *Cluster) writeControlFiles(ca *authority) error {
 	if err := own.write(etc, "ca"); err != nil {
 		return err
 	}
+	hosts := []string{
+		"127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+	}
+	for _, f := range c.families {
+		hosts = append(hosts, c.address(f).String(), f.network().api.String())
+	}
 	for _, one := range []struct {
 		name, user string
 		groups     []string
 		hosts      []string
 	}{
-		{"apiserver", apiServer, nil, []string{
-			c.lab.state.Plan.control(c.index).String(), apiServiceIP, "127.0.0.1", "localhost",
-			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
-		}},
+		{"apiserver", apiServer, nil, hosts},
 		{"kubelet-client", "kube-apiserver-kubelet-client", []string{"system:masters"}, nil},
 		{"front-proxy", "front-proxy-client", nil, nil},
 		{"service-accounts", "service-accounts", nil, nil},
@@ -83,8 +87,11 @@ func (c *Cluster) startControl(ctx context.Context) (err error) {
 	if c.control, err = c.lab.startMachine(ctx, c.controlName(), c.lab.state.Kubernetes); err != nil {
 		return err
 	}
-	return c.plugIn(c.control, "control", c.lab.state.Plan.control(c.index))
+	return c.plugIn(c.control, "control", c.address)
 }
+
+// address of the API server.
+func (c *Cluster) address(f family) netip.Addr { return c.lab.state.Plan.control(f, c.index) }
 
 // startAPI starts etcd and the API server, and returns when it is ready.
 func (c *Cluster) startAPI(ctx context.Context) error {
@@ -122,9 +129,10 @@ func (c *Cluster) apiDaemon() machine.Daemon {
 	return machine.Daemon{Name: apiServer, Env: []string{frugal}, Args: []string{
 		apiServer,
 		"--etcd-servers=" + etcdURL,
-		"--advertise-address=" + c.lab.state.Plan.control(c.index).String(),
+		"--advertise-address=" + c.address(c.families[0]).String(),
+		"--bind-address=" + c.families[0].anywhere().Addr().String(),
 		fmt.Sprintf("--secure-port=%d", apiPort),
-		"--service-cluster-ip-range=" + ServiceNetwork,
+		"--service-cluster-ip-range=" + each(c.families, func(f family) netip.Prefix { return f.network().services }),
 		"--allow-privileged=true",
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",

@@ -24,6 +24,7 @@
 // leave their node behind its address, and all clusters have the same pod and
 // service networks, so nothing can be routed between the pods of two clusters.
 // Addresses of Services of type LoadBalancer are at the site (SITE.128–254).
+// A cluster with IPv6 has the same numbers there: fd00:198:18:SITE::11 is its first node.
 //
 // All of a lab is in one folder, /var/lib/eastway-lab/NAME, and in the processes
 // that are found by it; nothing else on the computer is changed but one network

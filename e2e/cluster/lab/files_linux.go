@@ -22,7 +22,8 @@ func (n *Node) kubeletSettings() map[string]any {
 		"tlsPrivateKeyFile":        inEtc("kubelet.key"),
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
 		"clusterDomain":            "cluster.local",
-		"clusterDNS":               []string{dnsServiceIP},
+		"address":                  n.cluster.families[0].anywhere().Addr().String(),
+		"clusterDNS":               []string{n.cluster.families[0].network().dns.String()},
 		"resolvConf":               "/dev/null", // there is no internet but the lab's
 		"cgroupDriver":             "cgroupfs",
 		"cgroupsPerQOS":            false, // no cgroups of the computer are to be set up
@@ -79,6 +80,11 @@ func snapshotter() string {
 
 // networkSettings give the node's pods their addresses.
 func (n *Node) networkSettings() map[string]any {
+	var ranges, routes []any
+	for _, f := range n.cluster.families {
+		ranges = append(ranges, []any{map[string]any{"subnet": f.nodePods(n.index).String()}})
+		routes = append(routes, map[string]any{"dst": f.anywhere().String()})
+	}
 	return map[string]any{
 		"cniVersion": "1.0.0",
 		"name":       "lab",
@@ -90,8 +96,8 @@ func (n *Node) networkSettings() map[string]any {
 				"ipam": map[string]any{
 					"type":    "host-local",
 					"dataDir": "/run/cni",
-					"ranges":  []any{[]any{map[string]any{"subnet": podNetwork(n.index).String()}}},
-					"routes":  []any{map[string]any{"dst": "0.0.0.0/0"}},
+					"ranges":  ranges,
+					"routes":  routes,
 				},
 			},
 			map[string]any{"type": "portmap", "capabilities": map[string]any{"portMappings": true}},
@@ -101,14 +107,18 @@ func (n *Node) networkSettings() map[string]any {
 
 // masquerade is the node's own nftables rules: what leaves it for anything but
 // pods carries its address.
-func masquerade() string {
-	return strings.ReplaceAll(`table ip lab {
+func (n *Node) masquerade() string {
+	var text strings.Builder
+	for _, f := range n.cluster.families {
+		text.WriteString(strings.NewReplacer("FAMILY", f.nft(), "PODS", f.network().pods.String()).Replace(`table FAMILY lab {
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
-		oifname "`+devNode+`" ip saddr PODS ip daddr != PODS masquerade
+		oifname "` + devNode + `" FAMILY saddr PODS FAMILY daddr != PODS masquerade
 	}
 }
-`, "PODS", PodNetwork)
+`))
+	}
+	return text.String()
 }
 
 // writeFiles makes all files of the node.
@@ -119,7 +129,11 @@ func (n *Node) writeFiles(ca *authority) error {
 	if err != nil {
 		return err
 	}
-	serving, err := ca.issue("kubelet "+n.Name, nil, n.Name, n.Address.String())
+	hosts := []string{n.Name}
+	for _, f := range c.families {
+		hosts = append(hosts, n.address(f).String())
+	}
+	serving, err := ca.issue("kubelet "+n.Name, nil, hosts...)
 	if err != nil {
 		return err
 	}
@@ -154,7 +168,7 @@ func (n *Node) writeFiles(ca *authority) error {
 		"kubelet.json":     string(settings),
 		"containerd.toml":  n.containerdSettings(cni),
 		"cni/lab.conflist": string(network),
-		"masquerade.nft":   masquerade(),
+		"masquerade.nft":   n.masquerade(),
 	} {
 		if err := writeFile(filepath.Join(etc, name), []byte(text)); err != nil {
 			return err

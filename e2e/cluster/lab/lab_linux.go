@@ -43,6 +43,7 @@ type Cluster struct {
 
 	lab           *Lab // nil for a user's own cluster
 	index         int
+	families      []family // the primary one first
 	site, control *machine.Machine
 }
 
@@ -51,7 +52,7 @@ type Node struct {
 	// Name in Kubernetes: "cluster-1-node-1".
 	Name string
 	Zone string
-	// Address is reached from all nodes of all clusters and from this computer.
+	// Address is reached from all nodes of all clusters that have its family, and from this computer.
 	Address netip.Addr
 
 	cluster *Cluster
@@ -72,14 +73,14 @@ func assemble(s state) *Lab {
 		where := placeOf(i)
 		name := fmt.Sprintf("cluster-%d", i+1)
 		c := &Cluster{
-			Name: name, Region: where.region, Zones: where.zones, lab: l, index: i,
+			Name: name, Region: where.region, Zones: where.zones, lab: l, index: i, families: s.Config.families(i),
 			Kubeconfig: filepath.Join(l.dir, name+".kubeconfig"),
-			APIServer:  fmt.Sprintf("https://%s", netip.AddrPortFrom(s.Plan.control(i), apiPort)),
 		}
+		c.APIServer = fmt.Sprintf("https://%s", netip.AddrPortFrom(s.Plan.control(c.families[0], i), apiPort))
 		for n := range s.Config.Nodes {
 			c.Nodes = append(c.Nodes, &Node{
 				Name: fmt.Sprintf("%s-node-%d", name, n+1), Zone: where.zones[n%len(where.zones)],
-				Address: s.Plan.node(i, n), cluster: c, index: n,
+				Address: s.Plan.node(c.families[0], i, n), cluster: c, index: n,
 			})
 		}
 		l.Clusters = append(l.Clusters, c)
@@ -225,7 +226,7 @@ func (l *Lab) startMachine(ctx context.Context, name, programs string) (*machine
 	if err != nil {
 		return nil, err
 	}
-	return m, within(m, route)
+	return m, within(m, func() error { return route(l.state.Config.allFamilies()) })
 }
 
 // startInternet makes the bridge that all sites and this computer are plugged into.
@@ -234,16 +235,21 @@ func (l *Lab) startInternet(ctx context.Context) (err error) {
 	if l.internet, err = l.startMachine(ctx, internetName, l.ownPrograms()); err != nil {
 		return err
 	}
-	if err := addBridge(l.internet, netip.Prefix{}); err != nil {
+	if err := addBridge(l.internet); err != nil {
 		return err
 	}
-	self := netip.PrefixFrom(p.self(), bitsNet)
-	if err := (wire{bridge: l.internet, port: "computer", device: p.device(), address: self}).lay(); err != nil {
+	var self []netip.Prefix
+	for _, f := range l.state.Config.allFamilies() {
+		self = append(self, netip.PrefixFrom(p.self(f), f.bits()))
+	}
+	if err := (wire{bridge: l.internet, port: "computer", device: p.device(), addresses: self}).lay(); err != nil {
 		return err
 	}
-	for i := range l.Clusters {
-		if err := addRoute(p.site(i), p.outside(i), 0); err != nil {
-			return err
+	for i, c := range l.Clusters {
+		for _, f := range c.families {
+			if err := addRoute(p.site(f, i), p.outside(f, i), 0); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/eastway/eastway/e2e/cluster/machine"
 )
@@ -34,24 +36,24 @@ func within(m *machine.Machine, f func() error) error {
 	return errors.Join(network.Do(f), network.Close())
 }
 
-// addBridge makes a bridge in a machine, with an address unless that is the zero value.
-func addBridge(m *machine.Machine, address netip.Prefix) error {
+// addBridge makes a bridge in a machine, with addresses.
+func addBridge(m *machine.Machine, addresses ...netip.Prefix) error {
 	return within(m, func() error {
 		bridge := &netlink.Bridge{LinkAttrs: attributes(devBridge)}
 		if err := netlink.LinkAdd(bridge); err != nil {
 			return fmt.Errorf("lab: make the bridge of %s: %w", m.Name(), err)
 		}
-		return furnish(devBridge, address)
+		return furnish(devBridge, addresses...)
 	})
 }
 
 // wire is a cable from a port of a machine's bridge to a device elsewhere.
 type wire struct {
-	bridge  *machine.Machine
-	port    string           // the bridge's end
-	to      *machine.Machine // nil: this computer
-	device  string           // the other end
-	address netip.Prefix     // of the other end
+	bridge    *machine.Machine
+	port      string           // the bridge's end
+	to        *machine.Machine // nil: this computer
+	device    string           // the other end
+	addresses []netip.Prefix   // of the other end
 }
 
 // lay the wire. It goes with either end.
@@ -86,7 +88,7 @@ func (w wire) lay() error {
 		return netlink.LinkSetUp(veth)
 	})
 	if err == nil {
-		up := func() error { return furnish(w.device, w.address) }
+		up := func() error { return furnish(w.device, w.addresses...) }
 		if w.to == nil {
 			err = up()
 		} else {
@@ -105,14 +107,18 @@ func attributes(name string) netlink.LinkAttrs {
 	return a
 }
 
-// furnish a device of the current network with an address and set it up.
-func furnish(device string, address netip.Prefix) error {
+// furnish a device of the current network with addresses and set it up.
+func furnish(device string, addresses ...netip.Prefix) error {
 	link, err := netlink.LinkByName(device)
 	if err != nil {
 		return fmt.Errorf("find %s: %w", device, err)
 	}
-	if address.IsValid() {
-		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
+	for _, address := range addresses {
+		one := &netlink.Addr{IPNet: ipNet(address)}
+		if address.Addr().Is6() {
+			one.Flags = unix.IFA_F_NODAD // nobody else has it
+		}
+		if err := netlink.AddrAdd(link, one); err != nil {
 			return fmt.Errorf("give %s the address %s: %w", device, address, err)
 		}
 	}
@@ -122,12 +128,9 @@ func furnish(device string, address netip.Prefix) error {
 	return nil
 }
 
-// addRoute to a network, the zero value being the default route, in the current network.
+// addRoute to a network in the current network.
 func addRoute(to netip.Prefix, via netip.Addr, metric int) error {
-	route := &netlink.Route{Gw: via.AsSlice(), Priority: metric}
-	if to.IsValid() {
-		route.Dst = ipNet(to)
-	}
+	route := &netlink.Route{Dst: ipNet(to), Gw: via.AsSlice(), Priority: metric}
 	if err := netlink.RouteReplace(route); err != nil {
 		return fmt.Errorf("lab: add the route to %s via %s: %w", to, via, err)
 	}
@@ -147,18 +150,43 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
+// nft is the family's name in nftables.
+func (f family) nft() string {
+	if f == ipv6 {
+		return "ip6"
+	}
+	return "ip"
+}
+
+// anywhere is the network of the default route.
+func (f family) anywhere() netip.Prefix {
+	if f == ipv6 {
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+}
+
 // route sets the loopback device of the current network up, and lets it forward
-// packets, whatever way they come.
-func route() error {
-	if err := furnish("lo", netip.Prefix{}); err != nil {
+// packets of families, whatever way they come.
+func route(families []family) error {
+	if err := furnish("lo"); err != nil {
 		return err
 	}
-	for _, name := range []string{
+	settings := []string{
 		"ipv4/ip_forward=1",
 		"ipv4/conf/all/rp_filter=0",
 		"ipv4/conf/default/rp_filter=0",
 		"ipv4/conf/all/route_localnet=1", // NodePorts on 127.0.0.1, as kube-proxy has them
-	} {
+	}
+	if slices.Contains(families, ipv6) {
+		settings = append(settings,
+			"ipv6/conf/all/forwarding=1",
+			"ipv6/conf/default/forwarding=1",
+			"ipv6/conf/all/accept_dad=0", // addresses work at once: nobody else has them
+			"ipv6/conf/default/accept_dad=0",
+		)
+	}
+	for _, name := range settings {
 		name, value, _ := strings.Cut(name, "=")
 		if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil {
 			return fmt.Errorf("lab: set the sysctl net/%s to %s: %w", name, value, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -28,7 +29,7 @@ func (n *Node) boot(ctx context.Context) (err error) {
 	if n.machine, err = c.lab.startMachine(ctx, n.Name, c.lab.state.Kubernetes); err != nil {
 		return err
 	}
-	if err := c.plugIn(n.machine, n.port(), n.Address); err != nil {
+	if err := c.plugIn(n.machine, n.port(), n.address); err != nil {
 		return err
 	}
 	rules := filepath.Join(c.lab.etc(n.Name), "masquerade.nft")
@@ -55,6 +56,11 @@ func (n *Node) boot(ctx context.Context) (err error) {
 	return nil
 }
 
+// address of a family.
+func (n *Node) address(f family) netip.Addr {
+	return n.cluster.lab.state.Plan.node(f, n.cluster.index, n.index)
+}
+
 // port is the name of the node's port at the site's bridge.
 func (n *Node) port() string { return fmt.Sprintf("node-%d", n.index+1) }
 
@@ -79,7 +85,7 @@ func (n *Node) daemons() []machine.Daemon {
 			"--config=" + inEtc("kubelet.json"),
 			"--kubeconfig=" + inEtc("kubelet.kubeconfig"),
 			"--hostname-override=" + n.Name,
-			"--node-ip=" + n.Address.String(),
+			"--node-ip=" + each(c.families, n.address),
 			fmt.Sprintf("--node-labels=%s=%s,%s=%s", corev1.LabelTopologyRegion, c.Region, corev1.LabelTopologyZone, n.Zone),
 		}},
 		{Name: KubeProxy, Args: []string{
@@ -87,7 +93,7 @@ func (n *Node) daemons() []machine.Daemon {
 			"--kubeconfig=" + inEtc("kube-proxy.kubeconfig"),
 			"--hostname-override=" + n.Name,
 			"--proxy-mode=" + c.lab.state.Config.KubeProxyMode,
-			"--cluster-cidr=" + PodNetwork,
+			"--cluster-cidr=" + each(c.families, func(f family) netip.Prefix { return f.network().pods }),
 			"--oom-score-adj=0",
 			// These sysctls are the computer's.
 			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",

@@ -22,14 +22,6 @@ const (
 	callTime = 5 * time.Second
 )
 
-// Networks of each cluster, the same in all of them: nothing can be routed between them.
-const (
-	PodNetwork     = "10.244.0.0/16" // node N (from 1) has 10.244.N.0/24
-	ServiceNetwork = "10.96.0.0/16"
-	apiServiceIP   = "10.96.0.1"  // of the Service kubernetes: the first one
-	dnsServiceIP   = "10.96.0.10" // of the Service kube-dns, as everywhere
-)
-
 const (
 	apiPort = 6443 // of the API server, as everywhere
 	// mtu of all devices in bytes: the internet's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/eastway/eastway/e2e/wan/link"
@@ -27,9 +28,9 @@ const (
 // rules of the gateway for its reach. Device names tell inside from outside; a
 // line of an emulated WAN is outside as well. Load balancers' addresses change
 // to nodes' before any of this.
-func (r Reach) rules(self netip.Addr) (string, error) {
-	const inward = `iifname != "` + devBridge + `" ip saddr != COMPUTER `
-	const outward = `oifname != "` + devBridge + `" ip daddr != COMPUTER `
+func (r Reach) rules(f family, self netip.Addr) (string, error) {
+	const inward = `iifname != "` + devBridge + `" FAMILY saddr != COMPUTER `
+	const outward = `oifname != "` + devBridge + `" FAMILY daddr != COMPUTER `
 	var forward, leave string
 	switch r {
 	case Public:
@@ -41,9 +42,9 @@ func (r Reach) rules(self netip.Addr) (string, error) {
 	default:
 		return "", fmt.Errorf("lab: a site can't be %q, but %s, %s or %s", r, Public, Private, Silent)
 	}
-	return strings.NewReplacer("COMPUTER", self.String()).Replace(`table ip reach {}
-delete table ip reach
-table ip reach {
+	return strings.NewReplacer("FAMILY", f.nft(), "COMPUTER", self.String()).Replace(`table FAMILY reach {}
+delete table FAMILY reach
+table FAMILY reach {
 	chain forward {
 		type filter hook forward priority filter; policy accept;
 		` + forward + `
@@ -62,12 +63,16 @@ func (c *Cluster) SetReach(ctx context.Context, r Reach) error {
 	if err := c.ours("change how it is reached"); err != nil {
 		return err
 	}
-	rules, err := r.rules(c.lab.state.Plan.self())
-	if err != nil {
-		return err
+	var all strings.Builder
+	for _, f := range c.families {
+		rules, err := r.rules(f, c.lab.state.Plan.self(f))
+		if err != nil {
+			return err
+		}
+		all.WriteString(rules)
 	}
 	nft := c.Command(ctx, "nft", "-f", "-")
-	nft.Stdin = strings.NewReader(rules)
+	nft.Stdin = strings.NewReader(all.String())
 	if err := run(nft); err != nil {
 		return fmt.Errorf("lab: make %s %s: %w", c.Name, r, err)
 	}
@@ -76,11 +81,14 @@ func (c *Cluster) SetReach(ctx context.Context, r Reach) error {
 
 // Line is an emulated WAN (package link) between the sites of two clusters, for
 // the caller to open and run: while it is open, their packets take it instead of
-// the bridge. Delay, loss and so on are the caller's to set.
+// the bridge; those of IPv6 are not led over it. Delay, loss and so on are the caller's to set.
 func (l *Lab) Line(a, b *Cluster) (link.Config, error) {
 	for _, c := range []*Cluster{a, b} {
 		if err := c.ours("join it by an emulated line"); err != nil {
 			return link.Config{}, err
+		}
+		if !slices.Contains(c.families, ipv4) {
+			return link.Config{}, fmt.Errorf("lab: %s has no IPv4, which emulated lines lead", c.Name)
 		}
 		if c.site == nil {
 			return link.Config{}, fmt.Errorf("lab: the gateway of %s is off", c.Name)
@@ -94,7 +102,7 @@ func (l *Lab) Line(a, b *Cluster) (link.Config, error) {
 			Namespace: fmt.Sprintf("/proc/%d/ns/net", own.site.PID()),
 			Device:    fmt.Sprintf("line%d%d", a.index+1, b.index+1),
 			Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, number<<2 + host}), 30)}, //nolint:mnd // of two hosts
-			Routes:    []netip.Prefix{p.site(other.index)},
+			Routes:    []netip.Prefix{p.site(ipv4, other.index)},
 		}
 	}
 	return link.Config{A: end(a, b, 1), B: end(b, a, 2)}, nil
