@@ -235,11 +235,13 @@ func targetsOf(inv *Inventory, used map[netip.Addr]bool) []target {
 			preference(inv.Self.Node, x.Address, y.Address))
 	})
 	out := make([]target, len(near))
+	before := make(map[bool]int) // of IPv6, and of IPv4: each cluster IP leads to proxies of its own family
 	for i, p := range near {
 		out[i] = target{proxy: p, interval: probeInterval}
-		if i >= usedProxies && !used[p.Address] {
+		if before[p.Address.Is6()] >= usedProxies && !used[p.Address] {
 			out[i].interval = farInterval
 		}
+		before[p.Address.Is6()]++
 	}
 	return out
 }

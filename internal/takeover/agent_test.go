@@ -331,7 +331,9 @@ func TestTargets(t *testing.T) {
 		if i%2 == 1 {
 			zone = "z1"
 		}
-		inv.Proxies = append(inv.Proxies, Proxy{Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Locality: Locality{Zone: zone, Region: "r"}})
+		for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0xfd, 15: byte(i)})} {
+			inv.Proxies = append(inv.Proxies, Proxy{Address: a, Locality: Locality{Zone: zone, Region: "r"}})
+		}
 	}
 	used := inv.Proxies[0].Address // although it is far
 	for _, tt := range targetsOf(inv, map[netip.Addr]bool{used: true}) {
