@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -67,8 +68,12 @@ func lookup(ctx context.Context, kind, name string) []string {
 	var records []string
 	var err error
 	switch kind {
-	case "A":
-		records, err = resolver.LookupHost(ctx, name)
+	case "A", "AAAA":
+		var found []netip.Addr
+		found, err = resolver.LookupNetIP(ctx, map[string]string{"A": "ip4", "AAAA": "ip6"}[kind], name)
+		for _, a := range found {
+			records = append(records, a.Unmap().String())
+		}
 	case "SRV":
 		var answers []*net.SRV
 		_, answers, err = resolver.LookupSRV(ctx, "", "", name)

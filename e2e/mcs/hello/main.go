@@ -2,7 +2,7 @@
 //
 //	hello serve                          answers each line with who it is, over TCP and UDP
 //	hello call [-n N] [-udp] HOST:PORT   sends a line N times, one connection after the other, and prints each answer
-//	hello lookup [-type A|SRV] NAME      prints what the pod's DNS server says
+//	hello lookup [-type A|AAAA|SRV] NAME      prints what the pod's DNS server says
 //
 // What fails is printed as a line that begins with "error: ".
 package main
@@ -42,14 +42,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	times := flags.Int("n", 1, "so many calls")
 	udp := flags.Bool("udp", false, "send a datagram")
-	kind := flags.String("type", "A", "`kind` of record: A or SRV")
+	kind := flags.String("type", "A", "`kind` of record: A, AAAA or SRV")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	switch {
 	case args[0] == "serve" && flags.NArg() == 0:
 		who := strings.Join([]string{os.Getenv("CLUSTER"), os.Getenv("POD"), os.Getenv("ADDRESS")}, " ")
-		return serve(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), Port), who)
+		return serve(ctx, netip.AddrPortFrom(netip.IPv6Unspecified(), Port), who)
 	case args[0] == "call" && flags.NArg() == 1:
 		network := "tcp"
 		if *udp {
