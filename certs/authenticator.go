@@ -132,8 +132,8 @@ func (a *Authenticator) baseConfig() *tls.Config {
 	}
 }
 
-// PeerName is the peer whose ID a finished handshake proved, if what was presented then leads to that peer's roots of now;
-// that it has expired since does not matter. The connection must have been made with ClientConfig or ServerConfig.
+// PeerName is the peer whose ID a finished handshake proved, if what was presented then leads to that peer's roots of now,
+// whatever has expired since. The connection must have been made with ClientConfig or ServerConfig.
 func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 	if !cs.HandshakeComplete {
 		return "", errors.New("certs: the handshake is not complete, nobody is proved yet")
@@ -146,11 +146,8 @@ func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now := a.now()
-	if end := cs.PeerCertificates[0].NotAfter; now.After(end) {
-		now = end // a connection outlives the certificates that it began with
-	}
-	if err := t.verifyChain(cs.PeerCertificates, x509.ExtKeyUsageAny, now); err != nil {
+	// A connection outlives the certificates that it began with; the handshake has judged their times.
+	if err := t.verifyChain(cs.PeerCertificates, t.timeless, x509.ExtKeyUsageAny, within(cs.PeerCertificates, a.now())); err != nil {
 		return "", err
 	}
 	return t.Name, nil
@@ -176,7 +173,7 @@ func (a *Authenticator) verify(cs *tls.ConnectionState, want *trusted, usage x50
 	case id != want.ID:
 		return want.refuse(ReasonWrongID, id, "it presented %q, but its ID is %q", id, want.ID)
 	}
-	return want.verifyChain(cs.PeerCertificates, usage, a.now())
+	return want.verifyChain(cs.PeerCertificates, want.roots, usage, a.now())
 }
 
 func (a *Authenticator) expected(peer string) (*trusted, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,49 +107,53 @@ func TestReplacedBundle(t *testing.T) {
 	t.Parallel()
 	const id = "spiffe://b.example/eastway/cluster/cluster-b"
 	old, next := newAuthority(t, nil, "old"), newAuthority(t, nil, "next")
-	a := certstest.New(t, "cluster-a")["cluster-a"]
-	late := false
-	own, err := a.CA.Issue("cluster-a", 0)
+	short := newAuthority(t, old, "intermediate", "b.example")
+	renewed := *old // the same name and key, not valid before the leaf has expired
+	tmpl := *old.cert
+	tmpl.NotBefore, tmpl.NotAfter = time.Now().Add(24*time.Hour), time.Now().Add(48*time.Hour)
+	renewed.cert = parse(t, &tmpl, &tmpl, &old.key.PublicKey, old.key)
+	all := certstest.New(t, "cluster-a")
+	own, err := all["cluster-a"].CA.Issue("cluster-a", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	both, err := certs.NewAuthenticator(certs.Config{
-		Source: own, Peers: []certs.Peer{testPeer(t, id, old.cert)},
-		Now: func() time.Time {
-			if late {
-				return time.Now().Add(certs.ClockSkew + 2*time.Hour)
-			}
-			return time.Now()
-		},
-	})
+	var clock atomic.Int64 // how far it is off
+	now := func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }
+	a, err := certs.NewAuthenticator(certs.Config{Source: own, Peers: []certs.Peer{testPeer(t, id, old.cert)}, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := certs.NewAuthenticator(certs.Config{Source: svidOf(t, old.leaf(t, id, nil)), Peers: []certs.Peer{a.Peer}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dialled := overTCP(t, clientConfig(t, both, "cluster-b"), b.ServerConfig())
-	accepted := overTCP(t, clientConfig(t, b, "cluster-a"), both.ServerConfig())
-	if dialled.client != nil || accepted.server != nil {
-		t.Fatal(dialled.client, accepted.server)
-	}
-	late = true // the leaf has expired
-	for _, step := range []struct {
-		roots []*x509.Certificate
-		want  string
-	}{
-		{[]*x509.Certificate{old.cert}, ""},
-		{[]*x509.Certificate{old.cert, next.cert}, ""},
-		{[]*x509.Certificate{next.cert}, certs.ReasonUnknownAuthority},
-	} {
-		setPeers(t, both, testPeer(t, id, step.roots...))
-		for what, cs := range map[string]tls.ConnectionState{"dialled": dialled.clientState, "accepted": accepted.serverState} {
-			name, err := both.PeerName(cs)
-			if certs.Reason(err) != step.want || err == nil && name != "cluster-b" {
-				t.Errorf("%d roots, %s: %q, %v", len(step.roots), what, name, err)
+	type roots []*x509.Certificate
+	for name, leaf := range map[string]tls.Certificate{"root": old.leaf(t, id, nil), "intermediate": short.leaf(t, id, nil)} {
+		setPeers(t, a, testPeer(t, id, old.cert))
+		b, err := certs.NewAuthenticator(certs.Config{Source: svidOf(t, leaf), Peers: []certs.Peer{all["cluster-a"].Peer}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dialled := overTCP(t, clientConfig(t, a, "cluster-b"), b.ServerConfig())
+		accepted := overTCP(t, clientConfig(t, b, "cluster-a"), a.ServerConfig())
+		if dialled.client != nil || accepted.server != nil {
+			t.Fatal(dialled.client, accepted.server)
+		}
+		for _, off := range []time.Duration{0, 12 * time.Hour, 72 * time.Hour, -72 * time.Hour} {
+			clock.Store(int64(off))
+			for what, test := range map[string]struct {
+				roots roots
+				want  string
+			}{
+				"as before": {roots{old.cert}, ""}, "one more": {roots{old.cert, next.cert}, ""},
+				"renewed": {roots{renewed.cert}, ""}, "another": {roots{next.cert}, certs.ReasonUnknownAuthority},
+			} {
+				setPeers(t, a, testPeer(t, id, test.roots...))
+				for way, cs := range map[string]tls.ConnectionState{"dialled": dialled.clientState, "accepted": accepted.serverState} {
+					got, err := a.PeerName(cs)
+					if certs.Reason(err) != test.want || err == nil && got != "cluster-b" {
+						t.Errorf("below the %s, %s later, roots %s, %s: %q, %v", name, off, what, way, got, err)
+					}
+				}
 			}
 		}
+		clock.Store(0)
 	}
 }
 

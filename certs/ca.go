@@ -177,7 +177,7 @@ func (ca *CA) presented() []*x509.Certificate {
 // in the morning somewhere else.
 func (ca *CA) check(svid *x509svid.SVID, now time.Time) error {
 	t := newTrusted(Peer{Name: svid.ID.Path()[len(idPrefix):], ID: svid.ID, Bundle: ca.roots})
-	return t.verifyChain(svid.Certificates, x509.ExtKeyUsageServerAuth, now)
+	return t.verifyChain(svid.Certificates, t.roots, x509.ExtKeyUsageServerAuth, now)
 }
 
 func newKey() (*ecdsa.PrivateKey, error) {

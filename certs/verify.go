@@ -29,15 +29,34 @@ const (
 // trusted is a Peer with what verification needs prepared.
 type trusted struct {
 	Peer
-	roots *x509.CertPool
+	roots    *x509.CertPool
+	timeless *x509.CertPool // the same, valid at any time
 }
 
 func newTrusted(p Peer) *trusted {
-	t := &trusted{Peer: p, roots: x509.NewCertPool()}
+	t := &trusted{Peer: p, roots: x509.NewCertPool(), timeless: x509.NewCertPool()}
 	for _, c := range p.Bundle.X509Authorities() {
 		t.roots.AddCert(c)
+		always := *c
+		always.NotBefore, always.NotAfter = time.Time{}, time.Unix(1<<40, 0) //nolint:mnd // any time that a certificate may have
+		t.timeless.AddCert(&always)
 	}
 	return t
+}
+
+// within is the time nearest to now at which the certificates were all valid.
+func within(chain []*x509.Certificate, now time.Time) time.Time {
+	for _, c := range chain {
+		if now.After(c.NotAfter) {
+			now = c.NotAfter
+		}
+	}
+	for _, c := range chain {
+		if now.Before(c.NotBefore) {
+			now = c.NotBefore
+		}
+	}
+	return now
 }
 
 // refuse makes the error of a certificate that this peer's handshake presented.
@@ -99,11 +118,11 @@ func checkKeySize(c *x509.Certificate) error {
 	return nil
 }
 
-// verifyChain proves that the leaf's issuers reach up to one of the peer's roots, and that
+// verifyChain proves that the leaf's issuers reach up to one of the roots, which are the peer's, and that
 // none of them could have been meant for another trust domain.
-func (t *trusted) verifyChain(chain []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) error {
+func (t *trusted) verifyChain(chain []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage, now time.Time) error {
 	opts := x509.VerifyOptions{
-		Roots:         t.roots,
+		Roots:         roots,
 		Intermediates: x509.NewCertPool(),
 		KeyUsages:     []x509.ExtKeyUsage{usage},
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -49,9 +50,31 @@ func (d *linkDialer) dialQUIC(ctx context.Context) (session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
 	}
-	addr, err := net.ResolveUDPAddr("udp", net.JoinHostPort(ips[0].Unmap().String(), port))
-	if err != nil {
-		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
+	return d.dialEach(ctx, ips, port, cfg)
+}
+
+// dialEach dials a name's addresses one after the other, as net.Dialer does, until one answers.
+func (d *linkDialer) dialEach(ctx context.Context, ips []netip.Addr, port string, cfg *tls.Config) (sess session, err error) {
+	err = fmt.Errorf("tunnel: QUIC to peer %s: the name has no address", d.peer)
+	for i, ip := range ips {
+		var addr *net.UDPAddr
+		if addr, err = net.ResolveUDPAddr("udp", net.JoinHostPort(ip.Unmap().String(), port)); err != nil {
+			return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", d.peer, err)
+		}
+		if sess, err = d.dialUDP(ctx, addr, cfg, len(ips)-i); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return sess, err
+}
+
+// dialUDP takes an equal part of the time that is left for so many addresses: one of them may lead nowhere from here, such as
+// that of the other IP family.
+func (d *linkDialer) dialUDP(ctx context.Context, addr *net.UDPAddr, cfg *tls.Config, left int) (session, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
 	}
 	// A socket of its own: a load balancer may lead each port elsewhere, and a path that has gone deaf can be left.
 	socket, err := newMovingSocket(addr)

@@ -68,6 +68,10 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 	if l.isClosed {
 		return errSessionClosed
 	}
+	// Trust may have changed since its handshake, and reconcile has not seen it.
+	if err := l.verify(c); err != nil {
+		return err
+	}
 	if c.role == tunnelpb.Hello_ROLE_CONTROL {
 		if l.control != nil {
 			// The dialler gave the old one up before this side noticed.
@@ -98,6 +102,15 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 		l.wg.Go(func() { l.runMessages(ctx, c) })
 	}
 	return nil
+}
+
+// verify a connection against the present trust.
+func (l *link) verify(c *conn) error {
+	name, err := l.node.cfg.Credentials.PeerName(c.sess.tlsState())
+	if err == nil && name != l.peer {
+		err = fmt.Errorf("tunnel: it belongs to peer %s, not to %s", name, l.peer)
+	}
+	return err
 }
 
 // watch detaches a connection when it ends.

@@ -1,12 +1,16 @@
 package tunnel
 
 import (
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/certs/certstest"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 // TestAddressChanges: a stream that is open goes on when its peer is dialled at another address, and so do calls while
@@ -102,4 +106,35 @@ func deadAddress(t *testing.T) string {
 	}
 	defer ln.Close()
 	return ln.Addr().String()
+}
+
+// revoking is trust that is replaced as soon as somebody has been named by it.
+type revoking struct {
+	*certs.Authenticator
+	once    sync.Once
+	another certs.Peer
+}
+
+func (r *revoking) PeerName(cs tls.ConnectionState) (string, error) {
+	name, err := r.Authenticator.PeerName(cs)
+	r.once.Do(func() { err = errors.Join(err, r.SetPeers([]certs.Peer{r.another})) })
+	return name, err
+}
+
+// TestTrustReplacedInHandshake: who was trusted when its handshake began, and is not when it ends, has no tunnel.
+func TestTrustReplacedInHandshake(t *testing.T) {
+	t.Parallel()
+	ca, cb := configs(t)
+	cb.Credentials = &revoking{Authenticator: cb.Credentials.(*certs.Authenticator), another: certstest.New(t, "a")["a"].Peer}
+	b := startNode(t, cb)
+	b.SetPeers([]Peer{{Name: "a"}})
+	sess := dialRaw(t, ca, b)
+	hello := &tunnelpb.Hello{Cluster: "a", Replica: "r", Role: tunnelpb.Hello_ROLE_CONTROL, Link: []byte("0123456789abcdef")}
+	if _, _, err := sayHello(sess, hello); err != nil {
+		t.Fatal(err)
+	}
+	<-sess.done()
+	if b.State("a").Usable {
+		t.Error("the tunnel can be used")
+	}
 }

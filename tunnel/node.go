@@ -183,7 +183,7 @@ func (n *Node) Run(ctx context.Context) error {
 // reconcile starts and stops diallers, and closes links that are no longer wanted.
 func (n *Node) reconcile(ctx context.Context) {
 	n.mu.Lock()
-	var drop []*link
+	var drop, keep []*link
 	for name, p := range n.peers {
 		want, ok := n.wanted[name]
 		for addr, cancel := range p.dialers {
@@ -199,11 +199,7 @@ func (n *Node) reconcile(ctx context.Context) {
 			}
 			continue
 		}
-		for _, l := range p.links {
-			if !n.stillTrusted(l) {
-				drop = append(drop, l)
-			}
-		}
+		keep = append(keep, p.links...)
 	}
 	for name, want := range n.wanted {
 		p := n.peerLocked(name)
@@ -217,6 +213,11 @@ func (n *Node) reconcile(ctx context.Context) {
 		}
 	}
 	n.mu.Unlock()
+	for _, l := range keep { // without the lock, which every call needs
+		if !n.stillTrusted(l) {
+			drop = append(drop, l)
+		}
+	}
 	for _, l := range drop {
 		n.log.Info("peer was removed or is no longer trusted, tunnel closed", zap.String("peer", l.peer), zap.String("replica", l.replica))
 		n.wg.Go(func() { l.close("peer is no longer trusted") })
@@ -235,7 +236,7 @@ func (n *Node) peerLocked(name string) *peer {
 // stillTrusted verifies a live link against the present trust.
 func (n *Node) stillTrusted(l *link) bool {
 	for _, c := range l.connections() {
-		if name, err := n.cfg.Credentials.PeerName(c.sess.tlsState()); err != nil || name != l.peer {
+		if err := l.verify(c); err != nil {
 			n.log.Warn("peer is no longer trusted", zap.String("peer", l.peer), zap.Error(err))
 			return false
 		}

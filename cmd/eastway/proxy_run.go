@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os/signal"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -47,6 +49,10 @@ type proxy struct {
 	failover *failover.Proxy
 	admin    *httpserve.Server
 	health   *httpserve.Server // nil: there is none
+
+	// Of the last applyPeers.
+	peers map[string]*discovery.Peer // nil: there was none
+	own   certs.Peer
 }
 
 // identity is a source of SVIDs that renews them while it runs.
@@ -304,7 +310,13 @@ func (p *proxy) followPeers(ctx context.Context) error {
 	}
 }
 
+// applyPeers does nothing unless a Peer or the own trust bundle has changed: what it does takes a while for every tunnel.
 func (p *proxy) applyPeers(s *discovery.Snapshot) {
+	own, sibling := p.sibling()
+	same := func(a, b *discovery.Peer) bool { return a == b || reflect.DeepEqual(a, b) }
+	if p.peers != nil && maps.EqualFunc(p.peers, s.Peers, same) && p.own.ID == own.ID && p.own.Bundle.Equal(own.Bundle) {
+		return
+	}
 	var trust []certs.Peer
 	var dial []tunnel.Peer
 	for name, peer := range s.Peers {
@@ -316,7 +328,7 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 		trust = append(trust, t)
 		dial = append(dial, tunnel.Peer{Name: name, Addresses: peer.Spec.Addresses})
 	}
-	if own, ok := p.sibling(); ok {
+	if sibling {
 		trust, dial = append(trust, own), append(dial, tunnel.Peer{Name: own.Name})
 	}
 	if err := p.auth.SetPeers(trust); err != nil {
@@ -324,6 +336,10 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 		return
 	}
 	p.node.SetPeers(dial)
+	p.peers, p.own = maps.Clone(s.Peers), own
+	if p.peers == nil {
+		p.peers = map[string]*discovery.Peer{}
+	}
 }
 
 func (p *proxy) status() admin.Status {
