@@ -90,8 +90,8 @@ func trimSlice(s *discoveryv1.EndpointSlice) (metav1.Object, []Problem) {
 		if len(e.Addresses) > 0 {
 			one.Addresses = e.Addresses[:1:1]
 		}
-		if e.TargetRef != nil && e.Hostname == nil {
-			one.TargetRef = &corev1.ObjectReference{Name: e.TargetRef.Name}
+		if e.TargetRef != nil {
+			one.TargetRef = &corev1.ObjectReference{Kind: *canonical(&e.TargetRef.Kind), Name: e.TargetRef.Name}
 		}
 		out.Endpoints = append(out.Endpoints, one)
 	}

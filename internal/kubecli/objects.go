@@ -55,17 +55,21 @@ func (c *Cluster) Derived(ctx context.Context, labels map[string]string) ([]core
 	return list.Items, c.explain("list derived Services", err)
 }
 
-// ReadyEndpoints counts a Service's ready endpoints in this cluster.
+// ReadyEndpoints counts a Service's ready endpoints in this cluster; a pod with two addresses is one.
 func (c *Cluster) ReadyEndpoints(ctx context.Context, namespace, service string) (int, error) {
 	var list discoveryv1.EndpointSliceList
 	err := c.client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{discoveryv1.LabelServiceName: service})
-	ready := 0
+	ready := make(map[string]bool)
 	for i := range list.Items {
 		for _, e := range list.Items[i].Endpoints {
-			if e.Conditions.Ready == nil || *e.Conditions.Ready {
-				ready += len(e.Addresses)
+			switch {
+			case e.Conditions.Ready != nil && !*e.Conditions.Ready || len(e.Addresses) == 0:
+			case e.TargetRef != nil:
+				ready[e.TargetRef.Name] = true
+			default:
+				ready[e.Addresses[0]] = true
 			}
 		}
 	}
-	return ready, c.explain("list the endpoints of "+namespace+"/"+service, err)
+	return len(ready), c.explain("list the endpoints of "+namespace+"/"+service, err)
 }

@@ -26,6 +26,7 @@ type endpoint struct {
 	discovery.Endpoint
 	// second: it is not ready, but may serve: it is terminating and says so, or the control plane has lost touch with its node.
 	second bool
+	pod    string // "" if it is none
 }
 
 // NewEndpoints gathers for a service as Service returns it.
@@ -44,6 +45,9 @@ func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
 		one := endpoint{second: leaving || g.places.Unsure(e), Endpoint: discovery.Endpoint{
 			Locality: g.places.Endpoint(s, e), Ready: is(e.Conditions.Ready, true), Hostname: g.hostname(e, addr),
 		}}
+		if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
+			one.pod = e.TargetRef.Name
+		}
 		for from, to := range ports {
 			one.Address = netip.AddrPortFrom(addr, to)
 			g.byPort[from] = append(g.byPort[from], one)
@@ -121,6 +125,7 @@ func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16
 }
 
 // ByPort are the endpoints by service port, sorted by address, each once; one that two slices have is ready if either says so.
+// A pod with addresses of two families is one endpoint, at that of the Service's first family.
 // Where none is ready, those count that are terminating and still serve, as in kube-proxy (KEP-1669), and those on nodes with
 // which the control plane has lost touch: after an outage of the API server it takes all nodes' pods for dead for a while.
 func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
@@ -130,6 +135,7 @@ func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
 			return cmp.Or(a.Address.Compare(b.Address), first(a.Ready, b.Ready), first(a.second, b.second))
 		})
 		all = slices.CompactFunc(all, func(a, b endpoint) bool { return a.Address == b.Address })
+		all = g.onePerPod(all)
 		ready := slices.ContainsFunc(all, func(e endpoint) bool { return e.Ready })
 		list := make([]discovery.Endpoint, 0, len(all))
 		for _, e := range all {
@@ -139,6 +145,24 @@ func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
 		out[port] = list
 	}
 	return out
+}
+
+// onePerPod keeps one of the addresses that a pod has for a port. While its slices differ, that is the one which is ready.
+func (g *Endpoints) onePerPod(all []endpoint) []endpoint {
+	primary := func(e endpoint) bool {
+		six := len(g.service.Spec.IPFamilies) > 0 && g.service.Spec.IPFamilies[0] == "IPv6"
+		return e.Address.Addr().Is6() == six
+	}
+	kept := make(map[string]netip.AddrPort, len(all))
+	pods := slices.SortedStableFunc(slices.Values(all), func(a, b endpoint) int {
+		return cmp.Or(first(a.Ready, b.Ready), first(a.second, b.second), first(primary(a), primary(b)))
+	})
+	for _, e := range pods {
+		if _, ok := kept[e.pod]; !ok {
+			kept[e.pod] = e.Address
+		}
+	}
+	return slices.DeleteFunc(all, func(e endpoint) bool { return e.pod != "" && kept[e.pod] != e.Address })
 }
 
 // first orders what is true before what is not.

@@ -104,6 +104,60 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// A pod that slices of both families have is one endpoint.
+func TestOnePerPod(t *testing.T) {
+	t.Parallel()
+	endpoint := func(address, pod, more string) string {
+		return "{addresses: ['" + address + "'], targetRef: {kind: Pod, name: " + pod + "}" + more + "}"
+	}
+	const unready = ", conditions: {ready: false}"
+	for _, test := range []struct {
+		name, four, six string
+		families        []string
+		want            map[string]bool
+	}{
+		{
+			"IPv4 first", endpoint("10.0.0.1", "a", ""), endpoint("fd00::1", "a", "") + "," + endpoint("fd00::2", "b", ""),
+			[]string{"IPv4", "IPv6"},
+			map[string]bool{"10.0.0.1": true, "fd00::2": true},
+		},
+		{
+			"IPv6 first", endpoint("10.0.0.1", "a", ""), endpoint("fd00::1", "a", ""),
+			[]string{"IPv6", "IPv4"},
+			map[string]bool{"fd00::1": true},
+		},
+		{
+			"one slice is late", endpoint("10.0.0.1", "a", unready), endpoint("fd00::1", "a", ""),
+			[]string{"IPv4", "IPv6"},
+			map[string]bool{"fd00::1": true},
+		},
+		{
+			"not ready", endpoint("10.0.0.1", "a", unready), endpoint("fd00::1", "a", unready),
+			nil,
+			map[string]bool{"10.0.0.1": false},
+		},
+		{"no pods", "{addresses: [10.0.0.1]}", "{addresses: ['fd00::1']}", nil, map[string]bool{"10.0.0.1": true, "fd00::1": true}},
+	} {
+		s := &discovery.Service{
+			Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}, Spec: discovery.ServiceSpec{IPFamilies: test.families},
+		}
+		g := NewEndpoints(s, NewPlaces(""))
+		for family, list := range map[string]string{"IPv4": test.four, "IPv6": test.six} {
+			slice := parse[discoveryv1.EndpointSlice](t, "{addressType: "+family+", ports: [{port: 8080}], endpoints: ["+list+"]}")
+			if errs := g.Add(slice); len(errs) > 0 {
+				t.Fatal(errs)
+			}
+		}
+		got := map[string]bool{}
+		for _, e := range g.ByPort()[80] {
+			got[e.Address.Addr().String()] = e.Ready
+		}
+		if a, b := marshal(t, got), marshal(t, test.want); a != b {
+			t.Errorf("%s: got %s, want %s", test.name, a, b)
+		}
+	}
+}
+
 func marshal(t *testing.T, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
