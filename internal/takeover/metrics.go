@@ -46,7 +46,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		proxies: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_takeover_proxies",
-			Help: "Proxies of the own cluster as this node sees them. state: ready, not_ready (alive: starting or draining), dead.",
+			Help: "Addresses of the own cluster's proxies (two each in a dual-stack cluster) as this node sees them. " +
+				"state: ready, not_ready (alive: starting or draining), dead.",
 		}, []string{"state"}),
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_takeover_probes_total",

@@ -27,8 +27,9 @@ const (
 	maxReportBytes = 4 << 20
 	// maxListeners of one proxy: the range of listener ports is smaller.
 	maxListeners = 20_000
-	// maxProxies that are known; each costs a goroutine and a connection.
-	maxProxies = 512
+	// maxProxies is how many of their addresses are known: of as many as the chart allows, with two each. Each costs a goroutine
+	// and a connection.
+	maxProxies = 2000
 )
 
 // Writing.

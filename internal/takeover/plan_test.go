@@ -251,3 +251,19 @@ func TestDecideImports(t *testing.T) {
 		t.Errorf("%+v", plan)
 	}
 }
+
+// TestFamilyWithoutProxies: where no proxy can have the address's calls it is said why, not that all are dead.
+func TestFamilyWithoutProxies(t *testing.T) {
+	t.Parallel()
+	proxy := netip.MustParseAddr("10.0.0.1")
+	inv := &Inventory{
+		Proxies: []Proxy{{Address: proxy}},
+		Services: []Service{{
+			Name: "default/shop", Addresses: []netip.Addr{netip.MustParseAddr("fd00::10")}, Ports: []Port{{"TCP", 80, 20000}},
+		}},
+	}
+	alive := map[netip.Addr]Health{proxy: {Alive: true}}
+	if why := Decide(inv, alive).Services[0].Ports[0].Reason; !strings.Contains(why, "IP family as fd00::10") {
+		t.Error(why)
+	}
+}

@@ -88,7 +88,8 @@ func nodePorts(s *corev1.Service, nodes []corev1.Node) []string {
 	return out
 }
 
-// nodeAddresses are the first addresses of each family of some ready nodes, spread over zones: external ones if any node has one.
+// nodeAddresses are the first addresses of each family of some ready nodes, spread over zones: of each family external ones if
+// any node has one.
 func nodeAddresses(nodes []corev1.Node, families []corev1.IPFamily) []string {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n corev1.Node) bool {
 		_, excluded := n.Labels[excludedNodeLabel]
@@ -96,25 +97,27 @@ func nodeAddresses(nodes []corev1.Node, families []corev1.IPFamily) []string {
 	})
 	slices.SortFunc(nodes, func(a, b corev1.Node) int { return strings.Compare(a.Name, b.Name) })
 	nodes = spread(nodes)
-	for _, kind := range []corev1.NodeAddressType{corev1.NodeExternalIP, corev1.NodeInternalIP} {
-		var out []string
-		for _, f := range families {
-			limit := len(out) + maxNodes/len(families)
-			for i := range nodes {
-				at := slices.IndexFunc(nodes[i].Status.Addresses, func(a corev1.NodeAddress) bool {
-					return a.Type == kind && family(a.Address) == f
-				})
-				if at >= 0 && len(out) < limit {
-					out = append(out, nodes[i].Status.Addresses[at].Address)
-				}
-			}
+	var out []string
+	for _, f := range families {
+		found := firstAddresses(nodes, corev1.NodeExternalIP, f)
+		if len(found) == 0 {
+			found = firstAddresses(nodes, corev1.NodeInternalIP, f)
 		}
-		if len(out) > 0 {
-			slices.Sort(out) // the order says nothing, and must not change when a node is replaced
-			return out
+		out = append(out, found[:min(len(found), maxNodes/len(families))]...)
+	}
+	slices.Sort(out) // the order says nothing, and must not change when a node is replaced
+	return out
+}
+
+func firstAddresses(nodes []corev1.Node, kind corev1.NodeAddressType, f corev1.IPFamily) []string {
+	var out []string
+	for i := range nodes {
+		at := slices.IndexFunc(nodes[i].Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == kind && family(a.Address) == f })
+		if at >= 0 {
+			out = append(out, nodes[i].Status.Addresses[at].Address)
 		}
 	}
-	return nil
+	return out
 }
 
 // family of an address, "" if it is none.

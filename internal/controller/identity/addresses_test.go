@@ -110,6 +110,12 @@ func TestPublicAddresses(t *testing.T) {
 			list{"10.0.0.1:30001", "[2001:db8::1]:30001"},
 			peering.FromNodePorts,
 		},
+		"IPv6 is internal": {
+			of(corev1.IPv4Protocol, corev1.IPv6Protocol),
+			nodes{node("1", "z", "198.51.100.1", both)},
+			list{"198.51.100.1:30001", "[2001:db8::1]:30001"},
+			peering.FromNodePorts,
+		},
 		"many of both families": {
 			of(corev1.IPv6Protocol, corev1.IPv4Protocol),
 			many,

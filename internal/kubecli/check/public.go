@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -59,6 +60,8 @@ func reached(how, address string, own peering.Manifest, dial func(*tls.Config) e
 	}
 	err := dial(cfg)
 	switch {
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return skip("%s is not tried on %s: this machine has no way to addresses of its IP family: %v", address, how, err)
 	case proved.Load():
 		return ok("%s answers on %s", address, how)
 	case errors.Is(err, errStranger):
