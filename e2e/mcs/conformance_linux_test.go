@@ -63,6 +63,7 @@ func faults() []check {
 		{"Faults", "invalid Peers", invalidPeers},
 		{"Faults", "Peer spoiled", peerSpoiled},
 		{"Faults", "two clusters of one name", oneName},
+		{"Faults", "CA replaced", caReplaced},
 		{"Faults", "rights of the proxies", proxiesRights},
 		{"Faults", "rights of the others", othersRights},
 		{"Faults", "policies' CRD away", policiesAway},
