@@ -19,8 +19,8 @@ import (
 	"github.com/eastway/eastway/internal/peering"
 )
 
-// patience for anything: what 10,000 services need takes the API server some twenty minutes to write on two cores.
-const patience = time.Hour
+// patience for anything: what 10,000 services need takes the API server more than an hour to write on two cores.
+const patience = 3 * time.Hour
 
 // Ports of the processes, the chart's.
 const (
