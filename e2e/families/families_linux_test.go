@@ -189,10 +189,10 @@ func (w *world) regions() {
 		w.must(w.dual.Apply(w.Context(), fmt.Appendf(nil, `
 apiVersion: eastway.dev/v1alpha1
 kind: TrafficPolicy
-metadata: {name: %s, namespace: %s}
+metadata: {name: %[1]s, namespace: %[2]s}
 spec:
   targetRef: {kind: Service, name: %[1]s}
-  loadBalancer: {localityLbSetting: {failover: [{from: %s, to: %s}]}}
+  loadBalancer: {localityLbSetting: {failover: [{from: %[3]s, to: %[4]s}]}}
 `, shop, namespace, w.dual.Region, first.Region)))
 		w.answered(w.dual, shop, first)
 		w.scale(first, 0)

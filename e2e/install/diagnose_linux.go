@@ -59,7 +59,7 @@ func diagnose(ctx context.Context, c *lab.Cluster, namespace, dir string) string
 		{"events.txt", kubectl("get", "events", "-A", "--sort-by=.lastTimestamp")},
 		{"services.txt", kubectl("get", "services,endpointslices", "-A", "-o", "wide", "--show-labels")},
 		{"peers.yaml", kubectl("get", "peers,trafficpolicies", "-A", "-o", "yaml")},
-		{"mcs.yaml", kubectl("get", "serviceexports,serviceimports", "-A", "-o", "yaml")},
+		{"mcs.yaml", kubectl("get", "serviceexports,serviceimports,trafficpolicies", "-A", "-o", "yaml")},
 	}
 	for _, component := range []string{"controller", "proxy", "node"} {
 		selector := "--selector=app.kubernetes.io/component=" + component
@@ -73,7 +73,7 @@ func diagnose(ctx context.Context, c *lab.Cluster, namespace, dir string) string
 			name := strings.ReplaceAll(pod, "/", "-")
 			questions = append(questions,
 				question{name + "-status.txt", kubectl("-n", namespace, "exec", pod, "--", "/eastway", "status")},
-				question{name + "-endpoints.txt", kubectl("-n", namespace, "exec", pod, "--", "/eastway", "endpoints")})
+				question{name + "-status.json", kubectl("-n", namespace, "exec", pod, "--", "/eastway", "status", "-o", "json")})
 		}
 	}
 	for _, n := range c.Nodes {
