@@ -17,6 +17,7 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/e2e/cluster/lab"
+	"github.com/eastway/eastway/internal/need"
 )
 
 const (
@@ -134,6 +135,9 @@ func datagramRefused(s *spec) {
 
 // peerAway: a cluster that cannot be reached still exports what it did.
 func peerAway(s *spec) {
+	if s.lab.Users() {
+		need.Missing(s.T, "unset "+lab.UserVariable+": only clusters of the test's own can be cut off")
+	}
 	s.create(s.first)
 	s.export(s.first)
 	s.everywhere(exportedBy(s.first))

@@ -3,6 +3,7 @@ package mcs
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -75,9 +76,10 @@ func (w *world) both() []*cluster { return []*cluster{w.first, w.second} }
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	if os.Getenv(lab.UserVariable) != "" {
-		need.Missing(t, "unset "+lab.UserVariable+": the images of the checks can only be loaded into clusters of their own")
+		need.Program(t, "kubectl", "kubernetes-client")
+	} else {
+		need.Support(t, lab.Supported())
 	}
-	need.Support(t, lab.Supported())
 	ctx := t.Context()
 	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "e2e", "mcs"))
 	must(t, err)
@@ -85,15 +87,24 @@ func newWorld(t *testing.T) *world {
 	kept := w.bringUp(t)
 	config := install.Config{Lab: w.lab, Dir: dir, Progress: os.Stderr}
 	w.Installer = install.Installed(config)
+	installed := false
+	t.Cleanup(func() {
+		if installed && w.lab.Users() {
+			w.remove(t)
+		}
+	})
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.explain(t)
 		}
 	})
 	if !kept {
-		w.Installer, err = install.New(ctx, config)
+		installer, err := install.New(ctx, config)
+		if err = errors.Join(err, w.loadHello(ctx, dir)); errors.Is(err, lab.ErrNotLoaded) {
+			need.Missing(t, err.Error())
+		}
 		must(t, err)
-		must(t, w.loadHello(ctx, dir))
+		w.Installer, installed = installer, true
 		must(t, w.All(func(c *lab.Cluster) error { return w.Install(ctx, c) }))
 		must(t, w.Link(ctx))
 	}
@@ -130,6 +141,22 @@ func (w *world) bringUp(t *testing.T) (kept bool) {
 		t.Cleanup(func() { w.takeDown(t) })
 	}
 	return false
+}
+
+// remove what the test has brought into clusters of the user's own, but for the CRDs.
+func (w *world) remove(t *testing.T) {
+	ctx := context.WithoutCancel(t.Context())
+	must(t, w.All(func(c *lab.Cluster) error {
+		errs := []error{w.Uninstall(ctx, c)}
+		for _, what := range [][]string{{"namespace", install.Namespace, w.namespace}, {"peers.eastway.dev", w.lab.Clusters[0].Name, w.lab.Clusters[1].Name}} {
+			out, err := c.Kubectl(ctx, append([]string{"delete", "--ignore-not-found"}, what...)...).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("delete %v in %s: %w: %s", what, c.Name, err, out)
+			}
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	}))
 }
 
 // takeDown the clusters, and what is left of connections to them: their ends may never have heard of that.
@@ -170,6 +197,7 @@ func (w *world) deploy(ctx context.Context, c *lab.Cluster) error {
 	var text strings.Builder
 	err = t.Execute(&text, map[string]any{
 		"Namespace": w.namespace, "Cluster": c.Name, "Image": helloImage, "Replicas": replicas, "Set": setName,
+		"Spread": map[bool]string{true: "ScheduleAnyway", false: "DoNotSchedule"}[w.lab.Users()],
 	})
 	if err != nil {
 		return err

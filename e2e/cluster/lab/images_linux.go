@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -67,8 +68,12 @@ func (l *Lab) ownImages() []string {
 
 // LoadImage gives an image, in a docker or OCI archive, to all nodes of the cluster.
 func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
-	if err := c.ours("load images; push them to a registry that it pulls from"); err != nil {
-		return err
+	if c.lab == nil {
+		if os.Getenv(ImagesVariable) == "loaded" {
+			return nil
+		}
+		return fmt.Errorf("%w: %s is a cluster of yours (%s): give %s to all its nodes (kind load image-archive, ctr -n k8s.io images import), "+
+			"and set %s=loaded", ErrNotLoaded, c.Name, UserVariable, archive, ImagesVariable)
 	}
 	var group errgroup.Group
 	for _, n := range c.Nodes {

@@ -12,12 +12,22 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
 // UserVariable names the environment variable with the kubeconfigs of clusters
 // that the user has, separated by commas. Tests run on those then.
 const UserVariable = "E2E_KUBECONFIGS"
+
+// ImagesVariable says, by its value "loaded", that all nodes of the user's clusters have the images of the tests.
+const ImagesVariable = "E2E_IMAGES"
+
+// ErrNotLoaded is told when they do not.
+var ErrNotLoaded = errors.New("an image is missing")
+
+// Users reports whether the clusters are the user's own.
+func (l *Lab) Users() bool { return l.dir == "" }
 
 // ForTest is the lab of a test package: the user's clusters if the environment
 // names some, else a new lab instead of what an earlier run left behind.
@@ -32,12 +42,13 @@ func ForTest(ctx context.Context, c Config) (*Lab, error) {
 
 // FromKubeconfigs makes a lab of clusters that are somebody else's, given by
 // their kubeconfigs, each for its current context. Nothing can be done to their
-// machines, images can't be loaded, and Down does nothing.
+// machines, images have to be loaded by the user, and Down does nothing.
 func FromKubeconfigs(ctx context.Context, paths ...string) (*Lab, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("lab: no kubeconfig was given")
 	}
 	l := &Lab{state: state{Config: Config{}.withDefaults()}}
+	var absolute []string
 	for i, path := range paths {
 		c, err := userCluster(path)
 		if err != nil {
@@ -48,7 +59,9 @@ func FromKubeconfigs(ctx context.Context, paths ...string) (*Lab, error) {
 			return nil, err
 		}
 		l.Clusters = append(l.Clusters, c)
+		absolute = append(absolute, c.Kubeconfig)
 	}
+	l.Kubeconfig = strings.Join(absolute, string(os.PathListSeparator))
 	return l, nil
 }
 
@@ -60,6 +73,10 @@ func userCluster(path string) (*Cluster, error) {
 	current := config.Contexts[config.CurrentContext]
 	if current == nil || config.Clusters[current.Cluster] == nil {
 		return nil, fmt.Errorf("lab: the kubeconfig %s has no current context that names a cluster: kubectl config use-context …", path)
+	}
+	if problems := validation.IsDNS1123Label(config.CurrentContext); len(problems) > 0 {
+		return nil, fmt.Errorf("lab: the context %q of the kubeconfig %s can't be a cluster's name in tests: kubectl config rename-context: %s",
+			config.CurrentContext, path, problems[0])
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
