@@ -203,6 +203,9 @@ func (m *movingSocket) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn in
 			break
 		}
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		op.Source = nil // another port each time: so that what stays the same reads the same, and is logged once
+	}
 	if m.search.Load() != nil {
 		for _, s := range m.alsoFrom(b, oob) {
 			_, _, _ = s.WriteMsgUDP(b, oob, addr)

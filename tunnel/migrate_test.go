@@ -354,3 +354,27 @@ func TestPingAgain(t *testing.T) {
 		t.Errorf("srtt %v", p.srtt)
 	}
 }
+
+// TestWriteErrorStaysTheSame: what fails from another port each time is told in the same words.
+func TestWriteErrorStaysTheSame(t *testing.T) {
+	t.Parallel()
+	peer := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}
+	tooLong := make([]byte, 1<<16)
+	words := make(map[string]bool)
+	for range 2 {
+		m, err := newMovingSocket(peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = m.WriteTo(tooLong, peer); err == nil {
+			t.Fatal("it was sent")
+		}
+		words[err.Error()] = true
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(words) != 1 {
+		t.Errorf("%v", words)
+	}
+}

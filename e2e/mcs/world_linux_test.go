@@ -148,7 +148,8 @@ func (w *world) remove(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
 	must(t, w.All(func(c *lab.Cluster) error {
 		errs := []error{w.Uninstall(ctx, c)}
-		for _, what := range [][]string{{"namespace", install.Namespace, w.namespace}, {"peers.eastway.dev", w.lab.Clusters[0].Name, w.lab.Clusters[1].Name}} {
+		peers := []string{"peers.eastway.dev", w.lab.Clusters[0].Name, w.lab.Clusters[1].Name}
+		for _, what := range [][]string{{"namespace", install.Namespace, w.namespace}, peers} {
 			out, err := c.Kubectl(ctx, append([]string{"delete", "--ignore-not-found"}, what...)...).CombinedOutput()
 			if err != nil {
 				err = fmt.Errorf("delete %v in %s: %w: %s", what, c.Name, err, out)
