@@ -41,7 +41,8 @@ func command() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	name := root.PersistentFlags().String("name", lab.DefaultName, "tells labs of one computer apart")
-	root.AddCommand(upCommand(name), buildCommand(), downCommand(name), statusCommand(name), loadCommand(name), enterCommand(name))
+	root.AddCommand(upCommand(name), buildCommand(), downCommand(name), statusCommand(name), loadCommand(name), sampleCommand(name),
+		enterCommand(name))
 	return root
 }
 
@@ -117,6 +118,7 @@ func loadCommand(name *string) *cobra.Command {
 				if err := l.LoadImage(cmd.Context(), archive); err != nil {
 					return err
 				}
+				fmt.Fprintf(cmd.OutOrStdout(), "all nodes have the images of %s\n", archive)
 			}
 			return nil
 		},

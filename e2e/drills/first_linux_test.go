@@ -65,18 +65,18 @@ func firstCall(w *world, t *testing.T) {
 	fmt.Fprintf(progress(t), "helm install to first call: %.1fs, %d commands\n", time.Since(began).Seconds(), len(commands))
 }
 
-// readmeCommands are those of the first block of commands about Kubernetes.
+// readmeCommands are those of the block that leads to the first call.
 func readmeCommands(t *testing.T) []string {
 	t.Helper()
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(readme), "\n## On Kubernetes\n")
+	_, rest, found := strings.Cut(string(readme), "\nSix commands lead to the first call")
 	_, rest, begun := strings.Cut(rest, "\n```sh\n")
 	block, _, ended := strings.Cut(rest, "\n```\n")
 	if !found || !begun || !ended {
-		t.Fatal("README.md has no block of commands below \"On Kubernetes\"")
+		t.Fatal("README.md has no block of commands below \"Six commands lead to the first call\"")
 	}
 	return strings.Split(block, "\n")
 }
