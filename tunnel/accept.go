@@ -177,9 +177,7 @@ func (n *Node) refuse(transport string, remote net.Addr, err error) {
 func (n *Node) welcome(ctx context.Context, sess session) {
 	name, err := n.cfg.Credentials.PeerName(sess.tlsState())
 	if err != nil {
-		_, remote := sess.addrs()
-		n.refuse(sess.transport(), remote, err)
-		sess.close("not trusted")
+		n.distrust(sess, err)
 		return
 	}
 	channel, hello, err := hearHello(ctx, sess)
@@ -212,9 +210,20 @@ func (n *Node) welcome(ctx context.Context, sess session) {
 		sess.close("refused")
 		return
 	}
-	if err := l.attach(ctx, c); err != nil {
+	switch err := l.attach(ctx, c); {
+	case err == nil:
+	case n.cfg.Reason(err) != reasonOther:
+		n.distrust(sess, err)
+	default:
 		sess.close(err.Error())
 	}
+}
+
+// distrust ends a connection whose handshake had succeeded.
+func (n *Node) distrust(sess session, err error) {
+	_, remote := sess.addrs()
+	n.refuse(sess.transport(), remote, err)
+	sess.close("not trusted")
 }
 
 func refusal(err error) string {

@@ -125,6 +125,19 @@ func loadCommand(name *string) *cobra.Command {
 	}
 }
 
+func sampleCommand(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "sample", Short: "Deploy what the README's commands call: client in the first cluster, shop in the others", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Open(*name)
+			if err != nil {
+				return err
+			}
+			return l.Sample(cmd.Context())
+		},
+	}
+}
+
 func enterCommand(name *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "enter MACHINE [PROGRAM ARGS...]", Short: "Run a program (sh) of this computer in a machine's network", Args: cobra.MinimumNArgs(1),

@@ -19,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/eastway/eastway/e2e/cluster/image"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 	"github.com/eastway/eastway/internal/need"
@@ -129,11 +128,7 @@ func bringUp(ctx context.Context, out *os.File) (*lab.Lab, error) {
 
 // loadMock builds the applications' image and gives it to all nodes.
 func (w *world) loadMock(ctx context.Context) error {
-	files, err := image.Busybox(ctx) // the client of the README has wget
-	if err != nil {
-		return err
-	}
-	program, archive, err := lab.BuildImage(ctx, w.dir, "e2e/apps/mock", mockImage, files...)
+	program, archive, err := lab.BuildImage(ctx, w.dir, "e2e/apps/mock", mockImage)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/eastway/eastway/certs"
@@ -74,7 +73,7 @@ func (s *spec) setCA(c *cluster, content certs.Secret, roots int) {
 	s.must(c.Update(s.Context(), secret))
 	// The Secret is not watched, but looked at twice a minute, and whenever a tunnel Service changes.
 	_, err := s.kubectl(s.Context(), c, "", "--namespace", install.Namespace, "annotate", "--overwrite", "service", "eastway-tunnel",
-		"eastway.test/looked="+metav1.Now().Format(time.RFC3339Nano))
+		"eastway.test/looked="+time.Now().Format(time.RFC3339Nano))
 	s.must(err)
 	s.await(fmt.Sprintf("%s to publish %d roots", c.Name, roots), func(ctx context.Context) error {
 		var published corev1.ConfigMap

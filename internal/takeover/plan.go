@@ -49,10 +49,7 @@ type Plan struct {
 // Decide sends each port of each taken-over Service to the nearest live proxies that listen for it.
 func Decide(inv *Inventory, health map[netip.Addr]Health) Plan {
 	d := decision{
-		near: byDistance(inv, health), six: map[bool]bool{}, seen: map[netip.AddrPort]bool{}, plan: Plan{Used: map[netip.Addr]bool{}},
-	}
-	for i := range inv.Proxies {
-		d.six[inv.Proxies[i].Address.Is6()] = true
+		all: inv.Proxies, near: byDistance(inv, health), seen: map[netip.AddrPort]bool{}, plan: Plan{Used: map[netip.Addr]bool{}},
 	}
 	for i := range inv.Services {
 		d.service(&inv.Services[i])
@@ -109,8 +106,8 @@ func weight(node string, a netip.Addr) uint64 {
 
 // decision is a Plan in the making.
 type decision struct {
+	all  []Proxy
 	near []candidate
-	six  map[bool]bool // whether any proxy, even a dead one, has an address of IPv6, and of IPv4
 	seen map[netip.AddrPort]bool
 	plan Plan
 }
@@ -161,9 +158,6 @@ func (d *decision) port(s *Service, p Port, address netip.AddrPort) PortStatus {
 // all ready or none, and at most usedProxies. A proxy that has the port for another service (after the controller gave it away) is not among them.
 func (d *decision) proxies(service string, port uint16, address netip.Addr) (out []netip.Addr, far distance, why string) {
 	why = "no proxy is alive"
-	if len(d.six) > 0 && !d.six[address.Is6()] {
-		why = fmt.Sprintf("no proxy has an address of the same IP family as %s: does the proxies' Service have that one?", address)
-	}
 	var first *candidate
 	for i := range d.near {
 		c := &d.near[i]
@@ -185,6 +179,10 @@ func (d *decision) proxies(service string, port uint16, address netip.Addr) (out
 		out = append(out, c.address)
 	}
 	if first == nil {
+		sameFamily := func(p Proxy) bool { return p.Address.Is4() == address.Is4() }
+		if len(d.all) > 0 && !slices.ContainsFunc(d.all, sameFamily) {
+			why = fmt.Sprintf("no proxy has an address of the same IP family as %s: does the proxies' Service have that one?", address)
+		}
 		return nil, 0, why
 	}
 	return out, first.distance, ""

@@ -149,6 +149,9 @@ func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
 
 // onePerPod keeps one of the addresses that a pod has for a port. While its slices differ, that is the one which is ready.
 func (g *Endpoints) onePerPod(all []endpoint) []endpoint {
+	if len(all) == 0 || all[0].Address.Addr().Is6() == all[len(all)-1].Address.Addr().Is6() {
+		return all // sorted, so all of one family
+	}
 	primary := func(e endpoint) bool {
 		six := len(g.service.Spec.IPFamilies) > 0 && g.service.Spec.IPFamilies[0] == "IPv6"
 		return e.Address.Addr().Is6() == six

@@ -64,17 +64,11 @@ type network struct {
 }
 
 func (f family) network() network {
-	pods, services := "10.244.0.0/16", "10.96.0.0/16"
+	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
 	if f == ipv6 {
-		pods, services = "fd00:10:244::/48", "fd00:10:96::/112"
+		return network{prefix("fd00:10:244::/48"), prefix("fd00:10:96::/112"), addr("fd00:10:96::1"), addr("fd00:10:96::a")}
 	}
-	n := network{pods: netip.MustParsePrefix(pods), services: netip.MustParsePrefix(services)}
-	n.api, n.dns = n.services.Addr(), n.services.Addr()
-	n.api = n.api.Next()
-	for range 10 {
-		n.dns = n.dns.Next()
-	}
-	return n
+	return network{prefix("10.244.0.0/16"), prefix("10.96.0.0/16"), addr("10.96.0.1"), addr("10.96.0.10")}
 }
 
 // nodePods are the addresses of the pods of node n, from 0 on, in every site.

@@ -108,9 +108,9 @@ func (n *Node) ctr(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "ctr", args...) //nolint:gosec // no shell is involved
 }
 
-// BuildImage builds a program of this module, such as "e2e/apps/mock", in a folder, and an image with it, which runs it, and
-// what else it needs. The archive is for LoadImage.
-func BuildImage(ctx context.Context, dir, pkg, name string, more ...image.File) (program, archive string, err error) {
+// BuildImage builds a program of this module, such as "e2e/apps/mock", in a folder, and an image that runs it. The archive is
+// for LoadImage.
+func BuildImage(ctx context.Context, dir, pkg, name string) (program, archive string, err error) {
 	if err := (binaries.Builder{}).Own(ctx, dir, pkg); err != nil {
 		return "", "", err
 	}
@@ -118,7 +118,7 @@ func BuildImage(ctx context.Context, dir, pkg, name string, more ...image.File) 
 	program = filepath.Join(dir, base)
 	archive = program + ".tar"
 	err = image.Image{
-		Name: name, Files: append(more, image.File{Path: "/" + base, Source: program}), Entrypoint: []string{"/" + base}, User: "65532:65532",
+		Name: name, Files: []image.File{{Path: "/" + base, Source: program}}, Entrypoint: []string{"/" + base}, User: "65532:65532",
 	}.Save(archive)
 	return program, archive, err
 }

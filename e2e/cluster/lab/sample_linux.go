@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"bytes"
@@ -6,43 +6,27 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"text/template"
 
-	"github.com/spf13/cobra"
-
 	"github.com/eastway/eastway/e2e/cluster/image"
-	"github.com/eastway/eastway/e2e/cluster/lab"
 )
 
 const sampleImage = "docker.io/eastway-lab/busybox:lab"
 
-//go:embed sample.yaml
+//go:embed manifests/sample.yaml
 var sampleManifest string
 
-func sampleCommand(name *string) *cobra.Command {
-	return &cobra.Command{
-		Use: "sample", Short: "Deploy what the README's commands call: client in the first cluster, shop in the others", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := lab.Open(*name)
-			if err != nil {
-				return err
-			}
-			return sample(cmd.Context(), l, cmd.OutOrStdout())
-		},
-	}
-}
-
-func sample(ctx context.Context, l *lab.Lab, out io.Writer) (err error) {
+// Sample deploys what the README's commands call: Deployment client in the first cluster, shop with its Service in the others.
+func (l *Lab) Sample(ctx context.Context) (err error) {
 	files, err := image.Busybox(ctx)
 	if err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "eastway-sample-")
 	if err != nil {
-		return err
+		return fmt.Errorf("lab: make a folder for the image: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	archive := filepath.Join(dir, "busybox.tar")
@@ -54,21 +38,17 @@ func sample(ctx context.Context, l *lab.Lab, out io.Writer) (err error) {
 	}
 	manifest, err := template.New("sample").Parse(sampleManifest)
 	if err != nil {
-		return err
+		return fmt.Errorf("lab: read the manifest of the sample: %w", err)
 	}
 	for i, c := range l.Clusters {
-		what := "shop"
-		if i == 0 {
-			what = "client"
-		}
 		var text bytes.Buffer
-		if err := manifest.Execute(&text, map[string]any{"Name": what, "Image": sampleImage, "Serves": i > 0}); err != nil {
-			return err
+		err := manifest.Execute(&text, map[string]any{"Name": []string{"client", "shop"}[min(i, 1)], "Image": sampleImage, "Serves": i > 0})
+		if err != nil {
+			return fmt.Errorf("lab: fill the manifest of the sample: %w", err)
 		}
 		if err := c.Apply(ctx, text.Bytes()); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s: deployed %s\n", c.Name, what)
 	}
 	return nil
 }
