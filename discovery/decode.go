@@ -237,7 +237,7 @@ func decodeRow(at string, r *catalogpb.Readiness_Row) (Readiness, error) {
 	}
 	d := Readiness{
 		Locality: Locality{Region: r.GetRegion(), Zone: r.GetZone()},
-		Port:     port, Ready: r.GetReady(), Total: r.GetTotal(),
+		Port:     port, Ready: r.GetReady(), Terminating: r.GetTerminating(), Total: r.GetTotal(),
 	}
 	if err := checkWord(at+".region", d.Locality.Region, validation.IsValidLabelValue); err != nil {
 		return d, err
@@ -250,6 +250,8 @@ func decodeRow(at string, r *catalogpb.Readiness_Row) (Readiness, error) {
 		return d, invalid(at+".total", "%d, at most %d", d.Total, maxEndpoints)
 	case d.Ready > d.Total:
 		return d, invalid(at+".ready", "%d of %d endpoints", d.Ready, d.Total)
+	case d.Terminating > d.Total-d.Ready:
+		return d, invalid(at+".terminating", "%d of %d endpoints, of which %d are ready", d.Terminating, d.Total, d.Ready)
 	}
 	return d, nil
 }

@@ -152,8 +152,9 @@ func TestInvalidUpdates(t *testing.T) {
 			func(u *catalogpb.Update) { row(u).Region = "not a label" },
 			"update.readiness[0].rows[0].region",
 		},
-		"zone":                {func(u *catalogpb.Update) { row(u).Zone = long }, "update.readiness[0].rows[0].zone"},
-		"more ready than all": {func(u *catalogpb.Update) { row(u).Ready = 9 }, "update.readiness[0].rows[0].ready"},
+		"zone":                                {func(u *catalogpb.Update) { row(u).Zone = long }, "update.readiness[0].rows[0].zone"},
+		"more ready than all":                 {func(u *catalogpb.Update) { row(u).Ready = 9 }, "update.readiness[0].rows[0].ready"},
+		"more terminating than are not ready": {func(u *catalogpb.Update) { row(u).Terminating = 2 }, "update.readiness[0].rows[0].terminating"},
 		"absurd count": {
 			func(u *catalogpb.Update) { row(u).Total = maxEndpoints + 1 },
 			"update.readiness[0].rows[0].total",

@@ -111,7 +111,8 @@ func encodeRows(rows []Readiness) []*catalogpb.Readiness_Row {
 	out := make([]*catalogpb.Readiness_Row, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, &catalogpb.Readiness_Row{
-			Port: uint32(r.Port), Region: r.Locality.Region, Zone: r.Locality.Zone, Ready: r.Ready, Total: r.Total,
+			Port: uint32(r.Port), Region: r.Locality.Region, Zone: r.Locality.Zone, Ready: r.Ready,
+			Terminating: r.Terminating, Total: r.Total,
 		})
 	}
 	return out

@@ -222,8 +222,11 @@ func countReady(s *Service, coarse func(Locality) Locality) []Readiness {
 				counts[at] = r
 			}
 			r.Total++
-			if e.Ready {
+			switch {
+			case e.Ready:
 				r.Ready++
+			case e.Terminating:
+				r.Terminating++
 			}
 		}
 	}

@@ -20,8 +20,10 @@ func TestExportOf(t *testing.T) {
 	at(80, "z2", true)
 	at(80, "z1", true)
 	at(80, "z1", false)
+	at(80, "z1", false)
+	s.Endpoints[80][3].Terminating = true
 	want := []Readiness{
-		{Locality: Locality{"r", "z1"}, Port: 80, Ready: 1, Total: 2},
+		{Locality: Locality{"r", "z1"}, Port: 80, Ready: 1, Terminating: 1, Total: 3},
 		{Locality: Locality{"r", "z2"}, Port: 80, Ready: 1, Total: 1},
 	}
 	if got := exportOf(s).endpoints.Rows; !slices.Equal(got, want) {

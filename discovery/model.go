@@ -69,6 +69,8 @@ type Endpoint struct {
 	Locality Locality       `json:"locality"`
 	// Ready is EndpointSlice's conditions.ready (absent means true).
 	Ready bool `json:"ready"`
+	// Terminating: it is not ready, because its pod is being deleted, but serves until then.
+	Terminating bool `json:"terminating,omitempty"`
 	// Hostname is how a headless service's pod is called in DNS; empty when it has no name of its own.
 	Hostname string `json:"hostname,omitempty"`
 }
@@ -141,7 +143,9 @@ type Readiness struct {
 	Locality Locality `json:"locality"`
 	Port     uint16   `json:"port"`
 	Ready    uint32   `json:"ready"`
-	Total    uint32   `json:"total"`
+	// Terminating are not ready, but serve until their pods are deleted.
+	Terminating uint32 `json:"terminating,omitempty"`
+	Total       uint32 `json:"total"`
 }
 
 // PeerExport is a service as one peer exports it.

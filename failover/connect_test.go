@@ -48,6 +48,16 @@ func TestAttempts(t *testing.T) {
 			want:     "a got hi",
 			attempts: []string{"DEAD refused", "DEAD refused", "a accepted"},
 		},
+		"terminating only when nothing is ready anywhere": {
+			setup:    []setup{locals("LIVE", here), terminating, peer("a", abroad, &fakePeer{handle: accepts("a")})},
+			want:     "a got hi",
+			attempts: []string{"a accepted"},
+		},
+		"terminating, and the ready peer refuses": {
+			setup:    []setup{locals("LIVE", here), terminating, peer("a", abroad, &fakePeer{handle: refusesAfter("hi", unavailable)})},
+			want:     "LIVE got hi",
+			attempts: []string{"a refused", "LIVE accepted"},
+		},
 		"refused with bytes sent: replayed, with the end": {
 			setup: []setup{
 				peer("a", abroad, &fakePeer{handle: refusesAfter("hi", unavailable)}),
@@ -173,6 +183,14 @@ func locals(pairs ...any) setup {
 			w.names[at.String()] = name
 			w.service.Endpoints[servicePort] = append(w.service.Endpoints[servicePort], endpoint(at, pairs[i+1].(locality)))
 		}
+	}
+}
+
+// terminating makes the endpoints so.
+func terminating(w *world, _ *Config) {
+	endpoints := w.service.Endpoints[servicePort]
+	for i := range endpoints {
+		endpoints[i].Ready, endpoints[i].Terminating = false, true
 	}
 }
 

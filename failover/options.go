@@ -16,13 +16,13 @@ func localityOf(s *discovery.Snapshot, caller netip.Addr, otherwise discovery.Lo
 	return otherwise
 }
 
-// localOptions are the ready endpoints of the own cluster.
+// localOptions are the endpoints of the own cluster that take connections.
 func (p *Proxy) localOptions(svc *discovery.Service, g *group, caller discovery.Locality) []option {
 	set, now := g.policy(), time.Now()
 	var out []option
 	for i := range svc.Endpoints[g.key.port] {
 		e := &svc.Endpoints[g.key.port][i]
-		if !e.Ready || isSelf(svc, e.Address) || !g.key.takes(p.cfg.Cluster, e) {
+		if !e.Ready && !e.Terminating || isSelf(svc, e.Address) || !g.key.takes(p.cfg.Cluster, e) {
 			continue
 		}
 		k := targetKey{address: e.Address}
@@ -32,7 +32,8 @@ func (p *Proxy) localOptions(svc *discovery.Service, g *group, caller discovery.
 		}
 		out = append(out, option{
 			target: t, key: k, cluster: p.cfg.Cluster, hostname: e.Hostname, locality: e.Locality,
-			rank: localRank(caller, e.Locality, &set), load: float64(t.active.Load()), share: h.share, last: h.last,
+			rank: localRank(caller, e.Locality, &set), load: float64(t.active.Load()), share: h.share,
+			terminating: e.Terminating, last: h.last,
 		})
 	}
 	return out
@@ -45,15 +46,15 @@ func isSelf(svc *discovery.Service, endpoint netip.AddrPort) bool {
 			slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == endpoint.Port() })
 }
 
-// peerOptions are the peers that export the service port with ready endpoints and can be reached.
+// peerOptions are the peers that export the service port with endpoints that take connections, and can be reached.
 func (p *Proxy) peerOptions(svc *discovery.Service, g *group, caller discovery.Locality) []option {
 	set, now := g.policy(), time.Now()
 	var out []option
 	for i := range svc.Peers {
 		e := &svc.Peers[i]
-		ready := readyAt(e, g.key.port)
+		n, terminating := servingAt(e, g.key.port)
 		state := p.cfg.Tunnels.State(e.Peer)
-		if ready == 0 || !state.Usable || !g.key.takesPeer(e.Peer) {
+		if n == 0 || !state.Usable || !g.key.takesPeer(e.Peer) {
 			continue
 		}
 		k := targetKey{peer: e.Peer}
@@ -64,7 +65,7 @@ func (p *Proxy) peerOptions(svc *discovery.Service, g *group, caller discovery.L
 		at, where := peerRank(caller, e, g.key.port, &set, state.RTT)
 		out = append(out, option{
 			target: t, key: k, cluster: e.Peer, locality: where, rank: at, rtt: state.RTT,
-			load: float64(t.active.Load()) / float64(ready), share: h.share, last: h.last,
+			load: float64(t.active.Load()) / float64(n), share: h.share, terminating: terminating, last: h.last,
 		})
 	}
 	return out

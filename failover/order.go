@@ -44,6 +44,8 @@ type option struct {
 	load float64
 	// share is the part of its usual connections that it gets: below 1 while it ramps up.
 	share float64
+	// terminating: it serves, but will be gone soon.
+	terminating bool
 	// last marks what is tried only when all else failed: ejected, or asked to be left alone for a while.
 	last bool
 }
@@ -56,16 +58,18 @@ type random struct {
 
 // order sorts options into the order in which they are tried: level after level; inside a level the better of two at
 // random, then the others by load, or, with an affinity, always in the same order. What ramps up stands in its place with
-// the probability of its share, else behind everything healthy, so that the ramp holds against the next level too. Last
-// resorts come last.
+// the probability of its share, else behind everything healthy, so that the ramp holds against the next level too. What
+// terminates comes behind what is ready, wherever that is; last resorts come last.
 func order(options []option, affinity uint64, rnd random) []option {
-	const usual, ramping, last = 0, 1, 2
+	const usual, ramping, terminating, last = 0, 1, 2, 3
 	class := make(map[targetKey]int, len(options))
 	for i := range options {
 		o := &options[i]
 		switch {
 		case o.last:
 			class[o.key] = last
+		case o.terminating:
+			class[o.key] = terminating
 		case o.share < 1 && affinity == 0 && rnd.float64() >= o.share:
 			class[o.key] = ramping
 		default:
@@ -131,7 +135,7 @@ func localRank(caller, at discovery.Locality, s *settings) rank {
 	}
 }
 
-// peerRank places a peer by the nearest of the localities where it has ready endpoints, and names that locality.
+// peerRank places a peer by the nearest of the localities where it has endpoints that take connections, and names that locality.
 func peerRank(
 	caller discovery.Locality, e *discovery.PeerExport, port uint16, s *settings, rtt time.Duration,
 ) (rank, discovery.Locality) {
@@ -142,8 +146,9 @@ func peerRank(
 	var best rank
 	var where discovery.Locality
 	found := false
+	_, terminating := servingAt(e, port)
 	for _, r := range e.Readiness {
-		if r.Port != port || r.Ready == 0 {
+		if r.Port != port || r.Ready == 0 && (!terminating || r.Terminating == 0) {
 			continue
 		}
 		at := far
@@ -168,13 +173,17 @@ func sameZone(a, b discovery.Locality) bool {
 	return sameRegion(a, b) && a.Zone != "" && a.Zone == b.Zone
 }
 
-// readyAt is how many endpoints a peer has ready for a port.
-func readyAt(e *discovery.PeerExport, port uint16) uint64 {
-	var n uint64
+// servingAt is how many endpoints of a peer take connections to a port: those that are ready, else those that terminate.
+func servingAt(e *discovery.PeerExport, port uint16) (n uint64, terminating bool) {
+	var leaving uint64
 	for _, r := range e.Readiness {
 		if r.Port == port {
 			n += uint64(r.Ready)
+			leaving += uint64(r.Terminating)
 		}
 	}
-	return n
+	if n == 0 && leaving > 0 {
+		return leaving, true
+	}
+	return n, false
 }

@@ -34,6 +34,7 @@ func TestOrder(t *testing.T) {
 	near, nearer := rank{level: levelNear, sub: 1}, rank{level: levelNear}
 	with := func(o option, change func(*option)) option { change(&o); return o }
 	last := func(o *option) { o.last = true }
+	leaving := func(o *option) { o.terminating = true }
 	tests := map[string]struct {
 		in    []option
 		float float64
@@ -67,6 +68,17 @@ func TestOrder(t *testing.T) {
 		"nothing but last resorts": {
 			in:   []option{with(opt("region", region), last), with(opt("zone", zone), last)},
 			want: "zone region",
+		},
+		"terminating: behind what is ready anywhere, before last resorts": {
+			in: []option{
+				with(opt("ejected", zone), last), with(opt("leaving", zone), leaving), with(opt("far-leaving", rank{level: levelFar}), leaving),
+				opt("far", rank{level: levelFar}),
+			},
+			want: "far leaving far-leaving ejected",
+		},
+		"terminating and ejected": {
+			in:   []option{with(with(opt("zone", zone), leaving), last), with(opt("region", region), leaving)},
+			want: "region zone",
 		},
 		"ramping, its turn": {
 			in:    []option{with(opt("zone", zone), func(o *option) { o.share = 0.5 }), opt("far", rank{level: levelFar})},
@@ -183,6 +195,10 @@ func TestRanks(t *testing.T) {
 		}
 		return e
 	}
+	leaving := ready()
+	leaving.Readiness[1].Terminating = 1
+	both := ready(abroad)
+	both.Readiness[1].Terminating = 1
 	rtt := 52 * time.Millisecond
 	far := func(sub int) rank { return rank{level: levelFar, sub: sub, rtt: 50 * time.Millisecond, name: "p"} }
 	for _, tt := range []struct {
@@ -193,6 +209,8 @@ func TestRanks(t *testing.T) {
 		{ready(abroad, here, beside), rank{level: levelNear}, here},
 		{ready(abroad, beside), rank{level: levelNear, sub: 1}, beside},
 		{ready(abroad), far(0), abroad},
+		{leaving, rank{level: levelNear}, here}, // nothing else is left
+		{both, far(0), abroad},
 		{ready(at("cn-shanghai", "")), far(1), at("cn-shanghai", "")},
 		{ready(at("cn-beijing", "x"), at("cn-shanghai", "")), far(1), at("cn-shanghai", "")},
 	} {

@@ -223,11 +223,13 @@ func (lockedBuffer) Sync() error { return nil }
 func TestEndpointsAndServices(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, locals("LIVE", here, "DEAD", beside), peer("far", abroad, &fakePeer{handle: accepts("far")}),
-		peer("gone", abroad, &fakePeer{replicas: []string{}}),
+		peer("gone", abroad, &fakePeer{replicas: []string{}}), peer("leaving", abroad, &fakePeer{}),
 		func(w *world, _ *Config) {
 			w.tunnels.peers["gone"].state.Usable = false
 			e := w.service.Endpoints[servicePort]
-			w.service.Endpoints[servicePort] = append(e, discovery.Endpoint{Address: dead(w.t), Locality: here})
+			w.service.Endpoints[servicePort] = append(e, discovery.Endpoint{Address: dead(w.t), Locality: here},
+				discovery.Endpoint{Address: dead(w.t), Locality: beside, Terminating: true})
+			w.service.Peers[2].Readiness = []discovery.Readiness{{Locality: abroad, Port: servicePort, Terminating: 1, Total: 1}}
 		})
 	var got []string
 	for _, e := range w.proxy.Endpoints(echoName) {
@@ -237,14 +239,17 @@ func TestEndpointsAndServices(t *testing.T) {
 		"0 cn-hangzhou cn-hangzhou HEALTHY OK",
 		"0 cn-hangzhou cn-hangzhou NOT_READY OK",
 		"1 cn-hangzhou cn-hangzhou HEALTHY OK",
+		"1 cn-hangzhou cn-hangzhou TERMINATING OK",
 		"3 far ap-northeast-1 HEALTHY OK",
 		"3 gone ap-northeast-1 UNREACHABLE OK",
+		"3 leaving ap-northeast-1 TERMINATING OK",
 	}
-	slices.Sort(got[:2]) // by address, and which is lower is chance
+	slices.Sort(got[:2])
+	slices.Sort(got[2:4]) // by address, and which is lower is chance
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
-	if s := w.proxy.Services(); len(s) != 1 || s[0].Healthy != 3 || s[0].Total != 5 || s[0].Ejected != 0 {
+	if s := w.proxy.Services(); len(s) != 1 || s[0].Healthy != 3 || s[0].Total != 7 || s[0].Ejected != 0 {
 		t.Errorf("%+v", s)
 	}
 	if w.proxy.Endpoints(discovery.ServiceName{Name: "none"}) != nil {

@@ -13,6 +13,7 @@ import (
 const (
 	StatusHealthy     = "HEALTHY"
 	StatusNotReady    = "NOT_READY"
+	StatusTerminating = "TERMINATING" // not ready any more, but serving: used when nothing is ready anywhere
 	StatusUnreachable = "UNREACHABLE"
 )
 
@@ -81,7 +82,10 @@ func (p *Proxy) Endpoints(service discovery.ServiceName) []EndpointStatus {
 				Address: e.Address.String(), Cluster: p.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
 				Level: localRank(p.cfg.Locality, e.Locality, &set).level, Status: StatusHealthy,
 			}
-			if !e.Ready {
+			switch {
+			case e.Terminating:
+				st.Status = StatusTerminating
+			case !e.Ready:
 				st.Status = StatusNotReady
 			}
 			out = append(out, st.checked(g, targetKey{address: e.Address}))
@@ -109,13 +113,16 @@ func (p *Proxy) peerStatus(e *discovery.PeerExport, port uint16, set *settings) 
 		Address: e.Peer, Cluster: e.Peer, Port: port, Region: where.Region, Zone: where.Zone,
 		Level: at.level, Status: StatusHealthy, RTT: state.RTT,
 	}
+	n, terminating := servingAt(e, port)
 	switch {
 	case !state.Usable:
 		st.Status = StatusUnreachable
-	case readyAt(e, port) == 0:
+	case n == 0:
 		st.Status = StatusNotReady
+	case terminating:
+		st.Status = StatusTerminating
 	}
-	if readyAt(e, port) == 0 {
+	if n == 0 {
 		st.Level = levelFar // where it would be is not told
 	}
 	return st, true

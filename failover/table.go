@@ -149,13 +149,19 @@ func (g *group) apply(own string, svc *discovery.Service, set settings) {
 		if !g.key.takesPeer(e.Peer) {
 			continue
 		}
-		member[targetKey{peer: e.Peer}] = readyAt(e, g.key.port) > 0
+		n, terminating := servingAt(e, g.key.port)
+		member[targetKey{peer: e.Peer}] = n > 0 && !terminating
 	}
 	for k, m := range member {
 		t := g.targets[k]
 		if t == nil {
 			t = &target{key: k, group: g}
 			g.targets[k] = t
+		}
+		if m && !t.member && t.state == stateEjected {
+			// What failed was not ready, or is not what is ready now: see at once.
+			t.until, g.nextSweep = time.Now(), time.Now()
+			g.events.sweepAt(g)
 		}
 		t.member = m
 	}

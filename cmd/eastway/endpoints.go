@@ -31,7 +31,8 @@ of a caller in the proxy's own zone: in a Kubernetes cluster one that is ready, 
 NAMESPACE/NAME.
 
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
-other regions. STATUS: HEALTHY, NOT_READY, or UNREACHABLE (no lane to that peer).
+other regions. STATUS: HEALTHY, NOT_READY, TERMINATING (being deleted but serving, used when
+nothing is ready anywhere), or UNREACHABLE (no lane to that peer).
 OUTLIER CHECK: OK, FAILED (ejected), PROBING or RAMPING (on its way back).
 ACTIVE counts connections under way.`,
 		Example: `  eastway endpoints mockb

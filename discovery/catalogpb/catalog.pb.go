@@ -931,12 +931,14 @@ func (x *Readiness_Pod) GetReady() bool {
 
 // Row counts the endpoints of one service port in one zone.
 type Readiness_Row struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          uint32                 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
-	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	Zone          string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
-	Ready         uint32                 `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`
-	Total         uint32                 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Port   uint32                 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Zone   string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
+	Ready  uint32                 `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`
+	Total  uint32                 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
+	// Not ready, because their pods are being deleted, but serving until then.
+	Terminating   uint32 `protobuf:"varint,6,opt,name=terminating,proto3" json:"terminating,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1002,6 +1004,13 @@ func (x *Readiness_Row) GetReady() uint32 {
 func (x *Readiness_Row) GetTotal() uint32 {
 	if x != nil {
 		return x.Total
+	}
+	return 0
+}
+
+func (x *Readiness_Row) GetTerminating() uint32 {
+	if x != nil {
+		return x.Terminating
 	}
 	return 0
 }
@@ -1075,7 +1084,7 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12!\n" +
-	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\x88\x03\n" +
+	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\xab\x03\n" +
 	"\tReadiness\x125\n" +
 	"\aservice\x18\x01 \x01(\v2\x1b.eastway.catalog.v1.ServiceR\aservice\x125\n" +
 	"\x04rows\x18\x02 \x03(\v2!.eastway.catalog.v1.Readiness.RowR\x04rows\x125\n" +
@@ -1084,13 +1093,14 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
 	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x14\n" +
-	"\x05ready\x18\x04 \x01(\bR\x05ready\x1aq\n" +
+	"\x05ready\x18\x04 \x01(\bR\x05ready\x1a\x93\x01\n" +
 	"\x03Row\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
 	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x14\n" +
 	"\x05ready\x18\x04 \x01(\rR\x05ready\x12\x14\n" +
-	"\x05total\x18\x05 \x01(\rR\x05totalB0Z.github.com/eastway/eastway/discovery/catalogpbb\x06proto3"
+	"\x05total\x18\x05 \x01(\rR\x05total\x12 \n" +
+	"\vterminating\x18\x06 \x01(\rR\vterminatingB0Z.github.com/eastway/eastway/discovery/catalogpbb\x06proto3"
 
 var (
 	file_discovery_catalogpb_catalog_proto_rawDescOnce sync.Once

@@ -24,8 +24,8 @@ type Endpoints struct {
 // endpoint with what decides over it only in the end.
 type endpoint struct {
 	discovery.Endpoint
-	// second: it is not ready, but may serve: it is terminating and says so, or the control plane has lost touch with its node.
-	second bool
+	// unsure: it is said not to be ready, but the control plane has lost touch with its node.
+	unsure bool
 	pod    string // "" if it is none
 }
 
@@ -42,8 +42,9 @@ func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
 		if leaving && !is(e.Conditions.Serving, false) {
 			continue
 		}
-		one := endpoint{second: leaving || g.places.Unsure(e), Endpoint: discovery.Endpoint{
-			Locality: g.places.Endpoint(s, e), Ready: is(e.Conditions.Ready, true), Hostname: g.hostname(e, addr),
+		ready := is(e.Conditions.Ready, true)
+		one := endpoint{unsure: g.places.Unsure(e), Endpoint: discovery.Endpoint{
+			Locality: g.places.Endpoint(s, e), Ready: ready, Terminating: leaving && !ready, Hostname: g.hostname(e, addr),
 		}}
 		if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
 			one.pod = e.TargetRef.Name
@@ -126,20 +127,22 @@ func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16
 
 // ByPort are the endpoints by service port, sorted by address, each once; one that two slices have is ready if either says so.
 // A pod with addresses of two families is one endpoint, at that of the Service's first family.
-// Where none is ready, those count that are terminating and still serve, as in kube-proxy (KEP-1669), and those on nodes with
-// which the control plane has lost touch: after an outage of the API server it takes all nodes' pods for dead for a while.
+// Where none is ready, those count that are on nodes with which the control plane has lost touch: after an outage of the API
+// server it takes all nodes' pods for dead for a while.
 func (g *Endpoints) ByPort() map[uint16][]discovery.Endpoint {
 	out := make(map[uint16][]discovery.Endpoint, len(g.byPort))
 	for port, all := range g.byPort {
 		slices.SortStableFunc(all, func(a, b endpoint) int {
-			return cmp.Or(a.Address.Compare(b.Address), first(a.Ready, b.Ready), first(a.second, b.second))
+			return cmp.Or(a.Address.Compare(b.Address), a.better(b))
 		})
 		all = slices.CompactFunc(all, func(a, b endpoint) bool { return a.Address == b.Address })
 		all = g.onePerPod(all)
 		ready := slices.ContainsFunc(all, func(e endpoint) bool { return e.Ready })
 		list := make([]discovery.Endpoint, 0, len(all))
 		for _, e := range all {
-			e.Ready = e.Ready || e.second && !ready
+			if e.unsure && !ready {
+				e.Ready, e.Terminating = true, false
+			}
 			list = append(list, e.Endpoint)
 		}
 		out[port] = list
@@ -158,7 +161,7 @@ func (g *Endpoints) onePerPod(all []endpoint) []endpoint {
 	}
 	kept := make(map[string]netip.AddrPort, len(all))
 	pods := slices.SortedStableFunc(slices.Values(all), func(a, b endpoint) int {
-		return cmp.Or(first(a.Ready, b.Ready), first(a.second, b.second), first(primary(a), primary(b)))
+		return cmp.Or(a.better(b), first(primary(a), primary(b)))
 	})
 	for _, e := range pods {
 		if _, ok := kept[e.pod]; !ok {
@@ -166,6 +169,11 @@ func (g *Endpoints) onePerPod(all []endpoint) []endpoint {
 		}
 	}
 	return slices.DeleteFunc(all, func(e endpoint) bool { return e.pod != "" && kept[e.pod] != e.Address })
+}
+
+// better orders what rather takes connections before what does not.
+func (a endpoint) better(b endpoint) int {
+	return cmp.Or(first(a.Ready, b.Ready), first(a.unsure, b.unsure), first(a.Terminating, b.Terminating))
 }
 
 // first orders what is true before what is not.

@@ -60,7 +60,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// Conditions of endpoints are kube-proxy's: terminating ones count when no other is ready.
+// Conditions of endpoints: those that terminate and serve are told apart from those that are ready, and from the rest.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	const (
@@ -75,13 +75,13 @@ func TestConditions(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		endpoints []string
-		want      map[string]bool
+		want      map[string]string
 	}{
-		{"ready", []string{ready, unsaid, broken}, map[string]bool{"10.0.0.1": true, "10.0.0.2": true, "10.0.0.3": false}},
-		{"terminating beside a ready one", []string{leaving, gone, ready}, map[string]bool{"10.0.0.1": true, "10.0.0.4": false}},
-		{"terminating ones only", []string{leaving, gone, broken}, map[string]bool{"10.0.0.3": false, "10.0.0.4": true}},
-		{"published whatever it is", []string{stubborn, leaving}, map[string]bool{"10.0.0.4": false, "10.0.0.6": true}},
-		{"twice", []string{broken, again}, map[string]bool{"10.0.0.3": true}},
+		{"ready", []string{ready, unsaid, broken}, map[string]string{"10.0.0.1": "ready", "10.0.0.2": "ready", "10.0.0.3": "not"}},
+		{"terminating beside a ready one", []string{leaving, gone, ready}, map[string]string{"10.0.0.1": "ready", "10.0.0.4": "terminating"}},
+		{"terminating ones only", []string{leaving, gone, broken}, map[string]string{"10.0.0.3": "not", "10.0.0.4": "terminating"}},
+		{"published whatever it is", []string{stubborn, leaving}, map[string]string{"10.0.0.4": "terminating", "10.0.0.6": "ready"}},
+		{"twice", []string{broken, again}, map[string]string{"10.0.0.3": "ready"}},
 	} {
 		s := &discovery.Service{Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}}
 		g := NewEndpoints(s, NewPlaces(""))
@@ -91,9 +91,9 @@ func TestConditions(t *testing.T) {
 				t.Fatal(errs)
 			}
 		}
-		got := map[string]bool{}
+		got := map[string]string{}
 		for _, e := range g.ByPort()[80] {
-			got[e.Address.Addr().String()] = e.Ready
+			got[e.Address.Addr().String()] = condition(e)
 			if e.Address.Port() != 8080 || e.Hostname != "" {
 				t.Errorf("%s: %+v", test.name, e)
 			}
@@ -102,6 +102,18 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", test.name, a, b)
 		}
 	}
+}
+
+func condition(e discovery.Endpoint) string {
+	switch {
+	case e.Ready && e.Terminating:
+		return "both"
+	case e.Ready:
+		return "ready"
+	case e.Terminating:
+		return "terminating"
+	}
+	return "not"
 }
 
 // A pod that slices of both families have is one endpoint.
