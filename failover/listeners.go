@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -34,12 +35,13 @@ type listeners struct {
 
 	mu     sync.Mutex
 	byAddr map[netip.AddrPort]*listener
+	// pending are those of byAddr that are to be opened.
+	pending map[netip.AddrPort]*listener
+	claims  claims
 	// clashes are service ports whose address another service has.
-	clashes []ListenerStatus
-	// following is the snapshot whose listeners byAddr has.
-	following *discovery.Snapshot
-	closed    bool
-	wg        sync.WaitGroup // accept loops and connections
+	clashes map[netip.AddrPort][]ListenerStatus
+	closed  bool
+	wg      sync.WaitGroup // accept loops and connections
 }
 
 // listener is wanted; it is open when ln is set.
@@ -57,7 +59,11 @@ type listener struct {
 func newListeners(log *zap.Logger, failed prometheus.Gauge,
 	serve func(context.Context, *net.TCPConn, netip.AddrPort, purpose),
 ) *listeners {
-	return &listeners{log: log, failed: failed, serve: serve, byAddr: make(map[netip.AddrPort]*listener)}
+	return &listeners{
+		log: log, failed: failed, serve: serve,
+		byAddr: make(map[netip.AddrPort]*listener), pending: make(map[netip.AddrPort]*listener),
+		clashes: make(map[netip.AddrPort][]ListenerStatus),
+	}
 }
 
 // follow opens and closes listeners so that they are those of s. It returns
@@ -68,109 +74,74 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 	if ls.closed {
 		return 0
 	}
-	if ls.following == nil || !sameListeners(ls.following, s) {
-		ls.want(s)
+	for addr := range ls.claims.follow(s) {
+		ls.settle(addr)
 	}
-	ls.following = s
 	return ls.openAll(ctx)
 }
 
-// sameListeners tells whether two snapshots ask for the same: most changes are of endpoints.
-func sameListeners(a, b *discovery.Snapshot) bool {
-	if len(a.Services) != len(b.Services) {
-		return false
-	}
-	for name, svc := range a.Services {
-		if o := b.Services[name]; o != svc && (o == nil || !slices.Equal(svc.Listeners, o.Listeners)) {
-			return false
-		}
-	}
-	return true
-}
-
-// want makes byAddr and clashes those of s and closes what is no longer wanted. The lock is held.
-func (ls *listeners) want(s *discovery.Snapshot) {
-	wanted, clashes := ls.wanted(s)
-	for addr, l := range ls.byAddr {
-		if _, ok := wanted[addr]; !ok {
-			l.shut()
+// settle decides who is listened for at an address: the service that has it keeps it, else the first by name gets it. The
+// lock is held.
+func (ls *listeners) settle(addr netip.AddrPort) {
+	claimed, l := ls.claims.at[addr], ls.byAddr[addr]
+	if len(claimed) == 0 {
+		if l != nil {
+			l.close()
 			delete(ls.byAddr, addr)
 			ls.log.Info("listener closed", zap.Stringer("address", addr), zap.Stringer("service", l.key.service))
 		}
+		delete(ls.pending, addr)
+		delete(ls.clashes, addr)
+		return
 	}
-	for addr, key := range wanted {
-		l := ls.byAddr[addr]
-		if l == nil {
-			l = &listener{addr: addr}
-			ls.byAddr[addr] = l
-		}
-		if l.key != key { // another service may have other luck
-			l.key, l.backoff, l.retry = key, 0, time.Time{}
-		}
+	if l == nil {
+		l = &listener{addr: addr}
+		ls.byAddr[addr], ls.pending[addr] = l, l
 	}
-	for _, c := range clashes {
-		if !slices.Contains(ls.clashes, c) {
-			ls.log.Error("two services on one address", zap.Stringer("address", c.Address), zap.String("error", c.Error))
-		}
+	if !slices.Contains(claimed, l.key) { // another service may have other luck
+		l.key, l.backoff, l.retry = claimed[0], 0, time.Time{}
 	}
-	ls.clashes = clashes
+	var clashes []ListenerStatus
+	for _, pu := range claimed {
+		if pu == l.key {
+			continue
+		}
+		c := ListenerStatus{
+			Address: addr, Service: pu.service.String(),
+			Error: fmt.Sprintf("failover: %v is listened on for service %s already: give one of them another clusterIP or port", addr, l.key.service),
+		}
+		if !slices.Contains(ls.clashes[addr], c) {
+			ls.log.Error("two services on one address", zap.Stringer("address", addr), zap.String("error", c.Error))
+		}
+		clashes = append(clashes, c)
+	}
+	delete(ls.clashes, addr)
+	if len(clashes) > 0 {
+		ls.clashes[addr] = clashes
+	}
 }
 
 // openAll opens what is not open yet, and returns when to try again. The lock is held.
 func (ls *listeners) openAll(ctx context.Context) time.Duration {
 	var wait time.Duration
-	failed := len(ls.clashes)
-	for _, l := range ls.byAddr {
-		if l.ln == nil && !time.Now().Before(l.retry) {
+	for addr, l := range ls.pending {
+		if !time.Now().Before(l.retry) {
 			ls.open(ctx, l)
 		}
-		if l.ln == nil {
-			failed++
-			if left := time.Until(l.retry); wait == 0 || left < wait {
-				wait = max(left, time.Millisecond)
-			}
+		if l.ln != nil {
+			delete(ls.pending, addr)
+			continue
 		}
+		if left := time.Until(l.retry); wait == 0 || left < wait {
+			wait = max(left, time.Millisecond)
+		}
+	}
+	failed := len(ls.pending)
+	for _, clashes := range ls.clashes {
+		failed += len(clashes)
 	}
 	ls.failed.Set(float64(failed))
 	return wait
-}
-
-// wanted are the addresses to listen on. When two services want one, the service that has it keeps it, else the first by name gets it.
-func (ls *listeners) wanted(s *discovery.Snapshot) (map[netip.AddrPort]purpose, []ListenerStatus) {
-	services := make([]*discovery.Service, 0, len(s.Services))
-	for _, svc := range s.Services {
-		services = append(services, svc)
-	}
-	slices.SortFunc(services, func(a, b *discovery.Service) int { return a.Name.Compare(b.Name) })
-	all := make(map[netip.AddrPort][]purpose)
-	for _, svc := range services {
-		for _, l := range svc.Listeners {
-			at := netip.AddrPortFrom(l.Address.Addr().Unmap(), l.Address.Port())
-			pu := purpose{portKey{svc.Name, l.Port, l.Pod}, l.ClusterSet}
-			if !slices.Contains(all[at], pu) {
-				all[at] = append(all[at], pu)
-			}
-		}
-	}
-	wanted := make(map[netip.AddrPort]purpose, len(all))
-	var clashes []ListenerStatus
-	for addr, keys := range all {
-		winner := keys[0]
-		if l := ls.byAddr[addr]; l != nil && slices.Contains(keys, l.key) {
-			winner = l.key
-		}
-		wanted[addr] = winner
-		for _, k := range keys {
-			if k != winner {
-				clashes = append(clashes, ListenerStatus{
-					Address: addr, Service: k.service.String(),
-					Error: fmt.Sprintf("failover: %v is listened on for service %s already: give one of them another clusterIP or port",
-						addr, winner.service),
-				})
-			}
-		}
-	}
-	return wanted, clashes
 }
 
 // open tries to listen; the lock is held.
@@ -248,7 +219,7 @@ func (ls *listeners) keyOf(l *listener) purpose {
 	return l.key
 }
 
-func (l *listener) shut() {
+func (l *listener) close() {
 	if l.ln != nil {
 		_ = l.ln.Close()
 		l.ln = nil
@@ -261,10 +232,11 @@ func (ls *listeners) close() {
 	defer ls.mu.Unlock()
 	ls.closed = true
 	for _, l := range ls.byAddr {
-		l.shut()
+		l.close()
 	}
 	clear(ls.byAddr)
-	ls.clashes = nil
+	clear(ls.pending)
+	clear(ls.clashes)
 	ls.failed.Set(0)
 }
 
@@ -272,7 +244,7 @@ func (ls *listeners) close() {
 func (p *Proxy) Listening() []ListenerStatus {
 	p.listeners.mu.Lock()
 	defer p.listeners.mu.Unlock()
-	out := slices.Clone(p.listeners.clashes)
+	out := slices.Concat(slices.Collect(maps.Values(p.listeners.clashes))...)
 	for addr, l := range p.listeners.byAddr {
 		s := ListenerStatus{Address: addr, Service: l.key.service.String()}
 		if l.err != nil {

@@ -1,0 +1,69 @@
+package failover
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// claims are the addresses on which services want to be listened for.
+type claims struct {
+	at map[netip.AddrPort][]purpose // by service name
+	of map[discovery.ServiceName]*discovery.Service
+}
+
+// follow takes in a new state of the catalog and returns the addresses of which something changed. What it costs depends on
+// what changed: a snapshot shares with the one before what is the same in both.
+func (c *claims) follow(s *discovery.Snapshot) map[netip.AddrPort]struct{} {
+	if c.at == nil {
+		c.at = make(map[netip.AddrPort][]purpose)
+	}
+	touched := make(map[netip.AddrPort]struct{})
+	for name, svc := range s.Services {
+		if old := c.of[name]; old != svc {
+			c.change(old, svc, touched)
+		}
+	}
+	for name, old := range c.of {
+		if s.Services[name] == nil {
+			c.change(old, nil, touched)
+		}
+	}
+	c.of = s.Services
+	return touched
+}
+
+// change replaces what a service claims; nil claims nothing. Most changes are of endpoints.
+func (c *claims) change(old, svc *discovery.Service, touched map[netip.AddrPort]struct{}) {
+	var had, has []discovery.Listener
+	if old != nil {
+		had = old.Listeners
+	}
+	if svc != nil {
+		has = svc.Listeners
+	}
+	if slices.Equal(had, has) {
+		return
+	}
+	for i := range had {
+		at, pu := claimOf(old, &had[i])
+		c.at[at] = slices.DeleteFunc(c.at[at], func(o purpose) bool { return o == pu })
+		if len(c.at[at]) == 0 {
+			delete(c.at, at)
+		}
+		touched[at] = struct{}{}
+	}
+	for i := range has {
+		at, pu := claimOf(svc, &has[i])
+		if !slices.Contains(c.at[at], pu) {
+			c.at[at] = append(c.at[at], pu)
+			slices.SortStableFunc(c.at[at], func(a, b purpose) int { return a.service.Compare(b.service) })
+		}
+		touched[at] = struct{}{}
+	}
+}
+
+func claimOf(svc *discovery.Service, l *discovery.Listener) (netip.AddrPort, purpose) {
+	return netip.AddrPortFrom(l.Address.Addr().Unmap(), l.Address.Port()), purpose{portKey{svc.Name, l.Port, l.Pod}, l.ClusterSet}
+}
