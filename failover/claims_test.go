@@ -81,7 +81,7 @@ func TestClaimsCostWhatChanges(t *testing.T) { //nolint:paralleltest // counts a
 	work := func(services int) float64 {
 		var all []*discovery.Service
 		for i := range services {
-			at := netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i)) //nolint:gosec // few
+			at := netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i))
 			all = append(all, claimant(strconv.Itoa(i), discovery.Listener{Address: at, Port: 80}))
 		}
 		with, without := snapshotOf(all...), snapshotOf(all[1:]...)
