@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/internal/journal"
@@ -45,6 +46,8 @@ func (c Config) Validate() error {
 type Execution struct {
 	ID string    `json:"id"`
 	At time.Time `json:"at"`
+	// Caller is the other end of the connection on which it came, IP:PORT.
+	Caller string `json:"caller"`
 }
 
 // App answers requests of the chain.
@@ -54,9 +57,14 @@ type App struct {
 	Executions journal.Journal[Execution]
 
 	client Client
+	// leaving: it was told to end, so each answer ends its connection: no later request meets one that is being closed.
+	leaving atomic.Bool
 }
 
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.leaving.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	id := r.Header.Get(RequestID)
 	if id == "" {
 		id = "none-" + rand.Text()
@@ -65,7 +73,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, RequestID+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
 		return
 	}
-	a.Executions.Add(Execution{ID: id, At: time.Now()})
+	a.Executions.Add(Execution{ID: id, At: time.Now(), Caller: r.RemoteAddr})
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		http.Error(w, fmt.Sprintf("%s(%s): read the request: %v", a.Name, a.Zone, err), http.StatusBadRequest)
 		return

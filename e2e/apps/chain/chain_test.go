@@ -3,6 +3,7 @@ package chain
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -68,6 +69,36 @@ func TestFailuresOfTheUpstreamAreTold(t *testing.T) {
 	}
 	if _, err = new(Client).Do(t.Context(), http.MethodGet, first.URL, "no id"); err == nil || !strings.Contains(err.Error(), "status 400") {
 		t.Errorf("an ID of two words: %v", err)
+	}
+}
+
+func TestConnectionsAreKeptUntilTheEnd(t *testing.T) {
+	t.Parallel()
+	app, server := serve(t, "mockc", "c", "")
+	for i, leaving := range []bool{false, true} {
+		app.leaving.Store(leaving)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if response.Close != leaving {
+			t.Errorf("call %d: connection closed: %t, leaving: %t", i, response.Close, leaving)
+		}
+	}
+	app.Executions.Close()
+	callers := make(map[string]bool)
+	err := app.Executions.Await(t.Context(), func(e *Execution) bool { callers[e.Caller] = true; return true },
+		func(all []Execution) bool { return len(all) == 2 })
+	if err != nil || len(callers) != 1 {
+		t.Errorf("two calls on one connection came from %v (%v)", callers, err)
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 
 // Run serves the application at its ports of an address (the zero Addr: all
 // addresses). When ctx ends it goes on for a while as every application must
-// that is taken out of a load balancer, then finishes what is under way.
+// that is taken out of a load balancer, and lets its callers' connections come
+// to their ends, then finishes what is under way.
 func Run(ctx context.Context, c Config, at netip.Addr) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -35,7 +36,6 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 	asked := http.NewServeMux()
 	asked.Handle("GET /executions", &app.Executions)
 	front := &http.Server{Handler: app, ReadHeaderTimeout: headerTimeout}
-	front.SetKeepAlivesEnabled(false)
 	back := &http.Server{Handler: asked, ReadHeaderTimeout: headerTimeout}
 
 	var serving errgroup.Group
@@ -53,6 +53,7 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 	serving.Go(func() error { return streams.Run(until, listeners[StreamPort]) })
 
 	<-ctx.Done()
+	app.leaving.Store(true)
 	lame := time.NewTimer(lameTime)
 	<-lame.C
 	end, cancel := context.WithTimeout(until, endTime)
