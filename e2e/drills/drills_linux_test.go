@@ -32,6 +32,7 @@ func TestDrills(t *testing.T) {
 	}
 	drills := []drill{
 		{"service failure", serviceFails},
+		{"ingress", throughIngress},
 		{"proxy killed", proxyKilled},
 		{"leader killed", leaderKilled},
 		{"API server away", withoutAPIServer},

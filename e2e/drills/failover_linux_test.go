@@ -92,7 +92,7 @@ func (w *world) repair(ctx context.Context, t *testing.T, c *cluster, name strin
 	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &one)
 	if err == nil {
 		patch := client.MergeFrom(one.DeepCopy())
-		one.Spec.Template.Spec.Containers[0].Args = []string{"serve"}
+		one.Spec.Template.Spec.Containers[0].Args, one.Spec.Replicas = []string{"serve"}, new(int32(1))
 		err = c.Patch(ctx, &one, patch)
 	}
 	if err != nil {

@@ -51,11 +51,22 @@ func (r *record) home() bool {
 
 // lastOf holds when the newest n calls of the chain from each of the zones satisfy good.
 func lastOf(n int, zones []string, good func(*record) bool) func([]record) bool {
-	zoneOf := func(r *record) string {
-		if !r.call() || r.Target != chainURL {
+	return lastTo(n, zones, []string{chainURL}, good)
+}
+
+// lastTo holds when the newest n calls from each of the zones to each of the URLs satisfy good.
+func lastTo(n int, zones, urls []string, good func(*record) bool) func([]record) bool {
+	var groups []string
+	for _, zone := range zones {
+		for _, url := range urls {
+			groups = append(groups, zone+" "+url)
+		}
+	}
+	groupOf := func(r *record) string {
+		if !r.call() {
 			return ""
 		}
-		return r.zone
+		return r.zone + " " + r.Target
 	}
-	return journal.LastOf(n, zones, zoneOf, good)
+	return journal.LastOf(n, groups, groupOf, good)
 }

@@ -80,7 +80,7 @@ type evidence struct {
 	phases  []phase
 	end     time.Time
 	records []record
-	// executed has the pods of each service that executed a request, by its ID.
+	// executed has the executions of a request, by its ID and service: the connections to pods on which it came.
 	executed map[string]map[string][]string
 	// excuse says why a failure had to be; "": it had not.
 	excuse func(*record) string
@@ -151,8 +151,8 @@ func (e *evidence) phaseOf(r *record) int {
 }
 
 func (e *evidence) twice(id string) bool {
-	for _, pods := range e.executed[id] {
-		if len(pods) > 1 {
+	for _, executions := range e.executed[id] {
+		if len(executions) > 1 {
 			return true
 		}
 	}

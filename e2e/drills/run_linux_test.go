@@ -42,7 +42,7 @@ type drill struct {
 
 	mu       sync.Mutex
 	tapped   map[string]bool                // pods whose executions are read
-	executed map[string]map[string][]string // pods by service by request
+	executed map[string]map[string][]string // connections to pods by service by request
 }
 
 // plan is the load of one zone.
@@ -120,17 +120,21 @@ func (w *world) callable(ctx context.Context) error {
 	for i, c := range w.clusters {
 		for _, zone := range c.Zones {
 			for _, url := range []string{chainURL, "http://" + w.clusters[1-i].soloHost() + ":8000/"} {
-				err := lab.Await(ctx, url+" to answer in "+zone, patience, func(ctx context.Context) error {
-					_, err := c.call(ctx, zone, url)
-					return err
-				})
-				if err != nil {
+				if err := c.awaitAnswer(ctx, zone, url); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// awaitAnswer of a URL to a zone's load pod.
+func (c *cluster) awaitAnswer(ctx context.Context, zone, url string) error {
+	return lab.Await(ctx, url+" to answer in "+zone, patience, func(ctx context.Context) error {
+		_, err := c.call(ctx, zone, url)
+		return err
+	})
 }
 
 // call a URL once from a zone's load pod.
@@ -220,23 +224,23 @@ func (d *drill) follow() {
 				}
 				d.tapped[c.Name+p.name] = true
 				go func() { // for as long as the pod lives: it may be after the drill
-					_ = read(ctx, d.world, p, "/executions", func(e chain.Execution) { d.execute(app, p.name, e.ID) })
+					_ = read(ctx, d.world, p, "/executions", func(e chain.Execution) { d.execute(app, p.name, e) })
 				}()
 			}
 		}
 	}
 }
 
-func (d *drill) execute(app, pod, id string) {
-	if !strings.HasPrefix(id, d.id) {
+func (d *drill) execute(app, pod string, e chain.Execution) {
+	if !strings.HasPrefix(e.ID, d.id) {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.executed[id] == nil {
-		d.executed[id] = make(map[string][]string)
+	if d.executed[e.ID] == nil {
+		d.executed[e.ID] = make(map[string][]string)
 	}
-	d.executed[id][app] = append(d.executed[id][app], pod)
+	d.executed[e.ID][app] = append(d.executed[e.ID][app], e.Caller+" to "+pod)
 }
 
 func (d *drill) logDir() string {
