@@ -32,7 +32,7 @@ const (
 	// ingressCalls in a row, of each URL and zone, show that it is so from now on: some seconds' load.
 	ingressCalls = 40
 	// reuse is how many calls there are at least for each connection that is kept.
-	reuse = 4
+	reuse = 2
 )
 
 // throughIngress: an ordinary nginx stands before a service that loses its
