@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,10 +32,14 @@ of a caller in the proxy's own zone: in a Kubernetes cluster one that is ready, 
 NAMESPACE/NAME.
 
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
-other regions. STATUS: HEALTHY, NOT_READY, TERMINATING (being deleted but serving, used when
-nothing is ready anywhere), or UNREACHABLE (no lane to that peer).
-OUTLIER CHECK: OK, FAILED (ejected), PROBING or RAMPING (on its way back).
-ACTIVE counts connections under way.`,
+other regions.
+
+STATUS: HEALTHY; EJECTED, for the time left, after failures in a row; PROBING and
+RAMPING, on its way back from that; NOT_READY or TERMINATING, as Kubernetes says;
+UNREACHABLE, a peer to which there is no lane.
+
+ACTIVE counts connections under way. -o json tells readiness (status) and ejection
+(outlierCheck) apart, durations in nanoseconds.`,
 		Example: `  eastway endpoints mockb
   eastway endpoints shop/cart -o json`,
 		Args: arguments("SERVICE"),
@@ -113,11 +118,31 @@ func printEndpoints(w io.Writer, from answerer, endpoints []failover.EndpointSta
 		e := &endpoints[i]
 		rows = append(rows, []string{
 			endpointAddress(e, len(ports) > 1), e.Cluster, shortLocality(e.Region, e.Zone), strconv.Itoa(e.Level),
-			e.Status, e.OutlierCheck, strconv.Itoa(e.Active), formatRTT(e.RTT),
+			endpointState(e), strconv.Itoa(e.Active), formatRTT(e.RTT),
 		})
 	}
-	headings := []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "STATUS", "OUTLIER CHECK", "ACTIVE", "RTT"}
+	headings := []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "STATUS", "ACTIVE", "RTT"}
 	return printTable(w, headings, rows)
+}
+
+// stateEjected is what a user calls an endpoint that failed the outlier check.
+const stateEjected = "EJECTED"
+
+// endpointState is one word for what keeps connections from an endpoint, HEALTHY if nothing does: that nobody is there
+// matters more than that it failed before.
+func endpointState(e *failover.EndpointStatus) string {
+	switch {
+	case e.Status != failover.StatusHealthy:
+		return e.Status
+	case e.OutlierCheck == failover.CheckOK || e.OutlierCheck == "":
+		return e.Status
+	case e.OutlierCheck != failover.CheckFailed:
+		return e.OutlierCheck
+	case e.EjectedFor > 0:
+		return stateEjected + " for " + formatAge(e.EjectedFor.Round(time.Second))
+	default:
+		return stateEjected
+	}
 }
 
 // shortLocality leaves the region out where the zone's name begins with it, as those of most clouds do.

@@ -46,6 +46,31 @@ func TestPrintEndpoints(t *testing.T) {
 	}
 }
 
+// One word says what keeps connections away, and no row says two things that contradict each other.
+func TestEndpointState(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status, check string
+		left          time.Duration
+		want          string
+	}{
+		{"HEALTHY", "OK", 0, "HEALTHY"},
+		{"HEALTHY", "", 0, "HEALTHY"},
+		{"HEALTHY", "FAILED", 29*time.Second + 700*time.Millisecond, "EJECTED for 30s"},
+		{"HEALTHY", "FAILED", 0, "EJECTED"},
+		{"HEALTHY", "PROBING", 0, "PROBING"},
+		{"HEALTHY", "RAMPING", 0, "RAMPING"},
+		{"NOT_READY", "FAILED", time.Minute, "NOT_READY"},
+		{"TERMINATING", "OK", 0, "TERMINATING"},
+		{"UNREACHABLE", "PROBING", 0, "UNREACHABLE"},
+	} {
+		e := failover.EndpointStatus{Status: c.status, OutlierCheck: c.check, EjectedFor: c.left}
+		if got := endpointState(&e); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 func TestEndpointsCommand(t *testing.T) {
 	t.Parallel()
 	address := startAdmin(t)

@@ -54,7 +54,7 @@ func printJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// columnGap separates columns, in spaces: a heading may hold a single one ("OUTLIER CHECK").
+// columnGap separates columns, in spaces: a cell or a heading may hold a single one ("LAST ERROR").
 const columnGap = 2
 
 // fieldGap separates a field's name from its value, in spaces.
