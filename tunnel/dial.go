@@ -265,7 +265,7 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 	if err != nil {
 		if alert := sess.alert(); isAlert(alert) {
 			d.n.handshakeFailed(alert)
-			return fmt.Errorf("tunnel: peer %s at %s refused us, its log says why: %w", d.peer, d.addr, alert)
+			return refusedBy(d.peer, d.addr, alert)
 		}
 		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.transport(), d.addr, err)
 	}

@@ -27,6 +27,16 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
+// refusedBy says what a peer's alert means. An alert says no more than that our certificate did not do, and what is to be
+// mended is at the peer.
+func refusedBy(peer, addr string, alert error) error {
+	if !strings.Contains(alert.Error(), "certificate") {
+		return fmt.Errorf("tunnel: peer %s at %s refused us, its log says why: %w", peer, addr, alert)
+	}
+	return fmt.Errorf("tunnel: peer %s at %s refused this cluster's certificate: it has no Peer for this cluster, or one with another root "+
+		"(run 'eastway peer list' there): %w", peer, addr, alert)
+}
+
 // inTime says of a deadline that passed how long it was.
 func inTime(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
