@@ -19,7 +19,9 @@ type Health struct {
 
 // ServiceStatus is what becomes of one Service on this node. It is the JSON of /takeovers.
 type ServiceStatus struct {
-	Service   string       `json:"service"`
+	Service string `json:"service"`
+	// Carries is the imported service, NAMESPACE/NAME, for which the controller made Service; empty: it is taken over itself.
+	Carries   string       `json:"carries,omitempty"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Refused says why the Service can't be taken over at all.
 	Refused string       `json:"refused,omitempty"`
@@ -113,7 +115,7 @@ type decision struct {
 }
 
 func (d *decision) service(s *Service) {
-	status := ServiceStatus{Service: s.Name, Addresses: s.Addresses, Refused: s.Refused}
+	status := ServiceStatus{Service: s.Name, Carries: s.Carries, Addresses: s.Addresses, Refused: s.Refused}
 	if s.Refused == "" {
 		for _, p := range s.Ports {
 			if p.Protocol != "TCP" {

@@ -247,7 +247,8 @@ func TestDecideImports(t *testing.T) {
 	inv.Services = []Service{s}
 	health := map[netip.Addr]Health{addr(onNode): {Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}}
 	plan := Decide(inv, health)
-	if len(plan.Rules) != 1 || plan.Rules[0].Address.Addr() != addr("10.96.1.1") || plan.Services[0].Service != s.Name {
+	if len(plan.Rules) != 1 || plan.Rules[0].Address.Addr() != addr("10.96.1.1") || plan.Services[0].Service != s.Name ||
+		plan.Services[0].Carries != "default/shop" {
 		t.Errorf("%+v", plan)
 	}
 }

@@ -16,21 +16,38 @@ func Wanted(s *corev1.Service) bool { return s.Annotations[v1alpha1.TakeoverAnno
 
 // Refusal says in plain words why a Service can't be taken over; "" if it can. namespace is the installation's.
 func Refusal(s *corev1.Service, namespace string) string {
+	why, _ := Judge(s, namespace)
+	return why
+}
+
+// Judge is Refusal with what to do about it.
+func Judge(s *corev1.Service, namespace string) (why, remedy string) {
+	kind, of := derivedFrom(s, namespace)
 	switch {
+	case kind == v1alpha1.DerivedTakeover:
+		return "Eastway made it for " + of + ", which is taken over already", ""
+	case kind == v1alpha1.DerivedImport, kind == v1alpha1.DerivedPod:
+		return "Eastway made it for the import of " + of, "name the Service itself: eastway takeover " + of
 	case s.Namespace == namespace:
-		return "Eastway's own namespace: its Services are not taken over"
+		return "Eastway's own namespace: its Services are not taken over", "name a Service of an application"
 	case s.Namespace == "default" && s.Name == "kubernetes":
-		return "the API server's own Service is not taken over"
+		return "the API server's own Service is not taken over",
+			"every cluster has its own API server: to reach another one's, export a Service of another name there that leads to it"
 	case s.Spec.Type == corev1.ServiceTypeExternalName:
-		return "it is of type ExternalName: it has no cluster IP that could be answered"
+		return "it is of type ExternalName: it has no cluster IP that could be answered",
+			"make it a Service of type ClusterIP, without a selector if its pods are in peers only"
 	case s.Spec.ClusterIP == corev1.ClusterIPNone:
-		return "it is headless: clients resolve its pods themselves, there is no cluster IP that could be answered"
+		return "it is headless: clients resolve its pods themselves, there is no cluster IP that could be answered",
+			fmt.Sprintf("where it is exported, clients find its pods in all clusters under %s.%s.svc.clusterset.local; "+
+				"or give callers a Service of its own with a cluster IP", s.Name, s.Namespace)
 	case isLocal(s):
-		return "internalTrafficPolicy is Local: its calls must not leave the node"
+		return "internalTrafficPolicy is Local: its calls must not leave the node",
+			fmt.Sprintf("if they may: kubectl -n %s patch service %s --type merge -p '{\"spec\":{\"internalTrafficPolicy\":\"Cluster\"}}'",
+				s.Namespace, s.Name)
 	case !slices.ContainsFunc(s.Spec.Ports, carried):
-		return "it has no TCP port: only TCP is taken over"
+		return "it has no TCP port: only TCP is taken over", "UDP and SCTP stay in this cluster; nothing has to be done for that"
 	}
-	return ""
+	return "", ""
 }
 
 // carried tells whether calls to the port can be sent to a proxy.

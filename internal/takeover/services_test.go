@@ -62,6 +62,13 @@ func TestRefusal(t *testing.T) {
 	policy := func(p corev1.ServiceInternalTrafficPolicy) func(*corev1.Service) {
 		return func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &p }
 	}
+	derivedAs := func(kind string) func(*corev1.Service) {
+		return func(s *corev1.Service) {
+			s.Namespace, s.Labels = system, map[string]string{
+				v1alpha1.DerivedLabel: kind, v1alpha1.ServiceNamespaceLabel: "default", v1alpha1.ServiceNameLabel: "cart",
+			}
+		}
+	}
 	tests := []struct {
 		name   string
 		change func(*corev1.Service)
@@ -77,6 +84,8 @@ func TestRefusal(t *testing.T) {
 		{"only UDP", func(s *corev1.Service) { s.Spec.Ports = s.Spec.Ports[1:] }, "no TCP port"},
 		{"ours", func(s *corev1.Service) { s.Namespace = system }, "Eastway's own"},
 		{"API server", func(s *corev1.Service) { s.Name = "kubernetes" }, "API server"},
+		{"made for an import", derivedAs(v1alpha1.DerivedImport), "Eastway made it for the import of default/cart"},
+		{"made for a takeover", derivedAs(v1alpha1.DerivedTakeover), "default/cart, which is taken over already"},
 		{"another's kubernetes", func(s *corev1.Service) { s.Name, s.Namespace = "kubernetes", "team" }, ""},
 	}
 	for _, tt := range tests {
@@ -85,6 +94,9 @@ func TestRefusal(t *testing.T) {
 			got := Refusal(wanted("shop", tt.change), system)
 			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 				t.Errorf("Refusal = %q, want %q", got, tt.want)
+			}
+			if _, remedy := Judge(wanted("shop", tt.change), system); (remedy == "") != (tt.want == "" || tt.name == "made for a takeover") {
+				t.Errorf("remedy %q", remedy)
 			}
 		})
 	}
