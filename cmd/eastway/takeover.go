@@ -47,7 +47,7 @@ kube-proxy serves the Service as before. SERVICE is NAME or NAMESPACE/NAME.`,
 				return err
 			}
 			return f.kube.with(func(c *kubecli.Cluster) error {
-				service, err := c.Service(cmd.Context(), ns, name)
+				service, err := c.ServiceToTake(cmd.Context(), ns, name)
 				if err != nil {
 					return err
 				}
@@ -77,7 +77,7 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 			return ctx.Err()
 		}
 		if n := counts[check.Failed]; n > 0 && !f.force {
-			return fmt.Errorf("%s was not taken over: %w (--force goes on all the same)", name, checksFailed(n))
+			return fmt.Errorf("%s was not taken over, and nothing was changed: %w (--force goes on all the same)", name, checksFailed(n))
 		}
 	}
 	if f.dryRun {
@@ -116,7 +116,7 @@ func (f *takeoverFlags) await(cmd *cobra.Command, c *kubecli.Cluster, name strin
 	case err != nil:
 		return err
 	case state.Nodes == 0 && !f.undo:
-		note(cmd, "there are no node agents, so nothing happens: set node.enabled of the chart")
+		note(cmd, "there are no node agents, so nothing happens: %s", c.HelmSet("node.enabled=true"))
 	}
 	return nil
 }

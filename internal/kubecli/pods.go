@@ -122,16 +122,35 @@ func describePods(pods []corev1.Pod) string {
 	return strings.Join(out, "; ")
 }
 
-// NotInstalled looks for the installation elsewhere, so that the error can say where it is.
+// NotInstalled is Missing as one error.
 func (c *Cluster) NotInstalled(ctx context.Context) error {
-	missing := fmt.Errorf("%w: no pods of release %s in namespace %s of %s", ErrNotInstalled, c.Release, c.Namespace, c)
+	missing, remedy := c.Missing(ctx)
+	return fmt.Errorf("%w: %s", missing, remedy)
+}
+
+// Missing says that there is no installation, and what to do: it looks for the installation elsewhere in the cluster.
+func (c *Cluster) Missing(ctx context.Context) (missing error, remedy string) {
+	missing = fmt.Errorf("%w: no pods of release %s in namespace %s of %s", ErrNotInstalled, c.Release, c.Namespace, c)
 	var list corev1.PodList
 	labels := client.MatchingLabels{nameLabel: product, componentLabel: string(Proxy)}
 	if err := c.client.List(ctx, &list, labels); err != nil || len(list.Items) == 0 {
-		return fmt.Errorf("%w: install the chart, or name the namespace and the release", missing)
+		return missing, "install it (" + c.helm("install", "--create-namespace --wait --set cluster=NAME") + "), or name its namespace and release"
 	}
 	found := list.Items[0]
-	return fmt.Errorf("%w; release %s is in namespace %s", missing, found.Labels[instanceLabel], found.Namespace)
+	return missing, fmt.Sprintf("release %s is in namespace %s: name them", found.Labels[instanceLabel], found.Namespace)
+}
+
+// HelmSet is the command that changes a value of the installation's chart, NAME=VALUE.
+func (c *Cluster) HelmSet(value string) string {
+	return c.helm("upgrade", "--reuse-values --set "+value)
+}
+
+func (c *Cluster) helm(verb, options string) string {
+	command := fmt.Sprintf("helm %s %s charts/eastway -n %s %s", verb, c.Release, c.Namespace, options)
+	if c.Context != "" {
+		command += " --kube-context " + c.Context
+	}
+	return command
 }
 
 // oneLine keeps what others wrote to one line, and short enough to read.

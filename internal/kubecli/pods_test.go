@@ -11,11 +11,12 @@ func TestReadyProxies(t *testing.T) {
 	s := newServer(t)
 	c := open(t, "east", s)
 	_, err := c.ReadyProxies(t.Context())
-	is(t, err, ErrNotInstalled, "no pods of release eastway in namespace eastway-system of context east: install the chart")
+	is(t, err, ErrNotInstalled, "no pods of release eastway in namespace eastway-system of context east: install it "+
+		"(helm install eastway charts/eastway -n eastway-system --create-namespace --wait --set cluster=NAME --kube-context east), or name")
 
 	s.AddPod("elsewhere", "other-proxy-1", "other", "proxy", "n1")
 	_, err = c.ReadyProxies(t.Context())
-	is(t, err, ErrNotInstalled, "release other is in namespace elsewhere")
+	is(t, err, ErrNotInstalled, "of context east: release other is in namespace elsewhere: name them")
 
 	waiting := s.AddPod(DefaultNamespace, "eastway-proxy-1", "eastway", "proxy", "n1")
 	waiting.Status.Conditions = nil

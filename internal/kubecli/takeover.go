@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,6 +49,39 @@ func (c *Cluster) Agents(ctx context.Context) ([]Agent, error) {
 	}
 	_ = group.Wait() // errors are in the agents
 	return agents, nil
+}
+
+// AgentsWanted is the name of the node agents' DaemonSet; "" if there is none.
+func (c *Cluster) AgentsWanted(ctx context.Context) (string, error) {
+	var list appsv1.DaemonSetList
+	err := c.client.List(ctx, &list, client.InNamespace(c.Namespace), c.labels(Node))
+	if err != nil || len(list.Items) == 0 {
+		return "", c.explain("find the node agents' DaemonSet", err)
+	}
+	return list.Items[0].Name, nil
+}
+
+// ServiceToTake is Service, which says of one that only peers have how it is called.
+func (c *Cluster) ServiceToTake(ctx context.Context, namespace, name string) (*corev1.Service, error) {
+	service, err := c.Service(ctx, namespace, name)
+	if !errors.Is(err, ErrNotFound) {
+		return service, err
+	}
+	imported, failed := c.ServiceImport(ctx, namespace, name)
+	if failed != nil || imported == nil {
+		return nil, err //nolint:nilerr // that there is no Service is what was asked
+	}
+	port := "PORT"
+	if len(imported.Ports) > 0 {
+		port = strconv.Itoa(int(imported.Ports[0]))
+	}
+	kubectl := "kubectl"
+	if c.Context != "" {
+		kubectl += " --context " + c.Context
+	}
+	return nil, fmt.Errorf("%w: there is no Service %s/%s in %s whose callers could be taken over. It is imported from %s: call it as "+
+		"%s.%s.svc.clusterset.local, or make one of that name (%s -n %s create service clusterip %s --tcp=%s)", ErrNotFound, namespace, name, c,
+		words(imported.Clusters), name, namespace, kubectl, namespace, name, port)
 }
 
 func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {

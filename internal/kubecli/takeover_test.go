@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
@@ -57,6 +60,47 @@ func TestTakeOver(t *testing.T) {
 	}
 	_, err = c.TakeOver(t.Context(), cart, true)
 	is(t, err, ErrForbidden, "annotate Service shop/cart")
+}
+
+// Of a Service that only peers have it is said how it is called.
+func TestServiceToTake(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := open(t, "east", s)
+	s.Add(service("shop", "cart"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	if got, err := c.ServiceToTake(t.Context(), "shop", "cart"); err != nil || got.Name != "cart" {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, err := c.ServiceToTake(t.Context(), "shop", "basket")
+	is(t, err, ErrNotFound, "there is no Service basket in namespace shop of context east; there are cart")
+	imported := &mcsv1beta1.ServiceImport{}
+	imported.Namespace, imported.Name = "shop", "basket"
+	imported.Spec.Ports = []mcsv1beta1.ServicePort{{Port: 8080, Protocol: corev1.ProtocolTCP}}
+	imported.Status.Clusters = []mcsv1beta1.ClusterStatus{{Cluster: "b"}}
+	s.Add(imported)
+	_, err = c.ServiceToTake(t.Context(), "shop", "basket")
+	is(t, err, ErrNotFound, "It is imported from b: call it as basket.shop.svc.clusterset.local, or make one of that name "+
+		"(kubectl --context east -n shop create service clusterip basket --tcp=8080)")
+}
+
+func TestAgentsWanted(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := open(t, "east", s)
+	if name, err := c.AgentsWanted(t.Context()); name != "" || err != nil {
+		t.Errorf("%q, %v", name, err)
+	}
+	s.Add(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: DefaultNamespace, Name: "eastway-node", Labels: c.labels(Node)}})
+	if name, err := c.AgentsWanted(t.Context()); name != "eastway-node" || err != nil {
+		t.Errorf("%q, %v", name, err)
+	}
+	s.Forbid("list", "daemonsets")
+	_, err := c.AgentsWanted(t.Context())
+	is(t, err, ErrForbidden, "find the node agents' DaemonSet")
+	want := "helm upgrade eastway charts/eastway -n eastway-system --reuse-values --set node.enabled=true --kube-context east"
+	if got := c.HelmSet("node.enabled=true"); got != want {
+		t.Errorf("%s", got)
+	}
 }
 
 func TestAwaitTakeover(t *testing.T) {

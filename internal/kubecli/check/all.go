@@ -63,7 +63,7 @@ func All(cluster *kubecli.Cluster, o Options) []Check {
 		Check{Section: sectionDNS, Name: "lookup", Run: f.dnsLookup},
 		Check{Section: sectionTakeover, Name: "kube-proxy", Run: f.kubeProxy},
 		Check{Section: sectionTakeover, Name: "node agents", Run: f.nodeAgents},
-		Check{Section: sectionTakeover, Name: "packets", Run: f.packets},
+		Check{Section: sectionTakeover, Name: packetCheck, Run: f.packets},
 		Check{Section: sectionTakeover, Name: "taken-over Services", Run: f.takenOver},
 	)
 	if o.Call != nil {

@@ -140,11 +140,11 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		},
 		"bypassed": {
 			func(w *world) { w.agent.Datapath.Bypassed = "answered by nobody" },
-			"packets", Failed, "nftables is bypassed on node-1: answered by nobody",
+			packetCheck, Failed, "nftables is bypassed on node-1: answered by nobody",
 		},
 		"not checked": {
 			func(w *world) { w.agent.Datapath.Checked = false },
-			"packets", Skipped, "not checked on node-1 and node-2",
+			packetCheck, Skipped, "not checked on node-1 and node-2",
 		},
 		"agent waits": {
 			func(w *world) { w.unready("eastway-node-1") },
@@ -157,6 +157,29 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"not taken over": {
 			func(w *world) { w.agent.Services[0].Refused = "it is headless" },
 			"taken-over Services", Warning, "shop/cart: it is headless (on node-1 and node-2)",
+		},
+		"import not led": {
+			func(w *world) {
+				w.agent.Services = append(w.agent.Services, takeover.ServiceStatus{
+					Service: ns + "/ew-cart-import-x", Carries: "shop/cart", Ports: []takeover.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}},
+				})
+			},
+			"taken-over Services", Warning, "import shop/cart: 80/TCP: no proxy is alive (on node-1 and node-2): kube-proxy serves it",
+		},
+		"kube-proxy not known": {
+			func(w *world) { w.server.Remove("/v1/configmaps", "kube-system", "kube-proxy") },
+			"kube-proxy", Skipped, "'" + packetCheck + "' below tells",
+		},
+		"agents not wanted": {
+			func(w *world) { w.removeAgents() },
+			"node agents", Warning, "no Service can be taken over",
+		},
+		"agents don't come": {
+			func(w *world) {
+				w.removeAgents()
+				w.server.Add(w.daemonSet())
+			},
+			"node agents", Warning, "DaemonSet eastway-node has no pods",
 		},
 		"no port-forward": {func(w *world) {
 			w.server.Forbid("get", "pods/portforward")
@@ -255,54 +278,6 @@ func TestParseTarget(t *testing.T) {
 	for _, s := range []string{"", "cart:80", "shop/cart", "shop/cart:0", "shop/cart:x", "a/b/c:1", "/c:1", "a/:1", "a/b:70000"} {
 		if _, err := ParseTarget(s); err == nil {
 			t.Errorf("%q is accepted", s)
-		}
-	}
-}
-
-func TestTakeoverChecks(t *testing.T) {
-	t.Parallel()
-	service := func(change func(*corev1.Service)) *corev1.Service {
-		s := &corev1.Service{}
-		s.Namespace, s.Name = "shop", "cart"
-		s.Spec.Type, s.Spec.ClusterIP = corev1.ServiceTypeClusterIP, "10.96.1.1"
-		s.Spec.Ports = []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}
-		if change != nil {
-			change(s)
-		}
-		return s
-	}
-	run := func(w *world, s *corev1.Service) (out []Result, counts map[Level]int) {
-		counts = Run(t.Context(), Takeover(w.open(), s), func(r Result) { out = append(out, r) })
-		return out, counts
-	}
-	results, counts := run(newWorld(t), service(nil))
-	if counts[Failed]+counts[Warning] > 0 {
-		t.Errorf("%v", counts)
-	}
-	golden(t, "takeover.txt", text(results))
-	local := corev1.ServiceInternalTrafficPolicyLocal
-	for name, c := range map[string]struct {
-		service func(*corev1.Service)
-		spoil   func(*world)
-		level   Level
-		message string
-	}{
-		"headless": {func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }, nil, Failed, "it is headless"},
-		"external": {func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, nil, Failed, "ExternalName"},
-		"local":    {func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &local }, nil, Failed, "internalTrafficPolicy"},
-		"UDP too": {func(s *corev1.Service) {
-			s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Port: 53, Protocol: corev1.ProtocolUDP})
-		}, nil, Warning, "port 53/UDP stays with kube-proxy"},
-		"nobody there": {func(s *corev1.Service) { s.Name = "basket" }, nil, Warning, "nobody would answer"},
-		"bypassed":     {nil, func(w *world) { w.agent.Datapath.Bypassed = "x" }, Failed, "bypassed"},
-	} {
-		w := newWorld(t)
-		if c.spoil != nil {
-			c.spoil(w)
-		}
-		results, _ := run(w, service(c.service))
-		if got := text(results); !strings.Contains(got, "| "+string(c.level)+" | ") || !strings.Contains(got, c.message) {
-			t.Errorf("%s: no %s with %q in\n%s", name, c.level, c.message, got)
 		}
 	}
 }

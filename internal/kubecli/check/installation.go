@@ -25,7 +25,8 @@ func (f *facts) installed(ctx context.Context) []Result {
 		return one(unknown(err))
 	}
 	if len(proxies)+len(controllers) == 0 {
-		return one(fail("%v", f.cluster.NotInstalled(ctx)))
+		missing, remedy := f.cluster.Missing(ctx)
+		return one(fail("%v", missing).hint("%s", remedy))
 	}
 	return one(ok("release %s in namespace %s", f.cluster.Release, f.cluster.Namespace))
 }

@@ -1,78 +1,21 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/takeover"
 )
 
-// Takeover are the checks of one Service before it is taken over.
-func Takeover(cluster *kubecli.Cluster, service *corev1.Service) []Check {
-	f := &facts{cluster: cluster}
-	name := service.Namespace + "/" + service.Name
-	return []Check{
-		{Section: name, Name: "Service", Run: func(context.Context) []Result { return ofService(service, cluster.Namespace) }},
-		{Section: name, Name: "endpoints", Run: func(ctx context.Context) []Result { return f.endpoints(ctx, service) }},
-		{Section: sectionInstallation, Name: "proxies", Run: f.proxiesReady},
-		{Section: sectionTakeover, Name: "node agents", Run: f.nodeAgents},
-		{Section: sectionTakeover, Name: "packets", Run: f.packets},
-	}
-}
-
-// ofService judges what the Service itself says.
-func ofService(s *corev1.Service, namespace string) []Result {
-	if why := takeover.Refusal(s, namespace); why != "" {
-		return one(fail("it can't be taken over: %s", why))
-	}
-	results := one(ok("it can be taken over: cluster IP %s", s.Spec.ClusterIP))
-	for _, p := range s.Spec.Ports {
-		if p.Protocol != corev1.ProtocolTCP && p.Protocol != "" {
-			results = append(results, warn("port %d/%s stays with kube-proxy: only TCP is taken over", p.Port, p.Protocol))
-		}
-	}
-	return results
-}
-
-// endpoints says who would answer.
-func (f *facts) endpoints(ctx context.Context, s *corev1.Service) []Result {
-	local, err := f.cluster.ReadyEndpoints(ctx, s.Namespace, s.Name)
-	if err != nil {
-		return one(unknown(err))
-	}
-	imported, err := f.cluster.ServiceImport(ctx, s.Namespace, s.Name)
-	if err != nil && !errors.Is(err, kubecli.ErrNoKind) {
-		return one(unknown(err))
-	}
-	var others []string
-	if own, err := f.getOwn(ctx); err == nil && imported != nil {
-		others = slices.DeleteFunc(slices.Clone(imported.Clusters), func(c string) bool { return c == own.Peer.Name })
-	} else if imported != nil {
-		others = imported.Clusters
-	}
-	export := fmt.Sprintf("in a peer: eastway export %s -n %s", s.Name, s.Namespace)
-	switch {
-	case local == 0 && len(others) == 0:
-		return one(warn("nobody would answer: it has no ready endpoint here, and no peer exports it").hint("%s", export))
-	case len(others) == 0:
-		return one(warn("no peer exports it: its calls stay in this cluster until one does").hint("%s", export))
-	case local == 0:
-		return one(ok("no ready endpoint here: calls go to %s", and(others)))
-	}
-	return one(ok("%s here, then %s", count(local, "ready endpoint", "ready endpoints"), and(others)))
-}
-
 func (f *facts) kubeProxy(ctx context.Context) []Result {
 	config, err := f.cluster.ConfigMap(ctx, "kube-system", "kube-proxy")
 	switch {
 	case errors.Is(err, kubecli.ErrNotFound):
-		return one(skip("how Services are served here is not known (there is no ConfigMap kube-system/kube-proxy); see the packet check"))
+		return one(skip("how Services are served here is not known (there is no ConfigMap kube-system/kube-proxy); '" + packetCheck + "' below tells"))
 	case err != nil:
 		return one(unknown(err))
 	}
@@ -82,7 +25,7 @@ func (f *facts) kubeProxy(ctx context.Context) []Result {
 	case "":
 		return one(ok("kube-proxy works in its default mode, iptables"))
 	default:
-		return one(warn("kube-proxy works with %q, with which takeover is not tested", mode).hint("the packet check says whether takeover works"))
+		return one(warn("kube-proxy works with %q, with which takeover is not tested", mode).hint("'" + packetCheck + "' below tells whether takeover works"))
 	}
 }
 
@@ -104,7 +47,7 @@ func (f *facts) nodeAgents(ctx context.Context) []Result {
 		return one(unknown(err))
 	}
 	if len(agents) == 0 {
-		return one(warn("there are no node agents: no Service can be taken over").hint("set node.enabled of the chart"))
+		return one(f.noAgents(ctx))
 	}
 	var results []Result
 	on := map[string]bool{}
@@ -141,6 +84,24 @@ func (f *facts) nodeAgents(ctx context.Context) []Result {
 	return results
 }
 
+// noAgents tells agents that nobody wants from such that don't come.
+func (f *facts) noAgents(ctx context.Context) Result {
+	none := warn("there are no node agents: no Service can be taken over")
+	switch name, err := f.cluster.AgentsWanted(ctx); {
+	case err != nil:
+		return none.hint("%s; whether it is so already can't be seen: %v", f.cluster.HelmSet("node.enabled=true"), err)
+	case name == "":
+		return none.hint("%s", f.cluster.HelmSet("node.enabled=true"))
+	default:
+		return warn("DaemonSet %s has no pods: no Service can be taken over", name).
+			hint("kubectl -n %s describe daemonset %s: agents need the host's network, and a namespace whose pod security is privileged; "+
+				"see also node.nodeSelector and node.tolerations of the chart", f.cluster.Namespace, name)
+	}
+}
+
+// packetCheck is what other checks call packets by.
+const packetCheck = "packet check"
+
 // packets wants nftables to see the calls to Services on every node.
 func (f *facts) packets(ctx context.Context) []Result {
 	agents, err := f.getAgents(ctx)
@@ -155,7 +116,7 @@ func (f *facts) packets(ctx context.Context) []Result {
 		switch {
 		case a.Err != nil:
 		case a.Status.Datapath.Bypassed != "":
-			results = append(results, fail("nftables is bypassed on %s: %s", a.Pod.Spec.NodeName, a.Status.Datapath.Bypassed).
+			results = append(results, fail("%s: nftables is bypassed on %s: %s", packetCheck, a.Pod.Spec.NodeName, a.Status.Datapath.Bypassed).
 				hint("takeover needs a data path that leaves Services to kube-proxy (Cilium: kubeProxyReplacement=false)"))
 		case !a.Status.Datapath.Checked:
 			unchecked = append(unchecked, a.Pod.Spec.NodeName)
@@ -167,7 +128,7 @@ func (f *facts) packets(ctx context.Context) []Result {
 		results = append(results, skip("not checked on %s: the agent has nothing to call (--check-address), or has just started", and(unchecked)))
 	}
 	if good > 0 {
-		results = append(results, ok("nftables sees calls to Services on %s", count(good, "node", "nodes")))
+		results = append(results, ok("%s: nftables sees calls to Services on %s", packetCheck, count(good, "node", "nodes")))
 	}
 	if len(results) == 0 {
 		return one(skip("no node agent answered"))
@@ -175,7 +136,8 @@ func (f *facts) packets(ctx context.Context) []Result {
 	return results
 }
 
-// takenOver says what became of the Services with the annotation.
+// takenOver says what became of the Services with the annotation, and of imports, which node agents lead to the nearest proxy
+// as well.
 func (f *facts) takenOver(ctx context.Context) []Result {
 	agents, err := f.getAgents(ctx)
 	if err != nil {
@@ -185,18 +147,23 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 		return one(skip("no node agent answered"))
 	}
 	trouble := map[string][]string{} // nodes, by what they say
-	var names, order []string
+	var taken, imported, order []string
 	for i := range agents {
 		for j := range agents[i].Status.Services {
 			s := &agents[i].Status.Services[j]
-			if !slices.Contains(names, s.Service) {
-				names = append(names, s.Service)
+			said, names := s.Service, &taken
+			if s.Carries != "" {
+				// Users know the service, not the one that the controller made for it.
+				said, names = "import "+s.Carries, &imported
+			}
+			if name := cmp.Or(s.Carries, s.Service); !slices.Contains(*names, name) {
+				*names = append(*names, name)
 			}
 			why := troubleOf(s)
 			if why == "" {
 				continue
 			}
-			said := s.Service + ": " + why
+			said += ": " + why
 			if trouble[said] == nil {
 				order = append(order, said)
 			}
@@ -210,10 +177,16 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 	switch {
 	case len(results) > 0:
 		return results
-	case len(names) == 0:
+	case len(taken)+len(imported) == 0:
 		return one(skip("no Service is taken over"))
 	}
-	return one(ok("taken over: %s", and(names)))
+	if len(taken) > 0 {
+		results = append(results, ok("taken over: %s", and(taken)))
+	}
+	if len(imported) > 0 {
+		results = append(results, ok("imports led to the nearest proxy: %s", and(imported)))
+	}
+	return results
 }
 
 func troubleOf(s *takeover.ServiceStatus) string {

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -78,7 +79,9 @@ func newWorld(t *testing.T) *world {
 		Lanes: []tunnel.LaneStatus{{Transport: "quic"}, {Transport: "tcp", CongestionControl: "bbr"}},
 	}}}}}
 	w.agent = takeover.Status{
-		Datapath: takeover.Datapath{Checked: true}, Services: []takeover.ServiceStatus{{Service: "shop/cart"}},
+		Datapath: takeover.Datapath{Checked: true}, Services: []takeover.ServiceStatus{
+			{Service: "shop/cart"}, {Service: ns + "/ew-cart-import-abcdefghijkl", Carries: "shop/cart"},
+		},
 	}
 	w.serve()
 	s.OnChange(w.review)
@@ -249,6 +252,25 @@ func (w *world) resolve(c net.Conn) {
 			return
 		}
 	}
+}
+
+// removePods of components.
+func (w *world) removePods(components ...string) {
+	for _, c := range components {
+		for i := range 2 {
+			w.server.Remove("/v1/pods", ns, fmt.Sprintf("eastway-%s-%d", c, i+1))
+		}
+	}
+}
+
+func (w *world) removeAgents() { w.removePods("node") }
+
+func (w *world) daemonSet() *appsv1.DaemonSet {
+	d := &appsv1.DaemonSet{}
+	d.Namespace, d.Name = ns, "eastway-node"
+	d.Labels = w.server.AddPod(ns, "eastway-node-1", release, "node", "node-1").Labels
+	w.removeAgents()
+	return d
 }
 
 func (w *world) open() *kubecli.Cluster {

@@ -113,6 +113,13 @@ func (s *Server) Get(collection, namespace, name string, into any) bool {
 	return ok
 }
 
+// Remove takes an object away without a word to anybody.
+func (s *Server) Remove(collection, namespace, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.objects, path(collection, namespace, name))
+}
+
 // Drop stops serving collections such as "eastway.dev/v1alpha1/peers".
 func (s *Server) Drop(collections ...string) {
 	s.mu.Lock()
