@@ -40,6 +40,7 @@ type ServiceImport struct {
 	Clusters []string
 	// Addresses are its ClusterSetIPs; none if it is headless, or not ready yet.
 	Addresses []string
+	Headless  bool
 	// Ports are the TCP ones.
 	Ports []int32
 }
@@ -89,7 +90,7 @@ func importOf(object *unstructured.Unstructured) (ServiceImport, error) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &from); err != nil {
 		return out, fmt.Errorf("ServiceImport %s: %w", out.Name, err)
 	}
-	out.Addresses = from.Spec.IPs
+	out.Addresses, out.Headless = from.Spec.IPs, from.Spec.Type == mcsv1beta1.Headless
 	for _, cluster := range from.Status.Clusters {
 		out.Clusters = append(out.Clusters, cluster.Cluster)
 	}

@@ -56,23 +56,37 @@ func (f *facts) call(ctx context.Context) []Result {
 	case err != nil:
 		return one(unknown(err))
 	case imported == nil:
-		return one(fail("%s is not imported: there is no such ServiceImport", target).
-			hint("in the cluster that has it: eastway export %s -n %s", target.Service, target.Namespace))
+		return one(f.notImported(ctx, target))
+	case imported.Headless:
+		return one(skip("%s is headless: it has no address of its own to call, its pods have", imported.Name))
 	case len(imported.Ports) > 0 && !slices.Contains(imported.Ports, int32(target.Port)):
-		return one(fail("%s has no TCP port %d", imported.Name, target.Port))
+		return one(fail("%s has no TCP port %d", imported.Name, target.Port).hint("it has %s", and(portNames(imported.Ports))))
 	}
+	result, err := f.callOnce(ctx, imported, target)
+	if err == nil {
+		return one(result)
+	}
+	if cause, known := f.why(ctx, imported, target, err); known {
+		return one(cause)
+	}
+	return one(result)
+}
+
+// callOnce has a result also where it has an error: what to say of that when nobody knows more.
+func (f *facts) callOnce(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	begin := time.Now()
 	conn, way, err := f.dialService(ctx, imported, target)
 	if err != nil {
-		return one(fail("call %s: %v", target, err))
+		return unknown(fmt.Errorf("call %s: %w", target, err)).hint("from outside the cluster a call goes through its API server to a proxy: " +
+			"see whether the proxies above can be asked"), err
 	}
 	defer conn.Close()
 	if deadline, set := ctx.Deadline(); set {
 		_ = conn.SetDeadline(deadline) // without one the call takes as long as it takes
 	}
-	return one(greet(conn, begin, target, way))
+	return greet(conn, begin, target, way)
 }
 
 func (f *facts) dialService(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (net.Conn, string, error) {
@@ -112,11 +126,11 @@ func (f *facts) dialThroughProxy(ctx context.Context, target *Target) (net.Conn,
 			return conn, "through proxy " + pod.Name, err
 		}
 	}
-	return nil, "", errors.New("the controller has not given it a port on the proxies")
+	return nil, "", errNoPort
 }
 
 // greet asks as HTTP does: whatever is spoken there says something, or closes.
-func greet(conn net.Conn, begin time.Time, target *Target, way string) Result {
+func greet(conn net.Conn, begin time.Time, target *Target, way string) (Result, error) {
 	request := fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s.%s\r\nUser-Agent: eastway-check\r\nConnection: close\r\n\r\n",
 		target.Service, target.Namespace)
 	_, err := io.WriteString(conn, request)
@@ -128,16 +142,16 @@ func greet(conn net.Conn, begin time.Time, target *Target, way string) Result {
 	timeout, _ := errors.AsType[net.Error](err)
 	switch {
 	case line != "":
-		return ok("%s answered %s in %s: %s", target, way, took, visible(line))
+		return ok("%s answered %s in %s: %s", target, way, took, visible(line)), nil
 	case errors.Is(err, io.EOF):
 		return warn("%s accepted the connection %s and closed it without a word", target, way).
-			hint("a service that does not speak HTTP may well do that; 'eastway endpoints' shows who takes its calls")
+			hint("a service that does not speak HTTP may well do that; 'eastway endpoints' shows who takes its calls"), err
 	case errors.Is(err, os.ErrDeadlineExceeded), timeout != nil && timeout.Timeout():
 		return warn("%s accepted the connection %s, and said nothing for %s", target, way, took).
-			hint("a service that does not speak HTTP may well do that")
+			hint("a service that does not speak HTTP may well do that"), err
 	default:
 		return fail("call %s %s: %v", target, way, err).
-			hint("nobody took the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service)
+			hint("nobody took the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service), err
 	}
 }
 

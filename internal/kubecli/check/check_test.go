@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -232,41 +231,6 @@ func TestVitalCheckEnds(t *testing.T) {
 	w.server.URL = "http://127.99.0.4:9"
 	if results, counts := w.check(Options{}); len(results) != 1 || counts[Failed] != 1 {
 		t.Errorf("%s", text(results))
-	}
-}
-
-func TestCall(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	for name, c := range map[string]struct {
-		target  string
-		handle  func(net.Conn)
-		level   Level
-		message string
-	}{
-		"not imported": {"shop/basket:80", nil, Failed, "shop/basket:80 is not imported"},
-		"no port":      {"shop/cart:81", nil, Failed, "has no TCP port 81"},
-		"silent end": {"shop/cart:80", func(c net.Conn) {
-			_, _ = c.Read(make([]byte, 1000))
-		}, Warning, "closed it without a word"},
-	} {
-		if c.handle != nil {
-			w.server.Forward("eastway-proxy-1", 20000, w.listen(c.handle))
-		}
-		target, err := ParseTarget(c.target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := &facts{cluster: w.open(), options: Options{Call: target}}
-		if got := f.call(t.Context()); got[0].Level != c.level || !strings.Contains(got[0].Message, c.message) {
-			t.Errorf("%s: %s", name, text(got))
-		}
-	}
-	w.unready("eastway-proxy-1")
-	w.unready("eastway-proxy-2")
-	f := &facts{cluster: w.open(), options: Options{Call: &Target{"shop", "cart", 80}}}
-	if got := f.call(t.Context()); got[0].Level != Failed || !strings.Contains(got[0].Message, "no proxy is ready") {
-		t.Errorf("%s", text(got))
 	}
 }
 

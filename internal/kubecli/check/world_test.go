@@ -22,6 +22,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
@@ -45,12 +46,13 @@ type world struct {
 	server *kubetest.Server
 
 	mu      sync.Mutex
-	status  admin.Status    // of both proxies
-	expiry  time.Time       // of their certificates
-	offset  time.Duration   // of their clocks
-	agent   takeover.Status // of both node agents
-	denied  string          // a resource with which nobody may do anything
-	address string          // what DNS answers
+	status  admin.Status              // of both proxies
+	places  []failover.EndpointStatus // that both know of shop/cart
+	expiry  time.Time                 // of their certificates
+	offset  time.Duration             // of their clocks
+	agent   takeover.Status           // of both node agents
+	denied  string                    // a resource with which nobody may do anything
+	address string                    // what DNS answers
 }
 
 func newWorld(t *testing.T) *world {
@@ -83,6 +85,7 @@ func newWorld(t *testing.T) *world {
 			{Service: "shop/cart"}, {Service: ns + "/ew-cart-import-abcdefghijkl", Carries: "shop/cart"},
 		},
 	}
+	w.places = []failover.EndpointStatus{{Address: "b", Cluster: "b", Port: 80, Status: failover.StatusHealthy, OutlierCheck: failover.CheckOK}}
 	w.serve()
 	s.OnChange(w.review)
 	w.imports()
@@ -161,6 +164,16 @@ func (w *world) serve() {
 		}
 	}
 	mux.HandleFunc("/status", answer(func() any { return w.status }))
+	mux.HandleFunc("/endpoints", func(rw http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.places == nil {
+			rw.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(rw, `{"error":"no such service","reason":"no_such_service"}`)
+			return
+		}
+		_ = json.NewEncoder(rw).Encode(admin.ServiceEndpoints{Namespace: "shop", Name: "cart", Endpoints: w.places})
+	})
 	mux.HandleFunc("/takeovers", answer(func() any { return w.agent }))
 	mux.HandleFunc("/metrics", answer(func() any {
 		return fmt.Sprintf("# TYPE %s gauge\n%s_x 1\n%s %g\n", svidExpiry, svidExpiry, svidExpiry, float64(w.expiry.Unix()))

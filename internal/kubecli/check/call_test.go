@@ -1,0 +1,157 @@
+package check
+
+import (
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/failover"
+)
+
+func TestCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		target  string
+		handle  func(net.Conn)
+		level   Level
+		message string
+	}{
+		"not imported": {"shop/basket:80", nil, Failed, "there is no service shop/basket"},
+		"no port":      {"shop/cart:81", nil, Failed, "has no TCP port 81"},
+		"silent end": {"shop/cart:80", func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1000))
+		}, Warning, "closed it without a word"},
+	} {
+		if c.handle != nil {
+			w.server.Forward("eastway-proxy-1", 20000, w.listen(c.handle))
+		}
+		target, err := ParseTarget(c.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &facts{cluster: w.open(), options: Options{Call: target}}
+		if got := f.call(t.Context()); got[0].Level != c.level || !strings.Contains(got[0].Message, c.message) {
+			t.Errorf("%s: %s", name, text(got))
+		}
+	}
+	w.unready("eastway-proxy-1")
+	w.unready("eastway-proxy-2")
+	f := &facts{cluster: w.open(), options: Options{Call: &Target{"shop", "cart", 80}}}
+	if got := f.call(t.Context()); got[0].Level != Failed || !strings.Contains(got[0].Message, "no proxy is ready") {
+		t.Errorf("%s", text(got))
+	}
+}
+
+// When nobody takes a call the cause is named, not how the connection to the proxy ended.
+func TestCallCause(t *testing.T) {
+	t.Parallel()
+	hangUp := func(w *world) {
+		w.server.Forward("eastway-proxy-1", 20000, w.listen(func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) }))
+	}
+	place := func(change func(*failover.EndpointStatus)) func(*world) {
+		return func(w *world) {
+			hangUp(w)
+			change(&w.places[0])
+		}
+	}
+	for name, c := range map[string]struct {
+		target        string
+		spoil         func(*world)
+		level         Level
+		message, hint string
+	}{
+		"nowhere": {
+			"shop/basket:80", func(*world) {}, Failed,
+			"there is no service shop/basket: no Service of that name here", "in the cluster that has it: eastway export basket -n shop",
+		},
+		"not exported": {"shop/basket:80", func(w *world) {
+			s := &corev1.Service{}
+			s.Namespace, s.Name = "shop", "basket"
+			w.server.Add(s)
+		}, Failed, "is a Service of this cluster, and not imported", "eastway export basket -n shop"},
+		"other port": {"shop/cart:81", func(*world) {}, Failed, "has no TCP port 81", "it has 80"},
+		"headless": {"shop/basket:80", func(w *world) {
+			i := &mcsv1beta1.ServiceImport{}
+			i.Namespace, i.Name, i.Spec.Type = "shop", "basket", mcsv1beta1.Headless
+			w.server.Add(i)
+		}, Skipped, "is headless", ""},
+		"no port on the proxies": {
+			"shop/cart:80", func(w *world) { w.server.Remove("/v1/services", ns, "ew-cart") },
+			Failed, "the controller has not given it a port", "logs -l app.kubernetes.io/component=controller",
+		},
+		"proxy does not listen": {
+			"shop/cart:80", func(w *world) { w.server.Forward("eastway-proxy-1", 20000, "127.99.0.5:9") },
+			Failed, "proxy eastway-proxy-1 does not listen for it", "kubectl -n eastway-system logs eastway-proxy-1",
+		},
+		"proxy does not know it": {"shop/cart:80", func(w *world) {
+			hangUp(w)
+			w.places = nil
+		}, Failed, "does not know the service", "try again"},
+		"no endpoints": {"shop/cart:80", func(w *world) {
+			hangUp(w)
+			w.places = []failover.EndpointStatus{}
+		}, Failed, "it has no endpoint in any cluster", "where it is exported (b): kubectl -n shop get endpointslices"},
+		"only endpoints here, not exported": {"shop/cart:80", func(w *world) {
+			hangUp(w)
+			w.places[0].Address, w.places[0].Cluster = "10.0.0.1:80", "a"
+		}, Failed, "it has no endpoint in any cluster", ""},
+		"peer away": {
+			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusUnreachable }),
+			Failed, "nobody could take it: b can't be reached", "is b.example.com:15443 reachable from this cluster's nodes",
+		},
+		"none ready": {
+			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusNotReady }),
+			Failed, "no endpoint in b is ready", "kubectl -n shop get endpointslices",
+		},
+		"ejected": {
+			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.OutlierCheck = failover.CheckFailed }),
+			Failed, "b refused or did not answer several times", "eastway endpoints shop/cart",
+		},
+		"the service's own end": {
+			"shop/cart:80", hangUp, Warning, "closed it without a word", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			c.spoil(w)
+			target, err := ParseTarget(c.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &facts{cluster: w.open(), options: Options{Call: target}}
+			got := f.call(t.Context())[0]
+			if got.Level != c.level || !strings.Contains(got.Message, c.message) || !strings.Contains(got.Hint, c.hint) {
+				t.Errorf("%+v, want %s with %q and %q", got, c.level, c.message, c.hint)
+			}
+			if strings.Contains(got.Message, "port-forward") {
+				t.Errorf("how the proxy is reached is nobody's concern: %s", got.Message)
+			}
+		})
+	}
+}
+
+// A reset by the proxy though there were places is told from an end by the service itself.
+func TestCallReset(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := &facts{cluster: w.open(), options: Options{Call: &Target{"shop", "cart", 80}}}
+	ready, err := f.ready(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	got, known := f.judge(t.Context(), &ready[0], f.options.Call, w.places, reset)
+	if !known || got.Level != Failed || !strings.Contains(got.Hint, "logs eastway-proxy-1 --tail=20") {
+		t.Errorf("%v, %+v", known, got)
+	}
+	if got, known := f.judge(t.Context(), &ready[0], f.options.Call, w.places, io.EOF); known {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,147 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/kubecli"
+)
+
+// errNoPort: there is an import, and nothing that leads to it.
+var errNoPort = errors.New("the controller has not given it a port on the proxies")
+
+// notImported says why there is nothing to call.
+func (f *facts) notImported(ctx context.Context, target *Target) Result {
+	name := target.Namespace + "/" + target.Service
+	export := fmt.Sprintf("eastway export %s -n %s", target.Service, target.Namespace)
+	switch _, err := f.cluster.Service(ctx, target.Namespace, target.Service); {
+	case err == nil:
+		return fail("%s is a Service of this cluster, and not imported: no cluster exports it", name).
+			hint("Eastway carries what is exported: %s, here or in a peer", export)
+	case errors.Is(err, kubecli.ErrNotFound):
+		return fail("there is no service %s: no Service of that name here, and no cluster that is connected exports one", name).
+			hint("in the cluster that has it: %s", export)
+	default:
+		return fail("%s is not imported: there is no such ServiceImport", name).hint("in the cluster that has it: %s", export)
+	}
+}
+
+// why says what kept a call from being taken; false if that can't be told. The proxy that was to carry it knows, and what
+// came back here, over the kubelet or from it, is no more than that it ended.
+func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target *Target, err error) (Result, bool) {
+	logs := fmt.Sprintf("kubectl -n %s logs", f.cluster.Namespace)
+	ready, failed := f.ready(ctx)
+	switch {
+	case errors.Is(err, kubecli.ErrForbidden), failed != nil:
+		return Result{}, false
+	case len(ready) == 0:
+		return fail("call %s: no proxy is ready, which would take the call", target).hint("see the proxies above"), true
+	case errors.Is(err, errNoPort):
+		return fail("call %s: %v", target, err).hint("%s -l app.kubernetes.io/component=controller", logs), true
+	}
+	proxy := &ready[0]
+	if refused := strings.Contains(err.Error(), "connection refused"); refused && !f.options.InPod {
+		return fail("call %s: proxy %s does not listen for it", target, proxy.Name).
+			hint("if it was exported a moment ago, try again; else %s %s", logs, proxy.Name), true
+	}
+	places, failed := f.places(ctx, proxy, imported, target)
+	switch {
+	case errors.Is(failed, admin.ErrNoService):
+		return fail("call %s: proxy %s does not know the service", target, proxy.Name).
+			hint("if it was exported a moment ago, try again; else see the proxies' errors above"), true
+	case failed != nil:
+		return Result{}, false
+	case len(places) == 0:
+		return fail("call %s: it has no endpoint in any cluster", target).
+			hint("where it is exported (%s): kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s",
+				and(imported.Clusters), target.Namespace, target.Service), true
+	}
+	return f.judge(ctx, proxy, target, places, err)
+}
+
+// places are where the proxy may send calls under the imported name: endpoints of this cluster only if it exports them.
+func (f *facts) places(
+	ctx context.Context, proxy *corev1.Pod, imported *kubecli.ServiceImport, target *Target,
+) (places []failover.EndpointStatus, err error) {
+	err = f.cluster.AskPod(ctx, proxy.Name, func(_ *corev1.Pod, client *admin.Client) error {
+		found, err := client.Endpoints(ctx, target.Namespace, target.Service)
+		places = found.Endpoints
+		return err
+	})
+	own, unknown := f.getOwn(ctx)
+	return slices.DeleteFunc(places, func(e failover.EndpointStatus) bool {
+		local := unknown == nil && e.Cluster == own.Peer.Name
+		return e.Port != target.Port || local && !slices.Contains(imported.Clusters, e.Cluster)
+	}), err
+}
+
+// judge says what is wrong with each place; false if the service may have ended the call itself.
+func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []failover.EndpointStatus, err error) (Result, bool) {
+	var unreachable, unready, ejected []string
+	usable := 0
+	for i := range places {
+		switch e := &places[i]; {
+		case e.Status == failover.StatusUnreachable:
+			unreachable = append(unreachable, e.Cluster)
+		case e.Status != failover.StatusHealthy:
+			unready = append(unready, e.Cluster)
+		case e.OutlierCheck == failover.CheckFailed, e.OutlierCheck == failover.CheckProbing:
+			ejected = append(ejected, e.Address)
+		default:
+			usable++
+		}
+	}
+	if usable > 0 {
+		if !strings.Contains(err.Error(), "reset") {
+			return Result{}, false
+		}
+		return fail("call %s through proxy %s: it was reset, though %s", target, proxy.Name, count(usable, "place looks", "places look")+" healthy").
+			hint("the proxy's access log names what was tried, and why it did not do: kubectl -n %s logs %s --tail=20", proxy.Namespace, proxy.Name), true
+	}
+	var said []string
+	say := func(names []string, words string) {
+		if slices.Sort(names); len(names) > 0 {
+			said = append(said, fmt.Sprintf(words, and(slices.Compact(names))))
+		}
+	}
+	say(unreachable, "%s can't be reached")
+	say(unready, "no endpoint in %s is ready")
+	say(ejected, "%s refused or did not answer several times, and is left out for a while")
+	cause := fail("call %s: nobody could take it: %s", target, strings.Join(said, "; "))
+	switch {
+	case len(unreachable) > 0:
+		return cause.hint("%s", f.reachHint(ctx, unreachable[0])), true
+	case len(unready) > 0:
+		return cause.hint("there: kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s", target.Namespace, target.Service), true
+	default:
+		return cause.hint("'eastway endpoints %s/%s' says until when", target.Namespace, target.Service), true
+	}
+}
+
+// reachHint says what to do about a peer.
+func (f *facts) reachHint(ctx context.Context, peer string) string {
+	peers, err := f.getPeers(ctx)
+	at := slices.IndexFunc(peers, func(p v1alpha1.Peer) bool { return p.Name == peer })
+	if err != nil || at < 0 {
+		return "see 'eastway status'"
+	}
+	return peerHint(&peers[at])
+}
+
+// portNames are numbers as words.
+func portNames(ports []int32) []string {
+	names := make([]string, len(ports))
+	for i, p := range ports {
+		names[i] = strconv.Itoa(int(p))
+	}
+	return names
+}
