@@ -97,8 +97,13 @@ func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 	}
 	var own peering.Manifest
 	err := f.kube.with(func(c *kubecli.Cluster) (err error) {
-		own, err = c.Own(cmd.Context())
-		return err
+		if own, err = c.Own(cmd.Context()); err != nil {
+			return err
+		}
+		if stale := c.Unpublished(cmd.Context(), own); stale != "" {
+			note(cmd, "%s: export it again then", stale)
+		}
+		return nil
 	})
 	if err != nil {
 		return own, err

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/peering"
 )
 
@@ -37,12 +39,13 @@ func (c *Cluster) own(ctx context.Context) (m peering.Manifest, from string, err
 }
 
 // AwaitOwn is Own for a cluster where Eastway was installed a moment ago. While the controller's Deployment is there and its
-// manifest is not, it waits, until that time; while the manifest lacks the address of the tunnel Service's load balancer, for
-// half as long. tell is called once for each thing that is waited for.
+// manifest is not, it waits, until that time; while the manifest lacks the address of the tunnel Service's load balancer, or
+// the roots of a CA that was just replaced, for half as long. tell is called once for each thing that is waited for, and for
+// roots that never came.
 func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what string)) (peering.Manifest, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	addressUntil := time.Now().Add(time.Until(until) / 2)
+	settledUntil := time.Now().Add(time.Until(until) / 2)
 	for told := ""; ; {
 		m, from, err := c.own(ctx)
 		if err != nil && !errors.Is(err, ErrNotInstalled) {
@@ -50,8 +53,18 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 		}
 		var missing string
 		if err == nil {
-			if missing = c.missingAddress(ctx, from); missing == "" || !time.Now().Before(addressUntil) {
-				return m, nil // the other side may have an address
+			stale := c.Unpublished(ctx, m)
+			if missing = c.missingAddress(ctx, from); stale != "" {
+				missing = "the controller to publish another manifest: " + stale
+			}
+			switch {
+			case missing == "":
+				return m, nil
+			case !time.Now().Before(settledUntil): // the other side may have an address
+				if stale != "" {
+					tell(fmt.Sprintf("%s: peers get the manifest as it is: %s", c, stale))
+				}
+				return m, nil
 			}
 		} else {
 			if installed, failed := c.hasController(ctx); !installed || failed != nil {
@@ -73,6 +86,24 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 			return m, ctx.Err()
 		}
 	}
+}
+
+// Unpublished says that the Secret of the cluster's CA has other roots than its manifest: the controller looks at it every
+// half a minute only. It is "" where they are the same, and where that can't be seen: it takes the right to read the Secret.
+func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
+	var authority, svid corev1.Secret
+	key := c.object("ca")
+	if err := c.client.Get(ctx, key, &authority); err != nil {
+		return ""
+	}
+	if err := c.client.Get(ctx, c.object("svid"), &svid); err == nil && svid.Labels[managedByLabel] != v1alpha1.ManagedByName {
+		return "" // somebody else issues the proxies' certificate, and names its roots
+	}
+	ca, err := certs.ParseCA(certs.SecretOf(authority.Data), certs.Options{})
+	if err != nil || ca.Bundle().Equal(m.Identity.Bundle) {
+		return "" // a CA that can't be used is not used
+	}
+	return "Secret " + key.Name + " has other roots than the manifest, which follows within half a minute"
 }
 
 // missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet.

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
 )
 
@@ -107,5 +108,56 @@ func TestAwaitOwnAddress(t *testing.T) {
 	want := []string{"context a: waiting for the address of the load balancer of Service eastway-tunnel"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
+	}
+}
+
+// A CA that was replaced a moment ago is waited for, until the controller has published its roots.
+func TestAwaitOwnRoots(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	old, replaced := kubetest.NewCA(t, "a"), kubetest.NewCA(t, "a")
+	s.Install(DefaultNamespace, DefaultRelease, kubetest.ManifestOf(t, old, "a", "a.example.com:1"))
+	c := open(t, "a", s)
+	over := time.Now()
+	never := over.Add(time.Hour)
+	silent := func(what string) { t.Errorf("told %q", what) }
+	for name, ca := range map[string]*certs.CA{"none": nil, "published": old} {
+		if ca != nil {
+			s.AddCA(DefaultNamespace, DefaultRelease, ca)
+		}
+		if _, err := c.AwaitOwn(t.Context(), never, silent); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s.AddCA(DefaultNamespace, DefaultRelease, replaced)
+	var told []string
+	if m, err := c.AwaitOwn(t.Context(), over, func(what string) { told = append(told, what) }); err != nil || !m.Identity.Bundle.Equal(old.Bundle()) {
+		t.Errorf("in the end: %v", err)
+	}
+	m, err := c.AwaitOwn(t.Context(), never, func(what string) {
+		told = append(told, what)
+		s.Install(DefaultNamespace, DefaultRelease, kubetest.ManifestOf(t, replaced, "a", "a.example.com:1"))
+	})
+	if err != nil || !m.Identity.Bundle.Equal(replaced.Bundle()) {
+		t.Errorf("%+v, %v", m.Peer.Spec, err)
+	}
+	stale := "Secret eastway-ca has other roots than the manifest, which follows within half a minute"
+	want := []string{"context a: peers get the manifest as it is: " + stale, "context a: waiting for the controller to publish another manifest: " + stale}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+	// Somebody else's certificate has somebody else's roots.
+	s.AddCA(DefaultNamespace, DefaultRelease, old)
+	foreign := &corev1.Secret{}
+	foreign.Namespace, foreign.Name = DefaultNamespace, "eastway-svid"
+	s.Add(foreign)
+	if _, err := c.AwaitOwn(t.Context(), never, silent); err != nil {
+		t.Error(err)
+	}
+	// Who may not read the Secret is not kept.
+	s.Remove("/v1/secrets", DefaultNamespace, "eastway-svid")
+	s.Forbid("get", "secrets")
+	if _, err := c.AwaitOwn(t.Context(), never, silent); err != nil {
+		t.Error(err)
 	}
 }

@@ -13,6 +13,12 @@ import (
 // Manifest is what a cluster of that name exports; each call makes another CA.
 func Manifest(t testing.TB, name string, addresses ...string) peering.Manifest {
 	t.Helper()
+	return ManifestOf(t, NewCA(t, name), name, addresses...)
+}
+
+// NewCA makes the CA of a cluster.
+func NewCA(t testing.TB, name string) *certs.CA {
+	t.Helper()
 	td, err := certs.DefaultTrustDomain(name)
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +27,13 @@ func Manifest(t testing.TB, name string, addresses ...string) peering.Manifest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := certs.ClusterID(td, name)
+	return ca
+}
+
+// ManifestOf is what the cluster of that name exports, with that CA.
+func ManifestOf(t testing.TB, ca *certs.CA, name string, addresses ...string) peering.Manifest {
+	t.Helper()
+	id, err := certs.ClusterID(ca.TrustDomain(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +48,18 @@ func Manifest(t testing.TB, name string, addresses ...string) peering.Manifest {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// AddCA adds the Secret of the cluster's CA.
+func (s *Server) AddCA(namespace, release string, ca *certs.CA) {
+	s.t.Helper()
+	content, err := ca.Secret()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	secret := &corev1.Secret{Data: content.Data()}
+	secret.Namespace, secret.Name = namespace, release+"-ca"
+	s.Add(secret)
 }
 
 // Install adds what the controller publishes of the cluster itself.
