@@ -134,12 +134,12 @@ func TestPeerLinkAndRemoveBothWays(t *testing.T) {
 		"app.kubernetes.io/name": "eastway", "app.kubernetes.io/instance": "other", "app.kubernetes.io/component": "controller",
 	}}})
 	w.run(t, "peer link --contexts ctx-a,ctx-b --release other --timeout 1ms").want(t, "starting", exitFailure, "", "in time: it has no pods")
+	w.run(t, "peer link --contexts ctx-a").want(t, "one", exitUsage, "", "name at least two")
+	w.run(t, "peer link --contexts ctx-a,ctx-a").want(t, "twice", exitFailure, "", "are the same cluster")
 	w.a.AddCA("eastway-system", "eastway", kubetest.NewCA(t, "a"))
 	w.run(t, "peer link --contexts ctx-a,ctx-b --timeout 0").want(t, "new root", exitOK, "b: peer a: added",
 		"note: context ctx-a: peers get the manifest as it is: Secret eastway-ca has other roots")
 	w.run(t, "peer export --context ctx-a").want(t, "export", exitOK, "# Cluster a", "follows within half a minute: export it again then\n")
-	w.run(t, "peer link --contexts ctx-a").want(t, "one", exitUsage, "", "name at least two")
-	w.run(t, "peer link --contexts ctx-a,ctx-a").want(t, "twice", exitFailure, "", "are the same cluster")
 }
 
 func TestStatusOfAPod(t *testing.T) {
