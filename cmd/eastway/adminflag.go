@@ -42,6 +42,8 @@ func (p *proxyFlags) local(cmd *cobra.Command) bool {
 type answerer struct {
 	pod     *corev1.Pod
 	context string
+	// of is how many ready proxies it was chosen from; 0 if it was not chosen.
+	of int
 }
 
 // String is empty for a proxy on this machine.
@@ -56,6 +58,14 @@ func (s answerer) String() string {
 	}
 }
 
+// others says that there are more proxies than the one that answered, each with a view of its own; "" if there are not.
+func (s answerer) others() string {
+	if s.of < 2 {
+		return ""
+	}
+	return fmt.Sprintf("one of %d ready proxies (--all: every one, --proxy POD: another one)", s.of)
+}
+
 // ask calls f with the client of each admin listener that was meant, and gives errors their remedy and exit code.
 func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) error) error {
 	if p.local(cmd) {
@@ -63,9 +73,10 @@ func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) err
 	}
 	return p.kube.with(func(c *kubecli.Cluster) error {
 		ctx := cmd.Context()
-		each := func(pod *corev1.Pod, client *admin.Client) error {
-			return f(answerer{pod: pod, context: c.Context}, client)
+		chosen := func(pod *corev1.Pod, ready int, client *admin.Client) error {
+			return f(answerer{pod: pod, context: c.Context, of: ready}, client)
 		}
+		each := func(pod *corev1.Pod, client *admin.Client) error { return chosen(pod, 0, client) }
 		var err error
 		switch {
 		case p.all:
@@ -73,7 +84,7 @@ func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) err
 		case p.pod != "":
 			err = c.AskPod(ctx, p.pod, each)
 		default:
-			err = c.AskProxy(ctx, func(skipped error) { note(cmd, "%v; asking another proxy", skipped) }, each)
+			err = c.AskProxy(ctx, func(skipped error) { note(cmd, "%v; asking another proxy", skipped) }, chosen)
 		}
 		return adminError(err, "")
 	})

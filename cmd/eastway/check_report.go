@@ -66,11 +66,31 @@ func (r *report) end(counts map[check.Level]int) error {
 		return printJSON(r.w, verdict{
 			OK: counts[check.Failed] == 0, Failed: counts[check.Failed], Warnings: counts[check.Warning], Results: r.results,
 		})
-	case reportShort:
-		return nil
 	default:
-		fmt.Fprintf(r.w, "\nok %d, warnings %d, failed %d, skipped %d\n",
-			counts[check.OK], counts[check.Warning], counts[check.Failed], counts[check.Skipped])
+		if r.section != "" {
+			fmt.Fprintln(r.w)
+		}
+		fmt.Fprintln(r.w, summary(counts))
 		return nil
 	}
+}
+
+// summary is a line for people; of what there is none it says nothing.
+func summary(counts map[check.Level]int) string {
+	number := func(n int, one, more string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprintf("%d %s", n, more)
+	}
+	words := []string{number(counts[check.OK], "check passed", "checks passed")}
+	for _, c := range []struct {
+		level     check.Level
+		one, more string
+	}{{check.Warning, "warning", "warnings"}, {check.Failed, "failed", "failed"}, {check.Skipped, "skipped", "skipped"}} {
+		if n := counts[c.level]; n > 0 {
+			words = append(words, number(n, c.one, c.more))
+		}
+	}
+	return strings.Join(words, ", ")
 }

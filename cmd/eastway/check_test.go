@@ -51,6 +51,18 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// Also somebody who wants problems only sees that something was looked at.
+func TestShortReportOfSuccess(t *testing.T) {
+	t.Parallel()
+	well := check.Check{Run: func(context.Context) []check.Result {
+		return []check.Result{{Level: check.OK}, {Level: check.OK}, {Level: check.Skipped}}
+	}}
+	var b bytes.Buffer
+	if err := runChecks(t.Context(), []check.Check{well}, newReport(&b, reportShort)); err != nil || b.String() != "2 checks passed, 1 skipped\n" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
 func TestCheckCommand(t *testing.T) {
 	t.Parallel()
 	w := newKubeWorld(t)

@@ -107,7 +107,11 @@ func serviceNames(cmd *cobra.Command, address string) []cobra.Completion {
 
 func printEndpoints(w io.Writer, from answerer, endpoints []failover.EndpointStatus) error {
 	if from.pod != nil {
-		fmt.Fprintf(w, "As seen by %s on node %s:\n", printable(from.String()), printable(from.pod.Spec.NodeName))
+		seen := fmt.Sprintf("As seen by %s on node %s", from, from.pod.Spec.NodeName)
+		if others := from.others(); others != "" {
+			seen += ", " + others
+		}
+		fmt.Fprintf(w, "%s:\n", printable(seen))
 	}
 	ports := make(map[uint16]bool)
 	for i := range endpoints {

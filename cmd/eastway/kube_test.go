@@ -150,7 +150,8 @@ func TestStatusOfAPod(t *testing.T) {
 	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
 	w.a.Forward("eastway-proxy-1", kubecli.AdminPort, startAdmin(t))
 	// The first one does not answer: the second one is asked.
-	w.run(t, "status").want(t, "status", exitOK, "Pod        eastway-system/eastway-proxy-1 (context ctx-a)\nCluster    cn-hangzhou\n",
+	w.run(t, "status").want(t, "status", exitOK, "Pod        eastway-system/eastway-proxy-1 (context ctx-a)\n"+
+		"           one of 2 ready proxies (--all: every one, --proxy POD: another one)\nCluster    cn-hangzhou\n",
 		"reach") // how it fails depends on which side of the stream ends first
 	w.run(t, "status --proxy eastway-proxy-0").want(t, "that one", exitUnreachable, "", "reach")
 	w.run(t, "status --proxy nope").want(t, "unknown pod", exitNotFound, "", `pods "nope" not found`)
@@ -164,6 +165,8 @@ func TestStatusOfAPod(t *testing.T) {
 		t.Errorf("%v: %+v", err, all)
 	}
 	all.want(t, "all", exitUnreachable, "", "reach")
+	w.run(t, "status --proxy eastway-proxy-1").want(t, "the one that was named", exitOK, "(context ctx-a)\nCluster ", "")
+	w.run(t, "endpoints mockb").want(t, "endpoints", exitOK, "on node node-1, one of 2 ready proxies (--all: every one, --proxy POD: another one):\n", "")
 	got := w.run(t, "endpoints mockb --proxy eastway-proxy-1")
 	golden(t, "endpoints-pod.txt", []byte(got.stdout))
 	w.run(t, "endpoints nope --proxy eastway-proxy-1").want(t, "no service", exitNotFound, "", "no such service: default/nope")

@@ -46,7 +46,7 @@ Those of an unreachable peer are what it last told.
 				if err != nil {
 					return err
 				}
-				return out.add(from, status, func(w io.Writer) error { return printStatus(w, from.String(), status, time.Now()) })
+				return out.add(from, status, func(w io.Writer) error { return printStatus(w, from, status, time.Now()) })
 			}))
 		},
 	}
@@ -55,7 +55,7 @@ Those of an unreachable peer are what it last told.
 	return cmd
 }
 
-func printStatus(w io.Writer, pod string, s admin.Status, now time.Time) error {
+func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) error {
 	fields := [][2]string{
 		{"Cluster", s.Cluster},
 		{"Replica", s.Replica},
@@ -63,7 +63,10 @@ func printStatus(w io.Writer, pod string, s admin.Status, now time.Time) error {
 		{"Locality", discovery.Locality{Region: s.Region, Zone: s.Zone}.String()},
 		{"Uptime", formatAge(now.Sub(s.Started))},
 	}
-	if pod != "" {
+	if others := from.others(); others != "" {
+		fields = append([][2]string{{"", others}}, fields...)
+	}
+	if pod := from.String(); pod != "" {
 		fields = append([][2]string{{"Pod", pod}}, fields...)
 	}
 	if err := printFields(w, fields); err != nil {

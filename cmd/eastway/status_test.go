@@ -70,7 +70,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 	for file, status := range tests {
 		var b bytes.Buffer
-		if err := printStatus(&b, "", status, testNow); err != nil {
+		if err := printStatus(&b, answerer{}, status, testNow); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())

@@ -33,14 +33,14 @@ func (c *Cluster) Admin(ctx context.Context, pod *corev1.Pod) (*admin.Client, er
 }
 
 // AskProxy calls f with the admin listener of one ready proxy, and of the next one when that can't be reached.
-// skipped is told of those.
-func (c *Cluster) AskProxy(ctx context.Context, skipped func(error), f func(*corev1.Pod, *admin.Client) error) error {
+// skipped is told of those. ready is how many proxies there are to choose from.
+func (c *Cluster) AskProxy(ctx context.Context, skipped func(error), f func(pod *corev1.Pod, ready int, client *admin.Client) error) error {
 	pods, err := c.ReadyProxies(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range pods {
-		err = c.askPod(ctx, &pods[i], f)
+		err = c.askPod(ctx, &pods[i], func(pod *corev1.Pod, client *admin.Client) error { return f(pod, len(pods), client) })
 		if !errors.Is(err, ErrUnreachable) && !errors.Is(err, admin.ErrUnreachable) {
 			return err
 		}
