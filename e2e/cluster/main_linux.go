@@ -101,6 +101,13 @@ func downCommand(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Remove the clusters and whatever was left of them", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			names, err := lab.Names()
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(names, *name) { // that is as it should be, unless another one was meant
+				fmt.Fprintf(cmd.ErrOrStderr(), "cluster: nothing to remove: %v\n", lab.Absent(*name))
+			}
 			return lab.Down(cmd.Context(), *name)
 		},
 	}

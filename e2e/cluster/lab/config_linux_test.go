@@ -30,6 +30,24 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
+// Who forgets --name is told of the labs that there are.
+func TestAbsent(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"no lab called lab is up, nor any other: make clusters":                                              absent(DefaultName, nil),
+		"no lab called x is up, nor any other: make clusters ARGS='--name x'":                                absent("x", nil),
+		"no lab called lab is up, but a, b: choose with --name a, or bring one up: make clusters":            absent(DefaultName, []string{"a", "b"}),
+		"no lab called x is up, but a: choose with --name a, or bring one up: make clusters ARGS='--name x'": absent("x", []string{"a"}),
+	} {
+		if got := err.Error(); got != "lab: "+want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if _, err := Open("none-of-this-name"); err == nil || !strings.Contains(err.Error(), "no lab called none-of-this-name is up") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Every address of every lab is its own.
 func TestPlan(t *testing.T) {
 	t.Parallel()

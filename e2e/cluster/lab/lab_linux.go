@@ -186,7 +186,7 @@ func Open(name string) (*Lab, error) {
 	}
 	s, err := readState(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("lab: no lab called %s is up: make clusters ARGS='--name %s'", name, name)
+		return nil, Absent(name)
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -143,6 +144,27 @@ func Names() ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// Absent says that no lab of that name is up, and which are.
+func Absent(name string) error {
+	names, err := Names()
+	if err != nil {
+		return err
+	}
+	return absent(name, names)
+}
+
+func absent(name string, names []string) error {
+	start := "make clusters"
+	if name != DefaultName {
+		start += fmt.Sprintf(" ARGS='--name %s'", name)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("lab: no lab called %s is up, nor any other: %s", name, start)
+	}
+	return fmt.Errorf("lab: no lab called %s is up, but %s: choose with --name %s, or bring one up: %s",
+		name, strings.Join(names, ", "), names[0], start)
 }
 
 // lockLabs keeps other processes from changing which labs there are.
