@@ -57,7 +57,7 @@ at is skipped. The exit code is 1 if something failed; warnings do not count.
 of the proxies. --public dials this cluster's public addresses from where you are.`,
 		Example: `  eastway check
   eastway check --context cluster-a --public --call shop/cart:80
-  eastway check -o short   # problems only`,
+  eastway check -o short   # problems only, and how many checks passed`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := check.Options{Public: public, Version: version.Get().Version}
@@ -78,7 +78,7 @@ of the proxies. --public dials this cluster's public addresses from where you ar
 	flags := cmd.Flags()
 	flags.StringVar(&call, "call", "", "call this service, `NAMESPACE/SERVICE:PORT`")
 	flags.BoolVar(&public, "public", false, "also dial the public addresses of this cluster from here")
-	flags.VarP(&output, "output", "o", "output `format`: full, short (problems only) or json")
+	flags.VarP(&output, "output", "o", "output `format`: full, short (problems, and how many checks passed) or json")
 	// The only error is a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd

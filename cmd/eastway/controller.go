@@ -54,7 +54,7 @@ func newControllerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "controller",
 		Short: "Run the controller of a Kubernetes cluster: identity, ServiceImports, statuses",
-		Long: `Runs the one process of a Kubernetes cluster that writes objects, until SIGTERM or Ctrl-C. Of several
+		Long: `Controller runs the one process of a Kubernetes cluster that writes objects, until SIGTERM or Ctrl-C. Of several
 replicas one leads; the chart installs two.
 
 It makes the cluster's certificate authority on the first start (Secret RELEASE-ca; one that is there, such as an
@@ -75,20 +75,20 @@ It is not reachable from outside and needs no way to the internet: what peers ex
 	f := cmd.Flags()
 	f.StringVar(&o.cluster, "cluster", "", "this cluster's `name`, a DNS label (required)")
 	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of the CA (default: that of the CA which is there, or CLUSTER.eastway.internal)")
-	f.StringVar(&o.namespace, "namespace", kubecli.DefaultNamespace, "`namespace` of the installation")
+	f.StringVar(&o.namespace, "namespace", kubecli.DefaultNamespace, "`namespace` in which Eastway is installed")
 	f.StringVar(&o.release, "release", kubecli.DefaultRelease, "`name` that the names of the installation's objects begin with")
 	f.StringArrayVar(&o.publicAddresses, "public-address", nil,
-		"`host:port` at which peers reach the proxies, instead of what the tunnel Services say; may be given several times")
+		"`host:port` at which peers reach the proxies, instead of what the tunnel Services say; may be repeated")
 	f.StringArrayVar(&o.tunnelServices, "tunnel-service", nil,
-		"`name` of a Service at which peers reach the proxies; may be given several times (default RELEASE-tunnel)")
+		"`name` of a Service at which peers reach the proxies; may be repeated (default RELEASE-tunnel)")
 	f.StringVar(&o.proxiesService, "proxies-service", "", "`name` of the headless Service that selects the proxies (default RELEASE-proxies)")
 	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
 		"`name` of a ClusterRole that shall own what is made (but the CA), so that it is removed with it")
 	f.StringVar(&o.listenerPorts, "listener-ports", rangeText(controller.DefaultPorts()), "`FIRST-LAST` ports of the proxies for services")
 	f.StringVar(&o.health, "health", controllerHealth, "`IP:PORT` of /healthz, /readyz and /metrics")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's own account, else $KUBECONFIG or ~/.kube/config)")
-	f.StringVar(&o.context, "context", "", "Kubernetes `context` in it")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account, else $KUBECONFIG or ~/.kube/config)")
+	f.StringVar(&o.context, "context", "", "`context` in the kubeconfig (default: its current one)")
 	// The only error is a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("log-level",
 		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))

@@ -19,7 +19,7 @@ func newDemoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run two clusters on this machine, let parts of them fail, and count what became of every request",
-		Long: `Runs two clusters of two zones each on loopback addresses, without root: in every zone
+		Long: `Demo runs two clusters of two zones each on loopback addresses, without root: in every zone
 a proxy and the applications mocka → mockb → mockc, each a process of its own. While
 requests enter at every mocka, services, proxies and a whole cluster fail and return. At
 the end a table tells what became of the requests. It takes about 90 seconds and leaves
@@ -53,7 +53,7 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 	flags.StringVar(&o.Dir, "dir", "",
 		"new or empty `directory` for keys, manifests and logs, which are left there (default: temporary)")
 	flags.Float64Var(&o.Rate, "rate", demo.DefaultRate,
-		"requests per second that enter at each mocka of cn-hangzhou; half as many at each of ap-northeast-1")
+		"`requests` per second that enter at each mocka of cn-hangzhou; half as many at each of ap-northeast-1")
 	flags.Float64Var(&o.Pace, "pace", 1, "multiplies how long the phases last")
 	_ = flags.MarkHidden("pace") // the only error is a flag that does not exist
 	cmd.AddCommand(newDemoAppCommand())
@@ -138,8 +138,8 @@ func newDemoAppCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Name, "name", "", "mocka, mockb or mockc")
-	flags.StringVar(&o.Zone, "zone", "", "zone, shown as the version")
+	flags.StringVar(&o.Name, "name", "", "`name` of the application: mocka, mockb or mockc")
+	flags.StringVar(&o.Zone, "zone", "", "`zone`, shown as the version")
 	flags.StringVar(&o.Listen, "listen", "", "`IP:PORT` to listen on; calls come from that IP as well")
 	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")
 	flags.StringVar(&o.Executions, "executions", "", "`file` that gets one line per request begun")

@@ -19,7 +19,8 @@ const exitHelp = `Exit codes:
   0  done
   1  tried and failed
   2  wrong command line (unknown command, flag or argument); nothing was done
-  3  the proxy's admin listener, the Kubernetes API server or the installation cannot be reached
+  3  no answer: from a proxy's admin listener, the Kubernetes API server, or
+     because Eastway is not installed there
   4  what was asked for does not exist, e.g. no such service`
 
 // exitError is an error that chooses the exit code.

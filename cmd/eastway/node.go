@@ -45,7 +45,7 @@ func newNodeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node agent: calls to taken-over Services go to the nearest live proxy",
-		Long: `Runs the agent of one Kubernetes node until SIGTERM. Calls to the cluster IPs of Services with the
+		Long: `Node runs the agent of one Kubernetes node until SIGTERM. Calls to the cluster IPs of Services with the
 annotation eastway.dev/takeover: "true", and to those that back ServiceImports, go to the nearest live
 proxy of the cluster, by nftables tables "ip eastway" and "ip6 eastway" on this node. Without a live
 proxy, or without the agent, kube-proxy serves those Services as if there were no agent.
@@ -67,7 +67,7 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.namespace, "namespace", "eastway-system", "`namespace` of the installation")
+	f.StringVar(&o.namespace, "namespace", "eastway-system", "`namespace` in which Eastway is installed")
 	f.StringVar(&o.nodeName, "node-name", "", "`name` of the Node that this agent is on (required)")
 	f.StringVar(&o.proxiesService, "proxies-service", "eastway-proxies", "`name` of the proxies' headless Service")
 	f.StringVar(&o.daemonSet, "daemonset", "eastway-node", "`name` of the agents' DaemonSet: an agent that ends when it is gone removes its tables")
@@ -76,12 +76,12 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 	f.StringVar(&o.health, "health", ":15022", "`IP:PORT` for health, metrics and /takeovers")
 	f.StringVar(&o.state, "state", defaultState, "`directory` for what the agent keeps; \"\": nothing, it must not restart without the API server")
 	f.StringVar(&o.checkAddress, "check-address", serviceFromEnv(),
-		"`IP:PORT` of a Service that this node can reach, for the check that nftables sees calls; \"\": no check")
+		"`IP:PORT` of a Service that this node can reach, for the packet check, which tells whether nftables sees calls; \"\": none")
 	f.BoolVar(&o.allowBBR, "allow-bbr", false, "let the proxies on this node use the congestion control bbr")
 	f.StringVar(&o.proc, "proc", "/proc", "`directory` where the node's /proc is mounted writable, for --allow-bbr")
 	f.BoolVar(&o.cleanup, "cleanup", false, "remove the agent's tables from this node, and end")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` with access to the API server, outside of a pod")
-	f.StringVar(&o.context, "context", "", "`context` in that file")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account)")
+	f.StringVar(&o.context, "context", "", "`context` in the kubeconfig (default: its current one)")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	// The only error is a flag that does not exist.
 	_ = cmd.MarkFlagDirname("state")

@@ -67,8 +67,10 @@ func newPeerLinkCommand() *cobra.Command {
 		Long: `Link exports the Peer manifest of each cluster and imports it in all others, then waits
 until each says that it is connected to each. A controller that was installed a moment ago
 and has made no manifest yet is waited for as well, and so is a load balancer that has no
-address yet. Running it again changes nothing that
-is as it should be. --dry-run prints the manifests instead.`,
+address yet, and the manifest of a cluster whose CA was just replaced.
+
+Running it again changes nothing that is as it should be. --dry-run prints the manifests
+instead.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
   eastway peer link --contexts cluster-a,cluster-b,cluster-c --dry-run`,
 		Args: arguments(),

@@ -54,7 +54,7 @@ func newProxyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "proxy",
 		Short: "Run a proxy: tunnels to peers, listeners for services, failover between endpoints",
-		Long: `Runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains, and a second signal
+		Long: `Proxy runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains, and a second signal
 ends it at once. A cluster may run several; each is complete on its own.
 
 It reads Services, EndpointSlices, ServiceExports, Peers and TrafficPolicies from the directory
@@ -86,9 +86,9 @@ names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 	f.StringVar(&o.zone, "zone", "", "`zone` of this proxy, as topology.kubernetes.io/zone names it")
 	f.StringVar(&o.config, "config", "", "`directory` of manifests (required without --kubernetes)")
 	f.BoolVar(&o.kubernetes, "kubernetes", false, "follow the Kubernetes API server instead of a directory")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that says where the API server is (default: the pod's service account, else as kubectl)")
-	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig file")
-	f.StringVar(&o.namespace, "namespace", defaultInstallation, "`namespace` of the Eastway installation")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account, else $KUBECONFIG or ~/.kube/config)")
+	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig (default: its current one)")
+	f.StringVar(&o.namespace, "namespace", defaultInstallation, "`namespace` in which Eastway is installed")
 	f.StringVar(&o.nodeName, "node-name", "", "`node` that this proxy runs on: its labels tell region and zone")
 	f.StringVar(&o.state, "state", defaultState, "`directory` for what the proxy keeps")
 	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, made on the first start (default STATE/ca)")

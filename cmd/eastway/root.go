@@ -46,6 +46,8 @@ export, and send every call to the nearest healthy endpoint.
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	strict(root)
+	wrapHelp(root)
+	wrapFlags(root)
 	return root
 }
 

@@ -27,13 +27,17 @@ func newStatusCommand() *cobra.Command {
 Kubernetes cluster one that is ready, or all (--all); without a kubeconfig, or with
 --admin, one on this machine.
 
+It begins with the pod that was asked. Each proxy has tunnels of its own.
+
 LANES: CC is the congestion control of the connection, STRM the streams under way,
 LOSS% the share of packets that were sent again. NOTE: "control" is the control
 connection, which carries no streams; "quiet" was not heard from recently, so that the
 next stream sends its header alone; else the state of the peer's replica, if it is not
 connected.
+
 SERVICES: LOCAL and PEERS count ready endpoints of all, on the port with the fewest.
 Those of an unreachable peer are what it last told.
+
 -o json tells more, durations in nanoseconds.`,
 		Example: `  eastway status
   eastway status --context cluster-a --all

@@ -32,7 +32,7 @@ func newTakeoverCommand() *cobra.Command {
 		Short: "Have Eastway answer a Service's own name and cluster IP, so that its callers need not change",
 		Long: `Takeover sends calls to a Service's cluster IP to the nearest proxy, which sends them to the
 nearest healthy endpoint: own zone, own region, then peers that export a Service of that name
-and namespace. It checks first that this will work, then sets the annotation
+and namespace. It checks first that this will work, and changes nothing if not; then it sets the annotation
 ` + v1alpha1.TakeoverAnnotation + `: "true" and waits until the agents of all nodes have done it. Open
 connections stay where they are; new ones follow. Without a live proxy, or without the agent,
 kube-proxy serves the Service as before. SERVICE is NAME or NAMESPACE/NAME.`,
