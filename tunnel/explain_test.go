@@ -51,7 +51,8 @@ func TestRefusedBy(t *testing.T) {
 		"other": {&net.OpError{Op: "remote error", Err: errors.New("tls: no application protocol")}, "refused us, its log says why"},
 	} {
 		got := refusedBy("b", "b.example.com:1", tt.alert)
-		if !errors.Is(got, tt.alert) || !strings.HasPrefix(plain(got), "peer b at b.example.com:1 refused ") || !strings.Contains(got.Error(), tt.want) {
+		if !errors.Is(got, tt.alert) || !strings.HasPrefix(plain(got), "peer b at b.example.com:1 refused ") ||
+			!strings.Contains(got.Error(), tt.want) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -74,7 +74,8 @@ func TestCheckCommand(t *testing.T) {
 	got.want(t, "check", exitFailure, "", "1 check failed\n")
 	w.run(t, "check -o short").want(t, "short", exitFailure,
 		"[FAIL] there is no installation of Eastway: no pods of release eastway in namespace eastway-system of context ctx-a\n"+
-			"       hint: install it (helm install eastway charts/eastway -n eastway-system --create-namespace --wait --set cluster=NAME --kube-context ctx-a)", "")
+			"       hint: install it (helm install eastway charts/eastway -n eastway-system --create-namespace --wait "+
+			"--set cluster=NAME --kube-context ctx-a)", "")
 	w.run(t, "check --call nonsense").want(t, "target", exitUsage, "", `"nonsense" is not NAMESPACE/SERVICE:PORT`)
 	w.run(t, "check -o yaml").want(t, "format", exitUsage, "", "must be full, short or json")
 }
@@ -90,8 +91,10 @@ func TestTakeoverCommand(t *testing.T) {
 	headless.Name, headless.Spec.ClusterIP = "headless", corev1.ClusterIPNone
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	w.a.Add(cart, headless, node, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
-	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it can't be taken over: it is headless", "was not taken over, and nothing was changed")
-	w.run(t, "takeover shop/cart").want(t, "not installed", exitFailure, "hint: install it (helm install eastway ", "nothing was changed: 1 check failed")
+	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it can't be taken over: it is headless",
+		"was not taken over, and nothing was changed")
+	w.run(t, "takeover shop/cart").want(t, "not installed", exitFailure, "hint: install it (helm install eastway ",
+		"nothing was changed: 1 check failed")
 	w.a.AddPod("eastway-system", "eastway-controller-1", "eastway", "controller", "node-1")
 	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", exitFailure, "no proxy pods", "--force goes on")
 	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")

@@ -166,7 +166,8 @@ func TestStatusOfAPod(t *testing.T) {
 	}
 	all.want(t, "all", exitUnreachable, "", "reach")
 	w.run(t, "status --proxy eastway-proxy-1").want(t, "the one that was named", exitOK, "(context ctx-a)\nCluster ", "")
-	w.run(t, "endpoints mockb").want(t, "endpoints", exitOK, "on node node-1, one of 2 ready proxies (--all: every one, --proxy POD: another one):\n", "")
+	w.run(t, "endpoints mockb").want(t, "endpoints", exitOK,
+		"on node node-1, one of 2 ready proxies (--all: every one, --proxy POD: another one):\n", "")
 	got := w.run(t, "endpoints mockb --proxy eastway-proxy-1")
 	golden(t, "endpoints-pod.txt", []byte(got.stdout))
 	w.run(t, "endpoints nope --proxy eastway-proxy-1").want(t, "no service", exitNotFound, "", "no such service: default/nope")

@@ -131,10 +131,11 @@ func TestAwaitOwnRoots(t *testing.T) {
 	}
 	s.AddCA(DefaultNamespace, DefaultRelease, replaced)
 	var told []string
-	if m, err := c.AwaitOwn(t.Context(), over, func(what string) { told = append(told, what) }); err != nil || !m.Identity.Bundle.Equal(old.Bundle()) {
+	m, err := c.AwaitOwn(t.Context(), over, func(what string) { told = append(told, what) })
+	if err != nil || !m.Identity.Bundle.Equal(old.Bundle()) {
 		t.Errorf("in the end: %v", err)
 	}
-	m, err := c.AwaitOwn(t.Context(), never, func(what string) {
+	m, err = c.AwaitOwn(t.Context(), never, func(what string) {
 		told = append(told, what)
 		s.Install(DefaultNamespace, DefaultRelease, kubetest.ManifestOf(t, replaced, "a", "a.example.com:1"))
 	})
@@ -142,7 +143,10 @@ func TestAwaitOwnRoots(t *testing.T) {
 		t.Errorf("%+v, %v", m.Peer.Spec, err)
 	}
 	stale := "Secret eastway-ca has other roots than the manifest, which follows within half a minute"
-	want := []string{"context a: peers get the manifest as it is: " + stale, "context a: waiting for the controller to publish another manifest: " + stale}
+	want := []string{
+		"context a: peers get the manifest as it is: " + stale,
+		"context a: waiting for the controller to publish another manifest: " + stale,
+	}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
 	}

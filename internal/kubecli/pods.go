@@ -125,20 +125,20 @@ func describePods(pods []corev1.Pod) string {
 
 // NotInstalled is Missing as one error.
 func (c *Cluster) NotInstalled(ctx context.Context) error {
-	missing, remedy := c.Missing(ctx)
+	remedy, missing := c.Missing(ctx)
 	return fmt.Errorf("%w: %s", missing, remedy)
 }
 
 // Missing says that there is no installation, and what to do: it looks for the installation elsewhere in the cluster.
-func (c *Cluster) Missing(ctx context.Context) (missing error, remedy string) {
+func (c *Cluster) Missing(ctx context.Context) (remedy string, missing error) {
 	missing = fmt.Errorf("%w: no pods of release %s in namespace %s of %s", ErrNotInstalled, c.Release, c.Namespace, c)
 	var list corev1.PodList
 	labels := client.MatchingLabels{nameLabel: product, componentLabel: string(Proxy)}
 	if err := c.client.List(ctx, &list, labels); err != nil || len(list.Items) == 0 {
-		return missing, "install it (" + c.helm("install", "--create-namespace --wait --set cluster=NAME") + "), or name its namespace and release"
+		return "install it (" + c.helm("install", "--create-namespace --wait --set cluster=NAME") + "), or name its namespace and release", missing
 	}
 	found := list.Items[0]
-	return missing, fmt.Sprintf("release %s is in namespace %s: name them", found.Labels[instanceLabel], found.Namespace)
+	return fmt.Sprintf("release %s is in namespace %s: name them", found.Labels[instanceLabel], found.Namespace), missing
 }
 
 // HelmSet is the command that changes a value of the installation's chart, NAME=VALUE.

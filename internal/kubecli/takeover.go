@@ -69,7 +69,7 @@ func (c *Cluster) ServiceToTake(ctx context.Context, namespace, name string) (*c
 	}
 	imported, failed := c.ServiceImport(ctx, namespace, name)
 	if failed != nil || imported == nil {
-		return nil, err //nolint:nilerr // that there is no Service is what was asked
+		return nil, err
 	}
 	port := "PORT"
 	if len(imported.Ports) > 0 {

@@ -105,7 +105,8 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 			return Result{}, false
 		}
 		return fail("call %s through proxy %s: it was reset, though %s", target, proxy.Name, count(usable, "place looks", "places look")+" healthy").
-			hint("the proxy's access log names what was tried, and why it did not do: kubectl -n %s logs %s --tail=20", proxy.Namespace, proxy.Name), true
+			hint("the proxy's access log names what was tried, and why it did not do: kubectl -n %s logs %s --tail=20",
+				proxy.Namespace, proxy.Name), true
 	}
 	var said []string
 	say := func(names []string, words string) {

@@ -160,7 +160,8 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"import not led": {
 			func(w *world) {
 				w.agent.Services = append(w.agent.Services, takeover.ServiceStatus{
-					Service: ns + "/ew-cart-import-x", Carries: "shop/cart", Ports: []takeover.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}},
+					Service: ns + "/ew-cart-import-x", Carries: "shop/cart",
+					Ports: []takeover.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}},
 				})
 			},
 			"taken-over Services", Warning, "import shop/cart: 80/TCP: no proxy is alive (on node-1 and node-2): kube-proxy serves it",

@@ -25,7 +25,7 @@ func (f *facts) installed(ctx context.Context) []Result {
 		return one(unknown(err))
 	}
 	if len(proxies)+len(controllers) == 0 {
-		missing, remedy := f.cluster.Missing(ctx)
+		remedy, missing := f.cluster.Missing(ctx)
 		return one(fail("%v", missing).hint("%s", remedy))
 	}
 	return one(ok("release %s in namespace %s", f.cluster.Release, f.cluster.Namespace))

@@ -39,9 +39,15 @@ func TestTakeoverChecks(t *testing.T) {
 		message string
 		hint    string
 	}{
-		"headless":   {func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }, nil, Failed, "it is headless", "cart.shop.svc.clusterset.local"},
-		"external":   {func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, nil, Failed, "ExternalName", "type ClusterIP"},
-		"local":      {func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &local }, nil, Failed, "internalTrafficPolicy", "kubectl -n shop patch service cart"},
+		"headless": {
+			func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }, nil,
+			Failed, "it is headless", "cart.shop.svc.clusterset.local",
+		},
+		"external": {func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, nil, Failed, "ExternalName", "type ClusterIP"},
+		"local": {
+			func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &local }, nil,
+			Failed, "internalTrafficPolicy", "kubectl -n shop patch service cart",
+		},
 		"only UDP":   {func(s *corev1.Service) { s.Spec.Ports[0].Protocol = corev1.ProtocolUDP }, nil, Failed, "no TCP port", "UDP"},
 		"API server": {func(s *corev1.Service) { s.Namespace, s.Name = "default", "kubernetes" }, nil, Failed, "API server's own", "another name"},
 		"derived": {func(s *corev1.Service) {
@@ -55,7 +61,10 @@ func TestTakeoverChecks(t *testing.T) {
 			Failed, "there is no installation of Eastway", "helm install eastway charts/eastway -n eastway-system",
 		},
 		"no controller": {nil, func(w *world) { w.removePods("controller") }, Failed, "has no controller pods", "helm upgrade"},
-		"no agents":     {nil, func(w *world) { w.removeAgents() }, Failed, "there are no node agents", "--set node.enabled=true --kube-context east"},
+		"no agents": {
+			nil, func(w *world) { w.removeAgents() },
+			Failed, "there are no node agents", "--set node.enabled=true --kube-context east",
+		},
 		"agents don't come": {nil, func(w *world) {
 			w.removeAgents()
 			w.server.Add(w.daemonSet())

@@ -15,7 +15,8 @@ func (f *facts) kubeProxy(ctx context.Context) []Result {
 	config, err := f.cluster.ConfigMap(ctx, "kube-system", "kube-proxy")
 	switch {
 	case errors.Is(err, kubecli.ErrNotFound):
-		return one(skip("how Services are served here is not known (there is no ConfigMap kube-system/kube-proxy); '" + packetCheck + "' below tells"))
+		return one(skip("how Services are served here is not known (there is no ConfigMap kube-system/kube-proxy); '%s' below tells",
+			packetCheck))
 	case err != nil:
 		return one(unknown(err))
 	}
@@ -25,7 +26,8 @@ func (f *facts) kubeProxy(ctx context.Context) []Result {
 	case "":
 		return one(ok("kube-proxy works in its default mode, iptables"))
 	default:
-		return one(warn("kube-proxy works with %q, with which takeover is not tested", mode).hint("'" + packetCheck + "' below tells whether takeover works"))
+		return one(warn("kube-proxy works with %q, with which takeover is not tested", mode).
+			hint("'%s' below tells whether takeover works", packetCheck))
 	}
 }
 
