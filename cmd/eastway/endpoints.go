@@ -34,7 +34,7 @@ NAMESPACE/NAME.
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
 other regions.
 
-STATUS: HEALTHY; EJECTED, for the time left, after failures in a row; PROBING and
+STATUS: HEALTHY; EJECTED after failures in a row, and for how long still; PROBING and
 RAMPING, on its way back from that; NOT_READY or TERMINATING, as Kubernetes says;
 UNREACHABLE, a peer to which there is no lane.
 
@@ -143,7 +143,7 @@ func endpointState(e *failover.EndpointStatus) string {
 	case e.OutlierCheck != failover.CheckFailed:
 		return e.OutlierCheck
 	case e.EjectedFor > 0:
-		return stateEjected + " for " + formatAge(e.EjectedFor.Round(time.Second))
+		return fmt.Sprintf("%s (%s left)", stateEjected, formatAge(e.EjectedFor.Round(time.Second)))
 	default:
 		return stateEjected
 	}

@@ -56,7 +56,7 @@ func TestEndpointState(t *testing.T) {
 	}{
 		{"HEALTHY", "OK", 0, "HEALTHY"},
 		{"HEALTHY", "", 0, "HEALTHY"},
-		{"HEALTHY", "FAILED", 29*time.Second + 700*time.Millisecond, "EJECTED for 30s"},
+		{"HEALTHY", "FAILED", 29*time.Second + 700*time.Millisecond, "EJECTED (30s left)"},
 		{"HEALTHY", "FAILED", 0, "EJECTED"},
 		{"HEALTHY", "PROBING", 0, "PROBING"},
 		{"HEALTHY", "RAMPING", 0, "RAMPING"},
