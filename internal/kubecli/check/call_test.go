@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/kubecli"
 )
 
 func TestCall(t *testing.T) {
@@ -152,6 +154,11 @@ func TestCallReset(t *testing.T) {
 		t.Errorf("%v, %+v", known, got)
 	}
 	if got, known := f.judge(t.Context(), &ready[0], f.options.Call, w.places, io.EOF); known {
+		t.Errorf("%+v", got)
+	}
+	// That the API server refused connections says nothing of the proxy.
+	cut := fmt.Errorf("port-forward: %w: connection refused", kubecli.ErrUnreachable)
+	if got, known := f.why(t.Context(), &kubecli.ServiceImport{}, f.options.Call, cut); known {
 		t.Errorf("%+v", got)
 	}
 }

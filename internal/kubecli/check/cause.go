@@ -41,7 +41,7 @@ func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target
 	logs := fmt.Sprintf("kubectl -n %s logs", f.cluster.Namespace)
 	ready, failed := f.ready(ctx)
 	switch {
-	case errors.Is(err, kubecli.ErrForbidden), failed != nil:
+	case errors.Is(err, kubecli.ErrForbidden), errors.Is(err, kubecli.ErrUnreachable), failed != nil: // the call got to no proxy
 		return Result{}, false
 	case len(ready) == 0:
 		return fail("call %s: no proxy is ready, which would take the call", target).hint("see the proxies above"), true
