@@ -92,7 +92,7 @@ func TestTakeoverCommand(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	w.a.Add(cart, headless, node, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
 	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it can't be taken over: it is headless",
-		"was not taken over, and nothing was changed")
+		"was not taken over, and nothing was changed: 1 check failed\n")
 	w.run(t, "takeover shop/cart").want(t, "not installed", exitFailure, "hint: install it (helm install eastway ",
 		"nothing was changed: 1 check failed")
 	w.a.AddPod("eastway-system", "eastway-controller-1", "eastway", "controller", "node-1")

@@ -77,7 +77,11 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 			return ctx.Err()
 		}
 		if n := counts[check.Failed]; n > 0 && !f.force {
-			return fmt.Errorf("%s was not taken over, and nothing was changed: %w (--force goes on all the same)", name, checksFailed(n))
+			err := fmt.Errorf("%s was not taken over, and nothing was changed: %w", name, checksFailed(n))
+			if c.Refuses(service) == "" { // else nothing would come of it
+				err = fmt.Errorf("%w (--force goes on all the same)", err)
+			}
+			return err
 		}
 	}
 	if f.dryRun {

@@ -104,6 +104,11 @@ func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {
 	return a
 }
 
+// Refuses says why the node agents would not take the Service over; "" if they would.
+func (c *Cluster) Refuses(service *corev1.Service) string {
+	return takeover.Refusal(service, c.Namespace)
+}
+
 // TakeOver sets the annotation, or removes it. It is false if that was so already.
 func (c *Cluster) TakeOver(ctx context.Context, service *corev1.Service, on bool) (changed bool, err error) {
 	if takeover.Wanted(service) == on {
