@@ -277,6 +277,10 @@ func checkWord(at, value string, valid func(string) []string) error {
 // clip keeps an error readable whatever the peer wrote.
 func clip(s string) string {
 	const most = 80 // bytes
+	return clipAt(s, most)
+}
+
+func clipAt(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -18,6 +18,10 @@ import (
 // maxPeerStates is how many peers a proxy tells the state of: more clusters than anybody joins.
 const maxPeerStates = 512
 
+// maxPeerError is the longest error told with one, in bytes: a cause, where it is, and what to do. A peer with an error has few
+// links or none, so that all states still fit into one message.
+const maxPeerError = 256
+
 // Follower takes in, for the controller, what the proxies of its own cluster pass on: the peers' exports go to the
 // catalog as if the peers had told them here, and how peers are connected is kept for whoever asks.
 type Follower struct {
@@ -177,7 +181,7 @@ func decodePeerStates(m *catalogpb.PeerStates) ([]PeerState, error) {
 		if n := len(p.GetLinks()); n > maxReplicas {
 			return nil, invalid(at+".links", "%d links, at most %d", n, maxReplicas)
 		}
-		st := PeerState{Peer: clip(p.GetName()), Error: clip(p.GetError()), Reason: clip(p.GetReason())}
+		st := PeerState{Peer: clip(p.GetName()), Error: clipAt(p.GetError(), maxPeerError), Reason: clip(p.GetReason())}
 		for _, l := range p.GetLinks() {
 			const mostLanes = 1 << 10
 			st.Links = append(st.Links, PeerLink{

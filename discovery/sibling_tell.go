@@ -140,7 +140,7 @@ func encodePeerStates(states []PeerState) *catalogpb.Message {
 		if i == maxPeerStates {
 			break
 		}
-		s := &catalogpb.PeerState{Name: states[i].Peer, Error: clip(states[i].Error), Reason: clip(states[i].Reason)}
+		s := &catalogpb.PeerState{Name: states[i].Peer, Error: clipAt(states[i].Error, maxPeerError), Reason: clip(states[i].Reason)}
 		for j, l := range states[i].Links {
 			if j == maxReplicas {
 				break

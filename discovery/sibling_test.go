@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -162,7 +163,7 @@ func TestPeerStates(t *testing.T) {
 			{Peer: "b", Links: []PeerLink{{
 				Replica: "b1", State: "connected", Dialed: true, TCPLanes: 2, QUICLanes: 1, RTT: 20 * time.Millisecond, Version: "v1",
 			}}},
-			{Peer: "c", Error: "connection refused", Reason: "expired"},
+			{Peer: "c", Error: "its certificate has expired; renew it there: " + strings.Repeat("x", 200), Reason: "expired"},
 		}
 		f.states.Store(&states)
 		bubble.Pass(2 * peerStatesInterval)
