@@ -99,10 +99,11 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 	case client != 0:
 		caller.Zone = "" // a client stays with its endpoint whichever replica it comes through
 	}
-	options := order(p.localOptions(svc, g, caller), client, p.random)
-	if pod := h.GetHostname(); pod != "" {
+	options := p.localOptions(svc, g, caller)
+	if pod := h.GetHostname(); pod != "" { // before order, which leaves some of many out
 		options = slices.DeleteFunc(options, func(o option) bool { return o.hostname != pod })
 	}
+	options = order(options, client, p.random)
 	if n := int(h.GetAttempts()); n > 0 && n < len(options) { // 0: not told
 		options = options[:n]
 	}

@@ -120,6 +120,24 @@ func TestServeStreamOfPod(t *testing.T) {
 	}
 }
 
+// A pod is found among many, of which a connection to any would try a few only.
+func TestServeStreamOfPodAmongMany(t *testing.T) {
+	t.Parallel()
+	var pods []any
+	var hostnames []string
+	for i := range 3 * maxPerLevel {
+		pods, hostnames = append(pods, "DEAD", here), append(hostnames, fmt.Sprint("db-", i))
+	}
+	w := newWorld(t, locals(append(pods, "LIVE", here)...), podNames(append(hostnames, "db")...))
+	for range 5 { // what has connections comes behind what has none
+		h := request()
+		h.Hostname = "db"
+		if code := refused(w.serve(&fakePeer{}, h)); code != 0 {
+			t.Fatal(code)
+		}
+	}
+}
+
 // With ClientIP a caller stays at its endpoint; callers are spread; an endpoint that goes moves its own callers only.
 func TestAffinity(t *testing.T) {
 	t.Parallel()
