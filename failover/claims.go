@@ -13,12 +13,9 @@ type claims struct {
 	of map[discovery.ServiceName]*discovery.Service
 }
 
-// follow takes in a new state of the catalog and returns the addresses of which something changed. What it costs depends on
-// what changed: a snapshot shares with the one before what is the same in both.
+// follow takes in a new state of the catalog and returns the addresses of which something changed. Of services that did not change
+// it looks at no more than that: a snapshot shares them with the one before.
 func (c *claims) follow(s *discovery.Snapshot) map[netip.AddrPort]struct{} {
-	if c.at == nil {
-		c.at = make(map[netip.AddrPort][]purpose)
-	}
 	touched := make(map[netip.AddrPort]struct{})
 	for name, svc := range s.Services {
 		if old := c.of[name]; old != svc {

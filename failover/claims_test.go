@@ -28,7 +28,7 @@ func TestClaims(t *testing.T) {
 	one, two := netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("10.0.0.2:80")
 	mapped := netip.AddrPortFrom(netip.AddrFrom16(one.Addr().As16()), 80) // IPv4 in IPv6
 	at := func(a netip.AddrPort) discovery.Listener { return discovery.Listener{Address: a, Port: 80} }
-	var c claims
+	c := claims{at: make(map[netip.AddrPort][]purpose)}
 	for _, step := range []struct {
 		what     string
 		services []*discovery.Service
@@ -76,8 +76,8 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// A change of one service costs the same however many others there are.
-func TestClaimsCostWhatChanges(t *testing.T) { //nolint:paralleltest // counts allocations
+// A change of one service takes the same memory however many others there are.
+func TestClaimsAllocateWhatChanges(t *testing.T) { //nolint:paralleltest // counts allocations
 	work := func(services int) float64 {
 		var all []*discovery.Service
 		for i := range services {
@@ -85,7 +85,7 @@ func TestClaimsCostWhatChanges(t *testing.T) { //nolint:paralleltest // counts a
 			all = append(all, claimant(strconv.Itoa(i), discovery.Listener{Address: at, Port: 80}))
 		}
 		with, without := snapshotOf(all...), snapshotOf(all[1:]...)
-		var c claims
+		c := claims{at: make(map[netip.AddrPort][]purpose)}
 		c.follow(without)
 		return testing.AllocsPerRun(10, func() {
 			c.follow(with)

@@ -58,6 +58,25 @@ const (
 	kindProbe = "probe"
 )
 
+// standing is what the catalog says of a target.
+type standing int
+
+const (
+	standingOut standing = iota // it takes no connections
+	standingTerminating
+	standingReady
+)
+
+func standingOf(ready, terminating bool) standing {
+	switch {
+	case ready:
+		return standingReady
+	case terminating:
+		return standingTerminating
+	}
+	return standingOut
+}
+
 // target is the memory about one place: what is in flight there and its outlier check.
 // A broken lane is no failure of a target, the tunnel's state tells of it.
 type target struct {
@@ -71,8 +90,11 @@ type target struct {
 	failures  uint32 // in a row
 	ejections int    // in a row, forgotten one by one while healthy
 	until     time.Time
+	tried     time.Time // when it last failed while ejected, or was ejected
+	early     bool      // what it is probed for began before its ejection was over
 	rampFrom  time.Time
 	heldUntil time.Time
+	standing  standing
 	member    bool // counts in the denominator
 	gone      bool // no longer in the catalog
 }
@@ -98,6 +120,7 @@ type events interface {
 	// returned tells that t is no longer ejected.
 	returned(t *target)
 	sweepAt(g *group)
+	probeNow(t *target)
 }
 
 func newGroup(key portKey, s settings, e events) *group {
@@ -194,7 +217,7 @@ func (g *group) eject(t *target, kind string) {
 	again := t.isEjected()
 	t.ejections++
 	d := min(g.settings.baseEjection*time.Duration(t.ejections), max(maxEjection, g.settings.baseEjection))
-	t.state, t.failures, t.until = stateEjected, 0, time.Now().Add(d)
+	t.state, t.failures, t.tried, t.until = stateEjected, 0, time.Now(), time.Now().Add(d)
 	g.sweepSoon()
 	g.events.ejected(t, kind, d, again)
 }
@@ -203,6 +226,23 @@ func (g *group) ramp(t *target) {
 	t.state, t.failures, t.rampFrom = stateRamping, 0, time.Now()
 	g.sweepSoon()
 	g.events.returned(t)
+}
+
+// retry has an ejected target that is ready again probed without waiting for the end of its ejection: what failed was not ready,
+// or is not what is ready now. It does so once in an interval, for a peer can say this as often as it likes.
+func (g *group) retry(t *target) {
+	switch soonest := t.tried.Add(g.settings.interval); {
+	case t.state == stateProbing:
+		t.early = true
+	case t.state != stateEjected:
+	case time.Now().Before(soonest):
+		if soonest.Before(t.until) {
+			t.early, t.until = true, soonest
+		}
+	default:
+		t.early, t.state = true, stateProbing
+		g.events.probeNow(t)
+	}
 }
 
 // sweepSoon has the group swept after its interval, if it is not waiting for that already.
@@ -252,12 +292,14 @@ func (g *group) probed(t *target, passed, inconclusive bool) {
 	if t.gone || t.state != stateProbing {
 		return
 	}
+	early := t.early
+	t.early = false
 	switch {
 	case passed:
 		g.ramp(t)
-	case inconclusive:
-		t.state = stateEjected
-		t.until = time.Now().Add(g.settings.interval)
+	case inconclusive, early: // or it was too early
+		t.state, t.tried = stateEjected, time.Now()
+		t.until = t.tried.Add(g.settings.interval)
 		g.sweepSoon()
 	default:
 		g.eject(t, kindProbe)

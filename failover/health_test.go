@@ -279,38 +279,6 @@ func TestInconclusiveProbe(t *testing.T) {
 	})
 }
 
-// TestReadyAgainIsProbed: what an ejected peer refused with was not ready; when it says that something is, that is tried at once.
-func TestReadyAgainIsProbed(t *testing.T) {
-	t.Parallel()
-	service := func(ready uint32) *discovery.Snapshot {
-		s := benchService(1, outlier(1, time.Hour, 100), "a")
-		s.Services[echoName].Peers[0].Readiness[0].Ready = ready
-		return s
-	}
-	inBubble(t, service(1), func(b *bench) {
-		k := targetKey{peer: "a"}
-		b.fail(k, 1)
-		b.table.apply(service(0))
-		bubble.Pass(time.Minute)
-		b.want(k, stateEjected)
-		b.probesGive(errors.New("refused"))
-		b.table.apply(service(1))
-		bubble.Pass(time.Second)
-		b.want(k, stateEjected)
-		if _, target, _ := b.get(k); b.probes != 1 || target.ejections != 2 {
-			t.Errorf("%d probes, %d ejections", b.probes, target.ejections)
-		}
-		b.probesGive(nil)
-		b.table.apply(service(2)) // was ready all the time
-		bubble.Pass(time.Second)
-		b.want(k, stateEjected)
-		b.table.apply(service(0))
-		b.table.apply(service(1))
-		bubble.Pass(time.Second)
-		b.want(k, stateRamping)
-	})
-}
-
 func TestPolicyChangeKeepsState(t *testing.T) {
 	t.Parallel()
 	inBubble(t, benchService(3, outlier(1, time.Hour, 100)), func(b *bench) {

@@ -251,6 +251,20 @@ func TestOwnZoneForPeers(t *testing.T) {
 	}
 }
 
+// TestServeStreamTerminating: a peer that has nothing better is served by a pod that terminates.
+func TestServeStreamTerminating(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, locals("LIVE", here), terminating)
+	s := w.serve(&fakePeer{}, request())
+	if got := refused(s); got != 0 {
+		t.Fatal(got)
+	}
+	if got := w.names[s.Answer().GetEndpoint()]; got != "LIVE" {
+		t.Errorf("served by %s", got)
+	}
+	s.Reset("done")
+}
+
 // TestResetThroughBothProxies: application, proxy, tunnel, proxy, endpoint; a reset from either end arrives as a reset, 100 of 100.
 func TestResetThroughBothProxies(t *testing.T) {
 	t.Parallel()

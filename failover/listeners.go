@@ -63,6 +63,7 @@ func newListeners(log *zap.Logger, failed prometheus.Gauge,
 		log: log, failed: failed, serve: serve,
 		byAddr: make(map[netip.AddrPort]*listener), pending: make(map[netip.AddrPort]*listener),
 		clashes: make(map[netip.AddrPort][]ListenerStatus),
+		claims:  claims{at: make(map[netip.AddrPort][]purpose)},
 	}
 }
 

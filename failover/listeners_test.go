@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/eastway/eastway/discovery"
 )
 
@@ -28,6 +30,12 @@ func (w *world) listening(n int) []ListenerStatus {
 	w.t.Helper()
 	w.eventually("listening", func() bool { return len(w.proxy.Listening()) == n })
 	return w.proxy.Listening()
+}
+
+// failing waits for the metric to say that so many are not listened for.
+func (w *world) failing(n float64) {
+	w.t.Helper()
+	w.eventually("counted", func() bool { return testutil.ToFloat64(w.proxy.listeners.failed) == n })
 }
 
 func TestListenersFollowTheCatalog(t *testing.T) {
@@ -80,6 +88,7 @@ func TestBusyPort(t *testing.T) {
 	if got, err := w.ask("hi"); err != nil || got != "LIVE got hi" {
 		t.Errorf("the other listener: %q, %v", got, err)
 	}
+	w.failing(1)
 	_ = busy.Close()
 	w.eventually("recovered", func() bool {
 		c, err := net.Dial("tcp4", netip.AddrPortFrom(addr, servicePort).String())
@@ -90,6 +99,7 @@ func TestBusyPort(t *testing.T) {
 		got, err := ask(t, c.(*net.TCPConn), "hi")
 		return err == nil && got == "other got hi"
 	})
+	w.failing(0)
 	if n := w.log.FilterMessage("cannot listen").Len(); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
@@ -107,6 +117,7 @@ func TestTwoServicesOnOneAddress(t *testing.T) {
 	if got, err := w.ask("hi"); err != nil || got != "LIVE got hi" {
 		t.Errorf("got %q, %v", got, err)
 	}
+	w.failing(1)
 	// The one that had to stand back takes over when the first goes.
 	s := other(w, w.service.Addresses[0])
 	delete(s.Services, echoName)
@@ -115,6 +126,7 @@ func TestTwoServicesOnOneAddress(t *testing.T) {
 		got, err := w.ask("hi")
 		return err == nil && got == "other got hi"
 	})
+	w.failing(0)
 	if n := w.log.FilterMessage("two services on one address").Len(); n != 1 {
 		t.Errorf("logged %d times", n)
 	}

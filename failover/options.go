@@ -62,7 +62,7 @@ func (p *Proxy) peerOptions(svc *discovery.Service, g *group, caller discovery.L
 		if t == nil {
 			continue
 		}
-		at, where := peerRank(caller, e, g.key.port, &set, state.RTT)
+		at, where := peerRank(caller, e, g.key.port, terminating, &set, state.RTT)
 		out = append(out, option{
 			target: t, key: k, cluster: e.Peer, locality: where, rank: at, rtt: state.RTT,
 			load: float64(t.active.Load()) / float64(n), share: h.share, terminating: terminating, last: h.last,

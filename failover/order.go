@@ -135,9 +135,10 @@ func localRank(caller, at discovery.Locality, s *settings) rank {
 	}
 }
 
-// peerRank places a peer by the nearest of the localities where it has endpoints that take connections, and names that locality.
+// peerRank places a peer by the nearest of the localities where it has endpoints that take connections, and names that locality:
+// terminating ones, if it has no others.
 func peerRank(
-	caller discovery.Locality, e *discovery.PeerExport, port uint16, s *settings, rtt time.Duration,
+	caller discovery.Locality, e *discovery.PeerExport, port uint16, terminating bool, s *settings, rtt time.Duration,
 ) (rank, discovery.Locality) {
 	far := rank{level: levelFar, rtt: rtt.Round(rttStep), name: e.Peer}
 	if rtt == 0 {
@@ -146,7 +147,6 @@ func peerRank(
 	var best rank
 	var where discovery.Locality
 	found := false
-	_, terminating := servingAt(e, port)
 	for _, r := range e.Readiness {
 		if r.Port != port || r.Ready == 0 && (!terminating || r.Terminating == 0) {
 			continue

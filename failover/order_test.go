@@ -214,11 +214,11 @@ func TestRanks(t *testing.T) {
 		{ready(at("cn-shanghai", "")), far(1), at("cn-shanghai", "")},
 		{ready(at("cn-beijing", "x"), at("cn-shanghai", "")), far(1), at("cn-shanghai", "")},
 	} {
-		if got, where := peerRank(here, tt.e, servicePort, &set, rtt); got != tt.want || where != tt.where {
+		if got, where := peerRank(here, tt.e, servicePort, tt.e == leaving, &set, rtt); got != tt.want || where != tt.where {
 			t.Errorf("peer: %+v at %v, want %+v at %v", got, where, tt.want, tt.where)
 		}
 	}
-	if got, _ := peerRank(here, ready(abroad), servicePort, &set, 0); got.rtt < time.Minute {
+	if got, _ := peerRank(here, ready(abroad), servicePort, false, &set, 0); got.rtt < time.Minute {
 		t.Error("a peer that was not measured comes first")
 	}
 }

@@ -21,7 +21,7 @@ import (
 //	maxEjectionPercent              10       100     10 % of two endpoints is none: it would forbid failover
 //
 // The denominator of maxEjectionPercent is the number of ready local endpoints of that service port plus one
-// for each peer that exports it with ready endpoints. Whatever it says, one is always left that is not ejected;
+// for each peer that exports it with ready endpoints; where none is, those count that terminate. Whatever it says, one is always left that is not ejected;
 // and ejected endpoints are still tried when everything else failed.
 const (
 	defaultConsecutiveFailures = 3

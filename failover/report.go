@@ -28,7 +28,7 @@ const (
 // ServiceSummary counts the places behind one service, over all its TCP ports.
 type ServiceSummary struct {
 	Service discovery.ServiceName `json:"service"`
-	// Healthy can be used now, Ejected are taken out by the outlier check, Total are all.
+	// Healthy are ready and can be used now, Ejected are taken out by the outlier check, Total are all.
 	Healthy int `json:"healthy"`
 	Ejected int `json:"ejected"`
 	Total   int `json:"total"`
@@ -108,12 +108,12 @@ func (p *Proxy) peerStatus(e *discovery.PeerExport, port uint16, set *settings) 
 		return EndpointStatus{}, false
 	}
 	state := p.cfg.Tunnels.State(e.Peer)
-	at, where := peerRank(p.cfg.Locality, e, port, set, state.RTT)
+	n, terminating := servingAt(e, port)
+	at, where := peerRank(p.cfg.Locality, e, port, terminating, set, state.RTT)
 	st := EndpointStatus{
 		Address: e.Peer, Cluster: e.Peer, Port: port, Region: where.Region, Zone: where.Zone,
 		Level: at.level, Status: StatusHealthy, RTT: state.RTT,
 	}
-	n, terminating := servingAt(e, port)
 	switch {
 	case !state.Usable:
 		st.Status = StatusUnreachable

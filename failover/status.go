@@ -13,7 +13,8 @@ type EndpointStatus struct {
 	// Level is the order for a caller in the proxy's own zone: 0 own zone, 1 own region (and cluster),
 	// 2 near peers, 3 peers in other regions.
 	Level int `json:"level"`
-	// Status is HEALTHY, NOT_READY or UNREACHABLE (a peer without a usable lane).
+	// Status is HEALTHY, NOT_READY, TERMINATING (not ready but serving, used when nothing is ready anywhere) or UNREACHABLE (a peer
+	// without a usable lane).
 	Status string `json:"status"`
 	// OutlierCheck is OK, FAILED (ejected), PROBING or RAMPING.
 	OutlierCheck string `json:"outlierCheck"`

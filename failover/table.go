@@ -26,6 +26,7 @@ type table struct {
 
 	dirtyMu sync.Mutex // held last
 	dirty   map[*group]struct{}
+	early   []*target // to be probed now, whatever their groups wait for
 	wake    chan struct{}
 }
 
@@ -138,35 +139,36 @@ func (g *group) apply(own string, svc *discovery.Service, set settings) {
 		g.nextSweep = soon
 		g.events.sweepAt(g)
 	}
-	member := make(map[targetKey]bool, len(g.targets))
+	told := make(map[targetKey]standing, len(g.targets))
+	best := standingOut
+	tell := func(k targetKey, s standing) {
+		told[k] = s
+		best = max(best, s)
+	}
 	for i := range svc.Endpoints[g.key.port] {
 		if e := &svc.Endpoints[g.key.port][i]; g.key.takes(own, e) {
-			member[targetKey{address: e.Address}] = e.Ready
+			tell(targetKey{address: e.Address}, standingOf(e.Ready, e.Terminating))
 		}
 	}
 	for i := range svc.Peers {
-		e := &svc.Peers[i]
-		if !g.key.takesPeer(e.Peer) {
-			continue
+		if e := &svc.Peers[i]; g.key.takesPeer(e.Peer) {
+			n, terminating := servingAt(e, g.key.port)
+			tell(targetKey{peer: e.Peer}, standingOf(n > 0 && !terminating, terminating))
 		}
-		n, terminating := servingAt(e, g.key.port)
-		member[targetKey{peer: e.Peer}] = n > 0 && !terminating
 	}
-	for k, m := range member {
+	for k, s := range told {
 		t := g.targets[k]
 		if t == nil {
 			t = &target{key: k, group: g}
 			g.targets[k] = t
 		}
-		if m && !t.member && t.state == stateEjected {
-			// What failed was not ready, or is not what is ready now: see at once.
-			t.until, g.nextSweep = time.Now(), time.Now()
-			g.events.sweepAt(g)
+		if s == standingReady && t.standing != standingReady {
+			g.retry(t)
 		}
-		t.member = m
+		t.standing, t.member = s, s == best && s != standingOut
 	}
 	for k, t := range g.targets {
-		if _, ok := member[k]; !ok {
+		if _, ok := told[k]; !ok {
 			g.drop(t)
 		}
 	}
@@ -191,16 +193,25 @@ func (g *group) clear() {
 
 // run sweeps groups when they are due, and probes, until ctx ends.
 func (tb *table) run(ctx context.Context) error {
-	var probes errgroup.Group
-	probes.SetLimit(maxProbes)
-	defer func() { _ = probes.Wait() }()
+	// Peers that do not answer hold up neither sweeps nor the probes of own endpoints.
+	var local, peers errgroup.Group
+	local.SetLimit(maxProbes)
+	peers.SetLimit(maxProbes)
+	defer func() { _, _ = local.Wait(), peers.Wait() }()
 	for {
 		due, next := tb.sweep(time.Now())
 		for _, t := range due {
-			probes.Go(func() error {
+			probes := &local
+			if t.key.peer != "" {
+				probes = &peers
+			}
+			started := probes.TryGo(func() error {
 				tb.probeOne(ctx, t)
 				return nil
 			})
+			if !started {
+				t.group.probed(t, false, true)
+			}
 		}
 		var timer <-chan time.Time
 		if !next.IsZero() {
@@ -217,6 +228,7 @@ func (tb *table) run(ctx context.Context) error {
 
 func (tb *table) sweep(now time.Time) (probes []*target, next time.Time) {
 	tb.dirtyMu.Lock()
+	probes, tb.early = tb.early, nil
 	groups := make([]*group, 0, len(tb.dirty))
 	for g := range tb.dirty {
 		groups = append(groups, g)
@@ -251,6 +263,18 @@ func (tb *table) sweepAt(g *group) {
 	tb.dirtyMu.Lock()
 	tb.dirty[g] = struct{}{}
 	tb.dirtyMu.Unlock()
+	tb.wakeUp()
+}
+
+// probeNow implements events; the group's lock is held.
+func (tb *table) probeNow(t *target) {
+	tb.dirtyMu.Lock()
+	tb.early = append(tb.early, t)
+	tb.dirtyMu.Unlock()
+	tb.wakeUp()
+}
+
+func (tb *table) wakeUp() {
 	select {
 	case tb.wake <- struct{}{}:
 	default:
