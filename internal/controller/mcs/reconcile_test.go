@@ -268,6 +268,11 @@ func TestPeerExports(t *testing.T) {
 	if *w.slices()["a"][0].Endpoints[0].Conditions.Ready {
 		t.Error("a is still ready")
 	}
+	w.tell("a", remote(1, func(e *discovery.PeerExport) { e.Readiness[0].Ready, e.Readiness[0].Terminating = 0, 1 }))
+	w.reconcile()
+	if !*w.slices()["a"][0].Endpoints[0].Conditions.Ready {
+		t.Error("a is not ready, though it takes calls until its last pod is gone")
+	}
 
 	w.tell("a")
 	w.reconcile()
