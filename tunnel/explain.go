@@ -27,14 +27,14 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// refusedBy says what a peer's alert means. An alert says no more than that our certificate did not do, and what is to be
-// mended is at the peer. The cause comes first: of the words that reach a Peer's status the end is cut off.
+// refusedBy says what a peer's alert means. An alert says no more than that our certificate did not do: what is wrong with it, and
+// mostly what is to be mended, is at the peer. That comes first: of the words that reach a Peer's status the end is cut off.
 func refusedBy(peer, addr string, alert error) error {
 	if !strings.Contains(alert.Error(), "certificate") {
 		return fmt.Errorf("tunnel: peer %s at %s refused us, its log says why: %w", peer, addr, alert)
 	}
-	return fmt.Errorf("tunnel: peer %s has no Peer for this cluster, or one with another root (run 'eastway peer list' there): "+
-		"it refused our certificate at %s, and its log says why: %w", peer, addr, alert)
+	return fmt.Errorf("tunnel: peer %s refused our certificate: it has no Peer for this cluster, or one with another root "+
+		"(run 'eastway peer list' there), or clocks differ: the log of %s says which: %w", peer, addr, alert)
 }
 
 // inTime says of a deadline that passed how long it was.

@@ -42,7 +42,7 @@ func TestIsAlert(t *testing.T) {
 // What an operator reads names the cause, whichever transport brought the alert.
 func TestRefusedBy(t *testing.T) {
 	t.Parallel()
-	const cause = "peer b has no Peer for this cluster, or one with another root (run"
+	const cause = "peer b refused our certificate: it has no Peer for this cluster, or one with another root (run"
 	for name, tt := range map[string]struct {
 		alert error
 		want  string
