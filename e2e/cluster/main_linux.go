@@ -67,6 +67,7 @@ func upCommand(name *string) *cobra.Command {
 	cmd.Flags().IntVar(&c.Nodes, "nodes", 2, "of each cluster; zones take turns")           //nolint:mnd // as documented
 	cmd.Flags().StringVar(&c.KubeProxyMode, "kube-proxy-mode", "nftables", "nftables or iptables")
 	cmd.Flags().StringSliceVar(&c.IPFamilies, "ip-families", nil, "of each cluster: ipv4, ipv6 or dual-stack; the others have ipv4")
+	cmd.Flags().StringVar(&c.EmulatedVersion, "emulated-version", "", "of Kubernetes, such as 1.32, if not the control plane's own")
 	cmd.Flags().BoolVar(&c.WithoutClusterset, "without-clusterset", false, "leave clusterset.local out of CoreDNS")
 	cmd.Flags().BoolVar(&c.MetricsServer, "metrics-server", false, "run metrics-server, which autoscalers ask")
 	cmd.Flags().BoolVar(&c.Replace, "replace", false, "take down what is up under this name first")

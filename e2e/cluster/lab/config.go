@@ -19,6 +19,9 @@ type Config struct {
 	KubeProxyMode string
 	// IPFamilies of cluster-1 and so on: IPv4, IPv6 or DualStack. Those it does not name have IPv4.
 	IPFamilies []string `json:",omitempty"`
+	// EmulatedVersion is the older version whose behaviour the control plane
+	// shows, such as 1.32, if it is not its own (Kubernetes' --emulated-version).
+	EmulatedVersion string `json:",omitempty"`
 	// WithoutClusterset leaves the zone clusterset.local out of CoreDNS, as it is
 	// in clusters whose owner has not added it yet. The CRDs of the
 	// multi-cluster services API are installed anyway.
@@ -60,6 +63,9 @@ func (c Config) withDefaults() Config {
 // namePattern leaves room for the path of a machine's socket.
 const namePattern = `^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`
 
+// versionPattern is Kubernetes' major and minor version.
+const versionPattern = `^1\.[0-9]{2}$`
+
 // Validate names the field that is wrong.
 func (c Config) Validate() error {
 	c = c.withDefaults()
@@ -74,6 +80,9 @@ func (c Config) Validate() error {
 	}
 	if c.KubeProxyMode != "nftables" && c.KubeProxyMode != "iptables" {
 		return fmt.Errorf("lab: Config.KubeProxyMode is %q, must be nftables or iptables", c.KubeProxyMode)
+	}
+	if c.EmulatedVersion != "" && !regexp.MustCompile(versionPattern).MatchString(c.EmulatedVersion) {
+		return fmt.Errorf("lab: Config.EmulatedVersion is %q, must be like 1.32", c.EmulatedVersion)
 	}
 	if len(c.IPFamilies) > c.Clusters {
 		return fmt.Errorf("lab: Config.IPFamilies names %d clusters, Config.Clusters is %d", len(c.IPFamilies), c.Clusters)

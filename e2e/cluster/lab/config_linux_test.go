@@ -20,6 +20,7 @@ func TestConfigValidate(t *testing.T) {
 		"Config.KubeProxyMode":   {KubeProxyMode: "ipvs"},
 		"Config.Nodes is -1":     {Nodes: -1},
 		"Config.Name is \"-name": {Name: "-name"},
+		"Config.EmulatedVersion": {EmulatedVersion: "v1.32.0"},
 		"Config.IPFamilies[1]":   {IPFamilies: []string{IPv6, "IPv4"}},
 		"Config.IPFamilies":      {Clusters: 1, IPFamilies: []string{IPv6, IPv4}},
 	} {

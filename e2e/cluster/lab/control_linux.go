@@ -126,8 +126,7 @@ func etcdDaemon() machine.Daemon {
 }
 
 func (c *Cluster) apiDaemon() machine.Daemon {
-	return machine.Daemon{Name: apiServer, Env: []string{frugal}, Args: []string{
-		apiServer,
+	return c.kubernetesDaemon(apiServer, []string{
 		"--etcd-servers=" + etcdURL,
 		"--advertise-address=" + c.address(c.families[0]).String(),
 		"--bind-address=" + c.families[0].anywhere().Addr().String(),
@@ -156,15 +155,23 @@ func (c *Cluster) apiDaemon() machine.Daemon {
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + inEtc("front-proxy.crt"),
 		"--proxy-client-key-file=" + inEtc("front-proxy.key"),
-	}}
+	})
+}
+
+// kubernetesDaemon is a part of the control plane, of the version that it is to show.
+func (c *Cluster) kubernetesDaemon(name string, args []string) machine.Daemon {
+	if v := c.lab.state.Config.EmulatedVersion; v != "" {
+		args = append(args, "--emulated-version="+v)
+	}
+	return machine.Daemon{Name: name, Env: []string{frugal}, Args: append([]string{name}, args...)}
 }
 
 // startControllers starts what needs the API server.
 func (c *Cluster) startControllers(ctx context.Context) error {
 	common := func(name string, args ...string) machine.Daemon {
-		return machine.Daemon{Name: name, Env: []string{frugal}, Args: append([]string{
-			name, "--kubeconfig=" + inEtc(name+".kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",
-		}, args...)}
+		return c.kubernetesDaemon(name, append([]string{
+			"--kubeconfig=" + inEtc(name+".kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",
+		}, args...))
 	}
 	return runAll(ctx, c.control,
 		common(controllerManager,
