@@ -97,6 +97,11 @@ func (w *world) deployIngress(t *testing.T) {
 			if err != nil || len(out) > 0 {
 				t.Errorf("nginx of %s has something to complain about (%v):\n%s", c.Name, err, out)
 			}
+			const restarts = "jsonpath={.items[*].status.containerStatuses[*].restartCount}" // a log does not outlive its container
+			out, err = c.Kubectl(ctx, "-n", namespace, "get", "pods", "--selector=app=ingress", "--output="+restarts).CombinedOutput()
+			if err != nil || strings.Trim(string(out), "0 ") != "" {
+				t.Errorf("nginx of %s was restarted (%v): %s", c.Name, err, out)
+			}
 			out, err = c.Kubectl(ctx, "-n", namespace, "delete", "deployment/ingress", "service/ingress", "configmap/ingress").CombinedOutput()
 			if err != nil {
 				t.Errorf("delete the ingress of %s: %v: %s", c.Name, err, out)
