@@ -81,11 +81,10 @@ e2e: ## what needs root: real Kubernetes clusters, nftables, an emulated WAN (bu
 
 SCALE := bin/e2e/scale
 .PHONY: scale
-scale: ## measure with 1,000 and with 10,000 services on a real API server: docs/scale.md (root; 20 minutes on two cores)
+scale: ## measure with 1,000 and with 10,000 services on a real API server: docs/scale.md (root; 30 minutes on two cores)
 	@mkdir -p $(SCALE)
 	$(GO) run ./e2e/scale --services 1000 --json $(SCALE)/1000.json
-	$(GO) run ./e2e/scale --services 1000 --proxies-only --json $(SCALE)/1000-proxies.json
-	$(GO) run ./e2e/scale --services 10000 --proxies-only --json $(SCALE)/10000-proxies.json --against $(SCALE)/1000-proxies.json
+	$(GO) run ./e2e/scale --services 10000 --json $(SCALE)/10000.json --against $(SCALE)/1000.json
 
 .PHONY: clusters
 clusters: ## start two Kubernetes clusters of two nodes each on this computer (root; ARGS='--clusters 3')

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -69,19 +68,17 @@ type step struct {
 }
 
 func (b *bench) steps() []step {
-	measured := []step{
+	return []step{
+		{"bring up a cluster", b.prepare},
+		{"make what is exported", b.populate},
 		{"start and converge", b.converge},
 		{"do nothing", b.rest},
 		{"change readiness here", b.changeHere},
 		{"change readiness at the peers", b.changeThere},
 		{"replace the proxies", b.replace},
+		{"restart the controller", b.restart},
+		{"start a node agent", b.startAgent},
 	}
-	up, populate := step{"bring up a cluster", b.prepare}, step{"make what is exported", b.populate}
-	if b.o.proxiesOnly {
-		return append([]step{up, {"make its identity", b.identify}, populate}, measured...)
-	}
-	last := []step{{"restart the controller", b.restart}, {"start a node agent", b.startAgent}}
-	return slices.Concat([]step{up, populate}, measured, last)
 }
 
 func (b *bench) prepare(ctx context.Context) (err error) {
@@ -176,19 +173,6 @@ func (b *bench) startProxies(ctx context.Context) error {
 		b.proxies = append(b.proxies, p)
 	}
 	return nil
-}
-
-// identify lets a controller make the cluster's identity while there is nothing else to do for it, and ends it.
-func (b *bench) identify(ctx context.Context) error {
-	if err := b.startController(ctx); err != nil {
-		return err
-	}
-	if err := b.mountIdentity(ctx); err != nil {
-		return err
-	}
-	err := b.controller.end(syscall.SIGTERM)
-	b.controller = nil
-	return err
 }
 
 // mountIdentity waits for the controller to have made the proxies' certificate, and puts it where they look for it.

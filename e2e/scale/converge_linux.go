@@ -21,13 +21,11 @@ func (b *bench) converge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !b.o.proxiesOnly {
-		if err := b.startController(ctx); err != nil {
-			return err
-		}
-		if err := b.mountIdentity(ctx); err != nil {
-			return err
-		}
+	if err := b.startController(ctx); err != nil {
+		return err
+	}
+	if err := b.mountIdentity(ctx); err != nil {
+		return err
 	}
 	if err := b.acquaint(); err != nil {
 		return err
@@ -36,13 +34,11 @@ func (b *bench) converge(ctx context.Context) error {
 		return err
 	}
 	all := newTimings(ctx)
-	if b.controller != nil {
-		all.add("first start: controller ready", b.controller.untilReady)
-		all.add("first start: all imports written", func(ctx context.Context) (time.Duration, error) {
-			at, err := b.written(ctx)
-			return at.Sub(b.controller.started), err
-		})
-	}
+	all.add("first start: controller ready", b.controller.untilReady)
+	all.add("first start: all imports written", func(ctx context.Context) (time.Duration, error) {
+		at, err := b.written(ctx)
+		return at.Sub(b.controller.started), err
+	})
 	all.add("first start: proxies ready", b.proxiesReady)
 	all.add("first start: every peer holds the catalog", func(ctx context.Context) (time.Duration, error) {
 		err := b.peersComplete(ctx)
@@ -51,10 +47,8 @@ func (b *bench) converge(ctx context.Context) error {
 	if err := all.report(&b.report); err != nil {
 		return err
 	}
-	if b.controller != nil {
-		if err := b.listening(ctx); err != nil {
-			return err
-		}
+	if err := b.listening(ctx); err != nil {
+		return err
 	}
 	return b.effort(ctx, "first start", &before)
 }
@@ -189,13 +183,11 @@ func (b *bench) rest(ctx context.Context) error {
 	few := float64(2 * b.o.peers)
 	b.report.add(figure{Name: "idle: writes that the API server answered, but for leases", Value: served, AtMost: few})
 	took := after.at.Sub(before.at)
-	if b.controller != nil {
-		c := after.since(&before, b.controller)
-		b.report.add(figure{Name: "idle: writes of the controller", Value: c.writes, AtMost: few})
-		b.report.share("idle: CPU of the controller, of one core", c.cpu, took)
-		if err := b.memoryOf(ctx, "idle", "the controller", b.controller); err != nil {
-			return err
-		}
+	c := after.since(&before, b.controller)
+	b.report.add(figure{Name: "idle: writes of the controller", Value: c.writes, AtMost: few})
+	b.report.share("idle: CPU of the controller, of one core", c.cpu, took)
+	if err := b.memoryOf(ctx, "idle", "the controller", b.controller); err != nil {
+		return err
 	}
 	b.report.share("idle: CPU of a proxy, of one core", b.mean(&before, &after).cpu, took)
 	return b.memoryOf(ctx, "idle", "a proxy", b.proxies[0])

@@ -60,9 +60,7 @@ func (b *bench) changeHere(ctx context.Context) error {
 	deltas := float64(b.o.deltas)
 	b.report.work("delta: bytes from a proxy to a peer", each.sent/deltas/float64(b.o.peers), bytesUnit)
 	b.report.work("delta: allocations of a proxy", each.allocations/deltas, times)
-	if b.controller != nil {
-		b.report.work("delta: writes", after.since(&before, b.controller).writes/deltas, times)
-	}
+	b.report.work("delta: writes", after.since(&before, b.controller).writes/deltas, times)
 	b.report.add(figure{Name: "delta: CPU of a proxy", Value: each.cpu / deltas * 1e3, Unit: milliseconds})
 	for i, is := range down {
 		if is {
@@ -70,9 +68,6 @@ func (b *bench) changeHere(ctx context.Context) error {
 				return err
 			}
 		}
-	}
-	if b.controller == nil {
-		return nil
 	}
 	_, err = b.still(ctx, "the changes to be taken back", writesButPeers, func() error { return nil }, metricWrites)
 	return err

@@ -12,8 +12,8 @@
 // together: half of them under names that the cluster exports as well. They run in
 // this process, on the very packages that proxies are made of.
 //
-// Writing the imports takes the API server the most time; --proxies-only leaves the
-// controller out, once it has made the cluster's certificate.
+// The API server is Kubernetes 1.34 and behaves as 1.32: later ones count all cluster
+// IPs whenever they give one out, which would be most of what is measured.
 //
 // With --against it fails when work that does not depend on how fast the computer
 // is (writes, bytes, allocations) has grown by more than half more than the number

@@ -12,7 +12,6 @@ import (
 type options struct {
 	services, peers, deltas int
 	idle                    time.Duration
-	proxiesOnly             bool
 	lab, dir                string
 	json, against           string
 	progress                io.Writer

@@ -89,12 +89,10 @@ func (b *bench) effort(ctx context.Context, phase string, before *reading) error
 	if err != nil {
 		return err
 	}
-	if b.controller != nil {
-		c := after.since(before, b.controller)
-		b.report.cpu(phase+": CPU of the controller", c.cpu)
-		b.report.work(phase+": allocations of the controller", c.allocations, times)
-		b.report.work(phase+": writes", c.writes, times)
-	}
+	c := after.since(before, b.controller)
+	b.report.cpu(phase+": CPU of the controller", c.cpu)
+	b.report.work(phase+": allocations of the controller", c.allocations, times)
+	b.report.work(phase+": writes", c.writes, times)
 	proxy := b.mean(before, &after)
 	b.report.cpu(phase+": CPU of a proxy", proxy.cpu)
 	b.report.cpu(phase+": CPU of the API server", after.api-before.api)
