@@ -20,9 +20,9 @@ import (
 //	(longest ejection)              300 s    300 s
 //	maxEjectionPercent              10       100     10 % of two endpoints is none: it would forbid failover
 //
-// The denominator of maxEjectionPercent is the number of ready local endpoints of that service port plus one
-// for each peer that exports it with ready endpoints; where none is, those count that terminate. Whatever it says, one is always left that is not ejected;
-// and ejected endpoints are still tried when everything else failed.
+// The denominator of maxEjectionPercent is the number of ready local endpoints of that service port plus one for each peer that
+// exports it with ready endpoints; where none is ready, those count that terminate. Whatever it says, one is always left that is not
+// ejected; and ejected endpoints are still tried when everything else failed.
 const (
 	defaultConsecutiveFailures = 3
 	defaultInterval            = 10 * time.Second

@@ -42,7 +42,7 @@ func command() *cobra.Command {
 	f.IntVar(&o.peers, "peers", o.peers, "how many clusters are simulated")
 	f.IntVar(&o.deltas, "deltas", o.deltas, "changes of readiness that are timed in each direction")
 	f.DurationVar(&o.idle, "idle", o.idle, "how long it is watched that nothing is done when nothing happens")
-	f.StringVar(&o.lab, "lab", "", "use this lab, which is up (go run ./e2e/cluster up --clusters 1 --emulated-version 1.32 --name …), and leave it up")
+	f.StringVar(&o.lab, "lab", "", "use this lab, which is up (go run ./e2e/cluster up --clusters 1 --emulated-version 1.32 --name …), and leave it")
 	f.StringVar(&o.dir, "dir", o.dir, "for programs and logs")
 	f.StringVar(&o.json, "json", "", "write the figures to this file")
 	f.StringVar(&o.against, "against", "", "figures of a run with fewer services: fail if work has grown faster than services")
