@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -117,6 +118,17 @@ func eventually(t *testing.T, what string, good func() error) {
 	}
 }
 
+// synced waits for the source to say that it has told what there is: that is a moment after the telling.
+func (r *running) synced() {
+	r.t.Helper()
+	eventually(r.t, "the source is synced", func() error {
+		if !r.Synced() {
+			return errors.New("it has told, and does not say so")
+		}
+		return nil
+	})
+}
+
 // complains waits for a problem that begins so; "" waits for none.
 func (r *running) complains(text string) {
 	r.t.Helper()
@@ -151,9 +163,7 @@ func TestFollows(t *testing.T) {
 	if len(about(told[0], "service", "endpoint", "peer", "policy")) != 5 {
 		t.Errorf("it was told in pieces: first %q", told[0])
 	}
-	if !r.Synced() {
-		t.Error("it is told, and Synced is false")
-	}
+	r.synced()
 	api.apply(strings.ReplaceAll(shopSlice, "10.1.1.5", "10.1.1.6"))
 	r.until("of another endpoint", has("endpoint default/shop:80 10.1.1.6:8080"))
 	api.remove(join(shopExport, peerYAML("b", 1)))
