@@ -87,7 +87,6 @@ func changePolicy(t *testing.T, p *proxyRun, shop string) {
 	t.Helper()
 	live, dead := newAddress(), newAddress()
 	startApp(t, "live", live)
-	p.site.write(t, "shop.yaml", serviceManifest("shop", shop, endpoint{live, "aa-1"}, endpoint{dead, "aa-1"}))
 	const policy = `apiVersion: eastway.dev/v1alpha1
 kind: TrafficPolicy
 metadata:
@@ -108,7 +107,8 @@ spec:
 		}
 		return ""
 	}
-	p.site.write(t, "policy.yaml", fmt.Sprintf(policy, 0)) // never
+	p.site.write(t, "policy.yaml", fmt.Sprintf(policy, 0)) // never; there before the endpoints are
+	p.site.write(t, "shop.yaml", serviceManifest("shop", shop, endpoint{live, "aa-1"}, endpoint{dead, "aa-1"}))
 	eventually(t, "both endpoints are used", func() error {
 		if checked() == "" {
 			return errors.New("not yet")
