@@ -90,8 +90,8 @@ type target struct {
 	failures  uint32 // in a row
 	ejections int    // in a row, forgotten one by one while healthy
 	until     time.Time
-	tried     time.Time // when it last failed while ejected, or was ejected
-	early     bool      // what it is probed for began before its ejection was over
+	tried     time.Time // when it was ejected, or last probed in vain
+	early     bool      // its next probe comes before its ejection is over, so that a failure is not held against it
 	rampFrom  time.Time
 	heldUntil time.Time
 	standing  standing
@@ -217,7 +217,7 @@ func (g *group) eject(t *target, kind string) {
 	again := t.isEjected()
 	t.ejections++
 	d := min(g.settings.baseEjection*time.Duration(t.ejections), max(maxEjection, g.settings.baseEjection))
-	t.state, t.failures, t.tried, t.until = stateEjected, 0, time.Now(), time.Now().Add(d)
+	t.state, t.failures, t.early, t.tried, t.until = stateEjected, 0, false, time.Now(), time.Now().Add(d)
 	g.sweepSoon()
 	g.events.ejected(t, kind, d, again)
 }

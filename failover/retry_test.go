@@ -127,3 +127,21 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 		b.want(localKey(0), stateRamping)
 	})
 }
+
+// TestEarlyEnds: a target that came back otherwise than by the early probe is probed as any other when it is ejected again.
+func TestEarlyEnds(t *testing.T) {
+	t.Parallel()
+	inBubble(t, again(1), func(b *bench) {
+		k := targetKey{peer: "a"}
+		b.fail(k, 1)
+		b.table.apply(again(0))
+		b.table.apply(again(1)) // to be probed early, when the interval is over
+		b.succeed(k)            // as last resort, before that
+		b.probesGive(errors.New("refused"))
+		b.fail(k, 1)
+		bubble.Pass(time.Hour + 10*time.Second)
+		if _, target, _ := b.get(k); target.ejections != 3 || b.probes != 1 {
+			t.Errorf("%d ejections by two calls and %d probes, want 3 and 1", target.ejections, b.probes)
+		}
+	})
+}
