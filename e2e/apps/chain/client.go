@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Client calls a service with a fresh connection for each request, and never
@@ -75,15 +77,16 @@ func (c *Client) do(ctx context.Context, method, target, id string) (string, err
 	return string(answer), nil
 }
 
-// Dialer keeps the addresses of names for a while, and longer if nobody answers
-// when they are asked for again, as resolvers on many nodes do. So what fails is
-// not the cluster's DNS. The zero value is ready to use.
+// Dialer keeps the addresses of names, and goes on using one while it asks for it
+// again, as caches on many nodes do (RFC 8767). So what fails, or waits, is not the
+// cluster's DNS. The zero value is ready to use.
 type Dialer struct {
 	// resolve is net.DefaultResolver's if it is nil.
 	resolve func(ctx context.Context, network, host string) ([]net.IP, error)
 
-	mu    sync.Mutex
-	known map[string]known
+	asking singleflight.Group // by name
+	mu     sync.Mutex
+	known  map[string]known
 }
 
 type known struct {
@@ -108,29 +111,55 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
 }
 
-// lookup asks one at a time.
+// lookup waits for an answer only if there has never been one.
 func (d *Dialer) lookup(ctx context.Context, host string) (net.IP, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	was, found := d.known[host]
+	d.mu.Unlock()
 	if found && time.Now().Before(was.until) {
 		return was.ip, nil
 	}
+	answer := d.asking.DoChan(host, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), RequestTimeout)
+		defer cancel()
+		return nil, d.ask(ctx, host)
+	})
+	if found {
+		return was.ip, nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("look up %s: %w", host, ctx.Err())
+	case result := <-answer:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.known[host].ip, nil
+}
+
+// ask for the address of a name; what was known stays if nobody answers.
+func (d *Dialer) ask(ctx context.Context, host string) error {
 	resolve := d.resolve
 	if resolve == nil {
 		resolve = net.DefaultResolver.LookupIP
 	}
 	ips, err := resolve(ctx, "ip", host)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	is, found := d.known[host]
 	switch {
 	case err == nil && len(ips) > 0:
-		was.ip = ips[0]
+		is.ip = ips[0]
 	case !found:
-		return nil, errors.Join(err, fmt.Errorf("%s has no address", host))
+		return errors.Join(err, fmt.Errorf("%s has no address", host))
 	}
 	if d.known == nil {
 		d.known = make(map[string]known)
 	}
-	was.until = time.Now().Add(nameTime)
-	d.known[host] = was
-	return was.ip, nil
+	is.until = time.Now().Add(nameTime)
+	d.known[host] = is
+	return nil
 }

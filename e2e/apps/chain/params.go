@@ -30,6 +30,6 @@ const (
 	// endTime is for what is under way after that.
 	endTime = 5 * time.Second
 	// nameTime is how long an address is taken for a name's before it is asked
-	// for again; it stays in use while nobody answers that.
+	// for again; it stays in use until that is answered.
 	nameTime = 5 * time.Second
 )
