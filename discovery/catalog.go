@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // Catalog joins what the own cluster's source found with what peers say they export.
@@ -33,7 +35,7 @@ func NewCatalog(reg prometheus.Registerer) *Catalog {
 
 		peersChanged: make(chan struct{}),
 	}
-	c.snapshot.Store(&Snapshot{Services: map[ServiceName]*Service{}})
+	c.snapshot.Store(&Snapshot{})
 	if reg != nil {
 		reg.MustRegister(newCatalogCollector(c))
 	}
@@ -64,11 +66,8 @@ func (c *Catalog) Changed() <-chan struct{} {
 func (c *Catalog) SetLocal(l Local) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	names := c.local.differing(&l)
-	dirty := make(map[ServiceName]struct{}, len(names))
-	for _, n := range names {
-		dirty[n] = struct{}{}
-	}
+	dirty := c.local.differing(&l)
+	names := slices.Collect(maps.Keys(dirty))
 	for name, words := range c.peers {
 		was, is := c.local.Peers[name], l.Peers[name]
 		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
@@ -78,7 +77,7 @@ func (c *Catalog) SetLocal(l Local) {
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
-		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && maps.Equal(c.local.Localities, l.Localities) &&
+		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && hashtrie.Equal(c.local.Localities, l.Localities) &&
 		slices.Equal(c.local.Networks, l.Networks)
 	if same {
 		return
@@ -103,14 +102,11 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 		Localities: c.local.Localities,
 		Networks:   c.local.Networks,
 	}
-	if len(dirty) > 0 {
-		next.Services = maps.Clone(old.Services)
-	}
 	for name := range dirty {
 		if s := c.merge(name); s != nil {
-			next.Services[name] = s
+			next.Services = next.Services.With(name, s)
 		} else {
-			delete(next.Services, name)
+			next.Services = next.Services.Without(name)
 		}
 	}
 	c.snapshot.Store(next)
@@ -120,15 +116,15 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 
 // merge joins the own service of that name with the peers' exports of it; nil when there is none of either. c.mu is held.
 func (c *Catalog) merge(name ServiceName) *Service {
-	local := c.local.Services[name]
+	local, policy := c.local.Services.Get(name), c.local.Policies.Get(name)
 	peers := c.exporters(name)
 	if local == nil && len(peers) == 0 {
 		return nil
 	}
-	s := &Service{Name: name, Peers: peers, Policy: c.local.Policies[name]}
+	s := &Service{Name: name, Peers: peers, Policy: policy}
 	if local != nil {
 		*s = *local
-		s.Peers, s.Policy = peers, c.local.Policies[name]
+		s.Peers, s.Policy = peers, policy
 	}
 	for i := range peers {
 		s.Ports = unionPorts(s.Ports, peers[i].Ports)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -17,12 +18,12 @@ var echo = ServiceName{Namespace: "demo", Name: "echo"}
 
 // localWith is a cluster with peers, all of whose services have one ready endpoint and are exported.
 func localWith(peers []string, services ...ServiceName) Local {
-	l := Local{Services: map[ServiceName]*Service{}, Peers: map[string]*Peer{}, Localities: map[netip.Addr]Locality{}}
+	l := Local{Services: hashtrie.Of(map[ServiceName]*Service{}), Peers: map[string]*Peer{}, Localities: hashtrie.Of(map[netip.Addr]Locality{})}
 	for _, p := range peers {
 		l.Peers[p] = &Peer{Name: p, Spec: v1alpha1.PeerSpec{SPIFFEID: "spiffe://" + p}}
 	}
 	for _, n := range services {
-		l.Services[n] = newService(n, 1)
+		l.Services = l.Services.With(n, newService(n, 1))
 	}
 	return l
 }
@@ -56,7 +57,7 @@ func says(epoch, base, revision uint64, ready uint32, services ...ServiceName) U
 
 // ready is what the snapshot knows of the peers' ready endpoints of echo; -1: nothing is exported.
 func ready(c *Catalog) int {
-	s := c.Snapshot().Services[echo]
+	s := c.Snapshot().Services.Get(echo)
 	if s == nil || len(s.Peers) == 0 {
 		return -1
 	}
@@ -84,14 +85,14 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 	}
 	only := ServiceName{Namespace: "demo", Name: "only"}
 	local := localWith([]string{"b", "a"}, echo)
-	local.Policies = map[ServiceName]*v1alpha1.TrafficPolicySpec{only: {TargetRef: v1alpha1.TargetRef{Name: "only"}}}
+	local.Policies = local.Policies.With(only, &v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TargetRef{Name: "only"}})
 	c.SetLocal(local)
 	u := says(1, 0, 1, 2, echo, only)
 	u.Exports[echo] = Metadata{Ports: append(u.Exports[echo].Ports, ServicePort{Name: "more", Port: 81, Protocol: TCP})}
 	must(t, c.UpdateRemote(Link{"b", "b1"}, u))
 	must(t, c.UpdateRemote(Link{"a", "a1"}, says(1, 0, 1, 3, echo)))
 
-	s := c.Snapshot().Services[echo]
+	s := c.Snapshot().Services.Get(echo)
 	if len(s.Ports) != 2 || s.Ports[0].Name != "http" || s.Ports[1].Port != 81 {
 		t.Errorf("ports = %+v, want the own name for port 80 and the peer's port 81", s.Ports)
 	}
@@ -101,11 +102,11 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 	if len(s.Endpoints[80]) != 1 {
 		t.Errorf("own endpoints = %+v", s.Endpoints)
 	}
-	o := c.Snapshot().Services[only]
+	o := c.Snapshot().Services.Get(only)
 	if o == nil || len(o.Ports) != 1 || o.Export != nil || o.Policy == nil {
 		t.Errorf("a service that only a peer exports = %+v", o)
 	}
-	if len(local.Services[echo].Ports) != 1 {
+	if len(local.Services.Get(echo).Ports) != 1 {
 		t.Error("the source's own service was altered")
 	}
 }
@@ -142,10 +143,10 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 	old := c.Snapshot()
 	must(t, c.UpdateRemote(Link{"b", "b1"}, Update{Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
 	c.SetLocal(localWith([]string{"b"}))
-	if s := old.Services[echo]; s == nil || len(s.Peers) != 1 || len(s.Endpoints) != 1 {
+	if s := old.Services.Get(echo); s == nil || len(s.Peers) != 1 || len(s.Endpoints) != 1 {
 		t.Errorf("the old snapshot changed: %+v", s)
 	}
-	if c.Snapshot().Services[echo] != nil {
+	if c.Snapshot().Services.Get(echo) != nil {
 		t.Error("the service is still there")
 	}
 }
@@ -290,7 +291,7 @@ func TestReplicasShareMemory(t *testing.T) {
 	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
 	must(t, c.UpdateRemote(Link{"b", "b2"}, says(2, 0, 9, 1, echo)))
 	replicas := c.peers["b"].replicas
-	if replicas["b1"].exports[echo] != replicas["b2"].exports[echo] {
+	if replicas["b1"].exports.Get(echo) != replicas["b2"].exports.Get(echo) {
 		t.Error("two copies")
 	}
 }
@@ -338,7 +339,7 @@ func BenchmarkSetLocal(b *testing.B) {
 		names[i] = ServiceName{Namespace: "demo", Name: fmt.Sprintf("s%d", i)}
 	}
 	locals := []Local{localWith(nil, names...), localWith(nil, names...)}
-	locals[1].Services[names[7]] = newService(names[7], 2)
+	locals[1].Services = locals[1].Services.With(names[7], newService(names[7], 2))
 	i := 0
 	for b.Loop() {
 		c.SetLocal(locals[i%2])

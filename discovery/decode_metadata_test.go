@@ -49,7 +49,7 @@ func TestMetadataArrives(t *testing.T) {
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}))
 	must(t, c.UpdateRemote(Link{"b", "b1"}, u))
-	got := c.Snapshot().Services[echo].Peers[0]
+	got := c.Snapshot().Services.Get(echo).Peers[0]
 	want := PeerExport{
 		Peer: "b", Ports: s.Ports, Spec: s.Spec, Export: *s.Export, Since: got.Since,
 		Readiness: []Readiness{{Locality: Locality{"r", "z"}, Port: 5432, Ready: 2, Total: 3}},
@@ -80,18 +80,18 @@ func TestMetadataChangesAreTold(t *testing.T) {
 			t.Parallel()
 			c := NewCatalog(nil)
 			l := localWith(nil)
-			l.Services[echo] = richService()
+			l.Services = l.Services.With(echo, richService())
 			c.SetLocal(l)
 			before := c.exports.revision
 			l = localWith(nil)
-			l.Services[echo] = richService()
+			l.Services = l.Services.With(echo, richService())
 			c.SetLocal(l)
 			if c.exports.revision != before {
 				t.Fatal("the same again is news")
 			}
 			l = localWith(nil)
-			l.Services[echo] = richService()
-			change(l.Services[echo])
+			l.Services = l.Services.With(echo, richService())
+			change(l.Services.Get(echo))
 			c.SetLocal(l)
 			if d, ok, _ := c.tell(before); !ok || len(d.changes) != 1 {
 				t.Errorf("told %+v", d)

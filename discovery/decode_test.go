@@ -292,8 +292,8 @@ func checkCatalog(t *testing.T, c *Catalog) {
 	t.Helper()
 	word := c.peers["a"].believed
 	cost := 0
-	for n, e := range word.exports {
-		s := c.Snapshot().Services[n]
+	for n, e := range word.exports.All() {
+		s := c.Snapshot().Services.Get(n)
 		if s == nil || len(s.Peers) != 1 || !equalExport(&s.Peers[0], e) {
 			t.Fatalf("%s: told %+v, snapshot %+v", n, e, s)
 		}
@@ -302,7 +302,7 @@ func checkCatalog(t *testing.T, c *Catalog) {
 	if cost != word.cost {
 		t.Fatalf("cost %d, counted %d", word.cost, cost)
 	}
-	if n := len(c.Snapshot().Services); n > len(word.exports)+1 {
-		t.Fatalf("%d services of %d exports", n, len(word.exports))
+	if n := c.Snapshot().Services.Len(); n > word.exports.Len()+1 {
+		t.Fatalf("%d services of %d exports", n, word.exports.Len())
 	}
 }

@@ -143,7 +143,7 @@ func TestExchangeBothWays(t *testing.T) {
 		mine := ServiceName{Namespace: "demo", Name: "mine"}
 		a := newSide(t, "a", 1, []string{"b", "c"}, echo, mine, hidden)
 		local := localWith([]string{"b", "c"}, echo, mine, hidden)
-		local.Services[hidden].Export = nil
+		local.Services.Get(hidden).Export = nil
 		a.catalog.SetLocal(local)
 		must(t, a.catalog.UpdateRemote(Link{"c", "c1"}, says(1, 0, 1, 5, third)))
 		b := newSide(t, "b", 1, []string{"a"}, echo)
@@ -151,17 +151,17 @@ func TestExchangeBothWays(t *testing.T) {
 		doneA, doneB := serve(ctx, a, "b", "b1", ca), serve(ctx, b, "a", "a1", cb)
 		synctest.Wait()
 
-		if s := a.catalog.Snapshot().Services[echo]; len(s.Peers) != 1 || s.Peers[0].Readiness[0].Ready != 1 {
+		if s := a.catalog.Snapshot().Services.Get(echo); len(s.Peers) != 1 || s.Peers[0].Readiness[0].Ready != 1 {
 			t.Errorf("a knows of echo: %+v", s.Peers)
 		}
 		inB := b.catalog.Snapshot().Services
-		if s := inB[mine]; s == nil || s.Peers[0].Peer != "a" || len(s.Endpoints) != 0 {
+		if s := inB.Get(mine); s == nil || s.Peers[0].Peer != "a" || len(s.Endpoints) != 0 {
 			t.Errorf("b knows of mine: %+v", s)
 		}
-		if inB[third] != nil {
+		if inB.Get(third) != nil {
 			t.Error("an import was exported again")
 		}
-		if inB[hidden] != nil {
+		if inB.Get(hidden) != nil {
 			t.Error("a service without a ServiceExport was told")
 		}
 		cancel()
@@ -170,7 +170,7 @@ func TestExchangeBothWays(t *testing.T) {
 				t.Errorf("Serve after the end of its context: %v", err)
 			}
 		}
-		if b.catalog.Snapshot().Services[mine] == nil {
+		if b.catalog.Snapshot().Services.Get(mine) == nil {
 			t.Error("the last word was not kept")
 		}
 		const want = `# HELP eastway_discovery_services Services in the catalog: known here only (local), from peers only (peer), or both.
@@ -222,7 +222,7 @@ func TestDeltasAreCoalesced(t *testing.T) {
 		bubble.Pass(time.Second)
 		change := func(ready int) {
 			l := localWith([]string{"b"}, echo)
-			l.Services[echo] = newService(echo, ready)
+			l.Services = l.Services.With(echo, newService(echo, ready))
 			a.catalog.SetLocal(l)
 			synctest.Wait()
 		}
@@ -341,7 +341,7 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 			t.Errorf("revision went from %d to %d while all replicas said the same", revision, got)
 		}
 		l := localWith([]string{"a"}, echo)
-		l.Services[echo] = newService(echo, 3)
+		l.Services = l.Services.With(echo, newService(echo, 3))
 		b1.catalog.SetLocal(l)
 		bubble.Pass(coalesce)
 		synctest.Wait()
@@ -397,7 +397,7 @@ func TestLargeCatalogInParts(t *testing.T) {
 		ca, cb := newPipe()
 		doneA, doneB := serve(ctx, a, "b", "b1", ca), serve(ctx, b, "a", "a1", cb)
 		synctest.Wait()
-		if n := len(b.catalog.Snapshot().Services); n != len(names) {
+		if n := b.catalog.Snapshot().Services.Len(); n != len(names) {
 			t.Errorf("%d services arrived", n)
 		}
 		if r := b.catalog.Snapshot().Revision; r != 2 {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // export is a service as this cluster tells its peers of it: counts, never addresses of endpoints.
@@ -44,11 +46,11 @@ func newExportLog() exportLog {
 }
 
 // update looks again at the named services.
-func (l *exportLog) update(names []ServiceName, services map[ServiceName]*Service) {
+func (l *exportLog) update(names []ServiceName, services hashtrie.Map[ServiceName, *Service]) {
 	next := l.revision + 1
 	changes := l.changes
 	for _, n := range names {
-		is := exportOf(services[n])
+		is := exportOf(services.Get(n))
 		if p := changedParts(l.exports[n], is); p != 0 {
 			changes = append(changes, exportChange{next, n, p})
 		}

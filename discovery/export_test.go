@@ -70,7 +70,7 @@ func TestTell(t *testing.T) {
 		t.Fatalf("snapshot = %+v", first)
 	}
 	l := localWith(nil, echo)
-	l.Services[echo].Export = nil
+	l.Services.Get(echo).Export = nil
 	c.SetLocal(l)
 	select {
 	case <-more:
@@ -82,8 +82,8 @@ func TestTell(t *testing.T) {
 		t.Fatalf("delta = %+v", d)
 	}
 	l = localWith(nil, echo)
-	l.Services[echo] = newService(echo, 4)
-	l.Services[echo].Export = nil
+	l.Services = l.Services.With(echo, newService(echo, 4))
+	l.Services.Get(echo).Export = nil
 	c.SetLocal(l)
 	select {
 	case <-more:
@@ -95,7 +95,7 @@ func TestTell(t *testing.T) {
 	c.SetLocal(l)
 	before := c.exports.revision
 	l = localWith(nil, echo)
-	l.Services[echo].Ports = []ServicePort{{Name: "other", Port: 80, Protocol: TCP}}
+	l.Services.Get(echo).Ports = []ServicePort{{Name: "other", Port: 80, Protocol: TCP}}
 	c.SetLocal(l)
 	if d, _, _ := c.tell(before); len(d.changes) != 1 || d.changes[0].parts != partMetadata|partReadiness {
 		t.Errorf("delta = %+v", d)

@@ -7,44 +7,34 @@ import (
 	"slices"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // Local is everything that a source found in its own cluster.
 type Local struct {
 	// Services by name. Service.Peers and Service.Policy are left empty: the catalog fills them in.
-	Services map[ServiceName]*Service
+	Services hashtrie.Map[ServiceName, *Service]
 	// Policies by the service that they target; also services that only peers export have one.
-	Policies map[ServiceName]*v1alpha1.TrafficPolicySpec
+	Policies hashtrie.Map[ServiceName, *v1alpha1.TrafficPolicySpec]
 	// Peers are the valid Peer manifests by name.
 	Peers map[string]*Peer
 	// Localities maps addresses of callers to where they are.
-	Localities map[netip.Addr]Locality
+	Localities hashtrie.Map[netip.Addr, Locality]
 	// Networks are where callers are that Localities does not have; sorted by address.
 	Networks []Network
 }
 
-// differing names the services that are not the same in both, themselves or in their policy.
-func (l *Local) differing(o *Local) []ServiceName {
-	var names []ServiceName
-	for n, s := range l.Services {
-		if !equalService(s, o.Services[n]) || !equalPolicy(l.Policies[n], o.Policies[n]) {
-			names = append(names, n)
+// differing are the services that are not the same in both, themselves or in their policy.
+func (l *Local) differing(o *Local) map[ServiceName]struct{} {
+	names := map[ServiceName]struct{}{}
+	for n := range hashtrie.Differing(l.Services, o.Services) {
+		if !equalService(l.Services.Get(n), o.Services.Get(n)) {
+			names[n] = struct{}{}
 		}
 	}
-	for n := range o.Services {
-		if l.Services[n] == nil {
-			names = append(names, n)
-		}
-	}
-	// Policies of services that neither has: peers may export them.
-	for n, p := range l.Policies {
-		if l.Services[n] == nil && o.Services[n] == nil && !equalPolicy(p, o.Policies[n]) {
-			names = append(names, n)
-		}
-	}
-	for n := range o.Policies {
-		if l.Services[n] == nil && o.Services[n] == nil && l.Policies[n] == nil {
-			names = append(names, n)
+	for n := range hashtrie.Differing(l.Policies, o.Policies) {
+		if !equalPolicy(l.Policies.Get(n), o.Policies.Get(n)) {
+			names[n] = struct{}{}
 		}
 	}
 	return names

@@ -38,9 +38,9 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	defer c.catalog.mu.Unlock()
 	snap := c.catalog.Snapshot()
 	var local, peer, both float64
-	for name, s := range snap.Services {
+	for name, s := range snap.Services.All() {
 		switch {
-		case c.catalog.local.Services[name] == nil:
+		case c.catalog.local.Services.Get(name) == nil:
 			peer++
 		case len(s.Peers) > 0:
 			both++
@@ -66,7 +66,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 				linked++
 			}
 		}
-		gauge(c.peerServices, float64(len(words.believed.exports)), name)
+		gauge(c.peerServices, float64(words.believed.exports.Len()), name)
 		gauge(c.peerRevision, float64(words.believed.revision), name)
 		gauge(c.linked, linked, name)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // Locality says where an endpoint, a proxy or a caller is. The cluster is kept
@@ -201,16 +202,17 @@ func (s *Service) Decisive(own string) ServiceSpec {
 	return spec
 }
 
-// Snapshot is everything known at one moment. It is immutable and safe to share.
+// Snapshot is everything known at one moment. It is immutable and safe to share; what is the same in two of them they share, so
+// that hashtrie.Differing costs what changed.
 type Snapshot struct {
 	// Revision grows by one with each change of the catalog.
 	Revision uint64
-	Services map[ServiceName]*Service
+	Services hashtrie.Map[ServiceName, *Service]
 	// Peers are the valid Peer manifests by name.
 	Peers map[string]*Peer
 	// Localities maps the addresses of local endpoints to where they are, so that
 	// a caller is known by its source address.
-	Localities map[netip.Addr]Locality
+	Localities hashtrie.Map[netip.Addr, Locality]
 	// Networks place callers whose address is not in Localities; sorted by address.
 	Networks []Network
 }
@@ -225,7 +227,7 @@ type Network struct {
 // Locate is where the caller with that address is; false when that is not known.
 func (s *Snapshot) Locate(caller netip.Addr) (Locality, bool) {
 	caller = caller.Unmap()
-	if l, ok := s.Localities[caller]; ok {
+	if l, ok := s.Localities.Lookup(caller); ok {
 		return l, true
 	}
 	after, exact := slices.BinarySearchFunc(s.Networks, caller, func(n Network, a netip.Addr) int { return n.Prefix.Addr().Compare(a) })

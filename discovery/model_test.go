@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 func TestDecisive(t *testing.T) {
@@ -41,7 +43,7 @@ func TestDecisive(t *testing.T) {
 func TestLocate(t *testing.T) {
 	t.Parallel()
 	s := &Snapshot{
-		Localities: map[netip.Addr]Locality{netip.MustParseAddr("10.0.1.7"): {Zone: "own"}},
+		Localities: hashtrie.Of(map[netip.Addr]Locality{netip.MustParseAddr("10.0.1.7"): {Zone: "own"}}),
 		Networks: []Network{
 			{netip.MustParsePrefix("10.0.1.0/24"), Locality{Zone: "a"}},
 			{netip.MustParsePrefix("10.0.2.0/24"), Locality{Zone: "b"}},

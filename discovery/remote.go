@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // UpdateRemote takes what a linked replica of a peer told. Either all of the update counts or, with an error, nothing.
@@ -71,18 +73,13 @@ func (c *Catalog) ForgetReplica(link Link) {
 // publishElection adds to dirty what differs between the word believed before and the present one, and publishes. c.mu is held.
 func (c *Catalog) publishElection(p *peerWords, before *word, dirty map[ServiceName]struct{}) {
 	if p.believed != before {
-		var was map[ServiceName]*PeerExport
+		var was hashtrie.Map[ServiceName, *PeerExport]
 		if before != nil {
 			was = before.exports
 		}
 		is := p.believed.exports
-		for n, e := range was {
-			if !equalExport(e, is[n]) {
-				dirty[n] = struct{}{}
-			}
-		}
-		for n := range is {
-			if was[n] == nil {
+		for n := range hashtrie.Differing(was, is) {
+			if !equalExport(was.Get(n), is.Get(n)) {
 				dirty[n] = struct{}{}
 			}
 		}
@@ -98,13 +95,13 @@ func (p *peerWords) stage(peer string, w *word, u *Update) (staged map[ServiceNa
 	base := w.exports
 	cost = w.cost
 	if u.Base == 0 {
-		base, cost = nil, 0
+		base, cost = hashtrie.Map[ServiceName, *PeerExport]{}, 0
 	}
 	now := time.Now()
 	staged = make(map[ServiceName]*PeerExport, len(u.Exports)+len(u.Readiness)+len(u.Withdrawn))
 	for n, m := range u.Exports {
 		e := &PeerExport{Peer: peer, Ports: m.Ports, Spec: m.Spec, Export: m.Export, Since: now}
-		if old := base[n]; old != nil {
+		if old := base.Get(n); old != nil {
 			e.Readiness, e.Pods = old.Readiness, old.Pods
 		}
 		staged[n] = e
@@ -112,7 +109,7 @@ func (p *peerWords) stage(peer string, w *word, u *Update) (staged map[ServiceNa
 	for n, r := range u.Readiness {
 		e := staged[n]
 		if e == nil {
-			old := base[n]
+			old := base.Get(n)
 			if old == nil {
 				return nil, 0, invalid("update.readiness", "service %s is not exported", n)
 			}
@@ -125,7 +122,7 @@ func (p *peerWords) stage(peer string, w *word, u *Update) (staged map[ServiceNa
 		if err := checkRows(n, e); err != nil {
 			return nil, 0, err
 		}
-		cost += exportCost(n, e) - exportCost(n, base[n])
+		cost += exportCost(n, e) - exportCost(n, base.Get(n))
 		staged[n] = p.known(w, n, e)
 	}
 	for _, n := range u.Withdrawn {
@@ -133,7 +130,7 @@ func (p *peerWords) stage(peer string, w *word, u *Update) (staged map[ServiceNa
 			return nil, 0, invalid("update.withdrawn", "service %s is exported in the same update", n)
 		}
 		if _, twice := staged[n]; !twice {
-			cost -= exportCost(n, base[n])
+			cost -= exportCost(n, base.Get(n))
 			staged[n] = nil
 		}
 	}
@@ -146,7 +143,7 @@ func (p *peerWords) stage(peer string, w *word, u *Update) (staged map[ServiceNa
 // known returns the equal export that is already held, if there is one: the replicas of a peer share their memory,
 // and what is told again is no change.
 func (p *peerWords) known(w *word, n ServiceName, e *PeerExport) *PeerExport {
-	if old := w.exports[n]; equalExport(old, e) {
+	if old := w.exports.Get(n); equalExport(old, e) {
 		return old
 	}
 	if old := p.export(n); equalExport(old, e) {
@@ -158,10 +155,10 @@ func (p *peerWords) known(w *word, n ServiceName, e *PeerExport) *PeerExport {
 func (w *word) checkCount(staged map[ServiceName]*PeerExport, u *Update) error {
 	count := 0
 	if u.Base != 0 {
-		count = len(w.exports)
+		count = w.exports.Len()
 	}
 	for n, e := range staged {
-		had := u.Base != 0 && w.exports[n] != nil
+		had := u.Base != 0 && w.exports.Get(n) != nil
 		switch {
 		case e != nil && !had:
 			count++
@@ -178,23 +175,20 @@ func (w *word) checkCount(staged map[ServiceName]*PeerExport, u *Update) error {
 // commit makes the staged exports the word's and names those that changed.
 func (w *word) commit(staged map[ServiceName]*PeerExport, u *Update) (changed []ServiceName) {
 	if u.Base == 0 {
-		for n := range w.exports {
+		for n := range w.exports.All() {
 			if staged[n] == nil {
 				staged[n] = nil
 			}
 		}
 	}
-	if w.exports == nil {
-		w.exports = make(map[ServiceName]*PeerExport, len(staged))
-	}
 	for n, e := range staged {
-		if w.exports[n] != e {
+		if w.exports.Get(n) != e {
 			changed = append(changed, n)
 		}
 		if e == nil {
-			delete(w.exports, n)
+			w.exports = w.exports.Without(n)
 		} else {
-			w.exports[n] = e
+			w.exports = w.exports.With(n, e)
 		}
 	}
 	w.epoch, w.revision, w.linked = u.Epoch, u.Revision, true

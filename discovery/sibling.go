@@ -1,9 +1,10 @@
 package discovery
 
 import (
-	"maps"
 	"slices"
 	"time"
+
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // The processes of one cluster are siblings: they have the same SPIFFE ID. A proxy passes on to the controller what peers
@@ -35,7 +36,7 @@ type PeerLink struct {
 type passedOn struct {
 	word     *word // whose state it was, nil before the first
 	revision uint64
-	exports  map[ServiceName]*PeerExport
+	exports  hashtrie.Map[ServiceName, *PeerExport]
 	linked   bool
 	told     uint64 // number of updates
 }
@@ -73,7 +74,7 @@ func (c *Catalog) passOn(told map[string]*passedOn) (news []peerNews, more <-cha
 		}
 		t.linked = believed.linked
 		if n.lost {
-			t.exports, t.told = nil, 0 // the next update has nothing to build on
+			t.exports, t.told = hashtrie.Map[ServiceName, *PeerExport]{}, 0 // the next update has nothing to build on
 		}
 		if n.update != nil || n.lost {
 			news = append(news, n)
@@ -85,25 +86,23 @@ func (c *Catalog) passOn(told map[string]*passedOn) (news []peerNews, more <-cha
 // catchUp is the difference between what was told and the word. It is told even when nothing differs: a link is back.
 func (t *passedOn) catchUp(w *word) *telling {
 	news := &telling{base: t.told, revision: t.told + 1}
-	for n, e := range w.exports {
-		if old := t.exports[n]; old != e {
-			p := partMetadata | partReadiness
-			if old != nil && slices.Equal(old.Ports, e.Ports) && equalSpec(&old.Spec, &e.Spec) && equalOffer(&old.Export, &e.Export) {
-				p = partReadiness
-			}
-			news.changes = append(news.changes, told{n, p, &export{
-				metadata:  Metadata{Ports: e.Ports, Spec: e.Spec, Export: e.Export},
-				endpoints: Endpoints{Rows: e.Readiness, Pods: e.Pods},
-			}})
-		}
-	}
-	for n := range t.exports {
-		if w.exports[n] == nil {
+	for n := range hashtrie.Differing(t.exports, w.exports) {
+		old, e := t.exports.Get(n), w.exports.Get(n)
+		if e == nil {
 			news.changes = append(news.changes, told{n, partMetadata, nil})
+			continue
 		}
+		p := partMetadata | partReadiness
+		if old != nil && slices.Equal(old.Ports, e.Ports) && equalSpec(&old.Spec, &e.Spec) && equalOffer(&old.Export, &e.Export) {
+			p = partReadiness
+		}
+		news.changes = append(news.changes, told{n, p, &export{
+			metadata:  Metadata{Ports: e.Ports, Spec: e.Spec, Export: e.Export},
+			endpoints: Endpoints{Rows: e.Readiness, Pods: e.Pods},
+		}})
 	}
 	slices.SortFunc(news.changes, func(a, b told) int { return a.name.Compare(b.name) })
-	t.word, t.revision, t.exports, t.told = w, w.revision, maps.Clone(w.exports), news.revision
+	t.word, t.revision, t.exports, t.told = w, w.revision, w.exports, news.revision
 	return news
 }
 

@@ -56,7 +56,7 @@ func (f *family) says(t *testing.T, l Link, u Update) {
 }
 
 func exporters(c *Catalog, n ServiceName) string {
-	s := c.Snapshot().Services[n]
+	s := c.Snapshot().Services.Get(n)
 	if s == nil {
 		return ""
 	}

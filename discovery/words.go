@@ -3,6 +3,8 @@ package discovery
 import (
 	"errors"
 	"fmt"
+
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // Link names one replica of a peer that this proxy has a tunnel to.
@@ -82,7 +84,7 @@ type word struct {
 	revision uint64
 	linked   bool
 	cost     int // bytes, estimated
-	exports  map[ServiceName]*PeerExport
+	exports  hashtrie.Map[ServiceName, *PeerExport]
 }
 
 // newer orders words: the later run wins, and between equals the name, so that the choice is the same everywhere.
@@ -97,14 +99,14 @@ func (p *peerWords) export(name ServiceName) *PeerExport {
 	if p.believed == nil {
 		return nil
 	}
-	return p.believed.exports[name]
+	return p.believed.exports.Get(name)
 }
 
 func (p *peerWords) addNames(to map[ServiceName]struct{}) {
 	if p.believed == nil {
 		return
 	}
-	for n := range p.believed.exports {
+	for n := range p.believed.exports.All() {
 		to[n] = struct{}{}
 	}
 }

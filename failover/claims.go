@@ -5,27 +5,20 @@ import (
 	"slices"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // claims are the addresses on which services want to be listened for.
 type claims struct {
 	at map[netip.AddrPort][]purpose // by service name
-	of map[discovery.ServiceName]*discovery.Service
+	of hashtrie.Map[discovery.ServiceName, *discovery.Service]
 }
 
-// follow takes in a new state of the catalog and returns the addresses of which something changed. Of services that did not change
-// it looks at no more than that: a snapshot shares them with the one before.
+// follow takes in a new state of the catalog and returns the addresses of which something changed.
 func (c *claims) follow(s *discovery.Snapshot) map[netip.AddrPort]struct{} {
 	touched := make(map[netip.AddrPort]struct{})
-	for name, svc := range s.Services {
-		if old := c.of[name]; old != svc {
-			c.change(old, svc, touched)
-		}
-	}
-	for name, old := range c.of {
-		if s.Services[name] == nil {
-			c.change(old, nil, touched)
-		}
+	for name := range hashtrie.Differing(c.of, s.Services) {
+		c.change(c.of.Get(name), s.Services.Get(name), touched)
 	}
 	c.of = s.Services
 	return touched

@@ -16,9 +16,9 @@ func claimant(name string, listeners ...discovery.Listener) *discovery.Service {
 }
 
 func snapshotOf(services ...*discovery.Service) *discovery.Snapshot {
-	s := &discovery.Snapshot{Services: make(map[discovery.ServiceName]*discovery.Service)}
+	s := &discovery.Snapshot{}
 	for _, svc := range services {
-		s.Services[svc.Name] = svc
+		s.Services = s.Services.With(svc.Name, svc)
 	}
 	return s
 }

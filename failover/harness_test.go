@@ -20,6 +20,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -109,7 +110,7 @@ func (w *world) snapshot() *discovery.Snapshot {
 	if svc.Listeners == nil {
 		svc.Listeners = discovery.ListenersAt(svc.Ports, svc.Addresses...)
 	}
-	return &discovery.Snapshot{Services: map[discovery.ServiceName]*discovery.Service{svc.Name: &svc}}
+	return &discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{svc.Name: &svc})}
 }
 
 func (w *world) eventually(what string, ok func() bool) {

@@ -17,6 +17,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -50,7 +51,7 @@ func benchService(n int, p *v1alpha1.TrafficPolicySpec, peers ...string) *discov
 			Readiness: []discovery.Readiness{{Locality: abroad, Port: servicePort, Ready: 1, Total: 1}},
 		})
 	}
-	return &discovery.Snapshot{Services: map[discovery.ServiceName]*discovery.Service{echoName: svc}}
+	return &discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{echoName: svc})}
 }
 
 func outlier(consecutive uint32, base time.Duration, percent int32) *v1alpha1.TrafficPolicySpec {

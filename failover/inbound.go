@@ -75,10 +75,13 @@ func (p *Proxy) authorize(in Incoming, e *entry) (*discovery.Service, *group, *r
 	none := &refusal{code: tunnelpb.Answer_CODE_NOT_FOUND, reason: "cluster " + p.cfg.Cluster + " exports no such service port"}
 	name := discovery.ServiceName{Namespace: h.GetNamespace(), Name: h.GetService()}
 	s := p.snapshot.Load()
-	if s == nil || s.Services[name] == nil || s.Services[name].Export == nil || h.GetPort() > 0xffff {
+	if s == nil || h.GetPort() > 0xffff {
 		return nil, nil, none
 	}
-	svc := s.Services[name]
+	svc := s.Services.Get(name)
+	if svc == nil || svc.Export == nil {
+		return nil, nil, none
+	}
 	key := portKey{service: name, port: uint16(h.GetPort())} //nolint:gosec // checked above
 	offered := slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == key.port && isTCP(sp) })
 	g := p.table.group(key)

@@ -124,11 +124,13 @@ func TestServeStreamRefuses(t *testing.T) {
 	w := newWorld(t, locals("DEAD", here, "LIVE", beside), peer("b", abroad, &fakePeer{handle: accepts("b")}), policy(nil))
 	hidden := w.snapshot()
 	secret := discovery.ServiceName{Namespace: "shop", Name: "secret"}
-	hidden.Services[secret] = &discovery.Service{
+	hidden.Services = hidden.Services.With(secret, &discovery.Service{
 		Name: secret, Ports: w.service.Ports, Endpoints: w.service.Endpoints,
-	}
+	})
 	lonely := discovery.ServiceName{Namespace: "shop", Name: "lonely"} // only a peer has it: no second hop
-	hidden.Services[lonely] = &discovery.Service{Name: lonely, Export: &discovery.Export{}, Ports: w.service.Ports, Peers: w.service.Peers}
+	hidden.Services = hidden.Services.With(lonely, &discovery.Service{
+		Name: lonely, Export: &discovery.Export{}, Ports: w.service.Ports, Peers: w.service.Peers,
+	})
 	w.catalog.set(hidden)
 	w.eventually("applied", func() bool { return len(w.proxy.Services()) == 3 })
 	for name, tt := range map[string]struct {

@@ -19,10 +19,10 @@ func other(w *world, addr netip.Addr) *discovery.Snapshot {
 	s := w.snapshot()
 	name := discovery.ServiceName{Namespace: "shop", Name: "other"}
 	ports := []discovery.ServicePort{{Port: servicePort, Protocol: "TCP"}, {Port: servicePort, Protocol: "UDP"}}
-	s.Services[name] = &discovery.Service{
+	s.Services = s.Services.With(name, &discovery.Service{
 		Name: name, Addresses: []netip.Addr{addr}, Ports: ports, Listeners: discovery.ListenersAt(ports, addr),
 		Endpoints: map[uint16][]discovery.Endpoint{servicePort: {endpoint(backend(w.t, says("other")), here)}},
-	}
+	})
 	return s
 }
 
@@ -120,7 +120,7 @@ func TestTwoServicesOnOneAddress(t *testing.T) {
 	w.failing(1)
 	// The one that had to stand back takes over when the first goes.
 	s := other(w, w.service.Addresses[0])
-	delete(s.Services, echoName)
+	s.Services = s.Services.Without(echoName)
 	w.catalog.set(s)
 	w.eventually("taken over", func() bool {
 		got, err := w.ask("hi")

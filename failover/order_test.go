@@ -11,6 +11,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // straight takes the first of all choices, and lets everything that ramps up stand in its place.
@@ -225,7 +226,7 @@ func TestRanks(t *testing.T) {
 
 func TestCallerLocality(t *testing.T) {
 	t.Parallel()
-	s := &discovery.Snapshot{Localities: map[netip.Addr]discovery.Locality{netip.MustParseAddr("10.1.2.3"): abroad}}
+	s := &discovery.Snapshot{Localities: hashtrie.Of(map[netip.Addr]discovery.Locality{netip.MustParseAddr("10.1.2.3"): abroad})}
 	for addr, want := range map[string]discovery.Locality{
 		"10.1.2.3": abroad, "::ffff:10.1.2.3": abroad, "10.1.2.4": here,
 	} {

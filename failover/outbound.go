@@ -101,14 +101,17 @@ func (p *Proxy) end(won *attempt) (relay.End, string, error) {
 func (p *Proxy) optionsFor(e *entry, c *connector, pu purpose) []option {
 	s := p.snapshot.Load()
 	g := p.table.group(c.key)
-	if s == nil || g == nil || s.Services[c.key.service] == nil {
+	if s == nil || g == nil {
+		return nil
+	}
+	svc := s.Services.Get(c.key.service)
+	if svc == nil {
 		return nil
 	}
 	if from, err := netip.ParseAddrPort(e.caller); err == nil {
 		e.callerAt = localityOf(s, from.Addr(), p.cfg.Locality)
 	}
 	c.callerLocality, c.timeout = e.callerAt, g.policy().connectTimeout
-	svc := s.Services[c.key.service]
 	options := p.peerOptions(svc, g, e.callerAt)
 	if !pu.clusterSet || svc.Export != nil {
 		options = append(p.localOptions(svc, g, e.callerAt), options...)

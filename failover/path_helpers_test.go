@@ -23,6 +23,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -192,7 +193,7 @@ func newSite(t *testing.T, world *certstest.Cluster, name string, at discovery.L
 // follow tells the site of its service and of its peers, by name with their addresses.
 func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]string, svc *discovery.Service) {
 	local := discovery.Local{
-		Services: map[discovery.ServiceName]*discovery.Service{svc.Name: svc}, Peers: map[string]*discovery.Peer{},
+		Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{svc.Name: svc}), Peers: map[string]*discovery.Peer{},
 	}
 	var dial []tunnel.Peer
 	for name, address := range addresses {

@@ -41,8 +41,8 @@ func (p *Proxy) Services() []ServiceSummary {
 	if s == nil {
 		return nil
 	}
-	out := make([]ServiceSummary, 0, len(s.Services))
-	for name := range s.Services {
+	out := make([]ServiceSummary, 0, s.Services.Len())
+	for name := range s.Services.All() {
 		sum := ServiceSummary{Service: name}
 		endpoints := p.Endpoints(name)
 		for i := range endpoints {
@@ -66,10 +66,13 @@ func (p *Proxy) Services() []ServiceSummary {
 // nil when there is no such service.
 func (p *Proxy) Endpoints(service discovery.ServiceName) []EndpointStatus {
 	s := p.snapshot.Load()
-	if s == nil || s.Services[service] == nil {
+	if s == nil {
 		return nil
 	}
-	svc := s.Services[service]
+	svc := s.Services.Get(service)
+	if svc == nil {
+		return nil
+	}
 	out := []EndpointStatus{}
 	for port := range portsOf(svc) {
 		g := p.table.group(portKey{service: service, port: port})

@@ -14,7 +14,7 @@ import (
 // again is a service with a peer that tells so many ready endpoints.
 func again(ready uint32) *discovery.Snapshot {
 	s := benchService(1, outlier(1, time.Hour, 100), "a")
-	s.Services[echoName].Peers[0].Readiness[0].Ready = ready
+	s.Services.Get(echoName).Peers[0].Readiness[0].Ready = ready
 	return s
 }
 
@@ -85,7 +85,7 @@ func TestReadyWhileProbed(t *testing.T) {
 func TestTerminatingAreEjected(t *testing.T) {
 	t.Parallel()
 	s := benchService(3, outlier(1, time.Minute, 100))
-	endpoints := s.Services[echoName].Endpoints[servicePort]
+	endpoints := s.Services.Get(echoName).Endpoints[servicePort]
 	for i := range endpoints {
 		endpoints[i].Ready, endpoints[i].Terminating = false, true
 	}
@@ -104,9 +104,9 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	s := benchService(2, outlier(1, 30*time.Second, 100))
 	for i := range 10 * maxProbes {
-		one := benchService(1, outlier(1, 30*time.Second, 100), "silent").Services[echoName]
+		one := benchService(1, outlier(1, 30*time.Second, 100), "silent").Services.Get(echoName)
 		one.Name.Name = fmt.Sprint("service-", i)
-		s.Services[one.Name] = one
+		s.Services = s.Services.With(one.Name, one)
 	}
 	inBubble(t, s, func(b *bench) {
 		b.table.probe = func(ctx context.Context, probed *target) error { // nothing is probed yet
@@ -115,7 +115,7 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 			}
 			return ctx.Err()
 		}
-		for name := range s.Services {
+		for name := range s.Services.All() {
 			if name != echoName {
 				g := b.table.group(portKey{service: name, port: servicePort})
 				g.failed(g.targets[targetKey{peer: "silent"}], kindPeer)

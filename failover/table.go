@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // table remembers the health of everything in the catalog. What is no longer in the catalog is forgotten,
@@ -22,7 +23,7 @@ type table struct {
 
 	mu      sync.Mutex
 	groups  map[portKey]*group
-	applied map[discovery.ServiceName]*discovery.Service // what groups are in line with
+	applied hashtrie.Map[discovery.ServiceName, *discovery.Service] // what groups are in line with
 
 	dirtyMu sync.Mutex // held last
 	dirty   map[*group]struct{}
@@ -46,23 +47,20 @@ func (tb *table) group(k portKey) *group {
 	return tb.groups[k]
 }
 
-// apply takes in a new state of the catalog. What it costs depends on what changed: a snapshot shares with the one before what
-// is the same in both.
+// apply takes in a new state of the catalog.
 func (tb *table) apply(s *discovery.Snapshot) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	for name, svc := range s.Services {
-		if old := tb.applied[name]; old != svc {
+	for name := range hashtrie.Differing(tb.applied, s.Services) {
+		old, svc := tb.applied.Get(name), s.Services.Get(name)
+		if svc != nil {
 			tb.applyService(old, svc)
+			continue
 		}
-	}
-	for name, old := range tb.applied {
-		if s.Services[name] == nil {
-			for k := range keysOf(old) {
-				tb.drop(k)
-			}
-			tb.metrics.forget(name)
+		for k := range keysOf(old) {
+			tb.drop(k)
 		}
+		tb.metrics.forget(name)
 	}
 	tb.applied = s.Services
 }

@@ -27,12 +27,7 @@ type assembly struct {
 // assemble takes objects in the order of their age: where two want the same, the older one has it.
 func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 	a := &assembly{
-		local: discovery.Local{
-			Services:   map[discovery.ServiceName]*discovery.Service{},
-			Policies:   map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec{},
-			Peers:      map[string]*discovery.Peer{},
-			Localities: map[netip.Addr]discovery.Locality{},
-		},
+		local:    discovery.Local{Peers: map[string]*discovery.Peer{}},
 		services: map[discovery.ServiceName]*object{},
 		taken:    map[netip.AddrPort]*object{},
 		ids:      map[string]*object{},
@@ -48,7 +43,7 @@ func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 	each(objects, a.peer)
 	each(objects, a.policy)
 	for name, endpoints := range a.gathered {
-		a.local.Services[name].Endpoints = endpoints.ByPort()
+		a.local.Services.Get(name).Endpoints = endpoints.ByPort()
 	}
 	return a.local, a.errs
 }
@@ -70,7 +65,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 			"a Service of type ExternalName is a DNS alias, it has nothing to listen on or to send to: ignored"))
 		return
 	}
-	if len(a.local.Services) >= discovery.MaxServices {
+	if a.local.Services.Len() >= discovery.MaxServices {
 		a.report(o.fault("", "more than %d Services: this one is ignored", discovery.MaxServices))
 		return
 	}
@@ -81,7 +76,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 		}
 	}
 	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
-	a.local.Services[name] = service
+	a.local.Services = a.local.Services.With(name, service)
 	a.services[name] = o
 }
 
@@ -105,7 +100,7 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip translate.
 }
 
 func (a *assembly) export(o *object, e *mcsv1beta1.ServiceExport) {
-	s := a.local.Services[discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}]
+	s := a.local.Services.Get(discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name})
 	if s == nil {
 		a.report(o.warning("metadata.name", "there is no Service %s/%s to export", o.key.namespace, o.key.name))
 		return
@@ -135,13 +130,13 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 			target))
 	}
 	a.policies[target] = o
-	a.local.Policies[target] = &p.Spec
+	a.local.Policies = a.local.Policies.With(target, &p.Spec)
 }
 
 // slice adds the endpoints of one EndpointSlice to its service.
 func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
-	service := a.local.Services[name]
+	service := a.local.Services.Get(name)
 	if service == nil {
 		a.report(o.warning("metadata.labels."+discoveryv1.LabelServiceName, "there is no Service %s: its endpoints are not used",
 			name))
@@ -155,8 +150,8 @@ func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 		a.report(o.warning(path, "%s", msg))
 	}
 	for addr, e := range translate.Addresses(s) {
-		if _, known := a.local.Localities[addr]; !known {
-			a.local.Localities[addr] = a.places.Endpoint(s, e)
+		if _, known := a.local.Localities.Lookup(addr); !known {
+			a.local.Localities = a.local.Localities.With(addr, a.places.Endpoint(s, e))
 		}
 	}
 }

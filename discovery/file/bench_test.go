@@ -28,8 +28,8 @@ func BenchmarkLoad(b *testing.B) {
 		n++
 		write(b, dir, "f0.yaml", files[0].String()+fmt.Sprintf("# %d\n", n))
 		local, errs, err := s.load()
-		if err != nil || len(errs) > 0 || len(local.Services) != 10_000 {
-			b.Fatal(len(local.Services), err, errs)
+		if err != nil || len(errs) > 0 || local.Services.Len() != 10_000 {
+			b.Fatal(local.Services.Len(), err, errs)
 		}
 	}
 }

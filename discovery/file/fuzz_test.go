@@ -35,7 +35,7 @@ func FuzzFile(f *testing.F) {
 				t.Errorf("error %+v in a file of %d lines", e, lines)
 			}
 		}
-		for n, s := range local.Services {
+		for n, s := range local.Services.All() {
 			if len(s.Ports) > discovery.MaxPorts || len(s.Addresses) > discovery.MaxAddresses+1 || s.Name != n {
 				t.Errorf("service %+v", s)
 			}

@@ -106,7 +106,7 @@ func (s *site) await(what string, ok func(*discovery.Snapshot) bool) *discovery.
 }
 
 func has(n discovery.ServiceName) func(*discovery.Snapshot) bool {
-	return func(snap *discovery.Snapshot) bool { return snap.Services[n] != nil }
+	return func(snap *discovery.Snapshot) bool { return snap.Services.Get(n) != nil }
 }
 
 func write(t testing.TB, dir, name, text string) {
@@ -125,7 +125,7 @@ func TestServiceIsFound(t *testing.T) {
 		t.Fatal(errs)
 	}
 	snap := s.catalog.Snapshot()
-	got := snap.Services[discovery.ServiceName{Namespace: "demo", Name: "echo"}]
+	got := snap.Services.Get(discovery.ServiceName{Namespace: "demo", Name: "echo"})
 	if got == nil || got.Export == nil || len(got.Addresses) != 1 || got.Addresses[0] != netip.MustParseAddr("127.1.0.1") {
 		t.Fatalf("service = %+v", got)
 	}
@@ -143,7 +143,7 @@ func TestServiceIsFound(t *testing.T) {
 	if len(ends) != 2 || ends[0] != want[0] || ends[1] != want[1] {
 		t.Errorf("endpoints = %+v, want %+v", ends, want)
 	}
-	if at := snap.Localities[netip.MustParseAddr("127.0.0.2")]; at.Zone != "cn-hangzhou-k" {
+	if at := snap.Localities.Get(netip.MustParseAddr("127.0.0.2")); at.Zone != "cn-hangzhou-k" {
 		t.Errorf("locality of 127.0.0.2 = %v", at)
 	}
 }
@@ -160,7 +160,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "echo.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	s.await("no service after a removal", func(snap *discovery.Snapshot) bool { return snap.Services[echo] == nil })
+	s.await("no service after a removal", func(snap *discovery.Snapshot) bool { return snap.Services.Get(echo) == nil })
 
 	write(t, dir, ".echo.tmp", echoYAML)
 	if err := os.Rename(filepath.Join(dir, ".echo.tmp"), filepath.Join(dir, "echo.yaml")); err != nil {
@@ -203,7 +203,7 @@ func TestConfigMapSwap(t *testing.T) {
 	name := discovery.ServiceName{Namespace: "default", Name: "a"}
 	port := func(n uint16) func(*discovery.Snapshot) bool {
 		return func(snap *discovery.Snapshot) bool {
-			return snap.Services[name] != nil && snap.Services[name].Ports[0].Port == n
+			return snap.Services.Get(name) != nil && snap.Services.Get(name).Ports[0].Port == n
 		}
 	}
 	s.await("first version", port(80))
@@ -218,7 +218,7 @@ func TestConfigMapSwap(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	s.await("removal", func(snap *discovery.Snapshot) bool { return snap.Services[name] == nil })
+	s.await("removal", func(snap *discovery.Snapshot) bool { return snap.Services.Get(name) == nil })
 }
 
 // awaitErrors waits for a reading whose errors are as wanted. What a reading found is reported after it was applied.
@@ -281,7 +281,7 @@ func TestDirectoryVanishesAndReturns(t *testing.T) {
 	}
 	s.awaitErrors("the directory is gone", func(errs []FileError) bool { return len(errs) == 1 })
 	name := discovery.ServiceName{Namespace: "default", Name: "a"}
-	if s.catalog.Snapshot().Services[name] == nil {
+	if s.catalog.Snapshot().Services.Get(name) == nil {
 		t.Error("the last good state was lost")
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -50,7 +50,7 @@ func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]F
 			t.Fatal(err)
 		}
 		names := []string{}
-		for n, svc := range local.Services {
+		for n, svc := range local.Services.All() {
 			mark := ""
 			if len(svc.Addresses) == 0 {
 				mark = "!"
@@ -205,13 +205,13 @@ endpoints: [{addresses: [127.0.0.%d]%s}]
 		t.Fatal(err, errs)
 	}
 	want := []string{"cn-hangzhou/-", "cn-hangzhou/z", "r1/z1", "r2/z2", "r1/z1", "label/z1", "note/z1", "cn-hangzhou/-"}
-	ends := local.Services[discovery.ServiceName{Namespace: "default", Name: "a"}].Endpoints[80]
+	ends := local.Services.Get(discovery.ServiceName{Namespace: "default", Name: "a"}).Endpoints[80]
 	if len(ends) != len(want) {
 		t.Fatalf("endpoints = %v", ends)
 	}
 	for i, e := range ends {
-		if e.Locality.String() != want[i] || local.Localities[e.Address.Addr()] != e.Locality {
-			t.Errorf("%s is in %s (callers: %s), want %s", e.Address, e.Locality, local.Localities[e.Address.Addr()], want[i])
+		if e.Locality.String() != want[i] || local.Localities.Get(e.Address.Addr()) != e.Locality {
+			t.Errorf("%s is in %s (callers: %s), want %s", e.Address, e.Locality, local.Localities.Get(e.Address.Addr()), want[i])
 		}
 	}
 }
@@ -257,7 +257,7 @@ endpoints:
 	if err != nil || len(errs) > 0 {
 		t.Fatal(err, errs)
 	}
-	headless := local.Services[discovery.ServiceName{Namespace: "default", Name: "headless"}]
+	headless := local.Services.Get(discovery.ServiceName{Namespace: "default", Name: "headless"})
 	if len(headless.Addresses) != 0 || headless.Ports[0].AppProtocol != "kubernetes.io/h2c" ||
 		headless.Ports[1].Protocol != discovery.UDP {
 		t.Errorf("headless = %+v", headless)
@@ -265,7 +265,7 @@ endpoints:
 	if e := headless.Endpoints[80]; len(e) != 1 || !e[0].Ready || len(headless.Endpoints) != 1 {
 		t.Errorf("endpoints = %+v, want one, ready because one slice says so", headless.Endpoints)
 	}
-	dual := local.Services[discovery.ServiceName{Namespace: "default", Name: "dual"}]
+	dual := local.Services.Get(discovery.ServiceName{Namespace: "default", Name: "dual"})
 	if want := []netip.Addr{netip.MustParseAddr("127.1.0.1"), netip.MustParseAddr("fd00::1")}; !slices.Equal(dual.Addresses,
 		want) {
 		t.Errorf("addresses = %v", dual.Addresses)

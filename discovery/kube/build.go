@@ -81,10 +81,10 @@ func (w *world) flushPolicies() {
 	if len(w.dirtyPolicies) == 0 {
 		return
 	}
-	next := maps.Clone(w.local.Policies)
+	next := w.local.Policies
 	for at := range w.dirtyPolicies {
 		delete(w.policy, at)
-		delete(next, at)
+		next = next.Without(at)
 		candidates := slices.SortedFunc(maps.Values(w.policies[at]), byAge[*v1alpha1.TrafficPolicy])
 		for i, p := range candidates {
 			switch {
@@ -97,7 +97,7 @@ func (w *world) flushPolicies() {
 				w.policy[at] = append(w.policy[at], warning(kindPolicy, p, "spec.targetRef.name",
 					"there is no Service %s here; the policy applies once a peer exports one", at))
 			}
-			next[at] = &p.Spec
+			next = next.With(at, &p.Spec)
 		}
 	}
 	clear(w.dirtyPolicies)

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/internal/translate"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // callers tells where the addresses are that callers may have: those of endpoints and of nodes. Most are where the range of
@@ -17,7 +17,7 @@ import (
 type callers struct {
 	seen    map[netip.Addr]*caller
 	changed map[netip.Addr]struct{} // since the last flush
-	told    map[netip.Addr]discovery.Locality
+	told    hashtrie.Map[netip.Addr, discovery.Locality]
 }
 
 // caller is an address and by how many slices and nodes it is had.
@@ -27,15 +27,13 @@ type caller struct {
 }
 
 func newCallers() callers {
-	return callers{
-		seen: map[netip.Addr]*caller{}, changed: map[netip.Addr]struct{}{}, told: map[netip.Addr]discovery.Locality{},
-	}
+	return callers{seen: map[netip.Addr]*caller{}, changed: map[netip.Addr]struct{}{}}
 }
 
 // reset forgets everything; what is known has to be added again.
 func (c *callers) reset() {
 	clear(c.seen)
-	for addr := range c.told {
+	for addr := range c.told.All() {
 		c.changed[addr] = struct{}{}
 	}
 }
@@ -82,27 +80,18 @@ func (c *callers) remove(addr netip.Addr) {
 	c.changed[addr] = struct{}{}
 }
 
-// flush is what the catalog is told beside the networks; a new map when that is another than before.
-func (c *callers) flush(networks []discovery.Network) map[netip.Addr]discovery.Locality {
+// flush is what the catalog is told beside the networks.
+func (c *callers) flush(networks []discovery.Network) hashtrie.Map[netip.Addr, discovery.Locality] {
 	ranges := discovery.Snapshot{Networks: networks}
-	fresh := false
 	for addr := range c.changed {
-		was, had := c.told[addr]
-		var at discovery.Locality
 		known := c.seen[addr]
-		has := known != nil
-		if has {
-			at = known.at
-			within, ok := ranges.Locate(addr)
-			has = !ok || within != at
+		if known != nil {
+			if within, ok := ranges.Locate(addr); !ok || within != known.at {
+				c.told = c.told.With(addr, known.at)
+				continue
+			}
 		}
-		if had == has && was == at || !had && !has {
-			continue
-		}
-		if !fresh {
-			c.told, fresh = maps.Clone(c.told), true
-		}
-		put(c.told, addr, at, has)
+		c.told = c.told.Without(addr)
 	}
 	clear(c.changed)
 	return c.told

@@ -141,7 +141,7 @@ func (l *lab) problems() []string {
 
 func describe(local discovery.Local) []string {
 	lines := []string{}
-	for at, s := range local.Services {
+	for at, s := range local.Services.All() {
 		head := "service " + at.String()
 		for _, p := range s.Ports {
 			head += fmt.Sprintf(" %s:%d/%s", p.Name, p.Port, p.Protocol)
@@ -176,13 +176,13 @@ func describe(local discovery.Local) []string {
 			}
 		}
 	}
-	for at, p := range local.Policies {
+	for at, p := range local.Policies.All() {
 		lines = append(lines, fmt.Sprintf("policy %s failures=%d", at, *p.OutlierDetection.ConsecutiveLocalOriginFailures))
 	}
 	for _, p := range local.Peers {
 		lines = append(lines, fmt.Sprintf("peer %s %s", p.Name, p.Spec.SPIFFEID))
 	}
-	for a, at := range local.Localities {
+	for a, at := range local.Localities.All() {
 		lines = append(lines, fmt.Sprintf("caller %s %s", a, at))
 	}
 	for _, n := range local.Networks {

@@ -3,7 +3,6 @@ package kube
 import (
 	"cmp"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -48,7 +47,7 @@ type world struct {
 	dirtyNodes    bool
 	beyond        set // services for which there is no room
 
-	local    discovery.Local // as told last; its maps are not changed any more
+	local    discovery.Local // as told last
 	problems map[name][]Problem
 	policy   map[name][]Problem
 	peer     []Problem
@@ -67,10 +66,7 @@ func newWorld(namespace, region, node string) *world {
 		peers:    map[string]*v1alpha1.Peer{},
 		derived:  newDerived(), callers: newCallers(),
 		dirty: set{}, dirtyPolicies: set{}, beyond: set{},
-		local: discovery.Local{
-			Services: map[name]*discovery.Service{}, Policies: map[name]*v1alpha1.TrafficPolicySpec{},
-			Peers: map[string]*discovery.Peer{}, Localities: map[netip.Addr]discovery.Locality{},
-		},
+		local:    discovery.Local{Peers: map[string]*discovery.Peer{}},
 		problems: map[name][]Problem{}, policy: map[name][]Problem{},
 	}
 }
@@ -243,20 +239,20 @@ func (w *world) flushServices() {
 		return
 	}
 	clear(w.beyond)
-	next := maps.Clone(w.local.Services)
+	next := w.local.Services
 	for _, at := range slices.SortedFunc(maps.Keys(w.dirty), name.Compare) {
 		delete(w.problems, at)
 		s, problems := w.build(at)
 		if len(problems) > 0 {
 			w.problems[at] = problems
 		}
-		switch _, known := next[at]; {
+		switch {
 		case s == nil:
-			delete(next, at)
-		case !known && len(next) >= w.most:
+			next = next.Without(at)
+		case next.Get(at) == nil && next.Len() >= w.most:
 			w.beyond[at] = struct{}{}
 		default:
-			next[at] = s
+			next = next.With(at, s)
 		}
 	}
 	clear(w.dirty)

@@ -219,18 +219,18 @@ func TestMapsAreLeftAlone(t *testing.T) {
 	first := l.world.flush()
 	was := describe(first)
 	again := l.world.flush()
-	if !sameMap(first.Services, again.Services) || !sameMap(first.Localities, again.Localities) ||
-		!sameMap(first.Policies, again.Policies) || !sameMap(first.Peers, again.Peers) {
+	if first.Services != again.Services || first.Localities != again.Localities || first.Policies != again.Policies ||
+		!sameMap(first.Peers, again.Peers) {
 		t.Error("maps are made anew for nothing")
 	}
-	shop := first.Services[name{Namespace: "default", Name: "shop"}]
+	shop := first.Services.Get(name{Namespace: "default", Name: "shop"})
 	l.apply(join(strings.ReplaceAll(shopYAML, "shop", "cart"), strings.ReplaceAll(shopExport, "shop", "cart"),
 		strings.NewReplacer("shop", "cart", "10.1.1.5", "10.9.9.9").Replace(shopSlice), peerYAML("b", 1)))
 	next := l.world.flush()
-	if next.Services[shop.Name] != shop {
+	if next.Services.Get(shop.Name) != shop {
 		t.Error("a service was made anew for nothing")
 	}
-	if len(next.Services) != 2 || len(next.Localities) != len(first.Localities)+1 || len(next.Peers) != 1 {
+	if next.Services.Len() != 2 || next.Localities.Len() != first.Localities.Len()+1 || len(next.Peers) != 1 {
 		t.Errorf("told %q", describe(next))
 	}
 	expect(t, "what was told before", describe(first), was...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"time"
@@ -43,10 +42,9 @@ func newPeer(ctx context.Context, o *options, n int, cluster, address string) (*
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
 	p.catalog = discovery.NewCatalog(p.metrics)
-	p.local = discovery.Local{Services: map[discovery.ServiceName]*discovery.Service{}}
 	first, last := o.share(n)
 	for i := first; i < last; i++ {
-		p.local.Services[remote(i)] = p.service(i, readyPods)
+		p.local.Services = p.local.Services.With(remote(i), p.service(i, readyPods))
 	}
 	exchange, err := discovery.NewExchange(discovery.ExchangeConfig{Cluster: p.name, Catalog: p.catalog, Registerer: p.metrics})
 	if err != nil {
@@ -135,14 +133,13 @@ func (p *peer) service(i, ready int) *discovery.Service {
 
 // setReady says how many pods of service i are ready.
 func (p *peer) setReady(i, ready int) {
-	p.local.Services = maps.Clone(p.local.Services) // the catalog has the one before
-	p.local.Services[remote(i)] = p.service(i, ready)
+	p.local.Services = p.local.Services.With(remote(i), p.service(i, ready))
 	p.catalog.SetLocal(p.local)
 }
 
 // readyOf is how many pods of service i the cluster has said to be ready.
 func readyOf(s *discovery.Snapshot, i int) int {
-	service := s.Services[own(i)]
+	service := s.Services.Get(own(i))
 	ready := 0
 	if service != nil {
 		for _, e := range service.Peers {

@@ -9,8 +9,8 @@ import (
 
 // Services condenses the catalog for Status, sorted by namespace and name.
 func Services(snapshot *discovery.Snapshot) []ServiceStatus {
-	services := make([]ServiceStatus, 0, len(snapshot.Services))
-	for _, s := range snapshot.Services {
+	services := make([]ServiceStatus, 0, snapshot.Services.Len())
+	for _, s := range snapshot.Services.All() {
 		local := make(portCounts)
 		for port, endpoints := range s.Endpoints {
 			for _, e := range endpoints {

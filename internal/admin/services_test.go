@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 func TestServices(t *testing.T) {
@@ -17,7 +18,7 @@ func TestServices(t *testing.T) {
 	alone := discovery.ServiceName{Namespace: "a", Name: "z"}
 	ports := []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}, {Port: 90, Protocol: discovery.TCP}}
 	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.9")}
-	snapshot := &discovery.Snapshot{Services: map[discovery.ServiceName]*discovery.Service{
+	snapshot := &discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{
 		mockb: {
 			Name: mockb, Ports: ports, Addresses: addresses, Export: &discovery.Export{},
 			Endpoints: map[uint16][]discovery.Endpoint{
@@ -31,7 +32,7 @@ func TestServices(t *testing.T) {
 			}}, {Peer: "wild"}},
 		},
 		alone: {Name: alone},
-	}}
+	})}
 	want := []ServiceStatus{
 		{Namespace: "a", Name: "z", Peers: []PeerReadiness{}},
 		{

@@ -120,7 +120,7 @@ func TestSiblings(t *testing.T) {
 	first, second := startProxy(t, id, 2), startProxy(t, id, 2)
 	must(t, s.SetProxies([]string{first, second}))
 	eventually(t, "peer b's export is known", func() bool {
-		svc := catalog.Snapshot().Services[shop]
+		svc := catalog.Snapshot().Services.Get(shop)
 		return svc != nil && len(svc.Peers) == 1 && svc.Peers[0].Readiness[0].Ready == 2
 	})
 	eventually(t, "both tell how b is connected", func() bool {

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // follow enqueues what changes in the catalog, until ctx ends.
@@ -20,12 +21,12 @@ func (r *Reconciler) follow(ctx context.Context, queues <-chan queue) error {
 	}
 	tick := time.NewTicker(heardPace)
 	defer tick.Stop()
-	var last map[discovery.ServiceName]*discovery.Service
+	var last hashtrie.Map[discovery.ServiceName, *discovery.Service]
 	heard := map[string]bool{}
 	for {
 		changed := r.cfg.Catalog.Changed()
 		snapshot := r.cfg.Catalog.Snapshot()
-		for name := range differing(last, snapshot.Services) {
+		for name := range hashtrie.Differing(last, snapshot.Services) {
 			q.Add(reconcile.Request{NamespacedName: objectKey(name)})
 		}
 		last = snapshot.Services
@@ -52,22 +53,6 @@ func (r *Reconciler) heard(s *discovery.Snapshot) map[string]bool {
 	for name := range s.Peers {
 		if r.cfg.Catalog.Heard(name) {
 			out[name] = true
-		}
-	}
-	return out
-}
-
-// differing names the services that are not the same in both snapshots, in which what did not change is shared.
-func differing(was, is map[discovery.ServiceName]*discovery.Service) map[discovery.ServiceName]struct{} {
-	out := map[discovery.ServiceName]struct{}{}
-	for name, s := range is {
-		if was[name] != s {
-			out[name] = struct{}{}
-		}
-	}
-	for name := range was {
-		if is[name] == nil {
-			out[name] = struct{}{}
 		}
 	}
 	return out

@@ -23,6 +23,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/controller/apply"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 func newReconciler(t *testing.T, objects ...client.Object) *Reconciler {
@@ -141,9 +142,9 @@ func TestWatch(t *testing.T) {
 	}
 	r := newReconciler(t, derived("d1", "one"), derived("d2", "two"),
 		&mcsv1beta1.ServiceExport{ObjectMeta: objectMeta("default", "exported", nil)})
-	r.cfg.Catalog.SetLocal(discovery.Local{Services: map[discovery.ServiceName]*discovery.Service{
+	r.cfg.Catalog.SetLocal(discovery.Local{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{
 		{Namespace: "default", Name: "shop"}: {}, {Namespace: "other", Name: "shop"}: {},
-	}})
+	})})
 	imported := map[string]string{discoveryv1.LabelManagedBy: v1alpha1.ManagedBy, mcsv1beta1.LabelServiceName: "shop"}
 	services, slicesOf := watch(r.ofService), watch(r.ofSlice)
 	synctest.Test(t, func(t *testing.T) {

@@ -102,7 +102,7 @@ func (r *Reconciler) listSlices(ctx context.Context, name discovery.ServiceName,
 func (r *Reconciler) loadPeers(ctx context.Context, s *state) error {
 	// Who has been heard comes first: a peer that speaks between the two is remembered once more, instead of being in neither.
 	silent := slices.DeleteFunc(s.remembered(r.cfg.Cluster), r.cfg.Catalog.Heard)
-	if known := r.cfg.Catalog.Snapshot().Services[s.name]; known != nil {
+	if known := r.cfg.Catalog.Snapshot().Services.Get(s.name); known != nil {
 		s.peers = slices.Clone(known.Peers)
 	}
 	for _, peer := range silent {

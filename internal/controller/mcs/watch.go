@@ -201,7 +201,7 @@ func (r *Reconciler) namespaceUpdated(_ context.Context, e event.UpdateEvent, q 
 
 // wholeNamespace enqueues what peers export into the namespace; exports of our own have events of their own.
 func (r *Reconciler) wholeNamespace(namespace string, q queue) {
-	for name := range r.cfg.Catalog.Snapshot().Services {
+	for name := range r.cfg.Catalog.Snapshot().Services.All() {
 		if name.Namespace == namespace {
 			q.AddAfter(reconcile.Request{NamespacedName: objectKey(name)}, settle)
 		}

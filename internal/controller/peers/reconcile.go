@@ -139,7 +139,7 @@ func sameButFigures(is, want *v1alpha1.PeerStatus) bool {
 // services counts what each peer exports.
 func (r *Reconciler) services() map[string]int {
 	out := map[string]int{}
-	for _, s := range r.cfg.Catalog.Snapshot().Services {
+	for _, s := range r.cfg.Catalog.Snapshot().Services.All() {
 		for i := range s.Peers {
 			out[s.Peers[i].Peer]++
 		}
