@@ -99,7 +99,7 @@ func (w *world) explain() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Context()), endPatience)
 	defer cancel()
-	w.Log(w.Diagnose(ctx, w.Name()))
+	w.Diagnose(ctx, w.Name())
 	for _, question := range [][]string{
 		{"describe", "hpa", "-A"}, {"top", "pods", "-A"}, {"-n", "kube-system", "logs", "--tail=20", "deployment/metrics-server"},
 	} {

@@ -150,7 +150,7 @@ func (c *cluster) call(ctx context.Context, zone, url string) (string, error) {
 func (w *world) explain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), endPatience)
 	defer cancel()
-	t.Log(w.Diagnose(ctx, t.Name()))
+	w.Diagnose(ctx, t.Name())
 }
 
 func (d *drill) must(err error) {
@@ -323,7 +323,7 @@ func (d *drill) end() *report {
 		d.Error(err)
 	}
 	if len(r.Failure) > 0 || r.Total.Twice > 0 {
-		d.Errorf("%d calls and streams failed, %d calls were executed twice", len(r.Failure), r.Total.Twice)
+		d.Errorf("%d calls and streams failed, %d calls were executed twice\n%s", len(r.Failure), r.Total.Twice, &r)
 	}
 	if !d.Failed() {
 		_ = os.RemoveAll(d.logDir())

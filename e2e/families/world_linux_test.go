@@ -145,7 +145,7 @@ func (w *world) explain() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Context()), endPatience)
 	defer cancel()
-	w.Log(w.Diagnose(ctx, w.Name()))
+	w.Diagnose(ctx, w.Name())
 }
 
 //go:embed manifests/apps.yaml

@@ -23,22 +23,21 @@ const (
 )
 
 // Diagnose writes everything that tells why something went wrong into a folder,
-// and returns its path and the extract that one looks at first.
-func (i *Installer) Diagnose(ctx context.Context, name string) string {
+// and shows its path and the extract that one looks at first as progress: long as
+// it is, it then comes before what the test itself says, and not after.
+func (i *Installer) Diagnose(ctx context.Context, name string) {
 	dir := filepath.Join(i.Dir, "diagnosis", strings.ReplaceAll(name, "/", "-"))
-	var extract strings.Builder
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil { //nolint:gosec // no secret
-		return err.Error()
+		fmt.Fprintln(i.Progress, err)
+		return
 	}
-	fmt.Fprintf(&extract, "everything: %s\n", dir)
 	extracts := make([]string, len(i.Lab.Clusters))
 	var asking sync.WaitGroup
 	for n, c := range i.Lab.Clusters {
 		asking.Go(func() { extracts[n] = diagnose(ctx, c, i.Namespace, dir) })
 	}
 	asking.Wait()
-	extract.WriteString(strings.Join(extracts, ""))
-	return extract.String()
+	fmt.Fprintf(i.Progress, "%s failed, everything: %s\n%s", name, dir, strings.Join(extracts, ""))
 }
 
 // question to a cluster, whose answer goes to a file.

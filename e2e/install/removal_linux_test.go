@@ -114,7 +114,7 @@ func newInstaller(t *testing.T) *Installer {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(i.Diagnose(context.WithoutCancel(ctx), t.Name()))
+			i.Diagnose(context.WithoutCancel(ctx), t.Name())
 		}
 	})
 	return i

@@ -247,7 +247,7 @@ func (w *world) awaitPods(ctx context.Context, c *cluster) error {
 func (w *world) explain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), endPatience)
 	defer cancel()
-	t.Log(w.Diagnose(ctx, t.Name()))
+	w.Diagnose(ctx, t.Name())
 }
 
 func must(t *testing.T, err error) {
