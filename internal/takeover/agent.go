@@ -131,49 +131,70 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, a.leave(ctx))
 }
 
-// loop decides and writes whenever something changed, and before entries time out.
+// loop decides and writes whenever something changed, and before entries time out. What costs as much as there are services is
+// done so often only that most of the time is left, unless a proxy is lost or comes back.
 func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 	a.restore()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var (
-		rules   []nft.Service
-		decided bool         // rules are up to date
-		due     = time.Now() // when to write even though nothing changed
+		rules    []nft.Service
+		known    bool         // there are rules
+		news     bool         // the source has something to tell
+		outdated = true       // rules are not what they would be now
+		rest     time.Time    // when to look at either, unless it is urgent
+		due      = time.Now() // when to write even though nothing changed
 	)
 	for {
+		urgent := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.cfg.Source.Changed():
-			a.follow()
-			decided = false
+			news = true
+		case <-a.prober.turned:
+			outdated, urgent = true, true
 		case <-a.prober.changed:
-			decided = false
+			outdated = true
 		case <-timer.C:
 		}
 		now := time.Now()
 		a.mu.Lock()
 		a.beat = now
 		a.mu.Unlock()
-		if !decided {
-			rules, decided = a.decide()
+		rested := !now.Before(rest)
+		if news && rested {
+			a.follow()
+			news, outdated = false, true
 		}
-		if decided && (!now.Before(due) || !a.says(rules)) {
+		decided := outdated && (rested || urgent)
+		if decided {
+			rules, known = a.decide()
+			outdated = !known
+		}
+		written := known && (!now.Before(due) || decided && !a.says(rules))
+		if written {
 			due = now.Add(retryInterval)
 			if a.write(rules) {
 				due = now.Add(refreshInterval)
 				firstWritten()
 			}
-			if !pause(ctx, minWriteGap) {
-				return nil
-			}
 		}
-		if wait := time.Until(due); wait > 0 {
-			timer.Reset(wait)
-		} else {
-			timer.Reset(retryInterval) // not everything is known yet
+		if decided {
+			end := time.Now()
+			rest = end.Add(min(workShare*end.Sub(now), maxRest))
 		}
+		if written && !pause(ctx, minWriteGap) {
+			return nil
+		}
+		next := due
+		if !known {
+			next = time.Now().Add(retryInterval)
+		}
+		if (news || outdated && known) && rest.Before(next) {
+			next = rest
+		}
+		timer.Reset(time.Until(next))
 	}
 }
 

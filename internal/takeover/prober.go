@@ -21,7 +21,8 @@ type prober struct {
 	results *prometheus.CounterVec // result
 
 	wake    chan struct{} // the targets changed
-	changed chan struct{} // some health changed
+	turned  chan struct{} // some proxy can take calls that could not, or the other way round
+	changed chan struct{} // some proxy listens for something else
 
 	mu      sync.Mutex
 	targets map[netip.Addr]target
@@ -37,7 +38,7 @@ type target struct {
 func newProber(probe probeFunc, log *zap.Logger, results *prometheus.CounterVec) *prober {
 	return &prober{
 		probe: probe, log: log, results: results,
-		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), turned: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		health: map[netip.Addr]Health{},
 	}
 }
@@ -178,8 +179,11 @@ func (p *prober) record(proxy *Proxy, report *Report, err error, good int) {
 		p.log.Info("proxy is alive", append(fields, zap.Int("listeners", len(after.Report.Listeners)))...)
 	case !after.Alive && (before.Alive || !known):
 		p.log.Warn("proxy does not answer", append(fields, zap.Error(err))...)
-	case after.Alive == before.Alive && after.Report.equal(&before.Report):
+	case after.Report.equal(&before.Report):
+		return
+	case after.Report.Ready == before.Report.Ready:
+		signal(p.changed)
 		return
 	}
-	signal(p.changed)
+	signal(p.turned)
 }

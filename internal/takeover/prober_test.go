@@ -103,26 +103,26 @@ func TestProberFindsHungProxyWithinASecond(t *testing.T) {
 		if !p.alive("10.0.0.1") {
 			t.Fatal("a proxy that answers is not alive after its first probe")
 		}
-		<-p.changed
+		<-p.turned
 		bubble.Pass(time.Minute)
-		if !p.alive("10.0.0.1") || len(p.changed) > 0 {
+		if !p.alive("10.0.0.1") || len(p.turned) > 0 {
 			t.Error("it changed although nothing happened")
 		}
 		fake.set("a", hung)
 		began := time.Now()
-		<-p.changed
+		<-p.turned
 		if took := time.Since(began); p.alive("10.0.0.1") || took > time.Second {
 			t.Errorf("hung for %s: alive = %v", took, p.alive("10.0.0.1"))
 		}
 		fake.set("a", nil)
 		bubble.Pass(time.Minute)
-		if len(p.changed) > 0 {
+		if len(p.turned) > 0 {
 			t.Error("hung, then refusing, is a change")
 		}
 		// It comes back: one answer may be chance.
 		fake.set("a", lively)
 		began = time.Now()
-		<-p.changed
+		<-p.turned
 		if took := time.Since(began); !p.alive("10.0.0.1") || took <= probeInterval || took > (risingProbes+1)*probeInterval {
 			t.Errorf("back after %s, alive = %v", took, p.alive("10.0.0.1"))
 		}
@@ -134,12 +134,19 @@ func TestProberTellsOfListeners(t *testing.T) {
 	probing(t, func(p *prober, fake *fakeProxies, _ *metrics) {
 		fake.set("a", lively)
 		p.set([]target{near("a", "10.0.0.1")})
-		<-p.changed
-		for _, r := range []Report{
-			report(true, map[uint16]string{20000: "shop", 20001: "web"}), report(true, map[uint16]string{20000: "web"}), report(false, nil),
+		<-p.turned
+		for _, tell := range []struct {
+			Report
+			by chan struct{}
+		}{
+			{report(true, map[uint16]string{20000: "shop", 20001: "web"}), p.changed},
+			{report(true, map[uint16]string{20000: "web"}), p.changed},
+			{report(false, nil), p.turned},
+			{report(true, map[uint16]string{20000: "web"}), p.turned},
 		} {
+			r := tell.Report
 			fake.set("a", func(context.Context) (*Report, error) { return &r, nil })
-			<-p.changed
+			<-tell.by
 			health, _ := p.snapshot()
 			if got := health[addr("10.0.0.1")]; !got.Alive || !got.Report.equal(&r) {
 				t.Errorf("health = %+v, want %+v", got, r)
@@ -154,7 +161,7 @@ func TestProberKnowsItsOwnPauses(t *testing.T) {
 	probing(t, func(p *prober, fake *fakeProxies, m *metrics) {
 		fake.set("a", lively)
 		p.set([]target{near("a", "10.0.0.1")})
-		<-p.changed
+		<-p.turned
 		pauses := 0
 		fake.set("a", func(ctx context.Context) (*Report, error) {
 			if pauses++; pauses <= maxPauses {
@@ -163,14 +170,14 @@ func TestProberKnowsItsOwnPauses(t *testing.T) {
 			return lively(ctx)
 		})
 		bubble.Pass(time.Minute)
-		if !p.alive("10.0.0.1") || len(p.changed) > 0 {
+		if !p.alive("10.0.0.1") || len(p.turned) > 0 {
 			t.Error("a pause made the proxy dead")
 		}
 		if got := testutil.ToFloat64(m.probes.WithLabelValues(resultPaused)); got != maxPauses {
 			t.Errorf("%v pauses counted, want %d", got, maxPauses)
 		}
 		fake.set("a", paused)
-		<-p.changed
+		<-p.turned
 		if p.alive("10.0.0.1") {
 			t.Error("a proxy that never answers is alive")
 		}
