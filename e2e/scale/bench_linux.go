@@ -77,7 +77,7 @@ func (b *bench) steps() []step {
 		{"change readiness at the peers", b.changeThere},
 		{"replace the proxies", b.replace},
 		{"restart the controller", b.restart},
-		{"start a node agent", b.startAgent},
+		{"restart the node agent", b.restartAgent},
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // completePoll is how often peers and proxies are asked whether they have everything: each question costs them something.
 const completePoll = 200 * time.Millisecond
 
-// converge starts controller and proxies in a cluster that has neither, and waits until everything is written and known.
+// converge starts controller, proxies and a node agent in a cluster that has none of them, and waits until everything is written and known.
 func (b *bench) converge(ctx context.Context) error {
 	before, err := b.look(ctx)
 	if err != nil {
@@ -33,6 +33,9 @@ func (b *bench) converge(ctx context.Context) error {
 	if err := b.startProxies(ctx); err != nil {
 		return err
 	}
+	if err := b.startAgent(ctx); err != nil {
+		return err
+	}
 	all := newTimings(ctx)
 	all.add("first start: controller ready", b.controller.untilReady)
 	all.add("first start: all imports written", func(ctx context.Context) (time.Duration, error) {
@@ -40,6 +43,7 @@ func (b *bench) converge(ctx context.Context) error {
 		return at.Sub(b.controller.started), err
 	})
 	all.add("first start: proxies ready", b.proxiesReady)
+	all.add("first start: node agent ready", b.agent.untilReady)
 	all.add("first start: every peer holds the catalog", func(ctx context.Context) (time.Duration, error) {
 		err := b.peersComplete(ctx)
 		return time.Since(b.proxies[0].started), err
@@ -190,7 +194,11 @@ func (b *bench) rest(ctx context.Context) error {
 		return err
 	}
 	b.report.share("idle: CPU of a proxy, of one core", b.mean(&before, &after).cpu, took)
-	return b.memoryOf(ctx, "idle", "a proxy", b.proxies[0])
+	if err := b.memoryOf(ctx, "idle", "a proxy", b.proxies[0]); err != nil {
+		return err
+	}
+	b.report.share("idle: CPU of a node agent, of one core", after.since(&before, b.agent).cpu, took)
+	return b.memoryOf(ctx, "idle", "a node agent", b.agent)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

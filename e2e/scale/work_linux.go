@@ -98,6 +98,9 @@ func (b *bench) effort(ctx context.Context, phase string, before *reading) error
 	b.report.cpu(phase+": CPU of the API server", after.api-before.api)
 	b.report.work(phase+": allocations of a proxy", proxy.allocations, times)
 	b.report.work(phase+": bytes from a proxy to a peer", proxy.sent/float64(b.o.peers), bytesUnit)
+	agent := after.since(before, b.agent)
+	b.report.cpu(phase+": CPU of a node agent", agent.cpu)
+	b.report.work(phase+": allocations of a node agent", agent.allocations, times)
 	return nil
 }
 
