@@ -202,8 +202,8 @@ func (s *Service) Decisive(own string) ServiceSpec {
 	return spec
 }
 
-// Snapshot is everything known at one moment. It is immutable and safe to share; what is the same in two of them they share, so
-// that hashtrie.Differing costs what changed.
+// Snapshot is everything known at one moment. It is immutable and safe to share. The next one shares its Services with it but
+// for those that changed, so that hashtrie.Differing costs no more than these.
 type Snapshot struct {
 	// Revision grows by one with each change of the catalog.
 	Revision uint64

@@ -27,6 +27,9 @@ func (c *Catalog) UpdateRemote(link Link, u Update) error {
 			return invalid("replica", "peer %q has more than %d replicas", link.Peer, maxReplicas)
 		}
 		w = &word{replica: link.Replica}
+		if p.believed != nil {
+			w.exports = p.believed.exports // to share with it what is the same
+		}
 	case u.Base != 0 && (w == nil || !w.linked || w.epoch != u.Epoch || w.revision != u.Base):
 		return ErrGap
 	}

@@ -84,7 +84,8 @@ func TestClaimsAllocateWhatChanges(t *testing.T) { //nolint:paralleltest // coun
 			at := netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i))
 			all = append(all, claimant(strconv.Itoa(i), discovery.Listener{Address: at, Port: 80}))
 		}
-		with, without := snapshotOf(all...), snapshotOf(all[1:]...)
+		without := snapshotOf(all[1:]...)
+		with := &discovery.Snapshot{Services: without.Services.With(all[0].Name, all[0])}
 		c := claims{at: make(map[netip.AddrPort][]purpose)}
 		c.follow(without)
 		return testing.AllocsPerRun(10, func() {

@@ -10,15 +10,20 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/internal/translate"
+	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // assembly puts good objects together into what the catalog wants to know.
 type assembly struct {
-	local    discovery.Local
-	services map[discovery.ServiceName]*object // where each comes from
-	taken    map[netip.AddrPort]*object        // listeners, by who has them
-	ids      map[string]*object                // Peers by SPIFFE ID
-	policies map[discovery.ServiceName]*object
+	services   map[discovery.ServiceName]*discovery.Service
+	policies   map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec
+	peers      map[string]*discovery.Peer
+	localities map[netip.Addr]discovery.Locality
+	// Where each comes from.
+	targets map[discovery.ServiceName]*object // TrafficPolicies by what they are for
+	taken   map[netip.AddrPort]*object        // listeners, by who has them
+	ids     map[string]*object                // Peers by SPIFFE ID
+
 	places   *translate.Places
 	gathered map[discovery.ServiceName]*translate.Endpoints
 	errs     []FileError
@@ -27,13 +32,15 @@ type assembly struct {
 // assemble takes objects in the order of their age: where two want the same, the older one has it.
 func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 	a := &assembly{
-		local:    discovery.Local{Peers: map[string]*discovery.Peer{}},
-		services: map[discovery.ServiceName]*object{},
-		taken:    map[netip.AddrPort]*object{},
-		ids:      map[string]*object{},
-		policies: map[discovery.ServiceName]*object{},
-		places:   translate.NewPlaces(region),
-		gathered: map[discovery.ServiceName]*translate.Endpoints{},
+		services:   map[discovery.ServiceName]*discovery.Service{},
+		policies:   map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec{},
+		peers:      map[string]*discovery.Peer{},
+		localities: map[netip.Addr]discovery.Locality{},
+		targets:    map[discovery.ServiceName]*object{},
+		taken:      map[netip.AddrPort]*object{},
+		ids:        map[string]*object{},
+		places:     translate.NewPlaces(region),
+		gathered:   map[discovery.ServiceName]*translate.Endpoints{},
 	}
 	// What others refer to comes first.
 	each(objects, func(_ *object, n *corev1.Node) { a.places.AddNode(n) })
@@ -43,9 +50,11 @@ func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 	each(objects, a.peer)
 	each(objects, a.policy)
 	for name, endpoints := range a.gathered {
-		a.local.Services.Get(name).Endpoints = endpoints.ByPort()
+		a.services[name].Endpoints = endpoints.ByPort()
 	}
-	return a.local, a.errs
+	return discovery.Local{
+		Services: hashtrie.Of(a.services), Policies: hashtrie.Of(a.policies), Peers: a.peers, Localities: hashtrie.Of(a.localities),
+	}, a.errs
 }
 
 func each[T any](objects []*object, add func(*object, T)) {
@@ -65,7 +74,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 			"a Service of type ExternalName is a DNS alias, it has nothing to listen on or to send to: ignored"))
 		return
 	}
-	if a.local.Services.Len() >= discovery.MaxServices {
+	if len(a.services) >= discovery.MaxServices {
 		a.report(o.fault("", "more than %d Services: this one is ignored", discovery.MaxServices))
 		return
 	}
@@ -76,8 +85,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 		}
 	}
 	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
-	a.local.Services = a.local.Services.With(name, service)
-	a.services[name] = o
+	a.services[name] = service
 }
 
 // claim takes the listeners of all TCP ports on one address, or none.
@@ -100,7 +108,7 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip translate.
 }
 
 func (a *assembly) export(o *object, e *mcsv1beta1.ServiceExport) {
-	s := a.local.Services.Get(discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name})
+	s := a.services[discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}]
 	if s == nil {
 		a.report(o.warning("metadata.name", "there is no Service %s/%s to export", o.key.namespace, o.key.name))
 		return
@@ -115,12 +123,12 @@ func (a *assembly) peer(o *object, p *v1alpha1.Peer) {
 		return
 	}
 	a.ids[p.Spec.SPIFFEID] = o
-	a.local.Peers[p.Name] = &discovery.Peer{Name: p.Name, Spec: p.Spec}
+	a.peers[p.Name] = &discovery.Peer{Name: p.Name, Spec: p.Spec}
 }
 
 func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 	target := discovery.ServiceName{Namespace: o.key.namespace, Name: p.Spec.TargetRef.Name}
-	if owner := a.policies[target]; owner != nil {
+	if owner := a.targets[target]; owner != nil {
 		a.report(o.fault("spec.targetRef", "Service %s already has %s in %s: this policy is ignored; remove one of the two",
 			target, owner.key, owner.file))
 		return
@@ -129,14 +137,14 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 		a.report(o.warning("spec.targetRef.name", "there is no Service %s here; the policy applies once a peer exports one",
 			target))
 	}
-	a.policies[target] = o
-	a.local.Policies = a.local.Policies.With(target, &p.Spec)
+	a.targets[target] = o
+	a.policies[target] = &p.Spec
 }
 
 // slice adds the endpoints of one EndpointSlice to its service.
 func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
-	service := a.local.Services.Get(name)
+	service := a.services[name]
 	if service == nil {
 		a.report(o.warning("metadata.labels."+discoveryv1.LabelServiceName, "there is no Service %s: its endpoints are not used",
 			name))
@@ -150,8 +158,8 @@ func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 		a.report(o.warning(path, "%s", msg))
 	}
 	for addr, e := range translate.Addresses(s) {
-		if _, known := a.local.Localities.Lookup(addr); !known {
-			a.local.Localities = a.local.Localities.With(addr, a.places.Endpoint(s, e))
+		if _, known := a.localities[addr]; !known {
+			a.localities[addr] = a.places.Endpoint(s, e)
 		}
 	}
 }

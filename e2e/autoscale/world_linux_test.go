@@ -104,7 +104,7 @@ func (w *world) explain() {
 		{"describe", "hpa", "-A"}, {"top", "pods", "-A"}, {"-n", "kube-system", "logs", "--tail=20", "deployment/metrics-server"},
 	} {
 		answer, err := w.cluster.Kubectl(ctx, question...).CombinedOutput()
-		w.Logf("kubectl %s: %v\n%s", strings.Join(question, " "), err, answer)
+		fmt.Fprintf(progress(), "kubectl %s: %v\n%s\n", strings.Join(question, " "), err, answer)
 	}
 }
 

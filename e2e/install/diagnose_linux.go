@@ -23,8 +23,8 @@ const (
 )
 
 // Diagnose writes everything that tells why something went wrong into a folder,
-// and shows its path and the extract that one looks at first as progress: long as
-// it is, it then comes before what the test itself says, and not after.
+// and shows its path and the extract that one looks at first as progress: without
+// -v that comes before what the test itself says, which is easily found then.
 func (i *Installer) Diagnose(ctx context.Context, name string) {
 	dir := filepath.Join(i.Dir, "diagnosis", strings.ReplaceAll(name, "/", "-"))
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil { //nolint:gosec // no secret

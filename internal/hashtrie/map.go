@@ -1,22 +1,22 @@
-// Package hashtrie has an immutable map whose versions share what is the same in them: making the next version, and finding
-// out in what two versions differ, costs what changed and not what the map holds.
-//
-// Libraries with such maps (hashicorp/go-immutable-radix, cilium/statedb) can't tell two versions apart without walking through
-// both.
+// Package hashtrie has an immutable map. A version that is made from another one shares with it what is the same: to make it,
+// and to find out in what the two differ, costs what changed and not what they hold. Maps that were made apart share nothing,
+// and are compared key by key.
 package hashtrie
 
 import (
+	"cmp"
 	"hash/maphash"
 	"iter"
 	"slices"
 )
 
 const (
-	bits  = 4 // of the hash, for each level
+	bits  = 4 // of the hash, the highest first, for each level
 	width = 1 << bits
-	// maxLeaf is how many entries a leaf holds before it is split; at the end of the hash there is nothing to split by.
-	maxLeaf  = 16
-	hashBits = 64
+	// levels below the root; leaves there can't be split any more.
+	levels = 64 / bits
+	// maxLeaf is how many entries a leaf holds before it is split.
+	maxLeaf = 16
 )
 
 //nolint:gochecknoglobals // versions are compared only within one process, by the same hashes
@@ -42,11 +42,33 @@ type entry[K, V comparable] struct {
 
 // Of is a Map of what m has.
 func Of[K, V comparable](m map[K]V) Map[K, V] {
-	var out Map[K, V]
+	entries := make([]entry[K, V], 0, len(m))
 	for k, v := range m {
-		out = out.With(k, v)
+		entries = append(entries, entry[K, V]{maphash.Comparable(seed, k), k, v})
 	}
-	return out
+	slices.SortFunc(entries, func(a, b entry[K, V]) int { return cmp.Compare(a.hash, b.hash) })
+	return Map[K, V]{build(0, entries), len(entries)}
+}
+
+// build a node of entries that are sorted by their hashes.
+func build[K, V comparable](depth int, entries []entry[K, V]) *node[K, V] {
+	if len(entries) == 0 {
+		return nil
+	}
+	if len(entries) <= maxLeaf || depth == levels {
+		return &node[K, V]{entries: slices.Clone(entries)}
+	}
+	kids := new([width]*node[K, V])
+	for len(entries) > 0 {
+		at := slot(depth, entries[0].hash)
+		end := slices.IndexFunc(entries, func(e entry[K, V]) bool { return slot(depth, e.hash) != at })
+		if end < 0 {
+			end = len(entries)
+		}
+		kids[at] = build(depth+1, entries[:end])
+		entries = entries[end:]
+	}
+	return &node[K, V]{kids: kids}
 }
 
 // Len is the number of keys.
@@ -100,6 +122,9 @@ func Differing[K, V comparable](a, b Map[K, V]) iter.Seq[K] {
 
 // Equal tells whether two maps have the same.
 func Equal[K, V comparable](a, b Map[K, V]) bool {
+	if a.size != b.size {
+		return false
+	}
 	for range Differing(a, b) {
 		return false
 	}
@@ -124,7 +149,7 @@ func (n *node[K, V]) index(hash uint64, k K) int {
 	return slices.IndexFunc(n.entries, func(e entry[K, V]) bool { return e.hash == hash && e.key == k })
 }
 
-func slot(depth int, hash uint64) uint64 { return hash >> (depth * bits) % width }
+func slot(depth int, hash uint64) uint64 { return hash >> ((levels - 1 - depth) * bits) % width }
 
 // with is the node with an entry, which is another one than it has.
 func (n *node[K, V]) with(depth int, e entry[K, V]) *node[K, V] {
@@ -143,15 +168,15 @@ func (n *node[K, V]) with(depth int, e entry[K, V]) *node[K, V] {
 	}
 	entries := make([]entry[K, V], 0, len(n.entries)+1)
 	entries = append(append(entries, n.entries...), e)
-	if len(entries) <= maxLeaf || depth*bits >= hashBits {
+	if len(entries) <= maxLeaf || depth == levels {
 		return &node[K, V]{entries: entries}
 	}
-	split := &node[K, V]{kids: new([width]*node[K, V])}
+	kids := new([width]*node[K, V])
 	for _, e := range entries {
-		kid := &split.kids[slot(depth, e.hash)]
+		kid := &kids[slot(depth, e.hash)]
 		*kid = (*kid).with(depth+1, e)
 	}
-	return split
+	return &node[K, V]{kids: kids}
 }
 
 // without is the node without an entry that it has.

@@ -1,6 +1,8 @@
 package hashtrie
 
 import (
+	"cmp"
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -93,34 +95,64 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestCollisions: keys whose hashes are the same all the way down are told apart all the same.
-func TestCollisions(t *testing.T) {
-	const hash, many = 0x1234, 3 * maxLeaf
-	var n, half *node[int, int]
-	for k := range many {
-		n = n.with(0, entry[int, int]{hash, k, k})
-		if k < many/2 {
-			half = n
+// TestHashes chooses the hashes: some keys share a hash, others all of it but a few bits anywhere, so that leaves are split all the
+// way down, and leaves meet nodes that are split.
+func TestHashes(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	const keys = 160
+	prefixes := []uint64{0, ^uint64(0), 0x1234567812345678, 0x1234567812345670, 0xf234567812345678}
+	hashes := make([]uint64, keys)
+	for k := range hashes {
+		hashes[k] = prefixes[random.IntN(len(prefixes))]
+		if random.IntN(2) == 0 {
+			hashes[k] ^= uint64(random.IntN(width)) << (bits * random.IntN(levels))
 		}
 	}
-	for k := range many {
-		if v, ok := n.lookup(0, hash, k); !ok || v != k {
-			t.Errorf("key %d has %d, %t", k, v, ok)
+	type version struct {
+		is   *node[int, int]
+		want map[int]int
+	}
+	versions := []version{{nil, map[int]int{}}}
+	for range 100 {
+		from := versions[random.IntN(len(versions))]
+		next := version{from.is, maps.Clone(from.want)}
+		for range random.IntN(80) {
+			k := random.IntN(keys)
+			if _, known := next.want[k]; known && random.IntN(2) == 0 {
+				next.is = next.is.without(0, hashes[k], k)
+				delete(next.want, k)
+			} else if v := random.IntN(3); !known || next.want[k] != v {
+				next.is = next.is.with(0, entry[int, int]{hashes[k], k, v})
+				next.want[k] = v
+			}
 		}
+		versions = append(versions, next)
+		var entries []entry[int, int]
+		for k, v := range next.want {
+			entries = append(entries, entry[int, int]{hashes[k], k, v})
+		}
+		slices.SortFunc(entries, func(a, b entry[int, int]) int { return cmp.Compare(a.hash, b.hash) })
+		versions = append(versions, version{build(0, entries), next.want})
 	}
-	var keys []int
-	differing(n, half, 0, func(k int) bool {
-		keys = append(keys, k)
-		return true
-	})
-	if len(keys) != many/2 {
-		t.Errorf("%d keys differ instead of %d", len(keys), many/2)
-	}
-	for k := range many {
-		n = n.without(0, hash, k)
-	}
-	if n != nil {
-		t.Error("something is left")
+	for i, v := range versions {
+		for k := range keys {
+			got, ok := v.is.lookup(0, hashes[k], k)
+			if want, known := v.want[k]; got != want || ok != known {
+				t.Fatalf("version %d has %d, %t for key %d instead of %d, %t", i, got, ok, k, want, known)
+			}
+		}
+		for range 20 {
+			other := versions[random.IntN(len(versions))]
+			var got []int
+			differing(v.is, other.is, 0, func(k int) bool {
+				got = append(got, k)
+				return true
+			})
+			slices.Sort(got)
+			if want := differs(v.want, other.want); !slices.Equal(got, want) {
+				t.Fatalf("version %d differs in %v instead of %v", i, got, want)
+			}
+		}
 	}
 }
 
@@ -151,21 +183,23 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestShare: a version that differs in one key costs no more than the way to it, however much there is.
+// TestShare: of what two versions share, nothing is compared. Two slices in interfaces would panic if they were.
 func TestShare(t *testing.T) {
-	allocations := func(size int) float64 {
-		m := Map[int, int]{}
-		for k := range size {
-			m = m.With(k, k)
+	const changed = 7
+	top := func(k int) uint64 { return slot(0, maphash.Comparable(seed, k)) }
+	m := Map[int, any]{}
+	for k := range 10_000 {
+		var v any = []int{k}
+		if top(k) == top(changed) {
+			v = k
 		}
-		return testing.AllocsPerRun(100, func() {
-			for range Differing(m, m.With(size/2, -1)) {
-			}
-		})
+		m = m.With(k, v)
 	}
-	small, large := allocations(100), allocations(100_000)
-	if large > small+20 {
-		t.Errorf("a change allocates %.0f times among 100,000 keys and %.0f times among 100", large, small)
+	if got := slices.Collect(Differing(m, m.With(changed, "other"))); !slices.Equal(got, []int{changed}) {
+		t.Errorf("%v differ", got)
+	}
+	if got := slices.Collect(Differing(m.Without(changed), m)); !slices.Equal(got, []int{changed}) {
+		t.Errorf("%v differ", got)
 	}
 }
 

@@ -77,9 +77,9 @@ func (c *Client) do(ctx context.Context, method, target, id string) (string, err
 	return string(answer), nil
 }
 
-// Dialer keeps the addresses of names, and goes on using one while it asks for it
-// again, as caches on many nodes do (RFC 8767). So what fails, or waits, is not the
-// cluster's DNS. The zero value is ready to use.
+// Dialer keeps the addresses of names, and goes on using one, however old, while it
+// asks for it again, as CoreDNS does with serve_stale. So what fails, or waits, is not
+// the cluster's DNS. The zero value is ready to use.
 type Dialer struct {
 	// resolve is net.DefaultResolver's if it is nil.
 	resolve func(ctx context.Context, network, host string) ([]net.IP, error)
