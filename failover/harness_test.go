@@ -56,6 +56,10 @@ type world struct {
 	log     *observer.ObservedLogs
 	cancel  context.CancelFunc
 	names   map[string]string // of addresses
+	listed  struct {
+		revision uint64
+		all      []ListenerStatus
+	}
 }
 
 type locality = discovery.Locality

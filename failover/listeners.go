@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,6 +43,8 @@ type listeners struct {
 	clashes map[netip.AddrPort][]ListenerStatus
 	closed  bool
 	wg      sync.WaitGroup // accept loops and connections
+
+	revision atomic.Uint64 // grows with each change of the above, while mu is held
 }
 
 // listener is wanted; it is open when ln is set.
@@ -77,6 +80,7 @@ func (ls *listeners) follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 	}
 	for addr := range ls.claims.follow(s) {
 		ls.settle(addr)
+		ls.revision.Add(1)
 	}
 	return ls.openAll(ctx)
 }
@@ -128,6 +132,7 @@ func (ls *listeners) openAll(ctx context.Context) time.Duration {
 	for addr, l := range ls.pending {
 		if !time.Now().Before(l.retry) {
 			ls.open(ctx, l)
+			ls.revision.Add(1)
 		}
 		if l.ln != nil {
 			delete(ls.pending, addr)
@@ -232,6 +237,7 @@ func (ls *listeners) close() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	ls.closed = true
+	ls.revision.Add(1)
 	for _, l := range ls.byAddr {
 		l.close()
 	}
@@ -240,6 +246,9 @@ func (ls *listeners) close() {
 	clear(ls.clashes)
 	ls.failed.Set(0)
 }
+
+// ListenersRevision grows whenever Listening has something else to tell.
+func (p *Proxy) ListenersRevision() uint64 { return p.listeners.revision.Load() }
 
 // Listening are all listeners that the catalog asks for, sorted by address and service.
 func (p *Proxy) Listening() []ListenerStatus {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,8 +29,23 @@ func other(w *world, addr netip.Addr) *discovery.Snapshot {
 
 func (w *world) listening(n int) []ListenerStatus {
 	w.t.Helper()
-	w.eventually("listening", func() bool { return len(w.proxy.Listening()) == n })
-	return w.proxy.Listening()
+	w.eventually("listening", func() bool { return len(w.listeners()) == n })
+	return w.listeners()
+}
+
+// listeners are those of now. What has the same revision has to be the same.
+func (w *world) listeners() []ListenerStatus {
+	w.t.Helper()
+	revision := w.proxy.ListenersRevision()
+	all := w.proxy.Listening()
+	if w.proxy.ListenersRevision() != revision { // they changed meanwhile
+		return all
+	}
+	if revision == w.listed.revision && !slices.Equal(all, w.listed.all) {
+		w.t.Errorf("listeners at revision %d: %v, and before %v", revision, all, w.listed.all)
+	}
+	w.listed.revision, w.listed.all = revision, all
+	return all
 }
 
 // failing waits for the metric to say that so many are not listened for.
@@ -78,7 +94,7 @@ func TestBusyPort(t *testing.T) {
 	w.catalog.set(other(w, addr))
 	w.listening(2)
 	w.eventually("reported", func() bool {
-		for _, l := range w.proxy.Listening() {
+		for _, l := range w.listeners() {
 			if l.Address.Addr() == addr {
 				return strings.Contains(l.Error, addr.String()) && strings.Contains(l.Error, "shop/other") && strings.Contains(l.Error, "stop it")
 			}
@@ -100,6 +116,11 @@ func TestBusyPort(t *testing.T) {
 		return err == nil && got == "other got hi"
 	})
 	w.failing(0)
+	for _, l := range w.listening(2) {
+		if l.Error != "" {
+			t.Errorf("%+v", l)
+		}
+	}
 	if n := w.log.FilterMessage("cannot listen").Len(); n != 1 {
 		t.Errorf("logged %d times", n)
 	}

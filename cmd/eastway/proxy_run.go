@@ -125,7 +125,7 @@ func (p *proxy) listenAdmin(ctx context.Context, reg prometheus.Gatherer) error 
 	cfg := admin.Config{
 		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Logger: p.log.Named("admin"),
 		Checks:    []admin.Check{{Name: "proxy", Ready: p.ready, Serving: p.serving}},
-		Listeners: p.failover.Listening,
+		Listeners: p.failover,
 		Status:    p.status,
 		Endpoints: p.endpoints,
 	}

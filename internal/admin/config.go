@@ -31,9 +31,16 @@ type Config struct {
 	// Endpoints feeds PathEndpoints; false: no such service. nil: 404.
 	Endpoints func(namespace, name string) ([]failover.EndpointStatus, bool)
 	// Listeners feeds PathListeners; nil: 404.
-	Listeners func() []failover.ListenerStatus
+	Listeners ListenerSource
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.
 	Logger *zap.Logger
+}
+
+// ListenerSource is a failover.Proxy.
+type ListenerSource interface {
+	Listening() []failover.ListenerStatus
+	// ListenersRevision grows whenever Listening has something else to tell.
+	ListenersRevision() uint64
 }
 
 // Check is one condition of readiness. Ready returns at once; its error says

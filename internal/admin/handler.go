@@ -1,15 +1,11 @@
 package admin
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +21,7 @@ import (
 const maxProfile = 5 * time.Minute
 
 func newHandler(cfg Config, log *zap.Logger) http.Handler {
-	h := &handler{cfg: cfg, log: log}
+	h := &handler{cfg: cfg, log: log, listing: listing{source: cfg.Listeners}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+PathHealthz, h.healthz)
 	mux.HandleFunc("GET "+PathReadyz, h.readyz)
@@ -57,8 +53,9 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 }
 
 type handler struct {
-	cfg Config
-	log *zap.Logger
+	cfg     Config
+	log     *zap.Logger
+	listing listing
 }
 
 // localHostOnly answers requests for loopback names and addresses only. A web
@@ -126,34 +123,6 @@ func (h *handler) verdict(w http.ResponseWriter, readiness Readiness) {
 		code = http.StatusServiceUnavailable
 	}
 	h.answer(w, code, readiness)
-}
-
-// listeners answers 200 whether or not the process is ready: who asks reads both. Every node asks several times a second,
-// so what the asker has already is not sent again.
-func (h *handler) listeners(w http.ResponseWriter, r *http.Request) {
-	all := h.cfg.Listeners()
-	open := Listeners{Ready: h.readiness().Ready, Listeners: make([]Listener, 0, len(all))}
-	for _, l := range all {
-		if l.Error == "" {
-			open.Listeners = append(open.Listeners, Listener{Port: l.Address.Port(), Service: l.Service})
-		}
-	}
-	slices.SortFunc(open.Listeners, func(a, b Listener) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Service, b.Service))
-	})
-	body, err := json.Marshal(open)
-	if err != nil {
-		h.answer(w, http.StatusInternalServerError, problem{Error: err.Error()})
-		return
-	}
-	sum := sha256.Sum256(body)
-	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
-	w.Header().Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	h.answer(w, http.StatusOK, open)
 }
 
 func (h *handler) readiness() Readiness {

@@ -2,15 +2,71 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/bubble"
 )
+
+// listenersOf is a proxy's part in PathListeners.
+type listenersOf struct {
+	revision uint64
+	all      []failover.ListenerStatus
+	takes    time.Duration
+	looks    int
+}
+
+func (l *listenersOf) Listening() []failover.ListenerStatus {
+	l.looks++
+	<-time.After(l.takes)
+	return l.all
+}
+
+func (l *listenersOf) ListenersRevision() uint64 { return l.revision }
+
+// However often it is asked for, the answer is made when there is something else to tell, and not all the time even then.
+func TestListing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &listenersOf{revision: 1, takes: 20 * time.Millisecond}
+		l := listing{source: source}
+		ask := func(ready bool, port uint16, looks int) {
+			t.Helper()
+			body, tag, err := l.now(ready)
+			want := fmt.Sprintf(`{"ready":%t,"listeners":[{"port":%d,"service":"default/shop"}]}`, ready, port)
+			if port == 0 {
+				want = fmt.Sprintf(`{"ready":%t,"listeners":[]}`, ready)
+			}
+			if err != nil || string(body) != want || tag == "" || source.looks != looks {
+				t.Errorf("%s, %s, %v after %d looks; want %s after %d", body, tag, err, source.looks, want, looks)
+			}
+		}
+		change := func(port uint16) {
+			source.revision++
+			source.all = []failover.ListenerStatus{{Address: netip.AddrPortFrom(netip.IPv6Unspecified(), port), Service: "default/shop"}}
+		}
+		ask(false, 0, 1)
+		ask(false, 0, 1)
+		change(20000)
+		ask(false, 0, 1) // it took 20 ms, so 200 ms have to pass
+		ask(true, 20000, 2)
+		change(20001)
+		bubble.Pass(199 * time.Millisecond)
+		ask(true, 20000, 2)
+		bubble.Pass(time.Millisecond)
+		ask(true, 20001, 3)
+		bubble.Pass(time.Hour)
+		ask(true, 20001, 3)
+	})
+}
 
 // A listener for probes and scrapers may be on any address, and tells nothing else.
 func TestHealthOnly(t *testing.T) {
@@ -23,13 +79,11 @@ func TestHealthOnly(t *testing.T) {
 		Endpoints: func(string, string) ([]failover.EndpointStatus, bool) {
 			return []failover.EndpointStatus{}, true
 		},
-		Listeners: func() []failover.ListenerStatus {
-			return []failover.ListenerStatus{
-				{Address: netip.MustParseAddrPort("[::]:20001"), Service: "default/web"},
-				{Address: netip.MustParseAddrPort("[::]:20002"), Service: "default/taken", Error: "busy"},
-				{Address: netip.MustParseAddrPort("[::]:20000"), Service: "default/shop"},
-			}
-		},
+		Listeners: &listenersOf{all: []failover.ListenerStatus{
+			{Address: netip.MustParseAddrPort("[::]:20001"), Service: "default/web"},
+			{Address: netip.MustParseAddrPort("[::]:20002"), Service: "default/taken", Error: "busy"},
+			{Address: netip.MustParseAddrPort("[::]:20000"), Service: "default/shop"},
+		}},
 	})
 	for path, want := range map[string]int{
 		PathHealthz: http.StatusOK, PathReadyz: http.StatusServiceUnavailable, PathServingz: http.StatusOK,
