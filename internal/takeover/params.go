@@ -25,6 +25,8 @@ const (
 	risingProbes = 2
 	// maxReportBytes bounds an answer: 10,000 listeners of usual names take 600 KiB, of the longest ones 2 MiB.
 	maxReportBytes = 4 << 20
+	// maxReadyBytes of an answer that says whether a proxy is ready are read, so that its connection can be used again.
+	maxReadyBytes = 4 << 10
 	// maxListeners of one proxy: the range of listener ports is smaller.
 	maxListeners = 20_000
 	// maxProxies is how many of their addresses are known: of as many as the chart allows, with two each. Each costs a goroutine
@@ -41,7 +43,8 @@ const (
 	// minWriteGap gathers changes that come together, as when a proxy with many listeners starts.
 	minWriteGap = 100 * time.Millisecond
 	// workShare bounds the part of one core that many changes may take: after a round that took t, the next that nobody waits
-	// for urgently comes workShare times t later, but not later than maxRest: with 15,000 services a round takes 0.3 s.
+	// for urgently comes workShare times t later, but not later than maxRest: with 15,000 services a round takes 0.3 s. The same
+	// goes for reading what a proxy listens on.
 	workShare = 10
 	maxRest   = 5 * time.Second
 	// retryInterval is the time between attempts to write while that fails.

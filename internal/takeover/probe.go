@@ -24,6 +24,7 @@ type Report struct {
 
 	etag string
 	sum  [sha256.Size]byte // of the body that it was read from
+	rest time.Time         // until when the proxy is asked no more than whether it is ready
 }
 
 func (r *Report) equal(o *Report) bool {
@@ -78,27 +79,64 @@ func newHTTPProber(dial func(ctx context.Context, network, address string) (net.
 	}}
 }
 
-// probe asks one proxy; ctx bounds it. A proxy with nothing new to tell answers 304 to the ETag of last, which may be nil.
-func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report, error) {
-	url := "http://" + netip.AddrPortFrom(p.Address, p.Health).String() + "/listeners"
+// get asks a proxy for something; what the asker has is known by its ETag, or by none.
+func (h *httpProber) get(ctx context.Context, p *Proxy, path, etag string) (*http.Response, error) {
+	url := "http://" + netip.AddrPortFrom(p.Address, p.Health).String() + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", "eastway-node")
-	if last != nil && last.etag != "" {
-		req.Header.Set("If-None-Match", last.etag)
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
 	}
-	resp, err := h.client.Do(req)
+	return h.client.Do(req)
+}
+
+// ready asks a proxy whether it is.
+func (h *httpProber) ready(ctx context.Context, p *Proxy) (bool, error) {
+	resp, err := h.get(ctx, p, "/readyz", "")
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxReadyBytes)); err != nil {
+		return false, err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusServiceUnavailable:
+		return resp.StatusCode == http.StatusOK, nil
+	default:
+		return false, &answerError{"/readyz", "status " + strconv.Itoa(resp.StatusCode)}
+	}
+}
+
+// probe asks one proxy; ctx bounds it. A proxy with nothing new to tell answers 304 to the ETag of last, which may be nil.
+func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report, error) {
+	if last != nil && time.Now().Before(last.rest) {
+		ready, err := h.ready(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if ready == last.Ready {
+			return last, nil
+		}
+	}
+	etag := ""
+	if last != nil {
+		etag = last.etag
+	}
+	resp, err := h.get(ctx, p, "/listeners", etag)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	began := time.Now()
 	if resp.StatusCode == http.StatusNotModified && last != nil {
 		return last, nil
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, &answerError{"status " + strconv.Itoa(resp.StatusCode)}
+		return nil, &answerError{"/listeners", "status " + strconv.Itoa(resp.StatusCode)}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReportBytes+1))
 	if err != nil {
@@ -111,18 +149,20 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 	}
 	report, err := ParseReport(body)
 	if err != nil {
-		return nil, &answerError{err.Error()}
+		return nil, &answerError{"/listeners", err.Error()}
 	}
 	report.etag = resp.Header.Get("ETag")
+	end := time.Now()
+	report.rest = end.Add(min(workShare*end.Sub(began), maxRest))
 	return report, nil
 }
 
 func (h *httpProber) close() { h.client.CloseIdleConnections() }
 
 // answerError is an answer that makes no sense: something else listens there, or another version.
-type answerError struct{ what string }
+type answerError struct{ path, what string }
 
-func (e *answerError) Error() string { return "answer of /listeners: " + e.what }
+func (e *answerError) Error() string { return "answer of " + e.path + ": " + e.what }
 
 // Results of probes, as the metric names them.
 const (

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,7 @@ func TestProbeOfSomethingKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		report.rest = time.Time{} // reading it took no time
 		return report
 	}
 	first := probe(nil)
@@ -143,6 +145,57 @@ func TestProbeOfSomethingKnown(t *testing.T) {
 	third := probe(second)
 	if fourth := probe(third); fourth != third || sent != 4 {
 		t.Errorf("no ETag, the same body: sent %d times, report %p after %p", sent, fourth, third)
+	}
+}
+
+// What took long to read is not read again at once: until then a proxy is only asked whether it is ready.
+func TestProbeRests(t *testing.T) {
+	t.Parallel()
+	code, served := http.StatusOK, uint16(0)
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked = append(asked, r.URL.Path); r.URL.Path == "/readyz" {
+			w.WriteHeader(code)
+			return
+		}
+		served++
+		fmt.Fprintf(w, `{"ready":%t,"listeners":[{"port":%d,"service":"a/b"}]}`, code == http.StatusOK, served)
+	}))
+	defer s.Close()
+	h := newHTTPProber(nil)
+	defer h.close()
+	var last *Report
+	for _, step := range []struct {
+		what  string
+		rests bool
+		code  int
+		asked []string
+		port  uint16 // of the report; 0: it fails
+	}{
+		{"at first", false, http.StatusOK, []string{"/listeners"}, 1},
+		{"while it rests", true, http.StatusOK, []string{"/readyz"}, 1},
+		{"not ready any more", true, http.StatusServiceUnavailable, []string{"/readyz", "/listeners"}, 2},
+		{"still not", true, http.StatusServiceUnavailable, []string{"/readyz"}, 2},
+		{"something else listens there", true, http.StatusTeapot, []string{"/readyz"}, 0},
+		{"later", false, http.StatusOK, []string{"/listeners"}, 3},
+	} {
+		code, asked = step.code, nil
+		if last != nil {
+			last.rest = time.Time{}
+			if step.rests {
+				last.rest = time.Now().Add(time.Hour)
+			}
+		}
+		report, err := h.probe(t.Context(), asProxy(t, s), last)
+		if !slices.Equal(asked, step.asked) || (err != nil) != (step.port == 0) {
+			t.Fatalf("%s: asked for %v, want %v; %v", step.what, asked, step.asked, err)
+		}
+		if err != nil {
+			continue
+		}
+		if last = report; last.Ready != (code == http.StatusOK) || last.Listeners[step.port] == "" {
+			t.Errorf("%s: %+v, want port %d", step.what, last, step.port)
+		}
 	}
 }
 
