@@ -112,6 +112,7 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, locals("LIVE", here))
 	c := w.dial()
+	w.listening(1)
 	w.eventually("in flight", func() bool { return w.proxy.Active() == 1 })
 	drained := make(chan error, 1)
 	go func() { drained <- w.proxy.Drain(t.Context()) }()
@@ -122,6 +123,7 @@ func TestDrain(t *testing.T) {
 		}
 		return err != nil
 	})
+	w.listening(0)
 	if w.proxy.Ready() == nil {
 		t.Error("ready while draining")
 	}

@@ -65,6 +65,14 @@ func TestListing(t *testing.T) {
 		ask(true, 20001, 3)
 		bubble.Pass(time.Hour)
 		ask(true, 20001, 3)
+		source.takes = time.Second
+		change(20002)
+		ask(true, 20002, 4)
+		change(20003)
+		bubble.Pass(maxListingAge - 1)
+		ask(true, 20002, 4)
+		bubble.Pass(1)
+		ask(true, 20003, 5)
 	})
 }
 

@@ -149,6 +149,9 @@ func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 		urgent := false
 		select {
 		case <-ctx.Done():
+			if news {
+				a.follow() // and store it, for a successor
+			}
 			return nil
 		case <-a.cfg.Source.Changed():
 			news = true
@@ -180,9 +183,8 @@ func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 				firstWritten()
 			}
 		}
-		if decided {
-			end := time.Now()
-			rest = end.Add(min(workShare*end.Sub(now), maxRest))
+		if decided && rested { // what is urgent comes in between, and puts nothing off
+			rest = restAfter(now)
 		}
 		if written && !pause(ctx, minWriteGap) {
 			return nil
@@ -196,6 +198,12 @@ func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 		}
 		timer.Reset(time.Until(next))
 	}
+}
+
+// restAfter is until when work rests that began at a moment and has ended now.
+func restAfter(began time.Time) time.Time {
+	end := time.Now()
+	return end.Add(min(workShare*end.Sub(began), maxRest))
 }
 
 // pause waits; it tells whether ctx goes on.

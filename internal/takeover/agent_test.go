@@ -217,45 +217,6 @@ func TestAgentRenews(t *testing.T) {
 	})
 }
 
-// While services change all the time, and there are many, an agent takes a small part of its node; a proxy that is lost is
-// another matter.
-func TestAgentRests(t *testing.T) {
-	t.Parallel()
-	working(t, func(t *testing.T, b *bench) {
-		const round = 200 * time.Millisecond
-		b.fake.set("a", lively)
-		b.fake.set("b", lively)
-		b.source.set(twoProxies())
-		bubble.Pass(time.Second)
-		b.tables.takes = round
-		change := func(n int) {
-			inv := twoProxies()
-			inv.Services[0].Ports = []Port{{"TCP", uint16(n + 1), 20000}}
-			b.source.set(inv)
-			bubble.Pass(50 * time.Millisecond)
-		}
-		_, before := b.tables.last()
-		for n := range 1200 {
-			change(n)
-		}
-		_, after := b.tables.last()
-		if most := int(time.Minute / (round * workShare)); after-before > most || after-before < most/2 {
-			t.Errorf("%d rounds in a minute of changes, at most %d are expected", after-before, most)
-		}
-		b.fake.set("a", hung)
-		began := time.Now()
-		for n := 0; !slices.Equal(b.tables.proxies(), []netip.Addr{addr(farAway)}); n++ {
-			if change(n); time.Since(began) > time.Minute {
-				t.Fatal("calls still go to a proxy that hangs")
-			}
-		}
-		if took := time.Since(began); took > probeInterval+probeTimeout+2*round+minWriteGap {
-			t.Errorf("calls go elsewhere after %v", took)
-		}
-		b.tables.takes = 0
-	})
-}
-
 // A new agent does not touch its predecessor's entries before it knows better.
 func TestAgentWaitsForProxies(t *testing.T) {
 	t.Parallel()

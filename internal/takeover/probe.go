@@ -31,6 +31,17 @@ func (r *Report) equal(o *Report) bool {
 	return r.Ready == o.Ready && maps.Equal(r.Listeners, o.Listeners)
 }
 
+// misleads tells whether calls would come to the wrong place, or to none, if they still went where the report before says: a port
+// is another service's, or a proxy that goes away has closed it.
+func (r *Report) misleads(before *Report) bool {
+	for port, service := range before.Listeners {
+		if now, open := r.Listeners[port]; open && now != service || !open && !r.Ready {
+			return true
+		}
+	}
+	return false
+}
+
 // ParseReport reads the answer of a proxy's /listeners.
 func ParseReport(body []byte) (*Report, error) {
 	var answer struct {
@@ -113,7 +124,7 @@ func (h *httpProber) ready(ctx context.Context, p *Proxy) (bool, error) {
 
 // probe asks one proxy; ctx bounds it. A proxy with nothing new to tell answers 304 to the ETag of last, which may be nil.
 func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report, error) {
-	if last != nil && time.Now().Before(last.rest) {
+	if last != nil && last.Ready && time.Now().Before(last.rest) {
 		ready, err := h.ready(ctx, p)
 		if err != nil {
 			return nil, err
@@ -131,7 +142,6 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 		return nil, err
 	}
 	defer resp.Body.Close()
-	began := time.Now()
 	if resp.StatusCode == http.StatusNotModified && last != nil {
 		return last, nil
 	}
@@ -147,13 +157,13 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 			return last, nil
 		}
 	}
+	began := time.Now()
 	report, err := ParseReport(body)
 	if err != nil {
 		return nil, &answerError{"/listeners", err.Error()}
 	}
 	report.etag = resp.Header.Get("ETag")
-	end := time.Now()
-	report.rest = end.Add(min(workShare*end.Sub(began), maxRest))
+	report.rest = restAfter(began)
 	return report, nil
 }
 

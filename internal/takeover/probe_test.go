@@ -129,6 +129,9 @@ func TestProbeOfSomethingKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if report != last && report.rest.IsZero() {
+			t.Error("it does not rest after it has read a report")
+		}
 		report.rest = time.Time{} // reading it took no time
 		return report
 	}
@@ -175,9 +178,10 @@ func TestProbeRests(t *testing.T) {
 		{"at first", false, http.StatusOK, []string{"/listeners"}, 1},
 		{"while it rests", true, http.StatusOK, []string{"/readyz"}, 1},
 		{"not ready any more", true, http.StatusServiceUnavailable, []string{"/readyz", "/listeners"}, 2},
-		{"still not", true, http.StatusServiceUnavailable, []string{"/readyz"}, 2},
+		{"still not", true, http.StatusServiceUnavailable, []string{"/listeners"}, 3}, // it may close ports
+		{"ready again", true, http.StatusOK, []string{"/listeners"}, 4},
 		{"something else listens there", true, http.StatusTeapot, []string{"/readyz"}, 0},
-		{"later", false, http.StatusOK, []string{"/listeners"}, 3},
+		{"later", false, http.StatusOK, []string{"/listeners"}, 5},
 	} {
 		code, asked = step.code, nil
 		if last != nil {

@@ -21,8 +21,8 @@ type prober struct {
 	results *prometheus.CounterVec // result
 
 	wake    chan struct{} // the targets changed
-	turned  chan struct{} // some proxy can take calls that could not, or the other way round
-	changed chan struct{} // some proxy listens for something else
+	turned  chan struct{} // calls have to go elsewhere than they may go now
+	changed chan struct{} // some proxy listens for more, or for less
 
 	mu      sync.Mutex
 	targets map[netip.Addr]target
@@ -181,7 +181,7 @@ func (p *prober) record(proxy *Proxy, report *Report, err error, good int) {
 		p.log.Warn("proxy does not answer", append(fields, zap.Error(err))...)
 	case after.Report.equal(&before.Report):
 		return
-	case after.Report.Ready == before.Report.Ready:
+	case after.Report.Ready == before.Report.Ready && !after.Report.misleads(&before.Report):
 		signal(p.changed)
 		return
 	}

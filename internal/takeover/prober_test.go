@@ -139,14 +139,23 @@ func TestProberTellsOfListeners(t *testing.T) {
 			Report
 			by chan struct{}
 		}{
-			{report(true, map[uint16]string{20000: "shop", 20001: "web"}), p.changed},
+			{report(true, map[uint16]string{20000: "web", 20001: "shop"}), p.turned}, // unless it was shop's before
 			{report(true, map[uint16]string{20000: "web"}), p.changed},
-			{report(false, nil), p.turned},
-			{report(true, map[uint16]string{20000: "web"}), p.turned},
+			{report(true, map[uint16]string{20000: "shop"}), p.turned},  // calls for web would come to shop
+			{report(false, map[uint16]string{20000: "shop"}), p.turned}, // others are better by now
+			{report(false, map[uint16]string{20000: "shop", 1: "x"}), p.changed},
+			{report(false, map[uint16]string{1: "x"}), p.turned}, // it closes its ports
+			{report(true, map[uint16]string{1: "x"}), p.turned},
+			{report(true, nil), p.changed},
 		} {
 			r := tell.Report
 			fake.set("a", func(context.Context) (*Report, error) { return &r, nil })
-			<-tell.by
+			bubble.Pass(2 * probeInterval)
+			select {
+			case <-tell.by:
+			default:
+				t.Errorf("%v was not told, or as something else", r)
+			}
 			health, _ := p.snapshot()
 			if got := health[addr("10.0.0.1")]; !got.Alive || !got.Report.equal(&r) {
 				t.Errorf("health = %+v, want %+v", got, r)
