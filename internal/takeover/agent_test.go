@@ -57,15 +57,18 @@ type write struct {
 
 // fakeTables keeps what is written.
 type fakeTables struct {
-	takes   time.Duration // to write
 	mu      sync.Mutex
+	takes   time.Duration // to write
 	writes  []write
 	deleted bool
 	err     error
 }
 
 func (f *fakeTables) Apply(r *nft.Ruleset) error {
-	<-time.After(f.takes)
+	f.mu.Lock()
+	takes := f.takes
+	f.mu.Unlock()
+	<-time.After(takes)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -80,6 +83,13 @@ func (f *fakeTables) Delete() error {
 	defer f.mu.Unlock()
 	f.deleted = true
 	return nil
+}
+
+// slow makes writing take that long.
+func (f *fakeTables) slow(takes time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.takes = takes
 }
 
 func (f *fakeTables) fail(err error) {

@@ -21,7 +21,7 @@ func TestAgentRests(t *testing.T) {
 		b.fake.set("b", lively)
 		b.source.set(twoProxies())
 		bubble.Pass(time.Second)
-		b.tables.takes = round
+		b.tables.slow(round)
 		change := func(n int) {
 			inv := twoProxies()
 			inv.Services[0].Ports = []Port{{"TCP", uint16(n + 1), 20000}}
@@ -54,7 +54,7 @@ func TestAgentRests(t *testing.T) {
 		if w, _ := b.tables.last(); w.services[0].Address.Port() != 3 {
 			t.Errorf("%v was written last, and the port has been 3 for %v", w.services[0].Address, time.Since(began))
 		}
-		b.tables.takes = 0
+		b.tables.slow(0)
 	})
 }
 
@@ -72,7 +72,7 @@ func TestAgentHearsBesidesAFlappingProxy(t *testing.T) {
 		}
 		b.source.set(twoProxies())
 		flap(0)
-		b.tables.takes = 300 * time.Millisecond
+		b.tables.slow(300 * time.Millisecond)
 		for n := range 10 {
 			flap(n)
 		}
@@ -85,7 +85,7 @@ func TestAgentHearsBesidesAFlappingProxy(t *testing.T) {
 				t.Fatal("the rules of a Service that is gone are still written")
 			}
 		}
-		b.tables.takes = 0
+		b.tables.slow(0)
 	})
 }
 
@@ -101,7 +101,7 @@ func TestAgentLeavesClosedPorts(t *testing.T) {
 		tell(true, map[uint16]string{20000: "shop"})
 		b.source.set(twoProxies())
 		bubble.Pass(2 * time.Second)
-		b.tables.takes = round
+		b.tables.slow(round)
 		tell(false, map[uint16]string{20000: "shop"})
 		bubble.Pass(2 * time.Second)
 		if !slices.Equal(b.tables.proxies(), []netip.Addr{addr(onNode)}) {
@@ -116,7 +116,7 @@ func TestAgentLeavesClosedPorts(t *testing.T) {
 		if got := b.tables.proxies(); len(got) > 0 {
 			t.Errorf("calls still go to %v", got)
 		}
-		b.tables.takes = 0
+		b.tables.slow(0)
 	})
 }
 
