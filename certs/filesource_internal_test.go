@@ -18,7 +18,7 @@ import (
 )
 
 // waitLimit ends a test that waits for what never happens.
-const waitLimit = 20 * time.Second
+const waitLimit = time.Minute
 
 func memoryCA(t *testing.T) *CA {
 	t.Helper()

@@ -98,13 +98,16 @@ func runNode(t *testing.T, n *Node) (stop func()) {
 	return stop
 }
 
+// patience is how long a test waits for what must happen; it times nothing.
+const patience = time.Minute
+
 // await polls a condition that other goroutines bring about.
 func await(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	limit := time.Now().Add(20 * time.Second)
+	limit := time.Now().Add(patience)
 	for !cond() {
 		if time.Now().After(limit) {
-			t.Fatalf("waited 20 s for: %s", what)
+			t.Fatalf("waited %v for: %s", patience, what)
 		}
 		pause := time.NewTimer(5 * time.Millisecond)
 		<-pause.C

@@ -40,7 +40,7 @@ func TestYamuxPingsEndTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(20 * time.Second)) // fails the test instead of hanging it
+	_ = raw.SetDeadline(time.Now().Add(patience)) // fails the test instead of hanging it
 	hello, err := encodeMessage(recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Hello{Hello: &tunnelpb.Hello{
 		Cluster: "a", Replica: "r", Role: tunnelpb.Hello_ROLE_CONTROL, Link: []byte("0123456789abcdef"),
 	}}})

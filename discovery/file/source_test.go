@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen; it is never waited out when it does.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 const echoYAML = `apiVersion: v1
 kind: Service

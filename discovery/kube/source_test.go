@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what should come soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // recorder is a sink that remembers everything.
 type recorder struct {
