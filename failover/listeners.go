@@ -53,6 +53,7 @@ type listener struct {
 
 	// The rest is guarded by listeners.mu.
 	key     purpose
+	service string // of key; it is told much more often than it changes
 	ln      *net.TCPListener
 	err     error
 	backoff time.Duration
@@ -104,7 +105,7 @@ func (ls *listeners) settle(addr netip.AddrPort) {
 		ls.byAddr[addr], ls.pending[addr] = l, l
 	}
 	if !slices.Contains(claimed, l.key) { // another service may have other luck
-		l.key, l.backoff, l.retry = claimed[0], 0, time.Time{}
+		l.key, l.service, l.backoff, l.retry = claimed[0], claimed[0].service.String(), 0, time.Time{}
 	}
 	var clashes []ListenerStatus
 	for _, pu := range claimed {
@@ -256,7 +257,7 @@ func (p *Proxy) Listening() []ListenerStatus {
 	defer p.listeners.mu.Unlock()
 	out := slices.Concat(slices.Collect(maps.Values(p.listeners.clashes))...)
 	for addr, l := range p.listeners.byAddr {
-		s := ListenerStatus{Address: addr, Service: l.key.service.String()}
+		s := ListenerStatus{Address: addr, Service: l.service}
 		if l.err != nil {
 			s.Error = l.err.Error()
 		}

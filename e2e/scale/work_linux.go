@@ -98,9 +98,10 @@ func (b *bench) effort(ctx context.Context, phase string, before *reading) error
 	b.report.cpu(phase+": CPU of the API server", after.api-before.api)
 	b.report.work(phase+": allocations of a proxy", proxy.allocations, times)
 	b.report.work(phase+": bytes from a proxy to a peer", proxy.sent/float64(b.o.peers), bytesUnit)
-	agent := after.since(before, b.agent)
-	b.report.cpu(phase+": CPU of a node agent", agent.cpu)
-	b.report.work(phase+": allocations of a node agent", agent.allocations, times)
+	// A node agent works by the clock: its rules time out when nobody renews them.
+	agent, took := after.since(before, b.agent), after.at.Sub(before.at)
+	b.report.share(phase+": CPU of a node agent, of one core", agent.cpu, took)
+	b.report.work(phase+": allocations of a node agent in a second", agent.allocations/took.Seconds(), times)
 	return nil
 }
 
