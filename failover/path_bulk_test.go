@@ -72,20 +72,27 @@ func TestPathShortConnections(t *testing.T) { //nolint:paralleltest // counts go
 	}
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
-			p := newPath(t, spec{transport: transport, b: []discovery.Endpoint{ready(listen(t, echo), near)}})
 			message := bytes.Repeat([]byte("0123456789"), 10)
-			ask := func(int) error { return p.ask(message) }
-			if transport != "quic" {
-				p.widen(t)
-			}
-			must(t, repeat(300, atOnce, ask))
-			p.awaitIdle(t)
-			before, were := runtime.NumGoroutine(), stacks()
-			must(t, repeat(connections, atOnce, ask))
-			p.awaitIdle(t)
-			if !eventually(func() bool { return runtime.NumGoroutine() <= before }) {
-				t.Fatalf("%d goroutines, %d before: %s\n\nbefore: %s", runtime.NumGoroutine(), before, stacks(), were)
-			}
+			sp := spec{transport: transport, b: []discovery.Endpoint{ready(listen(t, echo), near)}}
+			steady(t, sp, func(p *path) error {
+				ask := func(int) error { return p.ask(message) }
+				if transport != "quic" {
+					p.widen(t)
+				}
+				if err := repeat(300, atOnce, ask); err != nil {
+					return err
+				}
+				p.awaitIdle(t)
+				before, were := runtime.NumGoroutine(), stacks()
+				if err := repeat(connections, atOnce, ask); err != nil {
+					return err
+				}
+				p.awaitIdle(t)
+				if !eventually(func() bool { return runtime.NumGoroutine() <= before }) {
+					return fmt.Errorf("%d goroutines, %d before: %s\n\nbefore: %s", runtime.NumGoroutine(), before, stacks(), were)
+				}
+				return nil
+			})
 		})
 	}
 }
@@ -177,38 +184,11 @@ func TestPathUnreadStreams(t *testing.T) {
 	t.Parallel()
 	const unread = 8
 	forTransports(t, func(t *testing.T, transport string) {
-		p := newPath(t, spec{transport: transport})
 		var stuck, flowing []string // callers
-		var g errgroup.Group
-		for i := range unread {
-			client, server := p.connect()
-			stuck = append(stuck, client.LocalAddr().String())
-			writer := client
-			if i%2 == 1 {
-				writer = server
-			}
-			g.Go(func() error { return fill(writer) })
-		}
-		must(t, g.Wait())
-		message := string(bytes.Repeat([]byte("0123456789abcdef"), 32<<10))
-		for range 16 {
-			client, server := p.connect()
-			flowing = append(flowing, client.LocalAddr().String())
-			for _, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {
-				g.Go(func() error {
-					_, err := io.WriteString(way[0], message)
-					return errors.Join(err, way[0].CloseWrite())
-				})
-				g.Go(func() error {
-					got, err := io.ReadAll(way[1])
-					if err == nil && string(got) != message {
-						err = fmt.Errorf("%d bytes of %d arrived, or other ones", len(got), len(message))
-					}
-					return err
-				})
-			}
-		}
-		must(t, g.Wait())
+		p := steady(t, spec{transport: transport}, func(p *path) (err error) {
+			stuck, flowing, err = p.flowBeside(unread)
+			return err
+		})
 		p.a.stopNode() // ends those that are stuck
 		await(t, "all are logged", func() bool { return p.a.access.Len() == len(stuck)+len(flowing) })
 		held, used := p.lanesOf(stuck), p.lanesOf(flowing)
@@ -221,6 +201,48 @@ func TestPathUnreadStreams(t *testing.T) {
 			t.Errorf("nothing flowed on a lane with an unread stream: flowing on %v", slices.Sorted(maps.Keys(used)))
 		}
 	})
+}
+
+// flowBeside fills so many connections that nobody reads, and carries much over others. It returns the callers of both.
+func (p *path) flowBeside(unread int) (stuck, flowing []string, err error) {
+	var g errgroup.Group
+	for i := range unread {
+		client, server, err := p.open()
+		if err != nil {
+			return nil, nil, err
+		}
+		stuck = append(stuck, client.LocalAddr().String())
+		writer := client
+		if i%2 == 1 {
+			writer = server
+		}
+		g.Go(func() error { return fill(writer) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	message := string(bytes.Repeat([]byte("0123456789abcdef"), 32<<10))
+	for range 16 {
+		client, server, err := p.open()
+		if err != nil {
+			return nil, nil, err
+		}
+		flowing = append(flowing, client.LocalAddr().String())
+		for _, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {
+			g.Go(func() error {
+				_, err := io.WriteString(way[0], message)
+				return errors.Join(err, way[0].CloseWrite())
+			})
+			g.Go(func() error {
+				got, err := io.ReadAll(way[1])
+				if err == nil && string(got) != message {
+					err = fmt.Errorf("%d bytes of %d arrived, or other ones", len(got), len(message))
+				}
+				return err
+			})
+		}
+	}
+	return stuck, flowing, g.Wait()
 }
 
 // lanesOf are the lanes that carried these callers' connections.

@@ -117,24 +117,33 @@ func TestPathSilencedAtAnyByte(t *testing.T) {
 // silenced starts downloads and a silence after n bytes; wait says how many were cut off.
 func silenced(t *testing.T, transport string, n int) (wait func() (cutOff int, err error)) {
 	t.Helper()
-	p := newPath(t, spec{transport: transport, wired: true})
 	downloads := make([]download, 30)
+	conns := make([][2]*net.TCPConn, len(downloads))
+	p := steady(t, spec{transport: transport, wired: true}, func(p *path) error {
+		for i := range downloads {
+			client, server, err := p.open()
+			if err != nil {
+				return err
+			}
+			conns[i] = [...]*net.TCPConn{client, server}
+			downloads[i].body = pattern(1000 + 100*i)
+			if _, err := server.Write(downloads[i].body[:i*25]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	var g errgroup.Group
 	start := make(chan struct{})
 	for i := range downloads {
-		d := &downloads[i]
-		d.body = pattern(1000 + 100*i)
-		first, rest := d.body[:i*25], d.body[i*25:]
-		client, server := p.connect()
+		d, client, server := &downloads[i], conns[i][0], conns[i][1]
 		g.Go(func() error {
 			d.read(client)
 			return d.check()
 		})
-		_, err := server.Write(first)
-		must(t, err)
 		g.Go(func() error {
 			<-start
-			_, _ = server.Write(rest)
+			_, _ = server.Write(d.body[i*25:])
 			_ = server.CloseWrite()
 			// The client never ends its direction: only a reset ends it.
 			if err := readOut(server); !isReset(err) {

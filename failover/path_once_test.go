@@ -205,7 +205,10 @@ func loseContact(t *testing.T, directions ...int) []*lost {
 		if l.err != nil {
 			t.Errorf("%s: %v", l.transport, l.err)
 		}
-		l.path.mustAttempt(t, int(l.posts), "b unknown")
+		// Where the proxies hardly get a turn, b is not given up before the time for all attempts is over.
+		if got := l.path.attempts(t, int(l.posts)); !slices.Equal(got, []string{"b unknown"}) && !slices.Equal(got, []string{"b abandoned"}) {
+			t.Errorf("%s: attempts %q", l.transport, got)
+		}
 		await(t, "b is heard again", l.heard)
 		if n := l.c.ran.Load(); n != l.posts-1 {
 			t.Errorf("%s: ran %d times at c", l.transport, n)

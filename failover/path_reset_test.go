@@ -186,7 +186,7 @@ func TestPathReset(t *testing.T) {
 					if raceDetector && m.name == "full windows" {
 						n = fullResets
 					}
-					p := steady(t, transport, func(p *path) error {
+					p := steady(t, spec{transport: transport}, func(p *path) error {
 						return repeat(n, resetsAtOnce, func(i int) error { return p.resetBy(by, m, i) })
 					})
 					p.awaitIdle(t)
@@ -198,12 +198,17 @@ func TestPathReset(t *testing.T) {
 
 // steady runs round on a path on which nothing was given up, which it returns. Where a process waits for seconds for its
 // turn, proxies give connections up and take each other for silent: then another path gets another round.
-func steady(t *testing.T, transport string, round func(p *path) error) *path {
+func steady(t *testing.T, sp spec, round func(p *path) error) *path {
 	t.Helper()
 	for range 5 {
-		p := newPath(t, spec{transport: transport})
+		p := newPath(t, sp)
 		err := round(p)
-		switch gaveUp := p.gaveUp(); {
+		gaveUp := p.gaveUp()
+		// An end is known at the socket before it is logged.
+		for limit := time.Now().Add(5 * time.Second); err != nil && gaveUp == "" && time.Now().Before(limit); gaveUp = p.gaveUp() {
+			<-time.After(10 * time.Millisecond)
+		}
+		switch {
 		case gaveUp != "":
 			t.Logf("once more, the machine is too busy: %s, %v", gaveUp, err)
 			p.a.stopNode()
@@ -332,7 +337,7 @@ func TestPathTunnelLost(t *testing.T) {
 				for range rounds {
 					var conns []moment
 					var ends []*end
-					p := steady(t, transport, func(p *path) (err error) {
+					p := steady(t, spec{transport: transport}, func(p *path) (err error) {
 						conns, ends, err = p.prepareAll()
 						return err
 					})
