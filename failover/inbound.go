@@ -127,7 +127,7 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 		EndpointLocality: &tunnelpb.Locality{Region: e.at.Region, Zone: e.at.Zone},
 	}
 	if h.GetProbe() {
-		_ = won.conn.Close()
+		leave(won.conn)
 		e.result, e.ended = endedProbe, "probe"
 		if e.err = answerProbe(ctx, in, answer); e.err != nil {
 			e.result = endedClient

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/eastway/eastway/tunnel"
@@ -28,9 +29,16 @@ func (p *Proxy) probe(ctx context.Context, t *target) error {
 		if err != nil {
 			return err
 		}
-		return conn.Close()
+		leave(conn)
+		return nil
 	}
 	return pr.peer(ctx, a)
+}
+
+// leave ends a connection that was only to be made, and clean: an endpoint need not think that something went wrong.
+func leave(conn *net.TCPConn) {
+	_ = conn.SetLinger(-1)
+	_ = conn.Close()
 }
 
 func (p *prober) peer(ctx context.Context, a *attempt) error {

@@ -48,7 +48,7 @@ func New(cfg Config) (*Proxy, error) {
 		// Choices between endpoints are no secrets.
 		random: random{intN: rand.IntN, float64: rand.Float64},
 		// The relay sets keepalives.
-		network: net.Dialer{KeepAlive: -1},
+		network: net.Dialer{KeepAlive: -1, Control: relay.ResetOnClose},
 	}
 	p.network.SetMultipathTCP(false)
 	p.table.probe = p.probe

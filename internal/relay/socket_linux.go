@@ -55,6 +55,16 @@ func (t *TCP) readBuffer(b *buffer) (int, error) {
 
 var _ io.Reader = (*TCP)(nil)
 
+// ResetOnClose has the socket end with a RST whoever closes it, until its lingering is set otherwise. It is meant for a
+// dialler's Control: a dial that is given up when its connection stands already would end it clean.
+func ResetOnClose(_, _ string, raw syscall.RawConn) error {
+	var err error
+	control := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+	return errors.Join(control, os.NewSyscallError("setsockopt SO_LINGER", err))
+}
+
 // socketClosed tells whether the socket is in state CLOSE.
 func socketClosed(raw syscall.RawConn) bool {
 	closed := false

@@ -16,3 +16,6 @@ func socketClosed(syscall.RawConn) bool { return false }
 
 // unsent cannot be known here: a reset may discard bytes of the send queue.
 func unsent(syscall.RawConn) int { return 0 }
+
+// ResetOnClose cannot be had here: a dial that is given up at the last moment may end clean.
+func ResetOnClose(_, _ string, _ syscall.RawConn) error { return nil }

@@ -1,0 +1,49 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestDialGivenUp: a dial that is given up when its connection stands already resets it. The endpoint has accepted it by
+// then, and a clean end would say that nothing was all there is.
+func TestDialGivenUp(t *testing.T) {
+	t.Parallel()
+	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if err := ln.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	network := newWorld(t).proxy.network
+	prepare := network.Control
+	network.Control = func(network, address string, raw syscall.RawConn) error {
+		defer cancel() // on one machine the connection stands when connect has returned
+		return prepare(network, address, raw)
+	}
+	at := netip.MustParseAddrPort(ln.Addr().String())
+	a := &attempt{candidate: candidate{option: option{key: targetKey{address: at}}}, timeout: patience}
+	if _, err := (&connector{network: &network}).dial(ctx, ctx, a); !errors.Is(err, context.Canceled) {
+		t.Fatalf("dial: %v", err)
+	}
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the endpoint reads %d bytes, %v", n, err)
+	}
+}
