@@ -209,7 +209,7 @@ func (p *path) flowBeside(unread int) (stuck, flowing []string, err error) {
 	for i := range unread {
 		client, server, err := p.open()
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, errors.Join(err, g.Wait())
 		}
 		stuck = append(stuck, client.LocalAddr().String())
 		writer := client
@@ -225,7 +225,7 @@ func (p *path) flowBeside(unread int) (stuck, flowing []string, err error) {
 	for range 16 {
 		client, server, err := p.open()
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, errors.Join(err, g.Wait())
 		}
 		flowing = append(flowing, client.LocalAddr().String())
 		for _, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {

@@ -88,8 +88,8 @@ type site struct {
 	catalog *discovery.Catalog
 	access  *observer.ObservedLogs
 	log     *observer.ObservedLogs
-	// stopNode ends all tunnels at once.
-	stopNode func()
+	// stopNode ends all tunnels at once, stopProxy what it carries.
+	stopNode, stopProxy func()
 }
 
 // spec says what a path is made of.
@@ -185,7 +185,7 @@ func newSite(t *testing.T, world *certstest.Cluster, name string, at discovery.L
 		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: tunnels{s.node}, AccessLog: zap.New(access), Log: zap.New(log),
 	})
 	must(t, err)
-	run(t, s.proxy.Run)
+	s.stopProxy = run(t, s.proxy.Run)
 	s.stopNode = run(t, s.node.Run)
 	return s
 }

@@ -196,25 +196,29 @@ func TestPathReset(t *testing.T) {
 	})
 }
 
-// steady runs round on a path on which nothing was given up, which it returns. Where a process waits for seconds for its
-// turn, proxies give connections up and take each other for silent: then another path gets another round.
+// steady runs round on a path, which it returns. Where the machine keeps this process waiting for its turn, proxies give
+// connections up and take each other for silent: then another path gets another round.
 func steady(t *testing.T, sp spec, round func(p *path) error) *path {
 	t.Helper()
 	for range 5 {
 		p := newPath(t, sp)
+		kept := watchTurns()
 		err := round(p)
+		waited := kept()
 		gaveUp := p.gaveUp()
 		// An end is known at the socket before it is logged.
 		for limit := time.Now().Add(5 * time.Second); err != nil && gaveUp == "" && time.Now().Before(limit); gaveUp = p.gaveUp() {
 			<-time.After(10 * time.Millisecond)
 		}
 		switch {
-		case gaveUp != "":
-			t.Logf("once more, the machine is too busy: %s, %v", gaveUp, err)
-			p.a.stopNode()
-			p.b.stopNode()
+		case gaveUp != "" && waited > maxTurn:
+			t.Logf("once more, the machine is too busy (no turn for %v): %s, %v", waited, gaveUp, err)
+			for _, s := range []*site{p.a, p.b} {
+				s.stopNode()
+				s.stopProxy()
+			}
 		case err != nil:
-			t.Fatal(err)
+			t.Fatalf("%v; %s; longest wait for a turn: %v", err, gaveUp, waited)
 		default:
 			return p
 		}
@@ -223,15 +227,43 @@ func steady(t *testing.T, sp spec, round func(p *path) error) *path {
 	return nil
 }
 
-// gaveUp says what a proxy gave up because it took too long, "" for nothing. What a probe opened afterwards is none of
-// the test's connections.
+// maxTurn is how late a goroutine may get its turn before what the proxies gave up may be the machine's fault.
+const maxTurn = 300 * time.Millisecond
+
+// watchTurns measures, until longest is called, how late a goroutine gets its turn.
+func watchTurns() (longest func() time.Duration) {
+	const pause = 20 * time.Millisecond
+	stop, late := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var most time.Duration
+		for last := time.Now(); ; last = time.Now() {
+			select {
+			case <-stop:
+				late <- max(most, time.Since(last)-pause)
+				return
+			case <-time.After(pause):
+				most = max(most, time.Since(last)-pause)
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(stop)
+		return <-late
+	}
+}
+
+// gaveUp says what a proxy gave up because it took too long or seemed to be lost, "" for nothing.
 func (p *path) gaveUp() string {
 	for _, s := range []*site{p.a, p.b} {
 		if s.log.FilterMessage("link changed state").Len() > 0 {
 			return s.name + ": a link was silent"
 		}
 		for _, line := range s.access.All() {
-			attempts, _ := line.ContextMap()["attempts"].([]any)
+			m := line.ContextMap()
+			if m["result"] == "timeout" {
+				return s.name + ": no attempt succeeded in time"
+			}
+			attempts, _ := m["attempts"].([]any)
 			for _, a := range attempts {
 				switch result := a.(map[string]any)["result"]; result {
 				case "timeout", "suspect", "lost", "unknown", "unreachable":

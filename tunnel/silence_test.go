@@ -196,13 +196,11 @@ func TestOneRoundTrip(t *testing.T) {
 							return time.Since(start) > 2*suspectAfter && lanesOf(p.a, transport) > 0
 						})
 					}
-					stopped := time.Now()
-					err := oneRoundTrip(t, p, w)
+					busy, err := oneRoundTrip(t, p, w)
 					if err == nil {
 						return
 					}
-					// Pings wait on the wire as well: on a machine that takes so long the lane is silent.
-					if time.Since(stopped) < suspectAfter {
+					if !busy {
 						t.Fatal(err)
 					}
 					t.Logf("once more, the machine is too busy: %v", err)
@@ -213,18 +211,21 @@ func TestOneRoundTrip(t *testing.T) {
 	}
 }
 
-// oneRoundTrip has a request and its answer wait on the wire, one after the other.
-func oneRoundTrip(t *testing.T, p *pair, w *wire) error {
+// oneRoundTrip has a request and its answer wait on the wire, one after the other. Pings wait there as well: busy says that it
+// took so long until both had passed that a's lane may be given up.
+func oneRoundTrip(t *testing.T, p *pair, w *wire) (busy bool, err error) {
 	t.Helper()
+	began := time.Now()
+	late := func() bool { return time.Since(began) >= suspectAfter }
 	w.set(func() { w.step = true })
 	defer w.set(func() { w.step = false })
 	s, err := p.a.Open(t.Context(), "b", header(), nil)
 	if err != nil {
-		return err
+		return late(), err
 	}
 	defer s.Reset("test is over")
 	if _, err := s.Write([]byte("request")); err != nil {
-		return err
+		return late(), err
 	}
 	first := make(chan error, 1)
 	go func() {
@@ -240,9 +241,10 @@ func oneRoundTrip(t *testing.T, p *pair, w *wire) error {
 		if err == nil {
 			t.Error("answered without a flight back")
 		}
-		return err
+		return late(), err
 	default:
 	}
+	busy = late()
 	w.release(1)
-	return <-first
+	return busy, <-first
 }
