@@ -93,7 +93,7 @@ func (k *keeper) run(ctx context.Context) {
 		if !k.save() {
 			retry = time.After(saveRetry)
 		}
-		if !pause(ctx, max(saveInterval, saveShare*time.Since(began))) {
+		if !pause(ctx, min(max(saveInterval, saveShare*time.Since(began)), saveRetry)) {
 			return
 		}
 	}

@@ -35,7 +35,8 @@ const (
 	saveInterval = 2 * time.Second
 	// saveRetry is when a writing that failed is tried again if nothing changes meanwhile: a disk may have room by then.
 	saveRetry = 30 * time.Second
-	// saveShare bounds the part of one core that saving takes: after one that took t, the next waits saveShare times t.
+	// saveShare bounds the part of one core that saving takes: after one that took t, the next waits saveShare times t, but
+	// not longer than saveRetry.
 	saveShare = 50
 	// maxSnapshot is the largest file, in bytes; 20,000 Services with 100,000 endpoints take about 40 MB.
 	maxSnapshot = 256 << 20

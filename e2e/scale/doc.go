@@ -17,6 +17,6 @@
 //
 // With --against it fails when work that does not depend on how fast the computer
 // is (writes, bytes, allocations) has grown by more than half more than the number
-// of services; of what a node agent does, so much in a second, since it renews its rules
-// by the clock. docs/scale.md explains the figures.
+// of services; a node agent's for each time that it writes its rules, which it does by
+// the clock as well. docs/scale.md explains the figures.
 package main

@@ -17,6 +17,7 @@ const (
 	metricWrites      = "eastway_controller_writes_total"
 	metricReconciles  = "controller_runtime_reconcile_total"
 	metricRequests    = "apiserver_request_total"
+	metricTables      = "eastway_takeover_writes_total"
 )
 
 // counters of one process, which begin with it.
@@ -25,6 +26,7 @@ type counters struct {
 	allocations float64
 	sent        float64 // bytes of catalog messages
 	writes      float64
+	tables      float64 // writings of a node's rules
 }
 
 // reading is how far all processes are.
@@ -40,12 +42,13 @@ type reading struct {
 func (b *bench) look(ctx context.Context) (reading, error) {
 	r := reading{at: time.Now(), of: map[*process]counters{}, served: map[string]float64{}}
 	for _, p := range b.processes() {
-		s, err := p.metrics(ctx, metricAllocations, metricSent, metricWrites)
+		s, err := p.metrics(ctx, metricAllocations, metricSent, metricWrites, metricTables)
 		if err != nil {
 			return r, err
 		}
 		c := counters{
 			allocations: s.sum(metricAllocations), sent: s.sum(metricSent, `direction="sent"`), writes: s.sum(metricWrites),
+			tables: s.sum(metricTables),
 		}
 		if c.cpu, err = p.cpu(); err != nil {
 			return r, err
@@ -69,7 +72,7 @@ func (b *bench) look(ctx context.Context) (reading, error) {
 // since is what the process has done since an earlier reading, or since it was started if that was later.
 func (r *reading) since(before *reading, p *process) counters {
 	is, was := r.of[p], before.of[p]
-	return counters{is.cpu - was.cpu, is.allocations - was.allocations, is.sent - was.sent, is.writes - was.writes}
+	return counters{is.cpu - was.cpu, is.allocations - was.allocations, is.sent - was.sent, is.writes - was.writes, is.tables - was.tables}
 }
 
 // mean of what the proxies have done.
@@ -78,7 +81,10 @@ func (b *bench) mean(before, after *reading) counters {
 	n := float64(len(b.proxies))
 	for _, p := range b.proxies {
 		c := after.since(before, p)
-		sum = counters{sum.cpu + c.cpu/n, sum.allocations + c.allocations/n, sum.sent + c.sent/n, sum.writes + c.writes/n}
+		sum.cpu += c.cpu / n
+		sum.allocations += c.allocations / n
+		sum.sent += c.sent / n
+		sum.writes += c.writes / n
 	}
 	return sum
 }
@@ -98,10 +104,10 @@ func (b *bench) effort(ctx context.Context, phase string, before *reading) error
 	b.report.cpu(phase+": CPU of the API server", after.api-before.api)
 	b.report.work(phase+": allocations of a proxy", proxy.allocations, times)
 	b.report.work(phase+": bytes from a proxy to a peer", proxy.sent/float64(b.o.peers), bytesUnit)
-	// A node agent works by the clock: its rules time out when nobody renews them.
-	agent, took := after.since(before, b.agent), after.at.Sub(before.at)
-	b.report.share(phase+": CPU of a node agent, of one core", agent.cpu, took)
-	b.report.work(phase+": allocations of a node agent in a second", agent.allocations/took.Seconds(), times)
+	// How often a node agent writes its rules depends on time: they end when nobody renews them.
+	agent := after.since(before, b.agent)
+	b.report.share(phase+": CPU of a node agent, of one core", agent.cpu, after.at.Sub(before.at))
+	b.report.work(phase+": allocations of a node agent for each writing of its rules", agent.allocations/max(agent.tables, 1), times)
 	return nil
 }
 
