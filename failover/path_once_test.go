@@ -197,12 +197,12 @@ func loseContact(t *testing.T, directions ...int) []*lost {
 		})
 		all = append(all, l)
 	}
-	kept := watchTurns()
+	longestWait := watchTurns()
 	for _, l := range all {
 		wg.Go(func() { l.err = l.lose(t.Context(), directions) })
 	}
 	wg.Wait()
-	busy := kept() > maxTurn
+	busy := longestWait() > maxTurn
 	for _, l := range all {
 		if l.err != nil {
 			t.Errorf("%s: %v", l.transport, l.err)

@@ -202,9 +202,9 @@ func steady(t *testing.T, sp spec, round func(p *path) error) *path {
 	t.Helper()
 	for range 5 {
 		p := newPath(t, sp)
-		kept := watchTurns()
+		longestWait := watchTurns()
 		err := round(p)
-		waited := kept()
+		waited := longestWait()
 		gaveUp := p.gaveUp()
 		// An end is known at the socket before it is logged.
 		for limit := time.Now().Add(5 * time.Second); err != nil && gaveUp == "" && time.Now().Before(limit); gaveUp = p.gaveUp() {
