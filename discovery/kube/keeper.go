@@ -93,10 +93,15 @@ func (k *keeper) run(ctx context.Context) {
 		if !k.save() {
 			retry = time.After(saveRetry)
 		}
-		if !pause(ctx, min(max(saveInterval, saveShare*time.Since(began)), saveRetry)) {
+		if !pause(ctx, restAfter(time.Since(began))) {
 			return
 		}
 	}
+}
+
+// restAfter is how long to wait after a saving that took so long.
+func restAfter(took time.Duration) time.Duration {
+	return min(max(saveInterval, saveShare*took), saveRetry)
 }
 
 // save writes the kinds of which the API server has told something that their file does not have; false: not all of them.

@@ -121,6 +121,18 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// The longer saving takes, the longer nothing is saved, but not for ever.
+func TestRestAfter(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]time.Duration{
+		0: saveInterval, time.Millisecond: saveInterval, 100 * time.Millisecond: 5 * time.Second, 10 * time.Second: saveRetry,
+	} {
+		if got := restAfter(took); got != want {
+			t.Errorf("after %v it rests for %v instead of %v", took, got, want)
+		}
+	}
+}
+
 // The snapshot is written seldom, and in the end holds everything.
 func TestSnapshotPace(t *testing.T) {
 	t.Parallel()
