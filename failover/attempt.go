@@ -3,11 +3,11 @@ package failover
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
 	"time"
 
+	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -46,8 +46,8 @@ type attempt struct {
 	started time.Time
 	timeout time.Duration
 
-	conn    *net.TCPConn // when a local endpoint accepted
-	stream  Stream       // when a peer accepted
+	conn    relay.Conn // when a local endpoint accepted
+	stream  Stream     // when a peer accepted
 	replica string
 	took    time.Duration
 	err     error
@@ -66,21 +66,16 @@ func (a *attempt) abandon() {
 
 // dial tries a local endpoint. When the race ends before, it goes on until localVerdict, so that an endpoint that
 // swallows connections is found out although others answer first; only the end of life cuts it short.
-func (c *connector) dial(life, race context.Context, a *attempt) (*net.TCPConn, error) {
+func (c *connector) dial(life, race context.Context, a *attempt) (relay.Conn, error) {
 	ctx, cancel := context.WithTimeout(life, a.timeout)
 	defer cancel()
 	stop := context.AfterFunc(race, func() { time.AfterFunc(localVerdict-time.Since(a.started), cancel) })
 	defer stop()
-	conn, err := c.network.DialContext(ctx, "tcp", a.key.address.String())
+	conn, err := c.network.Dial(ctx, a.key.address)
 	if err != nil {
 		return nil, err
 	}
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		_ = conn.Close()
-		return nil, fmt.Errorf("failover: dial %v: not a TCP connection but %T", a.key.address, conn)
-	}
-	return tcp, nil
+	return asConn(conn)
 }
 
 // open tries a peer. The header goes out at once; whatever the application has sent follows if the gate is open and the lane is

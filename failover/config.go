@@ -25,6 +25,9 @@ type Config struct {
 	// Metrics registers the package's metrics; nil: they are not registered.
 	Metrics prometheus.Registerer
 
+	// Network is what listeners listen on and endpoints are dialed through; nil: this host's.
+	Network Network
+
 	// ConnectBudget bounds all attempts of one connection together; 0: 15 s.
 	ConnectBudget time.Duration
 	// MaxConnections of all listeners together; 0: 16384. Above it new ones are reset at once.
@@ -69,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AccessLog == nil {
 		c.AccessLog = zap.NewNop()
+	}
+	if c.Network == nil {
+		c.Network = newHost()
 	}
 	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)
 	c.MaxConnections = either(c.MaxConnections, defaultMaxConnections)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -40,7 +39,7 @@ type connector struct {
 	caller         string
 	callerLocality discovery.Locality
 	tunnels        Tunnels
-	network        *net.Dialer
+	network        Network
 	metrics        *metrics
 	timeout        time.Duration // of one attempt
 	early          *early        // nil when there is nothing to read before acceptance

@@ -24,15 +24,15 @@ func TestDialGivenUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	network := newWorld(t).proxy.network
-	prepare := network.Control
-	network.Control = func(network, address string, raw syscall.RawConn) error {
+	network := newHost()
+	prepare := network.dialer.Control
+	network.dialer.Control = func(network, address string, raw syscall.RawConn) error {
 		defer cancel() // on one machine the connection stands when connect has returned
 		return prepare(network, address, raw)
 	}
 	at := netip.MustParseAddrPort(ln.Addr().String())
 	a := &attempt{candidate: candidate{option: option{key: targetKey{address: at}}}, timeout: patience}
-	if _, err := (&connector{network: &network}).dial(ctx, ctx, a); !errors.Is(err, context.Canceled) {
+	if _, err := (&connector{network: network}).dial(ctx, ctx, a); !errors.Is(err, context.Canceled) {
 		t.Fatalf("dial: %v", err)
 	}
 	conn, err := ln.Accept()

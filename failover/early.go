@@ -36,7 +36,7 @@ func (g *gate) close() bool {
 // and its FIN, to be replayed to the next candidate. Exactly one goroutine reads the application at any
 // time: a pump, while one runs, and the relay's copy afterwards; between two of them lies the end of the first, waited for.
 type early struct {
-	app *relay.TCP
+	app relay.Socket
 	// gone is called when the application reset the connection.
 	gone func()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -49,6 +50,7 @@ type pipe struct {
 	cond  *sync.Cond
 	data  []byte
 	ended bool
+	late  bool // its reader's deadline has passed
 	err   error
 	total []byte // everything ever written
 }
@@ -64,8 +66,11 @@ func newPipe() *pipe {
 func (p *pipe) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.data) == 0 && !p.ended && p.err == nil {
+	for len(p.data) == 0 && !p.ended && p.err == nil && !p.late {
 		p.cond.Wait()
+	}
+	if p.late {
+		return 0, os.ErrDeadlineExceeded
 	}
 	if len(p.data) > 0 {
 		n := copy(b, p.data)

@@ -54,7 +54,7 @@ func (p *Proxy) ServeStream(in Incoming) {
 		return
 	}
 	p.serve(ctx, in, e, svc, &connector{
-		key: g.key, cluster: p.cfg.Cluster, network: &p.network, metrics: p.metrics, timeout: g.policy().connectTimeout,
+		key: g.key, cluster: p.cfg.Cluster, network: p.network, metrics: p.metrics, timeout: g.policy().connectTimeout,
 		life: life, wg: &attempts,
 	}, g)
 }
@@ -138,7 +138,7 @@ func (p *Proxy) serve(ctx context.Context, in Incoming, e *entry, svc *discovery
 }
 
 func (p *Proxy) relayIncoming(ctx context.Context, in Incoming, e *entry, won *attempt, answer *tunnelpb.Answer) {
-	endpoint, err := relay.NewTCP(won.conn, p.watch.Load())
+	endpoint, err := relay.NewSocket(won.conn, p.watch.Load())
 	if err != nil {
 		refuse(in, e, refusalOf(err))
 		return

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/relay"
 )
 
 // ListenerStatus is one address and port on which callers reach a service.
@@ -30,9 +31,10 @@ type ListenerStatus struct {
 
 // listeners has one listener per service address and TCP port.
 type listeners struct {
-	log    *zap.Logger
-	failed prometheus.Gauge
-	serve  func(ctx context.Context, conn *net.TCPConn, listener netip.AddrPort, pu purpose)
+	log     *zap.Logger
+	failed  prometheus.Gauge
+	serve   func(ctx context.Context, conn relay.Conn, listener netip.AddrPort, pu purpose)
+	network Network
 
 	mu     sync.Mutex
 	byAddr map[netip.AddrPort]*listener
@@ -54,17 +56,17 @@ type listener struct {
 	// The rest is guarded by listeners.mu.
 	key     purpose
 	service string // of key; it is told much more often than it changes
-	ln      *net.TCPListener
+	ln      net.Listener
 	err     error
 	backoff time.Duration
 	retry   time.Time
 }
 
-func newListeners(log *zap.Logger, failed prometheus.Gauge,
-	serve func(context.Context, *net.TCPConn, netip.AddrPort, purpose),
+func newListeners(log *zap.Logger, failed prometheus.Gauge, network Network,
+	serve func(context.Context, relay.Conn, netip.AddrPort, purpose),
 ) *listeners {
 	return &listeners{
-		log: log, failed: failed, serve: serve,
+		log: log, failed: failed, network: network, serve: serve,
 		byAddr: make(map[netip.AddrPort]*listener), pending: make(map[netip.AddrPort]*listener),
 		clashes: make(map[netip.AddrPort][]ListenerStatus),
 		claims:  claims{at: make(map[netip.AddrPort][]purpose)},
@@ -153,22 +155,14 @@ func (ls *listeners) openAll(ctx context.Context) time.Duration {
 
 // open tries to listen; the lock is held.
 func (ls *listeners) open(ctx context.Context, l *listener) {
-	var config net.ListenConfig
-	config.SetMultipathTCP(false) // a reset of one subflow is not a reset
-	ln, err := config.Listen(ctx, "tcp", l.addr.String())
+	ln, err := ls.network.Listen(ctx, l.addr)
 	if err == nil {
-		var ok bool
-		if l.ln, ok = ln.(*net.TCPListener); ok {
-			if l.err != nil {
-				ls.log.Info("listener recovered", zap.Stringer("address", l.addr), zap.Stringer("service", l.key.service))
-			}
-			l.err, l.backoff = nil, 0
-			tcp := l.ln
-			ls.wg.Go(func() { ls.accept(ctx, l, tcp) })
-			return
+		if l.err != nil {
+			ls.log.Info("listener recovered", zap.Stringer("address", l.addr), zap.Stringer("service", l.key.service))
 		}
-		_ = ln.Close()
-		err = fmt.Errorf("not a TCP listener but %T", ln)
+		l.ln, l.err, l.backoff = ln, nil, 0
+		ls.wg.Go(func() { ls.accept(ctx, l, ln) })
+		return
 	}
 	err = listenError(l.addr, l.key.service, err)
 	if l.err == nil || l.err.Error() != err.Error() { // once, not at each try
@@ -195,12 +189,12 @@ func listenError(addr netip.AddrPort, service discovery.ServiceName, err error) 
 }
 
 // accept hands connections to serve until the listener is closed.
-func (ls *listeners) accept(ctx context.Context, l *listener, ln *net.TCPListener) {
+func (ls *listeners) accept(ctx context.Context, l *listener, ln net.Listener) {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
 	pause := time.Duration(0)
 	for {
-		conn, err := ln.AcceptTCP()
+		c, err := ln.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -215,6 +209,11 @@ func (ls *listeners) accept(ctx context.Context, l *listener, ln *net.TCPListene
 			continue
 		}
 		pause = 0
+		conn, err := asConn(c)
+		if err != nil {
+			ls.log.Error("connection not served", zap.Stringer("address", l.addr), zap.Error(err))
+			continue
+		}
 		key := ls.keyOf(l)
 		ls.wg.Go(func() { ls.serve(ctx, conn, l.addr, key) })
 	}

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -18,7 +17,7 @@ const (
 )
 
 // serveApp carries one connection of an application to the nearest endpoint that accepts it.
-func (p *Proxy) serveApp(life context.Context, conn *net.TCPConn, listener netip.AddrPort, pu purpose) {
+func (p *Proxy) serveApp(life context.Context, conn relay.Conn, listener netip.AddrPort, pu purpose) {
 	e := &entry{
 		started: time.Now(), direction: outbound, service: pu.service.String(), port: pu.port,
 		caller: conn.RemoteAddr().String(), callerCluster: p.cfg.Cluster,
@@ -37,20 +36,20 @@ func (p *Proxy) serveApp(life context.Context, conn *net.TCPConn, listener netip
 	active := p.metrics.active.WithLabelValues(outbound)
 	active.Inc()
 	defer active.Dec()
-	app, err := relay.NewTCP(conn, p.watch.Load())
+	app, err := relay.NewSocket(conn, p.watch.Load())
 	if err != nil {
 		e.notConnected(err)
 		return
 	}
 	early := &early{app: app}
 	p.carry(ctx, e, early, pu, &connector{
-		key: pu.portKey, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: &p.network,
+		key: pu.portKey, cluster: p.cfg.Cluster, caller: e.caller, tunnels: p.cfg.Tunnels, network: p.network,
 		metrics: p.metrics, early: early, broken: app.Broken(), life: life, wg: &attempts,
 	})
 }
 
 // reset ends a connection that nobody has, so that its client sees an error and not an end.
-func reset(conn *net.TCPConn) {
+func reset(conn relay.Conn) {
 	_ = conn.SetLinger(0)
 	_ = conn.Close()
 }
@@ -93,8 +92,8 @@ func (p *Proxy) end(won *attempt) (relay.End, string, error) {
 	if won.stream != nil {
 		return relay.NewStream(won.stream), endPeer, nil
 	}
-	tcp, err := relay.NewTCP(won.conn, p.watch.Load())
-	return tcp, endEndpoint, err
+	socket, err := relay.NewSocket(won.conn, p.watch.Load())
+	return socket, endEndpoint, err
 }
 
 // optionsFor are the places to try for a connection that an application opened.

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
+	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -21,7 +21,7 @@ type prober struct {
 func (p *Proxy) probe(ctx context.Context, t *target) error {
 	pr := prober{connector{
 		key: t.group.key, cluster: p.cfg.Cluster, callerLocality: p.cfg.Locality,
-		tunnels: p.cfg.Tunnels, network: &p.network, caller: "probe",
+		tunnels: p.cfg.Tunnels, network: p.network, caller: "probe",
 	}}
 	a := &attempt{candidate: candidate{option: option{target: t, key: t.key}}, timeout: t.group.policy().connectTimeout}
 	if t.key.peer == "" {
@@ -36,7 +36,7 @@ func (p *Proxy) probe(ctx context.Context, t *target) error {
 }
 
 // leave ends a connection that was only to be made, and clean: an endpoint need not think that something went wrong.
-func leave(conn *net.TCPConn) {
+func leave(conn relay.Conn) {
 	_ = conn.SetLinger(-1)
 	_ = conn.Close()
 }

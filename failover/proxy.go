@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -22,12 +21,12 @@ type Proxy struct {
 	conns     *registry
 	listeners *listeners
 	random    random
-	network   net.Dialer
+	network   Network
 	// snapshot is the state that table and listeners were brought in line with.
 	snapshot atomic.Pointer[discovery.Snapshot]
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
-	watch    atomic.Pointer[relay.ResetWatch] // set while Run runs
+	watch    atomic.Pointer[relay.ResetWatch] // nil unless Run runs on this host's network
 }
 
 // New makes a Proxy; it does nothing before Run.
@@ -46,30 +45,33 @@ func New(cfg Config) (*Proxy, error) {
 		table:   newTable(cfg.Cluster, cfg.Log.Named("failover"), m),
 		conns:   newRegistry(),
 		// Choices between endpoints are no secrets.
-		random: random{intN: rand.IntN, float64: rand.Float64},
-		// The relay sets keepalives.
-		network: net.Dialer{KeepAlive: -1, Control: relay.ResetOnClose},
+		random:  random{intN: rand.IntN, float64: rand.Float64},
+		network: cfg.Network,
 	}
-	p.network.SetMultipathTCP(false)
 	p.table.probe = p.probe
-	p.listeners = newListeners(cfg.Log.Named("failover"), p.metrics.listeners, p.serveApp)
+	p.listeners = newListeners(cfg.Log.Named("failover"), p.metrics.listeners, cfg.Network, p.serveApp)
 	return p, nil
 }
 
 // Run listens and serves until ctx ends, then resets what is still in flight; call
 // Drain first to let it finish. It returns when everything it started has ended. It is called once.
 func (p *Proxy) Run(ctx context.Context) error {
-	watch, err := relay.NewResetWatch()
-	if err != nil {
-		return fmt.Errorf("failover: %w", err)
+	var watch *relay.ResetWatch
+	if _, ok := p.network.(*host); ok {
+		var err error
+		if watch, err = relay.NewResetWatch(); err != nil {
+			return fmt.Errorf("failover: %w", err)
+		}
 	}
 	p.watch.Store(watch)
 	p.conns.refuseNew(nil)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return watch.Run(ctx) })
+	if watch != nil {
+		g.Go(func() error { return watch.Run(ctx) })
+	}
 	g.Go(func() error { return p.table.run(ctx) })
 	g.Go(func() error { return p.follow(ctx) })
-	err = g.Wait()
+	err := g.Wait()
 	p.conns.refuseNew(errStopped)
 	p.conns.abort(errStopped)
 	<-p.conns.idle()

@@ -40,18 +40,17 @@ func TestCleanBothWaysThenGone(t *testing.T) {
 // What the kernel does to the sockets of a process that is killed, it closes them, is no clean end for the other side.
 func TestKilledProcess(t *testing.T) {
 	t.Parallel()
-	for name, before := range map[string]func(end *TCP, theirs *net.TCPConn){
-		"nothing sent": func(*TCP, *net.TCPConn) {},
-		"data sent":    func(end *TCP, theirs *net.TCPConn) { mustWrite(t, end.Conn(), "part"); mustRead(t, theirs, "part") },
+	for name, before := range map[string]func(ours, theirs *net.TCPConn){
+		"nothing sent": func(_, _ *net.TCPConn) {},
+		"data sent":    func(ours, theirs *net.TCPConn) { mustWrite(t, ours, "part"); mustRead(t, theirs, "part") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ours, theirs := pair(t)
-			end, err := NewTCP(ours, nil)
-			if err != nil {
+			if _, err := NewTCP(ours, nil); err != nil {
 				t.Fatal(err)
 			}
-			before(end, theirs)
+			before(ours, theirs)
 			if err := ours.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// End is one side of a relayed connection. Use a *TCP or a *Stream. Read and
+// End is one side of a relayed connection. Use a Socket or a *Stream. Read and
 // Write are each used by one goroutine, everything else by any.
 type End interface {
 	io.Reader

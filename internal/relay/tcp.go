@@ -10,19 +10,14 @@ import (
 	"time"
 )
 
-// TCP is an End on a TCP socket.
+// TCP is a Socket on a TCP socket of this host.
 type TCP struct {
-	conn *net.TCPConn
-	raw  syscall.RawConn
-
-	broken    chan struct{}
-	breakOnce sync.Once
-	forget    func() // takes the socket out of the reset watch
+	socket
+	tcp *net.TCPConn // socket.conn
+	raw syscall.RawConn
 	// ending is set before the write side is shut down; see eof.
-	ending  atomic.Bool
-	endOnce sync.Once
-
-	lazy lazyRead
+	ending atomic.Bool
+	lazy   lazyRead
 }
 
 // NewTCP makes conn an End, turns keepalives on and has watch notice its
@@ -34,13 +29,11 @@ func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("relay: socket of %v: %w", conn.RemoteAddr(), err)
 	}
-	t := &TCP{conn: conn, raw: raw, broken: make(chan struct{}), forget: func() {}}
+	broken := make(chan struct{})
+	t := &TCP{socket: socket{conn: conn, broken: broken, forget: func() {}}, tcp: conn, raw: raw}
 	t.lazy.init()
-	// From here on to its clean end the socket ends with a RST, also when this process is killed: the kernel closes what is
-	// open then, and an end that comes with a FIN would look as if everything had arrived.
-	if err := conn.SetLinger(0); err != nil {
-		t.Abort("")
-		return nil, fmt.Errorf("relay: socket of %v: %w", conn.RemoteAddr(), err)
+	if err := t.resetOnClose(); err != nil {
+		return nil, err
 	}
 	keepAlive := net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}
 	if err := conn.SetKeepAliveConfig(keepAlive); err != nil {
@@ -48,7 +41,8 @@ func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
 		return nil, fmt.Errorf("relay: keepalive of %v: %w", conn.RemoteAddr(), err)
 	}
 	if watch != nil {
-		forget, err := watch.add(raw, t.markBroken)
+		var once sync.Once
+		forget, err := watch.add(raw, func() { once.Do(func() { close(broken) }) })
 		if err != nil {
 			t.Abort("")
 			return nil, fmt.Errorf("relay: watch %v for resets: %w", conn.RemoteAddr(), err)
@@ -58,12 +52,9 @@ func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
 	return t, nil
 }
 
-// Conn is the socket, for its addresses.
-func (t *TCP) Conn() *net.TCPConn { return t.conn }
-
 // Read reads once.
 func (t *TCP) Read(p []byte) (int, error) {
-	n, err := t.conn.Read(p)
+	n, err := t.tcp.Read(p)
 	if n == 0 && err == io.EOF { //nolint:errorlint // net.Conn returns io.EOF itself
 		err = t.eof()
 	}
@@ -83,41 +74,13 @@ func (t *TCP) eof() error {
 	return io.EOF
 }
 
-func (t *TCP) Write(p []byte) (int, error) { return t.conn.Write(p) }
+func (t *TCP) Write(p []byte) (int, error) { return t.tcp.Write(p) }
 
 // CloseWrite sends a FIN.
 func (t *TCP) CloseWrite() error {
 	t.ending.Store(true)
-	return t.conn.CloseWrite()
+	return t.tcp.CloseWrite()
 }
-
-// Abort sends a RST and drops whatever was not sent yet.
-func (t *TCP) Abort(string) {
-	t.endOnce.Do(func() {
-		t.forget()
-		_ = t.conn.Close() // with a RST, see NewTCP
-	})
-}
-
-func (t *TCP) release() {
-	t.endOnce.Do(func() {
-		t.forget()
-		_ = t.conn.SetLinger(-1)
-		_ = t.conn.Close()
-	})
-}
-
-// Broken is closed by the reset watch.
-func (t *TCP) Broken() <-chan struct{} { return t.broken }
-
-func (t *TCP) markBroken() { t.breakOnce.Do(func() { close(t.broken) }) }
-
-// Interrupt makes a Read that is under way, and later ones, return an error that
-// is os.ErrDeadlineExceeded without losing a byte, until Resume.
-func (t *TCP) Interrupt() { _ = t.conn.SetReadDeadline(time.Unix(1, 0)) }
-
-// Resume undoes Interrupt.
-func (t *TCP) Resume() { _ = t.conn.SetReadDeadline(time.Time{}) }
 
 func (t *TCP) flush() {
 	if unsent(t.raw) == 0 {

@@ -1,0 +1,50 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/eastway/eastway/internal/relay"
+)
+
+// Network is where callers connect and endpoints are dialed. Its connections offer, beside net.Conn, the methods
+// CloseWrite() error and SetLinger(seconds int) error with the meaning that they have for *net.TCPConn, and optionally
+// Broken() <-chan struct{}, closed when the other side resets. A dial's errors are judged as those of package net: what
+// wraps syscall.ECONNREFUSED is a refusal, a net.Error with Timeout a timeout.
+type Network interface {
+	Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error)
+	Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error)
+}
+
+// host is the Network of this host.
+type host struct {
+	dialer   net.Dialer
+	listener net.ListenConfig
+}
+
+func newHost() *host {
+	h := &host{dialer: net.Dialer{KeepAlive: -1, Control: relay.ResetOnClose}} // the relay sets keepalives
+	h.dialer.SetMultipathTCP(false)
+	h.listener.SetMultipathTCP(false) // a reset of one subflow is not a reset
+	return h
+}
+
+func (h *host) Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error) {
+	return h.dialer.DialContext(ctx, "tcp", endpoint.String())
+}
+
+func (h *host) Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
+	return h.listener.Listen(ctx, "tcp", at.String())
+}
+
+// asConn is c with what carrying it takes; one that cannot be reset is closed.
+func asConn(c net.Conn) (relay.Conn, error) {
+	if conn, ok := c.(relay.Conn); ok {
+		return conn, nil
+	}
+	_ = c.Close()
+	return nil, fmt.Errorf("failover: connection %v to %v: %T has no CloseWrite and SetLinger: use a Network whose connections have",
+		c.LocalAddr(), c.RemoteAddr(), c)
+}
