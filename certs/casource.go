@@ -12,6 +12,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/pace"
 )
 
 const (
@@ -109,7 +111,7 @@ func (s *CASource) Bundle() *x509bundle.Bundle { return s.roots.Clone() }
 func (s *CASource) Run(ctx context.Context) error {
 	for {
 		wait := min(s.next.Sub(s.wall()), clockCheck)
-		if !sleep(ctx, wait) {
+		if !pace.Sleep(ctx, wait) {
 			return nil
 		}
 		if s.due() {
@@ -131,7 +133,7 @@ func (s *CASource) renew() {
 	svid, err := s.issue()
 	if err != nil {
 		s.failures++
-		wait := backoff(s.failures)
+		wait := spread(pace.Backoff(s.failures, retryMin, retryMax), 1, retryJitter)
 		s.next = s.wall().Add(wait)
 		s.metrics.renewed(false, 1)
 		s.log.Error("certificate renewal failed, the old one stays in use until it expires",
@@ -156,31 +158,7 @@ func (s *CASource) use(svid *x509svid.SVID) {
 
 // spread is d times part, give or take d times jitter.
 func spread(d time.Duration, part, jitter float64) time.Duration {
-	return time.Duration(float64(d) * (part + jitter*(2*rand.Float64()-1))) //nolint:gosec // spreads load, guards nothing
-}
-
-// backoff is the wait after so many failures in a row.
-func backoff(failures int) time.Duration {
-	wait := retryMin
-	for range failures - 1 {
-		if wait = 2 * wait; wait > retryMax {
-			wait = retryMax
-			break
-		}
-	}
-	return spread(wait, 1, retryJitter)
-}
-
-// sleep is false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	return pace.Spread(d, part-jitter, part+jitter, rand.Float64()) //nolint:gosec // spreads load, guards nothing
 }
 
 func orNop(l *zap.Logger) *zap.Logger {

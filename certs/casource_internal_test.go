@@ -165,15 +165,6 @@ func TestClockThatIsSet(t *testing.T) {
 	})
 }
 
-func TestBackoffIsBounded(t *testing.T) {
-	t.Parallel()
-	for failures := 1; failures < 1000; failures *= 2 {
-		if d := backoff(failures); d < retryMin*8/10 || d > retryMax*12/10 {
-			t.Errorf("after %d failures %s", failures, d)
-		}
-	}
-}
-
 func TestCASourceConfigValidate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []CASourceConfig{{}, {CA: &CA{}}, {CA: &CA{}, Name: "A"}, {CA: &CA{}, Name: "a", TTL: 1}} {
