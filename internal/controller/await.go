@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +14,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // groups is the part of a discovery client that is needed.
@@ -27,8 +27,8 @@ var _ groups = (*discovery.DiscoveryClient)(nil)
 // await waits until the API server can be reached and has the CRDs; it says once what is missing, and again when that changes.
 // It is false when ctx ended first.
 func await(ctx context.Context, server groups, ready *readiness, log *zap.Logger) bool {
-	pause, said := waitMin, ""
-	for {
+	said := ""
+	for failures := 1; ; failures++ {
 		missing := missing(server)
 		if missing == nil {
 			ready.wait("reading the objects from the API server")
@@ -39,14 +39,9 @@ func await(ctx context.Context, server groups, ready *readiness, log *zap.Logger
 			ready.wait(what)
 			log.Warn("waiting for the API server", zap.String("for", what))
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !pace.Sleep(ctx, pace.Backoff(failures, waitMin, waitMax)) {
 			return false
-		case <-timer.C:
 		}
-		pause = min(2*pause, waitMax)
 	}
 }
 

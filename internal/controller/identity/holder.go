@@ -6,6 +6,8 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // Holder is the cluster's identity as it is now. It implements x509svid.Source; the zero value holds nothing yet.
@@ -13,7 +15,7 @@ type Holder struct {
 	mu      sync.Mutex
 	svid    *x509svid.SVID
 	bundle  *x509bundle.Bundle
-	changed chan struct{}
+	changed notify.Broadcast
 }
 
 var errNone = errors.New("identity: this cluster has no certificate yet")
@@ -39,14 +41,7 @@ func (h *Holder) Bundle() *x509bundle.Bundle {
 }
 
 // Changed is closed when there is another identity than now.
-func (h *Holder) Changed() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.changed == nil {
-		h.changed = make(chan struct{})
-	}
-	return h.changed
-}
+func (h *Holder) Changed() <-chan struct{} { return h.changed.Changed() }
 
 func (h *Holder) set(svid *x509svid.SVID, bundle *x509bundle.Bundle) {
 	h.mu.Lock()
@@ -55,8 +50,5 @@ func (h *Holder) set(svid *x509svid.SVID, bundle *x509bundle.Bundle) {
 		return
 	}
 	h.svid, h.bundle = svid, bundle
-	if h.changed != nil {
-		close(h.changed)
-		h.changed = nil
-	}
+	h.changed.Notify()
 }

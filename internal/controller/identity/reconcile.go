@@ -21,6 +21,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/controller/apply"
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/peering"
 )
 
@@ -139,7 +140,7 @@ func renewal(svid *x509svid.SVID) time.Time {
 	copy(serial[:], c.SerialNumber.Bytes())
 	chance := float64(binary.BigEndian.Uint64(serial[:])) / (1 << 64)
 	life := c.NotAfter.Sub(c.NotBefore)
-	return c.NotBefore.Add(time.Duration(float64(life) * (renewAt + renewJitter*(2*chance-1))))
+	return c.NotBefore.Add(pace.Spread(life, renewAt-renewJitter, renewAt+renewJitter, chance))
 }
 
 func (r *Reconciler) issue(ctx context.Context, ca *certs.CA, why string) (*x509svid.SVID, *x509bundle.Bundle, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // follow enqueues what changes in the catalog, until ctx ends.
@@ -41,7 +42,7 @@ func (r *Reconciler) follow(ctx context.Context, queues <-chan queue) error {
 		case <-changed:
 		case <-tick.C:
 		}
-		if !pause(ctx, catalogPace) {
+		if !pace.Sleep(ctx, catalogPace) {
 			return nil
 		}
 	}
@@ -56,16 +57,4 @@ func (r *Reconciler) heard(s *discovery.Snapshot) map[string]bool {
 		}
 	}
 	return out
-}
-
-// pause is false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
