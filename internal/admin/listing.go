@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/pace"
 )
 
 const (
@@ -58,7 +60,7 @@ func (l *listing) now(ready bool) (body []byte, tag string, err error) {
 	sum := sha256.Sum256(body)
 	l.revision, l.ready, l.body, l.tag = revision, ready, body, `"`+hex.EncodeToString(sum[:tagBytes])+`"`
 	end := time.Now()
-	l.rest = end.Add(min(listingShare*end.Sub(began), maxListingAge))
+	l.rest = end.Add(pace.Rest(end.Sub(began), listingShare, maxListingAge))
 	return l.body, l.tag, nil
 }
 

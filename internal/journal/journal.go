@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // gatherTime is how long entries are gathered before they are written: a
@@ -16,7 +19,7 @@ type Journal[T any] struct {
 	mu      sync.Mutex
 	entries []T
 	closed  bool
-	changed chan struct{} // closed at the next change; nil: nobody waits
+	changed notify.Broadcast
 }
 
 // Add an entry.
@@ -24,7 +27,7 @@ func (j *Journal[T]) Add(entry T) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.entries = append(j.entries, entry)
-	j.wake()
+	j.changed.Notify()
 }
 
 // Close lets readers come to an end.
@@ -32,20 +35,13 @@ func (j *Journal[T]) Close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
-	j.wake()
+	j.changed.Notify()
 }
 
 // All entries so far. What is returned is not altered later, and must not be.
 func (j *Journal[T]) All() []T {
 	entries, _ := j.after(0)
 	return entries
-}
-
-func (j *Journal[T]) wake() {
-	if j.changed != nil {
-		close(j.changed)
-		j.changed = nil
-	}
 }
 
 // after are the entries from number n on, and a channel that is closed when
@@ -57,10 +53,7 @@ func (j *Journal[T]) after(n int) ([]T, <-chan struct{}) {
 	if j.closed {
 		return entries, nil
 	}
-	if j.changed == nil {
-		j.changed = make(chan struct{})
-	}
-	return entries, j.changed
+	return entries, j.changed.Changed()
 }
 
 // ServeHTTP writes all entries, and goes on until the journal is closed or the
@@ -84,11 +77,7 @@ func (j *Journal[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
-		gather := time.NewTimer(gatherTime)
-		select {
-		case <-gather.C:
-		case <-r.Context().Done():
-			gather.Stop()
+		if !pace.Sleep(r.Context(), gatherTime) {
 			return
 		}
 	}
