@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // Catalog joins what the own cluster's source found with what peers say they export.
@@ -17,23 +18,20 @@ type Catalog struct {
 	snapshot atomic.Pointer[Snapshot]
 
 	mu        sync.Mutex
-	changed   chan struct{} // closed, and made anew, with each snapshot
+	changed   notify.Broadcast // with each snapshot
 	local     Local
 	peers     map[string]*peerWords
 	peerNames []string // keys of peers, sorted
 	exports   exportLog
 
-	peersChanged chan struct{} // closed, and made anew, with each word of a peer
+	peersChanged notify.Broadcast // with each word of a peer
 }
 
 // NewCatalog returns an empty catalog, at revision 0, whose metrics are registered on reg unless that is nil.
 func NewCatalog(reg prometheus.Registerer) *Catalog {
 	c := &Catalog{
-		changed: make(chan struct{}),
 		peers:   map[string]*peerWords{},
 		exports: newExportLog(),
-
-		peersChanged: make(chan struct{}),
 	}
 	c.snapshot.Store(&Snapshot{})
 	if reg != nil {
@@ -53,11 +51,7 @@ func (c *Catalog) Snapshot() *Snapshot { return c.snapshot.Load() }
 //		use(catalog.Snapshot())
 //		<-changed
 //	}
-func (c *Catalog) Changed() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.changed
-}
+func (c *Catalog) Changed() <-chan struct{} { return c.changed.Changed() }
 
 // SetLocal replaces everything that is known of the own cluster, and takes ownership of l: nothing in it may be changed
 // afterwards. What is equal to before makes no new snapshot.
@@ -73,7 +67,7 @@ func (c *Catalog) SetLocal(l Local) {
 		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
 			words.addNames(dirty)
 			c.dropPeer(name)
-			c.tellSiblings()
+			c.peersChanged.Notify()
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
@@ -110,8 +104,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 		}
 	}
 	c.snapshot.Store(next)
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.changed.Notify()
 }
 
 // merge joins the own service of that name with the peers' exports of it; nil when there is none of either. c.mu is held.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // MessageConn carries whole messages of at most MaxMessage bytes to one replica of a peer, in order, reliably, until
@@ -88,7 +90,7 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Message
 	defer cancel()
 	s := &session{
 		exchange: x, link: link, conn: conn, end: cancel, ended: make(chan struct{}),
-		ask: make(chan struct{}, 1), asked: make(chan struct{}, 1),
+		ask: notify.NewSignal(), asked: notify.NewSignal(),
 	}
 	if !x.enter(ctx, s) {
 		return nil

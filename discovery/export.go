@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // export is a service as this cluster tells its peers of it: counts, never addresses of endpoints.
@@ -36,13 +37,13 @@ const maxExportLog = 4096
 type exportLog struct {
 	revision uint64 // 0: no source has spoken yet, nothing may be told
 	exports  map[ServiceName]*export
-	changes  []exportChange // by revision, ascending
-	since    uint64         // changes holds everything after this revision
-	changed  chan struct{}  // closed, and made anew, when revision grows
+	changes  []exportChange   // by revision, ascending
+	since    uint64           // changes holds everything after this revision
+	changed  notify.Broadcast // when revision grows
 }
 
 func newExportLog() exportLog {
-	return exportLog{exports: map[ServiceName]*export{}, changed: make(chan struct{})}
+	return exportLog{exports: map[ServiceName]*export{}}
 }
 
 // update looks again at the named services.
@@ -68,8 +69,7 @@ func (l *exportLog) update(names []ServiceName, services hashtrie.Map[ServiceNam
 		changes = slices.Clone(changes[excess:])
 	}
 	l.revision, l.changes = next, changes
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.changed.Notify()
 }
 
 // after names what changed after the revision; ok is false when the log does not reach back so far.
@@ -109,7 +109,7 @@ func (c *Catalog) tell(last uint64) (t telling, ok bool, more <-chan struct{}) {
 	defer c.mu.Unlock()
 	l := &c.exports
 	if l.revision == last { // also 0: nothing may be told yet
-		return t, false, l.changed
+		return t, false, l.changed.Changed()
 	}
 	t = telling{base: last, revision: l.revision}
 	changed, reached := l.after(last)
@@ -124,7 +124,7 @@ func (c *Catalog) tell(last uint64) (t telling, ok bool, more <-chan struct{}) {
 		t.changes = append(t.changes, told{n, p, l.exports[n]})
 	}
 	slices.SortFunc(t.changes, func(a, b told) int { return a.name.Compare(b.name) })
-	return t, true, l.changed
+	return t, true, l.changed.Changed()
 }
 
 func changedParts(was, is *export) parts {

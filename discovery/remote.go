@@ -54,7 +54,7 @@ func (c *Catalog) UpdateRemote(link Link, u Update) error {
 		}
 	}
 	c.publishElection(p, before, dirty)
-	c.tellSiblings()
+	c.peersChanged.Notify()
 	return nil
 }
 
@@ -70,7 +70,7 @@ func (c *Catalog) ForgetReplica(link Link) {
 	p.replicas[link.Replica].linked = false
 	p.elect()
 	c.publishElection(p, before, map[ServiceName]struct{}{})
-	c.tellSiblings()
+	c.peersChanged.Notify()
 }
 
 // publishElection adds to dirty what differs between the word believed before and the present one, and publishes. c.mu is held.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // session is the exchange over one link.
@@ -23,8 +24,8 @@ type session struct {
 	ended    chan struct{}
 
 	lost  atomic.Bool   // an update did not follow the last one: a snapshot is needed
-	ask   chan struct{} // this side needs a snapshot (holds one)
-	asked chan struct{} // the peer needs a snapshot (holds one)
+	ask   notify.Signal // this side needs a snapshot
+	asked notify.Signal // the peer needs a snapshot
 }
 
 // bothWays runs the two directions of a link until either fails or ctx ends.
@@ -65,12 +66,12 @@ func (s *session) send(ctx context.Context) error {
 			asked, tellAnew = nil, time.After(answering.Reserve().Delay())
 		case <-tellAnew:
 			asked, tellAnew, told = s.asked, nil, 0
-			drain(s.asked)
+			s.asked.Clear()
 		case <-ask:
 			ask, askNow = nil, time.After(asking.Reserve().Delay())
 		case <-askNow:
 			ask, askNow = s.ask, nil
-			drain(s.ask)
+			s.ask.Clear()
 			if err := s.resync(ctx); err != nil {
 				return err
 			}
@@ -134,7 +135,7 @@ func (s *session) receive(ctx context.Context) error {
 		}
 		switch m := m.GetMessage().(type) {
 		case *catalogpb.Message_Resync:
-			signal(s.asked)
+			s.asked.Notify()
 		case *catalogpb.Message_Update:
 			u, done, err := a.take(m.Update)
 			if err != nil {
@@ -159,27 +160,11 @@ func (s *session) apply(u Update) error {
 	switch {
 	case errors.Is(err, ErrGap):
 		s.lost.Store(true)
-		signal(s.ask)
+		s.ask.Notify()
 		return nil
 	case err != nil:
 		return err
 	}
 	s.lost.Store(false)
 	return nil
-}
-
-// signal leaves a message for whoever looks next; one is enough.
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
-// drain takes back what signal left: it is being seen to.
-func drain(ch chan struct{}) {
-	select {
-	case <-ch:
-	default:
-	}
 }

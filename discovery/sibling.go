@@ -80,7 +80,7 @@ func (c *Catalog) passOn(told map[string]*passedOn) (news []peerNews, more <-cha
 			news = append(news, n)
 		}
 	}
-	return news, c.peersChanged
+	return news, c.peersChanged.Changed()
 }
 
 // catchUp is the difference between what was told and the word. It is told even when nothing differs: a link is back.
@@ -104,10 +104,4 @@ func (t *passedOn) catchUp(w *word) *telling {
 	slices.SortFunc(news.changes, func(a, b told) int { return a.name.Compare(b.name) })
 	t.word, t.revision, t.exports, t.told = w, w.revision, w.exports, news.revision
 	return news
-}
-
-// tellSiblings wakes those who pass on what peers say. c.mu is held.
-func (c *Catalog) tellSiblings() {
-	close(c.peersChanged)
-	c.peersChanged = make(chan struct{})
 }

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // maxPeerStates is how many peers a proxy tells the state of: more clusters than anybody joins.
@@ -29,12 +31,12 @@ type Follower struct {
 
 	mu      sync.Mutex
 	states  map[string][]PeerState // by proxy
-	changed chan struct{}
+	changed notify.Broadcast
 }
 
 // NewFollower returns one without links.
 func NewFollower(catalog *Catalog) *Follower {
-	return &Follower{catalog: catalog, states: map[string][]PeerState{}, changed: make(chan struct{})}
+	return &Follower{catalog: catalog, states: map[string][]PeerState{}}
 }
 
 // PeerStates is what each proxy said last, by the proxy's replica name; only proxies that are linked are in it. What is
@@ -42,7 +44,7 @@ func NewFollower(catalog *Catalog) *Follower {
 func (f *Follower) PeerStates() (map[string][]PeerState, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return maps.Clone(f.states), f.changed
+	return maps.Clone(f.states), f.changed.Changed()
 }
 
 func (f *Follower) setStates(replica string, states []PeerState, linked bool) {
@@ -53,8 +55,7 @@ func (f *Follower) setStates(replica string, states []PeerState, linked bool) {
 	} else {
 		delete(f.states, replica)
 	}
-	close(f.changed)
-	f.changed = make(chan struct{})
+	f.changed.Notify()
 }
 
 // Follow takes in what one proxy passes on, until ctx or the link ends. What it told of a peer last stays in the catalog as
@@ -63,7 +64,7 @@ func (f *Follower) Follow(ctx context.Context, replica string, conn MessageConn)
 	if replica == "" || len(replica) > maxReplicaName {
 		return invalid("replica", "a name of 1 to %d bytes is expected", maxReplicaName)
 	}
-	s := &following{follower: f, replica: replica, conn: conn, peers: map[string]*assembler{}, asks: make(chan struct{}, 1)}
+	s := &following{follower: f, replica: replica, conn: conn, peers: map[string]*assembler{}, asks: notify.NewSignal()}
 	f.setStates(replica, nil, true)
 	defer s.end()
 	err := bothWays(ctx, s.askAgain, s.receive)
@@ -79,7 +80,7 @@ type following struct {
 	replica  string
 	conn     MessageConn
 	peers    map[string]*assembler
-	asks     chan struct{} // something is missing (holds one)
+	asks     notify.Signal // something is missing
 }
 
 func (s *following) link(peer string) Link { return Link{Peer: peer, Replica: s.replica} }
@@ -141,7 +142,7 @@ func (s *following) take(m *catalogpb.Update) error {
 	err = s.follower.catalog.UpdateRemote(s.link(a.peer), u)
 	// The proxy may know of a Peer before this process does.
 	if errors.Is(err, ErrGap) || errors.Is(err, ErrUnknownPeer) {
-		signal(s.asks)
+		s.asks.Notify()
 		return nil
 	}
 	return err
@@ -155,12 +156,10 @@ func (s *following) askAgain(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.asks:
 		}
-		select {
-		case <-ctx.Done():
+		if !pace.Sleep(ctx, resyncInterval) {
 			return ctx.Err()
-		case <-time.After(resyncInterval):
 		}
-		drain(s.asks)
+		s.asks.Clear()
 		m, err := encodeResync()
 		if err != nil {
 			return fmt.Errorf("encode: %w", err)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // peerStatesInterval is how often siblings are told how peers are connected, if that changed.
@@ -18,7 +19,7 @@ const peerStatesInterval = time.Second
 // ServeSibling passes on to a process of the own cluster what peers tell, until ctx or the link ends. It returns nil when
 // ctx ended.
 func (x *Exchange) ServeSibling(ctx context.Context, replica string, conn MessageConn) error {
-	s := &siblingTeller{exchange: x, conn: conn, asked: make(chan struct{}, 1)}
+	s := &siblingTeller{exchange: x, conn: conn, asked: notify.NewSignal()}
 	if err := bothWays(ctx, s.send, s.receive); ctx.Err() == nil {
 		return fmt.Errorf("discovery: passing on the peers' words to %s: %w", replica, err)
 	}
@@ -28,7 +29,7 @@ func (x *Exchange) ServeSibling(ctx context.Context, replica string, conn Messag
 type siblingTeller struct {
 	exchange *Exchange
 	conn     MessageConn
-	asked    chan struct{} // the sibling needs everything again (holds one)
+	asked    notify.Signal // the sibling needs everything again
 }
 
 func (s *siblingTeller) send(ctx context.Context) error {
@@ -111,7 +112,7 @@ func (s *siblingTeller) receive(ctx context.Context) error {
 			if err := pace.Wait(ctx); err != nil {
 				return err
 			}
-			signal(s.asked)
+			s.asked.Notify()
 		}
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // feed follows one kind and keeps its table up to date. client-go's reflector lists, watches and recovers from expired
@@ -50,14 +52,13 @@ func (f *feed) run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, logr.Discard())
 	lw := &cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}
 	r := cache.NewReflectorWithOptions(lw, nil, f.table, cache.ReflectorOptions{Name: f.name, TypeDescription: f.kind})
-	for wait := backoff(0); ctx.Err() == nil; {
+	for failures := 1; ctx.Err() == nil; failures++ {
 		began := time.Now()
 		err := r.ListAndWatchWithContext(ctx)
 		if time.Since(began) > backoffReset {
-			wait = 0
+			failures = 1
 		}
-		wait = wait.next(err)
-		pause(ctx, wait.jittered())
+		pace.Sleep(ctx, jittered(backoff(failures, err)))
 	}
 }
 
@@ -96,7 +97,7 @@ func (f *feed) list(ctx context.Context, opts metav1.ListOptions) (list runtime.
 // watch opens a watch. While connections are refused it waits here: the reflector would do so for up to a minute, and
 // what the API server has to tell after an outage is wanted sooner.
 func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-	for wait := backoff(0); ; {
+	for failures := 1; ; failures++ {
 		w, err := f.client.watch(ctx, f.resource, f.inUse(), opts)
 		if err == nil {
 			f.succeed()
@@ -106,8 +107,7 @@ func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interf
 		if !utilnet.IsConnectionRefused(err) && !apierrors.IsTooManyRequests(err) {
 			return nil, err
 		}
-		wait = wait.next(err)
-		if !pause(ctx, wait.jittered()) {
+		if !pace.Sleep(ctx, jittered(backoff(failures, err))) {
 			return nil, ctx.Err()
 		}
 	}
@@ -159,38 +159,22 @@ func (f *feed) trouble() *failure {
 	return f.failure
 }
 
-// backoff is a wait between two attempts.
-type backoff time.Duration
-
-// next is the wait after one more failure, or after a watch that ended for no reason.
-func (b backoff) next(err error) backoff {
+// backoff is the wait after so many failures in a row, the last of which was err; nil: a watch that ended for no reason.
+func backoff(failures int, err error) time.Duration {
 	if absent(err) {
-		return backoff(maxBackoff)
+		return maxBackoff
 	}
-	return min(max(2*b, backoff(minBackoff)), backoff(maxBackoff))
+	return pace.Backoff(failures, minBackoff, maxBackoff)
 }
 
 // jittered adds up to a fifth, so that proxies don't come all at once.
-func (b backoff) jittered() time.Duration {
-	d := time.Duration(b)
-	return d + rand.N(d/5+1) //nolint:gosec // not a secret
+func jittered(d time.Duration) time.Duration {
+	return pace.Spread(d, 1, 1.2, rand.Float64()) //nolint:gosec // not a secret
 }
 
 // absent are errors that stay until a person does something.
 func absent(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
-}
-
-// pause waits; false means that ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // reason is what the error says, not too long.

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/internal/atomicfile"
+	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // snapshotMode lets nobody else read or, what matters more, write what this process will believe.
@@ -28,7 +30,7 @@ type keeper struct {
 	tables  []*table
 	log     *zap.Logger
 	metrics *metrics
-	wake    chan struct{}
+	wake    notify.Signal
 	failed  map[string]error // by resource; used under the tables' mutex
 }
 
@@ -93,7 +95,7 @@ func (k *keeper) run(ctx context.Context) {
 		if !k.save() {
 			retry = time.After(saveRetry)
 		}
-		if !pause(ctx, restAfter(time.Since(began))) {
+		if !pace.Sleep(ctx, restAfter(time.Since(began))) {
 			return
 		}
 	}
@@ -101,7 +103,7 @@ func (k *keeper) run(ctx context.Context) {
 
 // restAfter is how long to wait after a saving that took so long.
 func restAfter(took time.Duration) time.Duration {
-	return min(max(saveInterval, saveShare*took), saveRetry)
+	return max(saveInterval, pace.Rest(took, saveShare, saveRetry))
 }
 
 // save writes the kinds of which the API server has told something that their file does not have; false: not all of them.

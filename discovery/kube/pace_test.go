@@ -106,18 +106,17 @@ func TestGrace(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "peers"}, "")
-	wait := backoff(0)
 	for i, want := range []time.Duration{minBackoff, 2 * minBackoff, 4 * minBackoff, 8 * minBackoff, maxBackoff, maxBackoff} {
-		wait = wait.next(errors.New("refused"))
-		if time.Duration(wait) != want {
-			t.Errorf("wait %d is %v, want %v", i, time.Duration(wait), want)
+		wait := backoff(i+1, errors.New("refused"))
+		if wait != want {
+			t.Errorf("wait %d is %v, want %v", i, wait, want)
 		}
-		if d := wait.jittered(); d < want || d > want+want/5 {
+		if d := jittered(wait); d < want || d > want+want/5 {
 			t.Errorf("with jitter %v is %v", want, d)
 		}
 	}
-	if wait := backoff(0).next(missing); time.Duration(wait) != maxBackoff {
-		t.Errorf("for a missing CRD %v", time.Duration(wait))
+	if wait := backoff(1, missing); wait != maxBackoff {
+		t.Errorf("for a missing CRD %v", wait)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/internal/translate"
 	"github.com/eastway/eastway/internal/atomicfile"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // Source follows the API server.
@@ -27,13 +28,13 @@ type Source struct {
 	client  *client
 	feeds   []*feed
 	keeper  *keeper
-	events  chan struct{} // something may have changed
+	events  notify.Signal // something may have changed
 
 	mu     sync.Mutex
 	tables []*table
 	world  *world
 	told   bool             // the sink has been told something
-	moved  chan struct{}    // closed, and made anew, when the own node changed
+	moved  notify.Broadcast // when the own node changed
 	logged map[Problem]bool // what was said already
 }
 
@@ -43,7 +44,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		cfg: cfg, sink: sink, log: cfg.Log, events: make(chan struct{}, 1), moved: make(chan struct{}),
+		cfg: cfg, sink: sink, log: cfg.Log, events: notify.NewSignal(),
 		world: newWorld(cfg.Namespace, cfg.Region, cfg.NodeName), logged: map[Problem]bool{},
 	}
 	if s.log == nil {
@@ -69,7 +70,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	}
 	s.keeper = &keeper{
 		dir: cfg.SnapshotDir, header: header{Cluster: cfg.Cluster, Namespace: cfg.Namespace}, tables: s.tables,
-		log: s.log, metrics: s.metrics, wake: make(chan struct{}, 1), failed: map[string]error{},
+		log: s.log, metrics: s.metrics, wake: notify.NewSignal(), failed: map[string]error{},
 	}
 	return s, nil
 }
@@ -95,20 +96,15 @@ func (s *Source) change(was, is metav1.Object) {
 	s.world.change(was, is)
 	for _, o := range []metav1.Object{was, is} {
 		if n, ok := o.(*corev1.Node); ok && n != nil && n.Name == s.cfg.NodeName {
-			close(s.moved)
-			s.moved = make(chan struct{})
+			s.moved.Notify()
 			return
 		}
 	}
 }
 
 func (s *Source) wake() {
-	for _, c := range []chan struct{}{s.events, s.keeper.wake} {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
+	s.events.Notify()
+	s.keeper.wake.Notify()
 }
 
 // follow tells the sink of what changed, when it has been quiet for a moment.
@@ -224,10 +220,8 @@ func (s *Source) WaitLocality(ctx context.Context) (discovery.Locality, error) {
 		return discovery.Locality{}, errors.New("kube: Config.NodeName is empty: the own region and zone are not known")
 	}
 	for {
-		s.mu.Lock()
-		at, ok := s.world.locality()
-		moved := s.moved
-		s.mu.Unlock()
+		moved := s.moved.Changed()
+		at, ok := s.Locality()
 		if ok {
 			return at, nil
 		}
