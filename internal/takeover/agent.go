@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/takeover/nft"
 )
 
@@ -186,7 +187,7 @@ func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 		if decided && rested { // what is urgent comes in between, and puts nothing off
 			rest = restAfter(now)
 		}
-		if written && !pause(ctx, minWriteGap) {
+		if written && !pace.Sleep(ctx, minWriteGap) {
 			return nil
 		}
 		next := due
@@ -203,19 +204,7 @@ func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 // restAfter is until when work rests that began at a moment and has ended now.
 func restAfter(began time.Time) time.Time {
 	end := time.Now()
-	return end.Add(min(workShare*end.Sub(began), maxRest))
-}
-
-// pause waits; it tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	return end.Add(pace.Rest(end.Sub(began), workShare, maxRest))
 }
 
 // restore begins with the snapshot, until the API server answers.

@@ -14,23 +14,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/internal/takeover/nft"
 )
 
 // fakeSource is a cluster. Without set its API server has not answered yet.
 type fakeSource struct {
-	changed chan struct{}
+	changed notify.Signal
 	mu      sync.Mutex
 	inv     *Inventory
 }
 
-func newFakeSource() *fakeSource { return &fakeSource{changed: make(chan struct{}, 1)} }
+func newFakeSource() *fakeSource { return &fakeSource{changed: notify.NewSignal()} }
 
 func (s *fakeSource) set(inv *Inventory) {
 	s.mu.Lock()
 	s.inv = inv
 	s.mu.Unlock()
-	signal(s.changed)
+	s.changed.Notify()
 }
 
 func (*fakeSource) Run(ctx context.Context) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/takeover/nft"
 )
 
@@ -133,10 +134,7 @@ func (c *checker) serve(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, err := c.listener.Accept()
 		if err != nil {
-			select { // no file descriptor is left, or the connection was gone already
-			case <-ctx.Done():
-			case <-time.After(checkRetry):
-			}
+			pace.Sleep(ctx, checkRetry) // no file descriptor is left, or the connection was gone already
 			continue
 		}
 		_ = conn.SetDeadline(time.Now().Add(checkTimeout))

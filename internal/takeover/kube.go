@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // KubeConfig says what to watch.
@@ -52,7 +54,7 @@ func (c *KubeConfig) Validate() error {
 type Kube struct {
 	cfg      KubeConfig
 	log      *zap.Logger
-	changed  chan struct{}
+	changed  notify.Signal
 	services cache.Store
 	slices   cache.Store
 	informer [2]cache.Controller
@@ -67,7 +69,7 @@ func NewKube(cfg KubeConfig) (*Kube, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	k := &Kube{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1)}
+	k := &Kube{cfg: cfg, log: cfg.Log, changed: notify.NewSignal()}
 	if k.log == nil {
 		k.log = zap.NewNop()
 	}
@@ -82,8 +84,8 @@ func NewKube(cfg KubeConfig) (*Kube, error) {
 	k.slices, k.informer[1] = cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: k.watchSlices(), ObjectType: &discoveryv1.EndpointSlice{}, Transform: trimSlice,
 		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc: func(any) { signal(k.changed) }, DeleteFunc: func(any) { signal(k.changed) },
-			UpdateFunc: func(any, any) { signal(k.changed) },
+			AddFunc: func(any) { k.changed.Notify() }, DeleteFunc: func(any) { k.changed.Notify() },
+			UpdateFunc: func(any, any) { k.changed.Notify() },
 		},
 	})
 	return k, nil
@@ -117,7 +119,7 @@ func (k *Kube) watchSlices() cache.ListerWatcher {
 // wakeFor signals a change if one of the objects matters.
 func (k *Kube) wakeFor(objects ...any) {
 	if slices.ContainsFunc(objects, concerns) {
-		signal(k.changed)
+		k.changed.Notify()
 	}
 }
 
@@ -139,7 +141,7 @@ func (k *Kube) Run(ctx context.Context) error {
 			k.mu.Lock()
 			k.synced = true
 			k.mu.Unlock()
-			signal(k.changed)
+			k.changed.Notify()
 		}
 		return nil
 	})

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 func kubeNode(name, zone, region string) *corev1.Node {
@@ -119,9 +121,9 @@ func TestKubeWithoutNodes(t *testing.T) {
 func TestKubeWithoutAPIServer(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
-	asked := make(chan struct{}, 1)
+	asked := notify.NewSignal()
 	client.PrependReactor("list", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
-		signal(asked)
+		asked.Notify()
 		return true, nil, errors.New("connection refused")
 	})
 	k := watching(t, client)

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // nodes reads the regions and zones of a few Nodes: the agent's own and the proxies'. It does not watch them: every Node is
@@ -16,8 +18,8 @@ import (
 type nodes struct {
 	client  kubernetes.Interface
 	log     *zap.Logger
-	wake    chan struct{} // others are asked for
-	changed chan struct{}
+	wake    notify.Signal // others are asked for
+	changed notify.Signal
 
 	mu    sync.Mutex
 	known map[string]*nodeLabels
@@ -30,8 +32,8 @@ type nodeLabels struct {
 	next time.Time // when to read them again
 }
 
-func newNodes(client kubernetes.Interface, log *zap.Logger, changed chan struct{}) *nodes {
-	return &nodes{client: client, log: log, wake: make(chan struct{}, 1), changed: changed, known: map[string]*nodeLabels{}}
+func newNodes(client kubernetes.Interface, log *zap.Logger, changed notify.Signal) *nodes {
+	return &nodes{client: client, log: log, wake: notify.NewSignal(), changed: changed, known: map[string]*nodeLabels{}}
 }
 
 // localities are those of the named nodes; ok is false while one has never been tried to read. Others are forgotten.
@@ -44,7 +46,7 @@ func (n *nodes) localities(names []string) (out map[string]Locality, ok bool) {
 		labels := n.known[name]
 		if labels == nil {
 			labels = &nodeLabels{Locality: Locality{Node: name}}
-			signal(n.wake)
+			n.wake.Notify()
 		}
 		known[name], out[name] = labels, labels.Locality
 		ok = ok && labels.read
@@ -104,6 +106,6 @@ func (n *nodes) read(ctx context.Context, name string) {
 		labels.Zone, labels.Region = node.Labels[corev1.LabelTopologyZone], node.Labels[corev1.LabelTopologyRegion]
 	}
 	if before.Locality != labels.Locality || !before.read {
-		signal(n.changed)
+		n.changed.Notify()
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // probeFunc asks one proxy. last is its answer before, or nil.
@@ -20,9 +22,9 @@ type prober struct {
 	log     *zap.Logger
 	results *prometheus.CounterVec // result
 
-	wake    chan struct{} // the targets changed
-	turned  chan struct{} // calls have to go elsewhere than they may go now
-	changed chan struct{} // some proxy listens for more, or for less
+	wake    notify.Signal // the targets changed
+	turned  notify.Signal // calls have to go elsewhere than they may go now
+	changed notify.Signal // some proxy listens for more, or for less
 
 	mu      sync.Mutex
 	targets map[netip.Addr]target
@@ -38,16 +40,8 @@ type target struct {
 func newProber(probe probeFunc, log *zap.Logger, results *prometheus.CounterVec) *prober {
 	return &prober{
 		probe: probe, log: log, results: results,
-		wake: make(chan struct{}, 1), turned: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		wake: notify.NewSignal(), turned: notify.NewSignal(), changed: notify.NewSignal(),
 		health: map[netip.Addr]Health{},
-	}
-}
-
-// signal wakes whoever reads the channel, once for any number of calls.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }
 
@@ -67,7 +61,7 @@ func (p *prober) set(targets []target) {
 		_, ok := next[a]
 		return !ok
 	})
-	signal(p.wake)
+	p.wake.Notify()
 }
 
 // snapshot is what is known now. settled: every proxy has answered, or failed to, at least once.
@@ -182,8 +176,8 @@ func (p *prober) record(proxy *Proxy, report *Report, err error, good int) {
 	case after.Report.equal(&before.Report):
 		return
 	case after.Report.Ready == before.Report.Ready && !after.Report.misleads(&before.Report):
-		signal(p.changed)
+		p.changed.Notify()
 		return
 	}
-	signal(p.turned)
+	p.turned.Notify()
 }
