@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/eastway/eastway/internal/demo"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 func newDemoCommand() *cobra.Command {
@@ -77,7 +78,7 @@ func runDemo(ctx context.Context, o demo.Options) error {
 	signal.Notify(again, syscall.SIGUSR1)
 	defer signal.Stop(again)
 
-	restart := make(chan struct{}, 1)
+	restart := notify.NewSignal()
 	o.Restart = restart
 	watched := make(chan struct{})
 	go func() {
@@ -87,10 +88,7 @@ func runDemo(ctx context.Context, o demo.Options) error {
 			case <-ends:
 				cancel()
 			case <-again:
-				select {
-				case restart <- struct{}{}:
-				default: // one is already asked for
-				}
+				restart.Notify()
 			case <-ctx.Done():
 				return
 			}

@@ -28,6 +28,7 @@ import (
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/httpserve"
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/version"
 	"github.com/eastway/eastway/tunnel"
 )
@@ -280,14 +281,8 @@ func (p *proxy) drain(ctx context.Context) {
 	p.log.Info("draining", zap.Duration("delay", p.o.drainDelay), zap.Duration("timeout", p.o.drainTimeout),
 		zap.Int("connections", p.failover.Active()))
 	p.node.GoAway()
-	if p.o.drainDelay > 0 {
-		t := time.NewTimer(p.o.drainDelay)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
+	if p.o.drainDelay > 0 && !pace.Sleep(ctx, p.o.drainDelay) {
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.drainTimeout)
 	defer cancel()

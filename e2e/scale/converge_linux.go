@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // completePoll is how often peers and proxies are asked whether they have everything: each question costs them something.
@@ -202,12 +203,8 @@ func (b *bench) rest(ctx context.Context) error {
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
+	if !pace.Sleep(ctx, d) {
 		return context.Cause(ctx)
 	}
+	return nil
 }

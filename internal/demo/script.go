@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // How long the phases show their state, at least, before the next fault; they
@@ -292,12 +294,8 @@ func (d *director) scaled(t time.Duration) time.Duration {
 
 // sleep lets the world run on for that long.
 func sleep(ctx context.Context, t time.Duration) error {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	if !pace.Sleep(ctx, t) {
 		return ctx.Err()
 	}
+	return nil
 }

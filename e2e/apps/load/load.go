@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/internal/journal"
 	"github.com/eastway/eastway/internal/openloop"
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // Config is one load.
@@ -141,25 +142,15 @@ func (r *runner) call(ctx context.Context, number int, c Calls) {
 
 // stream keeps one stream open, after a while.
 func (r *runner) stream(ctx context.Context, id string, s Streams, lead time.Duration) {
-	timer := time.NewTimer(lead)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	pace.Sleep(ctx, lead)
 	for n := 0; ctx.Err() == nil; n++ {
 		record := Record{Kind: KindStream, ID: fmt.Sprintf("%s-%d", id, n), Target: s.Address, Start: time.Now()}
 		one, cancel := context.WithTimeout(ctx, time.Duration(s.Seconds*float64(time.Second)))
 		greeting, err := chain.Stream(one, &r.dialer, s.Address, numberTime)
 		cancel()
 		r.end(record, greeting, err)
-		if err == nil {
-			continue
-		}
-		timer.Reset(pauseTime)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
+		if err != nil {
+			pace.Sleep(ctx, pauseTime)
 		}
 	}
 }
