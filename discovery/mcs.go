@@ -57,20 +57,11 @@ type offer struct {
 // Resolve merges what the own cluster and its peers export, the same way in every cluster that knows the same exports.
 // s.Ports count as the own cluster's.
 func Resolve(cluster string, s *Service) Import {
-	offers := make([]offer, 0, len(s.Peers)+1)
-	if s.Export != nil {
-		offers = append(offers, offer{cluster, s.Ports, s.Spec, *s.Export})
-	}
-	for i := range s.Peers {
-		p := &s.Peers[i]
-		offers = append(offers, offer{p.Peer, p.Ports, p.Spec, p.Export})
-	}
+	offers := offersOf(cluster, s)
 	if len(offers) == 0 {
 		return Import{}
 	}
-	slices.SortFunc(offers, func(a, b offer) int {
-		return cmp.Or(compareAge(a.export.Created, b.export.Created), cmp.Compare(a.cluster, b.cluster))
-	})
+	slices.SortFunc(offers, precedence)
 	first := &offers[0]
 	i := Import{Spec: first.spec, Labels: first.export.Labels, Annotations: first.export.Annotations}
 	for n := range offers {
@@ -81,7 +72,33 @@ func Resolve(cluster string, s *Service) Import {
 	return i
 }
 
-// compareAge puts an unknown time last: who knows his age is believed rather than who does not.
+// Decisive is the spec that counts for the service in all clusters, Resolve's Spec; without any export it is the own spec.
+func (s *Service) Decisive(cluster string) ServiceSpec {
+	offers := offersOf(cluster, s)
+	if len(offers) == 0 {
+		return s.Spec
+	}
+	return slices.MinFunc(offers, precedence).spec
+}
+
+func offersOf(cluster string, s *Service) []offer {
+	offers := make([]offer, 0, len(s.Peers)+1)
+	if s.Export != nil {
+		offers = append(offers, offer{cluster, s.Ports, s.Spec, *s.Export})
+	}
+	for i := range s.Peers {
+		p := &s.Peers[i]
+		offers = append(offers, offer{p.Peer, p.Ports, p.Spec, p.Export})
+	}
+	return offers
+}
+
+// precedence puts the oldest export first, and equally old ones in the order of their clusters' names.
+func precedence(a, b offer) int {
+	return cmp.Or(compareAge(a.export.Created, b.export.Created), cmp.Compare(a.cluster, b.cluster))
+}
+
+// compareAge compares whole seconds, as Kubernetes' timestamps have them. Unknown creation times sort last.
 func compareAge(a, b time.Time) int {
 	if a.IsZero() != b.IsZero() {
 		if a.IsZero() {

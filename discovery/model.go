@@ -183,25 +183,6 @@ type Service struct {
 	Policy *v1alpha1.TrafficPolicySpec `json:"policy,omitempty"`
 }
 
-// Decisive is the spec that counts for the service in all clusters: that of the oldest export, and of equally old ones of the
-// cluster that is first by name (KEP-1645, conflict resolution). own is this cluster's name. Without any export it is the own spec.
-func (s *Service) Decisive(own string) ServiceSpec {
-	spec, from := s.Spec, own
-	var since time.Time
-	found := s.Export != nil
-	if found {
-		since = s.Export.Created
-	}
-	for i := range s.Peers {
-		e := &s.Peers[i]
-		older := e.Export.Created.Compare(since)
-		if !found || older < 0 || older == 0 && e.Peer < from {
-			found, spec, from, since = true, e.Spec, e.Peer, e.Export.Created
-		}
-	}
-	return spec
-}
-
 // Snapshot is everything known at one moment. It is immutable and safe to share. The next one shares its Services with it but
 // for those that changed, so that hashtrie.Differing costs no more than these.
 type Snapshot struct {

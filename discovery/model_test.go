@@ -10,12 +10,17 @@ import (
 
 func TestDecisive(t *testing.T) {
 	t.Parallel()
-	at := func(seconds int64) Export { return Export{Created: time.Unix(seconds, 0)} }
+	at := func(seconds int64) Export {
+		if seconds == 0 {
+			return Export{} // as in a file
+		}
+		return Export{Created: time.Unix(seconds, 0)}
+	}
 	spec := func(word string) ServiceSpec { return ServiceSpec{TrafficDistribution: word} }
 	export := func(peer string, seconds int64) PeerExport {
 		return PeerExport{Peer: peer, Export: at(seconds), Spec: spec(peer)}
 	}
-	own5, own9 := at(5), at(9)
+	own0, own5, own9 := at(0), at(5), at(9)
 	for name, tt := range map[string]struct {
 		export *Export
 		peers  []PeerExport
@@ -28,6 +33,9 @@ func TestDecisive(t *testing.T) {
 		"the own is oldest":        {&own5, []PeerExport{export("a", 7)}, "m"},
 		"as old, first by name":    {&own5, []PeerExport{export("a", 5), export("b", 5)}, "a"},
 		"as old, own name first":   {&own5, []PeerExport{export("z", 5)}, "m"},
+		"unknown ages":             {&own0, []PeerExport{export("z", 0)}, "m"},
+		"own age unknown":          {&own0, []PeerExport{export("z", 9)}, "z"},
+		"a peer's age unknown":     {&own9, []PeerExport{export("a", 0)}, "m"},
 		"own not exported is none": {nil, []PeerExport{export("z", 5), export("b", 9)}, "z"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -35,6 +43,9 @@ func TestDecisive(t *testing.T) {
 			s := &Service{Spec: spec("m"), Export: tt.export, Peers: tt.peers}
 			if got := s.Decisive("m").TrafficDistribution; got != tt.want {
 				t.Errorf("%q decides, want %q", got, tt.want)
+			}
+			if i := Resolve("m", s); len(i.Clusters) > 0 && i.Spec.TrafficDistribution != tt.want {
+				t.Errorf("%q decides in Resolve, want %q", i.Spec.TrafficDistribution, tt.want)
 			}
 		})
 	}

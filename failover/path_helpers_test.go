@@ -148,7 +148,7 @@ func newPath(t *testing.T, sp spec) *path {
 				healthy++
 			}
 		}
-		return healthy == len(names)-1 && len(p.a.proxy.Listening()) == 1 &&
+		return healthy == len(names)-1 && len(p.a.proxy.Listening()) == 1 && p.b.follows() && (p.c == nil || p.c.follows()) &&
 			p.b.ready(sp.transport, "a") && p.a.ready(sp.transport, names[1:]...)
 	})
 	return p
@@ -209,6 +209,9 @@ func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]
 	s.catalog.SetLocal(local)
 	s.node.SetPeers(dial)
 }
+
+// follows: the proxy is in line with the catalog, of which a peer may know already.
+func (s *site) follows() bool { return s.proxy.Revision() == s.catalog.Snapshot().Revision }
 
 // ready: every peer is reached over each transport.
 func (s *site) ready(transport string, peers ...string) bool {
