@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 )
 
 // MaxHeaderBytes of a request: ample for a scraper's or browser's.
@@ -24,15 +23,18 @@ const (
 	writeTimeout = 15 * time.Second
 	// idleTimeout outlives the interval of usual scrapers (15 s, 60 s), so that they keep their connection.
 	idleTimeout = 75 * time.Second
-	// maxConns bounds what a client that opens connections and forgets them can take.
-	maxConns = 64
+	// maxConns bounds memory: a connection costs two buffers of 4 KiB, its goroutines and at most MaxHeaderBytes, so all of them
+	// cost less than 10 MiB. Node agents and scrapers of a cluster keep one connection each.
+	maxConns = 256
+	// fullReportInterval is the time between two log lines about a listener that is full.
+	fullReportInterval = time.Minute
 	// shutdownTimeout lets answers under way finish.
 	shutdownTimeout = time.Second
 )
 
 // Server serves one handler on one listener.
 type Server struct {
-	listener net.Listener
+	listener *listener
 	http     *http.Server
 	log      *zap.Logger
 }
@@ -43,8 +45,10 @@ func New(l net.Listener, h http.Handler, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", l.Addr(), errors.Join(err, l.Close()))
 	}
-	return &Server{listener: l, log: log, http: &http.Server{
-		Handler:           h,
+	return &Server{listener: newListener(l, maxConns, log), log: log, http: &http.Server{
+		Handler:           serving(h),
+		ConnContext:       withConn,
+		ConnState:         idle,
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -61,7 +65,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(netutil.LimitListener(s.listener, maxConns)) }()
+	go func() { served <- s.http.Serve(s.listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
@@ -70,7 +74,7 @@ func (s *Server) Run(ctx context.Context) error {
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := s.http.Shutdown(deadline); err != nil {
-		// Some reader is too slow, or silent; nothing is lost by cutting him off.
+		// A slow or silent client: nothing is lost by closing its connection.
 		if err := s.http.Close(); err != nil {
 			s.log.Warn("HTTP listener did not close cleanly", zap.Error(err))
 		}
