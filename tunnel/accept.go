@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quic-go/quic-go"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -69,95 +68,31 @@ func (g *handshakeGate) busy(addr net.Addr) bool {
 	return g.total >= maxHandshakes/8 || g.byIP[ip] >= maxHandshakesPerIP/8
 }
 
-func (n *Node) acceptTCP(ctx context.Context) {
-	backoff := acceptBackoffMin
-	for {
-		c, err := n.tcp.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", backoff))
-			if !wait(ctx, backoff) {
-				return
-			}
-			backoff = min(2*backoff, acceptBackoffMax)
-			continue
-		}
-		backoff = acceptBackoffMin
-		leave, ok := n.gate.enter(c.RemoteAddr())
-		if !ok {
-			n.metrics.refused("overloaded")
-			_ = c.Close()
-			continue
-		}
-		n.wg.Go(func() {
-			defer leave()
-			n.greetTCP(ctx, c.(*net.TCPConn)) //nolint:forcetypeassert // a TCP listener's
-		})
+// accept takes sessions from one listener.
+func (n *Node) accept(ctx context.Context, ln transport.Listener) {
+	if err := ln.Serve(ctx, n.handshake); err != nil {
+		n.log.Error("listener failed, its transport is not accepted from now on", zap.Error(err))
 	}
 }
 
-// greetTCP authenticates an inbound TCP connection and takes its Hello.
-func (n *Node) greetTCP(ctx context.Context, tcp *net.TCPConn) {
-	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	defer cancel()
-	pulse := newPulseConn(tcp)
-	conn := tls.Server(pulse, n.cfg.Credentials.ServerConfig())
-	if err := conn.HandshakeContext(hctx); err != nil {
-		n.refuse("tcp", tcp.RemoteAddr(), err)
-		_ = tcp.Close()
-		return
+// admission is the node as transport.Gate.
+type admission struct{ n *Node }
+
+func (a admission) Admit(remote net.Addr) (leave func(), ok bool) {
+	if leave, ok = a.n.gate.enter(remote); !ok {
+		a.n.metrics.refused("overloaded")
 	}
-	sess, err := newTCPSession(conn, pulse, false)
-	if err != nil {
-		_ = tcp.Close()
-		return
-	}
-	n.welcome(ctx, sess)
+	return leave, ok
 }
 
-func (n *Node) acceptQUIC(ctx context.Context) {
-	for {
-		c, err := n.quicLn.Accept(ctx)
-		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, quic.ErrServerClosed) {
-				n.log.Error("QUIC listener failed, only TCP lanes are accepted from now on", zap.Error(err))
-			}
-			return
-		}
-		n.wg.Go(func() {
-			if leave, ok := c.Context().Value(gateKey{}).(func()); ok {
-				defer leave()
-			}
-			n.welcome(ctx, newQUICSession(c))
-		})
-	}
+func (a admission) Busy(remote net.Addr) bool { return a.n.gate.busy(remote) }
+
+func (a admission) Failed(transport string, remote net.Addr, err error) {
+	a.n.refuse(transport, remote, err)
 }
 
-// gateKey is where an inbound QUIC connection's context has the function that gives its place in the gate back.
-type gateKey struct{}
-
-var errGate = errors.New("tunnel: too many handshakes are under way")
-
-// quicConnContext is told of every inbound QUIC connection before its handshake. It bounds them, and counts failed
-// handshakes, which the listener drops silently.
-func (n *Node) quicConnContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	leave, ok := n.gate.enter(info.RemoteAddr)
-	if !ok {
-		n.metrics.refused("overloaded")
-		return nil, errGate
-	}
-	leave = sync.OnceFunc(leave)
-	ctx = context.WithValue(ctx, gateKey{}, leave)
-	context.AfterFunc(ctx, func() {
-		leave()
-		var te *quic.TransportError
-		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() {
-			n.refuse("quic", info.RemoteAddr, err)
-		}
-	})
-	return ctx, nil
+func (a admission) Retrying(err error, pause time.Duration) {
+	a.n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", pause))
 }
 
 // refuse tells of a handshake that failed: one line, one count.
@@ -173,11 +108,11 @@ func (n *Node) refuse(transport string, remote net.Addr, err error) {
 		zap.Stringer("remote", remote), zap.Error(err))
 }
 
-// welcome takes an authenticated connection's Hello and puts it where it belongs.
-func (n *Node) welcome(ctx context.Context, sess session) {
-	name, err := n.cfg.Credentials.PeerName(sess.tlsState())
+// handshake takes an authenticated connection's Hello and puts it where it belongs.
+func (n *Node) handshake(ctx context.Context, sess transport.Session) {
+	name, err := n.cfg.Credentials.PeerName(sess.TLS())
 	if err != nil {
-		n.distrust(sess, err)
+		n.reject(sess, err)
 		return
 	}
 	channel, hello, err := hearHello(ctx, sess)
@@ -192,8 +127,8 @@ func (n *Node) welcome(ctx context.Context, sess session) {
 		if channel == nil && !errors.Is(err, context.DeadlineExceeded) {
 			level = zap.DebugLevel // it has no need of the connection any more, because another one was quicker
 		}
-		n.log.Log(level, "tunnel handshake failed", zap.String("peer", name), zap.String("transport", sess.transport()), zap.Error(err))
-		sess.close("bad Hello")
+		n.log.Log(level, "tunnel handshake failed", zap.String("peer", name), zap.String("transport", sess.Caps().Name), zap.Error(err))
+		sess.Close("bad Hello")
 		return
 	}
 	c := newConn(sess, hello.GetRole(), hello.GetLane(), channel)
@@ -207,23 +142,23 @@ func (n *Node) welcome(ctx context.Context, sess session) {
 			// The dialler closes once it has read the answer.
 			_ = waitDone(ctx, sess, handshakeTimeout)
 		}
-		sess.close("refused")
+		sess.Close("refused")
 		return
 	}
 	switch err := l.attach(ctx, c); {
 	case err == nil:
 	case n.cfg.Reason(err) != reasonOther:
-		n.distrust(sess, err)
+		n.reject(sess, err)
 	default:
-		sess.close(err.Error())
+		sess.Close(err.Error())
 	}
 }
 
-// distrust ends a connection whose handshake had succeeded.
-func (n *Node) distrust(sess session, err error) {
-	_, remote := sess.addrs()
-	n.refuse(sess.transport(), remote, err)
-	sess.close("not trusted")
+// reject ends a connection whose handshake had succeeded.
+func (n *Node) reject(sess transport.Session, err error) {
+	_, remote := sess.Addrs()
+	n.refuse(sess.Caps().Name, remote, err)
+	sess.Close("not trusted")
 }
 
 func refusal(err error) string {
@@ -267,26 +202,14 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*
 	return l, nil
 }
 
-func waitDone(ctx context.Context, sess session, most time.Duration) error {
+func waitDone(ctx context.Context, sess transport.Session, most time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	select {
-	case <-sess.done():
+	case <-sess.Done():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// wait is a pause that ends early with ctx.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

@@ -3,18 +3,31 @@ package tunnel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
 
-	"github.com/quic-go/quic-go"
+	"github.com/eastway/eastway/tunnel/transport"
 )
 
 // freePortTries is how often another port is tried when any will do and the one that was free on TCP is taken on UDP.
 const freePortTries = 32
 
-// bind opens the sockets to listen on: TCP and UDP on the same port. Without Listen there are none.
+func defaultTransports(cfg Config) []transport.Transport {
+	var all []transport.Transport
+	if !cfg.DisableTCP {
+		all = append(all, transport.NewTCP(transport.TCPConfig{}))
+	}
+	if !cfg.DisableQUIC {
+		all = append(all, transport.NewQUIC())
+	}
+	return all
+}
+
+// bind opens the sockets to listen on: all transports on the same port. Without Config.Listen there are none.
 func (n *Node) bind(ctx context.Context) error {
+	if n.cfg.Listen == "" {
+		return nil
+	}
 	_, port, _ := net.SplitHostPort(n.cfg.Listen)
 	for try := 1; ; try++ {
 		err := n.bindOnce(ctx)
@@ -26,64 +39,27 @@ func (n *Node) bind(ctx context.Context) error {
 
 func (n *Node) bindOnce(ctx context.Context) error {
 	addr := n.cfg.Listen
-	if addr == "" {
-		return nil
-	}
-	if !n.cfg.DisableTCP {
-		lc := net.ListenConfig{Control: setLaneOptions}
-		ln, err := lc.Listen(ctx, "tcp", addr)
+	for _, t := range n.transports {
+		ln, err := t.Listen(ctx, addr, n.cfg.Credentials.ServerConfig(), admission{n})
 		if err != nil {
-			return bindError("TCP", addr, err)
+			n.closeListeners()
+			n.listeners = nil
+			return err
 		}
-		n.tcp = ln
+		n.listeners = append(n.listeners, ln)
 		addr = ln.Addr().String() // port 0 has become a real one
 	}
-	if n.cfg.DisableQUIC {
-		return nil
-	}
-	if err := n.bindQUIC(ctx, addr); err != nil {
-		if n.tcp != nil {
-			_ = n.tcp.Close()
-		}
-		return err
-	}
 	return nil
 }
 
-func (n *Node) bindQUIC(ctx context.Context, addr string) error {
-	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(ctx, "udp", addr)
-	if err != nil {
-		return bindError("UDP", addr, err)
-	}
-	n.quic = &quic.Transport{
-		Conn: pc, ConnContext: n.quicConnContext,
-		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: a
-		// forged one could otherwise use up the gate.
-		VerifySourceAddress: n.gate.busy,
-	}
-	n.quicLn, err = n.quic.Listen(n.cfg.Credentials.ServerConfig(), quicConfig())
-	if err != nil {
-		n.closeQUIC()
-		return fmt.Errorf("tunnel: listen for QUIC on %s: %w", addr, err)
-	}
-	return nil
-}
-
-func (n *Node) closeQUIC() {
-	if n.quic != nil {
-		_ = n.quic.Close()
-		_ = n.quic.Conn.Close()
+func (n *Node) closeListeners() {
+	for _, ln := range n.listeners {
+		_ = ln.Close()
 	}
 }
 
-func bindError(network, addr string, err error) error {
-	hint := "check that the address is one of this machine's"
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "another process has it: stop that one or choose another port (--listen)"
-	case errors.Is(err, syscall.EACCES):
-		hint = "no permission to bind it: choose a port above 1023 or grant CAP_NET_BIND_SERVICE"
+func (n *Node) closeTransports() {
+	for _, t := range n.transports {
+		_ = t.Close()
 	}
-	return fmt.Errorf("tunnel: listen for tunnels on %s %s: %w: %s", network, addr, err, hint)
 }

@@ -25,8 +25,7 @@ func TestAnyPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = n.quicLn.Close()
-		_ = n.tcp.Close()
-		n.closeQUIC()
+		n.closeListeners()
+		n.closeTransports()
 	}
 }

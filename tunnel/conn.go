@@ -8,20 +8,21 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 // conn is one connection of a link: the control connection or a lane. Its first stream carries control records.
 type conn struct {
-	sess    session
+	sess    transport.Session
 	role    tunnelpb.Hello_Role
 	number  uint32
 	name    string // e.g. "tcp-2"
 	born    time.Time
-	channel rawStream
+	channel transport.Stream
 	out     chan *tunnelpb.Control
 	// messages hands over the message channel's stream; on an accepted control connection.
-	messages chan rawStream
+	messages chan transport.Stream
 
 	active     atomic.Int32 // streams of both sides
 	opening    atomic.Int32 // of the peer's, without a whole header yet
@@ -29,6 +30,7 @@ type conn struct {
 	draining   atomic.Bool  // no new streams: either side said GoAway
 	saidDone   atomic.Bool  // we told that no stream of ours is left here
 	peerDone   atomic.Bool  // the peer told so
+	moving     atomic.Bool  // looks for another network path
 	idleSince  atomic.Int64 // nanoseconds after born; meaningful while active is 0
 
 	mu       sync.Mutex
@@ -38,12 +40,12 @@ type conn struct {
 	failure  string        // why it ended
 }
 
-func newConn(sess session, role tunnelpb.Hello_Role, number uint32, channel rawStream) *conn {
+func newConn(sess transport.Session, role tunnelpb.Hello_Role, number uint32, channel transport.Stream) *conn {
 	return &conn{
 		sess: sess, role: role, number: number, channel: channel,
-		name: fmt.Sprintf("%s-%d", sess.transport(), number),
+		name: fmt.Sprintf("%s-%d", sess.Caps().Name, number),
 		born: time.Now(), out: make(chan *tunnelpb.Control, controlQueue),
-		messages: make(chan rawStream, 1), suspectC: make(chan struct{}),
+		messages: make(chan transport.Stream, 1), suspectC: make(chan struct{}),
 	}
 }
 
@@ -61,7 +63,7 @@ func (c *conn) send(m *tunnelpb.Control) bool {
 func (c *conn) writeLoop() {
 	for {
 		select {
-		case <-c.sess.done():
+		case <-c.sess.Done():
 			return
 		case m := <-c.out:
 			if err := writeMessage(c.channel, recordControl, m); err != nil {
@@ -94,7 +96,7 @@ func (c *conn) fail(reason string) {
 		c.failure = reason
 	}
 	c.mu.Unlock()
-	c.sess.close(reason)
+	c.sess.Close(reason)
 }
 
 func (c *conn) failReason() string {
@@ -214,8 +216,8 @@ func (c *conn) pingAgain() {
 }
 
 // sayHello is the dialler's half of the handshake: Hello out, Hello in.
-func sayHello(sess session, hello *tunnelpb.Hello) (rawStream, *tunnelpb.Hello, error) {
-	channel, err := sess.open()
+func sayHello(sess transport.Session, hello *tunnelpb.Hello) (transport.Stream, *tunnelpb.Hello, error) {
+	channel, err := sess.Open()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -236,10 +238,10 @@ func sayHello(sess session, hello *tunnelpb.Hello) (rawStream, *tunnelpb.Hello, 
 }
 
 // hearHello is the acceptor's first half; the caller answers with writeHello.
-func hearHello(ctx context.Context, sess session) (rawStream, *tunnelpb.Hello, error) {
+func hearHello(ctx context.Context, sess transport.Session) (transport.Stream, *tunnelpb.Hello, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	channel, err := sess.accept(ctx)
+	channel, err := sess.Accept(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -260,21 +262,21 @@ const (
 	refusedNoLink    = "no such link"
 )
 
-func setHandshakeDeadline(s rawStream, d time.Duration) error {
+func setHandshakeDeadline(s transport.Stream, d time.Duration) error {
 	t := time.Now().Add(d)
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-func clearDeadline(s rawStream) error {
+func clearDeadline(s transport.Stream) error {
 	return errors.Join(s.SetReadDeadline(time.Time{}), s.SetWriteDeadline(time.Time{}))
 }
 
-func writeHello(s rawStream, h *tunnelpb.Hello) error {
+func writeHello(s transport.Stream, h *tunnelpb.Hello) error {
 	return writeMessage(s, recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Hello{Hello: h}})
 }
 
 // readHello reads and bounds the peer's Hello.
-func readHello(s rawStream) (*tunnelpb.Hello, error) {
+func readHello(s transport.Stream) (*tunnelpb.Hello, error) {
 	m := new(tunnelpb.Control)
 	if err := readMessage(s, recordControl, m); err != nil {
 		return nil, fmt.Errorf("read Hello: %w", err)

@@ -61,7 +61,7 @@ func addLane(t *testing.T, n *Node, l *link, addr string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // the link's
 	d := &linkDialer{n: n, peer: l.peer, addr: addr, id: l.id, link: l, number: 100}
-	sess, err := d.dialTCP(ctx)
+	sess, err := d.dial(ctx, n.transports[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestReplicaRestarted(t *testing.T) {
 	w.set(func() { w.noTCP = false })
 	await(t, "lanes of both", func() bool { return lanesOf(a, "tcp") == tcpLanes && lanesOf(a, "quic") > 0 })
 	l := onlyLink(t, a)
-	if c := l.controlConn(); c == nil || c.sess.transport() != "quic" {
+	if c := l.controlConn(); c == nil || c.sess.Caps().Name != "quic" {
 		t.Fatal("the control connection is not over QUIC")
 	}
 	w.redirect(second.Addr().String())

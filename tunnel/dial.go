@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -33,16 +33,15 @@ type linkDialer struct {
 	n          *Node
 	peer, addr string
 	id         string
-	link       *link           // nil until the control connection stands
-	shutdown   <-chan struct{} // closed when the process stops; nil: never
+	link       *link // nil until the control connection stands
 	results    chan dialResult
 	number     uint32
-	transports map[string]*transportDialer
+	transports []*transportDialer // in the node's order
 }
 
 // transportDialer is how dialling goes over one transport.
 type transportDialer struct {
-	dial    func(ctx context.Context) (session, error)
+	transport.Transport
 	target  int // lanes to hold
 	pending int
 	delay   time.Duration
@@ -52,31 +51,27 @@ type transportDialer struct {
 }
 
 type dialResult struct {
-	transport string
-	sess      session
-	err       error
+	over *transportDialer
+	sess transport.Session
+	err  error
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
 // become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, no more
 // lanes are dialled.
 func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
-	shutdown := ctx.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	d := &linkDialer{
-		n: n, peer: peer, addr: addr, id: newLinkID(), shutdown: shutdown,
-		results: make(chan dialResult), transports: make(map[string]*transportDialer),
+		n: n, peer: peer, addr: addr, id: newLinkID(),
+		results: make(chan dialResult),
 	}
-	if !n.cfg.DisableTCP {
-		d.transports["tcp"] = &transportDialer{dial: d.dialTCP, target: tcpLanes}
-	}
-	if !n.cfg.DisableQUIC {
-		d.transports["quic"] = &transportDialer{dial: d.dialQUIC, target: quicLanes}
+	for _, t := range n.transports {
+		d.transports = append(d.transports, &transportDialer{Transport: t, target: t.Caps().Lanes})
 	}
 	defer d.finish()
 	defer cancel()
-	for name := range d.transports {
-		d.start(ctx, name)
+	for _, t := range d.transports {
+		d.start(ctx, t)
 	}
 	monitored := make(chan error, 1)
 	t := time.NewTicker(time.Second / 2)
@@ -142,35 +137,53 @@ func (d *linkDialer) finish() {
 	for _, t := range d.transports {
 		for ; t.pending > 0; t.pending-- {
 			if r := <-d.results; r.sess != nil {
-				r.sess.close("not needed")
+				r.sess.Close("not needed")
 			}
 		}
 	}
 }
 
-func (d *linkDialer) start(ctx context.Context, transport string) {
-	t := d.transports[transport]
+func (d *linkDialer) start(ctx context.Context, t *transportDialer) {
 	t.pending++
 	d.n.wg.Go(func() {
-		dctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-		defer cancel()
-		sess, err := t.dial(dctx)
-		d.results <- dialResult{transport, sess, err} // finish drains what nobody waits for
+		sess, err := d.dial(ctx, t)
+		d.results <- dialResult{t, sess, err} // finish drains the channel at the end
 	})
+}
+
+func (d *linkDialer) dial(ctx context.Context, t transport.Transport) (transport.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	cfg, err := d.n.cfg.Credentials.ClientConfig(d.peer)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: TLS configuration for peer %s: %w", d.peer, err)
+	}
+	sess, err := t.Dial(ctx, transport.Target{Peer: d.peer, Address: d.addr, TLS: cfg})
+	if err != nil {
+		d.n.handshakeFailed(err)
+	}
+	return sess, err
+}
+
+// handshakeFailed counts our own refusals of a peer's certificate; a peer that cannot be reached is not one.
+func (n *Node) handshakeFailed(err error) {
+	if reason := n.cfg.Reason(err); reason != reasonOther {
+		n.metrics.refused(reason)
+	}
 }
 
 // take uses a dialled connection, or notes why there is none. Its error ends the link.
 func (d *linkDialer) take(ctx context.Context, r dialResult) error {
-	t := d.transports[r.transport]
+	t := r.over
 	t.pending--
-	if r.err == nil && d.surplus(r.transport) {
-		r.sess.close("not needed")
+	if r.err == nil && d.surplus(t) {
+		r.sess.Close("not needed")
 		return nil
 	}
 	if r.err == nil {
 		r.err = d.join(ctx, r.sess)
 		if r.err != nil {
-			r.sess.close("not joined")
+			r.sess.Close("not joined")
 		}
 	}
 	t.err = r.err
@@ -200,7 +213,7 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 // slowest bounds the pause between attempts: a link whose lanes work without a control connection needs one soon.
 func (d *linkDialer) slowest() time.Duration {
 	if d.link != nil && !d.link.empty() {
-		if _, _, _, hasControl := d.link.counts(); !hasControl {
+		if !d.link.hasControl() {
 			return controlRedialMax
 		}
 	}
@@ -221,13 +234,12 @@ func (d *linkDialer) endsLink(err error) bool {
 }
 
 // surplus: the other transport has brought the control connection meanwhile, and there are lanes enough.
-func (d *linkDialer) surplus(transport string) bool {
+func (d *linkDialer) surplus(t *transportDialer) bool {
 	if d.link == nil {
 		return false
 	}
-	_, tcp, quic, hasControl := d.link.counts()
-	have := map[string]int{"tcp": tcp, "quic": quic}[transport]
-	return hasControl && (have >= d.transports[transport].target || d.link.isDraining())
+	lanes, hasControl := d.link.laneCounts()
+	return hasControl && (lanes[t.Caps().Name] >= t.target || d.link.isDraining())
 }
 
 var (
@@ -242,15 +254,13 @@ var (
 )
 
 // join says Hello on a new connection, as control connection if there is none, else as lane.
-func (d *linkDialer) join(ctx context.Context, sess session) error {
+func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 	role := tunnelpb.Hello_ROLE_CONTROL
-	if d.link != nil {
-		if _, _, _, hasControl := d.link.counts(); hasControl {
-			role = tunnelpb.Hello_ROLE_LANE
-		}
+	if d.link != nil && d.link.hasControl() {
+		role = tunnelpb.Hello_ROLE_LANE
 	}
 	d.number++
-	stop := context.AfterFunc(ctx, func() { sess.close("dialler has ended") })
+	stop := context.AfterFunc(ctx, func() { sess.Close("dialler has ended") })
 	defer stop()
 	ours := d.n.ourHello(role, d.id, d.number)
 	if d.link != nil {
@@ -263,11 +273,11 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 		return d.refused(refused)
 	}
 	if err != nil {
-		if alert := sess.alert(); isAlert(alert) {
+		if alert := sess.Alert(); alert != nil {
 			d.n.handshakeFailed(alert)
 			return refusedBy(d.peer, d.addr, alert)
 		}
-		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.transport(), d.addr, err)
+		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.Caps().Name, d.addr, err)
 	}
 	if hello.GetCluster() != d.peer {
 		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", errRecord, hello.GetCluster(), d.peer)
@@ -282,7 +292,7 @@ func (d *linkDialer) join(ctx context.Context, sess session) error {
 		}
 		d.link = l
 		d.n.log.Info("connected to peer replica", zap.String("peer", d.peer), zap.String("replica", l.replica),
-			zap.String("address", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.transport()))
+			zap.String("address", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.Caps().Name))
 	}
 	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
 }
@@ -313,8 +323,7 @@ func (d *linkDialer) refused(r *helloRefusedError) error {
 func (d *linkDialer) allFailed() error {
 	var errs []error
 	trust := ""
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(d.transports))) { // TCP first: its errors read better
-		t := d.transports[name]
+	for _, t := range d.transports {
 		if t.pending > 0 {
 			return nil
 		}
@@ -331,9 +340,9 @@ func (d *linkDialer) allFailed() error {
 
 // retry dials again over a transport that has failed while another one, of which nothing is heard, is still tried.
 func (d *linkDialer) retry(ctx context.Context) {
-	for name, t := range d.transports {
+	for _, t := range d.transports {
 		if t.pending == 0 && !time.Now().Before(t.next) {
-			d.start(ctx, name)
+			d.start(ctx, t)
 		}
 	}
 }
@@ -341,10 +350,9 @@ func (d *linkDialer) retry(ctx context.Context) {
 // fill dials what is missing.
 func (d *linkDialer) fill(ctx context.Context) {
 	draining := d.link.isDraining() || d.link.isRetired()
-	_, tcp, quic, hasControl := d.link.counts()
-	have := map[string]int{"tcp": tcp, "quic": quic}
-	for name, t := range d.transports {
-		want := max(t.target-have[name], 0)
+	lanes, hasControl := d.link.laneCounts()
+	for _, t := range d.transports {
+		want := max(t.target-lanes[t.Caps().Name], 0)
 		if draining {
 			want = 0
 		}
@@ -355,20 +363,26 @@ func (d *linkDialer) fill(ctx context.Context) {
 			if time.Now().Before(t.next) {
 				break
 			}
-			d.start(ctx, name)
+			d.start(ctx, t)
 		}
 	}
 }
 
 func (d *linkDialer) grow() {
-	if t := d.transports["tcp"]; t != nil && t.target < maxTCPLanes && t.pending == 0 {
-		t.target++
+	for _, t := range d.transports {
+		if t.target < t.Caps().MaxLanes && t.pending == 0 {
+			t.target++
+		}
 	}
 }
 
-// shrink retires one surplus TCP lane that nobody used for a while, and closes lanes that both sides have retired.
+func (d *linkDialer) over(c *conn) *transportDialer {
+	i := slices.IndexFunc(d.transports, func(t *transportDialer) bool { return t.Caps().Name == c.sess.Caps().Name })
+	return d.transports[i]
+}
+
+// shrink retires one surplus lane that was not used for a while, and closes lanes that both sides have retired.
 func (d *linkDialer) shrink() {
-	t := d.transports["tcp"]
 	for _, c := range d.link.connections() {
 		if c.role != tunnelpb.Hello_ROLE_LANE {
 			continue
@@ -379,7 +393,7 @@ func (d *linkDialer) shrink() {
 			}
 			continue
 		}
-		if t != nil && t.target > tcpLanes && c.sess.transport() == "tcp" && c.idle() > laneIdle {
+		if t := d.over(c); t.target > t.Caps().Lanes && c.idle() > laneIdle {
 			t.target--
 			c.draining.Store(true)
 			c.send(goAway("idle"))

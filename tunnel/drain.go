@@ -40,8 +40,7 @@ func (n *Node) Drain(ctx context.Context) error {
 		open, waiting := 0, 0
 		for _, l := range n.allLinks() {
 			l.drain(shuttingDown)
-			streams, _, _, _ := l.counts()
-			open += streams
+			open += l.openStreams()
 			if !l.drained() {
 				waiting++
 			}

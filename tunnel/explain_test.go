@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -16,26 +15,6 @@ func TestPlain(t *testing.T) {
 	err := errors.Join(fmt.Errorf("tunnel: TCP to peer b: %w", net.ErrClosed), errors.New("tunnel: QUIC: certs: refused"))
 	if got, want := plain(err), "TCP to peer b: use of closed network connection; QUIC: refused"; got != want {
 		t.Errorf("plain = %q, want %q", got, want)
-	}
-}
-
-func TestIsAlert(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"none":         {nil, false},
-		"TCP":          {fmt.Errorf("x: %w", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}), true},
-		"TCP reset":    {&net.OpError{Op: "read", Err: errors.New("reset")}, false},
-		"QUIC":         {fmt.Errorf("x: %w", &quic.TransportError{Remote: true, ErrorCode: 0x12a}), true},
-		"QUIC, ours":   {&quic.TransportError{ErrorCode: 0x12a}, false},
-		"QUIC, other":  {&quic.TransportError{Remote: true, ErrorCode: quic.InternalError}, false},
-		"our deadline": {context.DeadlineExceeded, false},
-	} {
-		if got := isAlert(tt.err); got != tt.want {
-			t.Errorf("%s: isAlert(%v) = %v", name, tt.err, got)
-		}
 	}
 }
 
@@ -55,15 +34,5 @@ func TestRefusedBy(t *testing.T) {
 		if !errors.Is(got, tt.alert) || !strings.HasPrefix(plain(got), tt.want) {
 			t.Errorf("%s: %v", name, got)
 		}
-	}
-}
-
-func TestInTime(t *testing.T) {
-	t.Parallel()
-	if got := inTime(context.DeadlineExceeded); !strings.Contains(got.Error(), "no answer within 5s") || !errors.Is(got, context.DeadlineExceeded) {
-		t.Errorf("a deadline is %v", got)
-	}
-	if got := inTime(net.ErrClosed); !errors.Is(got, net.ErrClosed) || got.Error() != net.ErrClosed.Error() {
-		t.Errorf("another error is %v", got)
 	}
 }

@@ -49,7 +49,7 @@ func forge(ctx context.Context, t *testing.T, ca Config, n *Node, wg *sync.WaitG
 	wg.Go(func() {
 		tr := &quic.Transport{Conn: deaf}
 		for ctx.Err() == nil {
-			_, _ = tr.Dial(ctx, n.quicLn.Addr(), cfg, quicConfig())
+			_, _ = tr.Dial(ctx, n.Addr(), cfg, &quic.Config{HandshakeIdleTimeout: handshakeTimeout})
 		}
 		_ = tr.Close()
 		_ = pc.Close()

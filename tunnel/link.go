@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -66,7 +67,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isClosed {
-		return errSessionClosed
+		return transport.ErrClosed
 	}
 	// Trust may have changed since its handshake, and reconcile has not seen it.
 	if err := l.verify(c); err != nil {
@@ -106,7 +107,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 
 // verify a connection against the present trust.
 func (l *link) verify(c *conn) error {
-	name, err := l.node.cfg.Credentials.PeerName(c.sess.tlsState())
+	name, err := l.node.cfg.Credentials.PeerName(c.sess.TLS())
 	if err == nil && name != l.peer {
 		err = fmt.Errorf("tunnel: it belongs to peer %s, not to %s", name, l.peer)
 	}
@@ -115,7 +116,7 @@ func (l *link) verify(c *conn) error {
 
 // watch detaches a connection when it ends.
 func (l *link) watch(c *conn) {
-	<-c.sess.done()
+	<-c.sess.Done()
 	c.setSuspect(true)
 	l.mu.Lock()
 	unexpected := !l.isClosed && !c.draining.Load()
@@ -268,7 +269,7 @@ func (l *link) detached(f func()) {
 
 func (c *conn) ended() bool {
 	select {
-	case <-c.sess.done():
+	case <-c.sess.Done():
 		return true
 	default:
 		return false
@@ -324,21 +325,29 @@ func (l *link) carries() bool {
 	return l.vitals.state == alive && len(l.lanes) > 0
 }
 
-// counts are the open streams, and the lanes by transport.
-func (l *link) counts() (streams, tcp, quic int, hasControl bool) {
+// laneCounts are the lanes that take streams, by transport.
+func (l *link) laneCounts() (lanes map[string]int, hasControl bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	lanes = make(map[string]int)
 	for _, c := range l.lanes {
-		if c.draining.Load() {
-			continue
-		}
-		if c.sess.transport() == "tcp" {
-			tcp++
-		} else {
-			quic++
+		if !c.draining.Load() {
+			lanes[c.sess.Caps().Name]++
 		}
 	}
-	return len(l.streams), tcp, quic, l.control != nil
+	return lanes, l.control != nil
+}
+
+func (l *link) hasControl() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.control != nil
+}
+
+func (l *link) openStreams() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.streams)
 }
 
 // connections are the control connection, if any, and the lanes.

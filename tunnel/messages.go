@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -14,7 +15,7 @@ import (
 const messageChannel = "messages"
 
 // takeChannel hands a channel's stream to whom waits for it.
-func (c *conn) takeChannel(name string, raw rawStream) bool {
+func (c *conn) takeChannel(name string, raw transport.Stream) bool {
 	if name != messageChannel {
 		return false
 	}
@@ -35,7 +36,7 @@ func (l *link) runMessages(ctx context.Context, c *conn) {
 	defer cancel()
 	l.wg.Go(func() {
 		select {
-		case <-c.sess.done():
+		case <-c.sess.Done():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -47,16 +48,16 @@ func (l *link) runMessages(ctx context.Context, c *conn) {
 		}
 		return
 	}
-	defer raw.abort(false)
+	defer raw.Abort(false)
 	err = l.node.cfg.Messages(ctx, Link{Peer: l.peer, Replica: l.replica}, &messageConn{raw: raw})
 	if err != nil && ctx.Err() == nil && !c.ended() {
 		l.node.log.Warn("message exchange ended", zap.String("peer", l.peer), zap.String("replica", l.replica), zap.Error(err))
 	}
 }
 
-func (l *link) messageStream(ctx context.Context, c *conn) (rawStream, error) {
+func (l *link) messageStream(ctx context.Context, c *conn) (transport.Stream, error) {
 	if l.dialed {
-		raw, err := c.sess.open()
+		raw, err := c.sess.Open()
 		if err != nil {
 			return nil, err
 		}
@@ -71,9 +72,9 @@ func (l *link) messageStream(ctx context.Context, c *conn) (rawStream, error) {
 }
 
 // messageConn frames messages on one stream. A call whose ctx ends leaves half a message behind, so it ends the channel.
-type messageConn struct{ raw rawStream }
+type messageConn struct{ raw transport.Stream }
 
-func (m *messageConn) abort() { m.raw.abort(true) }
+func (m *messageConn) abort() { m.raw.Abort(true) }
 
 func (m *messageConn) Send(ctx context.Context, msg []byte) error {
 	if len(msg) > MaxMessage {

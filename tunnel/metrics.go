@@ -2,6 +2,8 @@ package tunnel
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/eastway/eastway/tunnel/transport"
 )
 
 // metrics of one node. What is a state is collected from the node when asked for.
@@ -49,8 +51,8 @@ func (m *metrics) linkState(peer string, s linkState) {
 	m.states.WithLabelValues(peer, s.String()).Inc()
 }
 func (m *metrics) badHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
-func (m *metrics) pathSearched(peer, result string) {
-	m.paths.WithLabelValues(peer, result).Inc()
+func (m *metrics) pathSearched(peer string, result transport.MoveResult) {
+	m.paths.WithLabelValues(peer, string(result)).Inc()
 }
 
 // Describe implements prometheus.Collector.

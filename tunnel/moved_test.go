@@ -136,7 +136,7 @@ func TestTrustReplacedInHandshake(t *testing.T) {
 	sess := dialRaw(t, ca, b)
 	hello := &tunnelpb.Hello{Cluster: "a", Replica: "r", Role: tunnelpb.Hello_ROLE_CONTROL, Link: []byte("0123456789abcdef")}
 	_, _, err := sayHello(sess, hello) // b closes the connection behind its answer, which may be cut off by that
-	<-sess.done()
+	<-sess.Done()
 	if logs.FilterMessage("tunnel connection refused").Len() != 1 {
 		t.Errorf("b's log has %v; the answer to Hello: %v", logs.All(), err)
 	}

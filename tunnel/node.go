@@ -3,7 +3,6 @@ package tunnel
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,9 +13,9 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/quic-go/quic-go"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -41,7 +40,9 @@ type Config struct {
 	Handle func(*Incoming)
 	// Messages is called for each control connection, with the link's message channel, until ctx ends. Optional.
 	Messages func(ctx context.Context, link Link, conn MessageConn) error
-	// DisableTCP and DisableQUIC leave one transport out.
+	// Transports are what lanes are dialed and accepted over, in the order in which errors are shown. The node closes them.
+	// Empty: TCP and QUIC, except for those that DisableTCP and DisableQUIC leave out.
+	Transports              []transport.Transport
 	DisableTCP, DisableQUIC bool
 
 	Log     *zap.Logger
@@ -55,7 +56,7 @@ func (c *Config) Validate() error {
 		return errors.New("tunnel: Config.Cluster is empty: name this cluster")
 	case c.Credentials == nil:
 		return errors.New("tunnel: Config.Credentials is nil: tunnels are always authenticated")
-	case c.DisableTCP && c.DisableQUIC:
+	case len(c.Transports) == 0 && c.DisableTCP && c.DisableQUIC:
 		return errors.New("tunnel: Config.DisableTCP and DisableQUIC are both set: no transport is left")
 	}
 	if c.Listen != "" {
@@ -75,10 +76,10 @@ type Node struct {
 	wg      sync.WaitGroup
 	changed chan struct{}
 	gate    *handshakeGate
-	tcp     net.Listener
-	quic    *quic.Transport
-	quicLn  *quic.Listener
-	rotor   atomic.Uint32 // spreads equal choices
+	// transports are those of the Config; each has a listener, in the same order, if Config.Listen is set.
+	transports []transport.Transport
+	listeners  []transport.Listener
+	rotor      atomic.Uint32 // spreads equal choices
 
 	mu        sync.Mutex
 	wanted    map[string]Peer
@@ -114,7 +115,12 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = newMetrics(cfg.Metrics, n)
+	n.transports = cfg.Transports
+	if len(n.transports) == 0 {
+		n.transports = defaultTransports(cfg)
+	}
 	if err := n.bind(ctx); err != nil {
+		n.closeTransports()
 		return nil, err
 	}
 	return n, nil
@@ -125,13 +131,10 @@ func (n *Node) Replica() string { return n.cfg.Replica }
 
 // Addr is where tunnels are accepted; nil when only dialling.
 func (n *Node) Addr() net.Addr {
-	switch {
-	case n.tcp != nil:
-		return n.tcp.Addr()
-	case n.quicLn != nil:
-		return n.quicLn.Addr()
+	if len(n.listeners) == 0 {
+		return nil
 	}
-	return nil
+	return n.listeners[0].Addr()
 }
 
 // SetPeers says which peers there are. Links to peers that are gone, or that no longer pass authentication, are closed.
@@ -153,11 +156,8 @@ func (n *Node) SetPeers(peers []Peer) {
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if n.tcp != nil {
-		n.wg.Go(func() { n.acceptTCP(ctx) })
-	}
-	if n.quicLn != nil {
-		n.wg.Go(func() { n.acceptQUIC(ctx) })
+	for _, ln := range n.listeners {
+		n.wg.Go(func() { n.accept(ctx, ln) })
 	}
 	for ctx.Err() == nil {
 		n.reconcile(ctx)
@@ -166,17 +166,12 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-n.changed:
 		}
 	}
-	if n.tcp != nil {
-		_ = n.tcp.Close()
-	}
-	if n.quicLn != nil {
-		_ = n.quicLn.Close()
-	}
+	n.closeListeners()
 	for _, l := range n.allLinks() {
 		l.close("shutting down")
 	}
 	n.wg.Wait()
-	n.closeQUIC()
+	n.closeTransports()
 	return nil
 }
 
@@ -395,11 +390,3 @@ func newLinkID() string {
 }
 
 func shortID(id string) string { return hex.EncodeToString([]byte(id))[:8] }
-
-func clientTLS(n *Node, peer string) (*tls.Config, error) {
-	cfg, err := n.cfg.Credentials.ClientConfig(peer)
-	if err != nil {
-		return nil, fmt.Errorf("tunnel: TLS configuration for peer %s: %w", peer, err)
-	}
-	return cfg, nil
-}

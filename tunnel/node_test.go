@@ -15,6 +15,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/certs/certstest"
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -202,27 +203,18 @@ func TestHelloIsChecked(t *testing.T) {
 }
 
 // dialRaw is an authenticated connection of a's that has not said Hello.
-func dialRaw(t *testing.T, ca Config, b *Node) session {
+func dialRaw(t *testing.T, ca Config, b *Node) transport.Session {
 	t.Helper()
 	cfg, err := ca.Credentials.ClientConfig("b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d net.Dialer
-	c, err := d.DialContext(t.Context(), "tcp", b.Addr().String())
+	to := transport.Target{Peer: "b", Address: b.Addr().String(), TLS: cfg}
+	sess, err := transport.NewTCP(transport.TCPConfig{}).Dial(t.Context(), to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pulse := newPulseConn(c.(*net.TCPConn))
-	conn := tls.Client(pulse, cfg)
-	if err := conn.HandshakeContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	sess, err := newTCPSession(conn, pulse, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sess.close("over") })
+	t.Cleanup(func() { sess.Close("over") })
 	return sess
 }
 

@@ -13,10 +13,17 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/certs/certstest"
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Lanes of a link over each transport.
+var (
+	tcpLanes  = transport.NewTCP(transport.TCPConfig{}).Caps().Lanes
+	quicLanes = transport.NewQUIC().Caps().Lanes
+)
 
 // transports are the ways in which every relay test runs.
 var transports = []string{"tcp", "quic", "both"}

@@ -1,6 +1,10 @@
 package tunnel
 
-import "time"
+import (
+	"time"
+
+	"github.com/eastway/eastway/tunnel/transport"
+)
 
 // The protocol's name in ALPN is part of certs' TLS configurations ("eastway/1").
 
@@ -19,7 +23,7 @@ const (
 	// laneSuspectAfter is the same for one lane while the rest of its link is heard: longer, because a ping
 	// on a lane may wait behind bulk data.
 	laneSuspectAfter = 3 * time.Second
-	// deadAfter is the silence after which a link's (or a TCP lane's, see quicLaneDeadAfter) streams are given up.
+	// deadAfter is the silence after which a link's streams are given up; transport.Caps has that of one lane.
 	deadAfter = 6 * time.Second
 	// noControlAfter is how long a link may be without a control connection while its lanes are heard: they carry
 	// their streams all the same, only resets past a full window wait.
@@ -27,16 +31,12 @@ const (
 	// pauseSlack is how late a tick may come before the delay counts as our own pause (a stopped or starved
 	// process), which is not the peer's silence.
 	pauseSlack = 300 * time.Millisecond
-	// userTimeout (TCP_USER_TIMEOUT) is the kernel's backstop behind deadAfter.
-	userTimeout = 20 * time.Second
-	// quicIdleTimeout is QUIC's backstop behind deadAfter.
-	quicIdleTimeout = 20 * time.Second
 )
 
 // Handshakes and dialling.
 const (
-	// handshakeTimeout bounds TCP connect + TLS, the QUIC handshake, and then Hello, each.
-	handshakeTimeout = 5 * time.Second
+	// handshakeTimeout bounds a transport's handshake, and then Hello, each.
+	handshakeTimeout = transport.HandshakeTimeout
 	// helloTimeout bounds the dialler's wait for the answer to its Hello, one round trip: the next connection, perhaps
 	// over the other transport, waits behind it.
 	helloTimeout = 2 * time.Second
@@ -57,43 +57,28 @@ const (
 	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.
 	maxHandshakes       = 512
 	maxHandshakesPerIP  = 64
-	acceptBackoffMin    = 5 * time.Millisecond
-	acceptBackoffMax    = time.Second
 	maxLinksPerPeer     = 64 // replicas of one peer that may be linked at the same time
 	maxConnsPerLink     = 24
-	maxControlStreams   = 8    // streams on a control connection whose header has not come
-	maxEarlyResets      = 1024 // resets that overtook their stream's header
-	maxPendingResets    = 1024 // resets that wait for a control connection
-	controlQueue        = 1024 // control messages that wait to be written
-	maxUnansweredOpens  = 192  // per lane; below yamuxAcceptBacklog, at which yamux would block
-	yamuxAcceptBacklog  = 256
+	maxControlStreams   = 8                // streams on a control connection whose header has not come
+	maxEarlyResets      = 1024             // resets that overtook their stream's header
+	maxPendingResets    = 1024             // resets that wait for a control connection
+	controlQueue        = 1024             // control messages that wait to be written
+	maxUnansweredOpens  = 192              // per lane; below the backlog at which yamux would block
 	streamHeaderTimeout = 10 * time.Second // from a stream's first byte to its whole header
 )
 
-// Lanes.
+// Lanes. How many a link keeps is for each transport to say (transport.Caps).
 const (
-	// tcpLanes and quicLanes are kept per link; more TCP lanes (up to maxTCPLanes) are dialled while every
-	// lane has growAt streams or more, and closed again after laneIdle without a stream.
-	tcpLanes    = 2
-	quicLanes   = 1
-	maxTCPLanes = 8
-	growAt      = 4
-	laneIdle    = time.Minute
-	// yamuxWindow is a TCP stream's receive window in bytes: 80 Mbit/s for one stream at 100 ms. What is received and
-	// not read takes up to twice as much memory, for each stream, which is why it is not larger.
-	yamuxWindow = 1 << 20
-	// yamuxCloseTimeout is when yamux gives up on a stream that only this side has closed. The other side may have a
-	// slow reader behind it and data left, so it is longer than any half-closed connection may be idle.
-	yamuxCloseTimeout = 2 * time.Hour
-	// maxAbandoned bounds streams on a TCP lane that this side has given up and the peer keeps open.
+	// growAt is how many streams each lane of a transport has when another one is dialed; it is closed again after
+	// laneIdle without a stream.
+	growAt   = 4
+	laneIdle = time.Minute
+	// maxAbandoned bounds streams on a lane that this side has given up and the peer keeps open.
 	maxAbandoned = 1024
-	// quicStreams × quicStreamWindow ≤ quicConnWindow, so that streams which nobody reads can never use up
-	// the connection's window and stall the others.
-	quicStreams      = 128
-	quicStreamWindow = 512 << 10
-	quicConnWindow   = (quicStreams + 8) * quicStreamWindow
-	// maxLaneStreams bounds the streams that a peer may have open on one TCP lane.
-	maxLaneStreams = 1024
+	// maxLaneStreams bounds the streams that a peer may have open on one lane.
+	maxLaneStreams = transport.MaxStreams
+	// pathRest is how long after a move nothing else is tried: an upload proves the new path with its second probe timeout.
+	pathRest = 3 * time.Second
 )
 
 // Data that was sent before a reset may still be read after the reset has overtaken it: while reading goes on, which is looked at

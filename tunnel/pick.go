@@ -42,11 +42,10 @@ type choice struct {
 	conn  *conn
 	quiet bool
 	busy  int32
-	quic  bool
+	rank  int
 }
 
-// choices are the lanes that take a stream, best first: heard from recently, idle, TCP before QUIC (which collapses under
-// bulk), then spread.
+// choices are the lanes that take a stream, best first: heard from recently, idle, by the transport's rank, then spread.
 func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) []choice {
 	var out []choice
 	for _, l := range links {
@@ -56,7 +55,7 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 		for _, c := range l.usableLanes() {
 			out = append(out, choice{
 				link: l, conn: c, quiet: l.quiet(c), busy: c.active.Load(),
-				quic: c.sess.transport() == "quic",
+				rank: c.sess.Caps().Rank,
 			})
 		}
 	}
@@ -71,7 +70,7 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 		case a.busy != b.busy:
 			return int(a.busy - b.busy)
 		default:
-			return boolOrder(a.quic, b.quic)
+			return a.rank - b.rank
 		}
 	})
 	if len(out) > 0 && out[0].busy >= growAt {
@@ -109,12 +108,8 @@ func (l *link) usableLanes() []*conn {
 	defer l.mu.Unlock()
 	out := make([]*conn, 0, len(l.lanes))
 	for _, c := range l.lanes {
-		limit := int32(maxLaneStreams)
-		if c.sess.transport() == "quic" {
-			limit = quicStreams
-		}
 		if silent, _ := c.suspected(); silent || c.draining.Load() || c.ended() ||
-			c.active.Load() >= limit || c.unanswered.Load() >= maxUnansweredOpens {
+			int(c.active.Load()) >= c.sess.Caps().Streams || c.unanswered.Load() >= maxUnansweredOpens {
 			continue
 		}
 		out = append(out, c)

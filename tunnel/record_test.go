@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -242,30 +241,6 @@ func TestCutAnywhere(t *testing.T) {
 		close(s.answered)
 		if got, err := io.ReadAll(s); !errors.Is(err, ErrReset) {
 			t.Errorf("cut after %d bytes: read %q, %v", cut, got, err)
-		}
-	}
-}
-
-// TestYamuxPingIsRefused: frames are followed however the bytes are cut, and a ping of yamux' own ends the connection.
-func TestYamuxPingIsRefused(t *testing.T) {
-	t.Parallel()
-	frame := func(kind byte, length uint32, body ...byte) []byte {
-		return append([]byte{0, kind, 0, 0, 0, 0, 0, 1, byte(length >> 24), byte(length >> 16), byte(length >> 8), byte(length)}, body...)
-	}
-	good := slices.Concat(frame(1, 1<<30), frame(0, 5, 2, 2, 2, 2, 2), frame(0, 0), frame(3, 0))
-	for size := 1; size <= len(good); size++ {
-		var s yamuxScan
-		for piece := range slices.Chunk(slices.Concat(good, good), size) {
-			if err := s.bytes(piece); err != nil {
-				t.Fatalf("pieces of %d: %v", size, err)
-			}
-		}
-		var err error
-		for piece := range slices.Chunk(frame(2, 7), size) {
-			err = errors.Join(err, s.bytes(piece))
-		}
-		if !errors.Is(err, errYamuxPing) {
-			t.Fatalf("pieces of %d: a ping passed", size)
 		}
 	}
 }

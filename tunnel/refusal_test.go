@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/quic-go/quic-go"
+
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -13,7 +15,9 @@ func TestRefusalBehindStopSending(t *testing.T) {
 	t.Parallel()
 	refuse := make(chan struct{})
 	p := newPair(t, withTransport("quic"), withHandler(func(in *Incoming) {
-		in.stream.raw.(quicStream).CancelRead(quicReset)
+		in.stream.raw.(interface {
+			CancelRead(code quic.StreamErrorCode)
+		}).CancelRead(1)
 		select {
 		case <-refuse:
 		case <-in.Context().Done():

@@ -36,7 +36,7 @@ func complete(a *Node, links int) bool {
 		return false
 	}
 	for _, l := range all {
-		if _, tcp, _, hasControl := l.counts(); tcp < tcpLanes || !hasControl || !l.usable() {
+		if lanes, hasControl := l.laneCounts(); lanes["tcp"] < tcpLanes || !hasControl || !l.usable() {
 			return false
 		}
 	}

@@ -27,12 +27,8 @@ func newWiredPair(t *testing.T, opts ...pairOption) (*pair, *wire) {
 func lanesOf(n *Node, transport string) int {
 	sum := 0
 	for _, l := range n.allLinks() {
-		_, tcp, quic, _ := l.counts()
-		if transport == "tcp" {
-			sum += tcp
-		} else {
-			sum += quic
-		}
+		lanes, _ := l.laneCounts()
+		sum += lanes[transport]
 	}
 	return sum
 }

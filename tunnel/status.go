@@ -123,7 +123,7 @@ func (l *link) status() LinkStatus {
 	l.mu.Unlock()
 	for _, c := range conns {
 		if c.role == tunnelpb.Hello_ROLE_CONTROL {
-			ls.Control, ls.RTT = c.sess.transport(), c.rtt()
+			ls.Control, ls.RTT = c.sess.Caps().Name, c.rtt()
 		}
 		ls.Lanes = append(ls.Lanes, l.laneStatus(c))
 	}
@@ -131,16 +131,16 @@ func (l *link) status() LinkStatus {
 }
 
 func (l *link) laneStatus(c *conn) LaneStatus {
-	local, remote := c.sess.addrs()
-	st := c.sess.stats()
+	local, remote := c.sess.Addrs()
+	st := c.sess.Stats()
 	role := "lane"
 	if c.role == tunnelpb.Hello_ROLE_CONTROL {
 		role = "control"
 	}
 	return LaneStatus{
-		Name: c.name, Transport: c.sess.transport(), Role: role, Local: local.String(), Remote: remote.String(),
-		CongestionControl: st.congestion, TLS: describeTLS(c.sess.tlsState()), RTT: cmp.Or(st.rtt, c.rtt()),
-		Age: time.Since(c.born), Streams: int(c.active.Load()), Sent: st.sent, Lost: st.lost, Quiet: l.quiet(c),
+		Name: c.name, Transport: c.sess.Caps().Name, Role: role, Local: local.String(), Remote: remote.String(),
+		CongestionControl: st.Congestion, TLS: describeTLS(c.sess.TLS()), RTT: cmp.Or(st.RTT, c.rtt()),
+		Age: time.Since(c.born), Streams: int(c.active.Load()), Sent: st.Sent, Lost: st.Lost, Quiet: l.quiet(c),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -25,7 +26,7 @@ type Stream struct {
 	key  streamKey
 	link *link
 	conn *conn
-	raw  rawStream
+	raw  transport.Stream
 	br   *bufio.Reader
 
 	answered chan struct{} // closed once outcome is set
@@ -47,7 +48,7 @@ type Stream struct {
 	released bool
 }
 
-func newStream(l *link, c *conn, raw rawStream, key streamKey) *Stream {
+func newStream(l *link, c *conn, raw transport.Stream, key streamKey) *Stream {
 	return &Stream{
 		key: key, link: l, conn: c, raw: raw, br: bufio.NewReaderSize(raw, 4<<10),
 		answered: make(chan struct{}), done: make(chan struct{}),
@@ -85,7 +86,7 @@ func (s *Stream) Done() <-chan struct{} { return s.done }
 
 // Info names the lane.
 func (s *Stream) Info() StreamInfo {
-	return StreamInfo{Peer: s.link.peer, Replica: s.link.replica, Lane: s.conn.name, Transport: s.conn.sess.transport()}
+	return StreamInfo{Peer: s.link.peer, Replica: s.link.replica, Lane: s.conn.name, Transport: s.conn.sess.Caps().Name}
 }
 
 // Write sends data records; before the answer too. It blocks on flow control and fails after a reset.
@@ -124,7 +125,7 @@ func (s *Stream) CloseWrite() error {
 	if err := s.writeRaw(end[:]); err != nil {
 		return err
 	}
-	s.raw.endWrite()
+	s.raw.EndWrite()
 	s.mu.Lock()
 	s.writeEnd = true
 	s.mu.Unlock()
@@ -314,7 +315,7 @@ func (s *Stream) finish(tell bool) {
 	}
 	s.link.forget(s)
 	// yamux writes its FIN behind what is queued: on a stalled lane that takes until the lane dies.
-	s.link.detached(func() { s.raw.abort(s.writing.Load()) })
+	s.link.detached(func() { s.raw.Abort(s.writing.Load()) })
 }
 
 // releaseIfEnded releases a stream that has ended cleanly in both directions.
@@ -330,7 +331,7 @@ func (s *Stream) releaseIfEnded() {
 	}
 	s.mu.Unlock()
 	s.link.forget(s)
-	s.link.detached(s.raw.finish)
+	s.link.detached(s.raw.Finish)
 }
 
 // awaitAnswer reads the peer's answer; on the opener's side, once.

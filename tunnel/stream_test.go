@@ -52,8 +52,7 @@ func TestEchoAndHalfClose(t *testing.T) {
 func openStreams(n *Node) int {
 	open := 0
 	for _, l := range n.allLinks() {
-		s, _, _, _ := l.counts()
-		open += s
+		open += l.openStreams()
 	}
 	return open
 }

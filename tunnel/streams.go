@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -58,13 +59,13 @@ func (l *link) openOn(ctx context.Context, c *conn, h *Header) (*Stream, error) 
 
 // openRaw does the writing, which a full connection may hold up.
 func (l *link) openRaw(c *conn, header []byte, key streamKey) (*Stream, error) {
-	raw, err := c.sess.open()
+	raw, err := c.sess.Open()
 	if err != nil {
 		return nil, fmt.Errorf("%w: open stream on %s: %w", ErrNoLane, c.name, err)
 	}
 	s := newStream(l, c, raw, key)
 	if !l.add(s) {
-		raw.abort(false)
+		raw.Abort(false)
 		return nil, fmt.Errorf("%w: %s has ended", ErrNoLane, c.name)
 	}
 	if _, err := raw.Write(header); err != nil {
@@ -81,7 +82,7 @@ func (l *link) openRaw(c *conn, header []byte, key streamKey) (*Stream, error) {
 // acceptLoop takes the peer's streams on one connection.
 func (l *link) acceptLoop(ctx context.Context, c *conn) {
 	for {
-		raw, err := c.sess.accept(ctx)
+		raw, err := c.sess.Accept(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				c.fail("accept stream: " + err.Error())
@@ -90,7 +91,7 @@ func (l *link) acceptLoop(ctx context.Context, c *conn) {
 		}
 		if !c.admits() {
 			l.node.metrics.badHeader(l.peer)
-			raw.abort(false) // no answer: the peer knows the limits and passed them by far
+			raw.Abort(false) // no answer: the peer knows the limits and passed them by far
 			continue
 		}
 		c.opening.Add(1)
@@ -108,17 +109,17 @@ func (c *conn) admits() bool {
 }
 
 // serve reads one stream's header and hands the stream to whom it is for.
-func (l *link) serve(ctx context.Context, c *conn, raw rawStream) {
+func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 	h, err := readOpen(raw)
 	c.opening.Add(-1)
 	if err != nil {
 		l.node.metrics.badHeader(l.peer)
-		raw.abort(false)
+		raw.Abort(false)
 		return
 	}
 	if c.role == tunnelpb.Hello_ROLE_CONTROL {
 		if !c.takeChannel(h.GetChannel(), raw) {
-			raw.abort(false)
+			raw.Abort(false)
 		}
 		return
 	}
@@ -128,7 +129,7 @@ func (l *link) serve(ctx context.Context, c *conn, raw rawStream) {
 	c.streamOpened()
 	if !l.add(s) {
 		c.streamClosed()
-		raw.abort(false)
+		raw.Abort(false)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -155,7 +156,7 @@ func (l *link) serve(ctx context.Context, c *conn, raw rawStream) {
 }
 
 // readOpen reads a stream's header under a deadline.
-func readOpen(raw rawStream) (*Header, error) {
+func readOpen(raw transport.Stream) (*Header, error) {
 	if err := raw.SetReadDeadline(deadline(streamHeaderTimeout)); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -79,7 +80,7 @@ func (v *vitals) observe(now time.Time, silence, rtt time.Duration, hasControl b
 func (l *link) quiet(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.vitals.state != alive || l.vitals.doubtful() || c.sess.heard() >= max(suspectAfter, suspectRTTs*c.rtt())
+	return l.vitals.state != alive || l.vitals.doubtful() || c.sess.Heard() >= max(suspectAfter, suspectRTTs*c.rtt())
 }
 
 // monitor pings and judges until the link is closed or dead.
@@ -91,7 +92,7 @@ func (l *link) monitor(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-l.gone:
-			return errSessionClosed
+			return transport.ErrClosed
 		case <-t.C:
 			if err := l.check(); err != nil {
 				return err
@@ -112,7 +113,7 @@ func (l *link) check() error {
 	silence, rtt := time.Duration(1<<62), time.Duration(0)
 	hasControl := false
 	for _, c := range conns {
-		silence = min(silence, c.sess.heard())
+		silence = min(silence, c.sess.Heard())
 		if c.role == tunnelpb.Hello_ROLE_CONTROL {
 			hasControl, rtt = true, c.rtt()
 		}
@@ -157,19 +158,15 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtfu
 	case c.role == tunnelpb.Hello_ROLE_CONTROL:
 		interval = controlPingInterval
 	}
-	silent := c.sess.progress()
+	silent := c.sess.Progress()
 	waiting := c.pingIfDue(interval)
-	l.migrate(c, waiting, paused)
+	l.movePath(c, waiting, paused)
 	alone := state == alive && paused == 0 && waiting && silent >= laneSuspectAfter
 	c.setSuspect(state != alive || alone)
-	if c.sess.streams()-int(c.active.Load()+c.opening.Load()) > maxAbandoned {
+	if c.sess.Streams()-int(c.active.Load()+c.opening.Load()) > maxAbandoned {
 		c.fail("the peer keeps streams open that this side has given up")
 	}
-	limit := deadAfter
-	if c.sess.transport() == "quic" {
-		limit = quicLaneDeadAfter
-	}
-	if alone && silent >= limit {
+	if alone && silent >= c.sess.Caps().DeadAfter {
 		c.fail(fmt.Sprintf("nothing heard on this connection for %v while the peer is alive", silent.Round(time.Millisecond)))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/tunnel/internal/balancer"
 )
 
 // wire is a network in one process: it forwards TCP and UDP to a node and can fall silent, cut, or count flights.
@@ -27,24 +29,9 @@ type wire struct {
 	moved  time.Time
 }
 
-// listenBoth listens on the same free port of TCP and UDP.
-func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln, pc
-}
-
 func newWire(t *testing.T, target string) *wire {
 	t.Helper()
-	ln, pc := listenBoth(t)
+	ln, pc := balancer.ListenBoth(t)
 	w := &wire{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}, dialed: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	w.wg.Go(func() { w.forwardTCP(ctx, ln) })

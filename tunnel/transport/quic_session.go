@@ -1,8 +1,9 @@
-package tunnel
+package transport
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ const (
 
 func quicConfig() *quic.Config {
 	return &quic.Config{
-		HandshakeIdleTimeout:           handshakeTimeout,
+		HandshakeIdleTimeout:           HandshakeTimeout,
 		MaxIdleTimeout:                 quicIdleTimeout,
 		InitialStreamReceiveWindow:     quicStreamWindow,
 		MaxStreamReceiveWindow:         quicStreamWindow,
@@ -32,21 +33,25 @@ func quicConfig() *quic.Config {
 
 type quicSession struct {
 	conn   *quic.Conn
-	socket *movingSocket // its own, when this side has dialled; else nil
+	socket *movingSocket // its own, when this side has dialed; else nil
+	caps   Caps
 	born   time.Time
-	// searching is true while another path is looked for.
-	searching atomic.Bool
 	// Inbound packets as last counted, and when the count last changed (nanoseconds after born). A packet
 	// may be a mere acknowledgement, but QUIC runs in the peer's process: it proves that the process lives.
 	packets atomic.Uint64
 	last    atomic.Int64
 }
 
-func newQUICSession(conn *quic.Conn) *quicSession {
-	return &quicSession{conn: conn, born: time.Now()}
+// newQUICSession takes a connection over; without a socket of its own it cannot move.
+func newQUICSession(conn *quic.Conn, socket *movingSocket) *quicSession {
+	caps := quicCaps()
+	caps.Moves = socket != nil
+	return &quicSession{conn: conn, socket: socket, caps: caps, born: time.Now()}
 }
 
-func (s *quicSession) open() (rawStream, error) {
+func (s *quicSession) Caps() Caps { return s.caps }
+
+func (s *quicSession) Open() (Stream, error) {
 	st, err := s.conn.OpenStream() // fails at once at the peer's limit
 	if err != nil {
 		return nil, err
@@ -54,7 +59,7 @@ func (s *quicSession) open() (rawStream, error) {
 	return quicStream{st}, nil
 }
 
-func (s *quicSession) accept(ctx context.Context) (rawStream, error) {
+func (s *quicSession) Accept(ctx context.Context) (Stream, error) {
 	st, err := s.conn.AcceptStream(ctx)
 	if err != nil {
 		return nil, err
@@ -62,13 +67,19 @@ func (s *quicSession) accept(ctx context.Context) (rawStream, error) {
 	return quicStream{st}, nil
 }
 
-func (s *quicSession) close(reason string)           { _ = s.conn.CloseWithError(quicClosed, reason) }
-func (s *quicSession) done() <-chan struct{}         { return s.conn.Context().Done() }
-func (s *quicSession) alert() error                  { return context.Cause(s.conn.Context()) }
-func (s *quicSession) transport() string             { return "quic" }
-func (s *quicSession) tlsState() tls.ConnectionState { return s.conn.ConnectionState().TLS }
+func (s *quicSession) Close(reason string)      { _ = s.conn.CloseWithError(quicClosed, reason) }
+func (s *quicSession) Done() <-chan struct{}    { return s.conn.Context().Done() }
+func (s *quicSession) TLS() tls.ConnectionState { return s.conn.ConnectionState().TLS }
 
-func (s *quicSession) addrs() (local, remote net.Addr) {
+func (s *quicSession) Alert() error {
+	err := context.Cause(s.conn.Context())
+	if te, ok := errors.AsType[*quic.TransportError](err); ok && te.Remote && te.ErrorCode.IsCryptoError() {
+		return err
+	}
+	return nil
+}
+
+func (s *quicSession) Addrs() (local, remote net.Addr) {
 	if s.socket != nil {
 		return s.socket.LocalAddr(), s.conn.RemoteAddr()
 	}
@@ -78,8 +89,8 @@ func (s *quicSession) addrs() (local, remote net.Addr) {
 // received counts inbound packets.
 func (s *quicSession) received() uint64 { return s.conn.ConnectionStats().PacketsReceived }
 
-// heard is as exact as it is often called: each link does so every tick.
-func (s *quicSession) heard() time.Duration {
+// Heard is as exact as it is often called: each link does so every tick.
+func (s *quicSession) Heard() time.Duration {
 	now := time.Since(s.born)
 	if n := s.received(); n != s.packets.Swap(n) {
 		s.last.Store(int64(now))
@@ -87,25 +98,22 @@ func (s *quicSession) heard() time.Duration {
 	return now - time.Duration(s.last.Load())
 }
 
-func (s *quicSession) streams() int            { return 0 } // bounded by quicStreams
-func (s *quicSession) progress() time.Duration { return s.heard() }
+func (s *quicSession) Streams() int            { return 0 } // bounded by quicStreams
+func (s *quicSession) Progress() time.Duration { return s.Heard() }
 
-func (s *quicSession) stats() sessionStats {
+func (s *quicSession) Stats() Stats {
 	st := s.conn.ConnectionStats()
-	return sessionStats{
-		congestion: "newreno", rtt: st.SmoothedRTT,
-		sent: st.PacketsSent, lost: st.PacketsLost, window: quicStreams,
-	}
+	return Stats{Congestion: "newreno", RTT: st.SmoothedRTT, Sent: st.PacketsSent, Lost: st.PacketsLost}
 }
 
 type quicStream struct{ *quic.Stream }
 
-func (s quicStream) endWrite() { _ = s.Close() }
+func (s quicStream) EndWrite() { _ = s.Close() }
 
-// finish frees the receiving side, which otherwise waits for someone to read the FIN behind the end record.
-func (s quicStream) finish() { s.CancelRead(quicReset) }
+// Finish frees the receiving side, which otherwise waits for someone to read the FIN behind the end record.
+func (s quicStream) Finish() { s.CancelRead(quicReset) }
 
-func (s quicStream) abort(writing bool) {
+func (s quicStream) Abort(writing bool) {
 	if writing {
 		s.CancelWrite(quicReset)
 	} else {

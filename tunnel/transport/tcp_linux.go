@@ -1,4 +1,4 @@
-package tunnel
+package transport
 
 import (
 	"net"
@@ -51,7 +51,11 @@ func readTCPInfo(c *net.TCPConn) (tcpInfo, bool) {
 	return out, ok
 }
 
+// withFD does nothing without a socket.
 func withFD(c *net.TCPConn, f func(fd int)) {
+	if c == nil {
+		return
+	}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return

@@ -1,4 +1,4 @@
-package tunnel
+package transport
 
 import (
 	"encoding/binary"
@@ -37,7 +37,7 @@ func (c *yamuxConn) Read(p []byte) (int, error) {
 	if scanErr := c.scan.bytes(p[:n]); scanErr != nil {
 		return 0, scanErr
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && isAlert(err) {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		c.reason.Store(op)
 	}
 	return n, err

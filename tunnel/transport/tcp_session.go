@@ -1,4 +1,4 @@
-package tunnel
+package transport
 
 import (
 	"context"
@@ -18,10 +18,11 @@ type tcpSession struct {
 	tls_  *tls.Conn
 	conn  *yamuxConn
 	pulse *pulseConn
+	caps  Caps
 	cc    string
 }
 
-// newTCPSession starts yamux on a finished TLS connection. The dialler of the connection is yamux' client.
+// newTCPSession starts yamux on a finished TLS connection. The dialer of the connection is yamux' client.
 func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) (*tcpSession, error) {
 	cfg := yamux.DefaultConfig()
 	cfg.AcceptBacklog = yamuxAcceptBacklog
@@ -40,10 +41,12 @@ func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) (*tcpSession, 
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: start yamux: %w", err)
 	}
-	return &tcpSession{mux: mux, tls_: conn, conn: abrupt, pulse: pulse, cc: congestionControl(pulse.tcp)}, nil
+	return &tcpSession{mux: mux, tls_: conn, conn: abrupt, pulse: pulse, caps: tcpCaps(), cc: congestionControl(pulse.tcp)}, nil
 }
 
-func (s *tcpSession) open() (rawStream, error) {
+func (s *tcpSession) Caps() Caps { return s.caps }
+
+func (s *tcpSession) Open() (Stream, error) {
 	st, err := s.mux.OpenStream()
 	if err != nil {
 		return nil, err
@@ -51,7 +54,7 @@ func (s *tcpSession) open() (rawStream, error) {
 	return yamuxStream{st}, nil
 }
 
-func (s *tcpSession) accept(ctx context.Context) (rawStream, error) {
+func (s *tcpSession) Accept(ctx context.Context) (Stream, error) {
 	st, err := s.mux.AcceptStreamWithContext(ctx)
 	if err != nil {
 		return nil, err
@@ -59,21 +62,21 @@ func (s *tcpSession) accept(ctx context.Context) (rawStream, error) {
 	return yamuxStream{st}, nil
 }
 
-func (s *tcpSession) close(string)                  { _ = s.mux.Close() }
-func (s *tcpSession) done() <-chan struct{}         { return s.mux.CloseChan() }
-func (s *tcpSession) alert() error                  { return s.conn.alert() }
-func (s *tcpSession) heard() time.Duration          { return s.pulse.since() }
-func (s *tcpSession) transport() string             { return "tcp" }
-func (s *tcpSession) tlsState() tls.ConnectionState { return s.tls_.ConnectionState() }
+func (s *tcpSession) Close(string)             { _ = s.mux.Close() }
+func (s *tcpSession) Done() <-chan struct{}    { return s.mux.CloseChan() }
+func (s *tcpSession) Alert() error             { return s.conn.alert() }
+func (s *tcpSession) Heard() time.Duration     { return s.pulse.since() }
+func (s *tcpSession) Move(func()) MoveResult   { return Unmoved } // not among its Caps
+func (s *tcpSession) TLS() tls.ConnectionState { return s.tls_.ConnectionState() }
 
-func (s *tcpSession) addrs() (local, remote net.Addr) {
+func (s *tcpSession) Addrs() (local, remote net.Addr) {
 	return s.pulse.LocalAddr(), s.pulse.RemoteAddr()
 }
 
-func (s *tcpSession) streams() int { return s.mux.NumStreams() }
+func (s *tcpSession) Streams() int { return s.mux.NumStreams() }
 
-func (s *tcpSession) progress() time.Duration {
-	heard := s.heard()
+func (s *tcpSession) Progress() time.Duration {
+	heard := s.Heard()
 	// While something of ours is unacknowledged, an acknowledgement proves that the path works
 	// although a ping waits behind bulk data.
 	if info, ok := readTCPInfo(s.pulse.tcp); ok && info.unacked > 0 && info.lastAck < heard {
@@ -82,10 +85,10 @@ func (s *tcpSession) progress() time.Duration {
 	return heard
 }
 
-func (s *tcpSession) stats() sessionStats {
-	st := sessionStats{congestion: s.cc, window: maxLaneStreams}
+func (s *tcpSession) Stats() Stats {
+	st := Stats{Congestion: s.cc}
 	if info, ok := readTCPInfo(s.pulse.tcp); ok {
-		st.rtt, st.sent, st.lost = info.rtt, info.sent, info.retransmitted
+		st.RTT, st.Sent, st.Lost = info.rtt, info.sent, info.retransmitted
 	}
 	return st
 }
@@ -94,10 +97,10 @@ func (s *tcpSession) stats() sessionStats {
 // that stays half-closed, so a half-close is told by the end record alone.
 type yamuxStream struct{ *yamux.Stream }
 
-func (s yamuxStream) endWrite() {}
-func (s yamuxStream) finish()   { _ = s.Close() }
+func (s yamuxStream) EndWrite() {}
+func (s yamuxStream) Finish()   { _ = s.Close() }
 
-func (s yamuxStream) abort(bool) {
+func (s yamuxStream) Abort(bool) {
 	past := time.Unix(1, 0)
 	_ = s.SetReadDeadline(past)
 	_ = s.SetWriteDeadline(past) // frees a Write that waits for window
@@ -107,13 +110,14 @@ func (s yamuxStream) abort(bool) {
 // pulseConn notes when the peer was last heard.
 type pulseConn struct {
 	net.Conn
-	tcp  *net.TCPConn
+	tcp  *net.TCPConn // nil: another network than the kernel's, which has nothing to tell
 	born time.Time
 	last atomic.Int64 // nanoseconds after born
 }
 
-func newPulseConn(c *net.TCPConn) *pulseConn {
-	return &pulseConn{Conn: c, tcp: c, born: time.Now()}
+func newPulseConn(c net.Conn) *pulseConn {
+	tcp, _ := c.(*net.TCPConn)
+	return &pulseConn{Conn: c, tcp: tcp, born: time.Now()}
 }
 
 func (c *pulseConn) Read(p []byte) (int, error) {

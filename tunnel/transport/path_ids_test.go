@@ -1,4 +1,4 @@
-package tunnel
+package transport
 
 import (
 	"bytes"

@@ -1,4 +1,5 @@
-package tunnel
+// Package balancer is a load balancer in one process, for tests of connections that outlive a network path.
+package balancer
 
 import (
 	"context"
@@ -8,17 +9,18 @@ import (
 	"testing"
 )
 
-// balancer is a load balancer in one process. It leads each UDP flow (a dialler's address) to one of its targets, and
-// can forget the flows that it has. TCP goes to the first target and is left in peace.
-type balancer struct {
-	addr    string
+// Balancer leads each UDP flow (a dialer's address) to one of its targets, and can forget the flows that it has. TCP goes
+// to the first target and is left in peace.
+type Balancer struct {
+	// Addr is where it listens, on TCP and UDP.
+	Addr    string
 	targets []string
 	wg      sync.WaitGroup
 	ctx     context.Context //nolint:containedctx // of everything that it dials
 	udp     net.PacketConn
 
 	mu    sync.Mutex
-	turn  func(flow int, from net.Addr) (target int) // flow counts from the start, and anew after forget; below 0: nowhere
+	turn  func(flow int, from net.Addr) (target int) // flow counts from the start, and anew after Forget; below 0: nowhere
 	count int
 	flows map[string]*flow
 	lose  int // one datagram of so many gets lost; 0: none
@@ -26,15 +28,34 @@ type balancer struct {
 	conns map[io.Closer]bool
 }
 
-// flow is one dialler's address as the balancer knows it. Without a way out it is dead for good.
+// flow is one dialer's address as the balancer knows it. Without a way out it is dead for good.
 type flow struct{ out net.Conn }
 
-func newBalancer(t *testing.T, targets ...string) *balancer {
+// datagram is more than the bytes of any packet that is forwarded.
+const datagram = 2048
+
+// ListenBoth listens on the same free port of TCP and UDP.
+func ListenBoth(t *testing.T) (net.Listener, net.PacketConn) {
 	t.Helper()
-	ln, pc := listenBoth(t)
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln, pc
+}
+
+// New starts one that ends with the test.
+func New(t *testing.T, targets ...string) *Balancer {
+	t.Helper()
+	ln, pc := ListenBoth(t)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	b := &balancer{
-		addr: ln.Addr().String(), targets: targets, ctx: ctx, udp: pc,
+	b := &Balancer{
+		Addr: ln.Addr().String(), targets: targets, ctx: ctx, udp: pc,
 		turn: func(int, net.Addr) int { return 0 }, flows: map[string]*flow{}, conns: map[io.Closer]bool{},
 	}
 	b.wg.Go(func() { b.forwardTCP(ln) })
@@ -43,7 +64,7 @@ func newBalancer(t *testing.T, targets ...string) *balancer {
 		cancel()
 		_ = ln.Close()
 		_ = pc.Close()
-		b.forget(func(int, net.Addr) int { return -1 })
+		b.Forget(func(int, net.Addr) int { return -1 })
 		b.mu.Lock()
 		for c := range b.conns {
 			_ = c.Close()
@@ -54,8 +75,8 @@ func newBalancer(t *testing.T, targets ...string) *balancer {
 	return b
 }
 
-// forget drops all flows: nothing of them passes any more, in either direction. New ones take turns.
-func (b *balancer) forget(turn func(flow int, from net.Addr) (target int)) {
+// Forget drops all flows: nothing of them passes any more, in either direction. New ones take turns.
+func (b *Balancer) Forget(turn func(flow int, from net.Addr) (target int)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, f := range b.flows {
@@ -67,8 +88,15 @@ func (b *balancer) forget(turn func(flow int, from net.Addr) (target int)) {
 	b.turn, b.count = turn, 0
 }
 
+// Lose has one datagram of so many get lost; 0: none.
+func (b *Balancer) Lose(oneOf int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = oneOf
+}
+
 // lost tells for each datagram whether it gets lost.
-func (b *balancer) lost() bool {
+func (b *Balancer) lost() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seen++
@@ -76,7 +104,7 @@ func (b *balancer) lost() bool {
 }
 
 // out is where a datagram of from goes; nil: nowhere.
-func (b *balancer) out(from net.Addr) net.Conn {
+func (b *Balancer) out(from net.Addr) net.Conn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if f := b.flows[from.String()]; f != nil {
@@ -96,7 +124,7 @@ func (b *balancer) out(from net.Addr) net.Conn {
 	}
 	f.out = c
 	b.wg.Go(func() {
-		buf := make([]byte, maxDatagram)
+		buf := make([]byte, datagram)
 		for {
 			n, err := c.Read(buf)
 			if err != nil {
@@ -110,8 +138,8 @@ func (b *balancer) out(from net.Addr) net.Conn {
 	return c
 }
 
-func (b *balancer) forwardUDP() {
-	buf := make([]byte, maxDatagram)
+func (b *Balancer) forwardUDP() {
+	buf := make([]byte, datagram)
 	for {
 		n, from, err := b.udp.ReadFrom(buf)
 		if err != nil {
@@ -123,7 +151,7 @@ func (b *balancer) forwardUDP() {
 	}
 }
 
-func (b *balancer) forwardTCP(ln net.Listener) {
+func (b *Balancer) forwardTCP(ln net.Listener) {
 	for {
 		in, err := ln.Accept()
 		if err != nil {

@@ -1,0 +1,75 @@
+package transport
+
+import "time"
+
+const (
+	// Lanes of each transport: see Caps.
+	tcpLanes    = 2
+	tcpMaxLanes = 8
+	quicLanes   = 1
+	// MaxStreams is how many streams, of both sides, a TCP session may have open. An acceptor takes no more on any.
+	MaxStreams = 1024
+	// deadAfter is the silence that ends a session whose peer is heard over others; see quicDeadAfter.
+	deadAfter = 6 * time.Second
+
+	acceptBackoffMin = 5 * time.Millisecond
+	acceptBackoffMax = time.Second
+)
+
+// TCP.
+const (
+	// userTimeout (TCP_USER_TIMEOUT) is the kernel's backstop behind deadAfter.
+	userTimeout = 20 * time.Second
+	// yamuxAcceptBacklog is how many streams may be opened before the peer has taken one; OpenStream blocks then.
+	yamuxAcceptBacklog = 256
+	// yamuxWindow is a TCP stream's receive window in bytes: 80 Mbit/s for one stream at 100 ms. What is received and
+	// not read takes up to twice as much memory, for each stream, which is why it is not larger.
+	yamuxWindow = 1 << 20
+	// yamuxCloseTimeout is when yamux gives up on a stream that only this side has closed. The other side may have a
+	// slow reader behind it and data left, so it is longer than any half-closed connection may be idle.
+	yamuxCloseTimeout = 2 * time.Hour
+)
+
+// QUIC.
+const (
+	// quicIdleTimeout is QUIC's backstop behind deadAfter.
+	quicIdleTimeout = 20 * time.Second
+	// quicDeadAfter is longer than deadAfter: a session that looks for another path can still be saved. Where Kubernetes
+	// has called all pods unready, a Service has no endpoint for any path until the kubelets have reported again, which
+	// they do every 10 s; on average that leaves half of it.
+	quicDeadAfter = 10 * time.Second
+	// quicStreams × quicStreamWindow ≤ quicConnWindow, so that streams that are not read can never use up the
+	// session's window and stall the others.
+	quicStreams      = 128
+	quicStreamWindow = 512 << 10
+	quicConnWindow   = (quicStreams + 8) * quicStreamWindow
+	// quicLinger is how long the socket of a closed session stays: the packet that closes it may get lost, and is
+	// repeated when the peer goes on sending. A ping comes within it.
+	quicLinger = time.Second
+)
+
+// A QUIC session outlives the path that it was dialed on. Kubernetes and load balancers forget UDP flows that are in
+// use (kube-proxy, whenever an endpoint of the Service becomes unready), and TCP's not: the session is deaf then, and
+// from another port it is not.
+const (
+	// pathCheck is how often a search looks whether the peer was heard.
+	pathCheck = 100 * time.Millisecond
+	// pathProbeInterval is the time between two sockets that are tried: several round trips.
+	pathProbeInterval = 500 * time.Millisecond
+	// maxPathProbes bounds the sockets that one search costs. They fill the time until the session is dead; behind a load
+	// balancer with three replicas all of them are led elsewhere once in sixty times.
+	maxPathProbes = 10
+	// maxPathBytes bounds what is sent from each, perhaps to a replica that knows nothing of it: some probes of full size.
+	maxPathBytes = 64 << 10
+	// maxDatagram is more than the bytes of any QUIC packet.
+	maxDatagram = 2048
+)
+
+func tcpCaps() Caps {
+	return Caps{Name: "tcp", Streams: MaxStreams, DeadAfter: deadAfter, Rank: 1, Lanes: tcpLanes, MaxLanes: tcpMaxLanes}
+}
+
+// quicCaps: QUIC collapses under bulk, so it ranks behind TCP.
+func quicCaps() Caps {
+	return Caps{Name: "quic", Streams: quicStreams, DeadAfter: quicDeadAfter, Moves: true, Rank: 2, Lanes: quicLanes, MaxLanes: quicLanes}
+}

@@ -1,0 +1,187 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// QUIC carries streams over UDP, without head-of-line blocking between them.
+type QUIC struct {
+	wg     sync.WaitGroup
+	closed chan struct{}
+	once   sync.Once
+}
+
+// NewQUIC returns a transport that must be closed.
+func NewQUIC() *QUIC { return &QUIC{closed: make(chan struct{})} }
+
+// Caps implements Transport.
+func (t *QUIC) Caps() Caps { return quicCaps() }
+
+// Close implements Transport.
+func (t *QUIC) Close() error {
+	t.once.Do(func() { close(t.closed) })
+	t.wg.Wait()
+	return nil
+}
+
+// Dial implements Transport. It dials a name's addresses one after the other, as net.Dialer does, until one answers.
+func (t *QUIC) Dial(ctx context.Context, to Target) (Session, error) {
+	var r net.Resolver
+	host, port, err := net.SplitHostPort(to.Address)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: address %q of peer %s: %w", to.Address, to.Peer, err)
+	}
+	ips, err := r.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", to.Peer, err)
+	}
+	return t.dialEach(ctx, to, ips, port)
+}
+
+func (t *QUIC) dialEach(ctx context.Context, to Target, ips []netip.Addr, port string) (sess Session, err error) {
+	err = fmt.Errorf("tunnel: QUIC to peer %s: the name has no address", to.Peer)
+	for i, ip := range ips {
+		var addr *net.UDPAddr
+		if addr, err = net.ResolveUDPAddr("udp", net.JoinHostPort(ip.Unmap().String(), port)); err != nil {
+			return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", to.Peer, err)
+		}
+		if sess, err = t.dialUDP(ctx, to, addr, len(ips)-i); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return sess, err
+}
+
+// dialUDP takes an equal part of the time that is left for so many addresses: one of them may lead nowhere from here, such as
+// that of the other IP family.
+func (t *QUIC) dialUDP(ctx context.Context, to Target, addr *net.UDPAddr, left int) (Session, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+	}
+	// A socket of its own: a load balancer may lead each port elsewhere, and a path that has gone deaf can be left.
+	socket, err := newMovingSocket(addr)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s: %w", to.Peer, err)
+	}
+	tr := &quic.Transport{Conn: socket, ConnectionIDGenerator: &socket.ids}
+	c, err := tr.Dial(ctx, addr, to.TLS, quicConfig())
+	if err != nil {
+		closeTransport(tr, socket)
+		return nil, fmt.Errorf("tunnel: QUIC to peer %s at %s: %w", to.Peer, to.Address, inTime(err))
+	}
+	t.wg.Go(func() {
+		<-c.Context().Done()
+		t.linger()
+		closeTransport(tr, socket)
+	})
+	return newQUICSession(c, socket), nil
+}
+
+func (t *QUIC) linger() {
+	timer := time.NewTimer(quicLinger)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.closed:
+	}
+}
+
+func closeTransport(tr *quic.Transport, socket net.PacketConn) {
+	_ = tr.Close()
+	_ = socket.Close()
+}
+
+// Listen implements Transport.
+func (t *QUIC) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Gate) (Listener, error) {
+	var lc net.ListenConfig
+	pc, err := lc.ListenPacket(ctx, "udp", addr)
+	if err != nil {
+		return nil, bindError("UDP", addr, err)
+	}
+	l := &quicListener{gate: gate}
+	l.transport = &quic.Transport{
+		Conn: pc, ConnContext: l.connContext,
+		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: a
+		// forged one could otherwise use up the gate.
+		VerifySourceAddress: gate.Busy,
+	}
+	l.ln, err = l.transport.Listen(cfg, quicConfig())
+	if err != nil {
+		closeTransport(l.transport, pc)
+		return nil, fmt.Errorf("tunnel: listen for QUIC on %s: %w", addr, err)
+	}
+	t.wg.Go(func() { // sessions use the socket until the end
+		<-t.closed
+		closeTransport(l.transport, pc)
+	})
+	return l, nil
+}
+
+type quicListener struct {
+	transport *quic.Transport
+	ln        *quic.Listener
+	gate      Gate
+}
+
+// Addr implements Listener.
+func (l *quicListener) Addr() net.Addr { return l.ln.Addr() }
+
+// Close implements Listener.
+func (l *quicListener) Close() error { return l.ln.Close() }
+
+// Serve implements Listener.
+func (l *quicListener) Serve(ctx context.Context, handle func(context.Context, Session)) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := l.ln.Accept(ctx)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, quic.ErrServerClosed):
+			return nil
+		default:
+			return fmt.Errorf("tunnel: accept QUIC: %w", err)
+		}
+		wg.Go(func() {
+			if leave, ok := c.Context().Value(gateKey{}).(func()); ok {
+				defer leave()
+			}
+			handle(ctx, newQUICSession(c, nil))
+		})
+	}
+}
+
+// gateKey is where an inbound QUIC connection's context has the function that gives its place in the gate back.
+type gateKey struct{}
+
+var errGate = errors.New("tunnel: too many handshakes are under way")
+
+// connContext is called for every inbound connection before its handshake. It bounds them, and reports failed
+// handshakes, which the listener drops silently.
+func (l *quicListener) connContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	leave, ok := l.gate.Admit(info.RemoteAddr)
+	if !ok {
+		return nil, errGate
+	}
+	leave = sync.OnceFunc(leave)
+	ctx = context.WithValue(ctx, gateKey{}, leave)
+	context.AfterFunc(ctx, func() {
+		leave()
+		var te *quic.TransportError
+		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() {
+			l.gate.Failed(quicCaps().Name, info.RemoteAddr, err)
+		}
+	})
+	return ctx, nil
+}

@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// TCPConfig is the network below a TCP transport. The zero value is the real one.
+type TCPConfig struct {
+	// Dial connects to HOST:PORT; nil: the kernel's TCP, with congestion control BBR where that is allowed.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Listen binds IP:PORT; nil: the kernel's TCP, likewise. Connections need not be *net.TCPConn: what only the kernel
+	// can tell or do (TCP_INFO, congestion control, TCP_USER_TIMEOUT) is left out then.
+	Listen func(ctx context.Context, addr string) (net.Listener, error)
+}
+
+// TCP is TLS 1.3 over TCP with yamux inside.
+type TCP struct{ cfg TCPConfig }
+
+// NewTCP fills in what the config leaves out.
+func NewTCP(cfg TCPConfig) *TCP {
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			d := net.Dialer{Control: setLaneOptions}
+			return d.DialContext(ctx, "tcp", addr)
+		}
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = func(ctx context.Context, addr string) (net.Listener, error) {
+			lc := net.ListenConfig{Control: setLaneOptions}
+			return lc.Listen(ctx, "tcp", addr)
+		}
+	}
+	return &TCP{cfg: cfg}
+}
+
+// Caps implements Transport.
+func (t *TCP) Caps() Caps { return tcpCaps() }
+
+// Close implements Transport.
+func (t *TCP) Close() error { return nil }
+
+// Dial implements Transport.
+func (t *TCP) Dial(ctx context.Context, to Target) (Session, error) {
+	c, err := t.cfg.Dial(ctx, to.Address)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: TCP to peer %s: %w", to.Peer, inTime(err))
+	}
+	pulse := newPulseConn(c)
+	conn := tls.Client(pulse, to.TLS)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("tunnel: TLS with peer %s at %s: %w", to.Peer, to.Address, inTime(err))
+	}
+	sess, err := newTCPSession(conn, pulse, true)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return sess, nil
+}
+
+// Listen implements Transport.
+func (t *TCP) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Gate) (Listener, error) {
+	ln, err := t.cfg.Listen(ctx, addr)
+	if err != nil {
+		return nil, bindError("TCP", addr, err)
+	}
+	return &tcpListener{Listener: ln, tls: cfg, gate: gate}, nil
+}
+
+type tcpListener struct {
+	net.Listener
+	tls  *tls.Config
+	gate Gate
+}
+
+// Serve implements Listener.
+func (l *tcpListener) Serve(ctx context.Context, handle func(context.Context, Session)) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	backoff := acceptBackoffMin
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			l.gate.Retrying(err, backoff)
+			if !pause(ctx, backoff) {
+				return nil
+			}
+			backoff = min(2*backoff, acceptBackoffMax)
+			continue
+		}
+		backoff = acceptBackoffMin
+		leave, ok := l.gate.Admit(c.RemoteAddr())
+		if !ok {
+			_ = c.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer leave()
+			if sess := l.handshake(ctx, c); sess != nil {
+				handle(ctx, sess)
+			}
+		})
+	}
+}
+
+// handshake authenticates an inbound connection; nil when that failed.
+func (l *tcpListener) handshake(ctx context.Context, c net.Conn) Session {
+	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
+	defer cancel()
+	pulse := newPulseConn(c)
+	conn := tls.Server(pulse, l.tls)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		l.gate.Failed(tcpCaps().Name, c.RemoteAddr(), err)
+		_ = c.Close()
+		return nil
+	}
+	sess, err := newTCPSession(conn, pulse, false)
+	if err != nil {
+		_ = c.Close()
+		return nil
+	}
+	return sess
+}
+
+func bindError(network, addr string, err error) error {
+	hint := "check that the address is one of this machine's"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "another process has it: stop that one or choose another port (--listen)"
+	case errors.Is(err, syscall.EACCES):
+		hint = "no permission to bind it: choose a port above 1023 or grant CAP_NET_BIND_SERVICE"
+	}
+	return fmt.Errorf("tunnel: listen for tunnels on %s %s: %w: %s", network, addr, err, hint)
+}
+
+// inTime adds to a deadline that passed how long it was.
+func inTime(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s: %w", HandshakeTimeout, err)
+	}
+	return err
+}
+
+// pause waits, and is false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

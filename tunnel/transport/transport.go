@@ -1,0 +1,141 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// Transport makes sessions over one kind of network. It belongs to one owner, who closes it.
+type Transport interface {
+	// Caps are those of the sessions that it makes, except for what a session narrows (see Session.Caps).
+	Caps() Caps
+	// Dial connects and authenticates; ctx bounds both and not the session.
+	Dial(ctx context.Context, to Target) (Session, error)
+	// Listen binds addr (IP:PORT). Sessions are authenticated by cfg and admitted by gate.
+	Listen(ctx context.Context, addr string, cfg *tls.Config, gate Gate) (Listener, error)
+	// Close frees what sessions and listeners have left behind, after all of them have ended.
+	Close() error
+}
+
+// Target is where Dial connects to, and whom it must find there.
+type Target struct {
+	// Peer names the other side in errors.
+	Peer string
+	// Address is HOST:PORT.
+	Address string
+	// TLS authenticates both sides.
+	TLS *tls.Config
+}
+
+// Listener accepts sessions.
+type Listener interface {
+	Addr() net.Addr
+	// Serve authenticates inbound connections and passes each session to handle, in a goroutine of its own, until ctx ends
+	// or the listener is closed. It returns when these goroutines have ended: nil, or why nothing is accepted any more.
+	Serve(ctx context.Context, handle func(context.Context, Session)) error
+	// Close ends Serve's accepting; sessions go on.
+	Close() error
+}
+
+// Gate bounds the connections that have not been authenticated. It is safe for concurrent use.
+type Gate interface {
+	// Admit takes a place for a connection from that address before anything is spent on it; leave, which is called
+	// once the session's handle has returned or the handshake has failed, gives it back.
+	Admit(remote net.Addr) (leave func(), ok bool)
+	// Busy asks that addresses prove to be their owners' first, where the transport can do that at the cost of a round trip.
+	Busy(remote net.Addr) bool
+	// Failed is called for each handshake that ended without a session.
+	Failed(transport string, remote net.Addr, err error)
+	// Retrying is called when a connection could not be accepted and accepting goes on after a pause.
+	Retrying(err error, pause time.Duration)
+}
+
+// Caps is what a session can do.
+type Caps struct {
+	// Name is for logs, metrics and status: "tcp".
+	Name string
+	// Streams is how many streams, of both sides, may be open at a time.
+	Streams int
+	// DeadAfter is the silence that ends a session whose peer is heard over others.
+	DeadAfter time.Duration
+	// Moves: the session can move to another network path (Session.Move).
+	Moves bool
+	// Rank orders sessions that are equally free, the smallest first.
+	Rank int
+	// Lanes is how many sessions a link keeps, MaxLanes up to how many it dials under load.
+	Lanes, MaxLanes int
+}
+
+// Session is one authenticated connection that carries many streams.
+type Session interface {
+	Caps() Caps
+	// Open starts a stream. The peer learns of it with its first byte.
+	Open() (Stream, error)
+	// Accept waits for a stream of the peer's.
+	Accept(ctx context.Context) (Stream, error)
+	// Close ends the session and all its streams at once; a second call does nothing.
+	Close(reason string)
+	// Done is closed when the session has ended.
+	Done() <-chan struct{}
+	// Alert is the TLS alert with which the peer ended the session, if it did.
+	Alert() error
+	// Heard is the time since the last inbound byte of the peer's process.
+	Heard() time.Duration
+	// Progress is the time since the path was last seen to work (bytes, or acknowledgements from the peer's kernel).
+	Progress() time.Duration
+	// Move looks for another network path until the peer is heard or the session has ended. It calls ping, which sends
+	// something, as often as it needs an answer. Only with Caps.Moves, and one call at a time.
+	Move(ping func()) MoveResult
+
+	TLS() tls.ConnectionState
+	Addrs() (local, remote net.Addr)
+	Stats() Stats
+	// Streams counts those that the session itself holds, where that can differ from what its user counts.
+	Streams() int
+}
+
+// Stats are counters and measurements of one session.
+type Stats struct {
+	// Congestion is the congestion control algorithm.
+	Congestion string
+	// RTT is as the transport measures it; 0 where it does not.
+	RTT time.Duration
+	// Sent and Lost count packets or segments.
+	Sent, Lost uint64
+}
+
+// Stream is one stream of a session: bytes without meaning.
+type Stream interface {
+	io.Reader
+	io.Writer
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+	// EndWrite is called after the last Write, whose bytes tell the peer that it was the last.
+	EndWrite()
+	// Finish is called once both directions have ended like that.
+	Finish()
+	// Abort gives both directions up. What was written before may still arrive, unless a Write is under way. What still
+	// comes from the peer takes no memory.
+	Abort(writing bool)
+}
+
+// MoveResult is what became of the search for another path.
+type MoveResult string
+
+// Results of Session.Move, as the metric names them.
+const (
+	Moved     MoveResult = "moved"     // a new path is in use
+	Recovered MoveResult = "recovered" // the old one works again
+	Failed    MoveResult = "failed"    // the session has ended
+	Unmoved   MoveResult = ""          // nothing was tried
+)
+
+// ErrClosed means that the session or the transport has been closed.
+var ErrClosed = errors.New("connection closed")
+
+// HandshakeTimeout bounds TCP connect + TLS, or the QUIC handshake.
+const HandshakeTimeout = 5 * time.Second
