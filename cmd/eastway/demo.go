@@ -21,10 +21,13 @@ func newDemoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run two clusters on this machine, let parts of them fail, and count what became of every request",
 		Long: `Demo runs two clusters of two zones each on loopback addresses, without root: in every zone
-a proxy and the applications mocka → mockb → mockc, each a process of its own. While
-requests enter at every mocka, services, proxies and a whole cluster fail and return. At
-the end a table tells what became of the requests. It takes about 90 seconds and leaves
-nothing behind.
+two proxies and the applications mocka → mockb → mockc, each a process of its own. While
+callers in every zone call mocka, services, proxies and a whole cluster fail and return.
+At the end a table shows what became of the requests, and how many calls were saved. It
+takes about 90 seconds and leaves nothing behind.
+
+Callers are led to the nearest proxy that is ready, as "eastway node" leads them in a
+Kubernetes cluster; without any they call their own zone's endpoints, as without Eastway.
 
 It fails if a request failed that could have been saved, if one was executed twice, or
 if an effect of a fault or a repair did not come in time.
@@ -54,7 +57,7 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 	flags.StringVar(&o.Dir, "dir", "",
 		"new or empty `directory` for keys, manifests and logs, which are left there (default: temporary)")
 	flags.Float64Var(&o.Rate, "rate", demo.DefaultRate,
-		"`requests` per second that enter at each mocka of cn-hangzhou; half as many at each of ap-northeast-1")
+		"`requests` per second from each zone of cn-hangzhou; half as many from each of ap-northeast-1")
 	flags.Float64Var(&o.Pace, "pace", 1, "multiplies how long the phases last")
 	_ = flags.MarkHidden("pace") // the only error is a flag that does not exist
 	cmd.AddCommand(newDemoAppCommand())
@@ -69,8 +72,8 @@ func runDemo(ctx context.Context, o demo.Options) error {
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(ends)
-	// A reader that is gone (| head) must not kill this process either: with somebody
-	// listening for SIGPIPE, writing fails instead. Nobody needs to read it.
+	// A reader that is gone (| head) must not kill this process either: while SIGPIPE is
+	// caught, writing fails instead.
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
@@ -140,6 +143,7 @@ func newDemoAppCommand() *cobra.Command {
 	flags.StringVar(&o.Zone, "zone", "", "`zone`, shown as the version")
 	flags.StringVar(&o.Listen, "listen", "", "`IP:PORT` to listen on; calls come from that IP as well")
 	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")
+	flags.StringVar(&o.Routes, "routes", "", "`file` that says to which addresses calls of the URL's host go (default: it is an address)")
 	flags.StringVar(&o.Executions, "executions", "", "`file` that gets one line per request begun")
 	return cmd
 }

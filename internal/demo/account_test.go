@@ -28,56 +28,62 @@ func crossing(r record) record {
 
 func TestExcuse(t *testing.T) {
 	t.Parallel()
-	proxyOfK := outage{
-		process: "cn-hangzhou-k-proxy", zone: "cn-hangzhou-k", cluster: homeCluster, role: roleProxy,
-		kind: outKilled, from: at(1000), to: at(2000),
+	killed := outage{
+		process: "cn-hangzhou-k-proxy-1", zone: "cn-hangzhou-k", cluster: homeCluster, role: roleProxy1,
+		kind: outKilled, from: at(1000), to: at(5000),
 	}
-	mockaOf1a := outage{
-		process: "ap-northeast-1a-mocka", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleMocka,
+	app := outage{
+		process: "ap-northeast-1a-mockb", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleMockb,
 		kind: outKilled, from: at(1000),
 	}
-	mockbOf1a := mockaOf1a
-	mockbOf1a.process, mockbOf1a.role = "ap-northeast-1a-mockb", roleMockb
 	silent := outage{
-		process: "ap-northeast-1a-proxy", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleProxy,
+		process: "ap-northeast-1a-proxy-1", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleProxy1,
 		kind: outStopped, from: at(1000), to: at(9000),
 	}
-	late, tooLate := silent, silent // noticed
-	late.noticed, tooLate.noticed = at(3000), at(6000)
+	broken := app
+	broken.kind = outBroken
+	noticed := func(o outage, ms int) outage {
+		o.noticed = at(ms)
+		return o
+	}
 	by1a, by1b := []string{"ap-northeast-1a-mockb"}, []string{"ap-northeast-1b-mockb"}
+	other := "cn-hangzhou-k-proxy-2"
 	for name, tc := range map[string]struct {
 		outage   outage
 		rec      record
 		executed []string
+		via      string
 		want     string // part of the excuse, "" for none
 	}{
-		"own proxy killed, in flight":        {proxyOfK, failed("cn-hangzhou-k", 900, 1001), nil, "entered at cn-hangzhou-k"},
-		"own proxy killed, began while down": {proxyOfK, failed("cn-hangzhou-k", 1999, 2500), nil, "proxy was killed"},
-		"own proxy killed, ended before":     {proxyOfK, failed("cn-hangzhou-k", 900, 999), nil, ""},
-		"own proxy back":                     {proxyOfK, failed("cn-hangzhou-k", 2000, 2010), nil, ""},
-		"another zone's proxy killed":        {proxyOfK, failed("cn-hangzhou-h", 1100, 1200), nil, ""},
-		"mocka still down":                   {mockaOf1a, failed("ap-northeast-1a", 99_000, 99_001), nil, "mocka was killed"},
-		"own mockb down: others can answer":  {mockbOf1a, failed("ap-northeast-1a", 1100, 1200), nil, ""},
-		"executed by what was killed":        {mockbOf1a, failed("cn-hangzhou-h", 900, 1100), by1a, "being executed by"},
-		"executed by another":                {mockbOf1a, failed("cn-hangzhou-h", 900, 1100), by1b, ""},
-		"executed before, began after":       {mockbOf1a, failed("cn-hangzhou-h", 1100, 1200), by1a, ""},
-		"silent peer, in flight":             {silent, crossing(failed("cn-hangzhou-h", 500, 7000)), nil, "went silent"},
-		"silent peer, within the grace":      {silent, crossing(failed("cn-hangzhou-h", 2500, 7000)), nil, "went silent"},
-		"silent peer, after the grace":       {silent, crossing(failed("cn-hangzhou-h", 2501, 7000)), nil, ""},
-		"noticed late":                       {late, crossing(failed("cn-hangzhou-h", 3000, 7000)), nil, "went silent"},
-		"after it was noticed late":          {late, crossing(failed("cn-hangzhou-h", 3001, 7000)), nil, ""},
-		"noticed too late":                   {tooLate, crossing(failed("cn-hangzhou-h", 4000, 7000)), nil, "went silent"},
-		"after what is too late":             {tooLate, crossing(failed("cn-hangzhou-h", 4001, 7000)), nil, ""},
-		"silent peer, not crossing":          {silent, failed("cn-hangzhou-h", 1100, 7000), nil, ""},
-		"silent peer, ended before":          {silent, crossing(failed("cn-hangzhou-h", 500, 1000)), nil, ""},
-		"own proxy stopped":                  {silent, failed("ap-northeast-1a", 5000, 20_000), nil, "proxy was stopped"},
-		"own cluster's other proxy stopped":  {silent, crossing(failed("ap-northeast-1b", 1100, 1200)), nil, ""},
+		"proxy killed, in flight":           {killed, failed("cn-hangzhou-k", 900, 1001), nil, killed.process, "through cn-hangzhou-k-proxy-1"},
+		"led to it before that was noticed": {killed, failed("cn-hangzhou-k", 1300, 1301), nil, killed.process, "through cn-hangzhou-k-proxy-1"},
+		"led to it later":                   {killed, failed("cn-hangzhou-k", 1301, 1302), nil, killed.process, ""},
+		"noticed late":                      {noticed(killed, 1700), failed("cn-hangzhou-k", 1700, 1702), nil, killed.process, "through"},
+		"after it was noticed late":         {noticed(killed, 1700), failed("cn-hangzhou-k", 1701, 1702), nil, killed.process, ""},
+		"noticed too late":                  {noticed(killed, 3000), failed("cn-hangzhou-k", 2001, 2002), nil, killed.process, ""},
+		"failed on another proxy":           {killed, failed("cn-hangzhou-k", 900, 1001), nil, other, ""},
+		"failed on no proxy":                {killed, failed("cn-hangzhou-k", 900, 1001), nil, "", ""},
+		"ended before the kill":             {killed, failed("cn-hangzhou-k", 900, 999), nil, killed.process, ""},
+		"executed by what was killed":       {app, failed("cn-hangzhou-h", 900, 1100), by1a, "", "being executed by"},
+		"executed by another":               {app, failed("cn-hangzhou-h", 900, 1100), by1b, "", ""},
+		"executed before, began after":      {app, failed("cn-hangzhou-h", 1100, 1200), by1a, "", ""},
+		"an application does not listen":    {broken, failed("cn-hangzhou-h", 900, 1100), by1a, "", ""},
+		"silent peer, in flight":            {silent, crossing(failed("cn-hangzhou-h", 500, 7000)), nil, "", "went silent"},
+		"silent peer, within the grace":     {silent, crossing(failed("cn-hangzhou-h", 2500, 7000)), nil, "", "went silent"},
+		"silent peer, after the grace":      {silent, crossing(failed("cn-hangzhou-h", 2501, 7000)), nil, "", ""},
+		"silence noticed late":              {noticed(silent, 3000), crossing(failed("cn-hangzhou-h", 3000, 7000)), nil, "", "went silent"},
+		"after it was noticed":              {noticed(silent, 3000), crossing(failed("cn-hangzhou-h", 3001, 7000)), nil, "", ""},
+		"silence noticed too late":          {noticed(silent, 6000), crossing(failed("cn-hangzhou-h", 4001, 7000)), nil, "", ""},
+		"silent peer, not crossing":         {silent, failed("cn-hangzhou-h", 1100, 7000), nil, "", ""},
+		"silent peer, ended before":         {silent, crossing(failed("cn-hangzhou-h", 500, 1000)), nil, "", ""},
+		"own proxies stopped, in flight":    {silent, failed("ap-northeast-1b", 900, 20_000), nil, "", "proxy of ap-northeast-1"},
+		"own proxies stopped, after":        {silent, failed("ap-northeast-1b", 2501, 20_000), nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := new(ledger)
 			l.out(tc.outage)
-			got := l.excuse(&tc.rec, newTopology(firstBase).clusterOf(tc.rec.entry), tc.executed)
+			got := l.excuse(&tc.rec, newTopology(firstBase).clusterOf(tc.rec.entry), tc.executed, tc.via)
 			if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
@@ -88,14 +94,17 @@ func TestExcuse(t *testing.T) {
 func TestLedgerBack(t *testing.T) {
 	t.Parallel()
 	l := new(ledger)
-	l.out(outage{process: "p", zone: "cn-hangzhou-h", role: roleProxy, kind: outKilled, from: at(1)})
+	l.out(outage{process: "p", zone: "cn-hangzhou-h", role: roleMockb, kind: outBroken, from: at(1)})
 	l.back(at(5), "q", "p")
-	l.out(outage{process: "p", zone: "cn-hangzhou-h", role: roleProxy, kind: outKilled, from: at(10)})
-	for began, want := range map[int]bool{4: true, 5: false, 11: true} {
-		r := failed("cn-hangzhou-h", began, began+1)
-		if got := l.atEntry(&r) != ""; got != want {
-			t.Errorf("began at %d: %v", began, got)
+	l.out(outage{process: "p", zone: "cn-hangzhou-h", role: roleMockb, kind: outKilled, from: at(10)})
+	l.out(outage{process: "p", zone: "cn-hangzhou-h", role: roleMocka, kind: outStopped, from: at(1)})
+	for ms, want := range map[int]bool{0: true, 1: false, 4: false, 5: true, 9: true, 11: false} {
+		if got := l.listening("cn-hangzhou-h", roleMockb, at(ms)); got != want {
+			t.Errorf("listens at %d: %v", ms, got)
 		}
+	}
+	if !l.listening("cn-hangzhou-h", roleMocka, at(4)) || !l.listening("cn-hangzhou-k", roleMockb, at(4)) {
+		t.Error("what was stopped takes connections, and so does another zone")
 	}
 }
 
@@ -134,16 +143,24 @@ func answered(id string, phase int, entry, mockb string, from, to int) record {
 
 func testEvidence() evidence {
 	l := new(ledger)
-	l.out(outage{process: "cn-hangzhou-k-proxy", zone: "cn-hangzhou-k", role: roleProxy, kind: outKilled, from: at(3000)})
+	l.out(outage{
+		process: "cn-hangzhou-k-proxy-1", zone: "cn-hangzhou-k", cluster: homeCluster, role: roleProxy1, kind: outKilled, from: at(3000),
+	})
+	l.out(outage{
+		process: "ap-northeast-1a-proxy-1", zone: "ap-northeast-1a", cluster: foreignCluster, role: roleProxy1, kind: outStopped, from: at(3000),
+	})
+	l.out(outage{process: "b", zone: "cn-hangzhou-h", role: roleMockb, kind: outBroken, from: at(2000)})
 	lost := failed("cn-hangzhou-h", 2500, 2600)
 	lost.id, lost.method, lost.phase = "lost", "POST", 1
-	lost.failure = "status 502: mocka(cn-hangzhou-h): call http://127.80.1.22:8000 from 127.80.1.11:4000: EOF"
-	dead := failed("cn-hangzhou-k", 3100, 3101)
+	lost.failure = "call http://mocka/ at 127.80.1.21:8000 from 127.80.1.10:5000: " +
+		"status 502: mocka(cn-hangzhou-h): call http://mockb/ at 127.80.1.22:8000 from 127.80.1.11:4000: EOF"
+	dead := failed("cn-hangzhou-k", 2999, 3001)
 	dead.phase = 2
+	dead.failure = "call http://mocka/ at 127.80.2.21:8000 from 127.80.2.10:5000: EOF"
 	return evidence{
 		topo: newTopology(firstBase), ledger: l,
 		phases: []phase{
-			{name: "healthy"},
+			{name: "healthy", begun: at(1000)},
 			{name: "broken", fault: at(2000), effect: func(r *record) bool { return answeredOutside(r, r.entry) }},
 			{name: "killed", fault: at(2000), home: true, effect: func(r *record) bool { return r.home() }},
 		},
@@ -154,13 +171,23 @@ func testEvidence() evidence {
 			answered("4", 1, "cn-hangzhou-h", "ap-northeast-1b", 2000, 2030),
 			answered("5", 1, "cn-hangzhou-h", "cn-hangzhou-k", 2010, 2020),
 			lost,
-			answered("6", 2, "cn-hangzhou-k", "cn-hangzhou-k", 2990, 9000), // in flight when its proxy was killed
+			answered("6", 2, "ap-northeast-1b", "ap-northeast-1b", 2990, 9000), // in flight when the proxies of its cluster were stopped
 			answered("7", 2, "cn-hangzhou-h", "cn-hangzhou-h", 3500, 3505),
 			dead,
 		},
 		executions: executions{
 			"4": {{roleMocka, "cn-hangzhou-h-mocka"}, {roleMockb, "cn-hangzhou-k-mockb"}, {roleMockb, "ap-northeast-1b-mockb"}},
 			"5": {{roleMocka, "cn-hangzhou-h-mocka"}, {roleMockb, "cn-hangzhou-k-mockb"}},
+		},
+		calls: []loggedCall{
+			{begun: at(999), service: roleMockb, from: "cn-hangzhou-h", to: "cn-hangzhou-k", answered: true, failures: 1}, // while it was made
+			{begun: at(1000), service: roleMockb, from: "cn-hangzhou-h", to: "cn-hangzhou-h", answered: true},
+			{begun: at(1999), service: roleMockb, from: "cn-hangzhou-h", to: "cn-hangzhou-k", answered: true}, // by chance
+			{begun: at(2000), service: roleMockb, from: "cn-hangzhou-h", to: "cn-hangzhou-k", answered: true},
+			{begun: at(2001), service: roleMockb, from: "cn-hangzhou-h", to: "ap-northeast-1a", answered: true, failures: 2},
+			{begun: at(2002), service: roleMockb, from: "cn-hangzhou-h", to: "ap-northeast-1a", failures: 1}, // not answered after all
+			{begun: at(2003), service: roleMockc, from: "cn-hangzhou-h", to: "cn-hangzhou-k", answered: true},
+			{begun: at(2004), service: roleMockb, from: "cn-hangzhou-h", to: "ap-northeast-1b", answered: true},
 		},
 		missed: []string{`phase "killed": something`},
 	}
@@ -182,18 +209,20 @@ func TestReport(t *testing.T) {
 			},
 			{
 				Name: "killed", Totals: Totals{Sent: 3, Failed: 1, Expected: 1}, P50: 5, P99: 5, Max: 5,
-				MockbAnsweredBy: map[string]int{"cn-hangzhou-h": 1, "cn-hangzhou-k": 1}, AllCalls: 4,
+				MockbAnsweredBy: map[string]int{"cn-hangzhou-h": 1}, AllCalls: 4,
 				FirstElsewhere: &home, Returns: true,
 			},
 		},
 		Total: Totals{Sent: 9, Failed: 2, Expected: 1, ExecutedTwice: 1},
 		Unexpected: []Failure{{
 			ID: "lost", Method: "POST", Entry: "cn-hangzhou-h", Phase: "broken", Began: 1500, Took: 100,
-			Error:     "status 502: mocka(cn-hangzhou-h): call http://127.80.1.22:8000 from 127.80.1.11:4000: EOF",
+			Error: "call http://mocka/ at 127.80.1.21:8000 from 127.80.1.10:5000: " +
+				"status 502: mocka(cn-hangzhou-h): call http://mockb/ at 127.80.1.22:8000 from 127.80.1.11:4000: EOF",
 			AccessLog: []string{},
 		}},
 		ExecutedTwice: []Execution{{ID: "4", Service: roleMockb, By: []string{"cn-hangzhou-k-mockb", "ap-northeast-1b-mockb"}}},
 		Missed:        []string{`phase "killed": something`},
+		Saved:         Saved{Calls: 7, AfterFailure: 1, Elsewhere: 2},
 	}
 	if got := testEvidence().report(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -227,7 +256,7 @@ func TestVerdict(t *testing.T) {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	r := testEvidence().report()
-	r.Unexpected[0].AccessLog = []string{`cn-hangzhou-h: {"caller":"127.80.1.11:4000"}`}
+	r.Unexpected[0].AccessLog = []string{`cn-hangzhou-h-proxy-1: {"caller":"127.80.1.11:4000"}`}
 	golden(t, "table.golden", r.print(newTopology(firstBase)))
 }
 
@@ -286,13 +315,13 @@ func TestQuoteAccessLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, z := range topo.zones() {
-		if err := os.WriteFile(l.access(z), nil, 0o600); err != nil {
+	for _, p := range proxies(topo.zones()...) {
+		if err := os.WriteFile(l.access(p.zone, p.role), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	lines := `{"caller":"127.80.1.11:40001"}` + "\n" + `{"caller":"127.80.1.11:4000","end":"reset"}` + "\n"
-	if err := os.WriteFile(l.access(topo.zones()[0]), []byte(lines), 0o600); err != nil {
+	if err := os.WriteFile(l.access(topo.zones()[0], roleProxy2), []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	failures := []Failure{
@@ -302,8 +331,46 @@ func TestQuoteAccessLogs(t *testing.T) {
 	if err := quoteAccessLogs(l, topo, failures); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`cn-hangzhou-h: {"caller":"127.80.1.11:4000","end":"reset"}`}
+	want := []string{`cn-hangzhou-h-proxy-2: {"caller":"127.80.1.11:4000","end":"reset"}`}
 	if !reflect.DeepEqual(failures[0].AccessLog, want) || len(failures[1].AccessLog) != 0 {
 		t.Errorf("got %q and %q", failures[0].AccessLog, failures[1].AccessLog)
+	}
+}
+
+// The lines are as a proxy writes them.
+func TestReadCalls(t *testing.T) {
+	t.Parallel()
+	topo := newTopology(firstBase)
+	l, _, err := makeLayout(filepath.Join(t.TempDir(), "w"), topo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range proxies(topo.zones()...) {
+		if err := os.WriteFile(l.access(p.zone, p.role), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := `{"time":"2023-11-14T22:13:21.5Z","direction":"outbound","service":"default/mockb","caller_locality":"r/h","locality":"r/k",` +
+		`"duration":0.5,"attempts":[{"result":"refused"},{"result":"abandoned"},{"result":"accepted"}],"result":"ok"}` + "\n" +
+		`{"time":"2023-11-14T22:13:22Z","direction":"outbound","service":"default/mocka","caller_locality":"r/h","locality":"-/-",` +
+		`"duration":1,"attempts":[{"result":"timeout"}],"result":"no_endpoint"}` + "\n" +
+		`{"time":"2023-11-14T22:13:22Z","direction":"inbound","service":"default/mocka","result":"ok"}` + "\n" +
+		`{"time":"2023-11-14T22:13:22Z","direction":"outb`
+	if err := os.WriteFile(l.access(topo.zones()[1], roleProxy1), []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readCalls(l, topo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range got {
+		got[i].begun = got[i].begun.Local()
+	}
+	want := []loggedCall{
+		{begun: at(1000), service: roleMockb, from: "h", to: "k", answered: true, failures: 1},
+		{begun: at(1000), service: roleMocka, from: "h", to: "-", failures: 1},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

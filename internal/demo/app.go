@@ -29,7 +29,7 @@ const (
 	// requestTimeout is how long the load waits for an answer, and an application for its
 	// upstream: longer than a peer that went silent takes to be declared dead.
 	requestTimeout = 15 * time.Second
-	// headerTimeout bounds a client that connects and says nothing: a connection
+	// headerTimeout bounds a client that connects and sends nothing: a connection
 	// that a proxy opened ahead of time may wait this long for its first byte.
 	headerTimeout = 30 * time.Second
 	// maxHeaderBytes is ample for curl and for the load.
@@ -48,6 +48,8 @@ type AppOptions struct {
 	Listen string
 	// UpstreamURL is called for every request; "" for the end of the chain.
 	UpstreamURL string
+	// Routes is the file that says to which addresses calls of a service go; "": its host is an address.
+	Routes string
 	// Executions is the file that gets one line "ID METHOD" per request that was begun; "": none.
 	Executions string
 }
@@ -128,7 +130,11 @@ type app struct {
 
 func newApp(o AppOptions) (*app, error) {
 	ip := netip.MustParseAddrPort(o.Listen).Addr()
-	a := &app{opts: o, ip: ip.String(), client: newClient(&net.TCPAddr{IP: ip.AsSlice()})}
+	var find finder
+	if o.Routes != "" {
+		find = func(service string) (string, error) { return lookup(o.Routes, service) }
+	}
+	a := &app{opts: o, ip: ip.String(), client: newClient(&net.TCPAddr{IP: ip.AsSlice()}, find)}
 	if o.Executions == "" {
 		return a, nil
 	}
@@ -146,15 +152,33 @@ func (a *app) close() {
 	}
 }
 
+// finder is where a call to a service goes now.
+type finder func(service string) (string, error)
+
 // newClient uses a fresh connection for each request, from the given source
 // address, and never sends a request twice: net/http repeats by itself only
-// what it sent on a connection that had been used before.
-func newClient(source net.Addr) *http.Client {
+// what it sent on a connection that had been used before. A find that is not
+// nil translates the URL's host, once per connection.
+func newClient(source net.Addr, find finder) *http.Client {
 	dialer := &net.Dialer{LocalAddr: source}
+	dial := dialer.DialContext
+	if find != nil {
+		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			service, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			to, err := find(service)
+			if err != nil {
+				return nil, err
+			}
+			return dialer.DialContext(ctx, network, to)
+		}
+	}
 	return &http.Client{
 		Timeout: requestTimeout,
 		Transport: &http.Transport{
-			DialContext:        dialer.DialContext,
+			DialContext:        dial,
 			DisableKeepAlives:  true,
 			DisableCompression: true,
 		},
@@ -178,7 +202,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, requestIDHeader+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
 		return
 	}
-	// Before anything else: what was begun counts, however it ends.
+	// First of all: what was begun counts, however it ends.
 	if err := a.execute(id, r.Method); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -190,7 +214,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rest := "\n"
 	if a.opts.UpstreamURL != "" {
-		if rest, err = a.callUpstream(r.Context(), id, r.Method, string(body)); err != nil {
+		if rest, err = call(r.Context(), a.client, r.Method, a.opts.UpstreamURL, id, string(body)); err != nil {
 			http.Error(w, fmt.Sprintf("%s(%s): %v", a.opts.Name, a.opts.Zone, err), http.StatusBadGateway)
 			return
 		}
@@ -212,50 +236,50 @@ func (a *app) execute(id, method string) error {
 	return nil
 }
 
-// callUpstream passes the request on. The error names the connection's own
-// address, by which it is found in the proxy's access log.
-func (a *app) callUpstream(ctx context.Context, id, method, body string) (string, error) {
-	answer, local, err := exchange(ctx, a.client, method, a.opts.UpstreamURL, id, body)
+// call is exchange with an error that names the connection's two addresses: the remote one
+// is the proxy, the local one is in that proxy's access log.
+func call(ctx context.Context, client *http.Client, method, target, id, body string) (string, error) {
+	local, remote := "-", "-"
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectStart: func(_, address string) { remote = address },
+		GotConn:      func(info httptrace.GotConnInfo) { local = info.Conn.LocalAddr().String() },
+	})
+	answer, err := exchange(ctx, client, method, target, id, body)
 	if err != nil {
-		return "", fmt.Errorf("call %s from %s: %w", a.opts.UpstreamURL, local, err)
+		return "", fmt.Errorf("call %s at %s from %s: %w", target, remote, local, err)
 	}
 	return answer, nil
 }
 
-// exchange sends one request and reads the whole answer; everything but 200 is an
-// error. local is the connection's own address, "-" when there was none.
-func exchange(ctx context.Context, client *http.Client, method, target, id, body string) (answer, local string, err error) {
-	local = "-"
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { local = info.Conn.LocalAddr().String() },
-	})
+// exchange sends one request and reads the whole answer; everything but 200 is an error.
+func exchange(ctx context.Context, client *http.Client, method, target, id, body string) (string, error) {
 	var payload io.Reader = http.NoBody
 	if method == http.MethodPost {
 		payload = strings.NewReader(body)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, payload)
 	if err != nil {
-		return "", local, err
+		return "", err
 	}
 	req.GetBody = nil // nothing may send it again
 	req.Header.Set(requestIDHeader, id)
 	resp, err := client.Do(req) //nolint:gosec // the target is a flag of ours
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // the target is already named
+			err = inner.Err // the caller names the target
 		}
-		return "", local, err
+		return "", err
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	err = errors.Join(err, resp.Body.Close())
 	switch {
 	case err != nil:
-		return "", local, fmt.Errorf("the answer broke off: %w", err)
+		return "", fmt.Errorf("the answer broke off: %w", err)
 	case resp.StatusCode != http.StatusOK:
 		reason := strings.TrimSpace(string(data[:min(len(data), maxReason)]))
-		return "", local, fmt.Errorf("status %d: %s", resp.StatusCode, reason)
+		return "", fmt.Errorf("status %d: %s", resp.StatusCode, reason)
 	}
-	return string(data), local, nil
+	return string(data), nil
 }
 
 // validID keeps the log of executions at one line per execution.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strconv"
 	"syscall"
 )
 
@@ -23,7 +22,7 @@ const (
 // demos do not take the same addresses between looking and listening.
 const claimPort = 7443
 
-// claimAddresses finds addresses that nobody listens on. Closing the claim gives them back.
+// claimAddresses finds addresses that are free. Closing the claim gives them back.
 func claimAddresses(ctx context.Context) (topology, io.Closer, error) {
 	var busy error
 	for base := firstBase; base <= lastBase; base += baseStep {
@@ -63,9 +62,15 @@ func tryClaim(ctx context.Context, t topology) (io.Closer, error) {
 
 func zoneFree(ctx context.Context, z zone) error {
 	var lc net.ListenConfig
-	addrs := []netip.AddrPort{z.tunnel(), z.admin()}
+	var addrs []netip.AddrPort
 	for _, role := range chain() {
-		addrs = append(addrs, z.app(role), z.vip(role))
+		addrs = append(addrs, z.app(role))
+	}
+	for _, proxy := range proxyRoles() {
+		addrs = append(addrs, z.tunnel(proxy), z.admin(proxy))
+		for _, role := range chain() {
+			addrs = append(addrs, z.vip(proxy, role))
+		}
 	}
 	for _, addr := range addrs {
 		l, err := lc.Listen(ctx, "tcp4", addr.String())
@@ -76,9 +81,14 @@ func zoneFree(ctx context.Context, z zone) error {
 			return fmt.Errorf("close %s: %w", addr, err)
 		}
 	}
-	p, err := lc.ListenPacket(ctx, "udp4", net.JoinHostPort(z.addr(hostProxy).String(), strconv.Itoa(portTunnel)))
-	if err != nil {
-		return err
+	for _, proxy := range proxyRoles() {
+		p, err := lc.ListenPacket(ctx, "udp4", z.tunnel(proxy).String())
+		if err != nil {
+			return err
+		}
+		if err := p.Close(); err != nil {
+			return fmt.Errorf("close %s: %w", z.tunnel(proxy), err)
+		}
 	}
-	return p.Close()
+	return nil
 }

@@ -24,7 +24,7 @@ func TestClaim(t *testing.T) {
 	}
 	// One busy address is enough to go elsewhere, and what was held is given back.
 	z := first.zones()[3]
-	busy, err := net.Listen("tcp4", z.vip(roleMockc).String())
+	busy, err := net.Listen("tcp4", z.vip(roleProxy2, roleMockc).String())
 	if err != nil {
 		t.Fatal(err)
 	}

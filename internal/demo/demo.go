@@ -14,9 +14,9 @@ import (
 var ErrInterrupted = errors.New("interrupted; everything that was started is ended")
 
 const (
-	// DefaultRate is requests per second that enter at each mocka of cn-hangzhou. Half as many enter
-	// at each of ap-northeast-1, so that with the first region's mockb broken a third of all
-	// calls between services cross the tunnel.
+	// DefaultRate is requests per second from each zone of cn-hangzhou. Each zone of ap-northeast-1
+	// sends half as many, so that with the first region's mockb broken a third of all calls between
+	// services cross the tunnel.
 	DefaultRate = 20
 	maxRate     = 500
 	// foreignShare is the other cluster's part of the rate.
@@ -35,7 +35,7 @@ type Options struct {
 	Dir string
 	// JSON is the file that gets the Report; "": none.
 	JSON string
-	// Rate is requests per second at each mocka of cn-hangzhou; 0 is DefaultRate.
+	// Rate is requests per second from each zone of cn-hangzhou; 0 is DefaultRate.
 	Rate float64
 	// Pace multiplies how long the phases last; 0 is 1.
 	Pace float64
@@ -99,7 +99,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func (o *Options) in(ctx context.Context, topo topology, files layout) error {
 	v := &view{out: o.Out, begun: time.Now(), width: o.Width}
 	running, end := context.WithCancelCause(ctx)
-	// A process that ends by itself ends the demo, unless somebody is playing with it.
+	// A process that ends by itself ends the demo, unless a user is playing with it.
 	var kept atomic.Bool
 	sup := newSupervisor(o.Executable, files.logs(), files.run(), func(err error) {
 		if kept.Load() {
@@ -111,9 +111,17 @@ func (o *Options) in(ctx context.Context, topo topology, files layout) error {
 	defer sup.close()
 	defer end(nil) // kills every process
 	w := &world{
-		topo: topo, files: files, sup: sup, ledger: new(ledger), say: v.say,
+		topo: topo, files: files, sup: sup, ledger: new(ledger), agent: newAgent(topo, files), say: v.say,
 		procs: make(map[string]*process), state: make(map[string]string),
 	}
+	var leading sync.WaitGroup
+	defer leading.Wait()
+	defer end(nil)
+	leading.Go(func() {
+		if err := w.agent.run(running); err != nil {
+			end(err)
+		}
+	})
 	err := w.up(running)
 	switch {
 	case err != nil:
@@ -139,7 +147,7 @@ func (o *Options) in(ctx context.Context, topo topology, files layout) error {
 func (o *Options) perform(ctx context.Context, end context.CancelCauseFunc, w *world, v *view) error {
 	rec := &recorder{}
 	d := &director{world: w, rec: rec, view: v, pace: o.Pace}
-	traffic := load{rec: rec, entries: entries(w.topo, o.Rate)}
+	traffic := load{rec: rec, entries: entries(w.topo, o.Rate, w.agent.pick), gone: w.callersGone}
 
 	var loading, viewing sync.WaitGroup
 	loadCtx, endLoad := context.WithCancel(ctx)
@@ -169,8 +177,12 @@ func (o *Options) conclude(d *director, w *world, v *view) error {
 	if err != nil {
 		return err
 	}
+	calls, err := readCalls(w.files, w.topo)
+	if err != nil {
+		return err
+	}
 	report := evidence{
-		topo: w.topo, phases: d.phases, records: d.rec.ended.All(), ledger: w.ledger, executions: ran, missed: d.missed,
+		topo: w.topo, phases: d.phases, records: d.rec.ended.All(), ledger: w.ledger, executions: ran, calls: calls, missed: d.missed,
 	}.report()
 	if err := quoteAccessLogs(w.files, w.topo, report.Unexpected); err != nil {
 		return err
@@ -184,11 +196,11 @@ func (o *Options) conclude(d *director, w *world, v *view) error {
 	return report.err()
 }
 
-// entries are all mockas with their shares of the load.
-func entries(t topology, rate float64) []entry {
+// entries are all zones with their shares of the load.
+func entries(t topology, rate float64, pick func(z zone, service string) (string, error)) []entry {
 	var entries []entry
 	for _, z := range t.zones() {
-		e := entry{zone: z.name, url: "http://" + z.app(roleMocka).String() + "/", rate: rate}
+		e := entry{zone: z, rate: rate, find: func(service string) (string, error) { return pick(z, service) }}
 		if z.cluster != homeCluster {
 			e.rate *= foreignShare
 		}

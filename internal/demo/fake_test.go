@@ -84,7 +84,7 @@ func child(ctx context.Context, kind string, args []string) error {
 		signal.Notify(doors, syscall.SIGUSR1, syscall.SIGUSR2)
 		return RunApp(ctx, AppOptions{
 			Name: one("name"), Zone: one("zone"), Listen: one("listen"),
-			UpstreamURL: one("upstream-url"), Executions: one("executions"),
+			UpstreamURL: one("upstream-url"), Routes: one("routes"), Executions: one("executions"),
 		}, doors)
 	}
 	return fmt.Errorf("unknown command %q", args)
@@ -115,8 +115,9 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 			}
 		}
 	}
+	proxy := proxyRoles()[listen.Addr().As4()[3]-hostFirstProxy]
 	for _, role := range chain() {
-		l, err := net.Listen("tcp4", own.vip(role).String())
+		l, err := net.Listen("tcp4", own.vip(proxy, role).String())
 		if err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 	mux.HandleFunc(admin.PathEndpoints, func(w http.ResponseWriter, _ *http.Request) {
 		status := failover.StatusUnreachable
 		for _, z := range t.zones() {
-			if z.cluster != own.cluster && answers(z.admin()) {
+			if z.cluster != own.cluster && (answers(z.admin(roleProxy1)) || answers(z.admin(roleProxy2))) {
 				status = failover.StatusHealthy
 			}
 		}
@@ -135,7 +136,7 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 			{Address: "127.0.0.1:1", Status: failover.StatusNotReady}, {Address: "peer", Status: status},
 		}})
 	})
-	srv := &http.Server{Addr: own.admin().String(), Handler: mux, ReadHeaderTimeout: time.Second}
+	srv := &http.Server{Addr: own.admin(proxy).String(), Handler: mux, ReadHeaderTimeout: time.Second}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	return srv.ListenAndServe()
 }

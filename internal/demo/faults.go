@@ -58,7 +58,7 @@ func (w *world) noteOut(t target, kind string) {
 
 // breakDown makes applications close their listening sockets and returns when they have.
 func (w *world) breakDown(ctx context.Context, targets []target) error {
-	return w.doors(ctx, targets, syscall.SIGUSR1, stateBroken, func(ctx context.Context, t target) error {
+	err := w.doors(ctx, targets, syscall.SIGUSR1, outBroken, func(ctx context.Context, t target) error {
 		return poll(ctx, readyTimeout, func(ctx context.Context) error {
 			if err := dial(ctx, t.zone.app(t.role)); err == nil {
 				return fmt.Errorf("%s still listens", t.name())
@@ -66,10 +66,15 @@ func (w *world) breakDown(ctx context.Context, targets []target) error {
 			return nil
 		})
 	})
+	for _, t := range targets {
+		w.noteOut(t, outBroken) // only now is it certain that no call is accepted
+	}
+	return err
 }
 
 // repair makes them listen again and returns when they do.
 func (w *world) repair(ctx context.Context, targets []target) error {
+	w.ledger.back(time.Now(), processes(targets)...) // before any call can be accepted
 	return w.doors(ctx, targets, syscall.SIGUSR2, stateUp, func(ctx context.Context, t target) error {
 		return w.awaitReady(ctx, t, readyTimeout)
 	})

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// keep leaves the world up until ctx ends, and tells what can be tried in it.
+// keep leaves the world up until ctx ends, and prints what can be tried in it.
 func keep(ctx context.Context, w *world, v *view, exe string, restart <-chan struct{}) {
 	v.plain(hints(w.topo, w.files, exe, os.Getpid()))
 	for {
@@ -69,12 +69,14 @@ func hints(t topology, l layout, exe string, pid int) string {
 	revive := fmt.Sprintf("kill -USR1 %d  # starts again whatever was killed", pid)
 	section("Kill an application of that zone, then everything of the other zone; then the other cluster:",
 		kill("9", h.process(roleMockb)), kill("9", k.name+"*"), revive, kill("9", foreign.name+"*"), revive)
-	section("Make the peer silent (both proxies of "+foreign.name+"), and let it go on:",
-		kill("STOP", foreign.name+"*-"+roleProxy), kill("CONT", foreign.name+"*-"+roleProxy))
-	section("Look into the proxy of "+h.name+":",
-		fmt.Sprintf("%s status --admin %s", exe, h.admin()),
-		fmt.Sprintf("%s endpoints mockb --admin %s", exe, h.admin()),
-		"tail -f "+l.access(h),
+	section("Kill a proxy of "+h.name+", then the other one, and see where its callers are led; start both again:",
+		kill("9", h.process(roleProxy1)), "cat "+l.routes(h), kill("9", h.process(roleProxy2)), "cat "+l.routes(h), revive)
+	section("Make the peer silent (all proxies of "+foreign.name+"), and let it go on:",
+		kill("STOP", foreign.name+"*-proxy-*"), kill("CONT", foreign.name+"*-proxy-*"))
+	section("Look into a proxy of "+h.name+":",
+		fmt.Sprintf("%s status --admin %s", exe, h.admin(roleProxy1)),
+		fmt.Sprintf("%s endpoints mockb --admin %s", exe, h.admin(roleProxy1)),
+		"tail -f "+l.access(h, roleProxy1),
 		"ls "+l.root+" "+l.logs())
 	fmt.Fprintf(&b, "\nCtrl-C here ends every process, and removes %s unless --dir named it.\n", l.root)
 	return b.String()

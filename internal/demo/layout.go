@@ -21,10 +21,21 @@ func (l layout) run() string            { return filepath.Join(l.root, "run") }
 func (l layout) executionsDir() string  { return filepath.Join(l.root, "executions") }
 func (l layout) ca(c string) string     { return filepath.Join(l.root, c, "ca") }
 func (l layout) peer(c string) string   { return filepath.Join(l.root, c, "peer.yaml") }
-func (l layout) config(z zone) string   { return filepath.Join(l.root, z.cluster, z.name, "config") }
-func (l layout) state(z zone) string    { return filepath.Join(l.root, z.cluster, z.name, "state") }
-func (l layout) access(z zone) string   { return filepath.Join(l.logs(), z.name+"-access.log") }
+func (l layout) routes(z zone) string   { return filepath.Join(l.root, z.cluster, z.name, "routes") }
 func (l layout) pid(name string) string { return filepath.Join(l.run(), name+".pid") }
+
+// config, state and access log of one of a zone's proxies.
+func (l layout) config(z zone, proxy string) string {
+	return filepath.Join(l.root, z.cluster, z.name, proxy, "config")
+}
+
+func (l layout) state(z zone, proxy string) string {
+	return filepath.Join(l.root, z.cluster, z.name, proxy, "state")
+}
+
+func (l layout) access(z zone, proxy string) string {
+	return filepath.Join(l.logs(), z.process(proxy)+"-access.log")
+}
 
 func (l layout) executions(name string) string {
 	return filepath.Join(l.executionsDir(), name+".log")
@@ -55,7 +66,9 @@ func makeLayout(dir string, t topology) (l layout, remove func() error, err erro
 	dirs := []string{l.logs(), l.run(), l.executionsDir()}
 	for _, c := range t.clusters {
 		for _, z := range c.zones {
-			dirs = append(dirs, l.config(z), l.state(z))
+			for _, proxy := range proxyRoles() {
+				dirs = append(dirs, l.config(z, proxy), l.state(z, proxy))
+			}
 		}
 	}
 	for _, d := range dirs {

@@ -7,36 +7,47 @@ import (
 	"time"
 )
 
-// silenceGrace is how long after a peer went silent a call may still be sent into it,
-// until it is suspect: after about 1 s without an inbound byte.
+// silenceGrace is how long after a proxy went silent calls may still be sent to it. A peer is suspect
+// after about 1 s without an inbound byte; callers are led elsewhere after two probes without an answer.
 const silenceGrace = 1500 * time.Millisecond
 
 // silenceGraceMost is the same on a machine so busy that processes wait for their turn: a round trip of half a second is
-// not suspect before 2 s. How long it took is asked of the proxies then.
+// not suspect before 2 s. How long it took is what the proxies and the agent show.
 const silenceGraceMost = 2 * silenceGrace
+
+// killedGrace is how long after a proxy was killed callers may still be led to it: until the next probe
+// is refused. killedGraceMost is the same on a busy machine.
+const (
+	killedGrace     = 300 * time.Millisecond
+	killedGraceMost = time.Second
+)
 
 // Ways in which a process is out.
 const (
 	outKilled  = "killed"
 	outStopped = "stopped"
+	outBroken  = "not listening"
 )
 
-// outage is the time during which one process was killed or stopped.
+// outage is the time during which one process was killed, stopped, or did not listen.
 type outage struct {
 	process string
 	zone    string
 	cluster string
 	role    string
-	kind    string // outKilled or outStopped
+	kind    string // outKilled, outStopped or outBroken
 	from    time.Time
 	to      time.Time // zero: still out
-	// noticed is when everybody had noticed that a stopped process is silent; zero: within silenceGrace.
+	// noticed is when no calls were sent to the process any more; zero: within the grace.
 	noticed time.Time
 }
 
-// grace is until when calls may still be sent into a process that was stopped.
+// grace is until when calls may still be sent to a process that was killed or stopped.
 func (o *outage) grace() time.Time {
-	usual, most := o.from.Add(silenceGrace), o.from.Add(silenceGraceMost)
+	usual, most := o.from.Add(killedGrace), o.from.Add(killedGraceMost)
+	if o.kind == outStopped {
+		usual, most = o.from.Add(silenceGrace), o.from.Add(silenceGraceMost)
+	}
 	switch {
 	case o.noticed.After(most):
 		return most
@@ -52,8 +63,8 @@ func (o *outage) during(r *record) bool {
 	return r.end.After(o.from) && (o.to.IsZero() || r.start.Before(o.to))
 }
 
-// ledger keeps what was done to which process, and says of a failure whether it
-// had to be.
+// ledger keeps what was done to which process, and tells which failures could not be
+// avoided.
 type ledger struct {
 	mu      sync.Mutex
 	outages []outage
@@ -66,7 +77,7 @@ func (l *ledger) out(o outage) {
 	l.outages = append(l.outages, o)
 }
 
-// noticed tells of stopped processes when their silence was noticed everywhere. It returns how long that took.
+// noticed records when no calls were sent to these processes any more. It returns how long that took.
 func (l *ledger) noticed(at time.Time, processes ...string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,36 +102,44 @@ func (l *ledger) back(at time.Time, processes ...string) {
 	}
 }
 
-// atEntry says why the request could not work from where it entered, "" if it could:
-// it entered at a mocka that was out, or its own zone's proxy was.
-func (l *ledger) atEntry(r *record) string {
+// held tells whether the request was on its way through a proxy of its own cluster that was stopped:
+// it is answered when that goes on.
+func (l *ledger) held(r *record, homeOf string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range l.outages {
-		o := &l.outages[i]
-		if o.zone == r.entry && (o.role == roleMocka || o.role == roleProxy) && o.during(r) {
-			return fmt.Sprintf("entered at %s while its %s was %s", o.zone, o.role, o.kind)
-		}
-	}
-	return ""
+	return slices.ContainsFunc(l.outages, func(o outage) bool { return o.holds(r, homeOf) })
 }
 
-// excuse says why a failed request had to fail, "" if it had not. homeOf is the
-// cluster in which it entered, executedBy the processes that began to execute it.
-func (l *ledger) excuse(r *record, homeOf string, executedBy []string) string {
-	if why := l.atEntry(r); why != "" {
-		return why
-	}
+func (o *outage) holds(r *record, homeOf string) bool {
+	return o.kind == outStopped && isProxy(o.role) && o.cluster == homeOf && o.during(r) && !r.start.After(o.grace())
+}
+
+// listening tells whether an application could be called at that time.
+func (l *ledger) listening(zone, role string, at time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(l.outages, func(o outage) bool {
+		return o.zone == zone && o.role == role && o.kind != outStopped && !at.Before(o.from) && (o.to.IsZero() || at.Before(o.to))
+	})
+}
+
+// excuse says why a failed request had to fail, "" if it had not. homeOf is the cluster in which it entered,
+// executedBy the processes that began to execute it, via the proxy on which it failed, "" when none did.
+func (l *ledger) excuse(r *record, homeOf string, executedBy []string, via string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.outages {
 		o := &l.outages[i]
-		if o.kind == outKilled && o.during(r) && !r.start.After(o.from) && slices.Contains(executedBy, o.process) {
+		switch {
+		case !o.during(r):
+		case o.kind == outKilled && !r.start.After(o.from) && slices.Contains(executedBy, o.process):
 			return fmt.Sprintf("was being executed by %s when that was killed", o.process)
-		}
-		if o.kind == outStopped && o.role == roleProxy && o.cluster != homeOf && r.crossing &&
-			o.during(r) && !r.start.After(o.grace()) {
-			return fmt.Sprintf("was under way to %s when its proxies went silent", o.cluster)
+		case o.kind == outKilled && o.process == via && !r.start.After(o.grace()):
+			return fmt.Sprintf("was on its way through %s when that was killed", o.process)
+		case o.holds(r, homeOf):
+			return fmt.Sprintf("was on its way through a proxy of %s when those were stopped", o.cluster)
+		case o.kind == outStopped && isProxy(o.role) && o.cluster != homeOf && r.crossing && !r.start.After(o.grace()):
+			return fmt.Sprintf("was on its way to %s when its proxies went silent", o.cluster)
 		}
 	}
 	return ""

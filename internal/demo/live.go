@@ -12,9 +12,10 @@ const liveWindow = 2 * time.Second
 // live are the lines of the live view.
 func (d *director) live() []string {
 	d.mu.Lock()
-	name, begun := "starting", d.begun
+	name, begun := "starting", d.view.begun
 	if len(d.phases) > 0 {
-		name = d.phases[len(d.phases)-1].name
+		last := d.phases[len(d.phases)-1]
+		name, begun = last.name, last.begun
 	}
 	d.mu.Unlock()
 	recent := d.rec.since(time.Now().Add(-liveWindow))

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -10,17 +11,19 @@ import (
 	"github.com/eastway/eastway/internal/openloop"
 )
 
-// entry is a mocka that gets a share of the load.
+// entry is a zone whose callers send a share of the load.
 type entry struct {
-	zone string
-	url  string
+	zone zone
 	rate float64 // requests per second
+	find finder
 }
 
 // load sends requests at a steady pace, whether or not earlier ones were answered.
 type load struct {
 	entries []entry
 	rec     *recorder
+	// gone tells whether the callers of a zone are: they die with their cluster.
+	gone func(zone string) bool
 }
 
 // run sends until ctx ends, and returns when every request has ended.
@@ -30,18 +33,20 @@ func (l *load) run(ctx context.Context) {
 		// Spread over the interval, so that the entries do not beat in step.
 		lead := time.Duration(float64(i) / float64(len(l.entries)) / e.rate * float64(time.Second))
 		sending.Go(func() {
-			client := newClient(nil)
+			client := newClient(&net.TCPAddr{IP: e.zone.addr(hostCaller).AsSlice()}, e.find)
 			openloop.Run(ctx, e.rate, lead, func(ctx context.Context, n int) {
-				l.send(ctx, client, e, openloop.Method(n), fmt.Sprintf("%s-%06d", e.zone, n))
+				if !l.gone(e.zone.name) {
+					l.send(ctx, client, e.zone.name, openloop.Method(n), fmt.Sprintf("%s-%06d", e.zone.name, n))
+				}
 			})
 		})
 	}
 	sending.Wait()
 }
 
-func (l *load) send(ctx context.Context, client *http.Client, e entry, method, id string) {
-	rec := l.rec.begin(e.zone, id, method)
-	answer, _, err := exchange(ctx, client, method, e.url, id, "order "+id)
+func (l *load) send(ctx context.Context, client *http.Client, zone, method, id string) {
+	rec := l.rec.begin(zone, id, method)
+	answer, err := call(ctx, client, method, serviceURL(roleMocka), id, "order "+id)
 	var whole bool
 	if err == nil {
 		rec.hops, whole = parseChain(answer)
@@ -54,3 +59,6 @@ func (l *load) send(ctx context.Context, client *http.Client, e entry, method, i
 	}
 	l.rec.end(rec)
 }
+
+// serviceURL is how callers name a service, wherever their calls are led.
+func serviceURL(role string) string { return "http://" + role + "/" }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -24,7 +24,9 @@ func TestLoad(t *testing.T) {
 	}))
 	defer slow.Close()
 	rec := &recorder{}
-	l := load{rec: rec, entries: []entry{{zone: "h", url: slow.URL, rate: 200}}}
+	home := newTopology(80).zones()[0]
+	find := func(string) (string, error) { return slow.Listener.Addr().String(), nil }
+	l := load{rec: rec, entries: []entry{{zone: home, rate: 200, find: find}}, gone: func(string) bool { return false }}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { l.run(ctx); close(ended) }()
@@ -53,16 +55,41 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// Callers die with their cluster: they send nothing until it is back.
+func TestCallersThatAreGoneSendNothing(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }))
+	defer up.Close()
+	var skipped atomic.Int32
+	rec := &recorder{}
+	l := load{rec: rec, entries: []entry{{
+		zone: newTopology(80).zones()[0], rate: 200,
+		find: func(string) (string, error) { return up.Listener.Addr().String(), nil },
+	}}, gone: func(zone string) bool {
+		skipped.Add(1)
+		return zone == "cn-hangzhou-h"
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { l.run(ctx); close(ended) }()
+	waitUntil(t, func() bool { return skipped.Load() >= 5 })
+	cancel()
+	<-ended
+	if n := len(rec.ended.All()); n != 0 {
+		t.Errorf("%d records of requests that were not sent", n)
+	}
+}
+
 func TestEntries(t *testing.T) {
 	t.Parallel()
-	got := entries(newTopology(80), 20)
-	want := []entry{
-		{"cn-hangzhou-h", "http://127.80.1.11:8000/", 20},
-		{"cn-hangzhou-k", "http://127.80.2.11:8000/", 20},
-		{"ap-northeast-1a", "http://127.81.1.11:8000/", 10},
-		{"ap-northeast-1b", "http://127.81.2.11:8000/", 10},
+	got := entries(newTopology(80), 20, func(z zone, service string) (string, error) { return z.name + " " + service, nil })
+	want := map[string]float64{"cn-hangzhou-h": 20, "cn-hangzhou-k": 20, "ap-northeast-1a": 10, "ap-northeast-1b": 10}
+	for _, e := range got {
+		if to, err := e.find(roleMocka); e.rate != want[e.zone.name] || to != e.zone.name+" "+roleMocka || err != nil {
+			t.Errorf("%s: %v a second to %s (%v)", e.zone.name, e.rate, to, err)
+		}
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %+v", got)
+	if len(got) != len(want) {
+		t.Errorf("%d entries", len(got))
 	}
 }

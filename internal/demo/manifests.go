@@ -18,10 +18,10 @@ const (
 	maxEjectionPercent = 100
 )
 
-// manifestsTemplate is what a user would write for the proxy of one zone. Each
-// zone's proxy listens on addresses of its own, so each has its own Services;
-// the endpoints are those of the whole cluster.
-const manifestsTemplate = `# Services of cluster {{.Zone.Cluster}} as the proxy of zone {{.Zone.Name}} offers them.
+// manifestsTemplate is what a user would write for one proxy. Each proxy listens on
+// addresses of its own, so each has its own Services; the endpoints are those of the
+// whole cluster.
+const manifestsTemplate = `# Services of cluster {{.Zone.Cluster}} as {{.Proxy}} of zone {{.Zone.Name}} offers them.
 {{- range .Services}}
 ---
 apiVersion: v1
@@ -89,11 +89,11 @@ type manifestService struct {
 
 type manifestEndpoint struct{ IP, Zone string }
 
-// manifests writes the configuration of the proxy of zone z, which is in cluster c.
-func manifests(c cluster, z zone) ([]byte, error) {
+// manifests writes the configuration of a proxy of zone z, which is in cluster c.
+func manifests(c cluster, z zone, proxy string) ([]byte, error) {
 	var services []manifestService
 	for _, role := range chain() {
-		s := manifestService{Name: role, VIP: z.vip(role).Addr().String()}
+		s := manifestService{Name: role, VIP: z.vip(proxy, role).Addr().String()}
 		for _, other := range c.zones {
 			s.Endpoints = append(s.Endpoints, manifestEndpoint{IP: other.app(role).Addr().String(), Zone: other.name})
 		}
@@ -105,6 +105,7 @@ func manifests(c cluster, z zone) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	err = tmpl.Execute(&out, map[string]any{
+		"Proxy":     proxy,
 		"Zone":      map[string]string{"Cluster": z.cluster, "Region": z.region, "Name": z.name},
 		"Services":  services,
 		"Namespace": namespace, "Port": portApp,

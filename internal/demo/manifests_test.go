@@ -16,7 +16,7 @@ func TestManifests(t *testing.T) {
 	t.Parallel()
 	topo := newTopology(80)
 	c := topo.cluster(foreignCluster)
-	data, err := manifests(c, c.zones[1])
+	data, err := manifests(c, c.zones[1], roleProxy2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +55,18 @@ func TestTopology(t *testing.T) {
 		if topo.clusterOf(z.name) != z.cluster {
 			t.Errorf("%s is in %s", z.name, topo.clusterOf(z.name))
 		}
-		addrs := map[string]string{"proxy": z.tunnel().Addr().String()}
+		addrs := map[string]string{"caller": z.addr(hostCaller).String()}
 		for _, role := range chain() {
 			addrs[role] = z.app(role).Addr().String()
-			addrs[role+" service"] = z.vip(role).Addr().String()
+		}
+		for _, proxy := range proxyRoles() {
+			addrs[proxy] = z.tunnel(proxy).Addr().String()
+			for _, role := range chain() {
+				addrs[role+" at "+proxy] = z.vip(proxy, role).Addr().String()
+				if got := topo.proxyAt(z.vip(proxy, role).String()); got != z.process(proxy) {
+					t.Errorf("%s of %s listens for %s as %q", proxy, z.name, role, got)
+				}
+			}
 		}
 		for what, addr := range addrs {
 			if other, ok := seen[addr]; ok {
@@ -69,6 +77,9 @@ func TestTopology(t *testing.T) {
 	}
 	if got := strings.Join(short, " "); got != "h k 1a 1b" {
 		t.Errorf("short names: %s", got)
+	}
+	if got := topo.proxyAt(topo.zones()[0].app(roleMocka).String()); got != "" {
+		t.Errorf("an application's address is that of %q", got)
 	}
 	if topo.clusterOf("nowhere") != "" {
 		t.Error("a zone that does not exist has a cluster")

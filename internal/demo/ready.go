@@ -33,13 +33,13 @@ const (
 // awaitReady asks a process until it says that it is ready.
 func (w *world) awaitReady(ctx context.Context, t target, within time.Duration) error {
 	target := "http://" + t.zone.app(t.role).String() + healthPath
-	if t.role == roleProxy {
-		target = "http://" + t.zone.admin().String() + admin.PathReadyz
+	if isProxy(t.role) {
+		target = "http://" + t.zone.admin(t.role).String() + admin.PathReadyz
 	}
-	client := newClient(nil)
+	client := newClient(nil, nil)
 	client.Timeout = pollTimeout
 	err := poll(ctx, within, func(ctx context.Context) error {
-		_, _, err := exchange(ctx, client, http.MethodGet, target, "", "")
+		_, err := exchange(ctx, client, http.MethodGet, target, "", "")
 		return err
 	})
 	if err != nil {
@@ -58,11 +58,11 @@ func (w *world) awaitTunnels(ctx context.Context, clusters ...string) error {
 func (w *world) awaitPeers(ctx context.Context, ask func(context.Context, netip.AddrPort) error, clusters ...string) error {
 	waits, ctx := errgroup.WithContext(ctx)
 	for _, name := range clusters {
-		for _, z := range w.topo.cluster(name).zones {
+		for _, t := range proxies(w.topo.cluster(name).zones...) {
 			waits.Go(func() error {
-				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return ask(ctx, z.admin()) })
+				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return ask(ctx, t.zone.admin(t.role)) })
 				if err != nil {
-					return fmt.Errorf("the peer of %s's proxy is not as it should be after %s: %w", z.name, connectTimeout, err)
+					return fmt.Errorf("the peer of %s is not as it should be after %s: %w", t.name(), connectTimeout, err)
 				}
 				return nil
 			})
@@ -71,17 +71,41 @@ func (w *world) awaitPeers(ctx context.Context, ask func(context.Context, netip.
 	return waits.Wait()
 }
 
-// awaitSettled waits until no proxy of these zones holds anything against an endpoint or a peer any more.
+// awaitLed returns when the calls of these zones are led to all of the zone's own proxies.
+func (w *world) awaitLed(ctx context.Context, zones ...zone) error {
+	return poll(ctx, conditionTimeout, func(context.Context) error {
+		for _, t := range proxies(zones...) {
+			if !w.agent.leadsTo(t) {
+				return fmt.Errorf("no calls are led to %s", t.name())
+			}
+		}
+		return nil
+	})
+}
+
+// awaitNotLed returns when no calls are led to these proxies any more.
+func (w *world) awaitNotLed(ctx context.Context, targets []target) error {
+	return poll(ctx, conditionTimeout, func(context.Context) error {
+		for _, t := range targets {
+			if w.agent.leadsTo(t) {
+				return fmt.Errorf("calls are still led to %s", t.name())
+			}
+		}
+		return nil
+	})
+}
+
+// awaitSettled waits until no proxy of these zones avoids an endpoint or a peer any more.
 func (w *world) awaitSettled(ctx context.Context, zones ...string) error {
 	waits, ctx := errgroup.WithContext(ctx)
-	for _, z := range w.topo.zones() {
-		if !slices.Contains(zones, z.name) {
+	for _, t := range proxies(w.topo.zones()...) {
+		if !slices.Contains(zones, t.zone.name) {
 			continue
 		}
 		waits.Go(func() error {
-			err := poll(ctx, returnTimeout, func(ctx context.Context) error { return outlierChecksOK(ctx, z.admin()) })
+			err := poll(ctx, returnTimeout, func(ctx context.Context) error { return outlierChecksOK(ctx, t.zone.admin(t.role)) })
 			if err != nil {
-				return fmt.Errorf("the proxy of %s did not return to normal: %w", z.name, err)
+				return fmt.Errorf("%s did not return to normal: %w", t.name(), err)
 			}
 			return nil
 		})
@@ -150,13 +174,13 @@ func peersAre(ctx context.Context, at netip.AddrPort, status string) error {
 
 // awaitChains returns when each mocka was answered by the chain of its own zone.
 func (w *world) awaitChains(ctx context.Context) error {
-	client := newClient(nil)
 	for _, z := range w.topo.zones() {
+		client := newClient(nil, func(service string) (string, error) { return w.agent.pick(z, service) })
 		n := 0
 		err := poll(ctx, readyTimeout, func(ctx context.Context) error {
 			n++
 			id := fmt.Sprintf("check-%s-%d", z.name, n)
-			answer, _, err := exchange(ctx, client, http.MethodGet, "http://"+z.app(roleMocka).String()+"/", id, "")
+			answer, err := call(ctx, client, http.MethodGet, serviceURL(roleMocka), id, "")
 			if err != nil {
 				return err
 			}
@@ -167,7 +191,7 @@ func (w *world) awaitChains(ctx context.Context) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("mocka of %s does not answer as it should: %w", z.name, err)
+			return fmt.Errorf("calls in %s are not answered as they should be: %w", z.name, err)
 		}
 	}
 	return nil

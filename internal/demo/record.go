@@ -16,7 +16,7 @@ type hop struct{ service, zone, ip string }
 type record struct {
 	id     string
 	method string
-	entry  string // zone of the mocka that it was sent to
+	entry  string // zone of the caller
 	phase  int
 	start  time.Time
 	end    time.Time
@@ -46,6 +46,18 @@ func (r *record) home() bool {
 		}
 	}
 	return r.ok()
+}
+
+// failedAt finds the addresses that a failure names: those of the connections on which it came back.
+var failedAt = regexp.MustCompile(`at (127(?:\.\d{1,3}){3}:\d{1,5}) from`)
+
+// failedOn is the address of the connection on which the failure began, "" if it names none.
+func failedOn(failure string) string {
+	all := failedAt.FindAllStringSubmatch(failure, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1][1] // the innermost
 }
 
 var hopPattern = regexp.MustCompile(`-> ([a-z]+)\(version: ([a-z0-9-]+), ip: ([0-9.]+)\)`)

@@ -34,6 +34,21 @@ func TestParseChain(t *testing.T) {
 	}
 }
 
+func TestFailedOn(t *testing.T) {
+	t.Parallel()
+	for failure, want := range map[string]string{
+		"": "",
+		"call http://mocka/ at - from -: no route to mocka":                 "",
+		"call http://mocka/ at 127.80.1.21:8000 from -: connection refused": "127.80.1.21:8000",
+		"call http://mocka/ at 127.80.1.21:8000 from 127.80.1.10:1: status 502: " +
+			"mocka(h): call http://mockb/ at 127.80.1.32:8000 from 127.80.1.11:2: EOF": "127.80.1.32:8000",
+	} {
+		if got := failedOn(failure); got != want {
+			t.Errorf("%q: got %q, want %q", failure, got, want)
+		}
+	}
+}
+
 func FuzzParseChain(f *testing.F) {
 	f.Add("-> mocka(version: h, ip: 1.2.3.4)-> mockb(version: h, ip: 1.2.3.4)-> mockc(version: h, ip: 1.2.3.4)\n")
 	f.Add("-> mocka(version: , ip: )")

@@ -18,8 +18,21 @@ type Report struct {
 	ExecutedTwice []Execution `json:"executedTwice"`
 	// Missed are effects that did not come in time.
 	Missed []string `json:"missed"`
+	// Saved are calls between services that would have failed without Eastway.
+	Saved Saved `json:"saved"`
 	// OK: nothing unexpected, nothing twice, nothing missed.
 	OK bool `json:"ok"`
+}
+
+// Saved counts calls that were answered though the endpoint in the caller's own zone could not have. Both are
+// read from the proxies' access logs.
+type Saved struct {
+	// Calls of all calls between services, and from the load to mocka.
+	Calls int `json:"calls"`
+	// AfterFailure: an attempt had failed before.
+	AfterFailure int `json:"afterFailure"`
+	// Elsewhere: the first attempt went outside the caller's zone, in which no endpoint was listening.
+	Elsewhere int `json:"elsewhere"`
 }
 
 // Totals are counts of requests. Sent requests have all ended.
@@ -34,8 +47,8 @@ type Totals struct {
 type PhaseReport struct {
 	Name string `json:"name"`
 	Totals
-	// Latencies of answered requests, without those that entered at a mocka that was
-	// down, or whose own zone's proxy was.
+	// Latencies of answered requests, without those that waited in a proxy of their own
+	// cluster while that was stopped.
 	P50 float64 `json:"p50Millis"`
 	P99 float64 `json:"p99Millis"`
 	Max float64 `json:"maxMillis"`
@@ -79,6 +92,7 @@ type evidence struct {
 	records    []record
 	ledger     *ledger
 	executions executions
+	calls      []loggedCall
 	missed     []string
 }
 
@@ -111,7 +125,7 @@ func (e evidence) report() Report {
 				f.Phase, f.Began = p.name, millis(rec.start.Sub(begun))
 				r.Unexpected = append(r.Unexpected, *f)
 			}
-			if rec.ok() && e.ledger.atEntry(rec) == "" {
+			if rec.ok() && !e.ledger.held(rec, e.topo.clusterOf(rec.entry)) {
 				latencies = append(latencies, rec.end.Sub(rec.start))
 			}
 		}
@@ -121,7 +135,8 @@ func (e evidence) report() Report {
 		r.Phases = append(r.Phases, row)
 		r.Total.add(row.Totals)
 	}
-	// What ran twice without being of the load (someone's curl) counts as well.
+	r.Saved = e.saved()
+	// What ran twice without being of the load (a user's curl) counts as well.
 	r.Total.ExecutedTwice = max(r.Total.ExecutedTwice, len(twice))
 	slices.SortStableFunc(r.Unexpected, func(a, b Failure) int { return cmp.Compare(a.Began, b.Began) })
 	r.OK = len(r.Unexpected) == 0 && r.Total.ExecutedTwice == 0 && len(r.Missed) == 0
@@ -149,7 +164,7 @@ func (e evidence) count(row *PhaseReport, rec *record) *Failure {
 		return nil
 	}
 	row.Failed++
-	if e.ledger.excuse(rec, home, e.executions.by(rec.id)) != "" {
+	if e.ledger.excuse(rec, home, e.executions.by(rec.id), e.topo.proxyAt(failedOn(rec.failure))) != "" {
 		row.Expected++
 		return nil
 	}
@@ -157,6 +172,26 @@ func (e evidence) count(row *PhaseReport, rec *record) *Failure {
 		ID: rec.id, Method: rec.method, Entry: rec.entry, Took: millis(rec.end.Sub(rec.start)),
 		Error: rec.failure, AccessLog: []string{},
 	}
+}
+
+// saved counts the calls of the phases that would have failed without Eastway.
+func (e evidence) saved() Saved {
+	var s Saved
+	for i := range e.calls {
+		c := &e.calls[i]
+		if len(e.phases) == 0 || c.begun.Before(e.phases[0].begun) {
+			continue // while the world was being made
+		}
+		s.Calls++
+		switch {
+		case !c.answered:
+		case c.failures > 0:
+			s.AfterFailure++
+		case c.from != c.to && !e.ledger.listening(c.from, c.service, c.begun):
+			s.Elsewhere++
+		}
+	}
+	return s
 }
 
 // firstEffect is the time from the fault to the first answer that shows its effect.

@@ -13,8 +13,9 @@ import (
 // How long the phases show their state, at least, before the next fault; they
 // wait longer where something has not happened yet.
 const (
-	holdHealthy = 8 * time.Second
-	holdFault   = 9 * time.Second
+	holdHealthy = 6 * time.Second
+	holdFault   = 8 * time.Second
+	holdProxy   = 5 * time.Second
 	holdReturn  = 5 * time.Second
 	// holdSilent is longer than a silent peer takes to be declared dead (5 s to 10 s).
 	holdSilent = 11 * time.Second
@@ -37,7 +38,8 @@ const (
 
 // phase is one part of the script, and what to look for in it.
 type phase struct {
-	name string
+	name  string
+	begun time.Time
 	// fault is when that happened whose effect is looked for; zero: nothing is.
 	fault time.Time
 	// effect recognizes the first answer that shows it.
@@ -55,7 +57,6 @@ type director struct {
 
 	mu     sync.Mutex
 	phases []phase
-	begun  time.Time // of the last phase
 	missed []string
 }
 
@@ -69,16 +70,16 @@ func (d *director) play(ctx context.Context) error {
 		{"one mockb broken", "mockb of cn-hangzhou-h listens on nothing", d.oneBroken},
 		{"region's mockb broken", "so does mockb of cn-hangzhou-k: the other region must answer", d.regionBroken},
 		{"repaired", "both listen again", d.repaired},
-		{"proxy killed", "the proxy of cn-hangzhou-k is killed (-9), and started again at the end", d.proxyKilled},
+		{"one proxy killed", "one of the two proxies of cn-hangzhou-k is killed (-9)", d.proxyKilled},
+		{"zone's proxies killed", "so is the other one: the proxies of cn-hangzhou-h must serve both zones", d.zoneProxiesKilled},
 		{"peer silent", "while calls cross, the proxies of ap-northeast-1 are stopped (SIGSTOP)", d.peerSilent},
 		{"continued", "the proxies of ap-northeast-1 go on (SIGCONT)", d.continued},
-		{"cluster killed", "every process of ap-northeast-1 is killed (-9)", d.clusterKilled},
+		{"cluster killed", "every process of ap-northeast-1 is killed (-9), its callers too", d.clusterKilled},
 		{"back", "every process of ap-northeast-1 is started again", d.back},
 	}
 	for i, step := range script {
 		d.mu.Lock()
-		d.phases = append(d.phases, phase{name: step.name})
-		d.begun = time.Now()
+		d.phases = append(d.phases, phase{name: step.name, begun: time.Now()})
 		d.mu.Unlock()
 		d.rec.setPhase(i)
 		d.view.say("== %s: %s", step.name, step.tells)
@@ -129,44 +130,68 @@ func (d *director) repaired(ctx context.Context) error {
 }
 
 func (d *director) proxyKilled(ctx context.Context) error {
-	z := d.home().zones[1]
-	proxy := only(roleProxy, z)
-	d.world.kill(proxy)
-	if err := d.hold(ctx, holdFault); err != nil {
+	if err := d.killProxies(ctx, only(roleProxy1, d.home().zones[1])); err != nil {
+		return err
+	}
+	return d.hold(ctx, holdProxy)
+}
+
+func (d *director) zoneProxiesKilled(ctx context.Context) error {
+	h, k := d.home().zones[0], d.home().zones[1]
+	// The proxies of h do not know the callers of k, and take them for callers of their own zone.
+	otherZone := func(r *record) bool { return r.entry == k.name && r.ok() && r.hops[0].zone == h.name }
+	d.look(false, otherZone)
+	if err := d.killProxies(ctx, only(roleProxy2, k)); err != nil {
+		return err
+	}
+	led := lastOf(crossingRun, []string{k.name}, otherZone)
+	if err := d.await(ctx, holdProxy, conditionTimeout, "calls of "+k.name+" go through the proxies of "+h.name, led); err != nil {
 		return err
 	}
 	restart := time.Now()
-	if err := d.world.start(ctx, proxy); err != nil {
+	if err := d.world.start(ctx, proxies(k)); err != nil {
 		return err
 	}
-	if err := d.returned(ctx, []string{z.name}, 0); err != nil {
+	if err := d.returned(ctx, []string{k.name}, 0); err != nil {
 		return err
 	}
-	d.view.say("%s answers from home again %s after its proxy was started", z.name, round(time.Since(restart)))
+	d.view.say("%s answers from home again %s after its proxies were started", k.name, round(time.Since(restart)))
 	return d.world.awaitTunnels(ctx, homeCluster, foreignCluster)
 }
 
-// peerSilent needs calls that cross at the moment of the fault, and somebody at
+// killProxies returns when no calls are led to them any more.
+func (d *director) killProxies(ctx context.Context, targets []target) error {
+	d.world.kill(targets)
+	if err := d.world.awaitNotLed(ctx, targets); err != nil {
+		return err
+	}
+	if took := d.world.ledger.noticed(time.Now(), processes(targets)...); took > killedGrace {
+		d.view.say("this machine is busy: callers were led elsewhere after %s, %s is usual", round(took), killedGrace)
+	}
+	return nil
+}
+
+// peerSilent needs calls that cross at the moment of the fault, and an endpoint at
 // home to answer them afterwards: mockb is broken until calls cross, and
 // listens again, still ejected, when the peer goes silent.
 func (d *director) peerSilent(ctx context.Context) error {
 	zones := d.home().zones
 	mockb := only(roleMockb, zones...)
+	d.rec.setCrossing(true) // from the first call that may cross: its request may have begun before
+	defer d.rec.setCrossing(false)
 	if err := d.world.breakDown(ctx, mockb); err != nil {
 		return err
 	}
 	if err := d.await(ctx, 0, conditionTimeout, "calls cross before the peer goes silent", d.crossing()); err != nil {
 		return err
 	}
-	d.rec.setCrossing(true)
-	defer d.rec.setCrossing(false)
 	if err := d.world.repair(ctx, mockb); err != nil {
 		return err
 	}
 	d.look(false, func(r *record) bool {
 		return d.entered(r, homeCluster) && r.ok() && d.world.topo.clusterOf(r.mockb()) == homeCluster
 	})
-	stopped := only(roleProxy, d.foreign().zones...)
+	stopped := proxies(d.foreign().zones...)
 	if err := d.world.stop(stopped); err != nil {
 		return err
 	}
@@ -177,9 +202,13 @@ func (d *director) peerSilent(ctx context.Context) error {
 	if err := d.world.awaitPeers(ctx, peersUnreachable, homeCluster); err != nil {
 		return err
 	}
+	if err := d.world.awaitNotLed(ctx, stopped); err != nil {
+		return err
+	}
 	if took := d.world.ledger.noticed(time.Now(), processes(stopped)...); took > silenceGrace {
 		d.view.say("this machine is busy: that they are silent was noticed everywhere after %s, %s is usual", round(took), silenceGrace)
 	}
+	d.view.say("callers in %s have no proxy left: they call their own zone's endpoints, as without Eastway", foreignCluster)
 	// The rest of the hold is for what was under way to be given up.
 	hold := max(d.scaled(holdSilent), silentMin)
 	return d.awaitFor(ctx, hold, conditionTimeout, "mockb answers at home while the peer is silent", atHome)
@@ -187,7 +216,7 @@ func (d *director) peerSilent(ctx context.Context) error {
 
 func (d *director) continued(ctx context.Context) error {
 	d.look(true, func(r *record) bool { return d.entered(r, foreignCluster) && r.ok() })
-	if err := d.world.resume(ctx, only(roleProxy, d.foreign().zones...)); err != nil {
+	if err := d.world.resume(ctx, proxies(d.foreign().zones...)); err != nil {
 		return err
 	}
 	if err := d.world.awaitTunnels(ctx, homeCluster, foreignCluster); err != nil {
@@ -197,6 +226,7 @@ func (d *director) continued(ctx context.Context) error {
 }
 
 func (d *director) clusterKilled(ctx context.Context) error {
+	d.world.setCallersGone(d.foreign().zoneNames()...)
 	d.world.kill(all(d.foreign().zones))
 	return d.hold(ctx, holdFault)
 }
@@ -210,6 +240,7 @@ func (d *director) back(ctx context.Context) error {
 		return err
 	}
 	d.view.say("the tunnels are up again")
+	d.world.setCallersGone()
 	return d.returned(ctx, d.zones(), holdReturn)
 }
 
@@ -247,7 +278,12 @@ func (d *director) look(home bool, effect func(*record) bool) {
 func (d *director) returned(ctx context.Context, zones []string, hold time.Duration) error {
 	bounded, cancel := context.WithTimeout(ctx, returnTimeout)
 	defer cancel()
-	// Answers alone don't tell that nothing is ramping up any more: what has nine tenths of its share often answers many times in a row.
+	if err := d.world.awaitLed(bounded, d.world.topo.named(zones)...); ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil {
+		d.miss(err.Error())
+	}
+	// Answers alone do not show that nothing is ramping up any more: what has nine tenths of its share often answers many times in a row.
 	if err := d.world.awaitSettled(bounded, zones...); ctx.Err() != nil {
 		return ctx.Err()
 	} else if err != nil {

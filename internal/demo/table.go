@@ -52,10 +52,11 @@ func legend(t topology) string {
 		}
 		zones = append(zones, strings.Join(names, " and ")+" of "+c.name)
 	}
-	return "EXPECTED: of the failed, those that nobody could have saved: in flight on a process that was killed, entered\n" +
-		"where mocka or the zone's own proxy was down, or already sent to the peer when it went silent (1.5 s at most,\n" +
-		"more if the machine is so busy that its processes wait for their turn, which is said then).\n" +
-		"TWICE: executed twice by one service. P50, P99, MAX: of answers, without entries whose own mocka or proxy was down.\n" +
+	return "EXPECTED: of the failed, those in flight on a process when it was killed or fell silent, or sent to it before that\n" +
+		fmt.Sprintf("was noticed (at most %v after it was killed, %v after it fell silent; more if this machine is busy,\n", killedGrace, silenceGrace) +
+		"and then a line above says so).\n" +
+		"TWICE: executed twice by one service. P50, P99, MAX: of answers, without those that a stopped proxy of the caller's\n" +
+		"own cluster held up.\n" +
 		"CROSSED: of the calls between services, those that went from one cluster to the other.\n" +
 		"MOCKB ANSWERED BY: for load that entered in " + homeCluster + "; zones " + strings.Join(zones, ", ") + ".\n" +
 		"FIRST ANSWER ELSEWHERE: time from the fault to it; (home): from the repair to the first answer from home.\n"
@@ -86,8 +87,16 @@ func (r Report) printWrong(b *bytes.Buffer) {
 		fmt.Fprintf(b, "MISSED      %s\n", m)
 	}
 	if r.OK {
-		fmt.Fprintf(b, "OK: %d requests, nothing failed beyond what was expected, nothing was executed twice.\n", r.Total.Sent)
+		fmt.Fprintf(b, "OK: %d requests, %d failed as expected, none beyond that, none was executed twice.\n", r.Total.Sent, r.Total.Expected)
 	}
+	b.WriteString(r.Saved.String())
+}
+
+// String is the table's last line.
+func (s Saved) String() string {
+	return fmt.Sprintf("SAVED: %d of %d calls would have failed without Eastway: %d were answered by another endpoint after the first "+
+		"one failed,\n%d went to another zone or region at once because no endpoint in their own was listening.\n",
+		s.AfterFailure+s.Elsewhere, s.Calls, s.AfterFailure, s.Elsewhere)
 }
 
 // first is the last column.

@@ -2,15 +2,17 @@ package demo
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // Roles of the processes of a zone. The applications call each other in this order.
 const (
-	roleProxy = "proxy"
-	roleMocka = "mocka"
-	roleMockb = "mockb"
-	roleMockc = "mockc"
+	roleProxy1 = "proxy-1"
+	roleProxy2 = "proxy-2"
+	roleMocka  = "mocka"
+	roleMockb  = "mockb"
+	roleMockc  = "mockc"
 )
 
 // Ports, the same on every address; all lie below the range of ephemeral ports.
@@ -22,9 +24,11 @@ const (
 
 // Last octets of a zone's addresses 127.CLUSTER.ZONE.x.
 const (
-	hostProxy      = 1
+	hostFirstProxy = 1
+	hostCaller     = 10 // where the load comes from
 	hostFirstApp   = 11 // mocka, mockb, mockc
-	hostFirstVIP   = 21 // their cluster IPs, the same order
+	hostFirstVIP   = 21 // where the first proxy listens for them, the same order
+	vipsPerProxy   = 10 // the second proxy listens so many addresses further
 	namespace      = "default"
 	homeCluster    = "cn-hangzhou" // where the faults of services happen
 	foreignCluster = "ap-northeast-1"
@@ -32,6 +36,14 @@ const (
 
 // chain is the order in which the applications call each other.
 func chain() []string { return []string{roleMocka, roleMockb, roleMockc} }
+
+// proxyRoles are the proxies of each zone.
+func proxyRoles() []string { return []string{roleProxy1, roleProxy2} }
+
+// zoneRoles are all processes of a zone.
+func zoneRoles() []string { return append(proxyRoles(), chain()...) }
+
+func isProxy(role string) bool { return slices.Contains(proxyRoles(), role) }
 
 // topology is what exists and where; base is the second octet of the first cluster's addresses.
 type topology struct {
@@ -89,6 +101,11 @@ func (t topology) cluster(name string) cluster {
 	return cluster{}
 }
 
+// named are the zones of these names.
+func (t topology) named(names []string) []zone {
+	return slices.DeleteFunc(t.zones(), func(z zone) bool { return !slices.Contains(names, z.name) })
+}
+
 // clusterOf is the cluster of a zone, "" for a zone that does not exist.
 func (t topology) clusterOf(zoneName string) string {
 	for _, z := range t.zones() {
@@ -112,17 +129,25 @@ func (z zone) addr(host int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)}) //nolint:gosec // below 256, see above
 }
 
-func (z zone) tunnel() netip.AddrPort { return netip.AddrPortFrom(z.addr(hostProxy), portTunnel) }
-func (z zone) admin() netip.AddrPort  { return netip.AddrPortFrom(z.addr(hostProxy), portAdmin) }
+// tunnel is where one of the zone's proxies listens for peers.
+func (z zone) tunnel(proxy string) netip.AddrPort {
+	return netip.AddrPortFrom(z.addr(hostFirstProxy+slices.Index(proxyRoles(), proxy)), portTunnel)
+}
+
+// admin is the admin listener of one of the zone's proxies.
+func (z zone) admin(proxy string) netip.AddrPort {
+	return netip.AddrPortFrom(z.addr(hostFirstProxy+slices.Index(proxyRoles(), proxy)), portAdmin)
+}
 
 // app is where the application itself listens.
 func (z zone) app(role string) netip.AddrPort {
 	return netip.AddrPortFrom(z.addr(hostFirstApp+appIndex(role)), portApp)
 }
 
-// vip is the cluster IP under which the zone's applications call it.
-func (z zone) vip(role string) netip.AddrPort {
-	return netip.AddrPortFrom(z.addr(hostFirstVIP+appIndex(role)), portApp)
+// vip is where one of the zone's proxies listens for an application's service.
+func (z zone) vip(proxy, role string) netip.AddrPort {
+	host := hostFirstVIP + vipsPerProxy*slices.Index(proxyRoles(), proxy) + appIndex(role)
+	return netip.AddrPortFrom(z.addr(host), portApp)
 }
 
 // process names one process: ZONE-ROLE.
@@ -146,7 +171,21 @@ func appIndex(role string) int {
 	return 0
 }
 
-// upstreamOf is whom an application calls, "" for the last one.
+// proxyAt names the process of the proxy that listens for a service on that address, "" if none does.
+func (t topology) proxyAt(address string) string {
+	for _, z := range t.zones() {
+		for _, proxy := range proxyRoles() {
+			for _, role := range chain() {
+				if z.vip(proxy, role).String() == address {
+					return z.process(proxy)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// upstreamOf is the application that an application calls, "" for the last one.
 func upstreamOf(role string) string {
 	apps := chain()
 	if i := appIndex(role); i+1 < len(apps) {

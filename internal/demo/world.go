@@ -19,18 +19,17 @@ type world struct {
 	files  layout
 	sup    *supervisor
 	ledger *ledger
+	agent  *agent
 	say    func(format string, args ...any)
 
 	mu    sync.Mutex
 	procs map[string]*process
 	state map[string]string // what was done to a process that is not up
+	gone  []string          // zones whose callers died with their cluster
 }
 
-// States of a process, for the live view.
-const (
-	stateUp     = "up"
-	stateBroken = "not listening"
-)
+// stateUp is a process to which nothing was done, for the live view.
+const stateUp = "up"
 
 // up builds the world, starts it and returns when every chain answers from its own zone
 // and every tunnel stands.
@@ -39,12 +38,15 @@ func (w *world) up(ctx context.Context) error {
 		return err
 	}
 	targets := all(w.topo.zones())
-	w.say("starting %d processes: in each of %d zones a proxy, mocka, mockb and mockc", len(targets), len(w.topo.zones()))
+	w.say("starting %d processes: in each of %d zones two proxies, mocka, mockb and mockc", len(targets), len(w.topo.zones()))
 	if err := w.start(ctx, targets); err != nil {
 		return err
 	}
 	w.say("all processes are ready; waiting for the tunnels between the clusters")
 	if err := w.awaitTunnels(ctx, homeCluster, foreignCluster); err != nil {
+		return err
+	}
+	if err := w.awaitLed(ctx, w.topo.zones()...); err != nil {
 		return err
 	}
 	return w.awaitChains(ctx)
@@ -60,7 +62,9 @@ func (w *world) build(ctx context.Context) error {
 	for _, c := range w.topo.clusters {
 		args := []string{"peer", "export", "--cluster", c.name, "--ca", w.files.ca(c.name)}
 		for _, z := range c.zones {
-			args = append(args, "--address", z.tunnel().String())
+			for _, proxy := range proxyRoles() {
+				args = append(args, "--address", z.tunnel(proxy).String())
+			}
 		}
 		manifest, err := w.command(ctx, " > "+w.files.peer(c.name), args...)
 		if err != nil {
@@ -71,31 +75,39 @@ func (w *world) build(ctx context.Context) error {
 		}
 	}
 	for _, c := range w.topo.clusters {
-		for _, z := range c.zones {
-			if err := w.configure(ctx, c, z); err != nil {
-				return err
-			}
+		if err := w.configure(ctx, c); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// configure fills the configuration directory of one zone's proxy.
-func (w *world) configure(ctx context.Context, c cluster, z zone) error {
-	data, err := manifests(c, z)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(w.files.config(z), "services.yaml"), data, fileMode); err != nil {
-		return fmt.Errorf("write the manifests of %s: %w", z.name, err)
-	}
-	for _, other := range w.topo.clusters {
-		if other.name == c.name {
-			continue
-		}
-		_, err := w.command(ctx, "", "peer", "import", w.files.peer(other.name), "--config", w.files.config(z))
-		if err != nil {
-			return err
+// configure fills the configuration directories of a cluster's proxies.
+func (w *world) configure(ctx context.Context, c cluster) error {
+	shown := false
+	for _, z := range c.zones {
+		for _, proxy := range proxyRoles() {
+			data, err := manifests(c, z, proxy)
+			if err != nil {
+				return err
+			}
+			dir := w.files.config(z, proxy)
+			if err := os.WriteFile(filepath.Join(dir, "services.yaml"), data, fileMode); err != nil {
+				return fmt.Errorf("write the manifests of %s: %w", z.process(proxy), err)
+			}
+			for _, other := range w.topo.clusters {
+				if other.name == c.name {
+					continue
+				}
+				args := []string{"peer", "import", w.files.peer(other.name), "--config", dir}
+				if !shown {
+					w.say("$ eastway %s  # and for the cluster's other proxies", strings.Join(args, " "))
+					shown = true
+				}
+				if _, err := w.sup.command(ctx, args...); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -108,12 +120,12 @@ func (w *world) command(ctx context.Context, redirect string, args ...string) (s
 
 // args is the command line of a zone's process.
 func (w *world) args(z zone, role string) []string {
-	if role == roleProxy {
+	if isProxy(role) {
 		return []string{
 			"proxy", "--cluster", z.cluster, "--region", z.region, "--zone", z.name,
-			"--config", w.files.config(z), "--ca", w.files.ca(z.cluster), "--state", w.files.state(z),
-			"--listen", z.tunnel().String(), "--admin", z.admin().String(),
-			"--access-log", w.files.access(z), "--log-level", "info",
+			"--config", w.files.config(z, role), "--ca", w.files.ca(z.cluster), "--state", w.files.state(z, role),
+			"--listen", z.tunnel(role).String(), "--admin", z.admin(role).String(),
+			"--access-log", w.files.access(z, role), "--log-level", "info",
 		}
 	}
 	args := []string{
@@ -121,7 +133,7 @@ func (w *world) args(z zone, role string) []string {
 		"--executions", w.files.executions(z.process(role)),
 	}
 	if up := upstreamOf(role); up != "" {
-		args = append(args, "--upstream-url", "http://"+z.vip(up).String())
+		args = append(args, "--upstream-url", serviceURL(up), "--routes", w.files.routes(z))
 	}
 	return args
 }
@@ -147,7 +159,18 @@ func processes(targets []target) []string {
 func all(zones []zone) []target {
 	var targets []target
 	for _, z := range zones {
-		for _, role := range append([]string{roleProxy}, chain()...) {
+		for _, role := range zoneRoles() {
+			targets = append(targets, target{z, role})
+		}
+	}
+	return targets
+}
+
+// proxies are those of the proxies of these zones.
+func proxies(zones ...zone) []target {
+	var targets []target
+	for _, z := range zones {
+		for _, role := range proxyRoles() {
 			targets = append(targets, target{z, role})
 		}
 	}
@@ -198,6 +221,19 @@ func (w *world) setState(t target, state string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state[t.name()] = state
+}
+
+// setCallersGone marks the callers of these zones as dead, or as there again.
+func (w *world) setCallersGone(zones ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = zones
+}
+
+func (w *world) callersGone(zone string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.gone, zone)
 }
 
 // down names the processes that are not up, with their state, sorted.
