@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/internal/atomicfile"
 	"github.com/eastway/eastway/internal/peering"
 )
@@ -18,21 +19,15 @@ import (
 // manifestMode: manifests are public, and the proxy may be another user.
 const manifestMode fs.FileMode = 0o644
 
-// filePeer is a Peer and the file in which it is.
-type filePeer struct {
-	*v1alpha1.Peer
-	file string
-}
-
 func peerFile(dir, name string) string { return filepath.Join(dir, "peer-"+name+".yaml") }
 
-// importFile writes the Peer and tells what is different now, one line for each change.
-func importFile(dir, own string, m peering.Manifest, dryRun bool) ([]string, error) {
+// importFile writes the Peer and returns what is different now, one line for each change.
+func importFile(cmd *cobra.Command, dir, own string, m peering.Manifest, dryRun bool) ([]string, error) {
 	if own != "" && m.Peer.Name == own {
 		return nil, fmt.Errorf("%q is this cluster itself: a Peer is another cluster, import what it exports", own)
 	}
 	path := peerFile(dir, m.Peer.Name)
-	old, err := findPeer(dir, path, m)
+	old, err := findPeer(cmd, dir, path, m)
 	if err != nil {
 		return nil, err
 	}
@@ -52,10 +47,10 @@ func importFile(dir, own string, m peering.Manifest, dryRun bool) ([]string, err
 	return importedLines(m, old == nil, changes, path, dryRun), nil
 }
 
-// findPeer is the same Peer as it was imported before; nil when there is none. It is an error when somebody
-// else has the name, or when the Peer is in a file that import did not write.
-func findPeer(dir, path string, m peering.Manifest) (*v1alpha1.Peer, error) {
-	peers, err := filePeers(dir)
+// findPeer is the same Peer as it was imported before; nil when there is none. It is an error when another
+// identity has the name, or when the Peer is in a file that import did not write or that holds more than the Peer.
+func findPeer(cmd *cobra.Command, dir, path string, m peering.Manifest) (*v1alpha1.Peer, error) {
+	peers, err := filePeers(cmd, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -64,74 +59,59 @@ func findPeer(dir, path string, m peering.Manifest) (*v1alpha1.Peer, error) {
 		if p.Name != m.Peer.Name {
 			continue
 		}
-		if err := m.Taken(p.Peer, p.file); err != nil {
+		unreadable := !p.Used && p.Spec.SPIFFEID == "" // import repairs it
+		if err := m.Taken(p.Peer, p.File); err != nil && !unreadable {
 			return nil, err
 		}
-		if p.file != path {
-			return nil, fmt.Errorf("peer %q is already in %s: change it there, or remove it first", m.Peer.Name, p.file)
+		if p.File != path || !p.Alone {
+			return nil, fmt.Errorf("peer %q is already in %s: change it there, or remove it first", m.Peer.Name, p.File)
 		}
-		found = p.Peer
+		if !unreadable {
+			found = p.Peer
+		}
 	}
 	return found, nil
 }
 
-// removeFile deletes the file that import wrote for the Peer of that name.
-func removeFile(dir, name string) (filePeer, error) {
-	peers, err := filePeers(dir)
+// removeFile deletes the file that import wrote for the Peer of that name, and returns its path.
+func removeFile(cmd *cobra.Command, dir, name string) (string, error) {
+	peers, err := filePeers(cmd, dir)
 	if err != nil {
-		return filePeer{}, err
+		return "", err
 	}
-	i := slices.IndexFunc(peers, func(p filePeer) bool { return p.Name == name })
-	if i < 0 {
-		return filePeer{}, withExit(exitNotFound, fmt.Errorf("there is no Peer %q in %s", name, dir))
+	path, found := peerFile(dir, name), false
+	for _, p := range peers {
+		switch {
+		case p.Name != name:
+			continue
+		case p.File != path:
+			return "", fmt.Errorf("peer %q is in %s, which import did not write: remove it there", name, p.File)
+		case !p.Alone:
+			return "", fmt.Errorf("peer %q is in %s together with other objects: remove it there", name, p.File)
+		}
+		found = true
 	}
-	p := peers[i]
-	if p.file != peerFile(dir, name) {
-		return p, fmt.Errorf("peer %q is in %s, which import did not write: remove it there", name, p.file)
+	if !found {
+		return "", withExit(exitNotFound, fmt.Errorf("there is no Peer %q in %s", name, dir))
 	}
-	if err := os.Remove(p.file); err != nil {
-		return p, fmt.Errorf("remove peer %q: %w", name, err)
+	if err := os.Remove(path); err != nil {
+		return "", fmt.Errorf("remove peer %q: %w", name, err)
 	}
-	return p, nil
+	return path, nil
 }
 
-// filePeers of a directory, by name. Broken files are the proxy's to complain about.
-func filePeers(dir string) ([]filePeer, error) {
+// filePeers returns the Peers of a directory as the proxy reads them, by name, and notes what is wrong with their files.
+func filePeers(cmd *cobra.Command, dir string) ([]file.PeerManifest, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--config %s is not a directory: make it first", dir)
 	}
-	entries, err := os.ReadDir(dir)
+	peers, errs, err := file.Peers(file.Config{Dir: dir, ValidatePeer: validatePeer})
 	if err != nil {
 		return nil, atomicfile.Explain(err)
 	}
-	var peers []filePeer
-	for _, e := range entries {
-		peers = append(peers, peersIn(filepath.Join(dir, e.Name()))...)
+	for _, e := range errs {
+		note(cmd, "%s", e)
 	}
-	slices.SortStableFunc(peers, func(a, b filePeer) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(peers, func(a, b file.PeerManifest) int { return strings.Compare(a.Name, b.Name) })
 	return peers, nil
-}
-
-// peersIn reads what it can.
-func peersIn(path string) []filePeer {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".yaml", ".yml", ".json":
-	default:
-		return nil
-	}
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	data, err := readManifest(nil, path)
-	if err != nil {
-		return nil
-	}
-	var peers []filePeer
-	for _, doc := range peering.Split(data) {
-		var p v1alpha1.Peer
-		if yaml.Unmarshal(doc, &p) == nil && p.Kind == peering.Kind && p.APIVersion == v1alpha1.GroupVersion {
-			peers = append(peers, filePeer{&p, path})
-		}
-	}
-	return peers
 }

@@ -66,7 +66,7 @@ changed; a name that another identity has is refused.`,
 // add gives one line for each change.
 func (f *importFlags) add(cmd *cobra.Command, m peering.Manifest) (changes []string, err error) {
 	if f.config != "" {
-		return importFile(f.config, f.cluster, m, f.dryRun)
+		return importFile(cmd, f.config, f.cluster, m, f.dryRun)
 	}
 	err = f.kube.with(func(c *kubecli.Cluster) error {
 		changes, err = importKube(cmd, c, m, kubecli.ImportOptions{Own: f.cluster, Force: f.force, DryRun: f.dryRun})

@@ -31,13 +31,15 @@ a directory; "eastway status" then says what became of them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := cmd.OutOrStdout()
 			if config != "" {
-				peers, err := filePeers(config)
+				peers, err := filePeers(cmd, config)
 				if err != nil {
 					return err
 				}
 				list := make([]v1alpha1.Peer, 0, len(peers))
 				for _, p := range peers {
-					list = append(list, *p.Peer)
+					if p.Used {
+						list = append(list, *p.Peer)
+					}
 				}
 				return printPeers(w, output, list, false)
 			}

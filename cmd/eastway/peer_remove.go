@@ -41,9 +41,9 @@ forgets all the others. Outside Kubernetes, --config names the directory.`,
 			w := cmd.OutOrStdout()
 			switch {
 			case config != "":
-				removed, err := removeFile(config, args[0])
+				removed, err := removeFile(cmd, config, args[0])
 				if err == nil {
-					fmt.Fprintf(w, "peer %s: removed %s\n", printable(args[0]), removed.file)
+					fmt.Fprintf(w, "peer %s: removed %s\n", printable(args[0]), removed)
 				}
 				return err
 			case len(args) == 0:
@@ -118,7 +118,7 @@ func completePeers(cmd *cobra.Command, kube *kubeFlags, config string) ([]cobra.
 		return kube.complete(cmd, (*kubecli.Cluster).PeerNames)
 	}
 	var names []cobra.Completion
-	peers, _ := filePeers(config)
+	peers, _ := filePeers(cmd, config)
 	for _, p := range peers {
 		names = append(names, p.Name)
 	}

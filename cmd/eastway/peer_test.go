@@ -135,11 +135,11 @@ func TestPeerImportRefuses(t *testing.T) {
 	}{
 		"name taken":      {impostor, "", `the name "cluster-b" is taken`},
 		"own name":        {good, "--cluster cluster-b", "this cluster itself"},
-		"unknown field":   {strings.Replace(good, "spec:", "spec:\n  color: red", 1), "", `unknown field "spec.color"`},
+		"unknown field":   {strings.Replace(good, "spec:", "spec:\n  color: red", 1), "", "spec.color: unknown field"},
 		"broken YAML":     {"spec: [", "", "not a Peer manifest"},
 		"other kind":      {strings.Replace(good, "kind: Peer", "kind: Pear", 1), "", "expected a Peer"},
-		"two documents":   {good + "---\n" + good, "", "2 documents"},
-		"nothing":         {"# nothing\n", "", "0 documents"},
+		"two documents":   {good + "---\n" + good, "", "2 objects"},
+		"nothing":         {"# nothing\n", "", "0 objects"},
 		"broken bundle":   {strings.Replace(good, "MII", "MIX", 1), "", "spec.trustBundle"},
 		"ID of another":   {strings.Replace(good, "cluster/cluster-b", "cluster/cluster-c", 1), "", "spec.spiffeID"},
 		"broken address":  {strings.Replace(good, "spec:", "spec:\n  addresses: [nix]", 1), "", "spec.addresses[0]"},
@@ -171,5 +171,78 @@ func TestPeerImportFindsPeersInOtherFiles(t *testing.T) {
 	}
 	if r := importFrom(t, manifest, "--config", d.config); r.code != exitFailure || !strings.Contains(r.stderr, "already in") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// The commands find the Peers that a proxy finds, and say so.
+func TestPeerCommandsReadAsTheProxyDoes(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	manifest := d.export(t, "--address", "b.example.com:1")
+	_, object, _ := strings.Cut(manifest, "\n") // without the comment
+	item := "- " + strings.ReplaceAll(strings.TrimSpace(object), "\n", "\n  ") + "\n"
+	list := "apiVersion: v1\nkind: List\nitems:\n" + item
+	service := "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {clusterIP: 127.1.0.1, ports: [{port: 80}]}\n"
+	for name, c := range map[string]struct {
+		file, content string
+		listed        bool
+		remove        string // what remove says; "" if it removes the Peer
+		left          string
+	}{
+		"a document after a commented marker": {"all.yaml", service + "--- # note\n" + manifest, true, "which import did not write", "all.yaml"},
+		"a List":                              {"list.yaml", list, true, "which import did not write", "list.yaml"},
+		"upper case":                          {"B.YAML", manifest, true, "which import did not write", "B.YAML"},
+		"a hidden file":                       {".b.yaml", manifest, false, "there is no Peer", ".b.yaml"},
+		"another object beside":               {"peer-cluster-b.yaml", manifest + "---\n" + service, true, "with other objects", "peer-cluster-b.yaml"},
+		"a Peer that is not used":             {"peer-cluster-b.yaml", strings.Replace(manifest, "spec:", "spec:\n  color: red", 1), false, "", ""},
+		"as import wrote it":                  {"peer-cluster-b.yaml", manifest, true, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out := mustNote(t, "peer", "list", "--config", dir)
+			if got := strings.Contains(out, "cluster-b"); got != c.listed {
+				t.Errorf("listed: %t, want %t:\n%s", got, c.listed, out)
+			}
+			r := runCommand(t, "peer", "remove", "cluster-b", "--config", dir)
+			if (r.code == exitOK) != (c.remove == "") || !strings.Contains(r.stderr, c.remove) {
+				t.Errorf("remove: exit %d: %s, want %q", r.code, r.stderr, c.remove)
+			}
+			if _, err := os.Stat(filepath.Join(dir, c.file)); (err == nil) != (c.left != "") {
+				t.Errorf("the file: %v", err)
+			}
+		})
+	}
+}
+
+// A Peer in two files stays trusted when one of them is deleted, so remove refuses.
+func TestPeerRemoveFindsASecondFile(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	manifest := d.export(t)
+	for _, name := range []string{"peer-cluster-b.yaml", "z.yaml"} {
+		if err := os.WriteFile(filepath.Join(d.config, name), []byte(manifest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := runCommand(t, "peer", "remove", "cluster-b", "--config", d.config); r.code != exitFailure || !strings.Contains(r.stderr, "z.yaml") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// Notes name the file, the line and the field of a Peer that is not used.
+func TestPeerListNotesWhatIsNotUsed(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	bad := strings.Replace(d.export(t), "spec:", "spec:\n  color: red", 1)
+	if err := os.WriteFile(filepath.Join(d.config, "b.yaml"), []byte(bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := runCommand(t, "peer", "list", "--config", d.config)
+	if r.code != exitOK || !strings.Contains(r.stderr, "note: b.yaml:7: document 1: spec.color: unknown field") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 }

@@ -1,24 +1,42 @@
 package file
 
 import (
-	"bytes"
 	"errors"
-	"path/filepath"
 
-	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/internal/translate"
+	"github.com/eastway/eastway/internal/manifest"
 )
 
-// parsed is what one file says.
+// parsed is the content of one file.
 type parsed struct {
 	objects []*object
-	// broken are objects that are there, but not as they should be.
-	broken map[key]bool
-	// blind is true when some document does not even tell which object it is.
-	blind bool
-	errs  []FileError
+	// unread are the objects that the file may still hold, but that can't be used as they are.
+	unread patterns
+	errs   []FileError
+}
+
+// patterns is a set of keys in which an empty field stands for any value.
+type patterns map[key]bool
+
+func (p patterns) match(k key) bool {
+	for mask := range 1 << 3 {
+		at := k
+		if mask&1 != 0 {
+			at.kind = ""
+		}
+		if mask&2 != 0 {
+			at.namespace = ""
+		}
+		if mask&4 != 0 {
+			at.name = ""
+		}
+		if p[at] {
+			return true
+		}
+	}
+	return false
 }
 
 // parser reads files.
@@ -32,61 +50,37 @@ func newParser(cfg *Config) parser {
 	return parser{check: check, kinds: kinds()}
 }
 
-// file reads all documents of a file.
+// file reads all objects of a file.
 func (p *parser) file(name string, data []byte) *parsed {
-	if filepath.Ext(name) == ".json" {
-		// YAML knows JSON, but not tabs around it. Inside JSON's strings there are none.
-		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
-	}
-	out := &parsed{broken: map[key]bool{}}
-	for _, part := range split(data) {
-		d, err := parse(part)
-		if err != nil {
-			out.blind = true
-			out.add(name, part.number, err)
-			continue
-		}
-		p.document(out, name, part.number, d)
+	out := &parsed{unread: patterns{}}
+	for _, m := range manifest.Read(name, data) {
+		p.object(out, name, m)
 	}
 	return out
 }
 
-func (out *parsed) add(file string, doc int, err error) {
-	e := FileError{File: file, Document: doc, Message: err.Error()}
-	if placed, ok := errors.AsType[*placedError](err); ok {
-		e.Line, e.Field = placed.line, placed.field
+func (out *parsed) add(file string, document int, err error) {
+	e := FileError{File: file, Document: document, Message: err.Error()}
+	if placed, ok := errors.AsType[*manifest.Error](err); ok {
+		e.Line, e.Field = placed.Line, placed.Field
 	}
 	out.errs = append(out.errs, e)
 }
 
-// document reads one object, or each item of a List.
-func (p *parser) document(out *parsed, file string, number int, d *document) {
-	if items := d.items(); items != nil {
-		for _, n := range items {
-			item, err := newDocument(n, d.shift)
-			if err != nil {
-				out.blind = true
-				out.add(file, number, err)
-				continue
-			}
-			p.object(out, file, number, item)
+func (p *parser) object(out *parsed, file string, m *manifest.Object) {
+	at, k, err := p.identify(m)
+	if err != nil {
+		out.add(file, m.Document, err)
+		if kind, ok := p.kindOf(m.ID); ok {
+			out.unread[key{kind: kind, namespace: m.ID.Namespace, name: m.ID.Name}] = true
 		}
 		return
 	}
-	p.object(out, file, number, d)
-}
-
-func (p *parser) object(out *parsed, file string, number int, d *document) {
-	at, k, err := d.identify(p.kinds)
-	if err != nil {
-		out.blind = true
-		out.add(file, number, err)
-		return
-	}
-	o := &object{key: at, value: k.make(), file: file, doc: number, lines: d.lines, top: d.at("")}
-	errs := d.decode(o.value)
+	o := &object{key: at, value: k.make(), file: file, doc: m.Document}
+	errs := m.Decode(o.value)
+	o.places = m.Places()
 	for _, err := range errs {
-		out.add(file, number, err)
+		out.add(file, m.Document, err)
 	}
 	if len(errs) == 0 {
 		for _, fe := range p.check.Check(at.namespace, o.value) {
@@ -96,44 +90,44 @@ func (p *parser) object(out *parsed, file string, number int, d *document) {
 		}
 	}
 	if len(errs) > 0 {
-		out.broken[at] = true
+		out.unread[at] = true
 		return
 	}
 	out.objects = append(out.objects, o)
 }
 
-// items are the entries of a v1 List, as `kubectl get -o yaml` writes it; nil when the document is none.
-func (d *document) items() []*yaml.Node {
-	if d.scalarOf("kind") != "List" || d.scalarOf("apiVersion") != "v1" {
-		return nil
-	}
-	items := d.child("items")
-	if items == nil || items.Kind != yaml.SequenceNode {
-		return nil
-	}
-	nodes := make([]*yaml.Node, 0, len(items.Content))
-	for _, n := range items.Content {
-		if n.Kind == yaml.AliasNode {
-			n = n.Alias
+// identify returns which object m is, and its kind.
+func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
+	k, known := p.kinds[m.ID.TypeMeta]
+	if known || m.ID.APIVersion == "" || m.ID.Kind == "" {
+		if err := m.Identify(); err != nil {
+			return at, k, err
 		}
-		nodes = append(nodes, n)
+		k, known = p.kinds[m.ID.TypeMeta]
 	}
-	return nodes
-}
-
-func (d *document) child(key string) *yaml.Node {
-	for i := 0; i+1 < len(d.root.Content); i += 2 {
-		if d.root.Content[i].Value == key {
-			return d.root.Content[i+1]
+	if !known {
+		return at, k, m.Errorf("kind", "%s %s is not a kind that Eastway reads", m.ID.APIVersion, m.ID.Kind)
+	}
+	at = key{kind: m.ID.Kind, name: m.ID.Name}
+	if k.namespaced {
+		at.namespace = m.ID.Namespace
+		if at.namespace == "" {
+			at.namespace = metav1.NamespaceDefault
 		}
 	}
-	return nil
+	return at, k, nil
 }
 
-func (d *document) scalarOf(key string) string {
-	n := d.child(key)
-	if n == nil || n.Kind != yaml.ScalarNode {
-		return ""
+// kindOf returns the kind of an object that is not usable: "" if it may be of any kind. It is false for the kinds that
+// Eastway does not read, of whatever version: such an object can't be one that was read before.
+func (p *parser) kindOf(id manifest.ID) (string, bool) {
+	if id.Kind == "" {
+		return "", true
 	}
-	return n.Value
+	for t := range p.kinds {
+		if t.Kind == id.Kind && (id.APIVersion == "" || t.GroupVersionKind().Group == id.Group()) {
+			return id.Kind, true
+		}
+	}
+	return "", false
 }

@@ -31,6 +31,8 @@ type content struct {
 	name string
 	data []byte
 	err  error
+	// ignored is why the file was not read on purpose; "" for a manifest.
+	ignored string
 }
 
 var errMoved = errors.New("the directory changed while it was read")
@@ -65,12 +67,15 @@ func readOnce(dir string) ([]content, error) {
 		return nil, err
 	}
 	var files []content
-	total := 0
+	count, total := 0, 0
 	for _, e := range entries {
 		if !isManifest(e.Name()) || e.IsDir() {
+			if reason := ignored(e); reason != "" {
+				files = append(files, content{name: e.Name(), ignored: reason})
+			}
 			continue
 		}
-		if len(files) >= maxFiles || total >= maxTotal {
+		if count >= maxFiles || total >= maxTotal {
 			files = append(files, content{name: e.Name(), err: fmt.Errorf(
 				"not read: the directory has more than %d files or %d MiB; combine or remove some", maxFiles, maxTotal>>20)})
 			break
@@ -86,15 +91,36 @@ func readOnce(dir string) ([]content, error) {
 		if errors.Is(err, errNoFile) {
 			continue
 		}
-		total += len(data)
+		count, total = count+1, total+len(data)
 		files = append(files, content{name: e.Name(), data: data, err: err})
 	}
 	return files, nil
 }
 
-// isManifest leaves out the leavings of editors (.x.yaml.swp, x.yaml~, #x.yaml#) as well.
+// isManifest is true for the names of files that are read. Editors' temporary files (.x.yaml.swp, x.yaml~, #x.yaml#) are not.
 func isManifest(name string) bool {
-	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+	return !strings.HasPrefix(name, ".") && isManifestExt(filepath.Ext(name))
+}
+
+func isManifestExt(ext string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(ext))
+}
+
+// ignored is why an entry of the directory is not read, where a user may expect that it is; else "".
+func ignored(e fs.DirEntry) string {
+	name := e.Name()
+	hidden, ext := strings.HasPrefix(name, "."), filepath.Ext(name)
+	switch {
+	case strings.HasPrefix(name, ".."): // of a mounted ConfigMap
+	case hidden && isManifestExt(ext) && !e.IsDir():
+		return "hidden files are not read"
+	case hidden || strings.HasPrefix(name, "#") || strings.HasSuffix(name, "~") || ext == ".swp" || ext == ".tmp":
+	case e.IsDir():
+		return "only files directly in the directory are read"
+	default:
+		return "only files named *.yaml, *.yml and *.json are read"
+	}
+	return ""
 }
 
 var errNoFile = errors.New("not a regular file")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -37,7 +38,7 @@ type Sink interface {
 
 // Config of a Source. Only Dir is needed.
 type Config struct {
-	// Dir holds the manifests: *.yaml, *.yml and *.json, not in folders below it.
+	// Dir holds the manifests: *.yaml, *.yml and *.json in any case, neither hidden files nor folders below it.
 	Dir string
 	// Cluster and SPIFFEID are the own ones, which no Peer may have.
 	Cluster  string
@@ -70,6 +71,8 @@ type Source struct {
 	log     *zap.Logger
 	metrics *metrics
 	store   *store
+	// ignored are the names that the log has as ignored.
+	ignored map[string]bool
 
 	mu   sync.Mutex
 	errs []FileError
@@ -132,6 +135,7 @@ func (s *Source) reload() error {
 	}
 	s.sink.SetLocal(local)
 	s.report(errs)
+	s.reportIgnored()
 	result := resultOK
 	if slices.ContainsFunc(errs, func(e FileError) bool { return !e.Warning }) {
 		result = resultErrors
@@ -172,6 +176,18 @@ func (s *Source) report(errs []FileError) {
 		s.log.Info("manifests are in order again")
 	}
 	s.metrics.errors.Set(float64(count))
+}
+
+// reportIgnored logs each ignored file once for as long as it is there.
+func (s *Source) reportIgnored() {
+	known := s.ignored
+	s.ignored = map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(s.store.ignored)) {
+		s.ignored[name] = true
+		if !known[name] {
+			s.log.Info("file is ignored", zap.String("file", name), zap.String("reason", s.store.ignored[name]))
+		}
+	}
 }
 
 // follower says when to read again.

@@ -21,6 +21,8 @@ type store struct {
 	owner map[key]string // the file that an object is taken from
 	age   map[key]uint64 // the load in which an object was first seen
 	loads uint64
+	// ignored are the entries of the directory that were not read, with the reason.
+	ignored map[string]string
 }
 
 // fileState is one file: its objects are good, if not always the newest.
@@ -52,9 +54,20 @@ func (s *store) load() (discovery.Local, []FileError, error) {
 	if err != nil {
 		return discovery.Local{}, nil, fmt.Errorf("file: read manifests: %w", err)
 	}
+	local, errs := s.apply(files)
+	return local, errs, nil
+}
+
+// apply takes what was read of the directory.
+func (s *store) apply(files []content) (discovery.Local, []FileError) {
 	s.loads++
 	gone := maps.Clone(s.files)
+	s.ignored = map[string]string{}
 	for _, f := range files {
+		if f.ignored != "" {
+			s.ignored[f.name] = f.ignored
+			continue
+		}
 		delete(gone, f.name)
 		s.take(f)
 	}
@@ -67,7 +80,7 @@ func (s *store) load() (discovery.Local, []FileError, error) {
 	for _, f := range s.files {
 		errs = append(errs, f.errs...)
 	}
-	return local, sorted(errs), nil
+	return local, sorted(errs)
 }
 
 // take updates what is known of one file.
@@ -90,8 +103,7 @@ func (s *store) take(f content) {
 	st.sum = sum
 	p := s.file(f.name, f.data)
 	st.errs = p.errs
-	// A document that cannot be understood may be any of the objects that were here before.
-	st.keep(func(k key) bool { return p.blind || p.broken[k] })
+	st.keep(p.unread.match)
 	for _, o := range p.objects {
 		if h := st.objects[o.key]; h != nil && !h.stale {
 			st.errs = append(st.errs, o.fault("metadata.name", "%s is already in document %d of this file: this one is ignored",

@@ -28,6 +28,13 @@ items:
   spec: {clusterIP: 127.1.0.1, ports: [{port: 80}]}
 `
 
+const foreign = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\n"
+
+const foreignItem = `- apiVersion: v1
+  kind: Secret
+  metadata: {name: b}
+`
+
 // loads writes files step by step, "" removes one, and tells after each step what the catalog would be given:
 // NAME:PORT of each service, with ! when it is not listened for.
 func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]FileError) {
@@ -100,6 +107,50 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": broken},
 		}, []string{"b:81"}, 1},
+		{"deleted beside a foreign kind", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81) + sep + foreign},
+			{"x.yaml": service("a", 80) + sep + foreign},
+		}, []string{"a:80"}, 1},
+		{"deleted beside a foreign kind that Eastway could not decode", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + foreign + "spec: {<<: {a: b}}\n"},
+		}, []string{"a:80"}, 1},
+		{"deleted from a List that has a foreign kind", []files{
+			{"x.yaml": listYAML + foreignItem + strings.ReplaceAll(foreignItem, "v1\n  kind: Secret", "v1\n  kind: Service")},
+			{"x.yaml": listYAML + foreignItem},
+		}, []string{"a:80"}, 1},
+		{"deleted beside the same kind of another group", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: b}\n"},
+		}, []string{"a:80"}, 1},
+		{"deleted beside an object without a name", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node\nmetadata: {}\n"},
+		}, []string{"a:80"}, 1},
+		{"deleted beside an object that can't be decoded", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": strings.Replace(service("a", 80), "spec: {", "spec: {<<: {a: b}, ", 1)},
+		}, []string{"a:80"}, 1},
+		{"a Service of a version that is not known is kept", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": strings.Replace(service("a", 80), "v1", "v2", 1)},
+		}, []string{"a:80"}, 1},
+		{"a Service without apiVersion is kept", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": strings.Replace(service("a", 80), "apiVersion: v1\n", "", 1)},
+		}, []string{"a:80"}, 1},
+		{"a Service whose kind is set twice is kept", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": "kind: Secret\n" + service("a", 80)},
+		}, []string{"a:80"}, 1},
+		{"an emptied List", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": "apiVersion: v1\nkind: List\n"},
+		}, []string{}, 0},
+		{"a List whose items can't be read", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": "apiVersion: v1\nkind: List\nitems: {}\n"},
+		}, []string{"a:80"}, 1},
 		{
 			"a deleted file",
 			[]files{{"x.yaml": service("a", 80), "y.yaml": service("b", 81)}, {"x.yaml": ""}},
@@ -128,8 +179,8 @@ func TestLastGoodState(t *testing.T) {
 			"a.yaml.swp": service("d", 80), "a.txt": service("e", 80),
 		}}, []string{}, 0},
 		{"all names that count", []files{{
-			"a.yaml": service("a", 80), "b.yml": service("b", 81),
-			"c.json": `{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"clusterIP":"127.1.0.1","ports":[{"port":82}]}}`,
+			"a.yaml": service("a", 80), "b.YML": service("b", 81),
+			"c.Json": `{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"clusterIP":"127.1.0.1","ports":[{"port":82}]}}`,
 		}}, []string{"a:80", "b:81", "c:82"}, 0},
 		{"a List", []files{{"l.yaml": listYAML}}, []string{"a:80"}, 0},
 		{"an empty file", []files{{"a.yaml": "# nothing\n---\n\n--- # more\n"}}, []string{}, 0},

@@ -1,17 +1,16 @@
 package peering
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/manifest"
 )
 
 const (
@@ -20,7 +19,7 @@ const (
 	// MaxManifest bounds a file that is looked at for Peers, in bytes: the largest bundle,
 	// and room for the escapes that YAML may need.
 	MaxManifest = 2*v1alpha1.MaxTrustBundle + 64<<10
-	// maxShown bounds words of somebody else's file in an error, in bytes.
+	// maxShown is how much of the manifest's own text an error repeats, in bytes.
 	maxShown = 200
 )
 
@@ -32,25 +31,47 @@ type Manifest struct {
 	Identity certs.Peer
 }
 
-// Parse takes exactly one Peer and nothing that it does not know.
+// Parse takes exactly one Peer, and refuses fields that a Peer does not have.
 func Parse(data []byte) (Manifest, error) {
-	docs := Split(data)
-	if len(docs) != 1 {
-		return Manifest{}, fmt.Errorf("it holds %d documents, expected one Peer", len(docs))
+	objects := manifest.Read("", data)
+	if len(objects) != 1 {
+		return Manifest{}, fmt.Errorf("it holds %d objects, expected one Peer", len(objects))
 	}
-	object, err := toJSON(docs[0])
+	peer, err := decode(objects[0])
 	if err != nil {
 		return Manifest{}, err
 	}
+	return New(peer)
+}
+
+func decode(o *manifest.Object) (*v1alpha1.Peer, error) {
+	if err := o.Err; err != nil {
+		return nil, describe(err)
+	}
+	switch id := o.ID.TypeMeta; {
+	case id == metav1.TypeMeta{}:
+		return nil, errors.New("not a Peer manifest: it has neither apiVersion nor kind: take what `eastway peer export` prints")
+	case id.APIVersion != v1alpha1.GroupVersion || id.Kind != Kind:
+		return nil, fmt.Errorf("it is a %.60q of %.60q, expected a Peer of %s: take what `eastway peer export` prints",
+			id.Kind, id.APIVersion, v1alpha1.GroupVersion)
+	}
 	var peer v1alpha1.Peer
-	unknown, err := kjson.UnmarshalStrict(object, &peer, kjson.DisallowUnknownFields)
-	if err != nil {
-		return Manifest{}, fmt.Errorf("not a Peer manifest: %s", plain(object, err))
+	if errs := o.Decode(&peer); len(errs) > 0 {
+		return nil, describe(errs[0])
 	}
-	if len(unknown) > 0 {
-		return Manifest{}, fmt.Errorf("not a Peer manifest: %w", unknown[0])
+	return &peer, nil
+}
+
+// describe adds line and field to an error of the manifest's text.
+func describe(err error) error {
+	place := ""
+	if at, ok := errors.AsType[*manifest.Error](err); ok {
+		place = fmt.Sprintf("line %d: ", at.Line)
+		if at.Field != "" {
+			place += shown(at.Field) + ": "
+		}
 	}
-	return New(&peer)
+	return fmt.Errorf("not a Peer manifest: %s%s", place, shown(err.Error()))
 }
 
 // New checks a Peer and leaves out what a cluster made of it: status, resource version and the like.
@@ -78,52 +99,6 @@ func (m Manifest) YAML() ([]byte, error) {
 	}
 	return data, nil
 }
-
-// toJSON makes JSON of a document that says it is a Peer.
-func toJSON(doc []byte) ([]byte, error) {
-	data, err := yaml.YAMLToJSONStrict(doc)
-	if err != nil {
-		return nil, fmt.Errorf("not a Peer manifest: not YAML: %s", shown(oneLine(strings.TrimPrefix(err.Error(), "yaml: "))))
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
-		return nil, fmt.Errorf("not a Peer manifest: it holds no fields such as kind and metadata, but %q", shown(string(data)))
-	}
-	var version, kind string
-	word := func(name string, into *string) {
-		if json.Unmarshal(fields[name], into) != nil {
-			*into = string(fields[name]) // something else than a string: show it as it is
-		}
-	}
-	word("apiVersion", &version)
-	word("kind", &kind)
-	if version == "" && kind == "" {
-		return nil, errors.New("not a Peer manifest: it has neither apiVersion nor kind: take what `eastway peer export` prints")
-	}
-	if version != v1alpha1.GroupVersion || kind != Kind {
-		return nil, fmt.Errorf("it is a %.60q of %.60q, expected a Peer of %s: take what `eastway peer export` prints",
-			kind, version, v1alpha1.GroupVersion)
-	}
-	return data, nil
-}
-
-// plain words for what the decoder says of Go's types: the standard library's names the field.
-func plain(object []byte, err error) string {
-	wrong, ok := errors.AsType[*json.UnmarshalTypeError](json.Unmarshal(object, new(v1alpha1.Peer)))
-	if !ok {
-		return shown(err.Error())
-	}
-	return fmt.Sprintf("%s: %s %s does not belong there", wrong.Field, article(wrong.Value), wrong.Value)
-}
-
-func article(word string) string {
-	if strings.ContainsAny(word[:min(1, len(word))], "aeiou") {
-		return "an"
-	}
-	return "a"
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func shown(s string) string {
 	if len(s) > maxShown {

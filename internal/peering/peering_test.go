@@ -67,22 +67,22 @@ func TestParse(t *testing.T) {
 	}
 	with := func(old, replacement string) string { return strings.Replace(good, old, replacement, 1) }
 	for name, c := range map[string]struct{ manifest, text string }{
-		"no YAML":         {"spec: [", "not a Peer manifest: not YAML: line 1"},
-		"a word":          {"garbage", `it holds no fields such as kind and metadata, but "\"garbage\""`},
-		"a list":          {"[1, 2]", "it holds no fields"},
+		"no YAML":         {"spec: [", "not a Peer manifest: line 1: invalid YAML: "},
+		"a word":          {"garbage", "line 1: not an object"},
+		"a list":          {"[1, 2]", "line 1: not an object"},
 		"JSON of another": {`{"kind": 7}`, `it is a "7" of ""`},
 		"no kind":         {"{}", "it has neither apiVersion nor kind"},
-		"nothing":         {"# nothing\n", "0 documents"},
-		"two":             {good + "---\n" + good, "2 documents"},
+		"nothing":         {"# nothing\n", "0 objects"},
+		"two":             {good + "---\n" + good, "2 objects"},
 		"another kind":    {with("kind: Peer", "kind: Pear"), "expected a Peer"},
-		"unknown field":   {with("spec:", "spec:\n  color: red"), `unknown field "spec.color"`},
-		"twice":           {with("spec:", "spec: {}\nspec:"), "already set"},
-		"number":          {with("  addresses:\n  - b.example.com:1\n", "  addresses: 7\n"), "spec.addresses: a number does not belong there"},
-		"list for object": {with("metadata:", "status: []\nmetadata:"), "status: an array does not belong there"},
+		"unknown field":   {with("spec:", "spec:\n  color: red"), "line 6: spec.color: unknown field"},
+		"twice":           {with("spec:", "spec: {}\nspec:"), "spec: set twice"},
+		"number":          {with("  addresses:\n  - b.example.com:1\n", "  addresses: 7\n"), "spec.addresses: number where a list is expected"},
+		"list for object": {with("metadata:", "status: []\nmetadata:"), "status: array where an object (PeerStatus) is expected"},
 		"broken bundle":   {with("MII", "MIX"), "spec.trustBundle"},
 		"ID of another":   {with("cluster/b", "cluster/c"), "spec.spiffeID"},
 		"broken address":  {with("b.example.com:1", "nix"), "spec.addresses[0]"},
-		"long":            {strings.Repeat("x", 1000), "…"},
+		"long":            {with("spec:", "spec:\n  "+strings.Repeat("x", 1000)+": 1"), "…: unknown field"},
 	} {
 		_, err := Parse([]byte(c.manifest))
 		if err == nil || !strings.Contains(err.Error(), c.text) {
@@ -174,13 +174,6 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("apiVersion: eastway.dev/v1alpha1\nkind: Peer\nspec: 7\n"))
 	f.Add([]byte(manifestOf(f, "b")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		size := 0
-		for _, doc := range Split(data) {
-			size += len(doc)
-		}
-		if size > len(data) {
-			t.Fatalf("%d bytes became %d", len(data), size)
-		}
 		m, err := Parse(data)
 		if err != nil {
 			if err.Error() == "" {

@@ -1,4 +1,4 @@
-package file
+package manifest
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -23,53 +22,31 @@ const (
 	maxAliased = 10_000
 )
 
-// document is a parsed document whose places are known by path.
+// document is the YAML of one object.
 type document struct {
 	root  *yaml.Node
-	shift int            // lines of the file before the text
+	shift int            // lines of the file before the document
 	lines map[string]int // path → line of its key (or list entry)
 
+	// Known once it is encoded.
 	data  []byte   // all of it as JSON
 	paths []string // of its nodes, in order
 }
 
-// placedError is an error with a place in the document.
-type placedError struct {
-	line  int
-	field string
-	err   error
-}
-
-func (e *placedError) Error() string { return e.err.Error() }
-func (e *placedError) Unwrap() error { return e.err }
-
 // parse reads one document.
-func parse(p part) (*document, error) {
+func parse(p part) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(p.text))
 	var n yaml.Node
 	if err := dec.Decode(&n); err != nil {
 		return nil, syntaxError(err, p.line)
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, &placedError{line: p.line, err: errors.New("more than one document: separate them with a line of ---")}
+		return nil, &Error{Line: p.line, err: errors.New("more than one document: separate them with a line of ---")}
 	}
 	if len(n.Content) != 1 {
-		return nil, &placedError{line: p.line, err: errors.New("no object")}
+		return nil, &Error{Line: p.line, err: errors.New("no object")}
 	}
-	return newDocument(n.Content[0], p.line-1)
-}
-
-func newDocument(root *yaml.Node, shift int) (*document, error) {
-	d := &document{root: root, shift: shift, lines: map[string]int{}}
-	if root.Kind != yaml.MappingNode {
-		return nil, &placedError{
-			line: root.Line + shift,
-			err:  errors.New("not an object: apiVersion, kind and metadata are expected"),
-		}
-	}
-	var err error
-	d.data, d.paths, err = d.json(math.MaxInt)
-	return d, err
+	return n.Content[0], nil
 }
 
 // syntaxError gives an error of the YAML parser ("yaml: line 3: did not find …") its line in the file.
@@ -82,28 +59,12 @@ func syntaxError(err error, first int) error {
 			line, msg = first+n-1, what
 		}
 	}
-	return &placedError{line: line, err: errors.New("invalid YAML: " + msg)}
+	return &Error{Line: line, err: errors.New("invalid YAML: " + msg)}
 }
 
-// at is the line of a path, or of the nearest thing around it that is there.
-func (d *document) at(path string) int {
-	for {
-		if line, ok := d.lines[path]; ok {
-			return line
-		}
-		// field.Path writes keys of maps in brackets: metadata.labels[example.com/x].
-		if i := strings.IndexByte(path, '['); i > 0 && strings.HasSuffix(path, "]") {
-			if line, ok := d.lines[path[:i]+"."+path[i+1:len(path)-1]]; ok {
-				return line
-			}
-		}
-		i := strings.LastIndexAny(path, ".[")
-		if i < 0 {
-			return d.root.Line + d.shift
-		}
-		path = path[:i]
-	}
-}
+func (d *document) places() Places { return Places{lines: d.lines, top: d.root.Line + d.shift} }
+
+func (d *document) at(field string) int { return d.places().Line(field) }
 
 // encoder turns YAML nodes into JSON, noting where everything is.
 type encoder struct {
@@ -130,7 +91,7 @@ func (d *document) json(keep int) ([]byte, []string, error) {
 }
 
 func (e *encoder) fail(n *yaml.Node, path, format string, args ...any) error {
-	return &placedError{line: n.Line + e.doc.shift, field: path, err: fmt.Errorf(format, args...)}
+	return &Error{Line: n.Line + e.doc.shift, Field: path, err: fmt.Errorf(format, args...)}
 }
 
 func (e *encoder) node(n *yaml.Node, path string, depth int) error {

@@ -1,0 +1,122 @@
+package file
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+func peer(name string) string {
+	return fmt.Sprintf("apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata: {name: %s}\n"+
+		"spec: {spiffeID: spiffe://%[1]s.example/eastway/cluster/%[1]s, trustBundle: PEM}\n", name)
+}
+
+// Trust ends with the Peer, whatever else its file holds.
+func TestPeerIsDeletedBesideForeignKinds(t *testing.T) {
+	t.Parallel()
+	for name, other := range map[string]string{
+		"Deployment": foreign,
+		"Namespace":  "apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n",
+		"Secret":     "apiVersion: v1\nkind: Secret\nmetadata: {name: b}\n",
+		"CRD":        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: peers.eastway.dev}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cfg := config(dir)
+			s := newStore(&cfg)
+			for _, step := range []struct {
+				text string
+				want int
+			}{{peer("a") + "---\n" + other + "---\n" + peer("b"), 2}, {peer("a") + "---\n" + other, 1}} {
+				write(t, dir, "all.yaml", step.text)
+				local, errs, err := s.load()
+				if err != nil || len(local.Peers) != step.want || local.Peers["a"] == nil {
+					t.Errorf("peers %v, want %d; %v, %v", local.Peers, step.want, errs, err)
+				}
+			}
+		})
+	}
+}
+
+// What Peers finds is what a Source finds.
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSuffix(peer("listed"), "\n"), "\n", "\n  ") + "\n"
+	for name, text := range map[string]string{
+		"a.YAML":        service("x", 80) + "--- # a note\n" + peer("second"),
+		"b.yml":         list,
+		"c.yaml":        peer("no"), // a string in YAML 1.2
+		"d.yaml":        peer("no"),
+		"e.yaml":        strings.Replace(peer("colored"), "spec: {", "spec: {color: red, ", 1),
+		"f.yaml":        "kind: [\n",
+		"g.yaml":        foreign,
+		".hidden.yaml":  peer("hidden"),
+		"h.yaml.backup": peer("backup"),
+	} {
+		write(t, dir, name, text)
+	}
+	cfg := config(dir)
+	peers, errs, err := Peers(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, used []string
+	for _, p := range peers {
+		got = append(got, fmt.Sprintf("%s %s used=%t alone=%t", filepath.Base(p.File), p.Name, p.Used, p.Alone))
+		if p.Used {
+			used = append(used, p.Name)
+		}
+	}
+	want := []string{
+		"a.YAML second used=true alone=false", "b.yml listed used=true alone=true", "c.yaml no used=true alone=true",
+		"d.yaml no used=false alone=true", "e.yaml colored used=false alone=true",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var texts []string
+	for _, e := range errs {
+		texts = append(texts, e.Error())
+	}
+	for i, want := range []string{
+		"d.yaml:3: document 1: metadata.name: Peer no is already", "e.yaml:4: document 1: spec.color: unknown field", "f.yaml:",
+	} {
+		if i >= len(texts) || !strings.HasPrefix(texts[i], want) {
+			t.Errorf("error %d of %q, want %q", i, texts, want)
+		}
+	}
+	local, _, err := newStore(&cfg).load()
+	if err != nil || len(local.Peers) != len(used) {
+		t.Errorf("a Source uses %v, Peers says %v; %v", local.Peers, used, err)
+	}
+}
+
+func TestIgnoredFilesAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	dir := t.TempDir()
+	write(t, dir, ".hidden.yaml", peer("b"))
+	write(t, dir, "notes.txt", "")
+	write(t, dir, "a.yaml~", "")
+	s := newSite(t, dir, func(c *Config) { c.Log = zap.New(core) })
+	write(t, dir, "a.yaml", service("a", 80))
+	s.await("another reading", has(discovery.ServiceName{Namespace: "default", Name: "a"}))
+	write(t, dir, "b.yaml", "{")
+	s.awaitErrors("one more", func(errs []FileError) bool { return len(errs) == 1 })
+	var got []string
+	for _, e := range logs.FilterMessage("file is ignored").All() {
+		got = append(got, e.ContextMap()["file"].(string))
+	}
+	if want := []string{".hidden.yaml", "notes.txt"}; !slices.Equal(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
+	}
+}

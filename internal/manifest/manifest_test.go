@@ -1,0 +1,100 @@
+package manifest_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/manifest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func ExampleRead() {
+	text := []byte(`apiVersion: v1
+kind: Secret
+metadata: {name: key}
+--- # the peer
+apiVersion: eastway.dev/v1alpha1
+kind: Peer
+metadata: {name: b}
+spec:
+  address: b.example.com:15443
+`)
+	for _, object := range manifest.Read("peers.yaml", text) {
+		fmt.Println(object.Document, object.ID.Kind, object.ID.Name)
+		if object.ID.Kind != "Peer" {
+			continue
+		}
+		for _, err := range object.Decode(&v1alpha1.Peer{}) {
+			if at, ok := errors.AsType[*manifest.Error](err); ok {
+				fmt.Printf("line %d: %s: %v\n", at.Line, at.Field, err)
+			}
+		}
+	}
+	// Output:
+	// 1 Secret key
+	// 2 Peer b
+	// line 9: spec.address: unknown field
+}
+
+// What can be read of an identity is known even of an object that can't be decoded.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file, text string
+		want       []string
+	}{
+		"empty documents":    {"", "# nothing\n---\n\n--- # more\n", nil},
+		"a commented marker": {"", "kind: A\n--- # note\nkind: B\n", []string{"1 A ", "2 B "}},
+		"a marker with text": {"", "--- {kind: A}\n", []string{"1 A "}},
+		"YAML 1.2 strings":   {"", "kind: A\nmetadata: {name: no}\n", []string{"1 A no"}},
+		"aliases":            {"", "kind: &k A\nmetadata: {name: *k}\n", []string{"1 A A"}},
+		"set twice":          {"", "kind: A\nkind: B\nmetadata: {name: x}\n", []string{"1  x"}},
+		"merge keys":         {"", "kind: A\nmetadata: {name: x}\nspec: {<<: {a: b}}\n", []string{"1 A x"}},
+		"JSON with tabs":     {"", "{\n\t\"kind\":\t\"A\"}\n", []string{"1 A "}},
+		"bad JSON with tabs": {"x.JSON", "{\n\t\"kind\":\t\"A\",}\n", []string{"1 A "}},
+		"a List":             {"", "apiVersion: v1\nkind: List\nitems: [{kind: A}, 7]\n", []string{"1 A ", "1   error"}},
+		"a List of no list":  {"", "apiVersion: v1\nkind: List\nitems: {}\n", []string{"1   error"}},
+		"a syntax error":     {"", "kind: A\n---\nkind: [\n---\nkind: B\n", []string{"1 A ", "2   error", "3 B "}},
+	} {
+		var got []string
+		for _, o := range manifest.Read(c.file, []byte(c.text)) {
+			text := fmt.Sprintf("%d %s %s", o.Document, o.ID.Kind, o.ID.Name)
+			if o.Err != nil {
+				text += " error"
+			}
+			got = append(got, text)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// FuzzRead: whatever a text holds, it is read without harm, and each error has a line within it.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata:\n  name: b\n---\nkind: Service\n"))
+	f.Add([]byte("---\n---\n#\n---"))
+	f.Add([]byte(`{"apiVersion": "v1", "kind": "List", "items": [{"kind": 7}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lines := bytes.Count(data, []byte("\n")) + 2
+		for _, o := range manifest.Read("", data) {
+			errs := append(o.Decode(&v1alpha1.Peer{}), o.Identify())
+			for _, err := range errs {
+				if err == nil {
+					continue
+				}
+				at, ok := errors.AsType[*manifest.Error](err)
+				if !ok || at.Line < 1 || at.Line > lines || at.Error() == "" {
+					t.Errorf("error %+v in a text of %d lines", err, lines)
+				}
+			}
+		}
+	})
+}
