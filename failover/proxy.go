@@ -26,7 +26,7 @@ type Proxy struct {
 	snapshot atomic.Pointer[discovery.Snapshot]
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
-	watch    atomic.Pointer[relay.ResetWatch] // nil unless Run runs on this host's network
+	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
 }
 
 // New makes a Proxy; it does nothing before Run.
@@ -56,10 +56,10 @@ func New(cfg Config) (*Proxy, error) {
 // Run listens and serves until ctx ends, then resets what is still in flight; call
 // Drain first to let it finish. It returns when everything it started has ended. It is called once.
 func (p *Proxy) Run(ctx context.Context) error {
-	var watch *relay.ResetWatch
+	var watch *relay.Watch
 	if _, ok := p.network.(*host); ok {
 		var err error
-		if watch, err = relay.NewResetWatch(); err != nil {
+		if watch, err = relay.NewWatch(); err != nil {
 			return fmt.Errorf("failover: %w", err)
 		}
 	}

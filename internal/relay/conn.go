@@ -31,7 +31,7 @@ type Socket interface {
 
 // NewSocket makes conn an End and owns it from here on, also when it fails. What is special to TCP sockets applies to a
 // *net.TCPConn only, see NewTCP.
-func NewSocket(conn Conn, watch *ResetWatch) (Socket, error) {
+func NewSocket(conn Conn, watch *Watch) (Socket, error) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		t, err := NewTCP(tcp, watch)
 		if err != nil {

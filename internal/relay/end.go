@@ -32,6 +32,9 @@ type End interface {
 // ErrReset is what reading a TCP end gives that was reset but whose error was taken by another call.
 var ErrReset = &os.SyscallError{Syscall: "read", Err: syscall.ECONNRESET}
 
+// errVanished is why a socket was closed whose host does not answer; the kernel gives the same error in the end.
+var errVanished = &os.SyscallError{Syscall: "read", Err: syscall.ETIMEDOUT}
+
 // isReset tells whether err says that the other end reset the connection,
 // rather than that the network or the host behind it is gone.
 func isReset(err error) bool {

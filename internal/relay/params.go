@@ -25,8 +25,15 @@ const (
 	// client may rightly wait this long for the answer to a request that it ended with a half-close.
 	HalfClosedIdle = time.Hour
 
-	// Keepalive: a host that vanished is noticed after keepAliveIdle + keepAliveCount × keepAliveInterval, one minute.
+	// Keepalive: a host that vanished while the connection was idle is noticed after
+	// keepAliveIdle + keepAliveCount × keepAliveInterval, one minute.
 	keepAliveIdle     = 30 * time.Second
 	keepAliveInterval = 10 * time.Second
 	keepAliveCount    = 3
+	// silenceMax is how long a host may be silent that owes answers, as long as when it owes none: keepalives do not run
+	// while data is unacknowledged, and the kernel's own limit (tcp_retries2) is about a quarter of an hour. Window probes of a
+	// reader that stopped reading long ago are up to two minutes apart, so keepAliveCount of them may take six.
+	silenceMax = time.Minute
+	// lookInterval is how often all sockets are looked at for that. A look costs about a microsecond for each.
+	lookInterval = 5 * time.Second
 )

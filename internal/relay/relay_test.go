@@ -25,9 +25,9 @@ type rig struct {
 	result         <-chan Result
 }
 
-func watcher(t *testing.T) *ResetWatch {
+func watcher(t *testing.T) *Watch {
 	t.Helper()
-	w, err := NewResetWatch()
+	w, err := NewWatch()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func pair(t *testing.T) (ours, theirs *net.TCPConn) {
 	return ours, theirs
 }
 
-func newRig(t *testing.T, w *ResetWatch, head func() Head) *rig {
+func newRig(t *testing.T, w *Watch, head func() Head) *rig {
 	t.Helper()
 	a, client := pair(t)
 	b, server := pair(t)

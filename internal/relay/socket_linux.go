@@ -42,7 +42,7 @@ func (t *TCP) readBuffer(b *buffer) (int, error) {
 	l := &t.lazy
 	l.buf, l.n, l.err = b, 0, nil
 	if err := t.raw.Read(l.try); err != nil {
-		return 0, err
+		return 0, t.cause(err)
 	}
 	switch {
 	case l.err != nil:
@@ -63,6 +63,15 @@ func ResetOnClose(_, _ string, raw syscall.RawConn) error {
 		err = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
 	return errors.Join(control, os.NewSyscallError("setsockopt SO_LINGER", err))
+}
+
+// oobInline has urgent data read like all other data; without it the kernel takes it out of the stream.
+func oobInline(raw syscall.RawConn) error {
+	var err error
+	control := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+	})
+	return errors.Join(control, os.NewSyscallError("setsockopt SO_OOBINLINE", err))
 }
 
 // socketClosed tells whether the socket is in state CLOSE.

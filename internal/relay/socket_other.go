@@ -17,5 +17,8 @@ func socketClosed(syscall.RawConn) bool { return false }
 // unsent cannot be known here: a reset may discard bytes of the send queue.
 func unsent(syscall.RawConn) int { return 0 }
 
+// oobInline does nothing here: urgent data is taken out of the stream.
+func oobInline(syscall.RawConn) error { return nil }
+
 // ResetOnClose cannot be had here: a dial that is given up at the last moment may end clean.
 func ResetOnClose(_, _ string, _ syscall.RawConn) error { return nil }

@@ -17,13 +17,15 @@ type TCP struct {
 	raw syscall.RawConn
 	// ending is set before the write side is shut down; see eof.
 	ending atomic.Bool
-	lazy   lazyRead
+	// vanished is set before the socket is closed because the host behind it does not answer.
+	vanished atomic.Bool
+	lazy     lazyRead
 }
 
-// NewTCP makes conn an End, turns keepalives on and has watch notice its
-// reset; a nil watch notices it only by reading or writing. It owns conn from
+// NewTCP makes conn an End, turns keepalives on, has urgent data arrive in line (the kernel drops it otherwise) and has watch
+// notice its reset and a host that vanishes. With a nil watch a reset is noticed by reading or writing only. It owns conn from
 // here on, also when it fails.
-func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
+func NewTCP(conn *net.TCPConn, watch *Watch) (*TCP, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		_ = conn.Close()
@@ -40,14 +42,22 @@ func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
 		t.Abort("")
 		return nil, fmt.Errorf("relay: keepalive of %v: %w", conn.RemoteAddr(), err)
 	}
+	if err := oobInline(raw); err != nil {
+		t.Abort("")
+		return nil, fmt.Errorf("relay: socket of %v: %w", conn.RemoteAddr(), err)
+	}
 	if watch != nil {
-		var once sync.Once
-		forget, err := watch.add(raw, func() { once.Do(func() { close(broken) }) })
-		if err != nil {
+		markBroken := sync.OnceFunc(func() { close(broken) })
+		w := &watched{socket: raw, reset: markBroken, gone: func() {
+			t.vanished.Store(true)
+			t.Abort("")
+			markBroken()
+		}}
+		t.forget = func() { watch.forget(w) }
+		if err := watch.add(w); err != nil {
 			t.Abort("")
 			return nil, fmt.Errorf("relay: watch %v for resets: %w", conn.RemoteAddr(), err)
 		}
-		t.forget = forget
 	}
 	return t, nil
 }
@@ -55,10 +65,22 @@ func NewTCP(conn *net.TCPConn, watch *ResetWatch) (*TCP, error) {
 // Read reads once.
 func (t *TCP) Read(p []byte) (int, error) {
 	n, err := t.tcp.Read(p)
-	if n == 0 && err == io.EOF { //nolint:errorlint // net.Conn returns io.EOF itself
+	switch {
+	case err == nil:
+	case n == 0 && err == io.EOF: //nolint:errorlint // net.Conn returns io.EOF itself
 		err = t.eof()
+	default:
+		err = t.cause(err)
 	}
 	return n, err
+}
+
+// cause is why the socket was closed, if err says that it is closed.
+func (t *TCP) cause(err error) error {
+	if t.vanished.Load() && isClosed(err) {
+		return errVanished
+	}
+	return err
 }
 
 // eof tells a clean end from the end that a reset leaves behind: a write that
@@ -74,12 +96,21 @@ func (t *TCP) eof() error {
 	return io.EOF
 }
 
-func (t *TCP) Write(p []byte) (int, error) { return t.tcp.Write(p) }
+func (t *TCP) Write(p []byte) (int, error) {
+	n, err := t.tcp.Write(p)
+	if err != nil {
+		err = t.cause(err)
+	}
+	return n, err
+}
 
 // CloseWrite sends a FIN.
 func (t *TCP) CloseWrite() error {
 	t.ending.Store(true)
-	return t.tcp.CloseWrite()
+	if err := t.tcp.CloseWrite(); err != nil {
+		return t.cause(err)
+	}
+	return nil
 }
 
 func (t *TCP) flush() {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,21 +17,28 @@ import (
 // watchBatch is how many events one look takes.
 const watchBatch = 128
 
-// ResetWatch notices sockets that were reset, without reading them and without
-// a goroutine for each: one epoll instance has them all, asked for nothing
-// but errors, edge-triggered. The instance itself is waited for like any file, by Go's own poller,
-// so that no thread sits in it.
-type ResetWatch struct {
+// Watch notices sockets that were reset and sockets whose host has vanished, without reading them and without a
+// goroutine for each. Resets: one epoll instance holds all sockets, edge-triggered, for errors only. Go's own poller waits
+// for the instance as for any file, so that no thread sits in it. Vanished hosts: a look at each socket's TCP_INFO at an interval.
+type Watch struct {
 	file *os.File
 	raw  syscall.RawConn
 
 	mu      sync.Mutex
 	last    uint64
-	sockets map[uint64]func() // by token: a descriptor's number may be used again before its events are read
+	sockets map[uint64]*watched // by its token: a descriptor's number may be used again before its events are read
 }
 
-// NewResetWatch makes the epoll instance; Run gives it back.
-func NewResetWatch() (*ResetWatch, error) {
+// watched is one socket of a Watch. Its funcs must not block.
+type watched struct {
+	token  uint64
+	socket syscall.RawConn
+	reset  func() // the socket has an error; may be called more than once
+	gone   func() // the host behind it has vanished; may be called more than once
+}
+
+// NewWatch makes the epoll instance; Run closes it.
+func NewWatch() (*Watch, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("relay: create epoll instance (raise the limit of open files?): %w", err)
@@ -44,11 +54,20 @@ func NewResetWatch() (*ResetWatch, error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("relay: epoll instance: %w", err)
 	}
-	return &ResetWatch{file: file, raw: raw, sockets: make(map[uint64]func())}, nil
+	return &Watch{file: file, raw: raw, sockets: make(map[uint64]*watched)}, nil
 }
 
-// Run calls back for reset sockets until ctx ends.
-func (w *ResetWatch) Run(ctx context.Context) error {
+// Run reports what happens to the sockets until ctx ends.
+func (w *Watch) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	defer cancel()
+	looks.Go(func() { w.lookForVanished(ctx) })
+	return w.waitForResets(ctx)
+}
+
+func (w *Watch) waitForResets(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = w.file.Close() })
 	defer stop()
 	defer func() { _ = w.file.Close() }()
@@ -75,48 +94,85 @@ func (w *ResetWatch) Run(ctx context.Context) error {
 	return fmt.Errorf("relay: wait for resets: %w", errors.Join(failed, err))
 }
 
-func (w *ResetWatch) dispatch(events []unix.EpollEvent) {
+func (w *Watch) dispatch(events []unix.EpollEvent) {
 	for _, e := range events {
 		if e.Events&unix.EPOLLERR == 0 {
 			continue // EPOLLHUP alone is a connection that ended clean both ways
 		}
 		token := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 //nolint:gosec // as add put them there
 		w.mu.Lock()
-		reset := w.sockets[token]
+		socket := w.sockets[token]
 		w.mu.Unlock()
-		if reset != nil {
-			reset()
+		if socket != nil {
+			socket.reset()
 		}
 	}
 }
 
-// add has reset called, at once or later and more than once maybe, when the socket has an error. It must not block.
-// The kernel forgets a socket when it is closed; the returned func makes the watch forget it.
-func (w *ResetWatch) add(socket syscall.RawConn, reset func()) (func(), error) {
+func (w *Watch) lookForVanished(ctx context.Context) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		sockets := slices.Collect(maps.Values(w.sockets))
+		w.mu.Unlock()
+		for _, s := range sockets {
+			if hasVanished(s.socket) {
+				s.gone()
+			}
+		}
+	}
+}
+
+// hasVanished is false for a socket that is closed.
+func hasVanished(socket syscall.RawConn) bool {
+	vanished := false
+	_ = socket.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		vanished = err == nil && isVanished(info)
+	})
+	return vanished
+}
+
+// isVanished tells whether the other host has sent nothing for silenceMax and left several transmissions or window probes
+// in a row unanswered. The kernel resets both counts with each answer, so a reader that keeps its window closed is alive as
+// long as it answers the probes, however far apart they are.
+//
+// TCP_USER_TIMEOUT would not do: since Linux 5.11 it also ends a connection whose window stays closed for that long
+// although every probe is answered (tcp_probe_timer, icsk_probes_tstamp).
+func isVanished(info *unix.TCPInfo) bool {
+	silence := time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond
+	return silence >= silenceMax && max(info.Retransmits, info.Probes) >= keepAliveCount
+}
+
+// add watches a socket until forget; a closed one is forgotten by the kernel only.
+func (w *Watch) add(s *watched) error {
 	w.mu.Lock()
 	w.last++
-	token := w.last
-	w.sockets[token] = reset
+	s.token = w.last
+	w.sockets[s.token] = s
 	w.mu.Unlock()
-	forget := func() {
-		w.mu.Lock()
-		delete(w.sockets, token)
-		w.mu.Unlock()
-	}
 	event := unix.EpollEvent{
 		Events: unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLET,
-		Fd:     int32(uint32(token)),       //nolint:gosec // the lower half
-		Pad:    int32(uint32(token >> 32)), //nolint:gosec // the upper half
+		Fd:     int32(uint32(s.token)),       //nolint:gosec // the lower half
+		Pad:    int32(uint32(s.token >> 32)), //nolint:gosec // the upper half
 	}
 	var inner, ctl error
 	outer := w.raw.Control(func(epoll uintptr) {
-		inner = socket.Control(func(fd uintptr) {
+		inner = s.socket.Control(func(fd uintptr) {
 			ctl = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, int(fd), &event)
 		})
 	})
-	if err := errors.Join(outer, inner, ctl); err != nil {
-		forget()
-		return nil, err
-	}
-	return forget, nil
+	return errors.Join(outer, inner, ctl)
+}
+
+func (w *Watch) forget(s *watched) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.sockets, s.token)
 }
