@@ -23,7 +23,7 @@ type tcpSession struct {
 }
 
 // newTCPSession starts yamux on a finished TLS connection. The dialer of the connection is yamux' client.
-func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) (*tcpSession, error) {
+func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool, wrap func(net.Conn) net.Conn) (*tcpSession, error) {
 	cfg := yamux.DefaultConfig()
 	cfg.AcceptBacklog = yamuxAcceptBacklog
 	cfg.EnableKeepAlive = false // our own pings are faster and not fooled by bulk
@@ -37,7 +37,11 @@ func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) (*tcpSession, 
 		start = yamux.Client
 	}
 	abrupt := &yamuxConn{Conn: conn, raw: pulse}
-	mux, err := start(abrupt, cfg)
+	var below net.Conn = abrupt
+	if wrap != nil {
+		below = wrap(abrupt)
+	}
+	mux, err := start(below, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: start yamux: %w", err)
 	}
