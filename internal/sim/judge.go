@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// recovery is how long after a disturbance the tunnels over a path may take to be back: the longest pause between dials, jitter
+// included, a handshake over a slow line, and the exchange of catalogs.
+const recovery = 12 * time.Second
+
+// judgeCalls holds every outcome against the ground truth.
+func (w *world) judgeCalls() {
+	for _, o := range w.ledger.outcomes {
+		w.judge(o)
+	}
+}
+
+func (w *world) judge(o *outcome) {
+	bad := new(wrongByteError)
+	switch {
+	case o.err == nil:
+		return
+	case errors.As(o.err, &bad), errors.Is(o.err, errCutOff):
+		w.findings.violate(RuleWhole, "%v: %v", o.call, o.err)
+		return
+	}
+	if why := w.excuse(o); why != "" {
+		w.findings.except(why)
+		return
+	}
+	rule := RuleServed
+	if errors.Is(o.err, errUntold) {
+		rule = RuleTold
+	}
+	proxy := ""
+	if o.proxy != nil {
+		proxy = o.proxy.name
+	}
+	w.findings.violate(rule, "%v: through %s from %s, after %v: %v\n\t%v",
+		o.call, proxy, o.from, o.ended.Sub(o.began).Round(time.Millisecond), o.err, w.access.of(o.from))
+}
+
+// excuse is the exception of ARCHITECTURE's table that a failed call falls under; "" if there is none. Only what the call has
+// really come through excuses it.
+func (w *world) excuse(o *outcome) string {
+	if o.proxy == nil {
+		return "no proxy of the own cluster was ready"
+	}
+	if why := w.truth.why(o.proxy.name, o.began, o.ended); why != "" {
+		return "own proxy: " + why
+	}
+	lines := w.access.of(o.from)
+	for i := range lines {
+		l := &lines[i]
+		if l.inbound {
+			continue
+		}
+		if l.result == "no_endpoint" || l.result == "timeout" {
+			if w.reachable(o) {
+				return ""
+			}
+			return "no endpoint could be reached"
+		}
+		for _, part := range w.way(o, l, lines) {
+			if why := w.truth.why(part, o.began, o.ended); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
+}
+
+// way is what a call has come through behind its own proxy, as the proxies have logged it.
+func (w *world) way(o *outcome, out *access, lines []access) []string {
+	if out.replica == "" {
+		if a := w.appAt(out.endpoint); a != nil {
+			return []string{a.name, pathOf(o.proxy.name, a.name)}
+		}
+	}
+	var parts []string
+	remote, _, _ := strings.Cut(out.replica, "-")
+	for _, q := range w.proxies() {
+		if q.name == remote || remote == "" && q.cluster.name == out.lastTried {
+			parts = append(parts, q.name, pathOf(o.proxy.name, q.name))
+		}
+	}
+	for i := range lines {
+		if l := &lines[i]; l.inbound {
+			q, _, _ := strings.Cut(l.proxy, "-")
+			if a := w.appAt(l.endpoint); a != nil {
+				parts = append(parts, a.name, pathOf(q, a.name))
+			}
+		}
+	}
+	return parts
+}
+
+func (w *world) appAt(address string) *app {
+	for _, a := range w.apps() {
+		if strings.HasPrefix(address, a.host.Addr().String()+":") {
+			return a
+		}
+	}
+	return nil
+}
+
+// reachable tells whether, by ground truth, an endpoint was healthy and could be reached all the time.
+func (w *world) reachable(o *outcome) bool {
+	p := o.proxy
+	if !w.truth.calm(o.began.Add(-noticed), o.ended, p.route()) {
+		return false
+	}
+	for _, a := range w.apps() {
+		if a.service != o.call.Service || !w.truth.calm(o.began.Add(-noticed), o.ended, a.name, a.route()) {
+			continue
+		}
+		if a.cluster == p.cluster {
+			if w.truth.calm(o.began.Add(-noticed), o.ended, pathOf(p.name, a.name), pathOf(p.name, a.name)+" route") {
+				return true
+			}
+			continue
+		}
+		if a.cluster.exported[a.service] && w.linked(o, p, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// linked tells whether a proxy of the app's cluster was there all the time through which the app could be reached.
+func (w *world) linked(o *outcome, p *proxy, a *app) bool {
+	from, to := o.began.Add(-recovery), o.ended
+	for _, q := range a.cluster.proxies {
+		path, local := pathOf(p.name, q.name), pathOf(q.name, a.name)
+		if w.truth.calm(from, to, p.name, p.route(), q.name, q.route(), path, path+" route", local, local+" route", a.route()) {
+			return true
+		}
+	}
+	return false
+}

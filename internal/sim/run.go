@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Report is what one run of a plan has shown.
+type Report struct {
+	Seed       uint64
+	Violations []Violation
+	// Exceptions counts the calls that failed and may, by why.
+	Exceptions map[string]int
+	// Injected counts the faults, by kind.
+	Injected map[string]int
+	Calls    int
+	Virtual  time.Duration
+	// Digest is of what every call came to and which endpoint executed it: runs with the same digest were alike.
+	Digest uint64
+}
+
+// Run runs a plan in a bubble of its own, one at a time in a process. What happens is written to w, unless that is nil.
+func Run(t *testing.T, p *Plan, pki *PKI, w io.Writer) *Report {
+	t.Helper()
+	var r *Report
+	// yamux keeps timers in a sync.Pool. One of another bubble must not be used in this one; the second collection empties pools.
+	runtime.GC()
+	runtime.GC()
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		r = run(t.Context(), p, pki, w)
+	})
+	return r
+}
+
+func run(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *Report {
+	began := time.Now()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w := newWorld(ctx, p, pki, to)
+	w.startAll()
+	var watch = make(chan struct{})
+	go func() { defer close(watch); w.watchRamps() }()
+	time.Sleep(warmUp)
+	w.start = time.Now()
+	w.breakThings()
+	w.callAll()
+	w.faults.Wait()
+	w.net.HealAll()
+	w.awaitRecovery()
+	w.judgeCalls()
+	w.checkShares()
+	w.shutDown(cancel)
+	<-watch
+	w.checkLeft()
+	return &Report{
+		Seed: p.Seed, Violations: w.findings.violations, Exceptions: w.findings.exceptions, Injected: w.injected,
+		Calls: len(w.ledger.outcomes), Virtual: time.Since(began), Digest: w.ledger.digest(),
+	}
+}
+
+// shutDown stops every process in order.
+func (w *world) shutDown(cancel context.CancelFunc) {
+	for i, p := range w.proxies() {
+		if i%2 == 0 {
+			p.kill()
+		} else {
+			p.drain()
+		}
+	}
+	cancel()
+	for _, a := range w.apps() {
+		a.kill()
+	}
+}
+
+// checkLeft looks for what nothing should have left behind.
+func (w *world) checkLeft() {
+	time.Sleep(2 * time.Minute) // the network forgets what it cannot deliver
+	synctest.Wait()
+	if n, bytes := w.net.Open(), w.net.Buffered(); n > 0 || bytes > 0 {
+		w.findings.violate(RuleClean, "%d ends of connections and %d bytes are left in the network", n, bytes)
+	}
+	if left := goroutines(); len(left) > 0 {
+		w.findings.violate(RuleClean, "%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
+	}
+}
+
+// goroutines are those of this bubble but for the caller's and the test's own.
+func goroutines() []string {
+	buf := make([]byte, 4<<20)
+	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	_, bubble, _ := strings.Cut(stacks[0], "synctest bubble ")
+	bubble, _, _ = strings.Cut(bubble, "]")
+	var left []string
+	for _, s := range stacks[1:] {
+		header, _, _ := strings.Cut(s, "\n")
+		if strings.Contains(header, "synctest bubble "+bubble+"]") && !strings.Contains(s, "synctest.Test") && !strings.Contains(s, "internal/synctest.Run") {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+func (l *ledger) digest() uint64 {
+	var lines []string
+	for _, o := range l.outcomes {
+		line := fmt.Sprint(o.call.ID, o.err == nil)
+		for _, e := range l.runs[o.call.ID] {
+			line += " " + e.app.name
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, strings.Join(lines, "\n"))
+	return h.Sum64()
+}
