@@ -51,8 +51,12 @@ e2e: chart
 chart-readme: ## regenerate the chart's README from its values
 	$(HELM_DOCS) -c charts -s file -l warning
 
+.PHONY: quick
+quick: ## a small change in under a minute: tests of what differs from main and of what imports it, fast linters (BASE=REVISION)
+	GO='$(GO)' LINT='$(LINT)' sh tools/quick.sh $(BASE)
+
 .PHONY: test
-test: ## lint, all tests with the race detector, every fuzz target for a few seconds
+test: verify-tidy ## lint, all tests with the race detector, every fuzz target for a few seconds
 	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
 	+$(MAKE) fuzz FUZZTIME=2s
 
@@ -130,3 +134,7 @@ verify-generate: ## fail if generated files do not match their sources (slow: bu
 .PHONY: tidy
 tidy: ## tidy go.mod
 	$(GO) mod tidy
+
+.PHONY: verify-tidy
+verify-tidy: ## fail if go.mod is not tidy
+	@$(GO) mod tidy -diff || { echo 'go.mod is not tidy: run make tidy' >&2; exit 1; }
