@@ -12,7 +12,7 @@ import (
 	"github.com/eastway/eastway/internal/notify"
 )
 
-// Catalog joins what the own cluster's source found with what peers say they export.
+// Catalog joins what the own cluster's source found with what peers export.
 // Its methods may be called from any goroutine.
 type Catalog struct {
 	snapshot atomic.Pointer[Snapshot]
@@ -20,17 +20,17 @@ type Catalog struct {
 	mu        sync.Mutex
 	changed   notify.Broadcast // with each snapshot
 	local     Local
-	peers     map[string]*peerWords
+	peers     map[string]*peerAdverts
 	peerNames []string // keys of peers, sorted
 	exports   exportLog
 
-	peersChanged notify.Broadcast // with each word of a peer
+	peersChanged notify.Broadcast // with each advert of a peer
 }
 
 // NewCatalog returns an empty catalog, at revision 0, whose metrics are registered on reg unless that is nil.
 func NewCatalog(reg prometheus.Registerer) *Catalog {
 	c := &Catalog{
-		peers:   map[string]*peerWords{},
+		peers:   map[string]*peerAdverts{},
 		exports: newExportLog(),
 	}
 	c.snapshot.Store(&Snapshot{})
@@ -40,11 +40,11 @@ func NewCatalog(reg prometheus.Registerer) *Catalog {
 	return c
 }
 
-// Snapshot is everything known now. It costs an atomic load; revision 0 means that no source has spoken yet.
+// Snapshot is everything known now. It costs an atomic load; revision 0 means that no source has set the local state yet.
 func (c *Catalog) Snapshot() *Snapshot { return c.snapshot.Load() }
 
-// Changed returns a channel that is closed when a newer Snapshot than the present one is there. However many changes
-// there are until the caller looks, it is woken once. Take the channel first, then the snapshot, and nothing is missed:
+// Changed returns a channel that is closed when there is a newer Snapshot than the present one. Several changes wake the
+// caller once. Take the channel first, then the snapshot, so that no change is missed:
 //
 //	for {
 //		changed := catalog.Changed()
@@ -62,10 +62,10 @@ func (c *Catalog) SetLocal(l Local) {
 	defer c.mu.Unlock()
 	dirty := c.local.differing(&l)
 	names := slices.Collect(maps.Keys(dirty))
-	for name, words := range c.peers {
+	for name, adverts := range c.peers {
 		was, is := c.local.Peers[name], l.Peers[name]
 		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
-			words.addNames(dirty)
+			adverts.addNames(dirty)
 			c.dropPeer(name)
 			c.peersChanged.Notify()
 		}
@@ -86,7 +86,7 @@ func (c *Catalog) dropPeer(name string) {
 	c.peerNames = slices.DeleteFunc(c.peerNames, func(n string) bool { return n == name })
 }
 
-// publish makes the next snapshot, in which only the services named in dirty are looked at again. c.mu is held.
+// publish makes the next snapshot, in which only the services named in dirty are merged again. c.mu is held.
 func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 	old := c.Snapshot()
 	next := &Snapshot{

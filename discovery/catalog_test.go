@@ -89,8 +89,8 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 	c.SetLocal(local)
 	u := says(1, 0, 1, 2, echo, only)
 	u.Exports[echo] = Metadata{Ports: append(u.Exports[echo].Ports, ServicePort{Name: "more", Port: 81, Protocol: TCP})}
-	must(t, c.UpdateRemote(Link{"b", "b1"}, u))
-	must(t, c.UpdateRemote(Link{"a", "a1"}, says(1, 0, 1, 3, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, u))
+	must(t, c.UpdateRemote(ReplicaID{"a", "a1"}, says(1, 0, 1, 3, echo)))
 
 	s := c.Snapshot().Services.Get(echo)
 	if len(s.Ports) != 2 || s.Ports[0].Name != "http" || s.Ports[1].Port != 81 {
@@ -124,7 +124,7 @@ func TestChangedIsCoalescedAndPrecise(t *testing.T) {
 	}
 	changed, before := c.Changed(), c.Snapshot()
 	c.SetLocal(localWith([]string{"b"}))
-	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1)))
 	select {
 	case <-changed:
 		t.Error("woken by something that changes nothing")
@@ -139,9 +139,9 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}, echo))
-	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1, echo)))
 	old := c.Snapshot()
-	must(t, c.UpdateRemote(Link{"b", "b1"}, Update{Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, Update{Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
 	c.SetLocal(localWith([]string{"b"}))
 	if s := old.Services.Get(echo); s == nil || len(s.Peers) != 1 || len(s.Endpoints) != 1 {
 		t.Errorf("the old snapshot changed: %+v", s)
@@ -153,7 +153,7 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 
 func TestReplicasOfAPeer(t *testing.T) {
 	t.Parallel()
-	old, young := Link{"b", "old"}, Link{"b", "young"}
+	old, young := ReplicaID{"b", "old"}, ReplicaID{"b", "young"}
 	newCatalog := func(t *testing.T) *Catalog {
 		t.Helper()
 		c := NewCatalog(nil)
@@ -167,7 +167,7 @@ func TestReplicasOfAPeer(t *testing.T) {
 		steps func(t *testing.T, c *Catalog)
 		want  int
 	}{
-		{"the youngest is believed", func(*testing.T, *Catalog) {}, 2},
+		{"the youngest is current", func(*testing.T, *Catalog) {}, 2},
 		{"the other does not interrupt", func(t *testing.T, c *Catalog) {
 			t.Helper()
 			before := c.Snapshot()
@@ -204,7 +204,7 @@ func TestReplicasOfAPeer(t *testing.T) {
 		}, 2},
 		{"told by a stranger", func(t *testing.T, c *Catalog) {
 			t.Helper()
-			if err := c.UpdateRemote(Link{"x", "x1"}, says(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
+			if err := c.UpdateRemote(ReplicaID{"x", "x1"}, says(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
 				t.Errorf("err = %v, want ErrUnknownPeer", err)
 			}
 		}, 2},
@@ -266,16 +266,16 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 			t.Parallel()
 			c := NewCatalog(nil)
 			c.SetLocal(localWith([]string{"b"}))
-			must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
+			must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1, echo)))
 			before := c.Snapshot()
 			var bad *InvalidError
-			if err := c.UpdateRemote(Link{"b", "b1"}, tt.update); !errors.As(err, &bad) || bad.Field != tt.field {
+			if err := c.UpdateRemote(ReplicaID{"b", "b1"}, tt.update); !errors.As(err, &bad) || bad.Field != tt.field {
 				t.Errorf("err = %v, want one of %s", err, tt.field)
 			}
 			if c.Snapshot() != before {
 				t.Error("part of it was applied")
 			}
-			must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 1, 2, 8, echo)))
+			must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 1, 2, 8, echo)))
 			if ready(c) != 8 {
 				t.Error("a good update after it was not applied")
 			}
@@ -288,8 +288,8 @@ func TestReplicasShareMemory(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}))
-	must(t, c.UpdateRemote(Link{"b", "b1"}, says(1, 0, 1, 1, echo)))
-	must(t, c.UpdateRemote(Link{"b", "b2"}, says(2, 0, 9, 1, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b2"}, says(2, 0, 9, 1, echo)))
 	replicas := c.peers["b"].replicas
 	if replicas["b1"].exports.Get(echo) != replicas["b2"].exports.Get(echo) {
 		t.Error("two copies")
@@ -301,10 +301,10 @@ func TestReplicasAreBounded(t *testing.T) {
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}))
 	for i := range maxReplicas {
-		must(t, c.UpdateRemote(Link{"b", fmt.Sprint(i)}, says(1, 0, 1, 1, echo)))
+		must(t, c.UpdateRemote(ReplicaID{"b", fmt.Sprint(i)}, says(1, 0, 1, 1, echo)))
 	}
 	var bad *InvalidError
-	if err := c.UpdateRemote(Link{"b", "more"}, says(1, 0, 1, 1, echo)); !errors.As(err, &bad) {
+	if err := c.UpdateRemote(ReplicaID{"b", "more"}, says(1, 0, 1, 1, echo)); !errors.As(err, &bad) {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -317,7 +317,7 @@ func BenchmarkDelta(b *testing.B) {
 		names[i] = ServiceName{Namespace: "demo", Name: fmt.Sprintf("s%d", i)}
 	}
 	c.SetLocal(localWith([]string{"b"}, names...))
-	link, revision := Link{"b", "b1"}, uint64(1)
+	link, revision := ReplicaID{"b", "b1"}, uint64(1)
 	if err := c.UpdateRemote(link, says(1, 0, 1, 1, names...)); err != nil {
 		b.Fatal(err)
 	}

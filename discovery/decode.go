@@ -28,7 +28,7 @@ func decodeMessage(data []byte) (*catalogpb.Message, error) {
 
 // assembler checks the parts of updates from one replica and puts them together.
 type assembler struct {
-	peer string // as its certificate says
+	peer string // the name in its certificate
 	head *catalogpb.Update
 	next uint32 // part that must follow; 0: a new update
 	cost int    // estimated bytes of update
@@ -115,8 +115,8 @@ func (a *assembler) addAll(m *catalogpb.Update) error {
 			return invalid("update", "more than %d services", MaxServices)
 		}
 	}
-	if a.cost > maxWordBytes {
-		return invalid("update", "needs more than %d MiB of memory", maxWordBytes>>20)
+	if a.cost > maxAdvertBytes {
+		return invalid("update", "needs more than %d MiB of memory", maxAdvertBytes>>20)
 	}
 	return nil
 }
@@ -199,10 +199,10 @@ func (a *assembler) addReadiness(at string, r *catalogpb.Readiness) error {
 
 func decodeService(at string, s *catalogpb.Service) (ServiceName, error) {
 	n := ServiceName{Namespace: s.GetNamespace(), Name: s.GetName()}
-	if err := checkWord(at+".namespace", n.Namespace, validation.IsDNS1123Label); err != nil {
+	if err := checkString(at+".namespace", n.Namespace, validation.IsDNS1123Label); err != nil {
 		return n, err
 	}
-	return n, checkWord(at+".name", n.Name, validation.IsDNS1123Label)
+	return n, checkString(at+".name", n.Name, validation.IsDNS1123Label)
 }
 
 func decodePort(at string, p *catalogpb.Port) (ServicePort, error) {
@@ -217,7 +217,7 @@ func decodePort(at string, p *catalogpb.Port) (ServicePort, error) {
 		return sp, invalid(at+".protocol", "%q is none of TCP, UDP, SCTP", clip(sp.Protocol))
 	}
 	if sp.Name != "" {
-		if err := checkWord(at+".name", sp.Name, validation.IsDNS1123Label); err != nil {
+		if err := checkString(at+".name", sp.Name, validation.IsDNS1123Label); err != nil {
 			return sp, err
 		}
 	}
@@ -225,7 +225,7 @@ func decodePort(at string, p *catalogpb.Port) (ServicePort, error) {
 		if len(sp.AppProtocol) > maxAppProtocol {
 			return sp, invalid(at+".appProtocol", "longer than %d bytes", maxAppProtocol)
 		}
-		return sp, checkWord(at+".appProtocol", sp.AppProtocol, validation.IsQualifiedName)
+		return sp, checkString(at+".appProtocol", sp.AppProtocol, validation.IsQualifiedName)
 	}
 	return sp, nil
 }
@@ -239,10 +239,10 @@ func decodeRow(at string, r *catalogpb.Readiness_Row) (Readiness, error) {
 		Locality: Locality{Region: r.GetRegion(), Zone: r.GetZone()},
 		Port:     port, Ready: r.GetReady(), Terminating: r.GetTerminating(), Total: r.GetTotal(),
 	}
-	if err := checkWord(at+".region", d.Locality.Region, validation.IsValidLabelValue); err != nil {
+	if err := checkString(at+".region", d.Locality.Region, validation.IsValidLabelValue); err != nil {
 		return d, err
 	}
-	if err := checkWord(at+".zone", d.Locality.Zone, validation.IsValidLabelValue); err != nil {
+	if err := checkString(at+".zone", d.Locality.Zone, validation.IsValidLabelValue); err != nil {
 		return d, err
 	}
 	switch {
@@ -263,7 +263,7 @@ func decodeNumber(at string, port uint32) (uint16, error) {
 	return uint16(port), nil
 }
 
-func checkWord(at, value string, valid func(string) []string) error {
+func checkString(at, value string, valid func(string) []string) error {
 	const longest = validation.DNS1123SubdomainMaxLength + 1 + validation.DNS1123LabelMaxLength // before a regular expression sees it
 	if len(value) > longest {
 		return invalid(at, "longer than %d bytes", longest)

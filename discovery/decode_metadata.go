@@ -19,8 +19,8 @@ const (
 	maxFamilies = 2
 )
 
-// knownWord is the value if this release knows it, else what Kubernetes takes where nothing is said: a newer peer may know more.
-func knownWord(value string, known ...string) string {
+// knownValue is the value if this release knows it, else Kubernetes' default: a newer peer may know more.
+func knownValue(value string, known ...string) string {
 	if slices.Contains(known, value) {
 		return value
 	}
@@ -31,15 +31,15 @@ func decodeMetadata(at string, e *catalogpb.Export) (Metadata, error) {
 	var m Metadata
 	m.Spec = ServiceSpec{
 		Headless:              e.GetHeadless(),
-		SessionAffinity:       knownWord(e.GetSessionAffinity(), "ClientIP"),
-		InternalTrafficPolicy: knownWord(e.GetInternalTrafficPolicy(), "Local"),
-		TrafficDistribution:   knownWord(e.GetTrafficDistribution(), "PreferClose", "PreferSameZone", "PreferSameNode"),
+		SessionAffinity:       knownValue(e.GetSessionAffinity(), "ClientIP"),
+		InternalTrafficPolicy: knownValue(e.GetInternalTrafficPolicy(), "Local"),
+		TrafficDistribution:   knownValue(e.GetTrafficDistribution(), "PreferClose", "PreferSameZone", "PreferSameNode"),
 	}
 	if m.Spec.SessionAffinity != "" {
 		m.Spec.SessionAffinityTimeout = min(time.Duration(e.GetSessionAffinitySeconds())*time.Second, maxAffinity)
 	}
 	for _, f := range e.GetIpFamilies() {
-		if f = knownWord(f, "IPv4", "IPv6"); f != "" && len(m.Spec.IPFamilies) < maxFamilies && !slices.Contains(m.Spec.IPFamilies, f) {
+		if f = knownValue(f, "IPv4", "IPv6"); f != "" && len(m.Spec.IPFamilies) < maxFamilies && !slices.Contains(m.Spec.IPFamilies, f) {
 			m.Spec.IPFamilies = append(m.Spec.IPFamilies, f)
 		}
 	}
@@ -50,23 +50,23 @@ func decodeMetadata(at string, e *catalogpb.Export) (Metadata, error) {
 		m.Export.Created = time.Unix(int64(created), 0)
 	}
 	m.Export.Labels, m.Export.Annotations = e.GetLabels(), e.GetAnnotations()
-	if err := checkWords(at+".labels", m.Export.Labels, maxLabelBytes, validation.IsValidLabelValue); err != nil {
+	if err := checkMap(at+".labels", m.Export.Labels, maxLabelBytes, validation.IsValidLabelValue); err != nil {
 		return m, err
 	}
 	anything := func(string) []string { return nil }
-	return m, checkWords(at+".annotations", m.Export.Annotations, maxAnnotationBytes, anything)
+	return m, checkMap(at+".annotations", m.Export.Annotations, maxAnnotationBytes, anything)
 }
 
-func checkWords(at string, words map[string]string, most int, valid func(string) []string) error {
-	if len(words) > maxWords {
-		return invalid(at, "%d entries, at most %d", len(words), maxWords)
+func checkMap(at string, values map[string]string, most int, valid func(string) []string) error {
+	if len(values) > maxMapEntries {
+		return invalid(at, "%d entries, at most %d", len(values), maxMapEntries)
 	}
 	total := 0
-	for k, v := range words {
+	for k, v := range values {
 		if total += len(k) + len(v); total > most {
 			return invalid(at, "more than %d bytes", most)
 		}
-		if err := checkWord(at, k, validation.IsQualifiedName); err != nil {
+		if err := checkString(at, k, validation.IsQualifiedName); err != nil {
 			return err
 		}
 		if msgs := valid(v); len(msgs) > 0 {
@@ -84,7 +84,7 @@ func decodePods(at string, list []*catalogpb.Readiness_Pod) ([]Pod, error) {
 	for i, p := range list {
 		at := fmt.Sprintf("%s[%d]", at, i)
 		d := Pod{Hostname: p.GetHostname(), Locality: Locality{Region: p.GetRegion(), Zone: p.GetZone()}, Ready: p.GetReady()}
-		for field, word := range map[string]struct {
+		for field, text := range map[string]struct {
 			value string
 			valid func(string) []string
 		}{
@@ -92,7 +92,7 @@ func decodePods(at string, list []*catalogpb.Readiness_Pod) ([]Pod, error) {
 			"region":   {d.Locality.Region, validation.IsValidLabelValue},
 			"zone":     {d.Locality.Zone, validation.IsValidLabelValue},
 		} {
-			if err := checkWord(at+"."+field, word.value, word.valid); err != nil {
+			if err := checkString(at+"."+field, text.value, text.valid); err != nil {
 				return nil, err
 			}
 		}

@@ -37,7 +37,7 @@ func richExport() *export { return exportOf(richService()) }
 func TestMetadataArrives(t *testing.T) {
 	t.Parallel()
 	s := richService()
-	messages, err := encode("b", 1, &telling{revision: 1, changes: []told{{echo, partMetadata | partReadiness, richExport()}}})
+	messages, err := encode("b", 1, &delta{revision: 1, changes: []change{{echo, partMetadata | partReadiness, richExport()}}})
 	must(t, err)
 	m, err := decodeMessage(messages[0])
 	must(t, err)
@@ -48,7 +48,7 @@ func TestMetadataArrives(t *testing.T) {
 	}
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}))
-	must(t, c.UpdateRemote(Link{"b", "b1"}, u))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, u))
 	got := c.Snapshot().Services.Get(echo).Peers[0]
 	want := PeerExport{
 		Peer: "b", Ports: s.Ports, Spec: s.Spec, Export: *s.Export, Since: got.Since,
@@ -93,7 +93,7 @@ func TestMetadataChangesAreTold(t *testing.T) {
 			l.Services = l.Services.With(echo, richService())
 			change(l.Services.Get(echo))
 			c.SetLocal(l)
-			if d, ok, _ := c.tell(before); !ok || len(d.changes) != 1 {
+			if d, ok, _ := c.deltaSince(before); !ok || len(d.changes) != 1 {
 				t.Errorf("told %+v", d)
 			}
 		})
@@ -124,7 +124,7 @@ func TestInvalidMetadata(t *testing.T) {
 		want   string // the field; "" when it is taken
 	}{
 		"far future":     {export(func(x *catalogpb.Export) { x.Created = 1 << 63 }), "update.exports[0].created"},
-		"many labels":    {export(func(x *catalogpb.Export) { x.Labels = many(maxWords + 1) }), "update.exports[0].labels"},
+		"many labels":    {export(func(x *catalogpb.Export) { x.Labels = many(maxMapEntries + 1) }), "update.exports[0].labels"},
 		"label key":      {export(func(x *catalogpb.Export) { x.Labels = map[string]string{"a b": ""} }), "update.exports[0].labels"},
 		"label value":    {export(func(x *catalogpb.Export) { x.Labels = map[string]string{"a": "b c"} }), "update.exports[0].labels"},
 		"annotation key": {export(func(x *catalogpb.Export) { x.Annotations = map[string]string{"": ""} }), "update.exports[0].annotations"},
@@ -176,7 +176,7 @@ func TestExportsAreBoundedBeforeTheyAreTold(t *testing.T) {
 			Hostname: fmt.Sprintf("%s-%05d", long[6:], i), Locality: Locality{long, fmt.Sprintf("%s-%05d", long[6:], i%maxReadiness)}, Ready: true,
 		})
 	}
-	messages, err := encode("b", 1, &telling{revision: 1, changes: []told{{echo, partMetadata | partReadiness, exportOf(s)}}})
+	messages, err := encode("b", 1, &delta{revision: 1, changes: []change{{echo, partMetadata | partReadiness, exportOf(s)}}})
 	must(t, err)
 	a := &assembler{peer: "b"}
 	for _, data := range messages {

@@ -26,7 +26,7 @@ func goldenMessages(t *testing.T) map[string][]byte {
 		metadata:  Metadata{Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP, AppProtocol: "http"}}},
 		endpoints: Endpoints{Rows: []Readiness{{Locality: Locality{Region: "r", Zone: "z"}, Port: 80, Ready: 2, Total: 3}}},
 	}
-	one := func(tell *telling) []byte {
+	one := func(tell *delta) []byte {
 		m, err := encode("a", 7, tell)
 		must(t, err)
 		if len(m) != 1 {
@@ -37,10 +37,10 @@ func goldenMessages(t *testing.T) map[string][]byte {
 	resync, err := encodeResync()
 	must(t, err)
 	return map[string][]byte{
-		"snapshot":  one(&telling{revision: 3, changes: []told{{echo, partMetadata | partReadiness, e}}}),
-		"readiness": one(&telling{base: 3, revision: 4, changes: []told{{echo, partReadiness, e}}}),
-		"metadata":  one(&telling{base: 5, revision: 6, changes: []told{{echo, partMetadata | partReadiness, richExport()}}}),
-		"withdrawn": one(&telling{base: 4, revision: 5, changes: []told{{echo, partMetadata, nil}}}),
+		"snapshot":  one(&delta{revision: 3, changes: []change{{echo, partMetadata | partReadiness, e}}}),
+		"readiness": one(&delta{base: 3, revision: 4, changes: []change{{echo, partReadiness, e}}}),
+		"metadata":  one(&delta{base: 5, revision: 6, changes: []change{{echo, partMetadata | partReadiness, richExport()}}}),
+		"withdrawn": one(&delta{base: 4, revision: 5, changes: []change{{echo, partMetadata, nil}}}),
 		"resync":    resync,
 	}
 }
@@ -280,7 +280,7 @@ func FuzzExchange(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if done && c.UpdateRemote(Link{"a", "a1"}, u) == nil {
+			if done && c.UpdateRemote(ReplicaID{"a", "a1"}, u) == nil {
 				checkCatalog(t, c)
 			}
 		}
@@ -290,11 +290,11 @@ func FuzzExchange(f *testing.F) {
 // checkCatalog makes sure that the parts of a catalog agree with each other.
 func checkCatalog(t *testing.T, c *Catalog) {
 	t.Helper()
-	word := c.peers["a"].believed
+	word := c.peers["a"].current
 	cost := 0
 	for n, e := range word.exports.All() {
 		s := c.Snapshot().Services.Get(n)
-		if s == nil || len(s.Peers) != 1 || !equalExport(&s.Peers[0], e) {
+		if s == nil || len(s.Peers) != 1 || !equalPeerExport(&s.Peers[0], e) {
 			t.Fatalf("%s: told %+v, snapshot %+v", n, e, s)
 		}
 		cost += exportCost(n, e)

@@ -16,11 +16,11 @@ type encoder struct {
 	size  int // of the last part, without its head
 }
 
-// encode makes the messages of one update; there is always one, so that a snapshot of nothing is told as well.
-func encode(cluster string, epoch uint64, t *telling) ([][]byte, error) {
-	e := &encoder{head: &catalogpb.Update{Cluster: cluster, Epoch: epoch, Base: t.base, Revision: t.revision}}
+// encode makes the messages of one update; there is always one, so that an empty snapshot is sent as well.
+func encode(cluster string, epoch uint64, d *delta) ([][]byte, error) {
+	e := &encoder{head: &catalogpb.Update{Cluster: cluster, Epoch: epoch, Base: d.base, Revision: d.revision}}
 	e.begin()
-	for _, c := range t.changes {
+	for _, c := range d.changes {
 		service := &catalogpb.Service{Namespace: c.name.Namespace, Name: c.name.Name}
 		if c.export == nil {
 			p := e.room(service)

@@ -5,17 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
+	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/notify"
 )
 
-// MessageConn carries whole messages of at most MaxMessage bytes to one replica of a peer, in order, reliably, until
-// the link ends. One Send and one Receive may run at the same time; both return when their context ends.
-type MessageConn interface {
+// Conn carries whole messages of at most MaxMessage bytes to and from one process, in order, reliably, until the link
+// ends. One Send and one Receive may run at the same time; both return when their context ends.
+type Conn interface {
 	Send(ctx context.Context, msg []byte) error
 	Receive(ctx context.Context) ([]byte, error)
 }
@@ -24,11 +28,11 @@ type MessageConn interface {
 type ExchangeConfig struct {
 	// Cluster is the own name, as peers know it from its certificate. Required.
 	Cluster string
-	// Catalog is told from and written to. Required.
+	// Catalog holds the exports that are sent, and takes those that are received. Required.
 	Catalog *Catalog
-	// PeerStates is how peers are connected, sorted by name, for the controller; nil: nothing is told.
-	PeerStates func() []PeerState
-	// Epoch tells this run of the process from earlier ones; 0 means the time of NewExchange.
+	// PeerStates returns how peers are connected, sorted by name, for the controller; nil: nothing is sent.
+	PeerStates func() []PeerConnectivity
+	// Epoch distinguishes this run of the process from earlier ones; 0 means the time of NewExchange, in ns since 1970.
 	Epoch uint64
 	// Log may be nil.
 	Log *zap.Logger
@@ -47,14 +51,14 @@ func (c *ExchangeConfig) Validate() error {
 	return nil
 }
 
-// Exchange tells peers what this cluster exports and takes in what they export.
+// Exchange sends peers what this cluster exports and applies what they export to the catalog.
 type Exchange struct {
 	cfg     ExchangeConfig
 	log     *zap.Logger
 	metrics *exchangeMetrics
 
 	mu       sync.Mutex
-	sessions map[Link]*session
+	sessions map[ReplicaID]*session
 }
 
 // NewExchange returns an Exchange without links.
@@ -68,18 +72,18 @@ func NewExchange(cfg ExchangeConfig) (*Exchange, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Exchange{cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[Link]*session{}}, nil
+	return &Exchange{cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[ReplicaID]*session{}}, nil
 }
 
-// Serve exchanges catalogs over one link with a replica of a peer, whose name is proved, until ctx or the link ends.
-// Only services with a ServiceExport are told, as counts of endpoints; what peers export is never passed on.
+// Serve exchanges catalogs over one link with a replica of an authenticated peer, until ctx or the link ends. Only
+// services with a ServiceExport are sent, as counts of endpoints; what peers export is never forwarded to other peers.
 //
-// It returns nil when ctx ended, an *InvalidError when the peer broke the rules, or the error of conn. Whatever the
-// reason, what the peer told last stays in the catalog as Catalog.ForgetReplica says.
+// It returns nil when ctx ended, an *InvalidError when the peer sent an invalid message, or the error of conn. In each
+// case the last advert of the replica stays in the catalog as described at Catalog.ForgetReplica.
 //
-// A newer Serve for the same replica ends an older one, which may not have noticed yet that its link is gone.
-func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn MessageConn) error {
-	link := Link{Peer: peer, Replica: replica}
+// A newer Serve for the same replica ends an older one, which may not have detected yet that its link is gone.
+func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Conn) error {
+	link := ReplicaID{Peer: peer, Replica: replica}
 	switch {
 	case peer == x.cfg.Cluster:
 		return fmt.Errorf("discovery: exchange with %q: that is this cluster itself", peer)
@@ -90,7 +94,7 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Message
 	defer cancel()
 	s := &session{
 		exchange: x, link: link, conn: conn, end: cancel, ended: make(chan struct{}),
-		ask: notify.NewSignal(), asked: notify.NewSignal(),
+		gap: notify.NewSignal(), requested: notify.NewSignal(),
 	}
 	if !x.enter(ctx, s) {
 		return nil
@@ -102,7 +106,7 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Message
 	}
 	if bad, ok := errors.AsType[*InvalidError](err); ok {
 		x.metrics.invalid.WithLabelValues(peer).Inc()
-		x.log.Error("peer broke the rules of the catalog exchange, its last good state is kept",
+		x.log.Error("peer sent an invalid catalog message, its last good state is kept",
 			zap.String("peer", peer), zap.String("replica", replica),
 			zap.String("field", bad.Field), zap.String("reason", bad.Reason))
 	}
@@ -138,4 +142,158 @@ func (x *Exchange) leave(s *session) {
 		x.metrics.forget(s.link.Peer)
 	}
 	close(s.ended)
+}
+
+// session is the exchange over one link.
+type session struct {
+	exchange *Exchange
+	link     ReplicaID
+	conn     Conn
+	end      context.CancelFunc
+	ended    chan struct{}
+
+	lost      atomic.Bool   // an update did not follow the last one: a snapshot is needed
+	gap       notify.Signal // this side needs a snapshot
+	requested notify.Signal // the peer needs a snapshot
+}
+
+// bothWays runs the two directions of a link until either fails or ctx ends.
+func bothWays(ctx context.Context, send, receive func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return send(ctx) })
+	g.Go(func() error { return receive(ctx) })
+	return g.Wait()
+}
+
+// send sends changes to the peer at once, but not more often than every coalesce; it sends and requests snapshots not
+// more often than every resyncInterval.
+func (s *session) send(ctx context.Context) error {
+	var (
+		sent                    uint64 // the revision that the peer has
+		pace                    = rate.NewLimiter(rate.Every(coalesce), 1)
+		requests                = rate.NewLimiter(rate.Every(resyncInterval), 1)
+		snapshots               = rate.NewLimiter(rate.Every(resyncInterval), 1)
+		gap, requested          = s.gap, s.requested
+		requestNow, snapshotNow <-chan time.Time
+	)
+	for {
+		if err := pace.Wait(ctx); err != nil {
+			return err
+		}
+		d, ok, more := s.exchange.cfg.Catalog.deltaSince(sent)
+		if ok {
+			if err := s.sendDelta(ctx, &d); err != nil {
+				return err
+			}
+			sent = d.revision
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		case <-requested:
+			requested, snapshotNow = nil, time.After(snapshots.Reserve().Delay())
+		case <-snapshotNow:
+			requested, snapshotNow, sent = s.requested, nil, 0
+			s.requested.Clear()
+		case <-gap:
+			gap, requestNow = nil, time.After(requests.Reserve().Delay())
+		case <-requestNow:
+			gap, requestNow = s.gap, nil
+			s.gap.Clear()
+			if err := s.resync(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *session) sendDelta(ctx context.Context, d *delta) error {
+	messages, err := encode(s.exchange.cfg.Cluster, s.exchange.cfg.Epoch, d)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	for _, m := range messages {
+		if err := s.put(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resync requests a snapshot, unless one has arrived meanwhile.
+func (s *session) resync(ctx context.Context) error {
+	if !s.lost.Load() {
+		return nil
+	}
+	m, err := encodeResync()
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	s.exchange.metrics.resyncs.WithLabelValues(s.link.Peer).Inc()
+	s.exchange.log.Warn("an update of the peer's catalog is missing, requesting a snapshot",
+		zap.String("peer", s.link.Peer), zap.String("replica", s.link.Replica))
+	return s.put(ctx, m)
+}
+
+func (s *session) put(ctx context.Context, m []byte) error {
+	if err := s.conn.Send(ctx, m); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	s.exchange.metrics.count(s.link.Peer, directionSent, len(m))
+	return nil
+}
+
+// receive applies the peer's messages. A peer that sends more than the limits allow is read more slowly.
+func (s *session) receive(ctx context.Context) error {
+	messages := rate.NewLimiter(messageRate, messageBurst)
+	applies := rate.NewLimiter(applyRate, applyBurst)
+	a := &assembler{peer: s.link.Peer}
+	for {
+		data, err := s.conn.Receive(ctx)
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		s.exchange.metrics.count(s.link.Peer, directionReceived, len(data))
+		if err := messages.Wait(ctx); err != nil {
+			return err
+		}
+		m, err := decodeMessage(data)
+		if err != nil {
+			return err
+		}
+		switch m := m.GetMessage().(type) {
+		case *catalogpb.Message_Resync:
+			s.requested.Notify()
+		case *catalogpb.Message_Update:
+			u, done, err := a.take(m.Update)
+			if err != nil {
+				return err
+			}
+			if !done {
+				continue
+			}
+			if err := applies.Wait(ctx); err != nil {
+				return err
+			}
+			if err := s.apply(u); err != nil {
+				return err
+			}
+		default: // of a newer release
+		}
+	}
+}
+
+func (s *session) apply(u Update) error {
+	err := s.exchange.cfg.Catalog.UpdateRemote(s.link, u)
+	switch {
+	case errors.Is(err, ErrGap):
+		s.lost.Store(true)
+		s.gap.Notify()
+		return nil
+	case err != nil:
+		return err
+	}
+	s.lost.Store(false)
+	return nil
 }

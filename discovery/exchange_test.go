@@ -81,7 +81,7 @@ func newSide(t *testing.T, cluster string, epoch uint64, peers []string, service
 }
 
 // serve runs one end and returns how it ended.
-func serve(ctx context.Context, s *side, peer, replica string, conn MessageConn) <-chan error {
+func serve(ctx context.Context, s *side, peer, replica string, conn Conn) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- s.exchange.Serve(ctx, peer, replica, conn) }()
 	return done
@@ -145,7 +145,7 @@ func TestExchangeBothWays(t *testing.T) {
 		local := localWith([]string{"b", "c"}, echo, mine, hidden)
 		local.Services.Get(hidden).Export = nil
 		a.catalog.SetLocal(local)
-		must(t, a.catalog.UpdateRemote(Link{"c", "c1"}, says(1, 0, 1, 5, third)))
+		must(t, a.catalog.UpdateRemote(ReplicaID{"c", "c1"}, says(1, 0, 1, 5, third)))
 		b := newSide(t, "b", 1, []string{"a"}, echo)
 		ca, cb := newPipe()
 		doneA, doneB := serve(ctx, a, "b", "b1", ca), serve(ctx, b, "a", "a1", cb)
@@ -346,7 +346,7 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 		bubble.Pass(coalesce)
 		synctest.Wait()
 		if ready(a.catalog) != 1 {
-			t.Error("the older replica was believed")
+			t.Error("the older replica was current")
 		}
 		near2.cut()
 		<-done2

@@ -9,13 +9,13 @@ import (
 	"github.com/eastway/eastway/internal/notify"
 )
 
-// export is a service as this cluster tells its peers of it: counts, never addresses of endpoints.
+// export is a service as this cluster advertises it to peers: counts of endpoints, never addresses.
 type export struct {
 	metadata  Metadata
 	endpoints Endpoints
 }
 
-// parts of an export, which are told apart because readiness changes all the time and the rest rarely.
+// parts of an export, which are sent apart because readiness changes all the time and metadata rarely.
 type parts uint8
 
 const (
@@ -30,12 +30,12 @@ type exportChange struct {
 	parts    parts
 }
 
-// maxExportLog is how many changes are remembered; a link that is further behind is given a snapshot.
+// maxExportLog is how many changes are kept; a link that is further behind is sent a snapshot.
 const maxExportLog = 4096
 
-// exportLog is what this cluster exports, and what changed lately in it, so that a delta costs as much as what changed.
+// exportLog holds what this cluster exports, and its latest changes, so that the cost of a delta grows with what changed.
 type exportLog struct {
-	revision uint64 // 0: no source has spoken yet, nothing may be told
+	revision uint64 // 0: no source has set the state yet, nothing may be sent
 	exports  map[ServiceName]*export
 	changes  []exportChange   // by revision, ascending
 	since    uint64           // changes holds everything after this revision
@@ -46,7 +46,7 @@ func newExportLog() exportLog {
 	return exportLog{exports: map[ServiceName]*export{}}
 }
 
-// update looks again at the named services.
+// update evaluates the named services again.
 func (l *exportLog) update(names []ServiceName, services hashtrie.Map[ServiceName, *Service]) {
 	next := l.revision + 1
 	changes := l.changes
@@ -72,7 +72,7 @@ func (l *exportLog) update(names []ServiceName, services hashtrie.Map[ServiceNam
 	l.changed.Notify()
 }
 
-// after names what changed after the revision; ok is false when the log does not reach back so far.
+// after returns what changed after the revision; ok is false if the log does not reach back so far.
 func (l *exportLog) after(revision uint64) (changed map[ServiceName]parts, ok bool) {
 	if revision < l.since || revision == 0 {
 		return nil, false
@@ -87,44 +87,43 @@ func (l *exportLog) after(revision uint64) (changed map[ServiceName]parts, ok bo
 	return changed, true
 }
 
-// telling is what one link has to be told.
-type telling struct {
+// delta is what one link needs to be sent.
+type delta struct {
 	base     uint64 // 0: a snapshot
 	revision uint64
-	changes  []told // sorted by name
+	changes  []change // sorted by name
 }
 
-// told is one changed export; a nil export was withdrawn.
-type told struct {
+// change is one changed export; a nil export was withdrawn.
+type change struct {
 	name   ServiceName
 	parts  parts
 	export *export
 }
 
-// tell returns what changed after the revision that a link was told last, 0 for none, and a channel that is closed when
-// there is more.
-// Without news ok is false.
-func (c *Catalog) tell(last uint64) (t telling, ok bool, more <-chan struct{}) {
+// deltaSince returns the changes after the revision that a link has, 0 for none, and a channel that is closed with the next
+// change. ok is false if nothing changed.
+func (c *Catalog) deltaSince(last uint64) (d delta, ok bool, more <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.exports
-	if l.revision == last { // also 0: nothing may be told yet
-		return t, false, l.changed.Changed()
+	if l.revision == last { // also 0: nothing may be sent yet
+		return d, false, l.changed.Changed()
 	}
-	t = telling{base: last, revision: l.revision}
+	d = delta{base: last, revision: l.revision}
 	changed, reached := l.after(last)
 	if !reached {
-		t.base = 0
-		t.changes = make([]told, 0, len(l.exports))
+		d.base = 0
+		d.changes = make([]change, 0, len(l.exports))
 		for n, e := range l.exports {
-			t.changes = append(t.changes, told{n, partMetadata | partReadiness, e})
+			d.changes = append(d.changes, change{n, partMetadata | partReadiness, e})
 		}
 	}
 	for n, p := range changed {
-		t.changes = append(t.changes, told{n, p, l.exports[n]})
+		d.changes = append(d.changes, change{n, p, l.exports[n]})
 	}
-	slices.SortFunc(t.changes, func(a, b told) int { return a.name.Compare(b.name) })
-	return t, true, l.changed.Changed()
+	slices.SortFunc(d.changes, func(a, b change) int { return a.name.Compare(b.name) })
+	return d, true, l.changed.Changed()
 }
 
 func changedParts(was, is *export) parts {
@@ -139,7 +138,7 @@ func changedParts(was, is *export) parts {
 	return 0
 }
 
-// exportOf is what peers are told of a service; nil when it is not exported.
+// exportOf is what is advertised of a service; nil if it is not exported.
 func exportOf(s *Service) *export {
 	if s == nil || s.Export == nil {
 		return nil
@@ -158,10 +157,10 @@ func exportOf(s *Service) *export {
 }
 
 func (m *Metadata) equal(o *Metadata) bool {
-	return slices.Equal(m.Ports, o.Ports) && equalSpec(&m.Spec, &o.Spec) && equalOffer(&m.Export, &o.Export)
+	return slices.Equal(m.Ports, o.Ports) && equalSpec(&m.Spec, &o.Spec) && equalExport(&m.Export, &o.Export)
 }
 
-// podsOf are the pods of a headless service that have names; one that listens on several ports is ready when it is on all.
+// podsOf are the pods of a headless service that have names; a pod with several ports is ready if it is ready on all of them.
 func podsOf(s *Service) []Pod {
 	if !s.Spec.Headless {
 		return nil
@@ -185,25 +184,25 @@ func podsOf(s *Service) []Pod {
 	return out
 }
 
-// bounded is the export without what no peer would take; the smallest keys stay.
+// bounded is the export within the limits that peers enforce; the first keys by name stay.
 func (x *Export) bounded() Export {
-	return Export{Created: x.Created, Labels: boundWords(x.Labels, maxLabelBytes), Annotations: boundWords(x.Annotations, maxAnnotationBytes)}
+	return Export{Created: x.Created, Labels: boundMap(x.Labels, maxLabelBytes), Annotations: boundMap(x.Annotations, maxAnnotationBytes)}
 }
 
-func boundWords(words map[string]string, bytes int) map[string]string {
+func boundMap(values map[string]string, bytes int) map[string]string {
 	total := 0
-	for k, v := range words {
+	for k, v := range values {
 		total += len(k) + len(v)
 	}
-	if len(words) <= maxWords && total <= bytes {
-		return words
+	if len(values) <= maxMapEntries && total <= bytes {
+		return values
 	}
 	kept := map[string]string{}
-	for _, k := range slices.Sorted(maps.Keys(words)) {
-		if bytes -= len(k) + len(words[k]); bytes < 0 || len(kept) == maxWords {
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		if bytes -= len(k) + len(values[k]); bytes < 0 || len(kept) == maxMapEntries {
 			break
 		}
-		kept[k] = words[k]
+		kept[k] = values[k]
 	}
 	return kept
 }

@@ -61,11 +61,11 @@ func TestReadinessIsToldCoarserWhenThereIsTooMuch(t *testing.T) {
 func TestTell(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
-	if _, ok, _ := c.tell(0); ok {
+	if _, ok, _ := c.deltaSince(0); ok {
 		t.Fatal("told something before a source spoke")
 	}
 	c.SetLocal(localWith(nil, echo))
-	first, ok, more := c.tell(0)
+	first, ok, more := c.deltaSince(0)
 	if !ok || first.base != 0 || len(first.changes) != 1 {
 		t.Fatalf("snapshot = %+v", first)
 	}
@@ -77,7 +77,7 @@ func TestTell(t *testing.T) {
 	default:
 		t.Error("not woken")
 	}
-	d, ok, more := c.tell(first.revision)
+	d, ok, more := c.deltaSince(first.revision)
 	if !ok || d.base != first.revision || len(d.changes) != 1 || d.changes[0].export != nil {
 		t.Fatalf("delta = %+v", d)
 	}
@@ -97,7 +97,7 @@ func TestTell(t *testing.T) {
 	l = localWith(nil, echo)
 	l.Services.Get(echo).Ports = []ServicePort{{Name: "other", Port: 80, Protocol: TCP}}
 	c.SetLocal(l)
-	if d, _, _ := c.tell(before); len(d.changes) != 1 || d.changes[0].parts != partMetadata|partReadiness {
+	if d, _, _ := c.deltaSince(before); len(d.changes) != 1 || d.changes[0].parts != partMetadata|partReadiness {
 		t.Errorf("delta = %+v", d)
 	}
 }
@@ -111,19 +111,19 @@ func TestTellWhenFarBehind(t *testing.T) {
 		names[i] = ServiceName{"demo", fmt.Sprintf("s%d", i)}
 	}
 	c.SetLocal(localWith(nil, names...))
-	if d, ok, _ := c.tell(1); ok {
+	if d, ok, _ := c.deltaSince(1); ok {
 		t.Errorf("news after the first revision: %d", len(d.changes))
 	}
 	other := localWith(nil, names[:10]...)
 	c.SetLocal(other)
-	if d, _, _ := c.tell(1); d.base != 1 || len(d.changes) != len(names)-10 {
+	if d, _, _ := c.deltaSince(1); d.base != 1 || len(d.changes) != len(names)-10 {
 		t.Errorf("delta from %d of %d changes", d.base, len(d.changes))
 	}
 	c.SetLocal(localWith(nil, names[:100]...))
-	if d, _, _ := c.tell(2); d.base != 2 || len(d.changes) != 90 {
+	if d, _, _ := c.deltaSince(2); d.base != 2 || len(d.changes) != 90 {
 		t.Errorf("delta from %d of %d changes", d.base, len(d.changes))
 	}
-	if d, _, _ := c.tell(1); d.base != 0 || len(d.changes) != 100 {
+	if d, _, _ := c.deltaSince(1); d.base != 0 || len(d.changes) != 100 {
 		t.Errorf("from revision 1: base %d of %d changes, want a snapshot", d.base, len(d.changes))
 	}
 }

@@ -44,12 +44,12 @@ func equalService(a, b *Service) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && equalOffer(a.Export, b.Export) && equalSpec(&a.Spec, &b.Spec) &&
+	return a != nil && b != nil && equalExport(a.Export, b.Export) && equalSpec(&a.Spec, &b.Spec) &&
 		slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Listeners, b.Listeners) &&
 		maps.EqualFunc(a.Endpoints, b.Endpoints, slices.Equal[[]Endpoint])
 }
 
-func equalOffer(a, b *Export) bool {
+func equalExport(a, b *Export) bool {
 	if a == nil || b == nil {
 		return a == b
 	}

@@ -177,5 +177,5 @@ func (c *Catalog) Heard(peer string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.peers[peer]
-	return p != nil && p.believed != nil
+	return p != nil && p.current != nil
 }

@@ -193,7 +193,7 @@ func TestHeard(t *testing.T) {
 	if c.Heard("p") {
 		t.Error("heard before it spoke")
 	}
-	link := Link{Peer: "p", Replica: "1"}
+	link := ReplicaID{Peer: "p", Replica: "1"}
 	if err := c.UpdateRemote(link, Update{Epoch: 1, Revision: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		revision:     desc("revision", "Changes of the catalog since the process started."),
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
-		linked:       desc("peer_replicas", "Replicas of the peer that are listened to; 0: the last known exports are kept.", "peer"),
+		linked:       desc("peer_replicas", "Linked replicas of the peer; 0: the last known exports are kept.", "peer"),
 	}
 }
 
@@ -53,21 +53,21 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.services, both, "both")
 	gauge(c.revision, float64(snap.Revision))
 	for name := range c.catalog.local.Peers {
-		words := c.catalog.peers[name]
-		if words == nil || words.believed == nil {
+		adverts := c.catalog.peers[name]
+		if adverts == nil || adverts.current == nil {
 			gauge(c.peerServices, 0, name)
 			gauge(c.peerRevision, 0, name)
 			gauge(c.linked, 0, name)
 			continue
 		}
 		var linked float64
-		for _, w := range words.replicas {
+		for _, w := range adverts.replicas {
 			if w.linked {
 				linked++
 			}
 		}
-		gauge(c.peerServices, float64(words.believed.exports.Len()), name)
-		gauge(c.peerRevision, float64(words.believed.revision), name)
+		gauge(c.peerServices, float64(adverts.current.exports.Len()), name)
+		gauge(c.peerRevision, float64(adverts.current.revision), name)
 		gauge(c.linked, linked, name)
 	}
 }
@@ -91,8 +91,8 @@ func newExchangeMetrics(reg prometheus.Registerer) *exchangeMetrics {
 	m := &exchangeMetrics{
 		messages: counter("messages_total", "Messages exchanged with the peer.", "peer", "direction"),
 		bytes:    counter("bytes_total", "Bytes of messages exchanged with the peer.", "peer", "direction"),
-		resyncs:  counter("resyncs_total", "Snapshots asked for because an update did not follow the last one.", "peer"),
-		invalid:  counter("invalid_total", "Exchanges ended because of what the peer told.", "peer"),
+		resyncs:  counter("resyncs_total", "Snapshots requested because an update did not follow the last one.", "peer"),
+		invalid:  counter("invalid_total", "Exchanges ended because of an invalid message of the peer.", "peer"),
 	}
 	if reg != nil {
 		reg.MustRegister(m.messages, m.bytes, m.resyncs, m.invalid)

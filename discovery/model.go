@@ -12,7 +12,7 @@ import (
 
 // Locality says where an endpoint, a proxy or a caller is. The cluster is kept
 // beside it, not in it: two clusters may share a region and even a zone.
-// The words are Kubernetes' topology.kubernetes.io/region and /zone.
+// The names are those of Kubernetes' labels topology.kubernetes.io/region and /zone.
 type Locality struct {
 	Region string `json:"region,omitempty"`
 	Zone   string `json:"zone,omitempty"`
@@ -108,7 +108,7 @@ type PodRef struct {
 	Hostname string `json:"hostname,omitempty"`
 }
 
-// ServiceSpec is what a Service object says beside its ports, in Kubernetes' words. The zero value is Kubernetes' default.
+// ServiceSpec is the part of a Service's spec beside its ports, with Kubernetes' values. The zero value is Kubernetes' default.
 type ServiceSpec struct {
 	Headless bool `json:"headless,omitempty"`
 	// SessionAffinity is "ClientIP", or empty for None.
@@ -132,14 +132,14 @@ type Export struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Pod is what a peer tells of one endpoint of a headless service: its name, never its address.
+// Pod is what a peer advertises of one endpoint of a headless service: its name, never its address.
 type Pod struct {
 	Hostname string   `json:"hostname"`
 	Locality Locality `json:"locality"`
 	Ready    bool     `json:"ready"`
 }
 
-// Readiness is what a peer tells of one service port in one zone: counts, never addresses.
+// Readiness is what a peer advertises of one service port in one zone: counts, never addresses.
 type Readiness struct {
 	Locality Locality `json:"locality"`
 	Port     uint16   `json:"port"`

@@ -1,107 +1,201 @@
 package discovery
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
+	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/notify"
 )
 
-// The processes of one cluster are siblings: they have the same SPIFFE ID. A proxy passes on to the controller what peers
-// tell it, so that the controller needs no way to the internet; nothing goes the other way but the wish for all of it again.
+// The processes of one cluster are siblings: they have the same SPIFFE ID. A proxy forwards the adverts of peers to the
+// controller, so that the controller needs no access to the internet. The controller sends only requests for snapshots.
 
-// PeerState is how one proxy is connected to one peer.
-type PeerState struct {
-	Peer string
-	// Error says in plain words why there is no link; empty while there is one.
-	Error string
-	// Reason is one of certs.Reasons when a handshake was refused, on either side; empty for any other error.
-	Reason string
-	Links  []PeerLink
+// peerStatesInterval is how often siblings are sent how peers are connected, if that changed.
+const peerStatesInterval = time.Second
+
+// ServeSibling forwards the adverts of peers to a process of the own cluster, until ctx or the link ends. It returns nil
+// when ctx ended.
+func (x *Exchange) ServeSibling(ctx context.Context, replica string, conn Conn) error {
+	s := &siblingSession{exchange: x, conn: conn, requested: notify.NewSignal()}
+	if err := bothWays(ctx, s.send, s.receive); ctx.Err() == nil {
+		return fmt.Errorf("discovery: forward the peers' adverts to %s: %w", replica, err)
+	}
+	return nil
 }
 
-// PeerLink is a proxy's link to one replica of a peer.
-type PeerLink struct {
-	Replica string
-	// State is "connected", "suspect" or "draining".
-	State string
-	// Dialed is true when the proxy dialled.
-	Dialed              bool
-	TCPLanes, QUICLanes int
-	RTT                 time.Duration
-	Version             string
+type siblingSession struct {
+	exchange  *Exchange
+	conn      Conn
+	requested notify.Signal // the sibling needs everything again
 }
 
-// passedOn is what a sibling was told of one peer.
-type passedOn struct {
-	word     *word // whose state it was, nil before the first
-	revision uint64
+func (s *siblingSession) send(ctx context.Context) error {
+	var (
+		sent   = map[string]*siblingSent{}
+		pace   = rate.NewLimiter(rate.Every(coalesce), 1)
+		states = time.NewTicker(peerStatesInterval)
+		last   []PeerConnectivity
+	)
+	defer states.Stop()
+	for {
+		if err := pace.Wait(ctx); err != nil {
+			return err
+		}
+		deltas, more := s.exchange.cfg.Catalog.siblingDeltas(sent)
+		for _, d := range deltas {
+			if err := s.sendDelta(ctx, d); err != nil {
+				return err
+			}
+		}
+		if now := s.exchange.peerStates(); !equalStates(now, last) {
+			if err := s.put(ctx, encodePeerStates(now)); err != nil {
+				return err
+			}
+			last = now
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		case <-states.C:
+		case <-s.requested:
+			clear(sent)
+		}
+	}
+}
+
+func (s *siblingSession) sendDelta(ctx context.Context, d peerDelta) error {
+	if d.update != nil {
+		messages, err := encode(d.peer, s.exchange.cfg.Epoch, d.update)
+		if err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		for _, m := range messages {
+			if err := s.conn.Send(ctx, m); err != nil {
+				return fmt.Errorf("send: %w", err)
+			}
+		}
+	}
+	if d.lost {
+		return s.put(ctx, &catalogpb.Message{Message: &catalogpb.Message_Lost{Lost: &catalogpb.Lost{Cluster: d.peer}}})
+	}
+	return nil
+}
+
+func (s *siblingSession) put(ctx context.Context, m *catalogpb.Message) error {
+	data, err := marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	if err := s.conn.Send(ctx, data); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// receive waits for the end of the link; a sibling sends only requests for snapshots.
+func (s *siblingSession) receive(ctx context.Context) error {
+	pace := rate.NewLimiter(rate.Every(resyncInterval), 1)
+	for {
+		data, err := s.conn.Receive(ctx)
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		m, err := decodeMessage(data)
+		if err != nil {
+			return err
+		}
+		if m.GetResync() != nil {
+			if err := pace.Wait(ctx); err != nil {
+				return err
+			}
+			s.requested.Notify()
+		}
+	}
+}
+
+func (x *Exchange) peerStates() []PeerConnectivity {
+	if x.cfg.PeerStates == nil {
+		return nil
+	}
+	return x.cfg.PeerStates()
+}
+
+// siblingSent is what a sibling has of one peer.
+type siblingSent struct {
+	advert   *advert // that the exports are from, nil before the first
+	revision uint64  // of the advert
 	exports  hashtrie.Map[ServiceName, *PeerExport]
 	linked   bool
-	told     uint64 // number of updates
+	updates  uint64 // number of updates sent
 }
 
-// peerNews is what a sibling has to be told of one peer.
-type peerNews struct {
+// peerDelta is what a sibling needs to be sent of one peer.
+type peerDelta struct {
 	peer   string
-	update *telling // nil: nothing changed
-	lost   bool
+	update *delta // nil: nothing changed
+	lost   bool   // the peer has no link any more
 }
 
-// passOn returns what changed since told, which it brings up to date, and a channel that is closed when there is more.
-// What has not changed costs nothing.
-func (c *Catalog) passOn(told map[string]*passedOn) (news []peerNews, more <-chan struct{}) {
+// siblingDeltas returns what a sibling lacks, with sent brought up to date, and a channel that is closed with the next
+// change. Its cost grows with what changed only.
+func (c *Catalog) siblingDeltas(sent map[string]*siblingSent) (deltas []peerDelta, more <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for name := range told {
+	for name := range sent {
 		if c.peers[name] == nil {
-			delete(told, name)
+			delete(sent, name)
 		}
 	}
 	for _, name := range c.peerNames {
-		believed := c.peers[name].believed
-		if believed == nil {
+		current := c.peers[name].current
+		if current == nil {
 			continue
 		}
-		t := told[name]
-		if t == nil {
-			t = &passedOn{}
-			told[name] = t
+		s := sent[name]
+		if s == nil {
+			s = &siblingSent{}
+			sent[name] = s
 		}
-		n := peerNews{peer: name, lost: !believed.linked && (t.linked || t.word == nil)}
-		if t.word != believed || t.revision != believed.revision || believed.linked && !t.linked {
-			n.update = t.catchUp(believed)
+		d := peerDelta{peer: name, lost: !current.linked && (s.linked || s.advert == nil)}
+		if s.advert != current || s.revision != current.revision || current.linked && !s.linked {
+			d.update = s.advance(current)
 		}
-		t.linked = believed.linked
-		if n.lost {
-			t.exports, t.told = hashtrie.Map[ServiceName, *PeerExport]{}, 0 // the next update has nothing to build on
+		s.linked = current.linked
+		if d.lost {
+			s.exports, s.updates = hashtrie.Map[ServiceName, *PeerExport]{}, 0 // the next update has no base
 		}
-		if n.update != nil || n.lost {
-			news = append(news, n)
+		if d.update != nil || d.lost {
+			deltas = append(deltas, d)
 		}
 	}
-	return news, c.peersChanged.Changed()
+	return deltas, c.peersChanged.Changed()
 }
 
-// catchUp is the difference between what was told and the word. It is told even when nothing differs: a link is back.
-func (t *passedOn) catchUp(w *word) *telling {
-	news := &telling{base: t.told, revision: t.told + 1}
-	for n := range hashtrie.Differing(t.exports, w.exports) {
-		old, e := t.exports.Get(n), w.exports.Get(n)
+// advance returns the delta from what was sent to the advert, which counts as sent now. The delta is not nil even if it is
+// empty: the peer's link is back.
+func (s *siblingSent) advance(to *advert) *delta {
+	d := &delta{base: s.updates, revision: s.updates + 1}
+	for n := range hashtrie.Differing(s.exports, to.exports) {
+		old, e := s.exports.Get(n), to.exports.Get(n)
 		if e == nil {
-			news.changes = append(news.changes, told{n, partMetadata, nil})
+			d.changes = append(d.changes, change{n, partMetadata, nil})
 			continue
 		}
 		p := partMetadata | partReadiness
-		if old != nil && slices.Equal(old.Ports, e.Ports) && equalSpec(&old.Spec, &e.Spec) && equalOffer(&old.Export, &e.Export) {
+		m := e.metadata()
+		if old != nil && m.equal(new(old.metadata())) {
 			p = partReadiness
 		}
-		news.changes = append(news.changes, told{n, p, &export{
-			metadata:  Metadata{Ports: e.Ports, Spec: e.Spec, Export: e.Export},
-			endpoints: Endpoints{Rows: e.Readiness, Pods: e.Pods},
-		}})
+		d.changes = append(d.changes, change{n, p, &export{metadata: m, endpoints: Endpoints{Rows: e.Readiness, Pods: e.Pods}}})
 	}
-	slices.SortFunc(news.changes, func(a, b told) int { return a.name.Compare(b.name) })
-	t.word, t.revision, t.exports, t.told = w, w.revision, w.exports, news.revision
-	return news
+	slices.SortFunc(d.changes, func(a, b change) int { return a.name.Compare(b.name) })
+	s.advert, s.revision, s.exports, s.updates = to, to.revision, to.exports, d.revision
+	return d
 }

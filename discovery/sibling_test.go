@@ -20,7 +20,7 @@ type family struct {
 	follower   *Follower
 	link       *pipeConn
 	tell, hear chan error
-	states     atomic.Pointer[[]PeerState]
+	states     atomic.Pointer[[]PeerConnectivity]
 }
 
 func newFamily(t *testing.T, known ...string) *family {
@@ -28,8 +28,8 @@ func newFamily(t *testing.T, known ...string) *family {
 	f := &family{proxy: newSide(t, "a", 7, []string{"b", "c"}), controller: NewCatalog(nil)}
 	f.controller.SetLocal(localWith(known))
 	f.follower = NewFollower(f.controller)
-	f.states.Store(&[]PeerState{})
-	f.proxy.exchange.cfg.PeerStates = func() []PeerState { return *f.states.Load() }
+	f.states.Store(&[]PeerConnectivity{})
+	f.proxy.exchange.cfg.PeerStates = func() []PeerConnectivity { return *f.states.Load() }
 	f.connect(t.Context())
 	return f
 }
@@ -49,7 +49,7 @@ func (f *family) cut() {
 }
 
 // says makes a peer's replica tell the proxy that.
-func (f *family) says(t *testing.T, l Link, u Update) {
+func (f *family) says(t *testing.T, l ReplicaID, u Update) {
 	t.Helper()
 	must(t, f.proxy.catalog.UpdateRemote(l, u))
 	bubble.Pass(2 * coalesce)
@@ -76,8 +76,8 @@ func TestSiblings(t *testing.T) {
 	other := ServiceName{"demo", "other"}
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t, "b", "c")
-		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo, other))
-		f.says(t, Link{"c", "c1"}, says(1, 0, 1, 3, echo))
+		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo, other))
+		f.says(t, ReplicaID{"c", "c1"}, says(1, 0, 1, 3, echo))
 		check := func(when, wantEcho, wantOther string) {
 			t.Helper()
 			if e, o := exporters(f.controller, echo), exporters(f.controller, other); e != wantEcho || o != wantOther {
@@ -85,33 +85,33 @@ func TestSiblings(t *testing.T) {
 			}
 		}
 		check("told", "b:2 c:3 ", "b:2 ")
-		f.says(t, Link{"b", "b1"}, Update{
+		f.says(t, ReplicaID{"b", "b1"}, Update{
 			Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{other},
 			Readiness: map[ServiceName]Endpoints{echo: {Rows: []Readiness{{Port: 80, Ready: 5, Total: 5}}}},
 		})
 		check("changed", "b:5 c:3 ", "")
 		before := f.controller.Snapshot()
-		f.says(t, Link{"c", "c1"}, says(1, 0, 2, 3, echo))
+		f.says(t, ReplicaID{"c", "c1"}, says(1, 0, 2, 3, echo))
 		if f.controller.Snapshot() != before {
 			t.Error("the same again was news")
 		}
-		if w := f.controller.peers["b"].believed; !w.linked {
+		if w := f.controller.peers["b"].current; !w.linked {
 			t.Error("b is not linked")
 		}
-		f.proxy.catalog.ForgetReplica(Link{"b", "b1"})
+		f.proxy.catalog.ForgetReplica(ReplicaID{"b", "b1"})
 		bubble.Pass(2 * coalesce)
 		check("b is gone: its last word is kept", "b:5 c:3 ", "")
-		if w := f.controller.peers["b"].believed; w.linked {
+		if w := f.controller.peers["b"].current; w.linked {
 			t.Error("b is still linked")
 		}
-		f.says(t, Link{"b", "b1"}, says(1, 0, 3, 5, echo))
-		if w := f.controller.peers["b"].believed; !w.linked {
+		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 3, 5, echo))
+		if w := f.controller.peers["b"].current; !w.linked {
 			t.Error("b is back and not linked")
 		}
 		f.cut()
 		check("the proxy is gone", "b:5 c:3 ", "")
 		f.connect(t.Context())
-		f.says(t, Link{"b", "b1"}, says(1, 3, 4, 1, echo))
+		f.says(t, ReplicaID{"b", "b1"}, says(1, 3, 4, 1, echo))
 		check("the proxy is back", "b:1 c:3 ", "")
 		f.cut()
 	})
@@ -122,7 +122,7 @@ func TestSiblingsKnowPeersEarlier(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t)
-		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo))
 		f.controller.SetLocal(localWith([]string{"b"}))
 		bubble.Pass(3 * resyncInterval)
 		if got := exporters(f.controller, echo); got != "b:2 " {
@@ -137,9 +137,9 @@ func TestSiblingTellsLastWords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t, "b", "c")
-		f.says(t, Link{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo))
 		f.cut()
-		f.proxy.catalog.ForgetReplica(Link{"b", "b1"})
+		f.proxy.catalog.ForgetReplica(ReplicaID{"b", "b1"})
 		f.controller = NewCatalog(nil)
 		f.controller.SetLocal(localWith([]string{"b", "c"}))
 		f.follower = NewFollower(f.controller)
@@ -148,7 +148,7 @@ func TestSiblingTellsLastWords(t *testing.T) {
 		if got := exporters(f.controller, echo); got != "b:2 " {
 			t.Errorf("exporters = %q", got)
 		}
-		if f.controller.peers["b"].believed.linked {
+		if f.controller.peers["b"].current.linked {
 			t.Error("b is linked")
 		}
 		f.cut()
@@ -159,7 +159,7 @@ func TestPeerStates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t, "b")
-		states := []PeerState{
+		states := []PeerConnectivity{
 			{Peer: "b", Links: []PeerLink{{
 				Replica: "b1", State: "connected", Dialed: true, TCPLanes: 2, QUICLanes: 1, RTT: 20 * time.Millisecond, Version: "v1",
 			}}},
@@ -168,10 +168,10 @@ func TestPeerStates(t *testing.T) {
 		f.states.Store(&states)
 		bubble.Pass(2 * peerStatesInterval)
 		got, changed := f.follower.PeerStates()
-		if !reflect.DeepEqual(got, map[string][]PeerState{"proxy-1": states}) {
+		if !reflect.DeepEqual(got, map[string][]PeerConnectivity{"proxy-1": states}) {
 			t.Errorf("states = %+v", got)
 		}
-		slower := []PeerState{{Peer: "b", Links: []PeerLink{states[0].Links[0]}}, states[1]}
+		slower := []PeerConnectivity{{Peer: "b", Links: []PeerLink{states[0].Links[0]}}, states[1]}
 		slower[0].Links[0].RTT += time.Millisecond
 		f.states.Store(&slower)
 		bubble.Pass(2 * peerStatesInterval)

@@ -110,7 +110,7 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 	}
 	p.exchange, err = discovery.NewExchange(discovery.ExchangeConfig{
 		Cluster: p.o.cluster, Catalog: p.catalog, Log: p.log.Named("exchange"), Registerer: reg,
-		PeerStates: func() []discovery.PeerState { return peerStates(p.node.Status(), p.o.cluster) },
+		PeerStates: func() []discovery.PeerConnectivity { return peerStates(p.node.Status(), p.o.cluster) },
 	})
 	if err != nil {
 		return err

@@ -44,10 +44,10 @@ func peersOnly(all []tunnel.PeerStatus, own string) []tunnel.PeerStatus {
 }
 
 // peerStates is how the controller is told of the tunnels.
-func peerStates(all []tunnel.PeerStatus, own string) []discovery.PeerState {
-	var out []discovery.PeerState
+func peerStates(all []tunnel.PeerStatus, own string) []discovery.PeerConnectivity {
+	var out []discovery.PeerConnectivity
 	for _, s := range peersOnly(all, own) {
-		state := discovery.PeerState{Peer: s.Peer, Error: s.LastError, Reason: s.Reason}
+		state := discovery.PeerConnectivity{Peer: s.Peer, Error: s.LastError, Reason: s.Reason}
 		for i := range s.Links {
 			l := &s.Links[i]
 			link := discovery.PeerLink{Replica: l.Replica, State: l.State, Dialed: l.Dialed, RTT: l.RTT, Version: l.Version}

@@ -61,7 +61,7 @@ type Siblings interface {
 	// SetProxies says where the proxies are, IP:PORT each.
 	SetProxies(addresses []string) error
 	// PeerStates is what each proxy says of its peers; the channel is closed when that changes.
-	PeerStates() (map[string][]discovery.PeerState, <-chan struct{})
+	PeerStates() (map[string][]discovery.PeerConnectivity, <-chan struct{})
 }
 
 // Config of a Controller. What is not said to be optional is required.

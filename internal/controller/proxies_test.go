@@ -63,7 +63,9 @@ func (s *told) SetProxies(addresses []string) error {
 	return s.err
 }
 
-func (s *told) PeerStates() (map[string][]discovery.PeerState, <-chan struct{}) { return nil, nil }
+func (s *told) PeerStates() (map[string][]discovery.PeerConnectivity, <-chan struct{}) {
+	return nil, nil
+}
 
 // The siblings are told of proxies once there is an identity to dial them with.
 func TestSiblingsAreTold(t *testing.T) {

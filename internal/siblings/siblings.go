@@ -100,6 +100,6 @@ func (s *Siblings) SetProxies(addresses []string) error {
 }
 
 // PeerStates is how each linked proxy is connected to its peers, by replica; the channel is closed when that changes.
-func (s *Siblings) PeerStates() (map[string][]discovery.PeerState, <-chan struct{}) {
+func (s *Siblings) PeerStates() (map[string][]discovery.PeerConnectivity, <-chan struct{}) {
 	return s.follower.PeerStates()
 }

@@ -62,7 +62,7 @@ func run(t *testing.T, part func(context.Context) error) {
 func startProxy(t *testing.T, id *certs.CASource, ready uint32) string {
 	t.Helper()
 	catalog := catalogOf()
-	must(t, catalog.UpdateRemote(discovery.Link{Peer: "b", Replica: "b1"}, discovery.Update{
+	must(t, catalog.UpdateRemote(discovery.ReplicaID{Peer: "b", Replica: "b1"}, discovery.Update{
 		Epoch: 1, Revision: 1,
 		Exports: map[discovery.ServiceName]discovery.Metadata{shop: {Ports: []discovery.ServicePort{{Port: 80, Protocol: "TCP"}}}},
 		Readiness: map[discovery.ServiceName]discovery.Endpoints{
@@ -71,7 +71,9 @@ func startProxy(t *testing.T, id *certs.CASource, ready uint32) string {
 	}))
 	exchange, err := discovery.NewExchange(discovery.ExchangeConfig{
 		Cluster: own, Catalog: catalog,
-		PeerStates: func() []discovery.PeerState { return []discovery.PeerState{{Peer: "b", Error: "no route"}} },
+		PeerStates: func() []discovery.PeerConnectivity {
+			return []discovery.PeerConnectivity{{Peer: "b", Error: "no route"}}
+		},
 	})
 	must(t, err)
 	auth, err := certs.NewAuthenticator(certs.Config{Source: id})

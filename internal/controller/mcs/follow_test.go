@@ -105,7 +105,7 @@ func TestFollow(t *testing.T) {
 				name := discovery.ServiceName{Namespace: "default", Name: n}
 				u.Exports[name], u.Readiness[name] = discovery.Metadata{}, discovery.Endpoints{}
 			}
-			if err := c.UpdateRemote(discovery.Link{Peer: "a", Replica: "1"}, u); err != nil {
+			if err := c.UpdateRemote(discovery.ReplicaID{Peer: "a", Replica: "1"}, u); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -242,7 +242,7 @@ func (w *world) tell(peer string, exports ...discovery.PeerExport) {
 	w.t.Helper()
 	w.told[peer]++
 	u := update(w.told[peer], exports)
-	if err := w.catalog.UpdateRemote(discovery.Link{Peer: peer, Replica: "1"}, u); err != nil {
+	if err := w.catalog.UpdateRemote(discovery.ReplicaID{Peer: peer, Replica: "1"}, u); err != nil {
 		w.t.Fatal(err)
 	}
 }

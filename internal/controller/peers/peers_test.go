@@ -83,7 +83,7 @@ type world struct {
 	c      client.Client
 	r      *Reconciler
 	now    time.Time
-	states map[string][]discovery.PeerState
+	states map[string][]discovery.PeerConnectivity
 	writes int
 }
 
@@ -112,7 +112,7 @@ func newWorld(t *testing.T, peers ...*v1alpha1.Peer) *world {
 	}
 	w.r, err = New(Config{
 		Cluster: "here", OwnID: func() string { return "" }, Catalog: discovery.NewCatalog(nil), Client: w.c, Writer: writer,
-		States: func() (map[string][]discovery.PeerState, <-chan struct{}) { return w.states, nil },
+		States: func() (map[string][]discovery.PeerConnectivity, <-chan struct{}) { return w.states, nil },
 		Now:    func() time.Time { return w.now },
 	})
 	if err != nil {
@@ -165,44 +165,44 @@ func link(dialled bool, lanes int, rtt time.Duration) discovery.PeerLink {
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		states    map[string][]discovery.PeerState
+		states    map[string][]discovery.PeerConnectivity
 		noAddress bool
 		want      string // Trusted Connected ReachableFromUs ReachesUs
 		err       string
 	}{
 		"nobody tells": {nil, false, "Unknown/Pending Unknown/Pending Unknown/Pending Unknown/Pending", ""},
 		"connected": {
-			map[string][]discovery.PeerState{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, 3, time.Millisecond)}}}},
+			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, 3, time.Millisecond)}}}},
 			false, "True/HandshakeSucceeded True/TunnelUp True/TunnelUp Unknown/OtherSideDialled", "",
 		},
 		"dialled by the peer": {
-			map[string][]discovery.PeerState{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(false, 3, time.Millisecond)}}}},
+			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(false, 3, time.Millisecond)}}}},
 			true, "True/HandshakeSucceeded True/TunnelUp False/NoAddress True/TunnelUp", "",
 		},
 		"one of two proxies": {
-			map[string][]discovery.PeerState{
+			map[string][]discovery.PeerConnectivity{
 				"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, 3, time.Millisecond)}}},
 				"p2": {{Peer: "b"}, {Peer: "a", Error: "TCP to peer a: connection refused"}},
 			},
 			false, "True/HandshakeSucceeded True/SomeProxiesOnly True/TunnelUp Unknown/OtherSideDialled", "TCP to peer a: connection refused",
 		},
 		"unreachable": {
-			map[string][]discovery.PeerState{"p1": {{Peer: "a", Error: "TCP to peer a: connection refused"}}},
+			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Error: "TCP to peer a: connection refused"}}},
 			false, "Unknown/Pending False/NoTunnel False/NoTunnel Unknown/Pending", "TCP to peer a: connection refused",
 		},
 		"refused": {
-			map[string][]discovery.PeerState{
+			map[string][]discovery.PeerConnectivity{
 				"p1": {{Peer: "a", Error: "TCP to peer a: connection refused"}},
 				"p2": {{Peer: "a", Error: "peer a's certificate is signed by an unknown authority", Reason: "unknown_authority"}},
 			},
 			false, "False/HandshakeRefused False/NoTunnel False/NoTunnel Unknown/Pending", "peer a's certificate is signed by an unknown authority",
 		},
 		"a network's error that speaks of certificates": {
-			map[string][]discovery.PeerState{"p1": {{Peer: "a", Error: "TCP to peer a at tls.certificate.example: no such host"}}},
+			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Error: "TCP to peer a at tls.certificate.example: no such host"}}},
 			false, "Unknown/Pending False/NoTunnel False/NoTunnel Unknown/Pending", "TCP to peer a at tls.certificate.example: no such host",
 		},
 		"draining": {
-			map[string][]discovery.PeerState{"p1": {{Peer: "a", Links: []discovery.PeerLink{{State: "draining"}}}}},
+			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{{State: "draining"}}}}},
 			false, "Unknown/Pending False/NoTunnel Unknown/Pending Unknown/Pending", "",
 		},
 	} {
@@ -280,7 +280,7 @@ func TestWritesAreFew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, validPeer(t, "a"))
 	at := func(lanes int, rtt time.Duration) {
-		w.states = map[string][]discovery.PeerState{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, lanes, rtt)}}}}
+		w.states = map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, lanes, rtt)}}}}
 	}
 	written := func() int {
 		defer func() { w.writes = 0 }()
@@ -308,7 +308,7 @@ func TestWritesAreFew(t *testing.T) {
 	if result := w.look(statusPace); written() != 0 || result.RequeueAfter != figuresPace {
 		t.Errorf("written at once for its lanes; comes back after %s", result.RequeueAfter)
 	}
-	w.states = map[string][]discovery.PeerState{"p1": {{Peer: "a", Error: "silent"}}}
+	w.states = map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Error: "silent"}}}
 	w.look(statusPace)
 	if s := w.peer("a").Status; written() != 1 || s.Lanes != 0 || s.RoundTripTime != nil || s.LastError != "silent" {
 		t.Errorf("%+v", s)

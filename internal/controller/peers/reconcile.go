@@ -31,7 +31,7 @@ type Config struct {
 	// Catalog is told which peers there are.
 	Catalog *discovery.Catalog
 	// States is what each proxy says of its peers, by replica, as discovery.Follower returns it; nil: nothing is known.
-	States func() (map[string][]discovery.PeerState, <-chan struct{})
+	States func() (map[string][]discovery.PeerConnectivity, <-chan struct{})
 	Client client.Reader
 	Writer *apply.Writer
 	// Now is the clock; nil means time.Now.
@@ -89,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	r.cfg.Catalog.SetLocal(discovery.Local{Peers: r.last})
 	r.forget(verdicts)
 
-	var states map[string][]discovery.PeerState
+	var states map[string][]discovery.PeerConnectivity
 	if r.cfg.States != nil {
 		states, _ = r.cfg.States()
 	}

@@ -33,10 +33,10 @@ type summary struct {
 }
 
 // summarize takes together what the proxies say, by replica.
-func summarize(peer string, states map[string][]discovery.PeerState) summary {
+func summarize(peer string, states map[string][]discovery.PeerConnectivity) summary {
 	var s summary
 	for _, replica := range slices.Sorted(maps.Keys(states)) {
-		at := slices.IndexFunc(states[replica], func(p discovery.PeerState) bool { return p.Peer == peer })
+		at := slices.IndexFunc(states[replica], func(p discovery.PeerConnectivity) bool { return p.Peer == peer })
 		if at < 0 {
 			continue
 		}
