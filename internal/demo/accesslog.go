@@ -70,7 +70,7 @@ type accessLine struct {
 	} `json:"attempts"`
 }
 
-// call is what the line says of a call between services; false for other lines.
+// call is the call between services that the line is about; false for other lines.
 func (l *accessLine) call() (loggedCall, bool) {
 	if l.Direction != "outbound" {
 		return loggedCall{}, false // of a peer: its caller's proxy logs it too

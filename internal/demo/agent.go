@@ -65,7 +65,7 @@ func newAgent(t topology, l layout) *agent {
 	return &agent{topo: t, files: l, health: make(map[string]health), routes: make(map[string]routes)}
 }
 
-// run probes until ctx ends. The error is that of a file that can't be written.
+// run probes until ctx ends. The error is that of a file that cannot be written.
 func (a *agent) run(ctx context.Context) error {
 	probing, ctx := errgroup.WithContext(ctx)
 	for _, z := range a.topo.zones() {
@@ -139,7 +139,7 @@ func (a *agent) pick(z zone, service string) (string, error) {
 	return a.routes[z.name].pick(service)
 }
 
-// leadsTo tells whether any calls go to that proxy.
+// leadsTo reports whether any calls go to that proxy.
 func (a *agent) leadsTo(t target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -48,7 +48,7 @@ type AppOptions struct {
 	Listen string
 	// UpstreamURL is called for every request; "" for the end of the chain.
 	UpstreamURL string
-	// Routes is the file that says to which addresses calls of a service go; "": its host is an address.
+	// Routes is the file with the addresses to which calls of a service go; "": its host is an address.
 	Routes string
 	// Executions is the file that gets one line "ID METHOD" per request that was begun; "": none.
 	Executions string
@@ -73,7 +73,7 @@ func (o *AppOptions) Validate() error {
 }
 
 // RunApp serves one application until ctx ends. At SIGUSR1 it closes its listening
-// socket and finishes what it has begun: it then "listens on nothing". At any other
+// socket and finishes what it has begun. At any other
 // signal it listens again.
 func RunApp(ctx context.Context, o AppOptions, signals <-chan os.Signal) error {
 	if err := o.Validate(); err != nil {

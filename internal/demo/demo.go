@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrInterrupted says that the context ended before the script did.
+// ErrInterrupted: the context ended before the script did.
 var ErrInterrupted = errors.New("interrupted; everything that was started is ended")
 
 const (
@@ -65,7 +65,7 @@ func (o *Options) Validate() error {
 
 // Run builds the world, plays the script and prints the table, or leaves the world
 // up. No process and, unless Dir is given, no file of the world is left when it
-// returns. The error says so if anything failed that need not have.
+// returns. It is an error if anything failed that need not have.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Rate == 0 {
 		o.Rate = DefaultRate

@@ -15,7 +15,7 @@ type executions map[string][]executed
 
 type executed struct{ service, process string }
 
-// readExecutions reads the logs of all applications. An application that was never asked has none.
+// readExecutions reads the logs of all applications. An application that was never called has none.
 func readExecutions(l layout, t topology) (executions, error) {
 	x := make(executions)
 	for _, z := range t.zones() {

@@ -60,7 +60,7 @@ func makeLayout(dir string, t topology) (l layout, remove func() error, err erro
 		if dir, err = emptyDir(dir); err != nil {
 			return layout{}, keep, err
 		}
-		remove = keep // asked for by name: the user wants to look into it
+		remove = keep // named by the user, to look into it
 	}
 	l = layout{root: dir}
 	dirs := []string{l.logs(), l.run(), l.executionsDir()}

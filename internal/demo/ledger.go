@@ -58,12 +58,12 @@ func (o *outage) grace() time.Time {
 	}
 }
 
-// during tells whether the process was out at some moment of the request.
+// during reports whether the process was out at some moment of the request.
 func (o *outage) during(r *record) bool {
 	return r.end.After(o.from) && (o.to.IsZero() || r.start.Before(o.to))
 }
 
-// ledger keeps what was done to which process, and tells which failures could not be
+// ledger keeps what was done to which process, and which failures could not be
 // avoided.
 type ledger struct {
 	mu      sync.Mutex
@@ -102,7 +102,7 @@ func (l *ledger) back(at time.Time, processes ...string) {
 	}
 }
 
-// held tells whether the request was on its way through a proxy of its own cluster that was stopped:
+// held reports whether the request was on its way through a proxy of its own cluster that was stopped:
 // it is answered when that goes on.
 func (l *ledger) held(r *record, homeOf string) bool {
 	l.mu.Lock()
@@ -114,7 +114,7 @@ func (o *outage) holds(r *record, homeOf string) bool {
 	return o.kind == outStopped && isProxy(o.role) && o.cluster == homeOf && o.during(r) && !r.start.After(o.grace())
 }
 
-// listening tells whether an application could be called at that time.
+// listening reports whether an application could be called at that time.
 func (l *ledger) listening(zone, role string, at time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +123,7 @@ func (l *ledger) listening(zone, role string, at time.Time) bool {
 	})
 }
 
-// excuse says why a failed request had to fail, "" if it had not. homeOf is the cluster in which it entered,
+// excuse is why a failed request had to fail, "" if it had not. homeOf is the cluster in which it entered,
 // executedBy the processes that began to execute it, via the proxy on which it failed, "" when none did.
 func (l *ledger) excuse(r *record, homeOf string, executedBy []string, via string) string {
 	l.mu.Lock()

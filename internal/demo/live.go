@@ -44,7 +44,7 @@ func (d *director) live() []string {
 	}
 }
 
-// shares prints who answered, in the order of the zones: "h 75%  1a 25%".
+// shares prints which zones answered, in the order of the zones: "h 75%  1a 25%".
 func shares(t topology, counts map[string]int) string {
 	total := 0
 	for _, n := range counts {

@@ -22,7 +22,7 @@ type entry struct {
 type load struct {
 	entries []entry
 	rec     *recorder
-	// gone tells whether the callers of a zone are: they die with their cluster.
+	// gone reports whether the callers of a zone have died with their cluster.
 	gone func(zone string) bool
 }
 

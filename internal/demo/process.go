@@ -112,20 +112,20 @@ func (s *supervisor) start(ctx context.Context, name string, args []string) (*pr
 		_ = os.Remove(pid) // the number may soon be another process's; that the file is gone is as good
 		close(p.done)
 		if ctx.Err() == nil && !p.wasKilled() {
-			s.died(s.obituary(name, err))
+			s.died(s.exitError(name, err))
 		}
 	})
 	return p, nil
 }
 
-// obituary says how a process ended, with the end of its log.
-func (s *supervisor) obituary(name string, err error) error {
+// exitError is how a process ended, with the end of its log.
+func (s *supervisor) exitError(name string, err error) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
-			return fmt.Errorf("%s was killed", name) // from outside: its log says nothing of it
+			return fmt.Errorf("%s was killed", name) // from outside: its log has nothing about it
 		}
 	}
 	path := filepath.Join(s.logDir, name+".log")

@@ -22,15 +22,15 @@ const (
 	// connectTimeout bounds the wait for tunnels between the clusters: a few rounds of
 	// jittered reconnects.
 	connectTimeout = 20 * time.Second
-	// pollEvery is how often something is asked that cannot tell by itself.
+	// pollEvery is the time between two polls of one condition.
 	pollEvery = 50 * time.Millisecond
-	// pollTimeout bounds one such question.
+	// pollTimeout bounds one poll.
 	pollTimeout = 2 * time.Second
 	// dialTimeout is short: a listener that is being closed drops what comes in.
 	dialTimeout = 200 * time.Millisecond
 )
 
-// awaitReady asks a process until it says that it is ready.
+// awaitReady polls a process until it is ready.
 func (w *world) awaitReady(ctx context.Context, t target, within time.Duration) error {
 	target := "http://" + t.zone.app(t.role).String() + healthPath
 	if isProxy(t.role) {
@@ -54,13 +54,13 @@ func (w *world) awaitTunnels(ctx context.Context, clusters ...string) error {
 	return w.awaitPeers(ctx, peersHealthy, clusters...)
 }
 
-// awaitPeers returns when ask finds every proxy's peers as they should be.
-func (w *world) awaitPeers(ctx context.Context, ask func(context.Context, netip.AddrPort) error, clusters ...string) error {
+// awaitPeers returns when check passes for every proxy of these clusters.
+func (w *world) awaitPeers(ctx context.Context, check func(context.Context, netip.AddrPort) error, clusters ...string) error {
 	waits, ctx := errgroup.WithContext(ctx)
 	for _, name := range clusters {
 		for _, t := range proxies(w.topo.cluster(name).zones...) {
 			waits.Go(func() error {
-				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return ask(ctx, t.zone.admin(t.role)) })
+				err := poll(ctx, connectTimeout, func(ctx context.Context) error { return check(ctx, t.zone.admin(t.role)) })
 				if err != nil {
 					return fmt.Errorf("the peer of %s is not as it should be after %s: %w", t.name(), connectTimeout, err)
 				}
@@ -134,7 +134,7 @@ func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
 	return nil
 }
 
-// peersHealthy asks a proxy for what `eastway endpoints SERVICE` shows, and peersUnreachable too.
+// peersHealthy and peersUnreachable check what `eastway endpoints SERVICE` shows of a proxy's peers.
 func peersHealthy(ctx context.Context, at netip.AddrPort) error {
 	return peersAre(ctx, at, failover.StatusHealthy)
 }
@@ -197,15 +197,15 @@ func (w *world) awaitChains(ctx context.Context) error {
 	return nil
 }
 
-// poll asks until there is no error, for at most that long.
-func poll(ctx context.Context, within time.Duration, ask func(context.Context) error) error {
+// poll calls check until it returns no error, for at most that long.
+func poll(ctx context.Context, within time.Duration, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	again := time.NewTicker(pollEvery)
 	defer again.Stop()
 	var last error
 	for {
-		err := ask(ctx)
+		err := check(ctx)
 		if err == nil {
 			return nil
 		}

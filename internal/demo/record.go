@@ -38,7 +38,7 @@ func (r *record) mockb() string {
 	return ""
 }
 
-// home tells whether the whole chain answered from the zone where the request entered.
+// home reports whether the whole chain answered from the zone where the request entered.
 func (r *record) home() bool {
 	for _, h := range r.hops {
 		if h.zone != r.entry {

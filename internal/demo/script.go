@@ -63,11 +63,11 @@ type director struct {
 // play runs the phases one after the other.
 func (d *director) play(ctx context.Context) error {
 	script := []struct {
-		name, tells string
-		run         func(context.Context) error
+		name, what string
+		run        func(context.Context) error
 	}{
 		{"healthy", "every chain answers from the zone where it entered", d.healthy},
-		{"one mockb broken", "mockb of cn-hangzhou-h listens on nothing", d.oneBroken},
+		{"one mockb broken", "mockb of cn-hangzhou-h closes its port", d.oneBroken},
 		{"region's mockb broken", "so does mockb of cn-hangzhou-k: the other region must answer", d.regionBroken},
 		{"repaired", "both listen again", d.repaired},
 		{"one proxy killed", "one of the two proxies of cn-hangzhou-k is killed (-9)", d.proxyKilled},
@@ -82,7 +82,7 @@ func (d *director) play(ctx context.Context) error {
 		d.phases = append(d.phases, phase{name: step.name, begun: time.Now()})
 		d.mu.Unlock()
 		d.rec.setPhase(i)
-		d.view.say("== %s: %s", step.name, step.tells)
+		d.view.say("== %s: %s", step.name, step.what)
 		if err := step.run(ctx); err != nil {
 			return fmt.Errorf("phase %q: %w", step.name, err)
 		}

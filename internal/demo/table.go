@@ -62,7 +62,7 @@ func legend(t topology) string {
 		"FIRST ANSWER ELSEWHERE: time from the fault to it; (home): from the repair to the first answer from home.\n"
 }
 
-// printWrong lists what makes the demo fail, or says that there is nothing.
+// printWrong lists what makes the demo fail, or that there is nothing.
 func (r Report) printWrong(b *bytes.Buffer) {
 	b.WriteString("\n")
 	for i, f := range r.Unexpected {

@@ -153,7 +153,7 @@ func (z zone) vip(proxy, role string) netip.AddrPort {
 // process names one process: ZONE-ROLE.
 func (z zone) process(role string) string { return z.name + "-" + role }
 
-// short is the zone without what its region's name already says: "h", "1a".
+// short is the zone's name without the part that its region has: "h", "1a".
 func (z zone) short() string {
 	shared := z.region
 	if i := strings.LastIndexByte(shared, '-'); i >= 0 && !strings.HasPrefix(z.name, shared+"-") {
