@@ -14,7 +14,8 @@ import (
 
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/check"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/eligible"
+	nodereport "github.com/eastway/eastway/internal/takeover/report"
 )
 
 // someChecks have results of every level.
@@ -99,16 +100,16 @@ func TestTakeoverCommand(t *testing.T) {
 	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", exitFailure, "no proxy pods", "--force goes on")
 	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
 	w.run(t, "takeover shop/cart").want(t, "no agents", exitFailure, "--set node.enabled=true", "nothing was changed")
-	if s := (&corev1.Service{}); !w.a.Get("/v1/services", "shop", "cart", s) || takeover.Wanted(s) {
+	if s := (&corev1.Service{}); !w.a.Get("/v1/services", "shop", "cart", s) || eligible.Wanted(s) {
 		t.Errorf("it was annotated all the same: %v", s.Annotations)
 	}
 
 	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
 	w.a.AddPod("eastway-system", "eastway-node-1", "eastway", "node", "node-1")
 	agent := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		status := takeover.Status{Datapath: takeover.Datapath{Checked: true}}
-		if s := (&corev1.Service{}); w.a.Get("/v1/services", "shop", "cart", s) && takeover.Wanted(s) {
-			status.Services = []takeover.ServiceStatus{{Service: "shop/cart"}}
+		status := nodereport.Status{Datapath: nodereport.Datapath{Checked: true}}
+		if s := (&corev1.Service{}); w.a.Get("/v1/services", "shop", "cart", s) && eligible.Wanted(s) {
+			status.Services = []nodereport.ServiceStatus{{Service: "shop/cart"}}
 		}
 		_ = json.NewEncoder(rw).Encode(status)
 	}))

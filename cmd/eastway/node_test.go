@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eastway/eastway/internal/takeover"
+	nodereport "github.com/eastway/eastway/internal/takeover/report"
 )
 
 func TestNodeUsage(t *testing.T) {
@@ -60,7 +60,7 @@ func TestNodeWithoutAPIServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var status takeover.Status
+		var status nodereport.Status
 		if path == "/takeovers" {
 			err = json.NewDecoder(resp.Body).Decode(&status)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/takeover"
 	"github.com/eastway/eastway/internal/takeover/nft"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // healthPort of the proxies.
@@ -26,7 +27,7 @@ type proxy struct {
 	*pod
 
 	name  string
-	where takeover.Locality
+	where report.Locality
 
 	hung, draining atomic.Bool
 	stop           func() // its health listener is gone
@@ -35,7 +36,7 @@ type proxy struct {
 }
 
 // proxy adds a proxy that listens nowhere yet.
-func (n *node) proxy(t *testing.T, name string, where takeover.Locality) *proxy {
+func (n *node) proxy(t *testing.T, name string, where report.Locality) *proxy {
 	t.Helper()
 	p := &proxy{pod: n.pod(t, name), name: name, where: where}
 	p.start(t)
@@ -85,7 +86,7 @@ type world struct {
 	inv     takeover.Inventory
 }
 
-func newWorld(self takeover.Locality, proxies ...*proxy) *world {
+func newWorld(self report.Locality, proxies ...*proxy) *world {
 	w := &world{changed: make(chan struct{}, 1), inv: takeover.Inventory{Self: self}}
 	for _, p := range proxies {
 		for _, a := range []netip.Addr{p.v4, p.v6} {

@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // entryLife is ample: the agent renews.
 const entryLife = 15 * time.Second
 
 var (
-	here     = takeover.Locality{Node: "n1", Zone: "z1", Region: "r"}
-	sameZone = takeover.Locality{Node: "n2", Zone: "z1", Region: "r"}
-	far      = takeover.Locality{Node: "n3", Zone: "z2", Region: "r"}
+	here     = report.Locality{Node: "n1", Zone: "z1", Region: "r"}
+	sameZone = report.Locality{Node: "n2", Zone: "z1", Region: "r"}
+	far      = report.Locality{Node: "n3", Zone: "z2", Region: "r"}
 )
 
 // The nearest live proxy answers under the cluster IP: with endpoints and without, over IPv4 and IPv6, for pods and for the node.

@@ -18,7 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/eligible"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // agentsAtOnce is how many node agents are asked at a time: each is a connection through the API server.
@@ -27,7 +28,7 @@ const agentsAtOnce = 8
 // Agent is a node agent, and what it said.
 type Agent struct {
 	Pod    *corev1.Pod
-	Status takeover.Status
+	Status report.Status
 	// Err says why it said nothing.
 	Err error
 }
@@ -90,7 +91,7 @@ func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {
 		a.Err = fmt.Errorf("the pod %s", Trouble(pod))
 		return a
 	}
-	answer, err := c.GetPod(ctx, pod, HealthPortOf(pod, NodeHealthPort), "/takeovers")
+	answer, err := c.GetPod(ctx, pod, HealthPortOf(pod, NodeHealthPort), report.Path)
 	switch {
 	case err != nil:
 		a.Err = err
@@ -106,12 +107,13 @@ func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {
 
 // Refuses says why the node agents would not take the Service over; "" if they would.
 func (c *Cluster) Refuses(service *corev1.Service) string {
-	return takeover.Refusal(service, c.Namespace)
+	reason, _ := eligible.Check(service, c.Namespace)
+	return reason
 }
 
 // TakeOver sets the annotation, or removes it. It is false if that was so already.
 func (c *Cluster) TakeOver(ctx context.Context, service *corev1.Service, on bool) (changed bool, err error) {
-	if takeover.Wanted(service) == on {
+	if eligible.Wanted(service) == on {
 		return false, nil
 	}
 	var value any
@@ -191,7 +193,7 @@ func openOn(a *Agent, service string, on bool) string {
 	if a.Err != nil {
 		return oneLine(a.Err.Error())
 	}
-	at := slices.IndexFunc(a.Status.Services, func(s takeover.ServiceStatus) bool { return s.Service == service })
+	at := slices.IndexFunc(a.Status.Services, func(s report.ServiceStatus) bool { return s.Service == service })
 	switch {
 	case !on && at < 0:
 		return ""

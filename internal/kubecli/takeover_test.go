@@ -19,11 +19,11 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // agents adds node agents that all say what tell does.
-func agents(t *testing.T, s *kubetest.Server, n int, tell func() takeover.Status) {
+func agents(t *testing.T, s *kubetest.Server, n int, tell func() report.Status) {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(tell()) }))
 	t.Cleanup(backend.Close)
@@ -108,18 +108,18 @@ func TestAwaitTakeover(t *testing.T) {
 	s := newServer(t)
 	c := open(t, "east", s)
 	var mu sync.Mutex
-	var services []takeover.ServiceStatus
-	agents(t, s, 2, func() takeover.Status {
+	var services []report.ServiceStatus
+	agents(t, s, 2, func() report.Status {
 		mu.Lock()
 		defer mu.Unlock()
-		return takeover.Status{Services: services}
+		return report.Status{Services: services}
 	})
 	var told []string
 	state, err := c.AwaitTakeover(t.Context(), "shop/cart", true, func(now TakeoverState) {
 		told = append(told, now.Words())
 		mu.Lock()
 		defer mu.Unlock()
-		services = []takeover.ServiceStatus{{Service: "shop/cart", Ports: []takeover.PortStatus{
+		services = []report.ServiceStatus{{Service: "shop/cart", Ports: []report.PortStatus{
 			{Port: "80/TCP"}, {Port: "53/UDP", Reason: "only TCP is taken over"},
 		}}}
 	})
@@ -145,7 +145,7 @@ func TestAwaitTakeover(t *testing.T) {
 func TestOpenOn(t *testing.T) {
 	t.Parallel()
 	with := func(change func(*Agent)) *Agent {
-		a := &Agent{Status: takeover.Status{Services: []takeover.ServiceStatus{{Service: "a/b"}}}}
+		a := &Agent{Status: report.Status{Services: []report.ServiceStatus{{Service: "a/b"}}}}
 		change(a)
 		return a
 	}
@@ -157,7 +157,7 @@ func TestOpenOn(t *testing.T) {
 		"headless":                   with(func(a *Agent) { a.Status.Services[0].Refused = "headless" }),
 		"has not seen it yet":        with(func(a *Agent) { a.Status.Services = nil }),
 		"80/TCP: no proxy is alive": with(func(a *Agent) {
-			a.Status.Services[0].Ports = []takeover.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}}
+			a.Status.Services[0].Ports = []report.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}}
 		}),
 	} {
 		if got := openOn(a, "a/b", true); got != want {

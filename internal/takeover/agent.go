@@ -15,15 +15,15 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/takeover/nft"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
-// Source tells what is in the cluster.
+// Source follows the cluster.
 type Source interface {
 	// Run follows the cluster until ctx ends.
 	Run(ctx context.Context) error
-	// Changed is signalled when Inventory may have something new to tell.
+	// Changed is signaled when Inventory may have changed.
 	Changed() <-chan struct{}
 	// Inventory is what is known; ok is false while that is incomplete.
 	Inventory() (inv Inventory, ok bool)
@@ -41,10 +41,10 @@ type Config struct {
 	Tables Tables
 	// StateDir keeps the snapshot; "": none is kept.
 	StateDir string
-	// CheckAddress is a cluster IP and port for the packet check, which any data path knows and somebody answers:
-	// the API server's. The zero value: no check.
+	// CheckAddress is a cluster IP and port for the packet check that every datapath knows and that is answered: the API
+	// server's. The zero value: no check.
 	CheckAddress netip.AddrPort
-	// Removed tells, when the agent ends, whether it ends for good; nil: it does not.
+	// Removed is called when the agent ends: true if no other agent follows it. nil: one follows.
 	Removed func(ctx context.Context) bool
 	// Env is the network to work in; the zero value is the process's own.
 	Env        Env
@@ -78,11 +78,12 @@ type Agent struct {
 	// Of the main loop only.
 	inventory *Inventory
 	used      map[netip.Addr]bool // proxies in the last plan
-	written   []nft.Service       // by the last transaction that succeeded
-	complaint string              // the error told last
+	rules     []nft.Service       // of the last plan
+	written   []nft.Service       // by the last transaction that succeeded; nil: none has
+	lastError string              // the last one logged
 
 	mu     sync.Mutex
-	status Status
+	status report.Status
 	beat   time.Time // the main loop's last turn
 }
 
@@ -109,7 +110,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	return a, nil
 }
 
-// Close lets go of what New bound, if Run is never called.
+// Close releases what New bound, if Run is never called.
 func (a *Agent) Close() error {
 	if a.checker == nil {
 		return nil
@@ -117,7 +118,7 @@ func (a *Agent) Close() error {
 	return a.checker.listener.Close()
 }
 
-// Run works until ctx ends. Then its entries are renewed once more, for a successor, or removed with the agent.
+// Run works until ctx ends. Then it renews its entries once more, for a successor, or removes them.
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.http.close()
 	written := make(chan struct{}) // closed after the first transaction
@@ -132,97 +133,72 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, a.leave(ctx))
 }
 
-// loop decides and writes whenever something changed, and before entries time out. What costs as much as there are services is
-// done so often only that most of the time is left, unless a proxy is lost or comes back.
+// loop takes turns as the pacer decides, until ctx ends.
 func (a *Agent) loop(ctx context.Context, firstWritten func()) error {
 	a.restore()
+	p := newPacer(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var (
-		rules    []nft.Service
-		known    bool         // there are rules
-		news     bool         // the source has something to tell
-		outdated = true       // rules are not what they would be now
-		rest     time.Time    // when to look at either, unless it is urgent
-		due      = time.Now() // when to write even though nothing changed
-	)
 	for {
-		urgent := false
 		select {
 		case <-ctx.Done():
-			if news {
+			if p.unread {
 				a.follow() // and store it, for a successor
 			}
 			return nil
 		case <-a.cfg.Source.Changed():
-			news = true
+			p.unread = true
 		case <-a.prober.turned:
-			outdated, urgent = true, true
+			p.outdated, p.urgent = true, true
 		case <-a.prober.changed:
-			outdated = true
+			p.outdated = true
 		case <-timer.C:
 		}
-		now := time.Now()
-		a.mu.Lock()
-		a.beat = now
-		a.mu.Unlock()
-		rested := !now.Before(rest)
-		if news && rested {
-			a.follow()
-			news, outdated = false, true
-		}
-		decided := outdated && (rested || urgent)
-		if decided {
-			rules, known = a.decide()
-			outdated = !known
-		}
-		written := known && (!now.Before(due) || decided && !a.says(rules))
-		if written {
-			due = now.Add(retryInterval)
-			if a.write(rules) {
-				due = now.Add(refreshInterval)
-				firstWritten()
-			}
-		}
-		if decided && rested { // what is urgent comes in between, and puts nothing off
-			rest = restAfter(now)
-		}
-		if written && !pace.Sleep(ctx, minWriteGap) {
-			return nil
-		}
-		next := due
-		if !known {
-			next = time.Now().Add(retryInterval)
-		}
-		if (news || outdated && known) && rest.Before(next) {
-			next = rest
-		}
-		timer.Reset(time.Until(next))
+		a.turn(&p, firstWritten)
+		timer.Reset(time.Until(p.next(time.Now())))
 	}
 }
 
-// restAfter is until when work rests that began at a moment and has ended now.
-func restAfter(began time.Time) time.Time {
-	end := time.Now()
-	return end.Add(pace.Rest(end.Sub(began), workShare, maxRest))
+// turn does what is due now.
+func (a *Agent) turn(p *pacer, firstWritten func()) {
+	began := time.Now()
+	a.mu.Lock()
+	a.beat = began
+	a.mu.Unlock()
+	w := p.turn(began)
+	if w.read {
+		a.follow()
+	}
+	if w.plan {
+		known := a.plan()
+		p.planned(known, known && !a.upToDate())
+	}
+	if p.mustWrite(began) {
+		ok := a.write(a.rules)
+		p.wrote(began, time.Now(), ok)
+		if ok {
+			firstWritten()
+		}
+	}
+	p.finished(began, time.Now())
 }
 
-// restore begins with the snapshot, until the API server answers.
+// restore starts from the snapshot, until the API server answers.
 func (a *Agent) restore() {
 	inv, ok, err := a.keep.load()
 	if err != nil {
-		a.log.Warn("snapshot is not usable", zap.Error(err))
+		a.log.Warn("cannot use the snapshot", zap.Error(err))
 	}
 	if !ok {
 		return
 	}
 	a.inventory = &inv
 	a.metrics.snapshot.Set(1)
-	a.log.Info("beginning with the snapshot", zap.Int("services", len(inv.Services)), zap.Int("proxies", len(inv.Proxies)))
+	a.log.Info("starting from the snapshot", zap.Int("services", len(inv.Services)), zap.Int("proxies", len(inv.Proxies)))
 	a.prober.set(targetsOf(&inv, a.used))
 }
 
-// follow takes over what the source has new to tell.
+// follow reads the source, and keeps what is new.
 func (a *Agent) follow() {
 	inv, ok := a.cfg.Source.Inventory()
 	if !ok {
@@ -233,27 +209,27 @@ func (a *Agent) follow() {
 	if a.inventory != nil && reflect.DeepEqual(inv, *a.inventory) {
 		return
 	}
-	if inv.Omitted != (Omitted{}) && (a.inventory == nil || inv.Omitted != a.inventory.Omitted) {
-		a.log.Warn("there is more than a node keeps: the rest of the Services is left to kube-proxy, the rest of the proxies gets no calls",
+	if inv.Omitted != (report.Omitted{}) && (a.inventory == nil || inv.Omitted != a.inventory.Omitted) {
+		a.log.Warn("the cluster exceeds the limits of a node: kube-proxy serves the other Services, and the other proxies get no calls",
 			zap.Int("services", inv.Omitted.Services), zap.Int("at_most_services", maxServices),
 			zap.Int("proxies", inv.Omitted.Proxies), zap.Int("at_most_proxies", maxProxies))
 	}
 	a.inventory = &inv
 	a.prober.set(targetsOf(&inv, a.used))
 	if err := a.keep.store(&inv); err != nil {
-		a.log.Warn("snapshot cannot be written: an agent that restarts while the API server is away will know nothing", zap.Error(err))
+		a.log.Warn("cannot write the snapshot: an agent that restarts while the API server is away will have no state", zap.Error(err))
 	}
 }
 
-// targetsOf gives each proxy its pace: those that are used, and the nearest ones, are probed often.
+// targetsOf sets how often each proxy is probed: the used and the nearest ones often.
 func targetsOf(inv *Inventory, used map[netip.Addr]bool) []target {
 	near := slices.Clone(inv.Proxies)
 	slices.SortFunc(near, func(x, y Proxy) int {
-		return cmp.Or(cmp.Compare(inv.Self.distanceTo(x.Locality), inv.Self.distanceTo(y.Locality)),
+		return cmp.Or(cmp.Compare(distanceOf(&inv.Self, &x.Locality), distanceOf(&inv.Self, &y.Locality)),
 			preference(inv.Self.Node, x.Address, y.Address))
 	})
 	out := make([]target, len(near))
-	before := make(map[bool]int) // of IPv6, and of IPv4: each cluster IP leads to proxies of its own family
+	before := make(map[bool]int) // of IPv6 and of IPv4: proxies of its own family serve a cluster IP
 	for i, p := range near {
 		out[i] = target{proxy: p, interval: probeInterval}
 		if before[p.Address.Is6()] >= usedProxies && !used[p.Address] {
@@ -264,33 +240,32 @@ func targetsOf(inv *Inventory, used map[netip.Addr]bool) []target {
 	return out
 }
 
-// decide makes the plan and its status. ok is false as long as it would be made without knowing enough: what a predecessor
-// wrote stays until then.
-func (a *Agent) decide() (rules []nft.Service, ok bool) {
-	health, settled := a.prober.snapshot()
-	if a.inventory == nil || a.written == nil && !settled {
-		return nil, false
+// plan makes the rules and their status. It returns false as long as too little is known to replace what a predecessor wrote.
+func (a *Agent) plan() bool {
+	health := a.prober.snapshot()
+	if a.inventory == nil || a.written == nil && !conclusive(health, len(a.inventory.Proxies)) {
+		return false
 	}
 	plan := Decide(a.inventory, health)
-	a.used = plan.Used
+	a.used, a.rules = plan.Used, plan.Rules
 	a.prober.set(targetsOf(a.inventory, a.used))
 	a.metrics.planned(&plan)
 	a.metrics.probed(a.inventory, health)
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.status.Services = plan.Services
 	a.status.Proxies = proxyStatuses(a.inventory, health)
 	a.status.Node = a.inventory.Self
 	a.status.Omitted = a.inventory.Omitted
-	a.mu.Unlock()
-	return plan.Rules, true
+	return true
 }
 
-// says tells whether the tables say that already.
-func (a *Agent) says(rules []nft.Service) bool {
-	return a.written != nil && slices.EqualFunc(a.written, rules, func(x, y nft.Service) bool { return x.Equal(&y) })
+// upToDate is true if the tables hold the rules already.
+func (a *Agent) upToDate() bool {
+	return a.written != nil && slices.EqualFunc(a.written, a.rules, func(x, y nft.Service) bool { return x.Equal(&y) })
 }
 
-// write makes one transaction, and tells whether it succeeded.
+// write makes one transaction. It returns true if that succeeded.
 func (a *Agent) write(rules []nft.Service) bool {
 	began := time.Now()
 	err := a.cfg.Tables.Apply(&nft.Ruleset{Services: rules, Check: a.checker.rule()})
@@ -301,22 +276,22 @@ func (a *Agent) write(rules []nft.Service) bool {
 	if err != nil {
 		a.metrics.writes.WithLabelValues("failed").Inc()
 		a.status.Error = err.Error()
-		if a.complaint != err.Error() {
-			a.complaint = err.Error()
+		if a.lastError != err.Error() {
+			a.lastError = err.Error()
 			a.log.Error("cannot write the nftables tables", zap.Error(err))
 		}
 		return false
 	}
 	a.metrics.writes.WithLabelValues("ok").Inc()
-	if a.complaint != "" || !a.says(rules) {
+	if a.lastError != "" || !a.upToDate() {
 		a.log.Info("tables written", zap.Int("ports", len(rules)), zap.Duration("took", took))
 	}
-	a.complaint, a.status.Error, a.status.Written = "", "", began
+	a.lastError, a.status.Error, a.status.Written = "", "", began
 	a.written = slices.Concat([]nft.Service{}, rules) // not nil, even if nothing is taken over
 	return true
 }
 
-// leave ends the work on the tables; ctx has ended.
+// leave writes the tables a last time for a successor, or deletes them; ctx has ended.
 func (a *Agent) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTimeout)
 	defer cancel()
@@ -324,11 +299,11 @@ func (a *Agent) leave(ctx context.Context) error {
 		if err := a.cfg.Tables.Delete(); err != nil {
 			return err
 		}
-		a.log.Info("agent is removed, and its tables with it")
+		a.log.Info("agent and tables removed")
 		return nil
 	}
 	if a.written != nil && a.write(a.written) {
-		a.log.Info("tables stay for the next agent", zap.Duration("life", EntryLife), zap.Int("ports", len(a.written)))
+		a.log.Info("tables left for the next agent", zap.Duration("life", EntryLife), zap.Int("ports", len(a.written)))
 	}
 	return nil
 }

@@ -17,20 +17,11 @@ import (
 
 	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/takeover/nft"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // nonceBytes is the length of the word by which the check knows its own listener.
 const nonceBytes = 16
-
-// Datapath is what the packet check found.
-type Datapath struct {
-	// Checked: it has come to a result.
-	Checked bool `json:"checked"`
-	// Bypassed says how calls pass by nftables on this node; "" if they don't.
-	Bypassed string `json:"bypassed,omitempty"`
-	// Address is the cluster IP and port that is called.
-	Address string `json:"address,omitempty"`
-}
 
 // checker makes the packet check.
 type checker struct {
@@ -42,7 +33,7 @@ type checker struct {
 	bypassed prometheus.Gauge
 
 	mu     sync.Mutex
-	result Datapath
+	result report.Datapath
 }
 
 // newChecker listens for the check's connections to address, a cluster IP and port.
@@ -57,7 +48,7 @@ func newChecker(ctx context.Context, address netip.AddrPort, env *Env, log *zap.
 	}
 	c := &checker{
 		address: address, listener: l, nonce: make([]byte, nonceBytes), dial: env.dialMarked, log: log, bypassed: bypassed,
-		result: Datapath{Address: address.String()},
+		result: report.Datapath{Address: address.String()},
 	}
 	_, _ = rand.Read(c.nonce) // never fails
 	return c, nil
@@ -79,9 +70,9 @@ func (c *checker) rule() *nft.Check {
 	}
 }
 
-func (c *checker) datapath() Datapath {
+func (c *checker) datapath() report.Datapath {
 	if c == nil {
-		return Datapath{}
+		return report.Datapath{}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

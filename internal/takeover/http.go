@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/httpserve"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // Listen binds the address, which the successor of this process may do at the same time. The server answers /healthz,
@@ -39,7 +40,7 @@ func handler(a *Agent, metrics prometheus.Gatherer, log *zap.Logger) http.Handle
 		answer(w, a.Ready(), detail)
 	})
 	mux.Handle("GET /metrics", httpserve.Metrics(metrics, log))
-	mux.HandleFunc("GET /takeovers", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+report.Path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(a.Status()) // the reader may be gone
 	})

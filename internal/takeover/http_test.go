@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/httpserve"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 func TestHealthListener(t *testing.T) {
@@ -70,12 +71,12 @@ func TestHealthListener(t *testing.T) {
 	expect("/metrics", http.StatusOK, `eastway_takeover_probes_total{result="timeout"} 0`)
 	expect("/debug/pprof/", http.StatusNotFound, "")
 	a.mu.Lock()
-	a.status = Status{Written: time.Now(), Services: []ServiceStatus{{Service: "default/shop", Refused: "so it is"}}}
+	a.status = report.Status{Written: time.Now(), Services: []report.ServiceStatus{{Service: "default/shop", Refused: "so it is"}}}
 	a.mu.Unlock()
 	a.checker.settle(io.ErrUnexpectedEOF)
 	expect("/readyz", http.StatusOK, "ok\nnftables is bypassed on this node, takeover has no effect here: unexpected EOF\n")
 	_, body := get("/takeovers")
-	var status Status
+	var status report.Status
 	if err := json.Unmarshal([]byte(body), &status); err != nil {
 		t.Fatal(err)
 	}

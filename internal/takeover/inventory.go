@@ -2,47 +2,35 @@ package takeover
 
 import (
 	"net/netip"
+
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
-// Inventory is what the agent knows of the cluster, and keeps in its snapshot.
+// Inventory is the agent's state of the cluster, and the content of its snapshot.
 type Inventory struct {
-	Self     Locality  `json:"self"`
-	Services []Service `json:"services"` // those with the annotation, by name; then the derived ones of imports
-	Proxies  []Proxy   `json:"proxies"`  // by address
-	Omitted  Omitted   `json:"omitted,omitzero"`
+	Self     report.Locality `json:"self"`
+	Services []Service       `json:"services"` // those with the annotation, by name; then the derived ones of imports
+	Proxies  []Proxy         `json:"proxies"`  // by address
+	Omitted  report.Omitted  `json:"omitted,omitzero"`
 }
 
-// Omitted is how many there are beyond what a node keeps: calls to those Services go the way of kube-proxy, and no calls to
-// those proxies.
-type Omitted struct {
-	Services int `json:"services,omitempty"`
-	Proxies  int `json:"proxies,omitempty"`
-}
-
-// bound omits what is too much.
+// bound omits what exceeds the limits.
 func (inv *Inventory) bound() {
-	inv.Omitted = Omitted{Services: max(len(inv.Services)-maxServices, 0), Proxies: max(len(inv.Proxies)-maxProxies, 0)}
+	inv.Omitted = report.Omitted{Services: max(len(inv.Services)-maxServices, 0), Proxies: max(len(inv.Proxies)-maxProxies, 0)}
 	inv.Services = inv.Services[:min(len(inv.Services), maxServices)]
 	inv.Proxies = inv.Proxies[:min(len(inv.Proxies), maxProxies)]
 }
 
-// Locality is where a node is.
-type Locality struct {
-	Node   string `json:"node,omitempty"`
-	Zone   string `json:"zone,omitempty"`
-	Region string `json:"region,omitempty"`
-}
-
-// Service is a Service that asks to be taken over, or one that the controller made for an import.
+// Service is a Service with the takeover annotation, or one that the controller made for an import.
 type Service struct {
 	Name string `json:"name"` // NAMESPACE/NAME
-	// Carries is the service that proxies carry for it, NAMESPACE/NAME; empty: that of its name.
+	// Carries is the service that proxies carry for it, NAMESPACE/NAME; "" if it has the same name.
 	Carries   string       `json:"carries,omitempty"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Ports     []Port       `json:"ports,omitempty"`
 	// Affinity: the same client goes to the same proxy.
 	Affinity bool `json:"affinity,omitempty"`
-	// Refused says why it is not taken over; "" is the usual.
+	// Refused is why it is not taken over; usually "".
 	Refused string `json:"refused,omitempty"`
 	// Waiting: the controller has not given it ports on the proxies yet.
 	Waiting bool `json:"waiting,omitempty"`
@@ -62,10 +50,10 @@ type Proxy struct {
 	// Health is the port of its health listener.
 	Health uint16 `json:"health"`
 	Pod    string `json:"pod,omitempty"`
-	Locality
+	report.Locality
 }
 
-// distance tells how far away a proxy is, from near to far.
+// distance is how far away a proxy is, from near to far.
 type distance int
 
 const (
@@ -79,13 +67,13 @@ func (d distance) String() string {
 	return [...]string{"node", "zone", "region", "cluster"}[d]
 }
 
-// distanceTo compares what is known: an empty name equals nothing, not even another empty one.
-func (l Locality) distanceTo(other Locality) distance {
-	switch region := l.Region != "" && l.Region == other.Region; {
-	case l.Node != "" && l.Node == other.Node:
+// distanceOf compares two localities; an empty name equals nothing, not even another empty one.
+func distanceOf(from, to *report.Locality) distance {
+	switch region := from.Region != "" && from.Region == to.Region; {
+	case from.Node != "" && from.Node == to.Node:
 		return sameNode
-	// Where regions are not known the zones have to do.
-	case l.Zone != "" && l.Zone == other.Zone && (region || l.Region == "" || other.Region == ""):
+	// Without regions, the zones have to do.
+	case from.Zone != "" && from.Zone == to.Zone && (region || from.Region == "" || to.Region == ""):
 		return sameZone
 	case region:
 		return sameRegion

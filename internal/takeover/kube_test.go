@@ -17,6 +17,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 func kubeNode(name, zone, region string) *corev1.Node {
@@ -76,12 +77,12 @@ func TestKube(t *testing.T) {
 	)
 	k := watching(t, client)
 	want := Inventory{
-		Self: Locality{"n1", "z1", "r1"},
+		Self: report.Locality{Node: "n1", Zone: "z1", Region: "r1"},
 		Services: []Service{{
 			Name: "default/shop", Addresses: []netip.Addr{addr("10.96.0.1"), addr("fd00::1")},
 			Ports: []Port{{"TCP", 80, 20000}, {"UDP", 53, 0}},
 		}},
-		Proxies: []Proxy{{Address: addr("10.0.0.1"), Health: 15020, Pod: "a", Locality: Locality{"n1", "z1", "r1"}}},
+		Proxies: []Proxy{{Address: addr("10.0.0.1"), Health: 15020, Pod: "a", Locality: report.Locality{Node: "n1", Zone: "z1", Region: "r1"}}},
 	}
 	await(t, k, "the first inventory", func(inv *Inventory) bool { return reflect.DeepEqual(*inv, want) })
 
@@ -91,7 +92,7 @@ func TestKube(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, k, "another proxy on another node, whose region is read", func(inv *Inventory) bool {
-		return len(inv.Proxies) == 1 && inv.Proxies[0].Locality == Locality{"n2", "z2", "r1"}
+		return len(inv.Proxies) == 1 && inv.Proxies[0].Locality == report.Locality{Node: "n2", Zone: "z2", Region: "r1"}
 	})
 	if err := client.CoreV1().Services(system).Delete(t.Context(), "shop-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
@@ -113,7 +114,7 @@ func TestKubeWithoutNodes(t *testing.T) {
 	})
 	k := watching(t, client)
 	await(t, k, "an inventory", func(inv *Inventory) bool {
-		return inv.Self == Locality{Node: "n1"} && len(inv.Proxies) == 1 && inv.Proxies[0].Zone == "z1"
+		return inv.Self == report.Locality{Node: "n1"} && len(inv.Proxies) == 1 && inv.Proxies[0].Zone == "z1"
 	})
 }
 

@@ -13,8 +13,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func addr(s string) netip.Addr         { return netip.MustParseAddr(s) }
 func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// report is that of a proxy that listens for "default/NAME" on the given ports.
-func report(ready bool, listeners map[uint16]string) Report {
+// proxyReport is that of a proxy that listens for "default/NAME" on the given ports.
+func proxyReport(ready bool, listeners map[uint16]string) Report {
 	r := Report{Ready: ready, Listeners: map[uint16]string{}}
 	for port, name := range listeners {
 		r.Listeners[port] = "default/" + name

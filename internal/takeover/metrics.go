@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // States of Services in the metric.
@@ -19,6 +21,7 @@ const (
 const (
 	proxyReady    = "ready"
 	proxyNotReady = "not_ready" // alive, but starting or draining
+	proxySuspect  = "suspect"   // probes time out, but not for long enough to call it dead
 	proxyDead     = "dead"
 )
 
@@ -37,7 +40,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		services: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_takeover_services",
-			Help: "Services that ask to be taken over, on this node. " +
+			Help: "Services to take over, and those of imports, on this node. " +
 				"state: taken, partly, fail_open (kube-proxy serves it), refused; /takeovers says why.",
 		}, []string{"state"}),
 		ports: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -47,12 +50,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		proxies: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_takeover_proxies",
 			Help: "Addresses of the own cluster's proxies (two each in a dual-stack cluster) as this node sees them. " +
-				"state: ready, not_ready (alive: starting or draining), dead.",
+				"state: ready, not_ready (alive: starting or draining), suspect (probes time out), dead.",
 		}, []string{"state"}),
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_takeover_probes_total",
-			Help: "Probes of proxies. result: ok, timeout, error (refused, unreachable), invalid (no sense in the answer), " +
-				"paused (this agent did not run).",
+			Help: "Probes of proxies. result: ok, timeout, error (refused, unreachable), invalid (not an Eastway proxy's answer), " +
+				"paused (the agent itself did not run, or had no descriptor or port left).",
 		}, []string{"result"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_takeover_writes_total",
@@ -60,22 +63,22 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "eastway_takeover_write_seconds",
-			Help:    "Time that such a transaction took.",
+			Help:    "Duration of a transaction that wrote the node's nftables tables.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}),
 		bypassed: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_takeover_datapath_bypassed",
-			Help: "1 while the packet check finds that calls to cluster IPs pass by nftables on this node.",
+			Help: "1 while the packet check finds that calls to cluster IPs bypass nftables on this node.",
 		}),
 		snapshot: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_takeover_from_snapshot",
-			Help: "1 while the agent works with its snapshot because the API server has not answered since it started.",
+			Help: "1 while the agent works from its snapshot because the API server has not answered since it started.",
 		}),
 	}
 	for _, s := range []string{stateTaken, statePartly, stateFailOpen, stateRefused} {
 		m.services.WithLabelValues(s)
 	}
-	for _, s := range []string{proxyReady, proxyNotReady, proxyDead} {
+	for _, s := range []string{proxyReady, proxyNotReady, proxySuspect, proxyDead} {
 		m.proxies.WithLabelValues(s)
 	}
 	for _, r := range []string{resultOK, resultTimeout, resultError, resultInvalid, resultPaused} {
@@ -95,11 +98,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// planned counts what a plan says.
+// planned counts the services and ports of a plan.
 func (m *metrics) planned(plan *Plan) {
 	count := map[string]int{}
 	for i := range plan.Services {
-		count[plan.Services[i].state()]++
+		count[stateOf(&plan.Services[i])]++
 	}
 	for _, s := range []string{stateTaken, statePartly, stateFailOpen, stateRefused} {
 		m.services.WithLabelValues(s).Set(float64(count[s]))
@@ -107,8 +110,8 @@ func (m *metrics) planned(plan *Plan) {
 	m.ports.Set(float64(len(plan.Rules)))
 }
 
-// state sorts a Service for the metric; ports that are not TCP don't count.
-func (s *ServiceStatus) state() string {
+// stateOf is a Service's state in the metric; only TCP ports count.
+func stateOf(s *report.ServiceStatus) string {
 	if s.Refused != "" {
 		return stateRefused
 	}
@@ -136,15 +139,17 @@ func (m *metrics) probed(inv *Inventory, health map[netip.Addr]Health) {
 	count := map[string]int{}
 	for i := range inv.Proxies {
 		switch h := health[inv.Proxies[i].Address]; {
-		case !h.Alive:
+		case h.State == Dead:
 			count[proxyDead]++
+		case h.State == Suspect:
+			count[proxySuspect]++
 		case h.Report.Ready:
 			count[proxyReady]++
 		default:
 			count[proxyNotReady]++
 		}
 	}
-	for _, s := range []string{proxyReady, proxyNotReady, proxyDead} {
+	for _, s := range []string{proxyReady, proxyNotReady, proxySuspect, proxyDead} {
 		m.proxies.WithLabelValues(s).Set(float64(count[s]))
 	}
 }

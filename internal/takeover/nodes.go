@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // nodes reads the regions and zones of a few Nodes: the agent's own and the proxies'. It does not watch them: every Node is
@@ -27,7 +28,7 @@ type nodes struct {
 
 // nodeLabels is what is known of one Node.
 type nodeLabels struct {
-	Locality
+	report.Locality
 	read bool      // it has been tried to read them
 	next time.Time // when to read them again
 }
@@ -37,15 +38,15 @@ func newNodes(client kubernetes.Interface, log *zap.Logger, changed notify.Signa
 }
 
 // localities are those of the named nodes; ok is false while one has never been tried to read. Others are forgotten.
-func (n *nodes) localities(names []string) (out map[string]Locality, ok bool) {
+func (n *nodes) localities(names []string) (out map[string]report.Locality, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	known := make(map[string]*nodeLabels, len(names))
-	out, ok = make(map[string]Locality, len(names)), true
+	out, ok = make(map[string]report.Locality, len(names)), true
 	for _, name := range names {
 		labels := n.known[name]
 		if labels == nil {
-			labels = &nodeLabels{Locality: Locality{Node: name}}
+			labels = &nodeLabels{Locality: report.Locality{Node: name}}
 			n.wake.Notify()
 		}
 		known[name], out[name] = labels, labels.Locality

@@ -19,6 +19,9 @@ const (
 	pauseSlack = 250 * time.Millisecond
 	// maxPauses in a row are believed; then it is silence after all.
 	maxPauses = 3
+	// suspectLife is how long a proxy may let all probes time out before it is dead: five probes. One is no evidence, but calls
+	// to a proxy that hangs must not be lost for long where kube-proxy has endpoints.
+	suspectLife = 3 * time.Second
 	// minProbeGap keeps slow probes from following each other without a break.
 	minProbeGap = 100 * time.Millisecond
 	// risingProbes in a row must succeed before a proxy that had failed is used again.

@@ -9,41 +9,13 @@ import (
 	"slices"
 
 	"github.com/eastway/eastway/internal/takeover/nft"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
-// Health is what the last probes told of a proxy.
-type Health struct {
-	Alive  bool
-	Report Report // of the last probe that succeeded
-}
-
-// ServiceStatus is what becomes of one Service on this node. It is the JSON of /takeovers.
-type ServiceStatus struct {
-	Service string `json:"service"`
-	// Carries is the imported service, NAMESPACE/NAME, for which the controller made Service; empty: it is taken over itself.
-	Carries   string       `json:"carries,omitempty"`
-	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// Refused says why the Service can't be taken over at all.
-	Refused string       `json:"refused,omitempty"`
-	Ports   []PortStatus `json:"ports,omitempty"`
-}
-
-// PortStatus is what becomes of one port under one of the cluster IPs.
-type PortStatus struct {
-	Address string `json:"address,omitempty"` // cluster IP and port
-	Port    string `json:"port"`              // PORT/PROTOCOL
-	// Proxies get its calls, at those addresses and ports, in equal shares.
-	Proxies []netip.AddrPort `json:"proxies,omitempty"`
-	// Distance of the proxies: node, zone, region or cluster.
-	Distance string `json:"distance,omitempty"`
-	// Reason says why kube-proxy serves it instead; "" if proxies do.
-	Reason string `json:"reason,omitempty"`
-}
-
-// Plan is a decision: what the tables shall say, and what to tell about it.
+// Plan is what the tables must hold, and what to report about it.
 type Plan struct {
 	Rules    []nft.Service
-	Services []ServiceStatus
+	Services []report.ServiceStatus
 	// Used are the proxies in Rules.
 	Used map[netip.Addr]bool
 }
@@ -51,7 +23,7 @@ type Plan struct {
 // Decide sends each port of each taken-over Service to the nearest live proxies that listen for it.
 func Decide(inv *Inventory, health map[netip.Addr]Health) Plan {
 	d := decision{
-		all: inv.Proxies, near: byDistance(inv, health), seen: map[netip.AddrPort]bool{}, plan: Plan{Used: map[netip.Addr]bool{}},
+		all: inv.Proxies, near: candidates(inv, health), seen: map[netip.AddrPort]bool{}, plan: Plan{Used: map[netip.Addr]bool{}},
 	}
 	for i := range inv.Services {
 		d.service(&inv.Services[i])
@@ -59,42 +31,38 @@ func Decide(inv *Inventory, health map[netip.Addr]Health) Plan {
 	return d.plan
 }
 
-// candidate is a live proxy.
+// candidate is a proxy that is not dead.
 type candidate struct {
 	address  netip.Addr
+	rank     int
 	distance distance
 	report   *Report
 }
 
-// byDistance orders the live proxies: ready ones first, since those that are not are starting or leaving and only used when
-// there is nobody else; then from near to far.
-func byDistance(inv *Inventory, health map[netip.Addr]Health) []candidate {
+// candidates are the proxies by rank, then from near to far.
+func candidates(inv *Inventory, health map[netip.Addr]Health) []candidate {
 	var out []candidate
 	for i := range inv.Proxies {
 		p := &inv.Proxies[i]
-		if h := health[p.Address]; h.Alive {
-			out = append(out, candidate{address: p.Address, distance: inv.Self.distanceTo(p.Locality), report: &h.Report})
+		if h := health[p.Address]; h.State != Dead {
+			out = append(out, candidate{
+				address: p.Address, rank: h.rank(), distance: distanceOf(&inv.Self, &p.Locality), report: &h.Report,
+			})
 		}
 	}
 	slices.SortFunc(out, func(a, b candidate) int {
-		if a.report.Ready != b.report.Ready {
-			if a.report.Ready {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.distance, b.distance), preference(inv.Self.Node, a.address, b.address))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.distance, b.distance), preference(inv.Self.Node, a.address, b.address))
 	})
 	return out
 }
 
-// preference orders equally near proxies in another way on each node, always the same there: so each is used by some nodes,
-// and what leaves or joins changes little (rendezvous hashing).
+// preference orders equally near proxies differently on each node, by rendezvous hashing: each proxy is used by some nodes, and
+// one that leaves or joins changes little.
 func preference(node string, a, b netip.Addr) int {
 	return cmp.Or(cmp.Compare(weight(node, a), weight(node, b)), a.Compare(b))
 }
 
-// weight is FNV-1a of node and address, mixed once more because FNV is too much alike for neighbors.
+// weight is FNV-1a of node and address, with a final mix: FNV-1a differs too little between neighboring addresses.
 func weight(node string, a netip.Addr) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, node) // never fails
@@ -115,11 +83,11 @@ type decision struct {
 }
 
 func (d *decision) service(s *Service) {
-	status := ServiceStatus{Service: s.Name, Carries: s.Carries, Addresses: s.Addresses, Refused: s.Refused}
+	status := report.ServiceStatus{Service: s.Name, Carries: s.Carries, Addresses: s.Addresses, Refused: s.Refused}
 	if s.Refused == "" {
 		for _, p := range s.Ports {
 			if p.Protocol != "TCP" {
-				status.Ports = append(status.Ports, PortStatus{Port: portName(p), Reason: "only TCP is taken over"})
+				status.Ports = append(status.Ports, report.PortStatus{Port: portName(p), Reason: "only TCP is taken over"})
 				continue
 			}
 			for _, a := range s.Addresses {
@@ -130,8 +98,8 @@ func (d *decision) service(s *Service) {
 	d.plan.Services = append(d.plan.Services, status)
 }
 
-func (d *decision) port(s *Service, p Port, address netip.AddrPort) PortStatus {
-	status := PortStatus{Address: address.String(), Port: portName(p)}
+func (d *decision) port(s *Service, p Port, address netip.AddrPort) report.PortStatus {
+	status := report.PortStatus{Address: address.String(), Port: portName(p)}
 	proxies, far, why := d.proxies(cmp.Or(s.Carries, s.Name), p.Target, address.Addr())
 	switch {
 	case s.Waiting:
@@ -156,8 +124,8 @@ func (d *decision) port(s *Service, p Port, address netip.AddrPort) PortStatus {
 	return status
 }
 
-// proxies are the nearest ones of the address's family that listen for the service on that port: all at the same distance,
-// all ready or none, and at most usedProxies. A proxy that has the port for another service (after the controller gave it away) is not among them.
+// proxies are the best ones of the address's family that listen for the service on that port: all of the same rank and distance,
+// and at most usedProxies. A proxy that has the port for another service, after the controller reassigned it, is not among them.
 func (d *decision) proxies(service string, port uint16, address netip.Addr) (out []netip.Addr, far distance, why string) {
 	why = "no proxy is alive"
 	var first *candidate
@@ -167,7 +135,7 @@ func (d *decision) proxies(service string, port uint16, address netip.Addr) (out
 			continue
 		}
 		if c.report.Listeners[port] != service {
-			if first == nil {
+			if c.rank < suspectRank {
 				why = fmt.Sprintf("no live proxy listens for it on port %d", port)
 			}
 			continue
@@ -175,17 +143,17 @@ func (d *decision) proxies(service string, port uint16, address netip.Addr) (out
 		if first == nil {
 			first = c
 		}
-		if c.report.Ready != first.report.Ready || c.distance != first.distance || len(out) == usedProxies {
+		if c.rank != first.rank || c.distance != first.distance || len(out) == usedProxies {
 			break
 		}
 		out = append(out, c.address)
 	}
-	if first == nil {
-		sameFamily := func(p Proxy) bool { return p.Address.Is4() == address.Is4() }
-		if len(d.all) > 0 && !slices.ContainsFunc(d.all, sameFamily) {
-			why = fmt.Sprintf("no proxy has an address of the same IP family as %s: does the proxies' Service have that one?", address)
-		}
-		return nil, 0, why
+	if first != nil {
+		return out, first.distance, ""
 	}
-	return out, first.distance, ""
+	sameFamily := func(p Proxy) bool { return p.Address.Is4() == address.Is4() }
+	if len(d.all) > 0 && !slices.ContainsFunc(d.all, sameFamily) {
+		why = fmt.Sprintf("no proxy has an address of the same IP family as %s: does the proxies' Service have that one?", address)
+	}
+	return nil, 0, why
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/eastway/eastway/internal/takeover/nft"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // proxies of a cluster; the agent is on n1 in z1.
@@ -22,10 +23,10 @@ const (
 
 func planInventory(services ...Service) *Inventory {
 	proxy := func(address, node, zone, region string) Proxy {
-		return Proxy{Address: addr(address), Health: 15020, Locality: Locality{node, zone, region}}
+		return Proxy{Address: addr(address), Health: 15020, Locality: report.Locality{Node: node, Zone: zone, Region: region}}
 	}
 	return &Inventory{
-		Self: Locality{"n1", "z1", "r1"}, Services: services,
+		Self: report.Locality{Node: "n1", Zone: "z1", Region: "r1"}, Services: services,
 		Proxies: []Proxy{
 			proxy(onNode, "n1", "z1", "r1"), proxy(inZone, "n2", "z1", "r1"), proxy(inZoneToo, "n3", "z1", "r1"),
 			proxy(inRegion, "n4", "z2", "r1"), proxy(farAway, "n5", "z3", "r2"), proxy(onNodeV6, "n1", "z1", "r1"),
@@ -44,10 +45,10 @@ func shop(addresses ...string) Service {
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	const vip, vip6 = "10.96.0.1", "fd00::1"
-	good := Health{Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}
-	notReady := Health{Alive: true, Report: report(false, map[uint16]string{20000: "shop"})}
-	elsewhere := Health{Alive: true, Report: report(true, map[uint16]string{20000: "other", 20001: "shop"})}
-	idle := Health{Alive: true, Report: report(true, nil)}
+	good := Health{State: Alive, Report: proxyReport(true, map[uint16]string{20000: "shop"})}
+	notReady := Health{State: Alive, Report: proxyReport(false, map[uint16]string{20000: "shop"})}
+	elsewhere := Health{State: Alive, Report: proxyReport(true, map[uint16]string{20000: "other", 20001: "shop"})}
+	idle := Health{State: Alive, Report: proxyReport(true, nil)}
 	dead := Health{Report: good.Report}
 	tests := []struct {
 		name    string
@@ -140,7 +141,7 @@ func TestDecideUsesAFewOfMany(t *testing.T) {
 	for i := range proxies {
 		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 		inv.Proxies = append(inv.Proxies, Proxy{Address: a, Health: 1})
-		health[a] = Health{Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}
+		health[a] = Health{State: Alive, Report: proxyReport(true, map[uint16]string{20000: "shop"})}
 	}
 	count := map[netip.Addr]int{}
 	for n := range nodes {
@@ -178,7 +179,7 @@ func TestDecideUsesAFewOfMany(t *testing.T) {
 func TestDecideIsBounded(t *testing.T) {
 	t.Parallel()
 	inv := planInventory()
-	health := map[netip.Addr]Health{addr(onNode): {Alive: true, Report: Report{Ready: true, Listeners: map[uint16]string{}}}}
+	health := map[netip.Addr]Health{addr(onNode): {State: Alive, Report: Report{Ready: true, Listeners: map[uint16]string{}}}}
 	for i := range nft.MaxServices + 10 {
 		s := shop(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String())
 		inv.Services = append(inv.Services, s)
@@ -197,18 +198,18 @@ func TestDecideIsBounded(t *testing.T) {
 
 func TestServiceState(t *testing.T) {
 	t.Parallel()
-	taken, left, udp := PortStatus{Address: "a"}, PortStatus{Address: "a", Reason: "x"}, PortStatus{Reason: "only TCP is taken over"}
+	taken, left, udp := report.PortStatus{Address: "a"}, report.PortStatus{Address: "a", Reason: "x"}, report.PortStatus{Reason: "only TCP is taken over"}
 	for _, tt := range []struct {
-		status ServiceStatus
+		status report.ServiceStatus
 		want   string
 	}{
-		{ServiceStatus{Refused: "x"}, stateRefused},
-		{ServiceStatus{Ports: []PortStatus{taken, udp}}, stateTaken},
-		{ServiceStatus{Ports: []PortStatus{taken, left}}, statePartly},
-		{ServiceStatus{Ports: []PortStatus{left, udp}}, stateFailOpen},
-		{ServiceStatus{}, stateFailOpen},
+		{report.ServiceStatus{Refused: "x"}, stateRefused},
+		{report.ServiceStatus{Ports: []report.PortStatus{taken, udp}}, stateTaken},
+		{report.ServiceStatus{Ports: []report.PortStatus{taken, left}}, statePartly},
+		{report.ServiceStatus{Ports: []report.PortStatus{left, udp}}, stateFailOpen},
+		{report.ServiceStatus{}, stateFailOpen},
 	} {
-		if got := tt.status.state(); got != tt.want {
+		if got := stateOf(&tt.status); got != tt.want {
 			t.Errorf("state of %+v = %s, want %s", tt.status, got, tt.want)
 		}
 	}
@@ -229,7 +230,7 @@ func BenchmarkDecide(b *testing.B) {
 	for i := range 20 {
 		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 		inv.Proxies = append(inv.Proxies, Proxy{Address: a, Health: 1})
-		health[a] = Health{Alive: true, Report: Report{Ready: true, Listeners: listeners}}
+		health[a] = Health{State: Alive, Report: Report{Ready: true, Listeners: listeners}}
 	}
 	for b.Loop() {
 		if plan := Decide(inv, health); len(plan.Rules) != len(inv.Services) {
@@ -245,7 +246,7 @@ func TestDecideImports(t *testing.T) {
 	s := shop("10.96.1.1")
 	s.Name, s.Carries = "eastway-system/import-shop", s.Name
 	inv.Services = []Service{s}
-	health := map[netip.Addr]Health{addr(onNode): {Alive: true, Report: report(true, map[uint16]string{20000: "shop"})}}
+	health := map[netip.Addr]Health{addr(onNode): {State: Alive, Report: proxyReport(true, map[uint16]string{20000: "shop"})}}
 	plan := Decide(inv, health)
 	if len(plan.Rules) != 1 || plan.Rules[0].Address.Addr() != addr("10.96.1.1") || plan.Services[0].Service != s.Name ||
 		plan.Services[0].Carries != "default/shop" {
@@ -263,7 +264,7 @@ func TestFamilyWithoutProxies(t *testing.T) {
 			Name: "default/shop", Addresses: []netip.Addr{netip.MustParseAddr("fd00::10")}, Ports: []Port{{"TCP", 80, 20000}},
 		}},
 	}
-	alive := map[netip.Addr]Health{proxy: {Alive: true}}
+	alive := map[netip.Addr]Health{proxy: {State: Alive}}
 	if why := Decide(inv, alive).Services[0].Ports[0].Reason; !strings.Contains(why, "IP family as fd00::10") {
 		t.Error(why)
 	}

@@ -13,7 +13,10 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"syscall"
 	"time"
+
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // Report is what a proxy tells of itself. It is not changed once it is made.
@@ -163,7 +166,8 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 		return nil, &answerError{"/listeners", err.Error()}
 	}
 	report.etag = resp.Header.Get("ETag")
-	report.rest = restAfter(began)
+	ended := time.Now()
+	report.rest = ended.Add(pace.Rest(ended.Sub(began), workShare, maxRest))
 	return report, nil
 }
 
@@ -183,7 +187,17 @@ const (
 	resultPaused  = "paused"
 )
 
-// resultOf sorts an error of a probe that took so long.
+// isLocal is true for errors of the agent's own machine, which show nothing of the proxy.
+func isLocal(err error) bool {
+	for _, local := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, local) {
+			return true
+		}
+	}
+	return false
+}
+
+// resultOf classifies the error of a probe that took so long.
 func resultOf(err error, took time.Duration) string {
 	_, invalid := errors.AsType[*answerError](err)
 	switch {
@@ -191,7 +205,7 @@ func resultOf(err error, took time.Duration) string {
 		return resultOK
 	case invalid:
 		return resultInvalid
-	case errors.Is(err, context.DeadlineExceeded) && took > probeTimeout+pauseSlack:
+	case errors.Is(err, context.DeadlineExceeded) && took > probeTimeout+pauseSlack, isLocal(err):
 		return resultPaused
 	case errors.Is(err, context.DeadlineExceeded):
 		return resultTimeout

@@ -28,7 +28,7 @@ type prober struct {
 
 	mu      sync.Mutex
 	targets map[netip.Addr]target
-	health  map[netip.Addr]Health // of the targets that have answered or failed to
+	vitals  map[netip.Addr]vitals // of targets that have been probed
 }
 
 // target is a proxy to be probed every interval.
@@ -41,7 +41,7 @@ func newProber(probe probeFunc, log *zap.Logger, results *prometheus.CounterVec)
 	return &prober{
 		probe: probe, log: log, results: results,
 		wake: notify.NewSignal(), turned: notify.NewSignal(), changed: notify.NewSignal(),
-		health: map[netip.Addr]Health{},
+		vitals: map[netip.Addr]vitals{},
 	}
 }
 
@@ -57,18 +57,24 @@ func (p *prober) set(targets []target) {
 		return
 	}
 	p.targets = next
-	maps.DeleteFunc(p.health, func(a netip.Addr, _ Health) bool {
+	maps.DeleteFunc(p.vitals, func(a netip.Addr, _ vitals) bool {
 		_, ok := next[a]
 		return !ok
 	})
 	p.wake.Notify()
 }
 
-// snapshot is what is known now. settled: every proxy has answered, or failed to, at least once.
-func (p *prober) snapshot() (health map[netip.Addr]Health, settled bool) {
+// snapshot is what is known now of the proxies that have been probed.
+func (p *prober) snapshot() map[netip.Addr]Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.health), len(p.health) == len(p.targets)
+	health := make(map[netip.Addr]Health, len(p.vitals))
+	for a, v := range p.vitals {
+		if v.probed {
+			health[a] = v.Health
+		}
+	}
+	return health
 }
 
 // run probes until ctx ends.
@@ -109,13 +115,10 @@ func (p *prober) run(ctx context.Context) error {
 	}
 }
 
-// watch probes one proxy.
+// watch probes one proxy until ctx ends.
 func (p *prober) watch(ctx context.Context, t target) {
-	var (
-		last         *Report
-		good, pauses int
-		timer        = time.NewTimer(0)
-	)
+	var last *Report
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
@@ -130,54 +133,59 @@ func (p *prober) watch(ctx context.Context, t target) {
 		if ctx.Err() != nil {
 			return
 		}
-		took := time.Since(began)
-		result := resultOf(err, took)
-		p.results.WithLabelValues(result).Inc()
-		if result == resultPaused && pauses < maxPauses {
-			pauses++
-			timer.Reset(0) // we were not running ourselves: ask again at once
-			continue
-		}
-		pauses = 0
 		if err == nil {
-			good, last = good+1, report
-		} else {
-			good = 0
+			last = report
 		}
-		p.record(&t.proxy, report, err, good)
-		timer.Reset(max(t.interval-took, minProbeGap))
+		o := outcome{report: report, began: began, ended: time.Now()}
+		took := o.ended.Sub(began)
+		o.result = resultOf(err, took)
+		p.results.WithLabelValues(o.result).Inc()
+		wait := max(t.interval-took, minProbeGap)
+		if !p.record(&t.proxy, &o, err) {
+			wait = 0
+		}
+		timer.Reset(wait)
 	}
 }
 
-// record keeps the outcome of a probe; good is how many in a row have succeeded.
-func (p *prober) record(proxy *Proxy, report *Report, err error, good int) {
+// record judges a proxy by the outcome of a probe. It returns false if the probe has to be repeated at once.
+func (p *prober) record(proxy *Proxy, o *outcome, err error) bool {
 	p.mu.Lock()
-	before, known := p.health[proxy.Address]
+	defer p.mu.Unlock()
 	if _, ok := p.targets[proxy.Address]; !ok {
-		p.mu.Unlock()
-		return // it was taken out meanwhile
+		return true // it was taken out meanwhile
 	}
-	after := before
-	switch {
-	case err != nil:
-		after.Alive = false
-	case !known || before.Alive || good >= risingProbes:
-		after = Health{Alive: true, Report: *report}
+	v := p.vitals[proxy.Address]
+	before := v
+	shows := v.observe(o)
+	p.vitals[proxy.Address] = v
+	if !shows {
+		return false
 	}
-	p.health[proxy.Address] = after
-	p.mu.Unlock()
-
-	fields := []zap.Field{zap.Stringer("proxy", proxy.Address), zap.String("pod", proxy.Pod), zap.String("node", proxy.Node)}
-	switch {
-	case after.Alive && !before.Alive:
-		p.log.Info("proxy is alive", append(fields, zap.Int("listeners", len(after.Report.Listeners)))...)
-	case !after.Alive && (before.Alive || !known):
-		p.log.Warn("proxy does not answer", append(fields, zap.Error(err))...)
-	case after.Report.equal(&before.Report):
-		return
-	case after.Report.Ready == before.Report.Ready && !after.Report.misleads(&before.Report):
+	if before.State != v.State || !before.probed {
+		p.logState(proxy, &v, err)
+	}
+	switch changeOf(&before.Health, &v.Health) {
+	case urgent:
+		p.turned.Notify()
+	case gradual:
 		p.changed.Notify()
-		return
+	case unchanged:
+		if !before.probed {
+			p.turned.Notify() // it was the last one that a first plan waits for
+		}
 	}
-	p.turned.Notify()
+	return true
+}
+
+func (p *prober) logState(proxy *Proxy, v *vitals, err error) {
+	log := p.log.With(zap.Stringer("proxy", proxy.Address), zap.String("pod", proxy.Pod), zap.String("node", proxy.Node))
+	switch v.State {
+	case Alive:
+		log.Info("proxy is alive", zap.Int("listeners", len(v.Report.Listeners)))
+	case Suspect:
+		log.Warn("proxy does not answer: it gets only calls that no other proxy can serve", zap.Error(err))
+	case Dead:
+		log.Warn("proxy is dead", zap.Error(err))
+	}
 }

@@ -50,7 +50,7 @@ func (f *fakeProxies) probe(ctx context.Context, p *Proxy, _ *Report) (*Report, 
 
 // lively is a proxy with a listener for default/shop.
 func lively(context.Context) (*Report, error) {
-	r := report(true, map[uint16]string{20000: "shop"})
+	r := proxyReport(true, map[uint16]string{20000: "shop"})
 	return &r, nil
 }
 
@@ -90,8 +90,7 @@ func near(pod, address string) target {
 }
 
 func (p *prober) alive(address string) bool {
-	health, _ := p.snapshot()
-	return health[addr(address)].Alive
+	return p.snapshot()[addr(address)].State == Alive
 }
 
 func TestProberFindsHungProxyWithinASecond(t *testing.T) {
@@ -114,10 +113,18 @@ func TestProberFindsHungProxyWithinASecond(t *testing.T) {
 		if took := time.Since(began); p.alive("10.0.0.1") || took > time.Second {
 			t.Errorf("hung for %s: alive = %v", took, p.alive("10.0.0.1"))
 		}
+		if got := p.snapshot()[addr("10.0.0.1")].State; got != Suspect {
+			t.Errorf("after the first timeout its state is %v, want Suspect", got)
+		}
+		began = time.Now()
+		<-p.turned
+		if took, got := time.Since(began), p.snapshot()[addr("10.0.0.1")].State; got != Dead || took < suspectLife-probeTimeout || took > suspectLife+probeTimeout {
+			t.Errorf("hung for %s more: state = %v, want Dead", took, got)
+		}
 		fake.set("a", nil)
 		bubble.Pass(time.Minute)
 		if len(p.turned) > 0 {
-			t.Error("hung, then refusing, is a change")
+			t.Error("dead, then refusing, is a change")
 		}
 		// It comes back: one answer may be chance.
 		fake.set("a", lively)
@@ -139,14 +146,14 @@ func TestProberTellsOfListeners(t *testing.T) {
 			Report
 			by chan struct{}
 		}{
-			{report(true, map[uint16]string{20000: "web", 20001: "shop"}), p.turned}, // unless it was shop's before
-			{report(true, map[uint16]string{20000: "web"}), p.changed},
-			{report(true, map[uint16]string{20000: "shop"}), p.turned},  // calls for web would come to shop
-			{report(false, map[uint16]string{20000: "shop"}), p.turned}, // others are better by now
-			{report(false, map[uint16]string{20000: "shop", 1: "x"}), p.changed},
-			{report(false, map[uint16]string{1: "x"}), p.turned}, // it closes its ports
-			{report(true, map[uint16]string{1: "x"}), p.turned},
-			{report(true, nil), p.changed},
+			{proxyReport(true, map[uint16]string{20000: "web", 20001: "shop"}), p.turned}, // unless it was shop's before
+			{proxyReport(true, map[uint16]string{20000: "web"}), p.changed},
+			{proxyReport(true, map[uint16]string{20000: "shop"}), p.turned},  // calls for web would come to shop
+			{proxyReport(false, map[uint16]string{20000: "shop"}), p.turned}, // others are better by now
+			{proxyReport(false, map[uint16]string{20000: "shop", 1: "x"}), p.changed},
+			{proxyReport(false, map[uint16]string{1: "x"}), p.turned}, // it closes its ports
+			{proxyReport(true, map[uint16]string{1: "x"}), p.turned},
+			{proxyReport(true, nil), p.changed},
 		} {
 			r := tell.Report
 			fake.set("a", func(context.Context) (*Report, error) { return &r, nil })
@@ -156,8 +163,7 @@ func TestProberTellsOfListeners(t *testing.T) {
 			default:
 				t.Errorf("%v was not told, or as something else", r)
 			}
-			health, _ := p.snapshot()
-			if got := health[addr("10.0.0.1")]; !got.Alive || !got.Report.equal(&r) {
+			if got := p.snapshot()[addr("10.0.0.1")]; got.State != Alive || !got.Report.equal(&r) {
 				t.Errorf("health = %+v, want %+v", got, r)
 			}
 		}
@@ -186,9 +192,11 @@ func TestProberKnowsItsOwnPauses(t *testing.T) {
 			t.Errorf("%v pauses counted, want %d", got, maxPauses)
 		}
 		fake.set("a", paused)
-		<-p.turned
-		if p.alive("10.0.0.1") {
-			t.Error("a proxy that never answers is alive")
+		for _, want := range []State{Suspect, Dead} {
+			<-p.turned
+			if got := p.snapshot()[addr("10.0.0.1")].State; got != want {
+				t.Errorf("a proxy that never answers is in state %v, want %v", got, want)
+			}
 		}
 	})
 }
@@ -196,21 +204,18 @@ func TestProberKnowsItsOwnPauses(t *testing.T) {
 func TestProberFollowsItsTargets(t *testing.T) {
 	t.Parallel()
 	probing(t, func(p *prober, fake *fakeProxies, _ *metrics) {
-		if _, settled := p.snapshot(); !settled {
-			t.Error("not settled without any proxy")
-		}
 		for _, pod := range []string{"a", "b", "c"} {
 			fake.set(pod, lively)
 		}
 		far := near("b", "10.0.0.2")
 		far.interval = farInterval
 		p.set([]target{near("a", "10.0.0.1"), far})
-		if _, settled := p.snapshot(); settled {
-			t.Error("settled before anybody was asked")
+		if health := p.snapshot(); len(health) != 0 {
+			t.Errorf("before any probe health is %v", health)
 		}
 		bubble.Pass(30 * time.Second)
-		if health, settled := p.snapshot(); !settled || len(health) != 2 {
-			t.Errorf("settled = %v, health = %v", settled, health)
+		if health := p.snapshot(); len(health) != 2 {
+			t.Errorf("health = %v", health)
 		}
 		if a, b := fake.count("a"), fake.count("b"); a < 90 || a > 110 || b < 9 || b > 11 {
 			t.Errorf("in 30 s the near one was probed %d times, the far one %d times", a, b)

@@ -5,13 +5,15 @@ import (
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 // healthPortName is the port of the proxies' Service that leads to their health listeners.
 const healthPortName = "health"
 
 // proxiesOf makes the inventory's proxies out of their EndpointSlices. nodes are the Nodes' labels, as far as they are known.
-func proxiesOf(slicesOfProxies []*discoveryv1.EndpointSlice, health uint16, nodes map[string]Locality) []Proxy {
+func proxiesOf(slicesOfProxies []*discoveryv1.EndpointSlice, health uint16, nodes map[string]report.Locality) []Proxy {
 	var out []Proxy
 	for _, slice := range slicesOfProxies {
 		port := healthPort(slice, health)

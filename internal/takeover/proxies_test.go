@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 func endpoint(address, node, zone, pod string) discoveryv1.Endpoint {
@@ -38,12 +40,12 @@ func TestProxiesOf(t *testing.T) {
 		slice(0, endpoint("fd00::1", "n1", "z1", "a"), endpoint("proxy.example.com", "", "", "")),
 		slice(15020, endpoint("10.0.0.2", "n2", "z2", "b"), endpoint("10.0.0.3", "", "", "")), // one moves between slices
 	}
-	nodes := map[string]Locality{"n1": {Node: "n1", Zone: "z1", Region: "r"}}
+	nodes := map[string]report.Locality{"n1": {Node: "n1", Zone: "z1", Region: "r"}}
 	want := []Proxy{
-		{Address: addr("10.0.0.1"), Health: 15020, Pod: "a", Locality: Locality{"n1", "z1", "r"}},
-		{Address: addr("10.0.0.2"), Health: 15020, Pod: "b", Locality: Locality{"n2", "z2", ""}},
+		{Address: addr("10.0.0.1"), Health: 15020, Pod: "a", Locality: report.Locality{Node: "n1", Zone: "z1", Region: "r"}},
+		{Address: addr("10.0.0.2"), Health: 15020, Pod: "b", Locality: report.Locality{Node: "n2", Zone: "z2", Region: ""}},
 		{Address: addr("10.0.0.3"), Health: 15020},
-		{Address: addr("fd00::1"), Health: 9, Pod: "a", Locality: Locality{"n1", "z1", "r"}},
+		{Address: addr("fd00::1"), Health: 9, Pod: "a", Locality: report.Locality{Node: "n1", Zone: "z1", Region: "r"}},
 	}
 	if got := proxiesOf(all, 9, nodes); !reflect.DeepEqual(got, want) {
 		t.Errorf("proxiesOf =\n%+v\nwant\n%+v", got, want)

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/eastway/eastway/internal/bubble"
@@ -95,7 +94,7 @@ func TestAgentLeavesClosedPorts(t *testing.T) {
 	working(t, func(t *testing.T, b *bench) {
 		const round = 400 * time.Millisecond
 		tell := func(ready bool, listeners map[uint16]string) {
-			r := report(ready, listeners)
+			r := proxyReport(ready, listeners)
 			b.fake.set("a", func(context.Context) (*Report, error) { return &r, nil })
 		}
 		tell(true, map[uint16]string{20000: "shop"})
@@ -118,17 +117,4 @@ func TestAgentLeavesClosedPorts(t *testing.T) {
 		}
 		b.tables.slow(0)
 	})
-}
-
-func TestRestAfter(t *testing.T) {
-	t.Parallel()
-	for took, want := range map[time.Duration]time.Duration{
-		0: 0, time.Millisecond: workShare * time.Millisecond, time.Second: maxRest,
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			if got := time.Until(restAfter(time.Now().Add(-took))); got != want {
-				t.Errorf("after %v it rests for %v instead of %v", took, got, want)
-			}
-		})
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/takeover/eligible"
 )
 
 const system = "eastway-system"
@@ -57,51 +57,6 @@ func imported(kind, name string, change ...func(*corev1.Service)) *corev1.Servic
 	})...)
 }
 
-func TestRefusal(t *testing.T) {
-	t.Parallel()
-	policy := func(p corev1.ServiceInternalTrafficPolicy) func(*corev1.Service) {
-		return func(s *corev1.Service) { s.Spec.InternalTrafficPolicy = &p }
-	}
-	derivedAs := func(kind string) func(*corev1.Service) {
-		return func(s *corev1.Service) {
-			s.Namespace, s.Labels = system, map[string]string{
-				v1alpha1.DerivedLabel: kind, v1alpha1.ServiceNamespaceLabel: "default", v1alpha1.ServiceNameLabel: "cart",
-			}
-		}
-	}
-	tests := []struct {
-		name   string
-		change func(*corev1.Service)
-		want   string // "" can be taken over
-	}{
-		{"usual", func(*corev1.Service) {}, ""},
-		{"load balancer", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeLoadBalancer }, ""},
-		{"policy Cluster", policy(corev1.ServiceInternalTrafficPolicyCluster), ""},
-		{"protocol not set", func(s *corev1.Service) { s.Spec.Ports = []corev1.ServicePort{{Port: 80}} }, ""},
-		{"policy Local", policy(corev1.ServiceInternalTrafficPolicyLocal), "internalTrafficPolicy is Local"},
-		{"headless", func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }, "headless"},
-		{"external name", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, "ExternalName"},
-		{"only UDP", func(s *corev1.Service) { s.Spec.Ports = s.Spec.Ports[1:] }, "no TCP port"},
-		{"ours", func(s *corev1.Service) { s.Namespace = system }, "Eastway's own"},
-		{"API server", func(s *corev1.Service) { s.Name = "kubernetes" }, "API server"},
-		{"made for an import", derivedAs(v1alpha1.DerivedImport), "Eastway made it for the import of default/cart"},
-		{"made for a takeover", derivedAs(v1alpha1.DerivedTakeover), "default/cart, which is taken over already"},
-		{"another's kubernetes", func(s *corev1.Service) { s.Name, s.Namespace = "kubernetes", "team" }, ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got := Refusal(wanted("shop", tt.change), system)
-			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
-				t.Errorf("Refusal = %q, want %q", got, tt.want)
-			}
-			if _, remedy := Judge(wanted("shop", tt.change), system); (remedy == "") != (tt.want == "" || tt.name == "made for a takeover") {
-				t.Errorf("remedy %q", remedy)
-			}
-		})
-	}
-}
-
 func TestServicesOf(t *testing.T) {
 	t.Parallel()
 	plain := wanted("plain", func(s *corev1.Service) { s.Annotations = nil })
@@ -125,8 +80,9 @@ func TestServicesOf(t *testing.T) {
 	addresses, importedAt := []netip.Addr{addr("10.96.0.1"), addr("fd00::1")}, []netip.Addr{addr("10.96.1.1")}
 	importedPorts := []Port{{"UDP", 80, 0}, {"TCP", 80, 20007}}
 	ports := func(target uint16) []Port { return []Port{{"TCP", 80, target}, {"UDP", 53, 0}} }
+	headless, _ := eligible.Check(all[3], system)
 	want := []Service{
-		{Name: "default/headless", Refused: Refusal(all[3], system)},
+		{Name: "default/headless", Refused: headless},
 		{Name: "default/named", Addresses: addresses, Ports: ports(0)},
 		{Name: "default/shop", Addresses: addresses, Ports: ports(20000), Affinity: true},
 		{Name: "default/waiting", Addresses: addresses, Ports: ports(0), Waiting: true},

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/report"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -159,9 +159,9 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		},
 		"import not led": {
 			func(w *world) {
-				w.agent.Services = append(w.agent.Services, takeover.ServiceStatus{
+				w.agent.Services = append(w.agent.Services, report.ServiceStatus{
 					Service: ns + "/ew-cart-import-x", Carries: "shop/cart",
-					Ports: []takeover.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}},
+					Ports: []report.PortStatus{{Port: "80/TCP", Reason: "no proxy is alive"}},
 				})
 			},
 			"taken-over Services", Warning, "import shop/cart: 80/TCP: no proxy is alive (on node-1 and node-2): kube-proxy serves it",
@@ -280,7 +280,7 @@ func TestRunStopsWhenInterrupted(t *testing.T) {
 
 func TestTroubleOf(t *testing.T) {
 	t.Parallel()
-	s := &takeover.ServiceStatus{Ports: []takeover.PortStatus{{Port: "53/UDP", Reason: "only TCP"}, {Port: "80/TCP"}}}
+	s := &report.ServiceStatus{Ports: []report.PortStatus{{Port: "53/UDP", Reason: "only TCP"}, {Port: "80/TCP"}}}
 	if got := troubleOf(s); got != "" {
 		t.Errorf("UDP counts: %q", got)
 	}

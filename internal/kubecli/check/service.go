@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/internal/kubecli"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/eligible"
 )
 
 // Takeover are the checks of one Service before it is taken over.
@@ -29,7 +29,7 @@ func Takeover(cluster *kubecli.Cluster, service *corev1.Service) []Check {
 
 // ofService judges what the Service itself says.
 func ofService(s *corev1.Service, namespace string) []Result {
-	if why, remedy := takeover.Judge(s, namespace); why != "" {
+	if why, remedy := eligible.Check(s, namespace); why != "" {
 		return one(fail("it can't be taken over: %s", why).hint("%s", remedy))
 	}
 	results := one(ok("it can be taken over: cluster IP %s", s.Spec.ClusterIP))

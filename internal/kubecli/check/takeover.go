@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/eastway/eastway/internal/kubecli"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/report"
 )
 
 func (f *facts) kubeProxy(ctx context.Context) []Result {
@@ -191,7 +191,7 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 	return results
 }
 
-func troubleOf(s *takeover.ServiceStatus) string {
+func troubleOf(s *report.ServiceStatus) string {
 	if s.Refused != "" {
 		return s.Refused
 	}

@@ -26,7 +26,7 @@ import (
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
-	"github.com/eastway/eastway/internal/takeover"
+	"github.com/eastway/eastway/internal/takeover/report"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -50,7 +50,7 @@ type world struct {
 	places  []failover.EndpointStatus // that both know of shop/cart
 	expiry  time.Time                 // of their certificates
 	offset  time.Duration             // of their clocks
-	agent   takeover.Status           // of both node agents
+	agent   report.Status             // of both node agents
 	denied  string                    // a resource with which nobody may do anything
 	address string                    // what DNS answers
 }
@@ -80,8 +80,8 @@ func newWorld(t *testing.T) *world {
 		Replica: "r", State: "connected",
 		Lanes: []tunnel.LaneStatus{{Transport: "quic"}, {Transport: "tcp", CongestionControl: "bbr"}},
 	}}}}}
-	w.agent = takeover.Status{
-		Datapath: takeover.Datapath{Checked: true}, Services: []takeover.ServiceStatus{
+	w.agent = report.Status{
+		Datapath: report.Datapath{Checked: true}, Services: []report.ServiceStatus{
 			{Service: "shop/cart"}, {Service: ns + "/ew-cart-import-abcdefghijkl", Carries: "shop/cart"},
 		},
 	}

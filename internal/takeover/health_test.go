@@ -1,0 +1,87 @@
+package takeover
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestVitals(t *testing.T) {
+	t.Parallel()
+	results := map[rune]string{'o': resultOK, 't': resultTimeout, 'p': resultPaused, 'e': resultError, 'i': resultInvalid}
+	fatal := int(suspectLife / time.Second) // timeouts in a row: each takes a second here
+	for _, tt := range []struct {
+		name   string
+		probes string // one second each
+		want   State
+	}{
+		{"the first answer", "o", Alive},
+		{"never answered", "t", Suspect},
+		{"refuses from the start", "e", Dead},
+		{"one timeout", "ot", Suspect},
+		{"timeouts", "o" + strings.Repeat("t", fatal-1), Suspect},
+		{"timeouts for too long", "o" + strings.Repeat("t", fatal), Dead},
+		{"refuses", "oe", Dead},
+		{"something else answers", "oi", Dead},
+		{"refuses while suspect", "ote", Dead},
+		{"timeouts when dead", "oet", Dead},
+		{"one answer may be chance", "oto", Suspect},
+		{"two answers", "otoo", Alive},
+		{"one answer when dead", "oeo", Dead},
+		{"two answers when dead", "oeoo", Alive},
+		{"an answer between timeouts", "o" + strings.Repeat("t", fatal-1) + "ot", Suspect},
+		{"the agent's pauses", "o" + strings.Repeat("p", maxPauses), Alive},
+		{"too many pauses", "o" + strings.Repeat("p", maxPauses+1), Suspect},
+		{"an answer between pauses", "o" + strings.Repeat("p", maxPauses) + "o" + strings.Repeat("p", maxPauses), Alive},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var v vitals
+			now := time.Unix(1000, 0)
+			for _, p := range tt.probes {
+				o := outcome{result: results[p], began: now, ended: now.Add(time.Second)}
+				now = o.ended
+				if o.result == resultOK {
+					r := proxyReport(true, map[uint16]string{20000: "shop"})
+					o.report = &r
+				}
+				if shows := v.observe(&o); shows == (p == 'p' && v.pauses > 0) {
+					t.Errorf("observe(%c) = %v after %d pauses", p, shows, v.pauses)
+				}
+			}
+			if v.State != tt.want {
+				t.Errorf("state = %v, want %v", v.State, tt.want)
+			}
+			if strings.ContainsRune(tt.probes, 'o') && tt.probes[0] == 'o' && v.Report.Listeners[20000] == "" {
+				t.Error("the last report is lost")
+			}
+		})
+	}
+}
+
+func TestConclusive(t *testing.T) {
+	t.Parallel()
+	a, b := addr("10.0.0.1"), addr("10.0.0.2")
+	for _, tt := range []struct {
+		name    string
+		states  map[netip.Addr]State
+		proxies int
+		want    bool
+	}{
+		{"no proxies", nil, 0, true},
+		{"one not probed", map[netip.Addr]State{a: Alive}, 2, false},
+		{"all alive", map[netip.Addr]State{a: Alive, b: Alive}, 2, true},
+		{"all dead", map[netip.Addr]State{a: Dead, b: Dead}, 2, true},
+		{"one suspect", map[netip.Addr]State{a: Alive, b: Suspect}, 2, true},
+		{"one suspect, none alive", map[netip.Addr]State{a: Dead, b: Suspect}, 2, false},
+	} {
+		health := map[netip.Addr]Health{}
+		for address, state := range tt.states {
+			health[address] = Health{State: state}
+		}
+		if got := conclusive(health, tt.proxies); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
