@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -285,7 +287,7 @@ func TestApplicationGoesAway(t *testing.T) {
 func TestLongFirstFlight(t *testing.T) {
 	t.Parallel()
 	request := bytes.Repeat([]byte("0123456789abcdef"), 40<<10)
-	for _, size := range []int{1, replayStart, replayStart + 1, pipeWindow, replayLimit - 1, replayLimit, replayLimit + 1, len(request)} {
+	for _, size := range []int{1, dial.ReplayStart, dial.ReplayStart + 1, pipeWindow, dial.ReplayLimit - 1, dial.ReplayLimit, dial.ReplayLimit + 1, len(request)} {
 		for _, refusals := range []int{0, 1, 2} {
 			t.Run(fmt.Sprint(size, " bytes, ", refusals, " refusals"), func(t *testing.T) {
 				t.Parallel()
@@ -388,7 +390,7 @@ func TestEndpointThatIsTheListener(t *testing.T) {
 	if _, err := w.ask("hi"); !isReset(err) {
 		t.Errorf("got %v; want a reset", err)
 	}
-	if got := w.line()["result"]; got != endedNothing || w.access.Len() != 1 {
+	if got := w.line()["result"]; got != access.NoEndpoint || w.access.Len() != 1 {
 		t.Errorf("result %v of %d connections", got, w.access.Len())
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
 )
 
 // TestDialGivenUp: a dial that is given up when its connection stands already resets it. The endpoint has accepted it by
@@ -31,8 +34,8 @@ func TestDialGivenUp(t *testing.T) {
 		return prepare(network, address, raw)
 	}
 	at := netip.MustParseAddrPort(ln.Addr().String())
-	a := &attempt{candidate: candidate{option: option{key: targetKey{address: at}}}, timeout: patience}
-	if _, err := (&connector{network: network}).dial(ctx, ctx, a); !errors.Is(err, context.Canceled) {
+	c := balance.Candidate{Address: balance.Address{Endpoint: at}, ConnectTimeout: patience}
+	if err := dial.New(dial.Config{Network: network}).Probe(ctx, balance.Key{}, c); !errors.Is(err, context.Canceled) {
 		t.Fatalf("dial: %v", err)
 	}
 	conn, err := ln.Accept()

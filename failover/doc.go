@@ -1,10 +1,16 @@
-// Package failover sends every connection to the nearest healthy endpoint:
-// it listens for each service port, orders the candidates for each caller
-// (own zone, own region, near peers, far peers; then pods that terminate and
-// still serve; what is ejected at the very last), tries them until one accepts,
-// ejects those that fail, and relays bytes so that a half-close stays a
-// half-close and a reset stays a reset.
+// Package failover sends every connection to the nearest healthy endpoint. A
+// Proxy wires the packages below it together, each of which imports only those above it in this list:
 //
-// It never reads manifests and never dials a peer by itself: the catalog comes
+//	access    the access log: one line per connection, of any protocol
+//	registry  connections in flight: counted, bounded, drained
+//	balance   which candidates, in which order: health, ejection, affinity, policy (weights go here)
+//	dial      reaching one of them: attempts, races, early bytes, probes
+//	listen    listeners and what their callers mean; a Handler per protocol
+//	tcp       carrying TCP: outbound from applications, inbound from peers
+//
+// A handler for HTTP will stand beside tcp: it chooses, dials and reports through balance and
+// dial per request, and is the place of its retries.
+//
+// Nothing here reads manifests or dials a peer by itself: the catalog comes
 // from package discovery, streams to peers from package tunnel.
 package failover

@@ -20,6 +20,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -44,6 +45,9 @@ func freshAddress() netip.Addr {
 }
 
 const servicePort = 8000
+
+// ejectAfter is how many failures in a row eject an endpoint by default.
+const ejectAfter = 3
 
 // world is a proxy under test.
 type world struct {
@@ -322,7 +326,7 @@ func hears(in *fakeIncoming, want string) bool {
 // hearsSome waits until the opener has sent that many bytes, but not for long: on a busy machine the connection may be raced
 // before they are there, and then nobody gets any.
 func hearsSome(in *fakeIncoming, n int) {
-	limit := time.Now().Add(2 * localStagger)
+	limit := time.Now().Add(2 * dial.LocalStagger)
 	hearsUntil(in, func(got string) bool { return len(got) >= n || time.Now().After(limit) })
 }
 
@@ -378,6 +382,12 @@ func suspectAt(want string) handler {
 		}
 		<-in.ctx.Done()
 	}
+}
+
+// reset ends a connection with a RST.
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
 }
 
 // isReset: the application saw an error and no end.

@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -74,7 +77,7 @@ func TestServeStream(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	a := s.Answer()
-	if w.names[a.GetEndpoint()] != "LIVE" || a.GetEndpointLocality().GetZone() != beside.Zone || a.GetInFlight() != 1 {
+	if w.names[a.GetEndpoint()] != "LIVE" || a.GetEndpointLocality().GetZone() != beside.Zone {
 		t.Errorf("answer %v", a)
 	}
 	line := w.line()
@@ -132,7 +135,7 @@ func TestServeStreamRefuses(t *testing.T) {
 		Name: lonely, Export: &discovery.Export{}, Ports: w.service.Ports, Peers: w.service.Peers,
 	})
 	w.catalog.set(hidden)
-	w.eventually("applied", func() bool { return len(w.proxy.Services()) == 3 })
+	w.eventually("applied", func() bool { return w.proxy.table.Snapshot().Services.Len() == 3 })
 	for name, tt := range map[string]struct {
 		change func(h *tunnel.Header)
 		want   tunnel.Code
@@ -161,7 +164,7 @@ func TestServeStreamRefuses(t *testing.T) {
 		t.Errorf("%d second hops", n)
 	}
 	for _, l := range w.access.All() {
-		if caller, _ := l.ContextMap()["caller"].(string); len(caller) > maxLogged {
+		if caller, _ := l.ContextMap()["caller"].(string); len(caller) > access.MaxText {
 			t.Errorf("%d bytes of a caller in the log", len(caller))
 		}
 	}
@@ -219,7 +222,7 @@ func TestServeStreamProbe(t *testing.T) {
 	if got := <-heard; got != "" {
 		t.Errorf("the endpoint heard %q", got)
 	}
-	if got := w.line()["result"]; got != endedProbe {
+	if got := w.line()["result"]; got != access.Probe {
 		t.Errorf("result %v", got)
 	}
 }
@@ -316,8 +319,12 @@ func TestEjectedPeerIsProbed(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	broken, probes := true, 0
-	p := outlier(1, time.Millisecond, 100)
-	p.OutlierDetection.Interval.Duration = minInterval
+	once := uint32(1)
+	p := &v1alpha1.TrafficPolicySpec{OutlierDetection: &v1alpha1.OutlierDetection{
+		ConsecutiveLocalOriginFailures: &once,
+		BaseEjectionTime:               &metav1.Duration{Duration: time.Millisecond},
+		Interval:                       &metav1.Duration{Duration: 100 * time.Millisecond},
+	}}
 	w := newWorld(t, policy(p),
 		peer("a", abroad, &fakePeer{handle: func(in *fakeIncoming) {
 			mu.Lock()
@@ -365,16 +372,4 @@ func FuzzServeStream(f *testing.F) {
 			t.Errorf("a service without endpoints was answered with %v", got)
 		}
 	})
-}
-
-func TestSettings(t *testing.T) {
-	t.Parallel()
-	if s := settingsOf(nil); s.consecutive != defaultConsecutiveFailures || s.connectTimeout != defaultConnectTimeout || s.maxPercent != 100 {
-		t.Errorf("%+v", s)
-	}
-	odd := int32(700)
-	s := settingsOf(&v1alpha1.TrafficPolicySpec{OutlierDetection: &v1alpha1.OutlierDetection{MaxEjectionPercent: &odd}})
-	if s.maxPercent != 100 || s.interval != defaultInterval {
-		t.Errorf("%+v", s)
-	}
 }

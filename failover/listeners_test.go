@@ -51,7 +51,7 @@ func (w *world) listeners() []ListenerStatus {
 // failing waits for the metric to say that so many are not listened for.
 func (w *world) failing(n float64) {
 	w.t.Helper()
-	w.eventually("counted", func() bool { return testutil.ToFloat64(w.proxy.listeners.failed) == n })
+	w.eventually("counted", func() bool { return testutil.ToFloat64(w.proxy.metrics.listeners) == n })
 }
 
 func TestListenersFollowTheCatalog(t *testing.T) {
@@ -150,23 +150,5 @@ func TestTwoServicesOnOneAddress(t *testing.T) {
 	w.failing(0)
 	if n := w.log.FilterMessage("two services on one address").Len(); n != 1 {
 		t.Errorf("logged %d times", n)
-	}
-}
-
-func TestListenErrorsNameTheRemedy(t *testing.T) {
-	t.Parallel()
-	addr := netip.MustParseAddrPort("10.0.0.1:80")
-	for err, remedy := range map[error]string{
-		syscall.EADDRINUSE:    "another process",
-		syscall.EACCES:        "CAP_NET_BIND_SERVICE",
-		syscall.EADDRNOTAVAIL: "not on this machine",
-		syscall.EMFILE:        "raise its limit",
-	} {
-		got := listenError(addr, echoName, err)
-		for _, want := range []string{"10.0.0.1:80", "shop/echo", remedy} {
-			if !strings.Contains(got.Error(), want) || !errors.Is(got, err) {
-				t.Errorf("%v lacks %q", got, want)
-			}
-		}
 	}
 }

@@ -2,28 +2,17 @@ package failover
 
 import (
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
 )
-
-// Directions of a connection, seen from this proxy.
-const (
-	// outbound: an application of this cluster opened it here.
-	outbound = "outbound"
-	// inbound: a peer opened it.
-	inbound = "inbound"
-)
-
-// unknownService is the label for what a peer asked for and we do not have: names that others choose are no labels.
-const unknownService = "unknown"
 
 // metrics of this package:
 //
-//	eastway_connections_total{service,direction,result}        result: see results in connection.go
+//	eastway_connections_total{service,direction,result}        result: access.OK and the constants below it
 //	eastway_connections_active{direction}
 //	eastway_connection_bytes_total{service,direction,way}      way: "up" towards the endpoint, "down" from it
 //	eastway_connection_attempts_total{target,result}           target: "local" or "peer"
@@ -40,9 +29,6 @@ type metrics struct {
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
-
-	mu    sync.Mutex
-	known map[discovery.ServiceName]bool
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -73,7 +59,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		listeners: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_failover_listener_errors", Help: "Listeners that cannot be opened now.",
 		}),
-		known: make(map[discovery.ServiceName]bool),
 	}
 	if r == nil {
 		return m, nil
@@ -88,44 +73,45 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) ejected(s discovery.ServiceName, kind string, again bool) {
-	m.ejections.WithLabelValues(s.String(), kind).Inc()
+// Ejected implements balance.Metrics.
+func (m *metrics) Ejected(s discovery.ServiceName, kind balance.Failure, again bool) {
+	m.ejections.WithLabelValues(s.String(), kind.String()).Inc()
 	if !again {
 		m.ejectedNow.WithLabelValues(s.String()).Inc()
 	}
 }
 
-func (m *metrics) returned(s discovery.ServiceName) { m.ejectedNow.WithLabelValues(s.String()).Dec() }
+// Returned implements balance.Metrics.
+func (m *metrics) Returned(s discovery.ServiceName) { m.ejectedNow.WithLabelValues(s.String()).Dec() }
 
-func (m *metrics) attempt(k targetKey, result string) {
-	kind := kindLocal
-	if k.peer != "" {
-		kind = kindPeer
+// attempted counts an attempt at a candidate.
+func (m *metrics) attempted(a balance.Address, result string) {
+	kind := "local"
+	if a.Peer != "" {
+		kind = "peer"
 	}
 	m.attempts.WithLabelValues(kind, result).Inc()
 }
 
-func (m *metrics) ended(service, direction, result string, up, down int64, toAccept time.Duration) {
-	m.connections.WithLabelValues(service, direction, result).Inc()
-	m.bytes.WithLabelValues(service, direction, "up").Add(float64(up))
-	m.bytes.WithLabelValues(service, direction, "down").Add(float64(down))
-	if toAccept > 0 {
-		m.accept.WithLabelValues(direction).Observe(toAccept.Seconds())
+// begun counts a connection as active until the func that it returns is called.
+func (m *metrics) begun(direction string) (ended func()) {
+	g := m.active.WithLabelValues(direction)
+	g.Inc()
+	return g.Dec
+}
+
+// ended counts a connection.
+func (m *metrics) ended(e *access.Entry) {
+	m.connections.WithLabelValues(e.Service, e.Direction, e.Result).Inc()
+	m.bytes.WithLabelValues(e.Service, e.Direction, "up").Add(float64(e.Up))
+	m.bytes.WithLabelValues(e.Service, e.Direction, "down").Add(float64(e.Down))
+	if e.Accepted > 0 {
+		m.accept.WithLabelValues(e.Direction).Observe(e.Accepted.Seconds())
 	}
 }
 
-// know allows series of a service that is in the catalog.
-func (m *metrics) know(name discovery.ServiceName) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.known[name] = true
-}
-
-// forget drops the series of a service that is no longer in the catalog.
-func (m *metrics) forget(name discovery.ServiceName) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.known, name)
+// Forgotten implements balance.Metrics: the series of the service end.
+func (m *metrics) Forgotten(name discovery.ServiceName) {
 	label := prometheus.Labels{"service": name.String()}
 	m.connections.DeletePartialMatch(label)
 	m.bytes.DeletePartialMatch(label)

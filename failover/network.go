@@ -2,20 +2,21 @@ package failover
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 
+	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/internal/relay"
 )
 
 // Network is where callers connect and endpoints are dialed. Its connections offer, beside net.Conn, the methods
 // CloseWrite() error and SetLinger(seconds int) error with the meaning that they have for *net.TCPConn, and optionally
-// Broken() <-chan struct{}, closed when the other side resets. A dial's errors are judged as those of package net: what
+// Broken() <-chan struct{}, closed when the other side resets (see relay.Conn). A dial's errors are judged as those of package net: what
 // wraps syscall.ECONNREFUSED is a refusal, a net.Error with Timeout a timeout.
 type Network interface {
-	Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error)
-	Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error)
+	dial.Network
+	listen.Network
 }
 
 // host is the Network of this host.
@@ -37,14 +38,4 @@ func (h *host) Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, err
 
 func (h *host) Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 	return h.listener.Listen(ctx, "tcp", at.String())
-}
-
-// asConn is c with what carrying it takes; one that cannot be reset is closed.
-func asConn(c net.Conn) (relay.Conn, error) {
-	if conn, ok := c.(relay.Conn); ok {
-		return conn, nil
-	}
-	_ = c.Close()
-	return nil, fmt.Errorf("failover: connection %v to %v: %T has no CloseWrite and SetLinger: use a Network whose connections have",
-		c.LocalAddr(), c.RemoteAddr(), c)
 }

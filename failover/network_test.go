@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/hashtrie"
 )
@@ -182,7 +184,7 @@ func TestProxyInABubble(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(c)
-		if took := time.Since(began); err != nil || string(got) != "got hi" || took != localStagger {
+		if took := time.Since(began); err != nil || string(got) != "got hi" || took != dial.LocalStagger {
 			t.Errorf("read %q, %v, after %v", got, err, took)
 		}
 
@@ -190,7 +192,7 @@ func TestProxyInABubble(t *testing.T) {
 		if c, err = network.Dial(t.Context(), front); err != nil {
 			t.Fatal(err)
 		}
-		bubble.Pass(localStagger)
+		bubble.Pass(dial.LocalStagger)
 		synctest.Wait()
 		_ = c.Close()
 		synctest.Wait()
@@ -249,8 +251,8 @@ func TestNetworkWithoutHalfClose(t *testing.T) {
 			c, _ := ln.Accept()
 			accepted <- c
 		}()
-		a := &attempt{candidate: candidate{option: option{key: targetKey{address: at}}}, timeout: time.Second}
-		if _, err := (&connector{network: n}).dial(t.Context(), t.Context(), a); err == nil {
+		c := balance.Candidate{Address: balance.Address{Endpoint: at}, ConnectTimeout: time.Second}
+		if err := dial.New(dial.Config{Network: n}).Probe(t.Context(), balance.Key{}, c); err == nil {
 			t.Error("a connection that cannot be half-closed was taken")
 		}
 		if _, err := (<-accepted).Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {

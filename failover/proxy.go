@@ -3,13 +3,20 @@ package failover
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/registry"
+	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -17,13 +24,10 @@ import (
 type Proxy struct {
 	cfg       Config
 	metrics   *metrics
-	table     *table
-	conns     *registry
-	listeners *listeners
-	random    random
-	network   Network
-	// snapshot is the state that table and listeners were brought in line with.
-	snapshot atomic.Pointer[discovery.Snapshot]
+	table     *balance.Table
+	conns     *registry.Registry
+	listeners *listen.Listeners
+	tcp       *tcp.Handler
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
 	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
@@ -39,17 +43,18 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{
-		cfg:     cfg,
-		metrics: m,
-		table:   newTable(cfg.Cluster, cfg.Log.Named("failover"), m),
-		conns:   newRegistry(),
-		// Choices between endpoints are no secrets.
-		random:  random{intN: rand.IntN, float64: rand.Float64},
-		network: cfg.Network,
-	}
-	p.table.probe = p.probe
-	p.listeners = newListeners(cfg.Log.Named("failover"), p.metrics.listeners, cfg.Network, p.serveApp)
+	log := cfg.Log.Named("failover")
+	p := &Proxy{cfg: cfg, metrics: m, conns: registry.New()}
+	dialer := dial.New(dial.Config{
+		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,
+	})
+	p.table = balance.NewTable(balance.Config{
+		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
+	})
+	p.tcp = tcp.New(tcp.Config{
+		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
+	})
+	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil
 }
 
@@ -57,38 +62,37 @@ func New(cfg Config) (*Proxy, error) {
 // Drain first to let it finish. It returns when everything it started has ended. It is called once.
 func (p *Proxy) Run(ctx context.Context) error {
 	var watch *relay.Watch
-	if _, ok := p.network.(*host); ok {
+	if _, ok := p.cfg.Network.(*host); ok {
 		var err error
 		if watch, err = relay.NewWatch(); err != nil {
 			return fmt.Errorf("failover: %w", err)
 		}
 	}
 	p.watch.Store(watch)
-	p.conns.refuseNew(nil)
+	p.conns.Refuse(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	if watch != nil {
 		g.Go(func() error { return watch.Run(ctx) })
 	}
-	g.Go(func() error { return p.table.run(ctx) })
+	g.Go(func() error { return p.table.Run(ctx) })
 	g.Go(func() error { return p.follow(ctx) })
 	err := g.Wait()
-	p.conns.refuseNew(errStopped)
-	p.conns.abort(errStopped)
-	<-p.conns.idle()
-	p.listeners.wg.Wait()
+	p.conns.Refuse(registry.ErrStopped)
+	p.conns.Abort(registry.ErrStopped)
+	<-p.conns.Idle()
+	p.listeners.Wait()
 	return err
 }
 
 // follow keeps the table and the listeners in line with the catalog.
 func (p *Proxy) follow(ctx context.Context) error {
-	defer p.listeners.close()
+	defer p.listeners.Close()
 	for {
 		changed := p.cfg.Catalog.Changed()
 		s := p.cfg.Catalog.Snapshot()
-		p.table.apply(s)
-		p.snapshot.Store(s)
+		p.table.Apply(s)
 		var retry <-chan time.Time
-		if wait := p.listeners.follow(ctx, s); wait > 0 {
+		if wait := p.listeners.Follow(ctx, s); wait > 0 {
 			retry = time.After(wait)
 		}
 		p.revision.Store(s.Revision)
@@ -105,16 +109,16 @@ func (p *Proxy) follow(ctx context.Context) error {
 // "draining". It returns nil once every connection in flight has ended. When ctx ends before, the rest is reset, and
 // the error says how many those were.
 func (p *Proxy) Drain(ctx context.Context) error {
-	p.conns.refuseNew(errDraining)
-	p.listeners.close()
+	p.conns.Refuse(registry.ErrDraining)
+	p.listeners.Close()
 	select {
-	case <-p.conns.idle():
+	case <-p.conns.Idle():
 		return nil
 	case <-ctx.Done():
 	}
 	left := p.Active()
-	p.conns.abort(errDraining)
-	<-p.conns.idle()
+	p.conns.Abort(registry.ErrDraining)
+	<-p.conns.Idle()
 	if left == 0 {
 		return nil
 	}
@@ -122,22 +126,33 @@ func (p *Proxy) Drain(ctx context.Context) error {
 }
 
 // Active is the number of connections in flight, from applications and from peers.
-func (p *Proxy) Active() int {
-	p.conns.mu.Lock()
-	defer p.conns.mu.Unlock()
-	return len(p.conns.conns)
-}
+func (p *Proxy) Active() int { return p.conns.Len() }
 
-// Revision is that of the catalog's snapshot that is listened for; 0 until a source of the catalog has spoken.
+// Revision is that of the catalog's snapshot that the listeners are in line with; 0 until the catalog has a source's first state.
 func (p *Proxy) Revision() uint64 { return p.revision.Load() }
 
 // Ready is nil while new connections are taken; else it says why not.
 func (p *Proxy) Ready() error {
-	if p.snapshot.Load() == nil {
+	if p.table.Snapshot() == nil {
 		return fmt.Errorf("failover: the catalog has not been read yet")
 	}
-	if err := p.conns.refusing(); err != nil {
+	if err := p.conns.Refusing(); err != nil {
 		return fmt.Errorf("failover: %w", err)
 	}
 	return nil
 }
+
+// Endpoints are the places behind a service, sorted by port, then nearest first for a caller in the proxy's own zone. It is
+// nil when there is no such service.
+func (p *Proxy) Endpoints(service discovery.ServiceName) []EndpointStatus {
+	return p.table.Endpoints(service)
+}
+
+// ListenersRevision grows whenever Listening has something else to report.
+func (p *Proxy) ListenersRevision() uint64 { return p.listeners.Revision() }
+
+// Listening are all listeners that the catalog requests, sorted by address and service.
+func (p *Proxy) Listening() []ListenerStatus { return p.listeners.Status() }
+
+// NewAccessLog is a logger for Config.AccessLog that writes one JSON object per line to w.
+func NewAccessLog(w zapcore.WriteSyncer) *zap.Logger { return access.NewLog(w) }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/dial"
 )
 
 // TestRaceIsHeaderOnly: a peer that does not answer in time is raced, and from then on gets no bytes unless it wins.
@@ -116,7 +119,7 @@ func TestBytesOutAreNotRaced(t *testing.T) {
 func TestBytesOutAndNoAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t,
-		func(_ *world, c *Config) { c.ConnectBudget = 2 * localStagger },
+		func(_ *world, c *Config) { c.ConnectBudget = 2 * dial.LocalStagger },
 		peer("a", abroad, &fakePeer{handle: silent}),
 		peer("b", abroad, &fakePeer{handle: accepts("b")}),
 	)
@@ -126,7 +129,7 @@ func TestBytesOutAndNoAnswer(t *testing.T) {
 	if n := len(w.tunnels.streams()); n != 1 {
 		t.Errorf("%d streams were opened", n)
 	}
-	if got := w.line()["result"]; got != endedTimeout {
+	if got := w.line()["result"]; got != access.Timeout {
 		t.Errorf("result %v", got)
 	}
 }
@@ -137,7 +140,7 @@ func TestDeadEndpointsDoNotAddUp(t *testing.T) {
 	hole := blackhole(t)
 	live := backend(t, says("live"))
 	w := newWorld(t, endpoints(endpoint(hole, here), endpoint(live, beside)))
-	for range defaultConsecutiveFailures {
+	for range ejectAfter {
 		if got, err := w.ask("hi"); err != nil || got != "live got hi" {
 			t.Fatalf("got %q, %v", got, err)
 		}
@@ -146,8 +149,8 @@ func TestDeadEndpointsDoNotAddUp(t *testing.T) {
 	if got, err := w.ask("hi"); err != nil || got != "live got hi" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	w.eventually("logged", func() bool { return w.access.Len() == defaultConsecutiveFailures+1 })
-	last := w.access.All()[defaultConsecutiveFailures].ContextMap()
+	w.eventually("logged", func() bool { return w.access.Len() == ejectAfter+1 })
+	last := w.access.All()[ejectAfter].ContextMap()
 	attempts, _ := last["attempts"].([]any)
 	began := make(map[string]time.Duration, len(attempts)) // how long before the end
 	for _, a := range attempts {

@@ -19,6 +19,16 @@ type Conn interface {
 	SetLinger(sec int) error
 }
 
+// AsConn is c as a Conn. One that cannot be half-closed and reset is closed.
+func AsConn(c net.Conn) (Conn, error) {
+	if conn, ok := c.(Conn); ok {
+		return conn, nil
+	}
+	_ = c.Close()
+	return nil, fmt.Errorf("relay: connection %v to %v: %T has no CloseWrite and SetLinger: use a network whose connections have them",
+		c.LocalAddr(), c.RemoteAddr(), c)
+}
+
 // Socket is an End on a Conn, which can also be read before the relay runs.
 type Socket interface {
 	End

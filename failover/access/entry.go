@@ -1,0 +1,132 @@
+package access
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// NewLog is a logger that writes one JSON object per line to w: the time and the fields of the connection, nothing else.
+func NewLog(w zapcore.WriteSyncer) *zap.Logger {
+	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		TimeKey:        "time",
+		EncodeTime:     zapcore.RFC3339NanoTimeEncoder,
+		EncodeDuration: zapcore.SecondsDurationEncoder,
+	})
+	return zap.New(zapcore.NewCore(encoder, w, zapcore.InfoLevel))
+}
+
+// Attempt is one try to have a connection accepted.
+type Attempt struct {
+	Target  string // address or peer
+	Cluster string
+	Result  string
+	Reason  string // empty when accepted
+	Took    time.Duration
+}
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (a Attempt) MarshalLogObject(e zapcore.ObjectEncoder) error {
+	e.AddString("target", a.Target)
+	e.AddString("cluster", a.Cluster)
+	e.AddString("result", a.Result)
+	if a.Reason != "" {
+		e.AddString("reason", a.Reason)
+	}
+	e.AddDuration("took", a.Took)
+	return nil
+}
+
+// Directions of a connection, seen from this proxy.
+const (
+	// Outbound: an application of this cluster opened it here.
+	Outbound = "outbound"
+	// Inbound: a peer opened it.
+	Inbound = "inbound"
+)
+
+// Values of Entry.Result.
+const (
+	OK             = "ok"
+	Reset          = "reset"
+	Lost           = "lost"
+	Idle           = "idle"
+	Stopped        = "stopped"
+	NoEndpoint     = "no_endpoint"
+	Timeout        = "timeout"
+	UnknownOutcome = "unknown_outcome"
+	ClientReset    = "client_reset"
+	Limit          = "limit"
+	Refused        = "refused"
+	Error          = "error"
+	Probe          = "probe"
+)
+
+// UnknownService stands for what a peer requested and the cluster does not have: names that others choose are no labels.
+const UnknownService = "unknown"
+
+// Entry is one line of the access log.
+type Entry struct {
+	Started        time.Time
+	Direction      string
+	Service        string
+	Port           uint16
+	Caller         string
+	CallerCluster  string
+	CallerLocality discovery.Locality
+
+	Endpoint string
+	Cluster  string
+	Locality discovery.Locality
+	Lane     string
+
+	// Up and Down are the bytes towards the endpoint and from it.
+	Up, Down int64
+	Accepted time.Duration // until an endpoint accepted; 0: none did
+	Attempts []Attempt
+	// Result is how it ended, one of the constants above; Ended names the end that did it.
+	Result string
+	Ended  string
+	Err    error
+}
+
+// Write writes the line.
+func (e *Entry) Write(log *zap.Logger) {
+	fields := []zap.Field{
+		zap.String("direction", e.Direction),
+		zap.String("service", e.Service),
+		zap.Uint16("port", e.Port),
+		zap.String("caller", e.Caller),
+		zap.String("caller_cluster", e.CallerCluster),
+		zap.Stringer("caller_locality", e.CallerLocality),
+		zap.String("endpoint", e.Endpoint),
+		zap.String("cluster", e.Cluster),
+		zap.Stringer("locality", e.Locality),
+		zap.String("lane", e.Lane),
+		zap.Int64("bytes_in", e.Up),
+		zap.Int64("bytes_out", e.Down),
+		zap.Duration("duration", time.Since(e.Started)),
+		zap.Duration("time_to_accept", e.Accepted),
+		zap.Objects("attempts", e.Attempts),
+		zap.String("result", e.Result),
+		zap.String("ended", e.Ended),
+	}
+	if e.Err != nil {
+		fields = append(fields, zap.String("error", Clip(e.Err.Error())))
+	}
+	log.Info("connection", fields...)
+}
+
+// MaxText bounds, in bytes, each text in the access log that another side chose.
+const MaxText = 253
+
+// Clip bounds what another side chose.
+func Clip(s string) string {
+	if len(s) > MaxText {
+		return s[:MaxText]
+	}
+	return s
+}

@@ -1,0 +1,170 @@
+package balance
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// Caller is where a connection comes from and what it may reach.
+type Caller struct {
+	// Cluster is the one that the caller runs in, Address its IP:PORT there (empty: not known). Sessions stay together by both.
+	Cluster, Address string
+	Locality         discovery.Locality
+	// ClusterSet: it called the name of the cluster set, so own endpoints count only if the service is exported.
+	ClusterSet bool
+	// Remote: it calls through a peer. Only own endpoints serve it; the peer itself tries other clusters.
+	Remote bool
+	// Hostname, of a pod, leaves out all other own endpoints.
+	Hostname string
+}
+
+// Candidate is one place that a connection can be sent to, as it looks at one moment.
+type Candidate struct {
+	Address
+	// Cluster is the own one or the peer, Locality where its nearest endpoint is.
+	Cluster  string
+	Locality discovery.Locality
+	// RTT is the peer's; 0 for a local endpoint.
+	RTT time.Duration
+	// ConnectTimeout bounds one attempt.
+	ConnectTimeout time.Duration
+
+	target *target
+	rank   rank
+	// load is what it has in flight, per ready endpoint in the case of a peer.
+	load float64
+	// share is the part of its usual connections that it gets: below 1 while it ramps up.
+	share float64
+	// terminating: it serves, but will be gone soon.
+	terminating bool
+	// last marks what is tried only when all else failed: ejected, or held for a while.
+	last bool
+}
+
+// Begin counts an attempt at the candidate until Use.Done.
+func (c *Candidate) Begin() *Use {
+	c.target.active.Add(1)
+	return &Use{target: c.target}
+}
+
+// Use is one attempt at a candidate, and the connection that it became.
+type Use struct{ target *target }
+
+// Outcome is what a Use says about its candidate when it ends. The zero value says nothing.
+type Outcome struct {
+	// Failure is what the candidate is to blame for.
+	Failure Failure
+	// RetryAfter: no connections to it for so long.
+	RetryAfter time.Duration
+}
+
+// Accepted records at once that the candidate accepted, which clears its failures; the connection counts until Done. It is apart from
+// Done because a connection may last for days.
+func (u *Use) Accepted() { u.target.group.succeeded(u.target) }
+
+// Done ends the use; it is called once.
+func (u *Use) Done(o Outcome) {
+	t := u.target
+	t.active.Add(-1)
+	if o.Failure != NoFailure {
+		t.group.failed(t, o.Failure)
+	}
+	if o.RetryAfter > 0 {
+		t.group.hold(t, o.RetryAfter)
+	}
+}
+
+// Candidates are the places to try for a connection, in the order in which to try them. There are none when the catalog has
+// no such service port.
+func (tb *Table) Candidates(k Key, c Caller) []Candidate {
+	s, g := tb.snapshot.Load(), tb.group(k)
+	if s == nil || g == nil {
+		return nil
+	}
+	svc := s.Services.Get(k.Service)
+	if svc == nil {
+		return nil
+	}
+	p := g.policyNow()
+	client := p.affinity(&c)
+	if c.Remote {
+		candidates := tb.localCandidates(svc, g, &p, &c, tb.seenFromHere(c.Locality, client != 0))
+		return order(candidates, client, tb.random)
+	}
+	candidates := tb.peerCandidates(svc, g, &p, c.Locality)
+	if !c.ClusterSet || svc.Export != nil {
+		candidates = append(tb.localCandidates(svc, g, &p, &c, c.Locality), candidates...)
+	}
+	return order(candidates, client, tb.random)
+}
+
+// seenFromHere is where a caller of another cluster is taken to be: only in the own region do its zones mean anything.
+func (tb *Table) seenFromHere(caller discovery.Locality, sticky bool) discovery.Locality {
+	here := tb.cfg.Locality
+	switch {
+	case sameRegion(caller, here):
+		return caller
+	case sticky:
+		here.Zone = "" // a client stays with its endpoint whichever replica it comes through
+	}
+	return here
+}
+
+// localCandidates are the endpoints of the own cluster that take connections.
+func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c *Caller, from discovery.Locality) []Candidate {
+	now := time.Now()
+	var out []Candidate
+	for i := range svc.Endpoints[g.key.Port] {
+		e := &svc.Endpoints[g.key.Port][i]
+		if !e.Ready && !e.Terminating || isOwnListener(svc, e.Address) || !g.key.includes(tb.cfg.Cluster, e) ||
+			c.Hostname != "" && e.Hostname != c.Hostname {
+			continue
+		}
+		a := Address{Endpoint: e.Address}
+		t, h := g.health(a, now)
+		if t == nil {
+			continue // the catalog has just dropped it
+		}
+		out = append(out, Candidate{
+			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
+			target: t, rank: localRank(from, e.Locality, p), load: float64(t.active.Load()), share: h.share,
+			terminating: e.Terminating, last: h.last,
+		})
+	}
+	return out
+}
+
+// isOwnListener tells whether an endpoint is one of the service's own listeners: a connection there would come back here for ever.
+func isOwnListener(svc *discovery.Service, endpoint netip.AddrPort) bool {
+	return slices.ContainsFunc(svc.Listeners, func(l discovery.Listener) bool { return l.Address == endpoint }) ||
+		slices.Contains(svc.Addresses, endpoint.Addr()) &&
+			slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == endpoint.Port() })
+}
+
+// peerCandidates are the peers that export the service port with endpoints that take connections, and can be reached.
+func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, from discovery.Locality) []Candidate {
+	now := time.Now()
+	var out []Candidate
+	for i := range svc.Peers {
+		e := &svc.Peers[i]
+		n, terminating := servingAt(e, g.key.Port)
+		state := tb.cfg.Peers.State(e.Peer)
+		if n == 0 || !state.Usable || !g.key.includesPeer(e.Peer) {
+			continue
+		}
+		a := Address{Peer: e.Peer}
+		t, h := g.health(a, now)
+		if t == nil {
+			continue
+		}
+		at, where := peerRank(from, e, g.key.Port, terminating, p, state.RTT)
+		out = append(out, Candidate{
+			Address: a, Cluster: e.Peer, Locality: where, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
+			target: t, rank: at, load: float64(t.active.Load()) / float64(n), share: h.share, terminating: terminating, last: h.last,
+		})
+	}
+	return out
+}

@@ -1,0 +1,288 @@
+package balance
+
+import (
+	"sync"
+	"time"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// group is all targets of one service port.
+type group struct {
+	key    Key
+	events events
+
+	mu        sync.Mutex
+	policy    policy
+	targets   map[Address]*target
+	nextSweep time.Time // zero: nothing to sweep
+}
+
+// events is what a group reports, with its lock held; the table implements it.
+type events interface {
+	// ejected reports that t is ejected for d, again when it was ejected before and failed its probe.
+	ejected(t *target, kind Failure, d time.Duration, again bool)
+	// returned reports that t is no longer ejected.
+	returned(t *target)
+	// sweepAt wants the group swept at its nextSweep.
+	sweepAt(g *group)
+	// probeNow wants t probed without waiting for a sweep.
+	probeNow(t *target)
+}
+
+func newGroup(key Key, p policy, e events) *group {
+	return &group{key: key, events: e, policy: p, targets: make(map[Address]*target)}
+}
+
+// policyNow is a copy of the group's policy.
+func (g *group) policyNow() policy {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.policy
+}
+
+// Health is a target's outlier check at one moment.
+type Health struct {
+	State State
+	// Left is the rest of the ejection.
+	Left time.Duration
+	// share is the part of its usual connections that it gets.
+	share float64
+	// last: it is tried only when all else failed.
+	last bool
+}
+
+func (g *group) health(a Address, now time.Time) (*target, Health) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.targets[a]
+	if t == nil {
+		return nil, Health{share: 1}
+	}
+	h := Health{State: t.state, share: 1, last: now.Before(t.heldUntil)}
+	switch t.state {
+	case Ejected:
+		h.last, h.Left = true, max(t.until.Sub(now), 0)
+	case Probing:
+		h.last = true
+	case Ramping:
+		h.share = min(rampStart+(1-rampStart)*float64(now.Sub(t.rampFrom))/float64(rampTime), 1)
+		if h.share == 1 {
+			h.State = OK
+		}
+	case OK:
+	}
+	return t, h
+}
+
+// succeeded records that t accepted a connection. An ejected one that was tried as last resort has passed its probe by that.
+func (g *group) succeeded(t *target) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.forgetFailures()
+	if t.isEjected() {
+		g.ramp(t)
+	}
+}
+
+// failed records that t did not accept a connection.
+func (g *group) failed(t *target, kind Failure) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	threshold := g.policy.threshold(kind)
+	if t.gone || t.isEjected() || threshold == 0 {
+		return
+	}
+	t.failed[kind]++
+	g.sweepSoon()
+	// One that has only just returned has no credit.
+	if t.failed[kind] >= threshold || t.state == Ramping {
+		if g.mayEject() {
+			g.eject(t, kind)
+		}
+	}
+}
+
+// hold keeps connections away from t for a while, as t requested.
+func (g *group) hold(t *target, d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.heldUntil = time.Now().Add(min(d, maxHold))
+}
+
+// mayEject keeps the share of ejected targets within the policy, and one always out of ejection.
+func (g *group) mayEject() bool {
+	members, ejected := 0, 1
+	for _, t := range g.targets {
+		if !t.member {
+			continue
+		}
+		members++
+		if t.isEjected() {
+			ejected++
+		}
+	}
+	return ejected < members && ejected*100 <= g.policy.maxPercent*members
+}
+
+func (g *group) eject(t *target, kind Failure) {
+	again := t.isEjected()
+	t.ejections++
+	d := min(g.policy.baseEjection*time.Duration(t.ejections), max(maxEjection, g.policy.baseEjection))
+	t.forgetFailures()
+	t.state, t.lenient, t.tried, t.until = Ejected, false, time.Now(), time.Now().Add(d)
+	g.sweepSoon()
+	g.events.ejected(t, kind, d, again)
+}
+
+func (g *group) ramp(t *target) {
+	t.forgetFailures()
+	t.state, t.rampFrom = Ramping, time.Now()
+	g.sweepSoon()
+	g.events.returned(t)
+}
+
+// retry probes an ejected target as soon as it becomes ready again, at most once per interval: what failed was not ready, or
+// is not what is ready now, and a peer can report readiness as often as it likes.
+func (g *group) retry(t *target) {
+	switch soonest := t.tried.Add(g.policy.interval); {
+	case t.state == Probing:
+		t.lenient = true
+	case t.state != Ejected:
+	case time.Now().Before(soonest):
+		if soonest.Before(t.until) {
+			t.lenient, t.until = true, soonest
+		}
+	default:
+		t.lenient, t.state = true, Probing
+		g.events.probeNow(t)
+	}
+}
+
+// sweepSoon requests a sweep after the interval, unless one is due already.
+func (g *group) sweepSoon() {
+	if g.nextSweep.IsZero() {
+		g.nextSweep = time.Now().Add(g.policy.interval)
+		g.events.sweepAt(g)
+	}
+}
+
+// sweep ends ramps, forgets past ejections of what stayed healthy for an interval, and returns the targets whose
+// ejection is over and that are to be probed now. It returns when to sweep again; zero is never.
+func (g *group) sweep(now time.Time) (probes []*target, next time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Before(g.nextSweep) {
+		return nil, g.nextSweep
+	}
+	g.nextSweep = time.Time{}
+	for _, t := range g.targets {
+		switch t.state {
+		case OK:
+			if !t.hasFailed() {
+				t.ejections = max(t.ejections-1, 0)
+			}
+		case Ejected:
+			if !now.Before(t.until) {
+				t.state = Probing
+				probes = append(probes, t)
+			}
+		case Ramping:
+			if now.Sub(t.rampFrom) >= rampTime {
+				t.state = OK
+			}
+		case Probing:
+		}
+		if t.state != OK || t.ejections > 0 {
+			g.nextSweep = now.Add(g.policy.interval)
+		}
+	}
+	return probes, g.nextSweep
+}
+
+// probed records how a probe went; inconclusive means that it could not be made.
+func (g *group) probed(t *target, passed, inconclusive bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.gone || t.state != Probing {
+		return
+	}
+	lenient := t.lenient
+	t.lenient = false
+	switch {
+	case passed:
+		g.ramp(t)
+	case inconclusive, lenient: // or it was too early
+		t.state, t.tried = Ejected, time.Now()
+		t.until = t.tried.Add(g.policy.interval)
+		g.sweepSoon()
+	default:
+		g.eject(t, probeFailure)
+	}
+}
+
+// apply brings the group's targets and policy in line with the catalog.
+func (g *group) apply(own string, svc *discovery.Service, p policy) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.policy = p
+	if soon := time.Now().Add(p.interval); !g.nextSweep.IsZero() && soon.Before(g.nextSweep) {
+		g.nextSweep = soon
+		g.events.sweepAt(g)
+	}
+	standings := g.standings(own, svc)
+	best := standingOut
+	for _, s := range standings {
+		best = max(best, s)
+	}
+	for a, s := range standings {
+		t := g.targets[a]
+		if t == nil {
+			t = &target{address: a, group: g}
+			g.targets[a] = t
+		}
+		if s == standingReady && t.standing != standingReady {
+			g.retry(t)
+		}
+		t.standing, t.member = s, s == best && s != standingOut
+	}
+	for a, t := range g.targets {
+		if _, ok := standings[a]; !ok {
+			g.drop(t)
+		}
+	}
+}
+
+// standings is what the catalog says of each place behind the service port.
+func (g *group) standings(own string, svc *discovery.Service) map[Address]standing {
+	out := make(map[Address]standing, len(g.targets))
+	for i := range svc.Endpoints[g.key.Port] {
+		if e := &svc.Endpoints[g.key.Port][i]; g.key.includes(own, e) {
+			out[Address{Endpoint: e.Address}] = standingOf(e.Ready, e.Terminating)
+		}
+	}
+	for i := range svc.Peers {
+		if e := &svc.Peers[i]; g.key.includesPeer(e.Peer) {
+			n, terminating := servingAt(e, g.key.Port)
+			out[Address{Peer: e.Peer}] = standingOf(n > 0 && !terminating, terminating)
+		}
+	}
+	return out
+}
+
+func (g *group) drop(t *target) {
+	t.gone = true
+	delete(g.targets, t.address)
+	if t.isEjected() {
+		g.events.returned(t)
+	}
+}
+
+func (g *group) clear() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range g.targets {
+		g.drop(t)
+	}
+	g.nextSweep = time.Time{}
+}

@@ -1,0 +1,22 @@
+package balance
+
+import "time"
+
+const (
+	// defaultConnectTimeout bounds one attempt (policy connectionPool.tcp.connectTimeout): one retransmitted SYN
+	// (1 s) and the next (3 s) still fit.
+	defaultConnectTimeout = 5 * time.Second
+	// MaxPerLevel bounds how many endpoints of one level one connection tries, so that a service with a thousand
+	// dead endpoints does not keep a connection busy; ejection shortens the list long before.
+	MaxPerLevel = 16
+	// rampTime is how long an endpoint that came back takes until it gets its full share again.
+	rampTime = 10 * time.Second
+	// rampStart is the share that it begins with.
+	rampStart = 0.1
+	// rttStep is the grain in which peers' round trips are compared, so that jitter does not change their order.
+	rttStep = 5 * time.Millisecond
+	// maxHold bounds how long a peer's retry-after keeps connections of a service away from it.
+	maxHold = 10 * time.Second
+	// maxProbes is how many probes run at a time, of own endpoints and of peers each.
+	maxProbes = 16
+)

@@ -1,0 +1,95 @@
+package balance
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// State is where a target is in its outlier check.
+type State int
+
+// The states of the outlier check.
+const (
+	OK      State = iota
+	Ejected       // gets no connection unless all else failed
+	Probing       // still ejected, a probe is under way
+	Ramping       // back, with a growing share
+)
+
+// Failure is a kind of failure that a target is to blame for. Each kind is counted by itself.
+type Failure int
+
+// The kinds of failures.
+const (
+	// NoFailure: the target is not to blame.
+	NoFailure Failure = iota
+	// LocalFailure: a local endpoint refused, reset or did not take the connection in time.
+	LocalFailure
+	// PeerFailure: the peer answered that none of its endpoints takes connections of this service.
+	PeerFailure
+	failures // how many kinds are counted
+	// probeFailure: an ejected target failed its probe; it is not counted.
+	probeFailure
+)
+
+// String is the kind as metrics and logs name it.
+func (f Failure) String() string {
+	switch f {
+	case NoFailure:
+		return "none"
+	case PeerFailure:
+		return "peer"
+	case probeFailure:
+		return "probe"
+	default:
+		return "local"
+	}
+}
+
+// standing is what the catalog says of a target.
+type standing int
+
+const (
+	standingOut standing = iota // it takes no connections
+	standingTerminating
+	standingReady
+)
+
+func standingOf(ready, terminating bool) standing {
+	switch {
+	case ready:
+		return standingReady
+	case terminating:
+		return standingTerminating
+	}
+	return standingOut
+}
+
+// target is the memory about one place: what is in flight there and its outlier check.
+// A broken lane is no failure of a target; the tunnel's state shows it.
+type target struct {
+	address Address
+	group   *group
+	// active counts attempts and connections in flight.
+	active atomic.Int64
+
+	// The rest is guarded by group.mu.
+	state     State
+	failed    [failures]uint32 // in a row, by kind
+	ejections int              // in a row, forgotten one by one while healthy
+	until     time.Time
+	tried     time.Time // when it was ejected, or last probed in vain
+	lenient   bool      // its next probe comes before its ejection is over: a failed one does not prolong the ejection
+	rampFrom  time.Time
+	heldUntil time.Time
+	standing  standing
+	member    bool // counts in the denominator
+	gone      bool // no longer in the catalog
+}
+
+// isEjected: no connection is given to it unless all else failed.
+func (t *target) isEjected() bool { return t.state == Ejected || t.state == Probing }
+
+func (t *target) forgetFailures() { t.failed = [failures]uint32{} }
+
+func (t *target) hasFailed() bool { return t.failed != [failures]uint32{} }

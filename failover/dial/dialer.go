@@ -1,0 +1,147 @@
+package dial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// Stream is one stream to or from a peer; *tunnel.Stream implements it.
+type Stream interface {
+	// Read blocks until the stream is accepted. It gives io.EOF only after the end record, and
+	// tunnel.ErrReset when the stream was reset or cut off.
+	io.Reader
+	// Write may be used before the answer; it blocks on flow control and fails after a reset.
+	io.Writer
+	// CloseWrite sends the end record.
+	CloseWrite() error
+	// Reset ends both directions at once, as often as it is called.
+	Reset(reason string)
+	// Answered is closed once the outcome is known.
+	Answered() <-chan struct{}
+	// Outcome, once Answered, is nil when accepted, *tunnel.RefusedError or *tunnel.LostError.
+	Outcome() error
+	// Suspect is closed when the lane went silent before an answer came.
+	Suspect() <-chan struct{}
+	// Quiet is true when the lane was not heard from recently: bytes are held until the answer.
+	Quiet() bool
+	// Done is closed when the other side reset the stream or the lane died.
+	Done() <-chan struct{}
+	// Info names the lane.
+	Info() tunnel.StreamInfo
+	// Answer is the accepting answer.
+	Answer() *tunnelpb.Answer
+}
+
+// Tunnels opens streams to peers.
+type Tunnels interface {
+	// Open picks a lane, not one of the replicas in avoid, sends the header at once and never waits for the answer.
+	// Its errors are tunnel.ErrNoLane, tunnel.ErrUnknownPeer and the context's.
+	Open(ctx context.Context, peer string, h *tunnel.Header, avoid []string) (Stream, error)
+	// State tells whether the peer can be used and how far it is.
+	State(peer string) tunnel.PeerState
+}
+
+// Network dials endpoints of the own cluster. Its connections are relay.Conns.
+type Network interface {
+	Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error)
+}
+
+// How connecting can fail, beside the end of the context.
+var (
+	// ErrNoEndpoint: there was nothing to try, or nothing that was tried accepted.
+	ErrNoEndpoint = errors.New("no endpoint accepted the connection")
+	// ErrUnknownOutcome: the lane died after bytes of the application were sent and before the answer.
+	ErrUnknownOutcome = errors.New("the lane was lost after data was sent: unknown whether it was used")
+	// ErrClientReset: the application or peer went away first.
+	ErrClientReset = errors.New("the client reset the connection")
+	// ErrBudget: all attempts together took too long.
+	ErrBudget = errors.New("no endpoint accepted the connection in time")
+)
+
+// Config is what a Dialer needs. Network is for local endpoints, Tunnels for peers.
+type Config struct {
+	// Cluster is the name of the own one, Locality where this proxy is.
+	Cluster  string
+	Locality discovery.Locality
+	Network  Network
+	Tunnels  Tunnels
+	// Attempted is called with the result of each attempt; nil: it is not counted.
+	Attempted func(a balance.Address, result string)
+}
+
+// Dialer connects to candidates.
+type Dialer struct{ cfg Config }
+
+// New makes a Dialer.
+func New(cfg Config) *Dialer {
+	if cfg.Attempted == nil {
+		cfg.Attempted = func(balance.Address, string) {}
+	}
+	return &Dialer{cfg: cfg}
+}
+
+// Request is a connection that is to be made.
+type Request struct {
+	Key balance.Key
+	// Caller is the IP:PORT that peers learn, with where it is.
+	Caller         string
+	CallerLocality discovery.Locality
+	// Early is what the application sends before an endpoint has accepted; nil when there is nothing to read before.
+	Early *Early
+	// Broken is closed when the application is gone; nil: that is not noticed.
+	Broken <-chan struct{}
+	// Budget bounds all attempts together.
+	Budget time.Duration
+	// Life ends local dials that are heard out; it outlives the connection.
+	Life context.Context //nolint:containedctx // not a call's
+	// Attempts counts the goroutines of attempts. The caller has to wait for them, up to localVerdict.
+	Attempts *sync.WaitGroup
+}
+
+// Conn is a connection that a candidate accepted. It counts in the candidate's load until Use.Done.
+type Conn struct {
+	balance.Candidate
+	Use *balance.Use
+	// Socket is that of a local endpoint, Stream that of a peer; the other one is nil.
+	Socket relay.Conn
+	Stream Stream
+}
+
+// Connect tries the candidates until one accepts. The attempts are for the access log, and are there also with an error.
+func (d *Dialer) Connect(ctx context.Context, r *Request, candidates []balance.Candidate) (*Conn, []access.Attempt, error) {
+	c := &race{Dialer: d, Request: r, results: make(chan *attempt), quit: make(chan struct{})}
+	for i := range candidates {
+		c.queue = append(c.queue, entrant{Candidate: candidates[i]})
+	}
+	won, err := c.run(ctx)
+	if err != nil {
+		return nil, c.attempts, err
+	}
+	return &Conn{Candidate: won.Candidate, Use: won.use, Socket: won.conn, Stream: won.stream}, c.attempts, nil
+}
+
+// dialLocal connects to a local endpoint.
+func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, error) {
+	conn, err := d.cfg.Network.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	c, err := relay.AsConn(conn)
+	if err != nil {
+		return nil, fmt.Errorf("failover: dial %v: %w", to, err)
+	}
+	return c, nil
+}

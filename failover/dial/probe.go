@@ -1,0 +1,79 @@
+package dial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// probeCaller is the caller that peers see in probes.
+const probeCaller = "probe"
+
+// Probe returns nil when the candidate accepts connections of the service port. An error that says nothing about it wraps
+// balance.ErrInconclusive.
+func (d *Dialer) Probe(ctx context.Context, k balance.Key, c balance.Candidate) error {
+	err := d.probe(ctx, k, &c)
+	if isInconclusive(err) {
+		return fmt.Errorf("%w: %w", balance.ErrInconclusive, err)
+	}
+	return err
+}
+
+func (d *Dialer) probe(ctx context.Context, k balance.Key, c *balance.Candidate) error {
+	if c.Peer != "" {
+		return d.probePeer(ctx, k, c)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
+	conn, err := d.dialLocal(ctx, c.Endpoint)
+	if err != nil {
+		return err
+	}
+	Leave(conn)
+	return nil
+}
+
+// Leave ends a connection that was only to be made, and clean: an endpoint need not think that something went wrong.
+func Leave(conn relay.Conn) {
+	_ = conn.SetLinger(-1)
+	_ = conn.Close()
+}
+
+func (d *Dialer) probePeer(ctx context.Context, k balance.Key, c *balance.Candidate) error {
+	h := d.header(k, probeCaller, d.cfg.Locality, c.ConnectTimeout, c.RTT)
+	h.Probe = true
+	s, err := d.cfg.Tunnels.Open(ctx, c.Peer, h, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Reset("probe done")
+	select {
+	case <-s.Answered():
+		return s.Outcome()
+	case <-s.Suspect():
+		return errSuspect
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errAttemptTimeout, ctx.Err())
+	}
+}
+
+// isInconclusive tells whether a probe that ended with err says nothing about the
+// target: it could not be sent, or the peer was too busy.
+func isInconclusive(err error) bool {
+	var lost *tunnel.LostError
+	var refused *tunnel.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return refused.Code == tunnelpb.Answer_CODE_OVERLOADED || refused.Code == tunnelpb.Answer_CODE_DRAINING
+	case errors.As(err, &lost), errors.Is(err, errSuspect), errors.Is(err, context.Canceled),
+		errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrUnknownPeer):
+		return true
+	default:
+		return isShortage(err)
+	}
+}

@@ -1,0 +1,105 @@
+package dial
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// Results of an attempt, in the access log and in metrics.
+const (
+	resultAccepted    = "accepted"
+	resultRefused     = "refused"
+	resultTimeout     = "timeout"
+	resultUnreachable = "unreachable"
+	resultSuspect     = "suspect"
+	resultLost        = "lost"
+	resultUnknown     = "unknown"
+	resultAbandoned   = "abandoned"
+	resultError       = "error"
+)
+
+// verdict is what a failed attempt means.
+type verdict struct {
+	balance.Outcome
+	result string
+	// elsewhere: another replica of the same peer may take the connection.
+	elsewhere bool
+	// unknown: bytes were sent and it is not known whether they were used. Nothing else may be tried.
+	unknown bool
+}
+
+// judge tells what err means, which ended an attempt at a.
+func judge(a balance.Address, err error) verdict {
+	if a.Peer == "" {
+		return judgeLocal(err)
+	}
+	var refused *tunnel.RefusedError
+	var lost *tunnel.LostError
+	switch {
+	case errors.As(err, &refused):
+		return judgeRefusal(refused)
+	case errors.As(err, &lost) && lost.Sent:
+		return verdict{result: resultUnknown, unknown: true}
+	case errors.As(err, &lost):
+		return verdict{result: resultLost, elsewhere: true}
+	case errors.Is(err, errSuspect):
+		return verdict{result: resultSuspect, elsewhere: true}
+	case errors.Is(err, errAttemptTimeout):
+		return blame(resultTimeout, balance.PeerFailure)
+	case errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrUnknownPeer):
+		return verdict{result: resultUnreachable}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return verdict{result: resultAbandoned}
+	default:
+		return verdict{result: resultError}
+	}
+}
+
+func blame(result string, f balance.Failure) verdict {
+	return verdict{result: result, Outcome: balance.Outcome{Failure: f}}
+}
+
+func judgeRefusal(e *tunnel.RefusedError) verdict {
+	switch e.Code {
+	case tunnelpb.Answer_CODE_OVERLOADED:
+		return verdict{result: resultRefused, Outcome: balance.Outcome{RetryAfter: e.RetryAfter}}
+	case tunnelpb.Answer_CODE_DRAINING:
+		return verdict{result: resultRefused, elsewhere: true}
+	default:
+		return blame(resultRefused, balance.PeerFailure)
+	}
+}
+
+func judgeLocal(err error) verdict {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return verdict{result: resultAbandoned}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return blame(resultRefused, balance.LocalFailure)
+	case isShortage(err):
+		return verdict{result: resultError}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return blame(resultTimeout, balance.LocalFailure)
+	default:
+		return blame(resultError, balance.LocalFailure)
+	}
+}
+
+// isShortage tells whether this process or host is short of something; the endpoint is not to blame.
+func isShortage(err error) bool {
+	for _, short := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
+	} {
+		if errors.Is(err, short) {
+			return true
+		}
+	}
+	return false
+}

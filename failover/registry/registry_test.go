@@ -1,0 +1,55 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	r := New()
+	add := func(owner string, out bool) (context.Context, *Tracked, error) {
+		return r.Add(t.Context(), owner, out, 2, 3)
+	}
+	if _, _, err := add("a", true); !errors.Is(err, ErrDraining) {
+		t.Errorf("before it takes connections: %v", err)
+	}
+	r.Refuse(nil)
+	<-r.Idle()
+	ctx, first, err := add("a", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, second, _ := add("a", true)
+	if _, _, err := add("a", true); !errors.Is(err, ErrTooMany) {
+		t.Errorf("above the owner's limit: %v", err)
+	}
+	_, third, _ := add("b", true)
+	if _, _, err := add("c", true); !errors.Is(err, ErrTooMany) {
+		t.Errorf("above the limit of all: %v", err)
+	}
+	_, inbound, err := add("peer", false)
+	if err != nil || r.Len() != 4 {
+		t.Errorf("a peer's stream counts among outbound ones: %v, %d in flight", err, r.Len())
+	}
+	r.Refuse(ErrStopped)
+	if _, _, err := add("d", false); !errors.Is(err, ErrStopped) || !errors.Is(r.Refusing(), ErrStopped) {
+		t.Errorf("while stopping: %v", err)
+	}
+	r.Abort(ErrStopped)
+	if <-ctx.Done(); !errors.Is(context.Cause(ctx), ErrStopped) {
+		t.Errorf("aborted because of %v", context.Cause(ctx))
+	}
+	idle := r.Idle()
+	for _, c := range []*Tracked{first, second, third} {
+		r.Remove(c)
+	}
+	select {
+	case <-idle:
+		t.Error("idle with a connection in flight")
+	default:
+	}
+	r.Remove(inbound)
+	<-idle
+}

@@ -1,0 +1,61 @@
+package failover
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/tcp"
+	"github.com/eastway/eastway/internal/relay"
+)
+
+// applications tracks the connections of applications and hands them to the handler of their protocol.
+type applications struct{ *Proxy }
+
+// Serve implements listen.Handler.
+func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Binding) {
+	e := &access.Entry{
+		Started: time.Now(), Direction: access.Outbound, Service: b.Service.String(), Port: b.Port,
+		Caller: conn.RemoteAddr().String(), CallerCluster: p.cfg.Cluster,
+	}
+	ctx, tracked, err := p.conns.Add(life, b.At.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
+	if err != nil {
+		p.tcp.Reject(conn, e, err)
+		p.finish(e)
+		return
+	}
+	var attempts sync.WaitGroup // some are heard out when the connection has ended already
+	defer attempts.Wait()
+	defer p.conns.Remove(tracked)
+	defer p.finish(e)
+	defer p.metrics.begun(access.Outbound)()
+	p.tcp.Serve(ctx, conn, b, tcp.Call{Entry: e, Life: life, Attempts: &attempts})
+}
+
+// ServeStream carries one stream of a peer to an endpoint of this cluster, or
+// refuses it. It returns when the stream has ended.
+func (p *Proxy) ServeStream(in Incoming) {
+	e := tcp.EntryOf(in)
+	// A stream that ended is noticed by the relay, after what it had sent; its context only ends the attempts.
+	life := context.WithoutCancel(in.Context())
+	ctx, tracked, err := p.conns.Add(life, "peer "+in.Peer(), false, p.cfg.MaxStreamsPerPeer, 0)
+	if err != nil {
+		p.tcp.RefuseStream(in, e, err)
+		p.finish(e)
+		return
+	}
+	var attempts sync.WaitGroup // some are heard out when the stream has ended already
+	defer attempts.Wait()
+	defer p.conns.Remove(tracked)
+	defer p.finish(e)
+	defer p.metrics.begun(access.Inbound)()
+	p.tcp.ServeStream(ctx, in, tcp.Call{Entry: e, Life: life, Attempts: &attempts})
+}
+
+// finish writes the line of the access log and counts.
+func (p *Proxy) finish(e *access.Entry) {
+	p.metrics.ended(e)
+	e.Write(p.cfg.AccessLog)
+}

@@ -1,0 +1,206 @@
+package tcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/registry"
+	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+const (
+	// overloadRetryAfter is the retry-after for a peer that is above its limit.
+	overloadRetryAfter = time.Second
+	// drainRetryAfter is the retry-after while this proxy drains; another replica takes over at once.
+	drainRetryAfter = time.Second
+	// probeLinger bounds how long a probe's stream may stay after its answer.
+	probeLinger = 5 * time.Second
+)
+
+// Incoming is a stream that a peer opened; *tunnel.Incoming implements it.
+type Incoming interface {
+	Header() *tunnel.Header
+	// Peer is the authenticated cluster.
+	Peer() string
+	// Accept sends the accepting answer; it comes before the first byte is written to an endpoint.
+	Accept(a *tunnelpb.Answer) (dial.Stream, error)
+	// Refuse says that nothing was written to any endpoint.
+	Refuse(code tunnel.Code, reason string, retryAfter time.Duration) error
+	// Context ends with the stream or its lane.
+	Context() context.Context
+}
+
+// refusal is an answer that is not acceptance.
+type refusal struct {
+	code       tunnel.Code
+	reason     string
+	retryAfter time.Duration
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+// EntryOf is the line of the access log that a peer's stream begins with.
+func EntryOf(in Incoming) *access.Entry {
+	h := in.Header()
+	return &access.Entry{
+		Started: time.Now(), Direction: access.Inbound, Service: access.UnknownService, Port: uint16(min(h.GetPort(), 0xffff)),
+		Caller: access.Clip(h.GetCaller()), CallerCluster: in.Peer(),
+		CallerLocality: discovery.Locality{
+			Region: access.Clip(h.GetCallerLocality().GetRegion()), Zone: access.Clip(h.GetCallerLocality().GetZone()),
+		},
+	}
+}
+
+// ServeStream carries one stream of a peer to an endpoint of this cluster, or refuses it.
+func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
+	e, header := c.Entry, in.Header()
+	key, refused := h.authorize(in)
+	if refused != nil {
+		refuse(in, e, refused)
+		return
+	}
+	e.Service = key.Service.String()
+	candidates := h.cfg.Table.Candidates(key, balance.Caller{
+		Cluster: in.Peer(), Address: header.GetCaller(), Locality: e.CallerLocality, Remote: true, Hostname: header.GetHostname(),
+	})
+	if n := int(header.GetAttempts()); n > 0 && n < len(candidates) { // 0: the peer sets no bound
+		candidates = candidates[:n]
+	}
+	connecting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(in.Context(), func() { cancel(dial.ErrClientReset) }) //nolint:contextcheck // the stream's end, not its values
+	won, attempts, err := h.cfg.Dialer.Connect(connecting, &dial.Request{
+		Key: key, Budget: toTimeout(header.GetTimeoutMs(), h.cfg.Budget), Life: c.Life, Attempts: c.Attempts,
+	}, candidates)
+	stop()
+	e.Attempts = attempts
+	if err != nil {
+		refuse(in, e, refusalOf(err))
+		return
+	}
+	defer won.Use.Done(balance.Outcome{})
+	connected(e, won)
+	answer := &tunnelpb.Answer{
+		Code: tunnelpb.Answer_CODE_ACCEPTED, Endpoint: e.Endpoint,
+		EndpointLocality: &tunnelpb.Locality{Region: e.Locality.Region, Zone: e.Locality.Zone},
+	}
+	if header.GetProbe() {
+		dial.Leave(won.Socket)
+		e.Result, e.Ended = access.Probe, "probe"
+		if e.Err = answerProbe(ctx, in, answer); e.Err != nil {
+			e.Result = access.ClientReset
+		}
+		return
+	}
+	h.relayStream(ctx, in, e, won, answer)
+}
+
+// RefuseStream refuses a stream that is not served.
+func (h *Handler) RefuseStream(in Incoming, e *access.Entry, why error) {
+	refuse(in, e, refusalOf(why))
+}
+
+// authorize returns the service port that the stream requests, if its peer may have it.
+func (h *Handler) authorize(in Incoming) (balance.Key, *refusal) {
+	header := in.Header()
+	if slices.Contains(header.GetVisited(), h.cfg.Cluster) {
+		return balance.Key{}, &refusal{
+			code:   tunnelpb.Answer_CODE_INVALID,
+			reason: "the connection has passed cluster " + h.cfg.Cluster + " already",
+		}
+	}
+	if protocol := header.GetProtocol(); protocol != discovery.TCP && protocol != "" {
+		return balance.Key{}, &refusal{code: tunnelpb.Answer_CODE_INVALID, reason: "only TCP is served"}
+	}
+	// One answer for "none" and "not for you": a peer learns nothing of what is not exported.
+	none := &refusal{code: tunnelpb.Answer_CODE_NOT_FOUND, reason: "cluster " + h.cfg.Cluster + " exports no such service port"}
+	name := discovery.ServiceName{Namespace: header.GetNamespace(), Name: header.GetService()}
+	s := h.cfg.Table.Snapshot()
+	if s == nil || header.GetPort() > 0xffff {
+		return balance.Key{}, none
+	}
+	svc := s.Services.Get(name)
+	if svc == nil || svc.Export == nil {
+		return balance.Key{}, none
+	}
+	key := balance.Key{Service: name, Port: uint16(header.GetPort())} //nolint:gosec // checked above
+	offered := slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == key.Port && balance.IsTCP(sp) })
+	if !offered || !h.cfg.Table.Has(key) {
+		return balance.Key{}, none
+	}
+	return key, nil
+}
+
+func (h *Handler) relayStream(ctx context.Context, in Incoming, e *access.Entry, won *dial.Conn, answer *tunnelpb.Answer) {
+	endpoint, err := relay.NewSocket(won.Socket, h.cfg.Watch())
+	if err != nil {
+		refuse(in, e, refusalOf(err))
+		return
+	}
+	stream, err := in.Accept(answer)
+	if err != nil {
+		endpoint.Abort("the peer is gone")
+		notConnected(e, errors.Join(dial.ErrClientReset, err))
+		return
+	}
+	e.Lane = lane(stream.Info())
+	relayed(e, relay.Run(ctx, relay.NewStream(stream), endpoint, nil), endPeer, endEndpoint)
+}
+
+// refusalOf is the answer to a peer for err.
+func refusalOf(err error) *refusal {
+	switch {
+	case errors.Is(err, registry.ErrTooMany):
+		return &refusal{
+			code: tunnelpb.Answer_CODE_OVERLOADED, reason: "too many streams of this peer", retryAfter: overloadRetryAfter,
+		}
+	case errors.Is(err, registry.ErrDraining), errors.Is(err, registry.ErrStopped):
+		return &refusal{code: tunnelpb.Answer_CODE_DRAINING, reason: err.Error(), retryAfter: drainRetryAfter}
+	case errors.Is(err, dial.ErrBudget):
+		return &refusal{code: tunnelpb.Answer_CODE_TIMEOUT, reason: err.Error()}
+	default:
+		return &refusal{code: tunnelpb.Answer_CODE_UNAVAILABLE, reason: err.Error()}
+	}
+}
+
+func refuse(in Incoming, e *access.Entry, r *refusal) {
+	e.Result, e.Ended, e.Err = access.Refused, "refused", r
+	if err := in.Refuse(r.code, r.reason, r.retryAfter); err != nil {
+		e.Err = errors.Join(r, err)
+	}
+}
+
+// answerProbe accepts a peer's probe and waits for the peer to end it, so that no reset overtakes the answer.
+func answerProbe(ctx context.Context, in Incoming, answer *tunnelpb.Answer) error {
+	s, err := in.Accept(answer)
+	if err != nil {
+		return fmt.Errorf("failover: answer probe of %s: %w", in.Peer(), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeLinger)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { s.Reset("probe done") })
+	defer stop()
+	_ = s.CloseWrite()
+	// Data on a probe is not read any further.
+	_, _ = io.CopyN(io.Discard, s, 1)
+	s.Reset("probe done")
+	return nil
+}
+
+// toTimeout is a peer's deadline as a duration within bounds.
+func toTimeout(ms uint64, longest time.Duration) time.Duration {
+	if ms == 0 || ms > uint64(longest.Milliseconds()) { //nolint:gosec // positive
+		return longest
+	}
+	return time.Duration(ms) * time.Millisecond //nolint:gosec // at most longest
+}
