@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -29,6 +30,7 @@ type goFile struct {
 	path   string // below root
 	source []byte
 	syntax *ast.File
+	lines  *token.FileSet
 }
 
 func (f *goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
@@ -36,8 +38,18 @@ func (f *goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
 // files are the paths below root of which the name matches the pattern.
 func files(t *testing.T, pattern string) []string {
 	t.Helper()
-	var paths []string
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	paths, err := find(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Fatalf("no file matches %s below %s", pattern, root)
+	}
+	return paths
+}
+
+func find(pattern string) (paths []string, err error) {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -52,41 +64,49 @@ func files(t *testing.T, pattern string) []string {
 		paths = append(paths, relative)
 		return err
 	})
+	return paths, err
+}
+
+// goFiles are all hand-written Go files, by folder.
+func goFiles(t *testing.T) map[string][]goFile {
+	t.Helper()
+	folders, err := parsed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(paths) == 0 {
-		t.Fatalf("no file matches %s below %s", pattern, root)
-	}
-	return paths
+	return folders
 }
 
-// goFiles parses all hand-written Go files, by folder.
-func goFiles(t *testing.T) map[string][]goFile {
-	t.Helper()
+// parsed parses all hand-written Go files, once for all tests.
+var parsed = sync.OnceValues(func() (map[string][]goFile, error) {
+	paths, err := find("*.go")
+	if err != nil {
+		return nil, err
+	}
 	folders := make(map[string][]goFile)
-	for _, path := range files(t, "*.go") {
+	for _, path := range paths {
 		source, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		syntax, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ParseComments|parser.SkipObjectResolution)
+		lines := token.NewFileSet()
+		syntax, err := parser.ParseFile(lines, path, source, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if !ast.IsGenerated(syntax) {
 			dir := filepath.Dir(path)
-			folders[dir] = append(folders[dir], goFile{path: path, source: source, syntax: syntax})
+			folders[dir] = append(folders[dir], goFile{path: path, source: source, syntax: syntax, lines: lines})
 		}
 	}
-	return folders
-}
+	return folders, nil
+})
 
 // Each package says in its documentation what it owns.
 func TestPackagesAreDocumented(t *testing.T) {
 	t.Parallel()
 	for dir, files := range goFiles(t) {
-		code := slices.DeleteFunc(files, func(f goFile) bool { return f.isTest() })
+		code := slices.DeleteFunc(slices.Clone(files), func(f goFile) bool { return f.isTest() })
 		documented := func(f goFile) bool { return f.syntax.Doc != nil }
 		if len(code) > 0 && !slices.ContainsFunc(code, documented) {
 			t.Errorf("package %s has no package comment", dir)
