@@ -104,7 +104,7 @@ func probe(ctx context.Context, client *http.Client, url string) (ready bool, er
 	if err != nil {
 		return false, err
 	}
-	resp, err := client.Do(req) //nolint:gosec // an address of the demo's own
+	resp, err := client.Do(req)
 	if err != nil {
 		return false, err
 	}

@@ -12,20 +12,15 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 const (
-	// requestIDHeader carries the ID by which executions are counted.
-	requestIDHeader = "X-Request-Id"
-	// maxRequestID is ample for a UUID with a prefix, in bytes.
-	maxRequestID = 64
-	// maxBody bounds what an application takes from its caller or its upstream, in bytes.
+	// maxBody bounds what an application takes from its caller, in bytes.
 	maxBody = 64 << 10
-	// maxReason is how much of an upstream's error goes into the application's own, in bytes.
-	maxReason = 512
 	// requestTimeout is how long the load waits for an answer, and an application for its
 	// upstream: longer than a peer that went silent takes to be declared dead.
 	requestTimeout = 15 * time.Second
@@ -194,12 +189,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and POST", http.StatusMethodNotAllowed)
 		return
 	}
-	id := r.Header.Get(requestIDHeader)
+	id := r.Header.Get(openloop.RequestID)
 	if id == "" {
 		id = "curl-" + rand.Text()
 	}
-	if !validID(id) {
-		http.Error(w, requestIDHeader+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
+	if !openloop.ValidID(id) {
+		http.Error(w, openloop.RequestID+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
 		return
 	}
 	// First of all: what was begun counts, however it ends.
@@ -221,7 +216,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	// A caller that is gone does not matter here: it counts its own failure.
-	_, _ = fmt.Fprintf(w, //nolint:gosec // plain text of our own applications
+	_, _ = fmt.Fprintf(w,
 		"-> %s(version: %s, ip: %s)%s", a.opts.Name, a.opts.Zone, a.ip, rest)
 }
 
@@ -236,7 +231,7 @@ func (a *app) execute(id, method string) error {
 	return nil
 }
 
-// call is exchange with an error that names the connection's two addresses: the remote one
+// call is openloop.Exchange with an error that names the connection's two addresses: the remote one
 // is the proxy, the local one is in that proxy's access log.
 func call(ctx context.Context, client *http.Client, method, target, id, body string) (string, error) {
 	local, remote := "-", "-"
@@ -244,55 +239,9 @@ func call(ctx context.Context, client *http.Client, method, target, id, body str
 		ConnectStart: func(_, address string) { remote = address },
 		GotConn:      func(info httptrace.GotConnInfo) { local = info.Conn.LocalAddr().String() },
 	})
-	answer, err := exchange(ctx, client, method, target, id, body)
+	answer, err := openloop.Exchange(ctx, client, method, target, id, body)
 	if err != nil {
 		return "", fmt.Errorf("call %s at %s from %s: %w", target, remote, local, err)
 	}
 	return answer, nil
-}
-
-// exchange sends one request and reads the whole answer; everything but 200 is an error.
-func exchange(ctx context.Context, client *http.Client, method, target, id, body string) (string, error) {
-	var payload io.Reader = http.NoBody
-	if method == http.MethodPost {
-		payload = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, payload)
-	if err != nil {
-		return "", err
-	}
-	req.GetBody = nil // nothing may send it again
-	req.Header.Set(requestIDHeader, id)
-	resp, err := client.Do(req) //nolint:gosec // the target is a flag of ours
-	if err != nil {
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // the caller names the target
-		}
-		return "", err
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	err = errors.Join(err, resp.Body.Close())
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("the answer broke off: %w", err)
-	case resp.StatusCode != http.StatusOK:
-		reason := strings.TrimSpace(string(data[:min(len(data), maxReason)]))
-		return "", fmt.Errorf("status %d: %s", resp.StatusCode, reason)
-	}
-	return string(data), nil
-}
-
-// validID keeps the log of executions at one line per execution.
-func validID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }

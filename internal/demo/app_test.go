@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 // startApp runs an application on a free port of its own loopback address.
@@ -65,7 +67,7 @@ func TestChain(t *testing.T) {
 	a, _ := startApp(t, "127.77.1.11", AppOptions{Name: "mocka", Zone: "h", UpstreamURL: serviceURL(roleMockb), Routes: routing})
 	client := newClient(nil, nil)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		answer, err := exchange(t.Context(), client, method, "http://"+a+"/", "id-"+method, "body")
+		answer, err := openloop.Exchange(t.Context(), client, method, "http://"+a+"/", "id-"+method, "body")
 		if err != nil {
 			t.Fatalf("%s: %v", method, err)
 		}
@@ -87,12 +89,12 @@ func TestAppPassesOnWhatItGot(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		from, _ := netip.ParseAddrPort(r.RemoteAddr)
-		got = fmt.Sprintf("%s %s %s from %s close=%v", r.Method, r.Header.Get(requestIDHeader), body, from.Addr(), r.Close)
+		got = fmt.Sprintf("%s %s %s from %s close=%v", r.Method, r.Header.Get(openloop.RequestID), body, from.Addr(), r.Close)
 		http.Error(w, "out of stock", http.StatusServiceUnavailable)
 	}))
 	defer up.Close()
 	a, _ := startApp(t, "127.77.2.11", AppOptions{Name: "mocka", Zone: "k", UpstreamURL: up.URL})
-	_, err := exchange(t.Context(), newClient(nil, nil), http.MethodPost, "http://"+a, "id7", "payload")
+	_, err := openloop.Exchange(t.Context(), newClient(nil, nil), http.MethodPost, "http://"+a, "id7", "payload")
 	if want := "POST id7 payload from 127.77.2.11 close=true"; got != want {
 		t.Errorf("got %q", got)
 	}
@@ -101,7 +103,7 @@ func TestAppPassesOnWhatItGot(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	up.Close()
-	_, err = exchange(t.Context(), newClient(nil, nil), http.MethodGet, "http://"+a, "id8", "")
+	_, err = openloop.Exchange(t.Context(), newClient(nil, nil), http.MethodGet, "http://"+a, "id8", "")
 	if err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v", err)
 	}
@@ -118,10 +120,10 @@ func TestAppRefuses(t *testing.T) {
 	}{
 		"method":   {http.MethodDelete, "x", 0, "status 405"},
 		"bad id":   {http.MethodGet, "a/b", 0, "status 400"},
-		"long id":  {http.MethodGet, strings.Repeat("x", maxRequestID+1), 0, "status 400"},
+		"long id":  {http.MethodGet, strings.Repeat("x", 65), 0, "status 400"},
 		"big body": {http.MethodPost, "big", maxBody + 1, "status 400"},
 	} {
-		_, err := exchange(t.Context(), newClient(nil, nil), tc.method, "http://"+a, tc.id, strings.Repeat("y", tc.size))
+		_, err := openloop.Exchange(t.Context(), newClient(nil, nil), tc.method, "http://"+a, tc.id, strings.Repeat("y", tc.size))
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -142,7 +144,7 @@ func TestClientSendsOnce(t *testing.T) {
 			panic(http.ErrAbortHandler) // the connection ends without an answer
 		}))
 		client := newClient(nil, nil)
-		if _, err := exchange(t.Context(), client, method, up.URL, "x", "y"); err == nil {
+		if _, err := openloop.Exchange(t.Context(), client, method, up.URL, "x", "y"); err == nil {
 			t.Error("no error")
 		}
 		up.Close()

@@ -24,7 +24,7 @@ func refuseNew(conn syscall.RawConn) error {
 	}
 	var sockErr error
 	err := conn.Control(func(fd uintptr) {
-		prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // a few instructions
+		prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 		sockErr = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
 	})
 	if err == nil {

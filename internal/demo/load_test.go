@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 func TestLoad(t *testing.T) {
@@ -17,7 +19,7 @@ func TestLoad(t *testing.T) {
 	release := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		ids[r.Header.Get(requestIDHeader)] = r.Method
+		ids[r.Header.Get(openloop.RequestID)] = r.Method
 		mu.Unlock()
 		<-release
 		_, _ = w.Write([]byte("-> mocka(version: h, ip: 127.0.0.1)"))

@@ -92,7 +92,7 @@ func (s *supervisor) start(ctx context.Context, name string, args []string) (*pr
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
 	}
-	cmd := exec.CommandContext(ctx, s.exe, args...) //nolint:gosec // our own binary and arguments
+	cmd := exec.CommandContext(ctx, s.exe, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 	err = s.onThread(cmd.Start)
@@ -175,7 +175,7 @@ func (p *process) running() bool {
 
 // command runs one command line to its end and returns what it printed.
 func (s *supervisor) command(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.exe, args...) //nolint:gosec // our own binary and arguments
+	cmd := exec.CommandContext(ctx, s.exe, args...)
 	var out, problem strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	cmd.SysProcAttr = childAttributes()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 const (
@@ -39,7 +40,7 @@ func (w *world) awaitReady(ctx context.Context, t target, within time.Duration) 
 	client := newClient(nil, nil)
 	client.Timeout = pollTimeout
 	err := poll(ctx, within, func(ctx context.Context) error {
-		_, err := exchange(ctx, client, http.MethodGet, target, "", "")
+		_, err := openloop.Exchange(ctx, client, http.MethodGet, target, "", "")
 		return err
 	})
 	if err != nil {

@@ -126,7 +126,7 @@ func (c cluster) zoneNames() []string {
 }
 
 func (z zone) addr(host int) netip.Addr {
-	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)}) //nolint:gosec // below 256, see above
+	return netip.AddrFrom4([4]byte{127, z.net[0], z.net[1], byte(host)}) // below 256, see above
 }
 
 // tunnel is where one of the zone's proxies listens for peers.

@@ -1,3 +1,3 @@
-// Package openloop begins requests at a steady pace, whether or not earlier ones were answered: a load that waits for
-// answers goes easy on whatever is slow, and doesn't see it.
+// Package openloop is a steady load for the demo and for tests: it begins requests at a constant rate, whether or not
+// earlier ones were answered (a load that waits for answers slows down with what it measures), and sends each request once.
 package openloop

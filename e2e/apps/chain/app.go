@@ -8,11 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/internal/journal"
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 // Config of an application.
@@ -65,12 +65,12 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.leaving.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	id := r.Header.Get(RequestID)
+	id := r.Header.Get(openloop.RequestID)
 	if id == "" {
 		id = "none-" + rand.Text()
 	}
-	if !validID(id) {
-		http.Error(w, RequestID+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
+	if !openloop.ValidID(id) {
+		http.Error(w, openloop.RequestID+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
 		return
 	}
 	a.Executions.Add(Execution{ID: id, At: time.Now(), Caller: r.RemoteAddr})
@@ -89,7 +89,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	// A caller that is gone does not matter here: it counts its own failure.
-	_, _ = io.WriteString(w, a.hop(local).String()+rest) //nolint:gosec // plain text of our own applications
+	_, _ = io.WriteString(w, a.hop(local).String()+rest)
 }
 
 // hop is the own part of an answer, on a connection to the address.
@@ -99,10 +99,4 @@ func (a *App) hop(local net.Addr) Hop {
 		h.IP = tcp.IP.String()
 	}
 	return h
-}
-
-// validID keeps an ID one word.
-func validID(id string) bool {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-	return len(id) <= maxRequestID && strings.Trim(id, alphabet) == ""
 }

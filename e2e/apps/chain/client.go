@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/eastway/eastway/internal/openloop"
 )
 
 // Client calls a service with a fresh connection for each request, and never
@@ -41,40 +40,11 @@ func (c *Client) Do(ctx context.Context, method, target, id string) (string, err
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { local = info.Conn.LocalAddr().String() },
 	})
-	answer, err := c.do(traced, method, target, id)
+	answer, err := openloop.Exchange(traced, c.http, method, target, id, "order "+id)
 	if err != nil {
 		return "", fmt.Errorf("call %s from %s: %w", target, local, err)
 	}
 	return answer, nil
-}
-
-func (c *Client) do(ctx context.Context, method, target, id string) (string, error) {
-	var body io.Reader = http.NoBody
-	if method == http.MethodPost {
-		body = strings.NewReader("order " + id)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, target, body)
-	if err != nil {
-		return "", err
-	}
-	request.GetBody = nil // nothing may send it again
-	request.Header.Set(RequestID, id)
-	response, err := c.http.Do(request) //nolint:gosec // the target is the test's
-	if err != nil {
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // the target is already named
-		}
-		return "", err
-	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	err = errors.Join(err, response.Body.Close())
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("the answer broke off: %w", err)
-	case response.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("status %d: %s", response.StatusCode, strings.TrimSpace(string(answer[:min(len(answer), maxReason)])))
-	}
-	return string(answer), nil
 }
 
 // Dialer keeps the addresses of names, and goes on using one, however old, while it

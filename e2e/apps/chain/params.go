@@ -10,14 +10,8 @@ const (
 )
 
 const (
-	// RequestID is the header with the ID by which executions are counted.
-	RequestID = "X-Request-Id"
-	// maxRequestID is ample for a UUID with a prefix, in bytes.
-	maxRequestID = 64
-	// maxBody bounds an upstream's answer, in bytes.
+	// maxBody bounds what an application takes from its caller, in bytes.
 	maxBody = 64 << 10
-	// maxReason is how much of an upstream's error goes into the own one, in bytes.
-	maxReason = 512
 	// RequestTimeout is how long a caller waits for an answer: much longer than a
 	// peer that fell silent takes to be declared dead, on a busy computer.
 	RequestTimeout = 30 * time.Second
