@@ -158,7 +158,7 @@ func (s *CASource) use(svid *x509svid.SVID) {
 
 // spread is d times part, give or take d times jitter.
 func spread(d time.Duration, part, jitter float64) time.Duration {
-	return pace.Spread(d, part-jitter, part+jitter, rand.Float64()) //nolint:gosec // spreads load, guards nothing
+	return pace.Spread(d, part-jitter, part+jitter, rand.Float64())
 }
 
 func orNop(l *zap.Logger) *zap.Logger {

@@ -61,8 +61,8 @@ func encodePeerStates(states []PeerConnectivity) *catalogpb.Message {
 				break
 			}
 			s.Links = append(s.Links, &catalogpb.PeerLink{
-				Replica: l.Replica, State: l.State, Dialed: l.Dialed, TcpLanes: uint32(l.TCPLanes), //nolint:gosec // a few
-				QuicLanes: uint32(l.QUICLanes), RttUs: uint64(max(l.RTT.Microseconds(), 0)), Version: l.Version, //nolint:gosec // a few
+				Replica: l.Replica, State: l.State, Dialed: l.Dialed, TcpLanes: uint32(l.TCPLanes), // a few
+				QuicLanes: uint32(l.QUICLanes), RttUs: uint64(max(l.RTT.Microseconds(), 0)), Version: l.Version, // a few
 			})
 		}
 		p.Peers = append(p.Peers, s)

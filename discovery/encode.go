@@ -61,7 +61,7 @@ func marshal(m proto.Message) ([]byte, error) {
 func (e *encoder) begin() {
 	e.parts = append(e.parts, &catalogpb.Update{
 		Cluster: e.head.GetCluster(), Epoch: e.head.GetEpoch(), Base: e.head.GetBase(), Revision: e.head.GetRevision(),
-		Part: uint32(len(e.parts)), //nolint:gosec // a catalog has few parts
+		Part: uint32(len(e.parts)), // a catalog has few parts
 	})
 	e.size = 0
 }

@@ -88,7 +88,7 @@ func wanted(s *corev1.Service) map[uint16]uint16 {
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
 		if p.Protocol == corev1.ProtocolTCP || p.Protocol == "" {
-			ports[uint16(p.TargetPort.IntVal)] = uint16(p.Port) //nolint:gosec // validated
+			ports[uint16(p.TargetPort.IntVal)] = uint16(p.Port) // validated
 		}
 	}
 	return ports

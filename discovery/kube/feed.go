@@ -169,7 +169,7 @@ func backoff(failures int, err error) time.Duration {
 
 // jittered adds up to a fifth, so that proxies don't come all at once.
 func jittered(d time.Duration) time.Duration {
-	return pace.Spread(d, 1, 1.2, rand.Float64()) //nolint:gosec // not a secret
+	return pace.Spread(d, 1, 1.2, rand.Float64())
 }
 
 // absent are errors that stay until a person does something.

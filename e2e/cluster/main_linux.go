@@ -20,17 +20,17 @@ import (
 
 func main() {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...) //nolint:forbidigo // main makes the root context
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	err := command().ExecuteContext(ctx)
 	stop()
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
 	case errors.As(err, &exit) && exit.ExitCode() > 0: // of enter's program, which has said why
-		os.Exit(exit.ExitCode()) //nolint:forbidigo // main ends the process
+		os.Exit(exit.ExitCode())
 	default:
 		fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
-		os.Exit(1) //nolint:forbidigo // main ends the process
+		os.Exit(1)
 	}
 }
 
@@ -63,8 +63,8 @@ func upCommand(name *string) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&c.Clusters, "clusters", 2, "how many, each in a region of its own") //nolint:mnd // as documented
-	cmd.Flags().IntVar(&c.Nodes, "nodes", 2, "of each cluster; zones take turns")           //nolint:mnd // as documented
+	cmd.Flags().IntVar(&c.Clusters, "clusters", 2, "how many, each in a region of its own")
+	cmd.Flags().IntVar(&c.Nodes, "nodes", 2, "of each cluster; zones take turns")
 	cmd.Flags().StringVar(&c.KubeProxyMode, "kube-proxy-mode", "nftables", "nftables or iptables")
 	cmd.Flags().StringSliceVar(&c.IPFamilies, "ip-families", nil, "of each cluster: ipv4, ipv6 or dual-stack; the others have ipv4")
 	cmd.Flags().StringVar(&c.EmulatedVersion, "emulated-version", "", "of Kubernetes, such as 1.32, if not the control plane's own")

@@ -27,7 +27,7 @@ const (
 // -v that comes before what the test itself says, which is easily found then.
 func (i *Installer) Diagnose(ctx context.Context, name string) {
 	dir := filepath.Join(i.Dir, "diagnosis", strings.ReplaceAll(name, "/", "-"))
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil { //nolint:gosec // no secret
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		fmt.Fprintln(i.Progress, err)
 		return
 	}
@@ -85,7 +85,7 @@ func diagnose(ctx context.Context, c *lab.Cluster, namespace, dir string) string
 			if err != nil {
 				answer = fmt.Appendf(answer, "\n%s: %v\n", q.command, err)
 			}
-			_ = os.WriteFile(filepath.Join(dir, c.Name+"-"+q.file), answer, 0o644) //nolint:gosec // best effort, no secret
+			_ = os.WriteFile(filepath.Join(dir, c.Name+"-"+q.file), answer, 0o644)
 		})
 	}
 	asking.Wait()

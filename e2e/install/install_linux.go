@@ -61,7 +61,7 @@ func Installed(c Config) *Installer {
 func New(ctx context.Context, c Config) (*Installer, error) {
 	i := Installed(c)
 	c = i.Config
-	if err := os.MkdirAll(i.tools, 0o755); err != nil { //nolint:gosec // no secret
+	if err := os.MkdirAll(i.tools, 0o755); err != nil {
 		return nil, fmt.Errorf("install: make the folder: %w", err)
 	}
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
@@ -96,21 +96,21 @@ func New(ctx context.Context, c Config) (*Installer, error) {
 // kubectl and the contexts of all clusters, and returns what it printed.
 func (i *Installer) Shell(ctx context.Context, line string) (string, error) {
 	fmt.Fprintf(i.Progress, "$ %s\n", line)
-	return i.run(exec.CommandContext(ctx, "sh", "-c", line)) //nolint:gosec // as it says
+	return i.run(exec.CommandContext(ctx, "sh", "-c", line))
 }
 
 // Eastway runs the command-line tool with the contexts of all clusters, and
 // returns what it printed, also when it failed.
 func (i *Installer) Eastway(ctx context.Context, args ...string) (string, error) {
 	fmt.Fprintf(i.Progress, "$ eastway %s\n", strings.Join(args, " "))
-	return i.run(exec.CommandContext(ctx, filepath.Join(i.tools, "eastway"), args...)) //nolint:gosec // no shell is involved
+	return i.run(exec.CommandContext(ctx, filepath.Join(i.tools, "eastway"), args...))
 }
 
 // Helm runs helm for a cluster.
 func (i *Installer) Helm(ctx context.Context, c *lab.Cluster, args ...string) (string, error) {
 	args = append(args, "--kube-context", c.Name)
 	fmt.Fprintf(i.Progress, "$ helm %s\n", strings.Join(args, " "))
-	return i.run(exec.CommandContext(ctx, filepath.Join(i.tools, "helm"), args...)) //nolint:gosec // no shell is involved
+	return i.run(exec.CommandContext(ctx, filepath.Join(i.tools, "helm"), args...))
 }
 
 // run a command as a user would, with nothing of this user's configuration.

@@ -60,7 +60,7 @@ func newCluster(ctx context.Context, o *options) (*cluster, error) {
 	if c.dir, err = filepath.Abs(o.dir); err != nil {
 		return nil, fmt.Errorf("--dir: %w", err)
 	}
-	if err := os.MkdirAll(c.dir, 0o755); err != nil { //nolint:gosec // what is secret in it is closed itself
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("--dir: %w", err)
 	}
 	if c.keep {
@@ -149,7 +149,7 @@ func (c *cluster) install(ctx context.Context, progress io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("find the checkout: %w", err)
 	}
-	template := exec.CommandContext(ctx, filepath.Join(helm, "helm"), "template", install.Release, //nolint:gosec // no shell is involved
+	template := exec.CommandContext(ctx, filepath.Join(helm, "helm"), "template", install.Release,
 		filepath.Join(strings.TrimSpace(string(root)), "charts", "eastway"), "--namespace", install.Namespace, "--include-crds",
 		"--kube-version", c.version, "--set", "cluster="+c.Name, "--set", "node.enabled=true",
 		"--set", fmt.Sprintf("listenerPorts=%d-%d", firstPort, lastPort))

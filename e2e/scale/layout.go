@@ -56,5 +56,5 @@ func (o *options) peerOf(i int) int {
 // podAddress is that of endpoint k of service i: nobody has it.
 func podAddress(i, k int) netip.Addr {
 	n := i*endpoints + k
-	return netip.AddrFrom4([4]byte{10, byte(128 + n>>16), byte(n >> 8), byte(n)}) //nolint:gosec // cut into bytes
+	return netip.AddrFrom4([4]byte{10, byte(128 + n>>16), byte(n >> 8), byte(n)}) // cut into bytes
 }

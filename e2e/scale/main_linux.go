@@ -17,12 +17,12 @@ import (
 
 func main() {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...) //nolint:forbidigo // main makes the root context
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	err := command().ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "scale: %v\n", err)
-		os.Exit(1) //nolint:forbidigo // main ends the process
+		os.Exit(1)
 	}
 }
 

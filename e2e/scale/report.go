@@ -100,7 +100,7 @@ func (r *report) write(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode the figures: %w", err)
 	}
-	return os.WriteFile(path, append(data, '\n'), 0o644) //nolint:gosec // no secret
+	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
 func (r *report) of(name string) (figure, bool) {

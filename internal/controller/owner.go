@@ -22,7 +22,7 @@ const ownerCheckInterval = 30 * time.Second
 // owner is who what is made goes with; nil: nobody.
 func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerReference, error) {
 	if c.cfg.Names.OwnerClusterRole == "" {
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil
 	}
 	var role rbacv1.ClusterRole
 	if err := r.Get(ctx, client.ObjectKey{Name: c.cfg.Names.OwnerClusterRole}, &role); err != nil {

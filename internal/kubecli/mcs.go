@@ -75,7 +75,7 @@ func (c *Cluster) ServiceImport(ctx context.Context, namespace, name string) (*S
 		return c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
 	})
 	if notFound(err) {
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil
 	}
 	if err != nil {
 		return nil, c.explain("read ServiceImport "+namespace+"/"+name, err)

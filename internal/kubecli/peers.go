@@ -53,7 +53,7 @@ func (c *Cluster) Peer(ctx context.Context, name string) (*v1alpha1.Peer, error)
 	var peer v1alpha1.Peer
 	err := c.client.Get(ctx, client.ObjectKey{Name: name}, &peer)
 	if notFound(err) {
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil
 	}
 	if err != nil {
 		return nil, c.explain("read Peer "+name, err)

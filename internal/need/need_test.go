@@ -36,7 +36,6 @@ func ask(t *testing.T, what func(testing.TB)) *asked {
 	return a
 }
 
-//nolint:paralleltest // the environment is the process's
 func TestNothingIsSkippedInCI(t *testing.T) {
 	for name, want := range map[string]struct {
 		what func(testing.TB)

@@ -99,7 +99,7 @@ func (w *Watch) dispatch(events []unix.EpollEvent) {
 		if e.Events&unix.EPOLLERR == 0 {
 			continue // EPOLLHUP alone is a connection that ended clean both ways
 		}
-		token := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 //nolint:gosec // as add put them there
+		token := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 // as add put them there
 		w.mu.Lock()
 		socket := w.sockets[token]
 		w.mu.Unlock()
@@ -159,8 +159,8 @@ func (w *Watch) add(s *watched) error {
 	w.mu.Unlock()
 	event := unix.EpollEvent{
 		Events: unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLET,
-		Fd:     int32(uint32(s.token)),       //nolint:gosec // the lower half
-		Pad:    int32(uint32(s.token >> 32)), //nolint:gosec // the upper half
+		Fd:     int32(uint32(s.token)),       // the lower half
+		Pad:    int32(uint32(s.token >> 32)), // the upper half
 	}
 	var inner, ctl error
 	outer := w.raw.Control(func(epoll uintptr) {

@@ -63,7 +63,7 @@ func (out *Service) take(s, derived *corev1.Service) {
 		}
 	}
 	for _, p := range s.Spec.Ports {
-		port := Port{Protocol: string(p.Protocol), Port: uint16(p.Port)} //nolint:gosec // the API server has validated it
+		port := Port{Protocol: string(p.Protocol), Port: uint16(p.Port)} // the API server has validated it
 		if eligible.Carried(p) {
 			port.Protocol, port.Target = string(corev1.ProtocolTCP), targetOf(derived, p.Port)
 		}

@@ -113,7 +113,7 @@ func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16
 			if sp.Name == name && sp.Protocol == protocol {
 				found = true
 				if protocol == discovery.TCP {
-					ports[sp.Port] = uint16(*p.Port) //nolint:gosec // validated
+					ports[sp.Port] = uint16(*p.Port) // validated
 				}
 			}
 		}

@@ -46,7 +46,7 @@ func serviceSpec(s *corev1.ServiceSpec) discovery.ServiceSpec {
 }
 
 func servicePort(p *corev1.ServicePort) discovery.ServicePort {
-	port := uint16(p.Port) //nolint:gosec // validated
+	port := uint16(p.Port) // validated
 	sp := discovery.ServicePort{Name: p.Name, Port: port, Protocol: cmp.Or(string(p.Protocol), discovery.TCP)}
 	if p.AppProtocol != nil {
 		sp.AppProtocol = *p.AppProtocol

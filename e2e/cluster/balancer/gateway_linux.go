@@ -136,7 +136,7 @@ func (g *gateway) forget(ctx context.Context, all []forward) error {
 			if n.Is6() {
 				family = "ipv6"
 			}
-			conntrack := exec.CommandContext(ctx, "conntrack", "--delete", "--family", family, "--proto", "udp", //nolint:gosec // no shell
+			conntrack := exec.CommandContext(ctx, "conntrack", "--delete", "--family", family, "--proto", "udp",
 				"--orig-dst", flow.address.String(), "--orig-port-dst", strconv.Itoa(flow.port), "--reply-src", n.String())
 			// It exits with 1 when there was none.
 			if output, err := conntrack.CombinedOutput(); err != nil && !strings.Contains(string(output), "0 flow entries") {

@@ -25,7 +25,7 @@ type check struct {
 func (s service) check(n node) check {
 	at := netip.AddrPortFrom(n.address, kubeProxyPort)
 	if s.healthPort != 0 {
-		at = netip.AddrPortFrom(n.address, uint16(s.healthPort)) //nolint:gosec // Kubernetes has checked that it is a port
+		at = netip.AddrPortFrom(n.address, uint16(s.healthPort)) // Kubernetes has checked that it is a port
 	}
 	return check{url: fmt.Sprintf("http://%s/healthz", at), lag: s.lag}
 }

@@ -9,5 +9,5 @@ import (
 
 func main() {
 	fmt.Fprintln(os.Stderr, "balancer: nftables are Linux's; run it there")
-	os.Exit(1) //nolint:forbidigo // main ends the process
+	os.Exit(1)
 }

@@ -89,7 +89,7 @@ func (b Builder) cache() (string, error) {
 		}
 		cache = filepath.Join(user, "eastway", "binaries")
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // programs are no secret
+	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("binaries: make the cache: %w", err)
 	}
 	return cache, nil
@@ -172,7 +172,7 @@ func countPackages(ctx context.Context, source string) int {
 
 // goCommand runs the go command in a folder, for static programs.
 func goCommand(ctx context.Context, folder string, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // no shell is involved
+	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = folder
 	// A workspace or a vendor folder of the user is not meant.
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")

@@ -15,7 +15,7 @@ const lockPoll = 200 * time.Millisecond
 
 // lock a file, which the kernel unlocks when this process ends.
 func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // it is empty
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("binaries: make a lock: %w", err)
 	}

@@ -80,7 +80,7 @@ func install(from, to string) error {
 		return fmt.Errorf("binaries: install a program: %w", err)
 	}
 	defer source.Close()
-	target, err := os.OpenFile(to+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755) //nolint:gosec // a program
+	target, err := os.OpenFile(to+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
 	if err != nil {
 		return fmt.Errorf("binaries: install a program: %w", err)
 	}

@@ -14,7 +14,7 @@ func Busybox(ctx context.Context) ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image: find busybox (apt-get install busybox-static): %w", err)
 	}
-	names, err := exec.CommandContext(ctx, program, "--list").Output() //nolint:gosec // of this computer
+	names, err := exec.CommandContext(ctx, program, "--list").Output()
 	if err != nil {
 		return nil, fmt.Errorf("image: ask busybox for the programs that it is: %w", err)
 	}

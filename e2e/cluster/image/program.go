@@ -11,7 +11,7 @@ import (
 // Program returns the files that a program of this computer needs in order to run: itself, the libraries that it was linked
 // with, and their loader, each where it is here.
 func Program(ctx context.Context, program string) ([]File, error) {
-	listed, err := exec.CommandContext(ctx, "ldd", program).Output() //nolint:gosec // the caller's
+	listed, err := exec.CommandContext(ctx, "ldd", program).Output()
 	if err != nil {
 		return nil, fmt.Errorf("image: ask ldd for the libraries of %s (is it linked dynamically?): %w", program, err)
 	}

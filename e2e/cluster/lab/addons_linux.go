@@ -27,7 +27,7 @@ func (c *Cluster) addOns(ctx context.Context) error {
 	err = manifest.Execute(&text, map[string]any{
 		"Image":      corednsImage,
 		"Address":    c.families[0].network().dns,
-		"Replicas":   min(len(c.Nodes), 2), //nolint:mnd // one in each of two zones
+		"Replicas":   min(len(c.Nodes), 2),
 		"Clusterset": !c.lab.state.Config.WithoutClusterset,
 	})
 	if err != nil {

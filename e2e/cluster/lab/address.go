@@ -51,9 +51,9 @@ func (c Config) allFamilies() []family {
 // bits of the prefix of the internet and of each site, and of a node's pods.
 func (f family) bits() int {
 	if f == ipv6 {
-		return 64 //nolint:mnd // as everywhere
+		return 64
 	}
-	return 24 //nolint:mnd // room for the hosts below
+	return 24
 }
 
 // network is the addresses in a cluster, the same in all of them: nothing can be routed between them.
@@ -76,7 +76,7 @@ func (f family) nodePods(n int) netip.Prefix {
 	if f == ipv6 {
 		return netip.PrefixFrom(netip.MustParseAddr(fmt.Sprintf("fd00:10:244:%x::", n+1)), f.bits())
 	}
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(n + 1), 0}), f.bits()) //nolint:gosec // small
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(n + 1), 0}), f.bits()) // small
 }
 
 // plan is the addresses of a lab: a /20 of 198.18.0.0/15, which is reserved for
@@ -101,7 +101,7 @@ func (p plan) host(f family, network, host int) netip.Addr {
 	if f == ipv6 { // with the digits of IPv4, to be recognized
 		return netip.MustParseAddr(fmt.Sprintf("fd00:198:18:%d::%d", p.Number<<4|network, host))
 	}
-	return netip.AddrFrom4([4]byte{198, 18, byte(p.Number<<4 | network), byte(host)}) //nolint:gosec // both are small
+	return netip.AddrFrom4([4]byte{198, 18, byte(p.Number<<4 | network), byte(host)}) // both are small
 }
 
 // self is this computer's address on the internet.

@@ -35,7 +35,7 @@ func CommandIn(ctx context.Context, m *machine.Machine, name string, args ...str
 		return &exec.Cmd{Err: errors.New("lab: the machine is off")}
 	}
 	args = append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", m.PID()), "--", name}, args...)
-	return exec.CommandContext(ctx, "nsenter", args...) //nolint:gosec // the caller's program is its purpose
+	return exec.CommandContext(ctx, "nsenter", args...)
 }
 
 // Kubectl is a call of kubectl for this cluster, which the caller starts: of the
@@ -45,7 +45,7 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	if c.lab != nil {
 		program = filepath.Join(c.lab.state.Kubernetes, program)
 	}
-	return exec.CommandContext(ctx, program, append([]string{"--kubeconfig", c.Kubeconfig}, args...)...) //nolint:gosec // no shell is involved
+	return exec.CommandContext(ctx, program, append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
 }
 
 // run a command, with what it said in the error.

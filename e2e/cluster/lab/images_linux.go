@@ -105,7 +105,7 @@ func (n *Node) ctr(ctx context.Context, args ...string) *exec.Cmd {
 		root = n.machine.Root()
 	}
 	args = append([]string{"--address=" + filepath.Join(root, containerdSocket)}, args...)
-	return exec.CommandContext(ctx, "ctr", args...) //nolint:gosec // no shell is involved
+	return exec.CommandContext(ctx, "ctr", args...)
 }
 
 // BuildImage builds a program of this module, such as "e2e/apps/mock", in a folder, and an image that runs it. The archive is

@@ -125,7 +125,7 @@ func Up(ctx context.Context, c Config) (*Lab, error) {
 		}
 		return nil, errors.Join(err, l.Down(context.WithoutCancel(ctx)))
 	}
-	l.printf("%d clusters up after %v\n", len(l.Clusters), time.Since(began).Round(time.Second/10)) //nolint:mnd // tenths
+	l.printf("%d clusters up after %v\n", len(l.Clusters), time.Since(began).Round(time.Second/10))
 	return l, nil
 }
 
@@ -147,7 +147,7 @@ func programs(ctx context.Context, c Config, build binaries.Builder) (s state, e
 func (l *Lab) up(ctx context.Context, build binaries.Builder) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, upTime, fmt.Errorf("the lab was not up within %v", upTime))
 	defer cancel()
-	if err := os.Mkdir(l.ownPrograms(), 0o755); err != nil { //nolint:gosec // the base folder is closed
+	if err := os.Mkdir(l.ownPrograms(), 0o755); err != nil {
 		return fmt.Errorf("lab: make a folder: %w", err)
 	}
 	if err := build.Own(ctx, l.ownPrograms(), ownPackages()...); err != nil {

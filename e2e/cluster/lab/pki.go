@@ -119,7 +119,7 @@ func (p keyPair) write(folder, name string) error {
 
 // writeFile for root alone, with the folders that lead there.
 func writeFile(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the base folder is closed
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("lab: make a folder: %w", err)
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {

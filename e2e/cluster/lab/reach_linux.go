@@ -97,11 +97,11 @@ func (l *Lab) Line(a, b *Cluster) (link.Config, error) {
 	p := l.state.Plan
 	end := func(own, other *Cluster, host byte) link.End {
 		// Each pair has a /30 of a documentation range, which nobody routes.
-		number := byte(min(a.index, b.index)*maxClusters + max(a.index, b.index)) //nolint:gosec // less than 36
+		number := byte(min(a.index, b.index)*maxClusters + max(a.index, b.index)) // less than 36
 		return link.End{
 			Namespace: fmt.Sprintf("/proc/%d/ns/net", own.site.PID()),
 			Device:    fmt.Sprintf("line%d%d", a.index+1, b.index+1),
-			Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, number<<2 + host}), 30)}, //nolint:mnd // of two hosts
+			Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, number<<2 + host}), 30)},
 			Routes:    []netip.Prefix{p.site(ipv4, other.index)},
 		}
 	}

@@ -69,7 +69,7 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 		return nil, err
 	}
 	for _, folder := range []string{LogFolder, LibFolder, binFolder} {
-		if err := os.MkdirAll(filepath.Join(c.Dir, folder), 0o755); err != nil { //nolint:gosec // pods of any user look into /var/lib
+		if err := os.MkdirAll(filepath.Join(c.Dir, folder), 0o755); err != nil {
 			return nil, fmt.Errorf("machine: make its directory: %w", err)
 		}
 	}
@@ -194,7 +194,7 @@ func (m *Machine) Kill(ctx context.Context) error {
 		return fmt.Errorf("machine: kill %s: %w", m.Name(), err)
 	}
 	for { // the first process ends after all others of its namespace
-		end := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
+		end := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // descriptors are small
 		ready, err := unix.Poll(end, int(pollTime.Milliseconds()))
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("machine: wait for the end of %s: %w", m.Name(), err)

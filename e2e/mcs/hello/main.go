@@ -24,12 +24,12 @@ import (
 const Port = 4242
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // main makes the root context
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hello:", err)
-		os.Exit(1) //nolint:forbidigo // main is where the process ends
+		os.Exit(1)
 	}
 }
 

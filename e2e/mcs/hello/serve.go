@@ -38,7 +38,7 @@ func serve(ctx context.Context, at netip.AddrPort, who string) error {
 	})
 	defer stop()
 	var serving sync.WaitGroup
-	results := make([]error, 2) //nolint:mnd // TCP and UDP
+	results := make([]error, 2)
 	serving.Go(func() { defer cancel(); results[0] = serveStreams(ctx, listener, who) })
 	serving.Go(func() { defer cancel(); results[1] = serveDatagrams(packets, who) })
 	serving.Wait()

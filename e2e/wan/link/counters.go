@@ -9,7 +9,7 @@ type Count struct {
 
 func (c *Count) add(bytes int) {
 	c.Packets++
-	c.Bytes += uint64(bytes) //nolint:gosec // a length is not negative
+	c.Bytes += uint64(bytes) // a length is not negative
 }
 
 // String is, for instance, "3 packets, 180 bytes".

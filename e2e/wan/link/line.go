@@ -35,8 +35,8 @@ type traveller struct {
 func newLine(s Settings, seed uint64) *line {
 	return &line{
 		settings: s,
-		chance:   rand.New(rand.NewPCG(seed, 1)),               //nolint:gosec // chance, not secrets
-		wander:   wander{rand: rand.New(rand.NewPCG(seed, 2))}, //nolint:gosec // chance, not secrets
+		chance:   rand.New(rand.NewPCG(seed, 1)),
+		wander:   wander{rand: rand.New(rand.NewPCG(seed, 2))},
 	}
 }
 
@@ -157,8 +157,8 @@ func (l *line) next() (time.Duration, bool) {
 func (l *line) count() Counters {
 	c := l.counters
 	c.OnTheWay = Count{
-		Packets: uint64(l.waiting.len() + l.travelling.len()), //nolint:gosec // lengths are not negative
-		Bytes:   uint64(l.waitingBytes + l.travellingBytes),   //nolint:gosec // nor are their sums
+		Packets: uint64(l.waiting.len() + l.travelling.len()), // lengths are not negative
+		Bytes:   uint64(l.waitingBytes + l.travellingBytes),
 	}
 	return c
 }

@@ -109,8 +109,8 @@ func (p *pump) wait() error {
 		timeout = &ts
 	}
 	fds := []unix.PollFd{
-		{Fd: int32(p.from.fd), Events: unix.POLLIN}, //nolint:gosec // descriptors are small
-		{Fd: int32(p.wakeFD), Events: unix.POLLIN},  //nolint:gosec // descriptors are small
+		{Fd: int32(p.from.fd), Events: unix.POLLIN}, // descriptors are small
+		{Fd: int32(p.wakeFD), Events: unix.POLLIN},  // descriptors are small
 	}
 	// Signals end the wait early, which does no harm.
 	if _, err := unix.Ppoll(fds, timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {

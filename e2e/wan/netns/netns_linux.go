@@ -33,7 +33,7 @@ func Create(label string) (*Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // public, as iproute2 makes it
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("netns: make the directory of namespaces: %w", err)
 	}
 	n := &Namespace{path: filepath.Join(dir, name), owned: true}

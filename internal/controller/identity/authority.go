@@ -67,7 +67,7 @@ func (r *Reconciler) secret(ctx context.Context, name string) (*corev1.Secret, e
 	err := r.cfg.Direct.Get(ctx, client.ObjectKey{Namespace: r.cfg.Namespace, Name: name}, s)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("read Secret %s/%s: %w", r.cfg.Namespace, name, err)
 	}

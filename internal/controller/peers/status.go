@@ -170,4 +170,4 @@ func precision(d time.Duration) time.Duration {
 	return time.Millisecond
 }
 
-func count(n int) int32 { return int32(min(n, 1<<31-1)) } //nolint:gosec // bounded
+func count(n int) int32 { return int32(min(n, 1<<31-1)) } // bounded

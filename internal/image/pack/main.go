@@ -18,7 +18,7 @@ import (
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
-		os.Exit(1) //nolint:forbidigo // main is where the process ends
+		os.Exit(1)
 	}
 }
 

@@ -122,7 +122,7 @@ func (f *facts) dialThroughProxy(ctx context.Context, target *Target) (net.Conn,
 				return nil, "", errors.Join(err, kubecli.ErrNoProxy)
 			}
 			pod := &ready[0]
-			conn, err := f.cluster.DialPod(ctx, pod.Namespace, pod.Name, uint16(p.TargetPort.IntValue())) //nolint:gosec // checked above
+			conn, err := f.cluster.DialPod(ctx, pod.Namespace, pod.Name, uint16(p.TargetPort.IntValue())) // checked above
 			return conn, "through proxy " + pod.Name, err
 		}
 	}

@@ -156,7 +156,7 @@ func (f *facts) resolver(ctx context.Context) (*resolver, error) {
 	}
 	at := slices.IndexFunc(pods, func(p corev1.Pod) bool { return kubecli.Ready(&p) })
 	if at < 0 {
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil
 	}
 	pod := &pods[at]
 	port := f.dnsTarget(ctx, pod)

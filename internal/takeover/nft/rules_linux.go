@@ -248,7 +248,7 @@ func (w *writer) choice(g *group) ([]expr.Any, error) {
 		return nil, err
 	}
 	return []expr.Any{
-		&expr.Numgen{Register: regFirst, Modulus: uint32(len(g.proxies)), Type: unix.NFT_NG_RANDOM}, //nolint:gosec // at most MaxProxies
+		&expr.Numgen{Register: regFirst, Modulus: uint32(len(g.proxies)), Type: unix.NFT_NG_RANDOM}, // at most MaxProxies
 		w.lookup(proxies, regFirst, regFirst),
 	}, nil
 }

@@ -152,7 +152,7 @@ func weight(slot int, a netip.Addr) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)
 	b := a.As16()
-	for _, x := range append(b[:], byte(slot)) { //nolint:gosec // below affinitySlots
+	for _, x := range append(b[:], byte(slot)) { // below affinitySlots
 		h = (h ^ uint64(x)) * prime
 	}
 	h ^= h >> 33

@@ -19,9 +19,9 @@ import (
 const memoryLimit = 8 << 20
 
 func main() {
-	if err := run(context.Background(), os.Args[1:]); err != nil { //nolint:forbidigo // main makes the root context
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "init: %v\n", err)
-		os.Exit(1) //nolint:forbidigo // main ends the process
+		os.Exit(1)
 	}
 }
 

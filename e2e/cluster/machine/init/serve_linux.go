@@ -26,7 +26,7 @@ const (
 func listen(ctx context.Context, path string) (net.Listener, error) {
 	unix.Umask(0o077)
 	defer unix.Umask(0o022)
-	if err := os.RemoveAll(path); err != nil { //nolint:gosec // the one of a machine that was killed here
+	if err := os.RemoveAll(path); err != nil {
 		return nil, err
 	}
 	return (&net.ListenConfig{}).Listen(ctx, "unix", path)
