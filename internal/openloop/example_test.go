@@ -1,0 +1,23 @@
+package openloop_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/eastway/eastway/internal/openloop"
+)
+
+func ExampleRun() {
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo,usetesting // an example has no t
+	defer cancel()
+	const perSecond = 1000
+	openloop.Run(ctx, perSecond, 0, func(_ context.Context, n int) {
+		if n == 2 {
+			cancel()
+		}
+		if n == 1 {
+			fmt.Println(openloop.Method(n), n)
+		}
+	})
+	// Output: POST 1
+}
