@@ -34,7 +34,7 @@ func values() []string {
 		fmt.Sprintf("proxy.autoscaling.maxReplicas=%d", most),
 		"proxy.autoscaling.targetCPUUtilizationPercentage=60",
 		"proxy.resources.requests.cpu=100m",
-		// Nobody waits five minutes here, and then one more for each proxy.
+		// This does not wait five minutes, and then one more for each proxy.
 		scaleDown + "stabilizationWindowSeconds=10",
 		scaleDown + "policies[0].type=Pods",
 		scaleDown + "policies[0].value=2",
@@ -100,7 +100,7 @@ func (w *world) grown(ctx context.Context, first []corev1.Pod) error {
 	return w.carried(ctx, theirPart, added)
 }
 
-// awaitFewest returns the proxies when there are as few as can be, nobody
+// awaitFewest returns the proxies when there are as few as can be, none
 // leaves, and the autoscaler knows what they use.
 func (w *world) awaitFewest(ctx context.Context) (proxies []corev1.Pod) {
 	w.Helper()

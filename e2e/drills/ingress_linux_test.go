@@ -37,7 +37,7 @@ const (
 
 // throughIngress: an ordinary nginx stands before a service that loses its
 // endpoints in a zone, then in the region, and gets them back. Behind nginx
-// nobody notices, and neither does nginx, whether it keeps connections or not.
+// no client notices, and neither does nginx, whether it keeps connections or not.
 func throughIngress(w *world, t *testing.T) {
 	w.deployIngress(t)
 	d := w.begin(t, "ingress", func(*cluster, *cluster, string) load.Config {

@@ -19,7 +19,7 @@ type record struct {
 
 func newRecord(zone string, r load.Record) record {
 	made := record{Record: r, zone: zone, hops: chain.Parse(r.Answer)}
-	// An answer is the whole chain's: nobody may leave out half of it.
+	// An answer is the whole chain's: half of it must not be missing.
 	if r.Error == "" && r.Kind == load.KindCall && !slices.Contains([]string{"mocka mockb mockc", "solo-1", "solo-2"}, chain.Names(made.hops)) {
 		made.Error = "not the answer of the whole chain: " + r.Answer
 	}

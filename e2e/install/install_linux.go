@@ -38,7 +38,7 @@ type Config struct {
 	Release, Namespace string
 	// Dir is for what is built, and for what Diagnose writes.
 	Dir string
-	// Progress is told the commands that a user would type; nil: nobody.
+	// Progress gets the commands that a user would type; nil: none.
 	Progress io.Writer
 }
 

@@ -53,7 +53,7 @@ func from(c *cluster) func(answer string) bool {
 	return func(answer string) bool { return strings.HasPrefix(answer, c.Name+" ") }
 }
 
-// onlyFrom checks that an address is answered by this cluster's pods alone, whoever calls.
+// onlyFrom checks that an address is answered by this cluster's pods alone, for every caller.
 func (s *spec) onlyFrom(source *cluster, address string) {
 	s.Helper()
 	for _, c := range s.both() {
@@ -117,7 +117,7 @@ func affinityWorks(s *spec) {
 	}
 }
 
-// datagramRefused: a port that is not TCP is listed, and says at once that nobody is there.
+// datagramRefused: a port that is not TCP is listed, and is refused at once.
 func datagramRefused(s *spec) {
 	service := s.create(s.first)
 	s.export(s.first)

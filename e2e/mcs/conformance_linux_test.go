@@ -77,7 +77,7 @@ func faults() []check {
 func TestConformance(t *testing.T) {
 	w := newWorld(t)
 	all := checks()
-	if !w.lab.Users() { // nobody's own clusters are broken
+	if !w.lab.Users() { // a user's own clusters are not broken
 		all = append(all, faults()...)
 	}
 	for _, c := range all {

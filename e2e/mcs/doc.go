@@ -3,7 +3,7 @@
 // else KEP-1645 asks for, on two real clusters with Eastway between them. Each
 // check is a subtest; docs/mcs-conformance.md lists them all.
 //
-// With E2E_KUBECONFIGS=A,B the checks run on two clusters that somebody has,
+// With E2E_KUBECONFIGS=A,B the checks run on two existing clusters,
 // without those that break something; E2E_IMAGES=loaded says that their nodes
 // have the images, whose archives are named when it is not set. What is
 // installed is removed again, but for the CRDs.

@@ -73,7 +73,7 @@ func (s *spec) etcd(c *cluster, path string, question any) (answer stored) {
 	return answer
 }
 
-// slice of endpoints that nobody but the check writes.
+// slice of endpoints that only the check writes.
 func (s *spec) slice(c *cluster, name string, pod *corev1.Pod) *discoveryv1.EndpointSlice {
 	s.Helper()
 	port, protocol, portName, yes := int32(helloPort), corev1.ProtocolTCP, "tcp", true
@@ -91,8 +91,8 @@ func (s *spec) slice(c *cluster, name string, pod *corev1.Pod) *discoveryv1.Endp
 	return slice
 }
 
-// neighbours are two pods on one node: none is preferred.
-func (s *spec) neighbours(c *cluster) (one, other *corev1.Pod) {
+// neighbors are two pods on one node: none is preferred.
+func (s *spec) neighbors(c *cluster) (one, other *corev1.Pod) {
 	s.Helper()
 	var pods corev1.PodList
 	s.must(c.List(s.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{"app": "hello"}))
@@ -108,11 +108,11 @@ func (s *spec) neighbours(c *cluster) (one, other *corev1.Pod) {
 	return nil, nil
 }
 
-// watchExpired: an endpoint goes while nobody can watch, and when watches are possible again nothing tells of it: its deletion
+// watchExpired: an endpoint goes while no watch is possible, and when watches are possible again nothing tells of it: its deletion
 // is not in the history any more. So everything has to be listed anew, and until then nothing may be lost.
 func watchExpired(s *spec) {
 	s.first.imports.end()
-	one, other := s.neighbours(s.first)
+	one, other := s.neighbors(s.first)
 	s.create(s.first, withoutAffinity, func(service *corev1.Service) { service.Spec.Selector = nil })
 	goes, stays := s.slice(s.first, s.service+"-goes", one), s.slice(s.first, s.service+"-stays", other)
 	s.export(s.first)

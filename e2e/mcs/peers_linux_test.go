@@ -163,7 +163,7 @@ func peerSpoiled(s *spec) {
 		s.peer(s.first, name, v1alpha1.PeerConnected, metav1.ConditionTrue)
 		s.fails(s.first, "peers", name, "spec.trustBundle", "eastway peer export")
 	}
-	// A name is somebody's for as long as the Peer is there.
+	// A name belongs to a Peer for as long as the Peer is there.
 	out, err := s.kubectl(s.Context(), s.first, s.yaml(s.manifest(name, thirdDomain)), "apply", "-f", "-")
 	if err == nil || !strings.Contains(out, "spec.spiffeID") || !strings.Contains(out, "can't change") {
 		s.Errorf("another cluster took the name %s: %v, %s", name, err, out)

@@ -53,7 +53,7 @@ type cluster struct {
 	version string // of the API server
 }
 
-// newCluster brings one up, or finds it. Whoever gets one, also with an error, takes it down.
+// newCluster brings one up, or finds it. The caller takes it down, also after an error.
 func newCluster(ctx context.Context, o *options) (*cluster, error) {
 	c := &cluster{keep: o.lab != ""}
 	var err error

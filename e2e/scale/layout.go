@@ -53,7 +53,7 @@ func (o *options) peerOf(i int) int {
 	return o.peers - 1
 }
 
-// podAddress is that of endpoint k of service i: nobody has it.
+// podAddress is that of endpoint k of service i; no pod has it.
 func podAddress(i, k int) netip.Addr {
 	n := i*endpoints + k
 	return netip.AddrFrom4([4]byte{10, byte(128 + n>>16), byte(n >> 8), byte(n)}) // cut into bytes

@@ -42,7 +42,7 @@ type process struct {
 	ended chan struct{} // then cmd says how
 }
 
-// start it with these flags; whoever starts it kills it.
+// start it with these flags; the caller kills it.
 func start(ctx context.Context, on *lab.Node, dir, name, health string, args ...string) (*process, error) {
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -138,7 +138,7 @@ func (r *report) print(out io.Writer, before *report) {
 		fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\t\n", f.Name, mark, old, f.text(), ratio)
 	}
 	if err := table.Flush(); err != nil {
-		return // nobody reads it
+		return // no reader is left
 	}
 	fmt.Fprintln(out, "* work that does not depend on how fast the computer is")
 }

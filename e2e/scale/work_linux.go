@@ -34,7 +34,7 @@ type reading struct {
 	at  time.Time
 	of  map[*process]counters
 	api float64 // CPU seconds of the API server
-	// served are the API server's answered writes by resource, whoever sent them.
+	// served are the API server's answered writes by resource, of all clients.
 	served map[string]float64
 }
 
@@ -104,7 +104,7 @@ func (b *bench) effort(ctx context.Context, phase string, before *reading) error
 	b.report.cpu(phase+": CPU of the API server", after.api-before.api)
 	b.report.work(phase+": allocations of a proxy", proxy.allocations, times)
 	b.report.work(phase+": bytes from a proxy to a peer", proxy.sent/float64(b.o.peers), bytesUnit)
-	// How often a node agent writes its rules depends on time: they end when nobody renews them.
+	// How often a node agent writes its rules depends on time: they end when they are not renewed.
 	agent := after.since(before, b.agent)
 	b.report.share(phase+": CPU of a node agent, of one core", agent.cpu, after.at.Sub(before.at))
 	b.report.work(phase+": allocations of a node agent for each writing of its rules", agent.allocations/max(agent.tables, 1), times)

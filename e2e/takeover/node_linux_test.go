@@ -227,7 +227,7 @@ func answers(t *testing.T, ns *netns.Namespace, address netip.AddrPort, want str
 	eventually(t, within, fmt.Sprintf("%s answers at %s", want, address), func() bool {
 		name, _, err := call(t.Context(), ns, address)
 		if err != nil {
-			name = "" // nobody
+			name = "" // none answered
 		}
 		if name != got {
 			t.Logf("%s: %q answers (%v)", address, name, err)

@@ -114,7 +114,7 @@ func TestForeignChangesAreHealed(t *testing.T) {
 	}
 }
 
-// A thousand Services are one transaction, and nobody notices it being made again.
+// A thousand Services are one transaction, and making it again disturbs no call.
 func TestManyServices(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)

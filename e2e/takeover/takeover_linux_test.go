@@ -19,7 +19,7 @@ var (
 )
 
 // The nearest live proxy answers under the cluster IP: with endpoints and without, over IPv4 and IPv6, for pods and for the node.
-// Whatever dies, somebody answers; in the end kube-proxy.
+// Whatever dies, calls are answered; in the end through kube-proxy.
 func TestNearestLiveProxy(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -92,7 +92,7 @@ func TestKilledAgentFailsOpen(t *testing.T) {
 	answers(t, client.Namespace, shop, "backend", 5*time.Second)
 }
 
-// Nothing fails while an agent is replaced, and while it writes: not even for a service that has nobody else.
+// Nothing fails while an agent is replaced, and while it writes: not even for a service with a single endpoint.
 func TestRestartInterruptsNothing(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)

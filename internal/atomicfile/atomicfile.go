@@ -1,4 +1,4 @@
-// Package atomicfile writes small files whole: whoever reads one, also after a
+// Package atomicfile writes small files whole: a reader, also after a
 // crash, finds the old content or the new, never a part. Its errors say what to do.
 package atomicfile
 
@@ -17,7 +17,7 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 }
 
 // Create makes path and never replaces it: when it is there already, the error is
-// fs.ErrExist and the file holds what somebody else wrote, complete. Of several
+// fs.ErrExist and the file holds what another process wrote, complete. Of several
 // processes that try at once exactly one succeeds.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	return publish(path, data, perm, os.Link)

@@ -156,7 +156,7 @@ func TestHashes(t *testing.T) {
 	}
 }
 
-// TestStop: whoever has seen enough is shown no more.
+// TestStop: an iteration ends where the caller breaks.
 func TestStop(t *testing.T) {
 	m := Map[int, int]{}
 	for k := range 1000 {

@@ -66,7 +66,7 @@ func (j *Journal[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n += len(entries)
 		for i := range entries {
 			if err := encoder.Encode(entries[i]); err != nil {
-				return // nobody is left to be told
+				return // the reader is gone
 			}
 		}
 		if control.Flush() != nil || changed == nil {

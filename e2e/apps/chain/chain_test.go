@@ -215,7 +215,7 @@ func TestAddressesOutliveTheirServer(t *testing.T) {
 			{true, "10.0.0.2", "10.0.0.1", 3}, // what is known is used while it is asked for
 			{false, "10.0.0.3", "10.0.0.2", 3},
 			{true, "", "10.0.0.2", 4},
-			{false, "", "10.0.0.2", 4}, // and when nobody answers, not asked for at once
+			{false, "", "10.0.0.2", 4}, // and without an answer, not looked up again at once
 		} {
 			answer = nil
 			if test.answer != "" {

@@ -110,7 +110,7 @@ func (d *Dialer) lookup(ctx context.Context, host string) (net.IP, error) {
 	return d.known[host].ip, nil
 }
 
-// ask for the address of a name; what was known stays if nobody answers.
+// ask for the address of a name; what was known stays if there is no answer.
 func (d *Dialer) ask(ctx context.Context, host string) error {
 	resolve := d.resolve
 	if resolve == nil {

@@ -19,7 +19,7 @@ const (
 	// that a proxy opened ahead of time may wait this long for its first byte.
 	headerTimeout = 30 * time.Second
 	// lameTime is how long an application goes on accepting when it was told to
-	// end, as any behind a load balancer must: until nobody sends there any more.
+	// end, as any behind a load balancer must: until no more connections come.
 	lameTime = 5 * time.Second
 	// endTime is for what is under way after that.
 	endTime = 5 * time.Second

@@ -90,7 +90,7 @@ func (c *client) services(ctx context.Context) ([]service, error) {
 	}
 	var all []service
 	for i := range list.Items {
-		if list.Items[i].Spec.LoadBalancerClass == nil { // else it is somebody else's
+		if list.Items[i].Spec.LoadBalancerClass == nil { // else it belongs to another implementation
 			all = append(all, translate(&list.Items[i]))
 		}
 	}

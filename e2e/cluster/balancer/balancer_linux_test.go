@@ -27,7 +27,7 @@ func addr(text string) netip.Addr {
 	return netip.MustParseAddr(text)
 }
 
-// The oldest keeps what it was told; nobody gets an address twice, or one of somebody else's.
+// The oldest keeps its address; no Service gets an address twice, or another's.
 func TestAssign(t *testing.T) {
 	t.Parallel()
 	const first, last = "192.0.2.128", "192.0.2.130"

@@ -73,7 +73,7 @@ func (g *gateway) setAddresses(all []forward) error {
 	one := func(a netip.Addr) *netlink.Addr {
 		to := &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}}
 		if a.Is6() {
-			to.Flags = unix.IFA_F_NODAD // nobody else has it
+			to.Flags = unix.IFA_F_NODAD // no other host has it
 		}
 		return to
 	}

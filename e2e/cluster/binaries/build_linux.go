@@ -21,7 +21,7 @@ type Builder struct {
 	// Cache is the folder to keep programs in; empty: eastway/binaries in the
 	// user's cache folder ($XDG_CACHE_HOME, else ~/.cache).
 	Cache string
-	// Progress is told what is built and how far it is; nil: nobody.
+	// Progress gets what is built and how far it is; nil: none.
 	Progress io.Writer
 }
 

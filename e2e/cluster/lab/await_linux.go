@@ -16,7 +16,7 @@ func Await(ctx context.Context, what string, limit time.Duration, done func(ctx 
 	return wait{what: what, limit: limit, done: done}.run(ctx)
 }
 
-// daemonRef is a daemon whose end is told by whoever waits for something of it.
+// daemonRef is a daemon whose end ends what waits for something of it.
 type daemonRef struct {
 	machine *machine.Machine
 	name    string

@@ -47,7 +47,7 @@ func TestAwait(t *testing.T) {
 	})
 }
 
-// Nobody waits for a daemon that has ended: its last words are told.
+// The wait for a daemon ends with the daemon, and the error has the end of its log.
 func TestAwaitDaemon(t *testing.T) {
 	needSupport(t)
 	t.Parallel()

@@ -38,7 +38,7 @@ func (c *Cluster) Clients() (*kubernetes.Clientset, error) {
 	return clients, nil
 }
 
-// hangUp closes connections to the API server that nobody uses, also those of
+// hangUp closes connections to the API server that are idle, also those of
 // others in this process with the same RESTConfig: client-go shares them. They
 // would outlive the server, whose network goes with it.
 func (c *Cluster) hangUp() error {

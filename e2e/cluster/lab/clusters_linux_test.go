@@ -150,7 +150,7 @@ func checkApart(t *testing.T, l *Lab) {
 		}
 		return "", errors.New("no pod to call from")
 	}
-	// A port at which nobody in this cluster listens tells the clusters' equal addresses apart.
+	// A port at which nothing in this cluster listens tells the clusters' equal addresses apart.
 	const port = 9999
 	for name := range echoPods(t, there) {
 		kubectl(t, there, "exec", name, "--", "httpd", "-p", fmt.Sprint(port), "-h", "/tmp")

@@ -19,7 +19,7 @@ type Config struct {
 	KubeProxyMode string
 	// IPFamilies of cluster-1 and so on: IPv4, IPv6 or DualStack. Those it does not name have IPv4.
 	IPFamilies []string `json:",omitempty"`
-	// EmulatedVersion is the older version whose behaviour the control plane
+	// EmulatedVersion is the older version whose behavior the control plane
 	// shows, such as 1.32, if it is not its own (Kubernetes' --emulated-version).
 	EmulatedVersion string `json:",omitempty"`
 	// WithoutClusterset leaves the zone clusterset.local out of CoreDNS, as it is
@@ -27,8 +27,8 @@ type Config struct {
 	// multi-cluster services API are installed anyway.
 	WithoutClusterset bool
 	// MetricsServer runs it in each cluster, for autoscalers and kubectl top. It
-	// serves when it has asked the kubelets twice, half a minute later: nobody
-	// waits for it.
+	// serves when it has asked the kubelets twice, half a minute later, which Up
+	// does not wait for.
 	MetricsServer bool
 	// Replace takes down a lab of this name that is up or was left behind;
 	// without it, one that is up is an error.
@@ -37,7 +37,7 @@ type Config struct {
 	Keep bool
 	// Programs is the cache of programs; empty: the user's (see package binaries).
 	Programs string `json:",omitempty"`
-	// Progress is told what is going on, in lines; nil: nobody.
+	// Progress gets what is going on, in lines; nil: none.
 	Progress io.Writer `json:"-"`
 }
 

@@ -118,7 +118,7 @@ func (c *Cluster) awaitAPI(ctx context.Context) error {
 
 func etcdDaemon() machine.Daemon {
 	return machine.Daemon{Name: etcd, Args: []string{
-		"etcd", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync", // nobody misses it after a power cut
+		"etcd", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync", // it need not outlive a power cut
 		"--listen-client-urls=" + etcdURL, "--advertise-client-urls=" + etcdURL,
 		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
 		"--initial-cluster=default=http://127.0.0.1:2380", "--log-level=warn",

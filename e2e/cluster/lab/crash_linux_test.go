@@ -76,7 +76,7 @@ func TestUpFails(t *testing.T) {
 	reason := errors.New("changed my mind")
 	c := Config{Name: name, Clusters: 1, Nodes: 1, Progress: hook(func() { cancel(reason) })}
 	if _, err := Up(ctx, c); !errors.Is(err, reason) {
-		t.Errorf("cancelled, it says: %v", err)
+		t.Errorf("canceled, it says: %v", err)
 	}
 	traces{name: name, device: "none"}.checkGone(t)
 }

@@ -28,7 +28,7 @@
 //
 // All of a lab is in one folder, /var/lib/eastway-lab/NAME, and in the processes
 // that are found by it; nothing else on the computer is changed but one network
-// device and the routes behind it. Down removes it all, also when whoever started
+// device and the routes behind it. Down removes it all, also when what started
 // it, or any part of it, was killed. What stays is a higher limit of inotify
 // instances (fs.inotify.max_user_instances), which Kubernetes uses many of.
 package lab

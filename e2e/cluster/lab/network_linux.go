@@ -116,7 +116,7 @@ func furnish(device string, addresses ...netip.Prefix) error {
 	for _, address := range addresses {
 		one := &netlink.Addr{IPNet: ipNet(address)}
 		if address.Addr().Is6() {
-			one.Flags = unix.IFA_F_NODAD // nobody else has it
+			one.Flags = unix.IFA_F_NODAD // no other host has it
 		}
 		if err := netlink.AddrAdd(link, one); err != nil {
 			return fmt.Errorf("give %s the address %s: %w", device, address, err)
@@ -182,7 +182,7 @@ func route(families []family) error {
 		settings = append(settings,
 			"ipv6/conf/all/forwarding=1",
 			"ipv6/conf/default/forwarding=1",
-			"ipv6/conf/all/accept_dad=0", // addresses work at once: nobody else has them
+			"ipv6/conf/all/accept_dad=0", // addresses work at once: no other host has them
 			"ipv6/conf/default/accept_dad=0",
 		)
 	}

@@ -16,7 +16,7 @@ const (
 	downTime = time.Minute
 	// stopTime for a daemon to end when it was asked to.
 	stopTime = 30 * time.Second
-	// pollTime is how often is looked for what nobody tells.
+	// pollTime is the time between two looks at what sends no event.
 	pollTime = 100 * time.Millisecond
 	// callTime for one question to an API server while waiting for it.
 	callTime = 5 * time.Second

@@ -96,7 +96,7 @@ func (l *Lab) Line(a, b *Cluster) (link.Config, error) {
 	}
 	p := l.state.Plan
 	end := func(own, other *Cluster, host byte) link.End {
-		// Each pair has a /30 of a documentation range, which nobody routes.
+		// Each pair has a /30 of a documentation range, which is routed nowhere.
 		number := byte(min(a.index, b.index)*maxClusters + max(a.index, b.index)) // less than 36
 		return link.End{
 			Namespace: fmt.Sprintf("/proc/%d/ns/net", own.site.PID()),

@@ -75,7 +75,7 @@ func claim(ctx context.Context, s state) (state, error) {
 	taken := make(map[int]bool)
 	for _, name := range names {
 		other, err := readState(name)
-		if errors.Is(err, os.ErrNotExist) { // somebody is just removing it, or was killed before it had anything
+		if errors.Is(err, os.ErrNotExist) { // it is being removed, or its maker was killed before it had anything
 			continue
 		}
 		if err != nil {
@@ -198,7 +198,7 @@ func tryLockLabs() (unlock func(), err error) {
 	}
 	err = unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil && !isAt(folder, Base) {
-		err = unix.EWOULDBLOCK // the same, and made anew by somebody
+		err = unix.EWOULDBLOCK // the same, and made anew by another process
 	}
 	if err == nil {
 		return func() { _ = folder.Close() }, nil

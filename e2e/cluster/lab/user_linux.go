@@ -40,7 +40,7 @@ func ForTest(ctx context.Context, c Config) (*Lab, error) {
 	return Up(ctx, c)
 }
 
-// FromKubeconfigs makes a lab of clusters that are somebody else's, given by
+// FromKubeconfigs makes a lab of clusters that it did not start, given by
 // their kubeconfigs, each for its current context. Nothing can be done to their
 // machines, images have to be loaded by the user, and Down does nothing.
 func FromKubeconfigs(ctx context.Context, paths ...string) (*Lab, error) {

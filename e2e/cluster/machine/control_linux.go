@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run starts a daemon. It goes on until it ends by itself, is signalled, or the machine ends.
+// Run starts a daemon. It goes on until it ends by itself, is signaled, or the machine ends.
 func (m *Machine) Run(ctx context.Context, d Daemon) error {
 	_, err := m.ask(ctx, Request{Op: OpStart, Daemon: d})
 	return err

@@ -148,7 +148,7 @@ func TestDaemons(t *testing.T) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	m := start(t)
-	// A process that nobody in the machine knows any more.
+	// A process that has no parent left in the machine.
 	printed, _ := run(t, m, "hidden", "setsid sleep 31557600 >/dev/null 2>&1 & echo $!")
 	if _, err := strconv.Atoi(printed); err != nil {
 		t.Fatalf("it said %q", printed)

@@ -31,6 +31,6 @@ type Counters struct {
 	// Silenced entered or were on the way while Settings.Silent was set.
 	Silenced Count
 	// Undeliverable were refused by the device where the direction ends, because
-	// somebody has set it down.
+	// it was set down from outside.
 	Undeliverable Count
 }

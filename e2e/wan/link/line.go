@@ -17,13 +17,13 @@ type line struct {
 	waiting      fifo[[]byte] // at the bottleneck, the first one being sent
 	waitingBytes int64
 	sent         time.Duration // when the first of waiting will have left
-	travelling   fifo[traveller]
+	traveling    fifo[traveler]
 
-	travellingBytes int64
+	travelingBytes int64
 }
 
-// traveller is a packet behind the bottleneck.
-type traveller struct {
+// traveler is a packet behind the bottleneck.
+type traveler struct {
 	data []byte
 	// left the bottleneck then, plus jitter. The delay is not in it, so that a
 	// change of the delay holds for what is already on the way.
@@ -61,7 +61,7 @@ func (l *line) set(now time.Duration, s Settings) {
 
 // silence forgets what is on the way.
 func (l *line) silence() {
-	for l.travelling.len() > 0 {
+	for l.traveling.len() > 0 {
 		l.counters.Silenced.add(len(l.arrive()))
 	}
 	for l.waiting.len() > 0 {
@@ -75,7 +75,7 @@ func (l *line) enter(now time.Duration, packet []byte) bool {
 	l.advance(now)
 	l.counters.Entered.add(len(packet))
 	lost := l.chance.Float64() < l.settings.Loss // drawn for each, so that the n-th packet's lot is its own
-	held := l.waiting.len() + l.travelling.len()
+	held := l.waiting.len() + l.traveling.len()
 	waitingBytes := l.waitingBytes + int64(len(packet))
 	switch {
 	case l.settings.Silent:
@@ -118,15 +118,15 @@ func (l *line) leave(at time.Duration) {
 }
 
 func (l *line) travel(at time.Duration, packet []byte) {
-	l.travelling.push(traveller{data: packet, left: at + l.wander.at(at, l.settings.Jitter)})
-	l.travellingBytes += int64(len(packet))
+	l.traveling.push(traveler{data: packet, left: at + l.wander.at(at, l.settings.Jitter)})
+	l.travelingBytes += int64(len(packet))
 }
 
 // due returns the next packet that is to be delivered by now, nil if none is.
 // The caller counts it.
 func (l *line) due(now time.Duration) []byte {
 	l.advance(now)
-	if l.travelling.len() == 0 || l.travelling.first().left+l.settings.Delay-l.settings.early() > now {
+	if l.traveling.len() == 0 || l.traveling.first().left+l.settings.Delay-l.settings.early() > now {
 		return nil
 	}
 	return l.arrive()
@@ -134,8 +134,8 @@ func (l *line) due(now time.Duration) []byte {
 
 // arrive takes the first packet that travels.
 func (l *line) arrive() []byte {
-	packet := l.travelling.pop().data
-	l.travellingBytes -= int64(len(packet))
+	packet := l.traveling.pop().data
+	l.travelingBytes -= int64(len(packet))
 	return packet
 }
 
@@ -145,8 +145,8 @@ func (l *line) arrive() []byte {
 func (l *line) next() (time.Duration, bool) {
 	ahead := l.settings.early() / 2
 	switch {
-	case l.travelling.len() > 0:
-		return l.travelling.first().left + l.settings.Delay - ahead, true
+	case l.traveling.len() > 0:
+		return l.traveling.first().left + l.settings.Delay - ahead, true
 	case l.waiting.len() > 0: // due once it has left, and jitter may make the way shorter
 		return l.sent + max(0, l.settings.Delay-l.settings.Jitter-ahead), true
 	}
@@ -157,8 +157,8 @@ func (l *line) next() (time.Duration, bool) {
 func (l *line) count() Counters {
 	c := l.counters
 	c.OnTheWay = Count{
-		Packets: uint64(l.waiting.len() + l.travelling.len()), // lengths are not negative
-		Bytes:   uint64(l.waitingBytes + l.travellingBytes),
+		Packets: uint64(l.waiting.len() + l.traveling.len()), // lengths are not negative
+		Bytes:   uint64(l.waitingBytes + l.travelingBytes),
 	}
 	return c
 }

@@ -26,7 +26,7 @@ const (
 	DefaultDevice = "wan0"
 
 	// maxHeld is how many packets one direction holds at most, waiting and
-	// travelling: 10 Gbit/s for 50 ms, about 100 MB of buffers.
+	// traveling: 10 Gbit/s for 50 ms, about 100 MB of buffers.
 	maxHeld = 1 << 16
 	// jitterPeriod in multiples of the jitter: how long the delay takes to go
 	// from one random value to the next. The delay thus never falls by more

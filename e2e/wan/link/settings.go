@@ -32,13 +32,21 @@ type Settings struct {
 
 // Validate names the field that is wrong.
 func (s Settings) Validate() error {
-	switch {
-	case s.Delay < 0 || s.Delay > MaxDelay:
+	if s.Delay < 0 || s.Delay > MaxDelay {
 		return fmt.Errorf("link: Settings.Delay is %v, must be from 0 to %v", s.Delay, MaxDelay)
-	case s.Jitter < 0 || s.Jitter > s.Delay:
+	}
+	if s.Jitter < 0 || s.Jitter > s.Delay {
 		return fmt.Errorf("link: Settings.Jitter is %v, must be from 0 to Settings.Delay (%v)", s.Jitter, s.Delay)
-	case !(s.Loss >= 0 && s.Loss <= 1): // not a number is neither
+	}
+	if !(s.Loss >= 0 && s.Loss <= 1) { // not a number is neither
 		return fmt.Errorf("link: Settings.Loss is %v, must be from 0 to 1", s.Loss)
+	}
+	return s.validateQueue()
+}
+
+// validateQueue names the field of the bottleneck that is wrong.
+func (s Settings) validateQueue() error {
+	switch {
 	case s.Rate != 0 && (s.Rate < MinRate || s.Rate > MaxRate):
 		return fmt.Errorf("link: Settings.Rate is %d bit/s, must be 0 (no limit) or from %d to %d", s.Rate, int64(MinRate), int64(MaxRate))
 	case s.QueueTime < 0 || s.QueueTime > MaxDelay:

@@ -159,7 +159,7 @@ func hasIPv6(prefixes []netip.Prefix) bool {
 	return false
 }
 
-// address without duplicate address detection: there is nobody else on the line.
+// address without duplicate address detection: the line has no other hosts.
 func address(prefix netip.Prefix) *netlink.Addr {
 	addr := &netlink.Addr{IPNet: &net.IPNet{
 		IP:   prefix.Addr().AsSlice(),

@@ -119,7 +119,7 @@ func onThread(f func() error) error {
 	defer before.Close()
 	err = f()
 	if back := unix.Setns(int(before.Fd()), unix.CLONE_NEWNET); back != nil {
-		// The thread stays locked, and ends with the goroutine: nobody else may run on it.
+		// The thread stays locked, and ends with the goroutine: no other may run on it.
 		return errors.Join(err, fmt.Errorf("netns: return to the own network namespace: %w", back))
 	}
 	runtime.UnlockOSThread()

@@ -90,5 +90,5 @@ func answer(ctx context.Context, conn net.Conn, daemons *daemons) {
 
 func reply(conn net.Conn, response machine.Response) {
 	_ = conn.SetWriteDeadline(time.Now().Add(requestTime))
-	_ = json.NewEncoder(conn).Encode(response) //nolint:errchkjson // nobody is left to tell
+	_ = json.NewEncoder(conn).Encode(response) //nolint:errchkjson // the client is gone
 }
