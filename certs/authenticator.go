@@ -70,7 +70,7 @@ func NewAuthenticator(c Config) (*Authenticator, error) {
 }
 
 // SetPeers replaces all peers at once, for handshakes that begin from now on. Connections that
-// are open stay so: whoever holds them closes those that PeerName has no peer for any more. When
+// are open stay so: their owner closes those that PeerName has no peer for any more. When
 // one of the peers is invalid nothing changes.
 func (a *Authenticator) SetPeers(peers []Peer) error {
 	set := &peerSet{

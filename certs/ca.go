@@ -21,7 +21,7 @@ const (
 	DefaultTTL = 24 * time.Hour
 	// MinTTL is for trying out renewal.
 	MinTTL = time.Second
-	// MaxTTL is for machines that somebody renews by hand.
+	// MaxTTL is for machines whose certificates are renewed by hand.
 	MaxTTL = 366 * 24 * time.Hour
 	// svidBackdate lets peers whose clocks are a little behind accept a new SVID at once.
 	svidBackdate = time.Minute

@@ -23,7 +23,7 @@ const (
 
 // OpenCA opens the CA in dir, or makes it when there is none and o names a trust domain. Nothing
 // is ever overwritten, and processes that start at once on one directory end up with the same CA:
-// each file appears complete or not at all, and whoever comes second takes the first one's.
+// each file appears complete or not at all, and the second process takes the first one's.
 func OpenCA(dir string, o Options) (*CA, error) {
 	ca, err := loadCA(dir, o)
 	if errors.Is(err, errNoCA) && !o.TrustDomain.IsZero() {
@@ -84,7 +84,7 @@ func loadRoots(dir string, chain []*x509.Certificate) ([]*x509.Certificate, erro
 }
 
 // makeCA writes the key first and the certificate last: a CA whose making was cut short has no
-// certificate, so nobody trusts it yet, and the next start goes on with the same key.
+// certificate, so no peer trusts it yet, and the next start goes on with the same key.
 func makeCA(dir string, o Options) (*CA, error) {
 	if err := checkTrustDomain(o.TrustDomain); err != nil {
 		return nil, err

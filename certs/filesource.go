@@ -33,7 +33,7 @@ const (
 	// rereadEvery is the backstop for changes that no event told of: network file
 	// systems, a directory that was replaced whole.
 	rereadEvery = 30 * time.Second
-	// lateAt is the part of a certificate's life after which somebody should have renewed it.
+	// lateAt is the part of a certificate's life after which it should have been renewed.
 	lateAt = 0.8
 )
 
@@ -64,7 +64,7 @@ func (c FileSourceConfig) Validate() error {
 	return nil
 }
 
-// FileSource is our own identity in files that somebody else renews. Files that are broken
+// FileSource is our own identity in files that another process renews. Files that are broken
 // change nothing: the last good ones stay in use. It implements x509svid.Source.
 type FileSource struct {
 	cfg     FileSourceConfig
@@ -265,7 +265,7 @@ func (s *FileSource) keep(err error) {
 		zap.Error(err), zap.Time("expires", s.current.Load().svid.Certificates[0].NotAfter))
 }
 
-// checkLate says once that nobody renewed the certificate.
+// checkLate says once that the certificate was not renewed.
 func (s *FileSource) checkLate() {
 	c := s.current.Load().svid.Certificates[0]
 	life := c.NotAfter.Sub(c.NotBefore)
@@ -273,7 +273,7 @@ func (s *FileSource) checkLate() {
 		return
 	}
 	s.late = true
-	s.log.Warn("certificate is about to expire or has expired and nobody renewed it: check what writes the files",
+	s.log.Warn("certificate is about to expire or has expired and was not renewed: check what writes the files",
 		zap.String("dir", s.cfg.Dir), zap.Time("expires", c.NotAfter))
 }
 

@@ -56,7 +56,7 @@ func (m *bundleMetrics) set(before *peerSet, peers []Peer) {
 	}
 }
 
-// bundleExpiry is that of the root that lasts longest: until then somebody can be verified.
+// bundleExpiry is that of the root that lasts longest: until then some peer can be verified.
 func bundleExpiry(b *x509bundle.Bundle) time.Time {
 	var last time.Time
 	for _, c := range b.X509Authorities() {

@@ -75,7 +75,7 @@ func (ca *CA) Secret() (Secret, error) {
 	return Secret{Cert: encodeCerts(ca.chain), Key: key, Roots: encodeCerts(ca.roots.X509Authorities())}, nil
 }
 
-// Check says why an SVID should be replaced: somebody else issued it, or peers would refuse it now.
+// Check says why an SVID should be replaced: another CA issued it, or peers would refuse it now.
 func (ca *CA) Check(svid *x509svid.SVID) error {
 	if err := svid.Certificates[0].CheckSignatureFrom(ca.chain[0]); err != nil {
 		return fmt.Errorf("certs: %q was not issued by the CA %q: %w", svid.ID, ca.chain[0].Subject, err)

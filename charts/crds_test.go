@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Rights on kinds that do not exist are rights on nothing, and nobody would notice before the process does.
+// Rights on kinds that do not exist are rights on nothing, and nothing would notice before the process does.
 func TestRightsAreOnKindsThatExist(t *testing.T) {
 	t.Parallel()
 	known := make(map[string]bool)

@@ -142,7 +142,7 @@ func (r *rendered) rules(component string) []rbacv1.PolicyRule {
 	return rules
 }
 
-// checkRights: nobody has more than he needs, and least of all what faces the internet.
+// checkRights: no workload has more rights than it needs, least of all one that faces the internet.
 func (r *rendered) checkRights(t *testing.T) {
 	clusterRoles, roles := named[*rbacv1.ClusterRole](r), named[*rbacv1.Role](r)
 	for component, role := range clusterRoles {
@@ -194,7 +194,7 @@ func checkRule(t *testing.T, who string, rule rbacv1.PolicyRule) {
 	}
 }
 
-// checkBindings: each role of a workload is bound to that workload's account and to nobody else.
+// checkBindings: each role of a workload is bound to that workload's account and to no other.
 func (r *rendered) checkBindings(t *testing.T) {
 	check := func(kind, name string, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 		component := name

@@ -18,7 +18,7 @@ import (
 	"github.com/eastway/eastway/discovery/catalogpb"
 )
 
-// goldenMessages are messages whose bytes are in testdata as the first release wrote them: whoever changes them breaks its
+// goldenMessages are messages whose bytes are in testdata as the first release wrote them: a change breaks its
 // neighbours.
 func goldenMessages(t *testing.T) map[string][]byte {
 	t.Helper()

@@ -102,7 +102,7 @@ func TestTell(t *testing.T) {
 	}
 }
 
-// Whoever is further behind than the log reaches back is given a snapshot, and everyone else exactly what changed.
+// A link that is further behind than the log reaches back gets a snapshot, every other one exactly what changed.
 func TestTellWhenFarBehind(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)

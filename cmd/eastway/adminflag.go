@@ -38,7 +38,7 @@ func (p *proxyFlags) local(cmd *cobra.Command) bool {
 	return cmd.Flags().Changed("admin") || (!p.all && p.pod == "" && !p.kube.wanted(cmd))
 }
 
-// answerer is who answered: a proxy pod, or nobody in particular.
+// answerer names what answered: a proxy pod; "" for none in particular.
 type answerer struct {
 	pod     *corev1.Pod
 	context string

@@ -52,7 +52,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Also somebody who wants problems only sees that something was looked at.
+// With problems only, the output still says that something was looked at.
 func TestShortReportOfSuccess(t *testing.T) {
 	t.Parallel()
 	well := check.Check{Run: func(context.Context) []check.Result {

@@ -132,7 +132,7 @@ func printEndpoints(w io.Writer, from answerer, endpoints []failover.EndpointSta
 // stateEjected is what a user calls an endpoint that failed the outlier check.
 const stateEjected = "EJECTED"
 
-// endpointState is one word for what keeps connections from an endpoint, HEALTHY if nothing does: that nobody is there
+// endpointState is one word for what keeps connections from an endpoint, HEALTHY if nothing does: that no process is there
 // matters more than that it failed before.
 func endpointState(e *failover.EndpointStatus) string {
 	switch {

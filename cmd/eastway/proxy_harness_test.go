@@ -35,7 +35,7 @@ const (
 
 var lastAddress atomic.Uint32
 
-// newAddress is a loopback address that nobody else uses: neither another test nor another process's tests.
+// newAddress is a loopback address that nothing else uses: neither another test nor another process's tests.
 func newAddress() string {
 	pid := os.Getpid()
 	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>8&63, pid&255, 1+lastAddress.Add(1)%254)

@@ -145,7 +145,7 @@ func runNode(t *testing.T, s *site, off, ttl time.Duration) {
 	})
 }
 
-// Certificates that somebody else renews in files are taken without touching a lane or a stream.
+// Certificates that another process renews in files are taken without touching a lane or a stream.
 func TestRenewalKeepsLanes(t *testing.T) {
 	t.Parallel()
 	a, b := newSite(t, "aa"), newSite(t, "bb")

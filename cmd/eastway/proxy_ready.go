@@ -22,7 +22,7 @@ type gate struct {
 	since time.Time // first asked
 }
 
-// check is nil once nobody is missing, or has been for long enough.
+// check is nil once no peer is missing, or some have been for long enough.
 func (g *gate) check(now time.Time, missing []string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -146,11 +146,11 @@ func (a *apiServer) wake() {
 	a.more = make(chan struct{})
 }
 
-// compact forgets all events: whoever has not seen them must list again.
+// compact forgets all events: a client that has not seen them must list again.
 func (a *apiServer) compact() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.revision++ // nobody has seen this one
+	a.revision++ // no client has seen this one
 	a.events, a.oldest = nil, a.revision
 }
 

@@ -27,7 +27,7 @@ func custom[T any, P interface {
 		if !ok {
 			return own[*unstructured.Unstructured](v)
 		}
-		delete(u.Object, "status") // learned by whoever writes it
+		delete(u.Object, "status") // learned by its writer
 		u.SetManagedFields(nil)
 		into := P(new(T))
 		err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, into, true)

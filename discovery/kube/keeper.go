@@ -19,7 +19,7 @@ import (
 	"github.com/eastway/eastway/internal/pace"
 )
 
-// snapshotMode lets nobody else read or, what matters more, write what this process will believe.
+// snapshotMode lets no other user read or, what matters more, write what this process will believe.
 const snapshotMode = 0o600
 
 // keeper saves what the tables hold, and brings it back. Each kind has a file of its own: what changes often does not have the

@@ -99,7 +99,7 @@ func has(line string) func([]string) bool {
 	return func(lines []string) bool { return len(about(lines, line)) > 0 }
 }
 
-// eventually polls what nobody signals.
+// eventually polls what is not signaled.
 func eventually(t *testing.T, what string, good func() error) {
 	t.Helper()
 	timeout := time.After(patience)
@@ -191,7 +191,7 @@ func TestRelistLosesNothing(t *testing.T) {
 	release := api.hold()
 	before := api.listed("endpointslices")
 	api.compact()
-	api.apply(strings.ReplaceAll(shopSlice, "10.1.2.5", "10.1.2.6")) // nobody will see this event
+	api.apply(strings.ReplaceAll(shopSlice, "10.1.2.5", "10.1.2.6")) // no watch will see this event
 	api.compact()
 	api.endWatches()
 	r.complains("") // an expired watch is no problem

@@ -193,7 +193,7 @@ func TestOwnRegionIsTheDefault(t *testing.T) {
 	}
 }
 
-// There is room for so many services; who is left out comes in when somebody leaves.
+// There is room for so many services; one that is left out comes in when another leaves.
 func TestTooManyServices(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, testConfig())

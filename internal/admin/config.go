@@ -17,7 +17,7 @@ type Config struct {
 	// Address is IP:PORT or localhost:PORT; "" is DefaultAddress.
 	Address string
 	// AllowRemote permits an Address that other machines can reach, and requests under
-	// any host name. Metrics, status and profiles are then open to whoever can connect.
+	// any host name. Metrics, status and profiles are then open to every client that can connect.
 	AllowRemote bool
 	// HealthOnly leaves out everything that tells of others than this process: only PathHealthz, PathReadyz, PathServingz,
 	// PathMetrics and PathListeners are answered, under any host name. Such a listener may be on any address.

@@ -42,7 +42,7 @@ type Names struct {
 	// What the controller makes itself.
 	CASecret, SVIDSecret, ConfigMap, Lease string
 	// OwnerClusterRole is a ClusterRole that owns all of that but the CA, so that it goes when the installation is
-	// removed; "": nobody does.
+	// removed; "": nothing does.
 	OwnerClusterRole string
 }
 

@@ -19,7 +19,7 @@ import (
 // ownerCheckInterval is the time between two looks at the owner: one small request.
 const ownerCheckInterval = 30 * time.Second
 
-// owner is who what is made goes with; nil: nobody.
+// owner is the object that owns what this controller makes; nil: none.
 func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerReference, error) {
 	if c.cfg.Names.OwnerClusterRole == "" {
 		return nil, nil
@@ -87,7 +87,7 @@ func (o *ownership) check(ctx context.Context) error {
 		"a new start makes it again for the new one", o.owner.Name)
 }
 
-// makeLease before leader election does, which can't give it an owner. Nobody holds it yet.
+// makeLease before leader election does, which can't give it an owner. It is not held yet.
 func (o *ownership) makeLease(ctx context.Context) error {
 	switch err := o.reader.Get(ctx, o.lease, &coordinationv1.Lease{}); {
 	case err == nil:
@@ -106,7 +106,7 @@ func (o *ownership) ownLease(ctx context.Context) error {
 	var is coordinationv1.Lease
 	switch err := o.reader.Get(ctx, o.lease, &is); {
 	case apierrors.IsNotFound(err):
-		return nil // whoever leads makes it anew
+		return nil // the leader makes it anew
 	case err != nil:
 		return fmt.Errorf("read Lease %s: %w", o.lease, err)
 	case apply.OwnedBy(&is, &o.owner):

@@ -125,7 +125,7 @@ func TestLeaseGetsItsOwner(t *testing.T) {
 	})
 }
 
-// A lease that nobody made yet begins with its owner; one that somebody holds is left alone.
+// A lease that does not exist yet begins with its owner; one that is held is left alone.
 func TestLeaseBeginsWithItsOwner(t *testing.T) {
 	t.Parallel()
 	w := newOwned(t)

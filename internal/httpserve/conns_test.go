@@ -17,7 +17,7 @@ func TestTableChoosesWhoMakesRoom(t *testing.T) {
 	tests := []struct {
 		name   string
 		held   []held // of a table of four
-		victim int    // index into held; -1: nobody
+		victim int    // index into held; -1: none
 	}{
 		{"room", []held{{"10.0.0.1", false, 9}, {"10.0.0.1", false, 8}, {"10.0.0.1", false, 7}}, -1},
 		{"the source with the most", []held{{"10.0.0.1", false, 9}, {"10.0.0.2", false, 3}, {"10.0.0.2", false, 4}, {"10.0.0.3", false, 8}}, 2},

@@ -52,7 +52,7 @@ func (m Manifest) Changes(old *v1alpha1.Peer) []string {
 	return changes
 }
 
-// Notes are what whoever carries the manifest should know and its words do not tell.
+// Notes are what the user should know of the manifest and cannot see in it.
 func (m Manifest) Notes() []string {
 	var notes []string
 	td := m.Identity.ID.TrustDomain()

@@ -105,7 +105,7 @@ func (w *Writer) Delete(ctx context.Context, o client.Object) error {
 	}
 	err = w.client.Delete(ctx, o, opts...)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		err = nil // gone, or gone and made anew by somebody else
+		err = nil // gone, or gone and made anew by another client
 	}
 	return w.done(u, verbDelete, err)
 }

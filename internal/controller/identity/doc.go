@@ -3,5 +3,5 @@
 // Secrets and a ConfigMap in the installation's namespace.
 //
 // A CA is made once, and nothing that is there is ever overwritten. A Secret
-// that somebody else keeps (cert-manager, a person) is used and left alone.
+// that others keep (cert-manager, a person) is used and left alone.
 package identity

@@ -72,7 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: wait}, nil
 }
 
-// certificate is the one to use. With an error there may be one all the same, which somebody should see to.
+// certificate is the one to use. With an error there may be one all the same, which needs attention.
 func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bundle.Bundle, error) {
 	s, err := r.secret(ctx, r.cfg.SVIDSecret)
 	if err != nil {
@@ -102,7 +102,7 @@ func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bund
 	return svid, bundle, nil
 }
 
-// foreign judges a certificate that somebody else keeps.
+// foreign judges a certificate that this controller does not keep.
 func (r *Reconciler) foreign(svid *x509svid.SVID, problem error) error {
 	r.metrics.caExpiry.Set(0)
 	name := r.cfg.Namespace + "/" + r.cfg.SVIDSecret
@@ -111,7 +111,7 @@ func (r *Reconciler) foreign(svid *x509svid.SVID, problem error) error {
 			"Repair it where it is made, or delete it to have one issued: %w", name, problem)
 	}
 	if end := svid.Certificates[0].NotAfter; !r.cfg.Now().Before(end) {
-		return fmt.Errorf("the certificate in Secret %s expired at %s, and whoever keeps it does not renew it", name, end.Format(time.RFC3339))
+		return fmt.Errorf("the certificate in Secret %s expired at %s and was not renewed", name, end.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (r *Reconciler) due(ca *certs.CA, svid *x509svid.SVID, bundle *x509bundle.B
 	return ""
 }
 
-// renewal is when a certificate is renewed: the same moment whoever asks, and another one in each cluster.
+// renewal is when a certificate is renewed: the same moment in each process of a cluster, and another one in each cluster.
 func renewal(svid *x509svid.SVID) time.Time {
 	c := svid.Certificates[0]
 	var serial [8]byte

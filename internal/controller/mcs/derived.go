@@ -150,7 +150,7 @@ func (r *Reconciler) deriveOne(ctx context.Context, d *derivation, is *corev1.Se
 		}
 	}
 	err = r.cfg.Writer.Apply(ctx, want)
-	if len(d.ips) > 0 && is == nil && apierrors.IsInvalid(err) { // somebody else has the address by now
+	if len(d.ips) > 0 && is == nil && apierrors.IsInvalid(err) { // another Service has the address by now
 		want = d.object(r.cfg.Namespace, selector, listen)
 		r.own(want)
 		err = r.cfg.Writer.Apply(ctx, want)

@@ -15,7 +15,7 @@ type plan struct {
 	// valid is the reason of the export's condition Valid; exported means that it is honoured.
 	valid    mcsv1beta1.ServiceExportConditionReason
 	exported bool
-	// imported: there shall be an import, as resolved says. foreign: it cannot be, one of somebody else is there.
+	// imported: there shall be an import, as resolved says. foreign: it cannot be, another owner's is there.
 	imported bool
 	foreign  bool
 	resolved discovery.Import

@@ -83,7 +83,7 @@ func New(cfg Config) (*Reconciler, error) {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	err := r.reconcile(ctx, serviceName(req.NamespacedName))
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return reconcile.Result{}, nil // the process ends: nobody is helped by an error for each service
+		return reconcile.Result{}, nil // the process ends: an error for each service helps no user
 	}
 	return reconcile.Result{}, err
 }
@@ -208,7 +208,7 @@ func (r *Reconciler) writeConditions(ctx context.Context, export *mcsv1beta1.Ser
 	return r.cfg.Writer.ApplyStatus(ctx, export)
 }
 
-// lasting is true for what somebody has to mend, and false for an API server that is busy or away.
+// lasting is true for what a user has to repair, and false for an API server that is busy or away.
 func lasting(err error) bool {
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		return true

@@ -306,7 +306,7 @@ func TestDualStack(t *testing.T) {
 	}
 }
 
-// The older export decides, everybody concerned is told, and nobody when the conflict is over.
+// The older export decides; every exporter gets the condition, and loses it when the conflict is over.
 func TestConflict(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop, shopExport, peerA)

@@ -187,7 +187,7 @@ func TestTakeoverRefused(t *testing.T) {
 	}
 }
 
-// A derived Service that somebody deleted comes back with its ports and the address that callers know.
+// A derived Service that was deleted comes back with its ports and the address that callers know.
 func TestDerivedServiceComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop, shopExport)
@@ -206,7 +206,7 @@ func TestDerivedServiceComesBack(t *testing.T) {
 			t.Errorf("restarted %t: %+v, was %+v", restarted, is.Spec, was.Spec)
 		}
 	}
-	// Somebody who edits it does not succeed.
+	// An edit is undone.
 	edit(w, &corev1.Service{}, system, was.Name, func(s *corev1.Service) { s.Spec.Ports[0].TargetPort.IntVal = 1 })
 	w.reconcile()
 	if is := w.derived(v1alpha1.DerivedImport)[0]; is.Spec.Ports[0].TargetPort != was.Spec.Ports[0].TargetPort {
@@ -271,7 +271,7 @@ spec: {selector: {app: other}}
 	}
 }
 
-// Slices that Kubernetes made of derived Services, and imports, are nobody's endpoints.
+// Slices that Kubernetes made of derived Services, and imports, are endpoints of no service.
 func TestDerivedServiceIsNotExported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop, shopExport)
