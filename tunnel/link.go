@@ -318,11 +318,11 @@ func (l *link) failing() bool {
 	return l.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
 }
 
-// carries: it is heard, and has lanes.
+// carries: it has lanes whose streams may go on. A silent one's may, until it is dead.
 func (l *link) carries() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.vitals.state == alive && len(l.lanes) > 0
+	return l.vitals.state != dead && len(l.lanes) > 0
 }
 
 // laneCounts are the lanes that take streams, by transport.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,6 +36,31 @@ func TestWorker(t *testing.T) {
 	var r sim.Reply
 	if err := json.Unmarshal([]byte(out.String()), &r); err != nil || r.Seed != 1 || r.Calls == 0 || r.Trace == "" {
 		t.Errorf("%v, %+v", err, r.Report)
+	}
+}
+
+// TestFound runs the shortest plans of what the simulation has found in the product, so often that chance does not hide it.
+func TestFound(t *testing.T) {
+	const times = 20
+	files, err := filepath.Glob("testdata/found/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d plans, %v", len(files), err)
+	}
+	pki := sim.NewPKI()
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := new(sim.Plan)
+		if err := json.Unmarshal(text, p); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for range times {
+			for _, v := range sim.Run(t, p, pki, nil).Violations {
+				t.Errorf("%s: %v", file, v)
+			}
+		}
 	}
 }
 
