@@ -9,6 +9,8 @@ PKGS     := $(shell $(GO) list ./... | grep -v -e /e2e/ -e '/charts$$')
 LDFLAGS  := -s -w -X github.com/eastway/eastway/internal/version.release=$(VERSION)
 ARCHS    ?= amd64 arm64
 FUZZTIME ?= 30s
+SEEDS    ?= 1000
+FROM     ?= 1
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
 TESTTIME ?= 15m
 # One package of e2e/ after the other; this bounds each.
@@ -74,6 +76,14 @@ race: ## all tests with the race detector (needs gcc; without it: unit)
 		set -x; $(GO) test -timeout $(TESTTIME) $(PKGS) && set +x && \
 		echo 'make race: WITHOUT the race detector: it needs gcc, which is not installed'; \
 	fi
+
+.PHONY: sim
+sim: ## simulated worlds: SEEDS=1000 of them from FROM=1; prints how fast, and the shortest trace of what breaks a rule
+	$(GO) run ./internal/sim/hunt -seeds $(SEEDS) -from $(FROM)
+
+.PHONY: sim-mutations
+sim-mutations: ## break the product's rules one by one: the simulation has to find each (20 minutes)
+	$(GO) run ./internal/sim/hunt -mutations
 
 .PHONY: bulk
 bulk: ## the relay tests at full size, which the race detector is too slow for: 1 GiB each way, 10,000 connections

@@ -45,8 +45,7 @@ type choice struct {
 	rank  int
 }
 
-// choices are the lanes that take a stream, best first: heard from recently, then by the transport's rank (a
-// stream that turns out to be bulk stays where it was opened, and QUIC collapses under it), idle, spread.
+// choices are the lanes that take a stream, best first: heard from recently, idle, by the transport's rank, then spread.
 func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) []choice {
 	var out []choice
 	for _, l := range links {
@@ -68,10 +67,10 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 		switch {
 		case a.quiet != b.quiet:
 			return boolOrder(a.quiet, b.quiet)
-		case a.rank != b.rank:
-			return a.rank - b.rank
-		default:
+		case a.busy != b.busy:
 			return int(a.busy - b.busy)
+		default:
+			return a.rank - b.rank
 		}
 	})
 	if len(out) > 0 && out[0].busy >= growAt {

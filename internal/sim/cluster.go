@@ -25,16 +25,18 @@ type cluster struct {
 	proxies []*proxy
 	apps    []*app
 	callers [zones]*simnet.Host
+	busy    claim
 
-	mu        sync.Mutex
-	exported  []bool // by service
-	addresses []netip.Addr
-	roots     []int // generations in the trust bundle
-	issuing   int   // generation that SVIDs come from
-	serial    int   // of the newest SVID
-	edits     int   // how often the catalog has changed
+	mu       sync.Mutex
+	exported []bool                      // by service
+	policy   *v1alpha1.TrafficPolicySpec // of all services; nil: none
+	roots    []int                       // generations in the trust bundle
+	issuing  int                         // generation that SVIDs come from
+	serial   int                         // of the newest SVID
+	edits    int                         // how often the catalog has changed
 }
 
+// tunnelPort is where a proxy listens for tunnels at first.
 const tunnelPort = 15443
 
 // watchLag is the longest time after which a proxy sees a change of its cluster's catalog.
@@ -72,17 +74,25 @@ func (c *cluster) changed(edit func()) {
 
 // local is the catalog as the proxy reads it from the API server.
 func (c *cluster) local(p *proxy) discovery.Local {
+	peers := make(map[string]*discovery.Peer)
+	for _, o := range c.w.clusters {
+		if o != c {
+			peers[o.name] = c.peer(o)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	services := make(map[discovery.ServiceName]*discovery.Service)
 	for i := range c.w.plan.Services {
 		services[serviceName(i)] = c.serviceLocked(i, p)
 	}
-	l := discovery.Local{Services: hashtrie.Of(services), Peers: make(map[string]*discovery.Peer)}
-	for _, o := range c.w.clusters {
-		if o != c {
-			l.Peers[o.name] = c.peerLocked(o)
+	l := discovery.Local{Services: hashtrie.Of(services), Peers: peers}
+	if c.policy != nil {
+		policies := make(map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec)
+		for name := range services {
+			policies[name] = c.policy
 		}
+		l.Policies = hashtrie.Of(policies)
 	}
 	for z, h := range c.callers {
 		l.Networks = append(l.Networks, discovery.Network{Prefix: netip.PrefixFrom(h.Addr(), 32), Locality: c.zone(z)})
@@ -119,24 +129,41 @@ func (c *cluster) serviceLocked(i int, p *proxy) *discovery.Service {
 	return s
 }
 
-// peerLocked is the Peer manifest of another cluster.
-func (c *cluster) peerLocked(o *cluster) *discovery.Peer {
-	spec := v1alpha1.PeerSpec{SPIFFEID: clusterID(o.name).String(), TrustBundle: o.bundle()}
+// identity is what other clusters have been told of this one.
+type identity struct {
+	roots []int
+	ports []uint16 // of the proxies' tunnels
+}
+
+func (c *cluster) identity() identity {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := identity{roots: c.roots}
+	for _, p := range c.proxies {
+		id.ports = append(id.ports, p.port)
+	}
+	return id
+}
+
+// peer is the Peer manifest of another cluster.
+func (c *cluster) peer(o *cluster) *discovery.Peer {
+	id := o.identity()
+	spec := v1alpha1.PeerSpec{SPIFFEID: clusterID(o.name).String(), TrustBundle: o.bundle(id.roots)}
 	if c.w.plan.Dials[c.index][o.index] {
-		for _, p := range o.proxies {
-			spec.Addresses = append(spec.Addresses, netip.AddrPortFrom(p.host.Addr(), tunnelPort).String())
+		for i, p := range o.proxies {
+			spec.Addresses = append(spec.Addresses, netip.AddrPortFrom(p.host.Addr(), id.ports[i]).String())
 		}
 	}
 	return &discovery.Peer{Name: o.name, Spec: spec}
 }
 
-// bundle is the cluster's trust bundle. Only faults that hold no lock change it.
-func (c *cluster) bundle() string {
+// bundle is a trust bundle of the cluster.
+func (c *cluster) bundle(roots []int) string {
 	var pem []byte
-	for _, generation := range c.roots {
+	for _, generation := range roots {
 		ca, err := c.w.pki.root(c.name, generation)
 		if err != nil {
-			panic(err)
+			panic(err) // names are ours
 		}
 		b, err := certs.MarshalBundle(ca.Bundle(), certs.PEM)
 		if err != nil {

@@ -122,7 +122,7 @@ func (w *world) reachable(o *outcome) bool {
 			}
 			continue
 		}
-		if a.cluster.exported[a.service] && w.linked(o, p, a) {
+		if w.plan.Clusters[a.cluster.index].Apps[a.service] >= 0 && w.linked(o, p, a) {
 			return true
 		}
 	}
@@ -132,6 +132,9 @@ func (w *world) reachable(o *outcome) bool {
 // linked tells whether a proxy of the app's cluster was there all the time through which the app could be reached.
 func (w *world) linked(o *outcome, p *proxy, a *app) bool {
 	from, to := o.began.Add(-recovery), o.ended
+	if !w.truth.calm(from, to, a.cluster.exportOf()) {
+		return false
+	}
 	for _, q := range a.cluster.proxies {
 		path, local := pathOf(p.name, q.name), pathOf(q.name, a.name)
 		if w.truth.calm(from, to, p.name, p.route(), q.name, q.route(), path, path+" route", local, local+" route", a.route()) {

@@ -98,8 +98,8 @@ func NewPlan(seed uint64) *Plan {
 	}
 	p.LAN = simnet.Path{Latency: between(r, 100*time.Microsecond, time.Millisecond), Jitter: 200 * time.Microsecond}
 	p.planClusters(r)
-	p.planCalls(r)
 	p.planFaults(r)
+	p.planCalls(r)
 	return p
 }
 
@@ -128,7 +128,7 @@ func (p *Plan) planClusters(r *rand.Rand) {
 func (p *Plan) planCalls(r *rand.Rand) {
 	for i := range leastCalls + r.IntN(mostCalls-leastCalls) {
 		c := Call{
-			ID: i + 1, At: between(r, 0, p.Traffic), Cluster: r.IntN(len(p.Clusters)), Zone: r.IntN(zones), Service: r.IntN(p.Services),
+			ID: i + 1, At: p.callAt(r), Cluster: r.IntN(len(p.Clusters)), Zone: r.IntN(zones), Service: r.IntN(p.Services),
 			Kind: kindOf(r), Greeted: r.IntN(5) == 0, Up: size(r), Down: size(r), Steps: 1,
 		}
 		switch c.Kind {
@@ -143,6 +143,20 @@ func (p *Plan) planCalls(r *rand.Rand) {
 		}
 		p.Calls = append(p.Calls, c)
 	}
+}
+
+// callAt is any time, but often just before or after something goes wrong.
+func (p *Plan) callAt(r *rand.Rand) time.Duration {
+	const before, after = 300 * time.Millisecond, 700 * time.Millisecond
+	if len(p.Faults) == 0 || r.IntN(3) == 0 {
+		return between(r, 0, p.Traffic)
+	}
+	f := &p.Faults[r.IntN(len(p.Faults))]
+	at := f.At
+	if r.IntN(4) == 0 {
+		at += f.For
+	}
+	return max(at+between(r, -before, after), 0)
 }
 
 // kindOf makes what is expensive rare.

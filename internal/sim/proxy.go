@@ -37,6 +37,7 @@ type proxy struct {
 	name    string
 	host    *simnet.Host
 	busy    claim
+	port    uint16 // for tunnels; guarded by the cluster's mu
 
 	mu       sync.Mutex
 	starts   int
@@ -64,6 +65,13 @@ type proxyRun struct {
 
 // route names a proxy as a way that calls may take; see truth.
 func (p *proxy) route() string { return p.name + " route" }
+
+// tunnelAddress is where peers dial the proxy.
+func (p *proxy) tunnelAddress() netip.AddrPort {
+	p.cluster.mu.Lock()
+	defer p.cluster.mu.Unlock()
+	return netip.AddrPortFrom(p.host.Addr(), p.port)
+}
 
 // believedReady is whether callers are led to the proxy.
 func (p *proxy) believedReady() bool {
@@ -124,7 +132,7 @@ func (r *proxyRun) build() (err error) {
 	at := p.cluster.zone(p.index % zones)
 	r.node, err = tunnel.New(p.w.ctx, tunnel.Config{
 		Cluster: p.cluster.name, Replica: r.replica, Region: at.Region, Zone: at.Zone, Version: "sim",
-		Listen: netip.AddrPortFrom(p.host.Addr(), tunnelPort).String(), Credentials: r.auth, Reason: certs.Reason,
+		Listen: p.tunnelAddress().String(), Credentials: r.auth, Reason: certs.Reason,
 		Handle: r.serveStream,
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return r.exchange.Serve(ctx, l.Peer, l.Replica, c)
@@ -139,6 +147,12 @@ func (r *proxyRun) build() (err error) {
 		Log: log, AccessLog: p.w.access.logger(r.replica),
 	})
 	return err
+}
+
+func (p *proxy) setSkew(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.skew = d
 }
 
 // now is the proxy's clock.

@@ -19,6 +19,7 @@ type world struct {
 	ctx      context.Context //nolint:containedctx // the world's own life
 	net      *simnet.Network
 	memory   *mem.Network // of tunnels, where the plan says so
+	held     claim
 	clusters []*cluster
 	truth    *truth
 	findings *findings
@@ -62,7 +63,7 @@ func (w *world) newCluster(i int) *cluster {
 		c.callers[z] = host(0, z)
 	}
 	for n := range plan.Proxies {
-		c.proxies = append(c.proxies, &proxy{w: w, cluster: c, index: n, name: fmt.Sprintf("%sp%d", c.name, n), host: host(1, n)})
+		c.proxies = append(c.proxies, &proxy{w: w, cluster: c, index: n, name: fmt.Sprintf("%sp%d", c.name, n), host: host(1, n), port: tunnelPort})
 	}
 	for s, count := range plan.Apps {
 		c.exported = append(c.exported, count >= 0)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ type options struct {
 	repeat      int
 	mutations   bool
 	trace       bool
+	only        string
+	enough      int // seeds that may break rules before the hunt ends
 }
 
 func main() {
@@ -33,7 +36,9 @@ func main() {
 	flag.IntVar(&o.repeat, "repeat", 0, "run the first seed so `often`, and count how many runs agree")
 	flag.BoolVar(&o.mutations, "mutations", false, "look for each mutation of the product's rules instead")
 	flag.BoolVar(&o.trace, "trace", false, "print what happens, and shrink nothing")
+	flag.StringVar(&o.only, "only", "", "of the mutations, those whose name has this `text`")
 	flag.Parse()
+	o.enough = mostFailed
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, os.Stdout)
 	stop()
@@ -93,7 +98,7 @@ func hunt(ctx context.Context, o options, binary string, each func(*sim.Reply)) 
 		mu.Lock()
 		defer mu.Unlock()
 		next++
-		return next - 1, next <= o.from+o.seeds && len(failed) < mostFailed
+		return next - 1, next <= o.from+o.seeds && len(failed) < o.enough
 	}
 	for range o.procs {
 		wg.Go(func() {
@@ -142,6 +147,11 @@ func explain(ctx context.Context, binary string, r *sim.Reply, out io.Writer) er
 	for i := range p.Calls {
 		_, _ = fmt.Fprintf(out, "  %v\n", &p.Calls[i])
 	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(out, "for internal/sim/testdata/found: %s\n", text)
 	for range tries + 1 {
 		last, err := w.do(ctx, sim.Request{Plan: p, Trace: true})
 		if err != nil {

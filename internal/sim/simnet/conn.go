@@ -96,7 +96,7 @@ func (c *Conn) read(b []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case len(b) == 0:
 			return 0, nil
-		case len(c.in.arrived) > 0:
+		case c.in.unread > 0:
 			n := c.in.read(b)
 			c.peer.changed.wake()
 			return n, nil
@@ -179,7 +179,7 @@ func (c *Conn) close() {
 	if c.closed {
 		return
 	}
-	unread := len(c.in.arrived) > 0
+	unread := c.in.unread > 0
 	c.closed = true
 	c.forgetUnread()
 	switch {
@@ -195,8 +195,8 @@ func (c *Conn) close() {
 }
 
 func (c *Conn) forgetUnread() {
-	c.in.used -= len(c.in.arrived) + c.in.owed
-	c.in.arrived, c.in.owed = nil, 0
+	c.in.used -= c.in.unread + c.in.owed
+	c.in.arrived, c.in.unread, c.in.owed = nil, 0, 0
 	c.peer.changed.wake()
 }
 

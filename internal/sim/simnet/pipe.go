@@ -16,13 +16,14 @@ type segment struct {
 type pipe struct {
 	from, to *Conn
 	flight   []segment
-	arrived  []byte // at to's kernel, not read yet
-	eof      bool   // the FIN has arrived
-	size     int    // of the buffer
-	used     int    // bytes of the buffer in use: in flight, arrived, or read and not acknowledged
-	owed     int    // of used: read, but the acknowledgement does not get through
-	sent     int64  // bytes that were written
-	cutAt    int64  // the connection is reset once so many were sent; below 0: never
+	arrived  [][]byte // at to's kernel, not read yet
+	unread   int      // bytes of it
+	eof      bool     // the FIN has arrived
+	size     int      // of the buffer
+	used     int      // bytes of the buffer in use: in flight, arrived, or read and not acknowledged
+	owed     int      // of used: read, but the acknowledgement does not get through
+	sent     int64    // bytes that were written
+	cutAt    int64    // the connection is reset once so many were sent; below 0: never
 	last     time.Time
 	stalled  bool // the first segment in flight waits for a silence to end
 	timer    *time.Timer
@@ -115,9 +116,16 @@ func (p *pipe) take(s segment) {
 	case s.fin:
 		p.eof = true
 	default:
-		p.arrived = append(p.arrived, s.data...)
+		p.arrive(s.data)
 	}
 	to.changed.wake()
+}
+
+func (p *pipe) arrive(b []byte) {
+	if len(b) > 0 {
+		p.arrived = append(p.arrived, b)
+		p.unread += len(b)
+	}
 }
 
 // answerReset is the kernel's answer to a segment for which there is no socket.
@@ -169,10 +177,16 @@ func (p *pipe) resume() {
 
 // read takes what has arrived.
 func (p *pipe) read(b []byte) int {
-	n := copy(b, p.arrived)
-	if p.arrived = p.arrived[n:]; len(p.arrived) == 0 {
-		p.arrived = nil
+	n := 0
+	for n < len(b) && len(p.arrived) > 0 {
+		m := copy(b[n:], p.arrived[0])
+		if n += m; m < len(p.arrived[0]) {
+			p.arrived[0] = p.arrived[0][m:]
+		} else {
+			p.arrived = p.arrived[1:]
+		}
 	}
+	p.unread -= n
 	if p.net().reaches(p.to.local.Addr(), p.to.remote.Addr()) {
 		p.used -= n
 	} else {
@@ -198,7 +212,7 @@ func (p *pipe) cutNow() {
 	}
 	p.drop()
 	if !p.to.closed && p.to.err == nil {
-		p.arrived = append(p.arrived, arrives...)
+		p.arrive(arrives)
 		p.used += len(arrives)
 	}
 }
