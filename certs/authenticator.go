@@ -15,7 +15,7 @@ import (
 
 // Config of an Authenticator.
 type Config struct {
-	// Source gives our own identity, anew for each handshake. Required: a CASource, a FileSource,
+	// Source returns the own identity, and is called for each handshake. Required: a CASource, a FileSource,
 	// or any other x509svid.Source.
 	Source x509svid.Source
 	// Peers are trusted from the start; SetPeers replaces them.
@@ -70,8 +70,8 @@ func NewAuthenticator(c Config) (*Authenticator, error) {
 }
 
 // SetPeers replaces all peers at once, for handshakes that begin from now on. Connections that
-// are open stay so: their owner closes those that PeerName has no peer for any more. When
-// one of the peers is invalid nothing changes.
+// are open stay so: their owner closes those for which PeerName returns an error now. If one of
+// the peers is invalid nothing changes.
 func (a *Authenticator) SetPeers(peers []Peer) error {
 	set := &peerSet{
 		byName: make(map[string]*trusted, len(peers)),
@@ -91,8 +91,8 @@ func (a *Authenticator) SetPeers(peers []Peer) error {
 	return nil
 }
 
-// ClientConfig is for dialling that very peer, over TCP or QUIC. It stays right when peers
-// change; dialling one that was removed since fails.
+// ClientConfig is for dialing that peer only, over TCP or QUIC. It stays valid when peers change; the
+// handshake with a peer that was removed meanwhile fails.
 func (a *Authenticator) ClientConfig(peer string) (*tls.Config, error) {
 	if _, err := a.expected(peer); err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (a *Authenticator) baseConfig() *tls.Config {
 // whatever has expired since. The connection must have been made with ClientConfig or ServerConfig.
 func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 	if !cs.HandshakeComplete {
-		return "", errors.New("certs: the handshake is not complete, nobody is proved yet")
+		return "", errors.New("certs: the handshake is not complete, no identity is proved yet")
 	}
 	id, err := checkConnection(&cs)
 	if err != nil {
@@ -187,8 +187,8 @@ func (a *Authenticator) expected(peer string) (*trusted, error) {
 	}
 }
 
-// byID finds the peer that has exactly this ID. When there is none the error tells a stranger
-// from one who is almost known: that is how a replaced CA or a renamed cluster shows.
+// byID finds the peer that has exactly this ID. If there is none the error distinguishes an unknown ID
+// from one that resembles a known one, as after a CA was replaced or a cluster renamed.
 func (a *Authenticator) byID(id spiffeid.ID) (*trusted, error) {
 	set := a.peers.Load()
 	if t := set.byID[id]; t != nil {

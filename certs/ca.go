@@ -31,7 +31,7 @@ const (
 	caBackdate = 24 * time.Hour
 )
 
-// Options say which CA is wanted.
+// Options of a CA.
 type Options struct {
 	// TrustDomain of a new CA; one that exists must be of this trust domain. Zero:
 	// OpenCA only opens what is there.
@@ -173,8 +173,7 @@ func (ca *CA) presented() []*x509.Certificate {
 	return ca.chain
 }
 
-// check does what a peer will do, so that a broken CA is noticed here and not at three
-// in the morning somewhere else.
+// check verifies the SVID as a peer will, so that a broken CA is noticed here first.
 func (ca *CA) check(svid *x509svid.SVID, now time.Time) error {
 	t := newTrusted(Peer{Name: svid.ID.Path()[len(idPrefix):], ID: svid.ID, Bundle: ca.roots})
 	return t.verifyChain(svid.Certificates, t.roots, x509.ExtKeyUsageServerAuth, now)

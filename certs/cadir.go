@@ -23,7 +23,7 @@ const (
 
 // OpenCA opens the CA in dir, or makes it when there is none and o names a trust domain. Nothing
 // is ever overwritten, and processes that start at once on one directory end up with the same CA:
-// each file appears complete or not at all, and the second process takes the first one's.
+// each file appears complete or not at all, and the second process uses the files of the first.
 func OpenCA(dir string, o Options) (*CA, error) {
 	ca, err := loadCA(dir, o)
 	if errors.Is(err, errNoCA) && !o.TrustDomain.IsZero() {
@@ -83,8 +83,8 @@ func loadRoots(dir string, chain []*x509.Certificate) ([]*x509.Certificate, erro
 	return chain[:1], nil
 }
 
-// makeCA writes the key first and the certificate last: a CA whose making was cut short has no
-// certificate, so no peer trusts it yet, and the next start goes on with the same key.
+// makeCA writes the key first and the certificate last: a CA whose creation was interrupted has no
+// certificate, so that it is not trusted yet, and the next start continues with the same key.
 func makeCA(dir string, o Options) (*CA, error) {
 	if err := checkTrustDomain(o.TrustDomain); err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func readKey(path string) (crypto.Signer, error) {
 	}
 	if mode := info.Mode().Perm(); mode&othersMayRead != 0 {
 		return nil, fmt.Errorf(
-			"%s can be read by others (mode %04o): chmod 600 %s, and make a new CA if somebody may have copied it",
+			"%s can be read by others (mode %04o): chmod 600 %s, and make a new CA if the key may have been copied",
 			path, mode, path)
 	}
 	key, err := parseKey(data)

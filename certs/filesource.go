@@ -30,7 +30,7 @@ const (
 	// settle is how long a change rests before it is read, so that files which
 	// are written one after the other are seen together.
 	settle = 100 * time.Millisecond
-	// rereadEvery is the backstop for changes that no event told of: network file
+	// rereadEvery is the backstop for changes without an event: network file
 	// systems, a directory that was replaced whole.
 	rereadEvery = 30 * time.Second
 	// lateAt is the part of a certificate's life after which it should have been renewed.
@@ -64,7 +64,7 @@ func (c FileSourceConfig) Validate() error {
 	return nil
 }
 
-// FileSource is our own identity in files that another process renews. Files that are broken
+// FileSource is the own identity in files that another program renews. Files that are broken
 // change nothing: the last good ones stay in use. It implements x509svid.Source.
 type FileSource struct {
 	cfg     FileSourceConfig
@@ -75,7 +75,7 @@ type FileSource struct {
 	// Only the constructor and Run touch these.
 	seen    [sha256.Size]byte // what was read last, good or not
 	lastErr string
-	late    bool // said so already
+	late    bool // logged already
 }
 
 // fileIdentity is immutable.
@@ -147,7 +147,7 @@ func (s *FileSource) Run(ctx context.Context) error {
 	}
 }
 
-// watcher of a directory; its zero value never tells of anything.
+// watcher of a directory; its zero value never reports a change.
 type watcher struct {
 	events <-chan fsnotify.Event
 	errors <-chan error
@@ -254,7 +254,7 @@ func (s *FileSource) use(id *fileIdentity) {
 	s.checkLate()
 }
 
-// keep tells of an error once: the files are read again and again.
+// keep logs an error once: the files are read again and again.
 func (s *FileSource) keep(err error) {
 	if s.lastErr == err.Error() {
 		return
@@ -265,7 +265,7 @@ func (s *FileSource) keep(err error) {
 		zap.Error(err), zap.Time("expires", s.current.Load().svid.Certificates[0].NotAfter))
 }
 
-// checkLate says once that the certificate was not renewed.
+// checkLate logs once that the certificate was not renewed.
 func (s *FileSource) checkLate() {
 	c := s.current.Load().svid.Certificates[0]
 	life := c.NotAfter.Sub(c.NotBefore)
@@ -273,7 +273,7 @@ func (s *FileSource) checkLate() {
 		return
 	}
 	s.late = true
-	s.log.Warn("certificate is about to expire or has expired and was not renewed: check what writes the files",
+	s.log.Warn("certificate expires soon or has expired and was not renewed: check what writes the files",
 		zap.String("dir", s.cfg.Dir), zap.Time("expires", c.NotAfter))
 }
 

@@ -13,7 +13,7 @@ const (
 	subsystem = "certs"
 )
 
-// register is a no-op without a registerer, so that metrics never have to be asked for.
+// register is a no-op without a registerer.
 func register(r prometheus.Registerer, cs ...prometheus.Collector) error {
 	if r == nil {
 		return nil
@@ -26,7 +26,7 @@ func register(r prometheus.Registerer, cs ...prometheus.Collector) error {
 	return nil
 }
 
-// bundleMetrics tell when peers can no longer be verified.
+// bundleMetrics show when peers can no longer be verified.
 type bundleMetrics struct {
 	expiry *prometheus.GaugeVec
 }
@@ -56,7 +56,7 @@ func (m *bundleMetrics) set(before *peerSet, peers []Peer) {
 	}
 }
 
-// bundleExpiry is that of the root that lasts longest: until then some peer can be verified.
+// bundleExpiry is that of the root that expires last: until then the peer may be verified.
 func bundleExpiry(b *x509bundle.Bundle) time.Time {
 	var last time.Time
 	for _, c := range b.X509Authorities() {

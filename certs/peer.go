@@ -17,7 +17,7 @@ type Peer struct {
 	Bundle *x509bundle.Bundle
 }
 
-// FieldError says which field of a Peer manifest is wrong.
+// FieldError is an error in a field of a Peer manifest.
 type FieldError struct {
 	// Field is "metadata.name", "spec.spiffeID" or "spec.trustBundle".
 	Field string
@@ -56,13 +56,13 @@ func ParsePeer(name, spiffeID, trustBundle string) (Peer, error) {
 	return Peer{Name: name, ID: id, Bundle: bundle}, nil
 }
 
-// checkHeld refuses a bundle that can vouch for no peer: each root is held to other trust domains (RFC 5280, name constraints).
+// checkHeld refuses a bundle that can't verify the peer: each root is held to other trust domains (RFC 5280, name constraints).
 func checkHeld(bundle *x509bundle.Bundle) error {
 	td := bundle.TrustDomain().Name()
 	for _, root := range bundle.X509Authorities() {
 		domains := root.PermittedURIDomains
 		if len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool {
-			d = strings.ToLower(d) // a host's case says nothing
+			d = strings.ToLower(d) // the case of a host is not significant
 			return td == d || strings.HasSuffix(td, "."+strings.TrimPrefix(d, "."))
 		}) {
 			return nil

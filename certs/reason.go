@@ -26,7 +26,7 @@ const (
 	ReasonUnknownPeer               = "unknown_peer"
 	// ReasonOwnCertificate: this side has no valid certificate to show.
 	ReasonOwnCertificate = "own_certificate"
-	// ReasonRefusedByPeer: the other side sent an alert; its log says why.
+	// ReasonRefusedByPeer: the other side sent an alert; its log has the reason.
 	ReasonRefusedByPeer = "refused_by_peer"
 	// ReasonOther is everything else: a timeout, a connection cut off.
 	ReasonOther = "other"
@@ -41,7 +41,7 @@ func Reasons() []string {
 	}
 }
 
-// VerifyError says why a certificate was not accepted, and what to do.
+// VerifyError is why a certificate was not accepted, with the remedy.
 type VerifyError struct {
 	// Reason is one of the Reason constants.
 	Reason string

@@ -75,7 +75,7 @@ func (ca *CA) Secret() (Secret, error) {
 	return Secret{Cert: encodeCerts(ca.chain), Key: key, Roots: encodeCerts(ca.roots.X509Authorities())}, nil
 }
 
-// Check says why an SVID should be replaced: another CA issued it, or peers would refuse it now.
+// Check returns why an SVID should be replaced: another CA issued it, or peers would refuse it now.
 func (ca *CA) Check(svid *x509svid.SVID) error {
 	if err := svid.Certificates[0].CheckSignatureFrom(ca.chain[0]); err != nil {
 		return fmt.Errorf("certs: %q was not issued by the CA %q: %w", svid.ID, ca.chain[0].Subject, err)
@@ -107,7 +107,7 @@ func EncodeSVID(svid *x509svid.SVID, bundle *x509bundle.Bundle) (Secret, error) 
 	return Secret{Cert: encodeCerts(svid.Certificates), Key: key, Roots: encodeCerts(bundle.X509Authorities())}, nil
 }
 
-// leadsToRoots is nil for an expired CA: Issue says so.
+// leadsToRoots is nil for an expired CA: Issue returns that error.
 func (ca *CA) leadsToRoots() error {
 	opts := x509.VerifyOptions{
 		Roots:         x509.NewCertPool(),

@@ -64,7 +64,7 @@ func (t *trusted) refuse(reason string, id spiffeid.ID, format string, args ...a
 	return &VerifyError{Reason: reason, Peer: t.Name, ID: id, Err: fmt.Errorf(format, args...)}
 }
 
-// checkConnection holds what does not depend on who the peer is.
+// checkConnection checks what does not depend on the peer.
 func checkConnection(cs *tls.ConnectionState) (spiffeid.ID, error) {
 	refuse := func(reason, format string, args ...any) (spiffeid.ID, error) {
 		return spiffeid.ID{}, &VerifyError{Reason: reason, Err: fmt.Errorf(format, args...)}
@@ -182,7 +182,7 @@ func constrainedTo(c *x509.Certificate, td spiffeid.TrustDomain) bool {
 	return len(c.PermittedURIDomains) > 0
 }
 
-// explain turns an error of crypto/x509 into one that says what to do.
+// explain adds the remedy to an error of crypto/x509.
 func (t *trusted) explain(leaf *x509.Certificate, err error, now time.Time) error {
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	if !ok {

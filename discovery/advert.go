@@ -144,18 +144,9 @@ func (c *Catalog) UpdateRemote(link ReplicaID, u Update) error {
 	if p == nil {
 		p = &peerAdverts{replicas: map[string]*advert{}}
 	}
-	a := p.replicas[link.Replica]
-	switch {
-	case u.Base == 0 && a == nil:
-		if len(p.replicas) >= maxReplicas {
-			return invalid("replica", "peer %q has more than %d replicas", link.Peer, maxReplicas)
-		}
-		a = &advert{replica: link.Replica}
-		if p.current != nil {
-			a.exports = p.current.exports // to share what is the same
-		}
-	case u.Base != 0 && (a == nil || !a.linked || a.epoch != u.Epoch || a.revision != u.Base):
-		return ErrGap
+	a, err := p.base(link, &u)
+	if err != nil {
+		return err
 	}
 	staged, cost, err := p.stage(link.Peer, a, &u)
 	if err != nil {
@@ -180,6 +171,24 @@ func (c *Catalog) UpdateRemote(link ReplicaID, u Update) error {
 	c.publishElection(p, before, dirty)
 	c.peersChanged.Notify()
 	return nil
+}
+
+// base returns the advert that the update builds on, a new one for the first snapshot of a replica.
+func (p *peerAdverts) base(link ReplicaID, u *Update) (*advert, error) {
+	a := p.replicas[link.Replica]
+	switch {
+	case u.Base == 0 && a == nil:
+		if len(p.replicas) >= maxReplicas {
+			return nil, invalid("replica", "peer %q has more than %d replicas", link.Peer, maxReplicas)
+		}
+		a = &advert{replica: link.Replica}
+		if p.current != nil {
+			a.exports = p.current.exports // to share what is the same
+		}
+	case u.Base != 0 && (a == nil || !a.linked || a.epoch != u.Epoch || a.revision != u.Base):
+		return nil, ErrGap
+	}
+	return a, nil
 }
 
 // ForgetReplica ends the link with a replica. Its advert stays only while no other replica of its cluster is linked.

@@ -23,7 +23,7 @@ func TestControllerFlags(t *testing.T) {
 		"--cluster a --listener-ports 1-99999":   "two port numbers",
 		"--cluster a --listener-ports 15-15443":  "the proxies need",
 		"--cluster a --public-address x":         "--public-address: Invalid value: \"x\": must be host:port",
-		"--cluster a --public-address 0.0.0.0:1": "must be an address that can be dialled",
+		"--cluster a --public-address 0.0.0.0:1": "must be an address that can be dialed",
 		"--cluster a --health x":                 "--health",
 		"--cluster a --log-level loud":           "--log-level",
 	})

@@ -89,7 +89,7 @@ names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account, else $KUBECONFIG or ~/.kube/config)")
 	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig (default: its current one)")
 	f.StringVar(&o.namespace, "namespace", defaultInstallation, "`namespace` in which Eastway is installed")
-	f.StringVar(&o.nodeName, "node-name", "", "`node` that this proxy runs on: its labels tell region and zone")
+	f.StringVar(&o.nodeName, "node-name", "", "`node` that this proxy runs on: its labels give region and zone")
 	f.StringVar(&o.state, "state", defaultState, "`directory` for what the proxy keeps")
 	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, made on the first start (default STATE/ca)")
 	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt, instead of a CA")
@@ -121,23 +121,8 @@ func completeProxyFlags(cmd *cobra.Command) {
 
 // validate names the first flag that is wrong.
 func (o *proxyOptions) validate() error {
-	switch {
-	case o.cluster == "":
+	if o.cluster == "" {
 		return errors.New("--cluster is required: the name of this cluster")
-	case o.region == "" && o.nodeName == "":
-		return errors.New("--region is required: calls prefer endpoints of their own region (on Kubernetes --node-name tells it)")
-	case o.config == "" && !o.kubernetes:
-		return errors.New("--config is required: the directory of manifests (or --kubernetes)")
-	case o.config != "" && o.kubernetes:
-		return errors.New("--config excludes --kubernetes: one of the two is where services come from")
-	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.nodeName != ""):
-		return errors.New("--kubeconfig, --context and --node-name need --kubernetes")
-	case o.nodeName != "" && (o.region != "" || o.zone != ""):
-		return errors.New("--node-name excludes --region and --zone: the node's labels tell them")
-	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):
-		return errors.New("--svid excludes --ca and --trust-domain: its files say who this is")
-	case o.drainDelay < 0 || o.drainTimeout < 0:
-		return errors.New("--drain-delay and --drain-timeout must not be negative")
 	}
 	for flag, value := range map[string]string{"region": o.region, "zone": o.zone} {
 		if wrong := validation.IsValidLabelValue(value); len(wrong) > 0 {
@@ -147,7 +132,29 @@ func (o *proxyOptions) validate() error {
 	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
 	}
-	return cmp.Or(o.validateIdentity(), o.validateAddresses(), o.validateTransports())
+	if o.drainDelay < 0 || o.drainTimeout < 0 {
+		return errors.New("--drain-delay and --drain-timeout must not be negative")
+	}
+	return cmp.Or(o.validateSource(), o.validateIdentity(), o.validateAddresses(), o.validateTransports())
+}
+
+// validateSource checks where services, locality and identity come from.
+func (o *proxyOptions) validateSource() error {
+	switch {
+	case o.region == "" && o.nodeName == "":
+		return errors.New("--region is required: calls prefer endpoints of their own region (on Kubernetes --node-name implies it)")
+	case o.config == "" && !o.kubernetes:
+		return errors.New("--config is required: the directory of manifests (or --kubernetes)")
+	case o.config != "" && o.kubernetes:
+		return errors.New("--config excludes --kubernetes: one of the two is where services come from")
+	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.nodeName != ""):
+		return errors.New("--kubeconfig, --context and --node-name need --kubernetes")
+	case o.nodeName != "" && (o.region != "" || o.zone != ""):
+		return errors.New("--node-name excludes --region and --zone: they come from the node's labels")
+	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):
+		return errors.New("--svid excludes --ca and --trust-domain: its files hold this cluster's identity")
+	}
+	return nil
 }
 
 func (o *proxyOptions) validateIdentity() error {

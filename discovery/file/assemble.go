@@ -13,7 +13,7 @@ import (
 	"github.com/eastway/eastway/internal/hashtrie"
 )
 
-// assembly puts good objects together into what the catalog wants to know.
+// assembly builds the catalog's local state from good objects.
 type assembly struct {
 	services   map[discovery.ServiceName]*discovery.Service
 	policies   map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec
@@ -21,7 +21,7 @@ type assembly struct {
 	localities map[netip.Addr]discovery.Locality
 	// Where each comes from.
 	targets map[discovery.ServiceName]*object // TrafficPolicies by what they are for
-	taken   map[netip.AddrPort]*object        // listeners, by who has them
+	taken   map[netip.AddrPort]*object        // listeners, by the Service that has them
 	ids     map[string]*object                // Peers by SPIFFE ID
 
 	places   *translate.Places
@@ -29,7 +29,7 @@ type assembly struct {
 	errs     []FileError
 }
 
-// assemble takes objects in the order of their age: where two want the same, the older one has it.
+// assemble takes objects in the order of their age: in a conflict the older one wins.
 func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 	a := &assembly{
 		services:   map[discovery.ServiceName]*discovery.Service{},

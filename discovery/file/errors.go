@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// FileError says what is wrong where. The names of files are those in the directory, without its path.
+// FileError is an error or a warning about a place in a file. The names of files are those in the directory, without its path.
 type FileError struct {
 	File     string `json:"file"`
 	Document int    `json:"document,omitempty"` // 1 for the first in the file; 0: the file as a whole

@@ -19,7 +19,7 @@ const (
 	maxFiles = 50_000
 	// maxTotal is how much is read of one directory, in bytes.
 	maxTotal = 256 << 20
-	// maxReadTries is how often reading begins again when the directory changes meanwhile.
+	// maxReadTries is how often reading starts again when the directory changes meanwhile.
 	maxReadTries = 5
 )
 
@@ -37,8 +37,8 @@ type content struct {
 
 var errMoved = errors.New("the directory changed while it was read")
 
-// readDir reads all manifest files of a directory at one moment, as far as a file system has moments: it begins again
-// when a file vanished or the ConfigMap was swapped under its hands.
+// readDir reads all manifest files of a directory at one moment, as far as a file system has moments: it starts again
+// if a file vanished or the ConfigMap was swapped meanwhile.
 func readDir(dir string) (files []content, err error) {
 	for range maxReadTries {
 		before := linkTarget(dir)

@@ -31,7 +31,7 @@ const (
 	pollInterval = 2 * time.Second
 )
 
-// Sink takes what was found; discovery.Catalog is one.
+// Sink takes the local state; discovery.Catalog is one.
 type Sink interface {
 	SetLocal(discovery.Local)
 }
@@ -45,7 +45,7 @@ type Config struct {
 	SPIFFEID string
 	// Region is where endpoints are that nothing else places.
 	Region string
-	// ValidatePeer tells what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
+	// ValidatePeer returns what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
 	ValidatePeer func(name, spiffeID, bundle string) error
 	// Log may be nil.
 	Log *zap.Logger
@@ -78,7 +78,7 @@ type Source struct {
 	errs []FileError
 }
 
-// New returns a Source that tells sink what it finds once it runs.
+// New returns a Source that sets the state of sink while it runs.
 func New(cfg Config, sink Sink) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	return s, nil
 }
 
-// Check reads the directory once and tells what is wrong in it, warnings included. The error is about the directory itself.
+// Check reads the directory once and returns what is wrong in it, warnings included. The error is about the directory itself.
 func Check(cfg Config) ([]FileError, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -107,8 +107,8 @@ func (s *Source) Errors() []FileError {
 	return slices.Clone(s.errs)
 }
 
-// Run reads the directory, tells the sink, and follows the directory until ctx ends, then returns nil. It fails only if
-// the directory cannot be read in the beginning; later the last good state is kept.
+// Run reads the directory, sets the state of the sink, and follows the directory until ctx ends, then returns nil. It fails
+// only if the directory can't be read in the beginning; later the last good state is kept.
 func (s *Source) Run(ctx context.Context) error {
 	f := &follower{dir: s.cfg.Dir, log: s.log}
 	if err := f.watch(); err != nil {
@@ -190,14 +190,14 @@ func (s *Source) reportIgnored() {
 	}
 }
 
-// follower says when to read again.
+// follower waits until the directory is to be read again.
 type follower struct {
 	dir     string
 	log     *zap.Logger
 	watcher *fsnotify.Watcher // nil: poll
 }
 
-// watch begins anew, since the path may lead to another directory by now.
+// watch watches the path again, since it may lead to another directory by now.
 func (f *follower) watch() error {
 	if f.watcher == nil {
 		w, err := fsnotify.NewWatcher()

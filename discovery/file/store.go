@@ -114,7 +114,7 @@ func (s *store) take(f content) {
 	}
 }
 
-// keep leaves only the objects that last says so of, as stale ones.
+// keep drops the objects for which last is false, and marks the others as stale.
 func (st *fileState) keep(last func(key) bool) {
 	for k, h := range st.objects {
 		if last(k) {

@@ -12,20 +12,20 @@ import (
 	"github.com/eastway/eastway/discovery/internal/translate"
 )
 
-// concerns tells whether Eastway has anything to do with the service of that name.
-func (w *world) concerns(at name) bool {
+// relevant is true if Eastway has anything to do with the service of that name.
+func (w *world) relevant(at name) bool {
 	s := w.services[at]
 	return w.exports[at] != nil || len(w.derived.of[at]) > 0 || s != nil && s.Annotations[v1alpha1.TakeoverAnnotation] == "true"
 }
 
-// cares tells whether a problem of that kind is worth telling: users have Services of all sorts that are no business of ours.
-func (w *world) cares(kind string, about name) bool {
-	return kind != kindService && kind != kindSlice || about.Namespace == w.namespace || w.concerns(about)
+// relevantProblem is true if a problem of that kind is reported: most Services of a cluster have nothing to do with Eastway.
+func (w *world) relevantProblem(kind string, about name) bool {
+	return kind != kindService && kind != kindSlice || about.Namespace == w.namespace || w.relevant(about)
 }
 
-// build puts one service together; nil when there is nothing to say of it.
+// build puts one service together; nil if it is not relevant.
 func (w *world) build(at name) (*discovery.Service, []Problem) {
-	if !w.concerns(at) {
+	if !w.relevant(at) {
 		return nil, nil
 	}
 	own, export := w.services[at], w.exports[at]
@@ -132,7 +132,7 @@ func (w *world) found() []Problem {
 	}
 	if n := len(w.beyond); n > 0 {
 		problems = append(problems, Problem{
-			Kind: kindService, Message: fmt.Sprintf("more than %d services concern Eastway: %d of them are ignored", w.most, n),
+			Kind: kindService, Message: fmt.Sprintf("more than %d services are relevant to Eastway: %d of them are ignored", w.most, n),
 		})
 	}
 	return problems

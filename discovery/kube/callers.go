@@ -12,12 +12,12 @@ import (
 	"github.com/eastway/eastway/internal/hashtrie"
 )
 
-// callers tells where the addresses are that callers may have: those of endpoints and of nodes. Most are where the range of
-// their node says anyway; the catalog is only told of the others.
+// callers locates the addresses that callers may have: those of endpoints and of nodes. Most are in the range of their node,
+// which locates them already; the catalog gets only the others.
 type callers struct {
 	seen    map[netip.Addr]*caller
 	changed map[netip.Addr]struct{} // since the last flush
-	told    hashtrie.Map[netip.Addr, discovery.Locality]
+	flushed hashtrie.Map[netip.Addr, discovery.Locality]
 }
 
 // caller is an address and by how many slices and nodes it is had.
@@ -33,7 +33,7 @@ func newCallers() callers {
 // reset forgets everything; what is known has to be added again.
 func (c *callers) reset() {
 	clear(c.seen)
-	for addr := range c.told.All() {
+	for addr := range c.flushed.All() {
 		c.changed[addr] = struct{}{}
 	}
 }
@@ -80,21 +80,21 @@ func (c *callers) remove(addr netip.Addr) {
 	c.changed[addr] = struct{}{}
 }
 
-// flush is what the catalog is told beside the networks.
+// flush returns what the catalog gets beside the networks.
 func (c *callers) flush(networks []discovery.Network) hashtrie.Map[netip.Addr, discovery.Locality] {
 	ranges := discovery.Snapshot{Networks: networks}
 	for addr := range c.changed {
 		known := c.seen[addr]
 		if known != nil {
 			if within, ok := ranges.Locate(addr); !ok || within != known.at {
-				c.told = c.told.With(addr, known.at)
+				c.flushed = c.flushed.With(addr, known.at)
 				continue
 			}
 		}
-		c.told = c.told.Without(addr)
+		c.flushed = c.flushed.Without(addr)
 	}
 	clear(c.changed)
-	return c.told
+	return c.flushed
 }
 
 // networks are the nodes' ranges of pod addresses, sorted; of ranges that overlap the one that begins first counts, and of two

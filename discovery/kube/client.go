@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// client asks the API server: for built-in kinds in protobuf, for the others in JSON.
+// client of the API server: in protobuf for built-in kinds, in JSON for the others.
 type client struct {
 	http    *http.Client
 	typed   map[schema.GroupVersion]rest.Interface
@@ -25,7 +25,7 @@ type client struct {
 func newClient(from *rest.Config, resources []*resource) (*client, error) {
 	cfg := rest.CopyConfig(from)
 	cfg.QPS, cfg.Burst, cfg.RateLimiter = clientQPS, clientBurst, nil
-	cfg.WarningHandler = rest.NoWarnings{} // of versions that will go: nothing that who runs this could do about
+	cfg.WarningHandler = rest.NoWarnings{} // of deprecated versions: the operator can't do anything about them
 	h, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("kube: client of the API server: %w", err)

@@ -19,9 +19,9 @@ type Sink interface {
 
 // Config of a Source. REST, Namespace and Cluster are needed.
 type Config struct {
-	// REST says where the API server is and who asks. Its rate limit is replaced.
+	// REST has the API server's address and the credentials. Its rate limit is replaced.
 	REST *rest.Config
-	// Namespace is that of the Eastway installation: only there are derived Services believed.
+	// Namespace is that of the Eastway installation: derived Services count only there.
 	Namespace string
 	// NodeName is the node that this process runs on; empty outside the cluster.
 	NodeName string
@@ -32,7 +32,7 @@ type Config struct {
 	Region string
 	// SnapshotDir keeps what is known for a restart while the API server is away, made if needed; empty: nothing is kept.
 	SnapshotDir string
-	// ValidatePeer tells what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
+	// ValidatePeer returns what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
 	ValidatePeer func(name, spiffeID, bundle string) error
 	// Log may be nil.
 	Log *zap.Logger

@@ -13,10 +13,10 @@ func own[P metav1.Object](v any) (metav1.Object, []Problem) {
 	if o, ok := v.(P); ok {
 		return o, nil
 	}
-	return nil, []Problem{{Message: fmt.Sprintf("the API server sent a %T where a %T was asked for", v, *new(P))}}
+	return nil, []Problem{{Message: fmt.Sprintf("the API server sent a %T, expected a %T", v, *new(P))}}
 }
 
-// custom takes objects of a CustomResourceDefinition. Fields that this version does not know are told of and left alone: the
+// custom takes objects of a CustomResourceDefinition. Fields that this version does not know are reported and ignored: the
 // CRD of a newer release may already be installed.
 func custom[T any, P interface {
 	*T
@@ -27,7 +27,7 @@ func custom[T any, P interface {
 		if !ok {
 			return own[*unstructured.Unstructured](v)
 		}
-		delete(u.Object, "status") // learned by its writer
+		delete(u.Object, "status") // written by the controller
 		u.SetManagedFields(nil)
 		into := P(new(T))
 		err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, into, true)

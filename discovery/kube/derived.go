@@ -20,14 +20,14 @@ import (
 // derived are the Services that the controller made for others: their target ports are this proxy's listeners.
 type derived struct {
 	of     map[name]map[string]*corev1.Service // by the service that they stand for, then their own name
-	claims map[uint16][]*corev1.Service        // who wants a listener port, the oldest first
+	claims map[uint16][]*corev1.Service        // by listener port, the oldest first
 }
 
 func newDerived() derived {
 	return derived{of: map[name]map[string]*corev1.Service{}, claims: map[uint16][]*corev1.Service{}}
 }
 
-// checkDerived tells what is wrong with a derived Service.
+// checkDerived returns what is wrong with a derived Service.
 func checkDerived(s *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
 	labels := field.NewPath("metadata", "labels")
@@ -94,7 +94,7 @@ func wanted(s *corev1.Service) map[uint16]uint16 {
 	return ports
 }
 
-// byAge orders objects of one kind: who was there first has what two of them want.
+// byAge orders objects of one kind: in a conflict the older one wins.
 func byAge[T metav1.Object](a, b T) int {
 	return cmp.Or(a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time),
 		cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))

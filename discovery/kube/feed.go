@@ -23,7 +23,7 @@ import (
 )
 
 // feed follows one kind and keeps its table up to date. client-go's reflector lists, watches and recovers from expired
-// watches; when it tries again after a failure, and what is said of it, is decided here.
+// watches; retries and reporting are decided here.
 type feed struct {
 	*table
 	client  *client
@@ -38,7 +38,7 @@ type feed struct {
 	failure *failure
 }
 
-// failure is why the API server could not be asked.
+// failure is why a request to the API server failed.
 type failure struct {
 	verb  string // list or watch
 	err   error
@@ -48,7 +48,7 @@ type failure struct {
 // run follows the kind until ctx ends.
 func (f *feed) run(ctx context.Context) {
 	defer f.end()
-	// The reflector's own words would come in klog's format, and say less than ours.
+	// The reflector's own messages are in klog's format, and say less.
 	ctx = klog.NewContext(ctx, logr.Discard())
 	lw := &cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}
 	r := cache.NewReflectorWithOptions(lw, nil, f.table, cache.ReflectorOptions{Name: f.name, TypeDescription: f.kind})
@@ -95,7 +95,7 @@ func (f *feed) list(ctx context.Context, opts metav1.ListOptions) (list runtime.
 }
 
 // watch opens a watch. While connections are refused it waits here: the reflector would do so for up to a minute, and
-// what the API server has to tell after an outage is wanted sooner.
+// after an outage the state of the API server is needed sooner.
 func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 	for failures := 1; ; failures++ {
 		w, err := f.client.watch(ctx, f.resource, f.inUse(), opts)
@@ -113,7 +113,7 @@ func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interf
 	}
 }
 
-// inUse is the version of the API that is asked for.
+// inUse is the version of the API in use.
 func (f *feed) inUse() schema.GroupVersion {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +128,7 @@ func (f *feed) tryNext() {
 }
 
 func (f *feed) fail(ctx context.Context, verb string, err error) {
-	// A watch that expired is a matter of course; the list that follows tells whether all is well.
+	// Watches expire as a matter of course; the list that follows shows whether there is a problem.
 	if ctx.Err() != nil || apierrors.IsGone(err) || apierrors.IsResourceExpired(err) {
 		return
 	}
@@ -139,7 +139,7 @@ func (f *feed) fail(ctx context.Context, verb string, err error) {
 	}
 	f.failure = &failure{verb: verb, err: err, since: since}
 	f.mu.Unlock()
-	f.disappoint()
+	f.markUnreachable()
 }
 
 func (f *feed) succeed() {
@@ -152,8 +152,8 @@ func (f *feed) succeed() {
 	}
 }
 
-// trouble is why the kind is not followed at present; nil when it is.
-func (f *feed) trouble() *failure {
+// failing is why the kind is not followed at present; nil when it is.
+func (f *feed) failing() *failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failure
@@ -177,7 +177,7 @@ func absent(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
-// reason is what the error says, not too long.
+// reason is the text of the error, cut.
 func reason(err error) string {
 	var status apierrors.APIStatus
 	text := err.Error()

@@ -19,7 +19,7 @@ import (
 	"github.com/eastway/eastway/internal/pace"
 )
 
-// snapshotMode lets no other user read or, what matters more, write what this process will believe.
+// snapshotMode keeps other users from reading and, more important, from writing what this process trusts.
 const snapshotMode = 0o600
 
 // keeper saves what the tables hold, and brings it back. Each kind has a file of its own: what changes often does not have the
@@ -106,7 +106,7 @@ func restAfter(took time.Duration) time.Duration {
 	return max(saveInterval, pace.Rest(took, saveShare, saveRetry))
 }
 
-// save writes the kinds of which the API server has told something that their file does not have; false: not all of them.
+// save writes the kinds whose file is not up to date; false: not all of them.
 func (k *keeper) save() (complete bool) {
 	complete = true
 	if k.dir == "" {

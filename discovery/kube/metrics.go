@@ -28,7 +28,7 @@ type metrics struct {
 	writes   *prometheus.CounterVec
 }
 
-// newMetrics registers on reg unless that is nil; restored says when the oldest snapshot was made that is still in use.
+// newMetrics registers on reg unless that is nil; restored returns when the oldest snapshot that is still in use was saved.
 func newMetrics(reg prometheus.Registerer, resources []*resource, restored func() time.Time) *metrics {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Name: "eastway_discovery_kube_" + name, Help: help}
@@ -41,11 +41,11 @@ func newMetrics(reg prometheus.Registerer, resources []*resource, restored func(
 	}
 	m := &metrics{
 		problems: prometheus.NewGauge(prometheus.GaugeOpts(opts("errors",
-			"Errors in what the API server says, and in asking it, as they are now; warnings not counted."))),
-		updates: prometheus.NewCounter(prometheus.CounterOpts(opts("updates_total", "How often the catalog was told of changes."))),
+			"Current errors in objects of the API server, and in requests to it; warnings not counted."))),
+		updates: prometheus.NewCounter(prometheus.CounterOpts(opts("updates_total", "Updates of the catalog."))),
 		synced:  gauge("synced", "1 when the objects in use come from the API server, 0 when from the snapshot or from nowhere."),
 		objects: gauge("objects", "Objects that are held."),
-		lists:   counter("lists_total", "Lists that the API server was asked for, by result: ok, failed.", "resource", "result"),
+		lists:   counter("lists_total", "Lists requested from the API server, by result: ok, failed.", "resource", "result"),
 		writes:  counter("snapshot_writes_total", "Writings of the snapshot, one per resource that changed, by result: ok, failed.", "result"),
 	}
 	for _, result := range []string{resultOK, resultFailed} {

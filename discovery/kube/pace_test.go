@@ -93,7 +93,7 @@ func TestGrace(t *testing.T) {
 		at := followed(t, func(l *lab) {
 			l.list(false)
 			for _, table := range l.tables {
-				table.disappoint()
+				table.markUnreachable()
 			}
 			bubble.Pass(time.Minute)
 		})

@@ -4,16 +4,16 @@ import "time"
 
 // Pace of following the API server.
 const (
-	// debounce is how long it must be quiet before the catalog is told: a rollout makes several events for one change.
+	// debounce is how long it must be quiet before the catalog is updated: a rollout makes several events for one change.
 	debounce = 50 * time.Millisecond
 	// maxDebounce is how long a cluster that is never quiet is left untold.
 	maxDebounce = 500 * time.Millisecond
 	// settleGrace is how long, once Services, EndpointSlices and Nodes are known, the other kinds are waited for before the
-	// catalog is told for the first time: what peers learn of it should not come in pieces.
+	// catalog is set for the first time: peers should not get it in pieces.
 	settleGrace = 5 * time.Second
 
-	// readinessSettle is how long a node must be in touch with the control plane again before its pods are believed to be
-	// not ready: the kubelet looks every 10 s whether what the API server says of them is still true.
+	// readinessSettle is how long a node must be in touch with the control plane again before its pods count as not
+	// ready: the kubelet updates their status every 10 s.
 	readinessSettle = time.Minute
 
 	// minBackoff and maxBackoff are the waits between two attempts to reach the API server: after an outage a cluster's

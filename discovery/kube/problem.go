@@ -12,7 +12,7 @@ import (
 	"github.com/eastway/eastway/discovery/internal/translate"
 )
 
-// Problem says in plain words what is wrong with one object, one kind of objects, or the API server.
+// Problem is an error or a warning about one object, one kind of objects, or the API server.
 type Problem struct {
 	Kind      string `json:"kind,omitempty"`      // such as "Peer"; empty: the API server itself
 	Namespace string `json:"namespace,omitempty"` // empty for kinds that have none

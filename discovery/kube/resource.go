@@ -17,7 +17,7 @@ type resource struct {
 	name string
 	// versions of its API; the first that is served is used.
 	versions []schema.GroupVersion
-	// core kinds are built into Kubernetes: without them the catalog is told nothing.
+	// core kinds are built into Kubernetes: without them the catalog is not set.
 	core bool
 	// selector keeps from us what would not be used.
 	selector string
@@ -72,7 +72,7 @@ func kindOf[T any, P interface {
 	r.trim = func(o metav1.Object) (metav1.Object, []Problem) {
 		p, ok := o.(P)
 		if !ok {
-			return nil, []Problem{fault(r.kind, o, "", "a %T was sent where a %T was asked for", o, p)}
+			return nil, []Problem{fault(r.kind, o, "", "the API server sent a %T, expected a %T", o, p)}
 		}
 		return trim(p)
 	}

@@ -28,7 +28,7 @@ type header struct {
 	Cluster   string `json:"cluster"`
 	Namespace string `json:"namespace"`
 	Resource  string `json:"resource"`
-	// Saved is when the API server had said so.
+	// Saved is when the objects were as in the API server.
 	Saved   time.Time `json:"saved"`
 	Objects int       `json:"objects"`
 	// SHA256 of everything behind the header's line.
@@ -61,7 +61,7 @@ func encodeSnapshot(h header, objects []metav1.Object) ([]byte, error) {
 }
 
 // decodeSnapshot reads a file that is meant for the same installation and resource as want. It returns when it was saved.
-// Objects are handed to each one by one; whether they are any good is for the receiver to find out.
+// Objects are handed to each one by one, unchecked.
 func decodeSnapshot(from io.Reader, want header, empty func() metav1.Object, each func(metav1.Object)) (time.Time, error) {
 	data, err := io.ReadAll(io.LimitReader(from, maxSnapshot+1))
 	if err != nil {
@@ -108,7 +108,7 @@ func decodeSnapshot(from io.Reader, want header, empty func() metav1.Object, eac
 	return h.Saved, nil
 }
 
-// fits tells why a file is not the wanted one.
+// fits returns why a file is not the wanted one.
 func (h *header) fits(want header) error {
 	switch {
 	case h.Format != snapshotFormat:

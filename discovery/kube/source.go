@@ -30,15 +30,15 @@ type Source struct {
 	keeper  *keeper
 	events  notify.Signal // something may have changed
 
-	mu     sync.Mutex
-	tables []*table
-	world  *world
-	told   bool             // the sink has been told something
-	moved  notify.Broadcast // when the own node changed
-	logged map[Problem]bool // what was said already
+	mu      sync.Mutex
+	tables  []*table
+	world   *world
+	flushed bool             // the sink has the first state
+	moved   notify.Broadcast // when the own node changed
+	logged  map[Problem]bool // problems in the log
 }
 
-// New returns a Source that tells sink what it finds once it runs.
+// New returns a Source that sets the state of sink while it runs.
 func New(cfg Config, sink Sink) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -75,8 +75,8 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	return s, nil
 }
 
-// Run brings back the snapshot and follows the API server until ctx ends, then returns nil: there is no failure that it does not
-// try to get over. The sink is told once Services, EndpointSlices and Nodes are known, be it from the snapshot.
+// Run restores the snapshot and follows the API server until ctx ends, then returns nil: it retries after every failure. The
+// sink is set once Services, EndpointSlices and Nodes are known, from the API server or from the snapshot.
 func (s *Source) Run(ctx context.Context) error {
 	s.keeper.load()
 	var wg sync.WaitGroup
@@ -91,7 +91,7 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// change is told of every object that is no longer what it was. s.mu is held.
+// change is called with every object that changed. s.mu is held.
 func (s *Source) change(was, is metav1.Object) {
 	s.world.change(was, is)
 	for _, o := range []metav1.Object{was, is} {
@@ -107,7 +107,7 @@ func (s *Source) wake() {
 	s.keeper.wake.Notify()
 }
 
-// follow tells the sink of what changed, when it has been quiet for a moment.
+// follow updates the sink when it has been quiet for a moment.
 func (s *Source) follow(ctx context.Context) {
 	var grace, settled <-chan time.Time
 	patient := true
@@ -134,7 +134,7 @@ func (s *Source) follow(ctx context.Context) {
 	}
 }
 
-// settled is when a node's pods are believed again whose word was not taken; nil when there is none.
+// settled fires when the readiness of a returned node's pods counts again; nil if there is no such node.
 func (s *Source) settled() <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,14 +169,14 @@ type outcome int
 
 const (
 	tooEarly outcome = iota // what is needed is not known yet
-	waiting                 // for what others would like to know as well
+	waiting                 // for the other kinds
 	done
 )
 
-// flush tells the sink. The first time it waits for the core kinds, and while it is patient for the others too.
+// flush updates the sink. The first time it waits for the core kinds, and while it is patient for the others too.
 func (s *Source) flush(patient bool) outcome {
 	s.mu.Lock()
-	if !s.told {
+	if !s.flushed {
 		for _, t := range s.tables {
 			if t.core && !t.known() {
 				s.mu.Unlock()
@@ -195,16 +195,9 @@ func (s *Source) flush(patient bool) outcome {
 	s.sink.SetLocal(local)
 	s.metrics.updates.Inc()
 	s.mu.Lock()
-	s.told = true
+	s.flushed = true
 	s.mu.Unlock()
 	return done
-}
-
-// Synced is true once the sink has been told what the cluster has, by the API server's word or the snapshot's.
-func (s *Source) Synced() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.told
 }
 
 // Locality is where the own node is; false while that node is not known.
@@ -234,7 +227,7 @@ func (s *Source) WaitLocality(ctx context.Context) (discovery.Locality, error) {
 	}
 }
 
-// oldestSnapshot says when the oldest file was made that is still in use; zero when none is.
+// oldestSnapshot returns when the oldest file that is still in use was saved; zero if none is.
 func (s *Source) oldestSnapshot() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

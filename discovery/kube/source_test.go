@@ -118,12 +118,12 @@ func eventually(t *testing.T, what string, good func() error) {
 	}
 }
 
-// synced waits for the source to say that it has told what there is: that is a moment after the telling.
+// synced waits until the source has flushed: a moment after the sink was set.
 func (r *running) synced() {
 	r.t.Helper()
 	eventually(r.t, "the source is synced", func() error {
-		if !r.Synced() {
-			return errors.New("it has told, and does not say so")
+		if !r.hasFlushed() {
+			return errors.New("the sink is set, but the source has not flushed")
 		}
 		return nil
 	})
@@ -283,7 +283,13 @@ func TestCoreKindsAreNeeded(t *testing.T) {
 		}
 		return nil
 	})
-	if told, _ := r.all(); len(told) > 0 || r.Synced() {
+	if told, _ := r.all(); len(told) > 0 || r.hasFlushed() {
 		t.Errorf("it was told %q", told)
 	}
+}
+
+func (s *Source) hasFlushed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flushed
 }

@@ -15,7 +15,7 @@ func (s *Source) Errors() []Problem {
 	s.mu.Lock()
 	for _, t := range s.tables {
 		for _, found := range t.problems {
-			if s.world.cares(t.kind, found.about) {
+			if s.world.relevantProblem(t.kind, found.about) {
 				problems = append(problems, found.problems...)
 			}
 		}
@@ -31,7 +31,7 @@ func (s *Source) unreachable() []Problem {
 	var problems []Problem
 	var away *failure
 	for _, f := range s.feeds {
-		switch fl := f.trouble(); {
+		switch fl := f.failing(); {
 		case fl == nil:
 		case f.own(fl.err):
 			problems = append(problems, f.problem(fl))
@@ -45,14 +45,14 @@ func (s *Source) unreachable() []Problem {
 	return problems
 }
 
-// own tells whether an error is about this kind only, and not the API server as such.
+// own is true if an error is about this kind only, and not about the API server as such.
 func (*feed) own(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && !apierrors.IsUnauthorized(err) && !apierrors.IsServiceUnavailable(err) &&
 		!apierrors.IsTooManyRequests(err) && !apierrors.IsTimeout(err)
 }
 
-// problem says what to do about a kind that can't be listed or watched.
+// problem describes a kind that can't be listed or watched, and the remedy.
 func (f *feed) problem(fl *failure) Problem {
 	p := Problem{Kind: f.kind}
 	resource := f.name
@@ -103,7 +103,7 @@ func (s *Source) report() {
 		}
 		same := p
 		if p.Name == "" {
-			same.Message = "" // it may tell another port of ours each time
+			same.Message = "" // it may name another local port each time
 		}
 		if now[same] = true; s.logged[same] {
 			continue

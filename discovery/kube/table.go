@@ -19,21 +19,21 @@ import (
 type table struct {
 	*resource
 	check *translate.Checker
-	// changed is told of each object that is no longer what it was, under mu; wake without mu when there were some.
+	// changed is called with each object that changed, under mu; wake without mu if there were any.
 	changed func(was, is metav1.Object)
 	wake    func()
 
 	mu       *sync.Mutex // that of the whole source: the tables are one picture
 	objects  map[types.NamespacedName]metav1.Object
-	problems map[types.NamespacedName]trouble
-	synced   bool      // the API server has told everything
+	problems map[types.NamespacedName]findings
+	synced   bool      // the list of the API server is complete
 	restored time.Time // when the snapshot was made that is used until then; zero: there was none
-	failed   bool      // asking the API server has failed at least once
+	failed   bool      // a request to the API server has failed at least once
 	unsaved  bool      // there is something that the snapshot does not have
 }
 
-// trouble is what is wrong with an object, and the service that it is about.
-type trouble struct {
+// findings are the problems of an object, and the service that it is about.
+type findings struct {
 	about    name
 	problems []Problem
 }
@@ -42,25 +42,25 @@ func newTable(r *resource, check *translate.Checker, mu *sync.Mutex, changed fun
 	return &table{
 		resource: r, check: check, mu: mu, changed: changed, wake: wake,
 		objects:  map[types.NamespacedName]metav1.Object{},
-		problems: map[types.NamespacedName]trouble{},
+		problems: map[types.NamespacedName]findings{},
 	}
 }
 
-// news is what the API server says of one object.
-type news struct {
+// version is one version of an object.
+type version struct {
 	key    types.NamespacedName
-	object metav1.Object // nil: none of ours, or not to be used
+	object metav1.Object // nil: not relevant, or not to be used
 	broken bool
-	trouble
+	findings
 }
 
 // read trims and checks an object: the expensive part, for which no lock is held.
-func (t *table) read(v any) (news, error) {
+func (t *table) read(v any) (version, error) {
 	from, ok := v.(metav1.Object)
 	if !ok {
-		return news{}, fmt.Errorf("%T is not an object", v)
+		return version{}, fmt.Errorf("%T is not an object", v)
 	}
-	n := news{key: types.NamespacedName{Namespace: from.GetNamespace(), Name: from.GetName()}}
+	n := version{key: types.NamespacedName{Namespace: from.GetNamespace(), Name: from.GetName()}}
 	n.about = name(n.key)
 	if service := from.GetLabels()[discoveryv1.LabelServiceName]; t.kind == kindSlice {
 		n.about.Name = service
@@ -75,7 +75,7 @@ func (t *table) read(v any) (news, error) {
 	return n, nil
 }
 
-// examine trims and checks an object of the kind's own type; nil when it is none of ours.
+// examine trims and checks an object of the kind's own type; nil if it is not relevant.
 func (t *table) examine(o metav1.Object) (metav1.Object, []Problem) {
 	trimmed, problems := t.trim(o)
 	if trimmed == nil {
@@ -119,7 +119,7 @@ func (t *table) Delete(v any) error {
 
 // Replace takes a complete list: what is not in it is gone. Until here everything that was known has stayed.
 func (t *table) Replace(list []any, _ string) error {
-	all := make(map[types.NamespacedName]news, len(list))
+	all := make(map[types.NamespacedName]version, len(list))
 	for i, v := range list {
 		n, err := t.read(v)
 		if err != nil {
@@ -134,7 +134,7 @@ func (t *table) Replace(list []any, _ string) error {
 			t.drop(key)
 		}
 	}
-	maps.DeleteFunc(t.problems, func(key types.NamespacedName, _ trouble) bool {
+	maps.DeleteFunc(t.problems, func(key types.NamespacedName, _ findings) bool {
 		_, ok := all[key]
 		return !ok
 	})
@@ -147,11 +147,11 @@ func (t *table) Replace(list []any, _ string) error {
 	return nil
 }
 
-// Resync is asked of queues only.
+// Resync is for queues only.
 func (t *table) Resync() error { return nil }
 
 // put takes the newest version of one object; a broken one leaves the last good one in use. t.mu is held.
-func (t *table) put(n news) bool {
+func (t *table) put(n version) bool {
 	was, known := t.objects[n.key]
 	had := len(t.problems[n.key].problems) > 0
 	delete(t.problems, n.key)
@@ -162,13 +162,13 @@ func (t *table) put(n news) bool {
 				n.problems[i].Message += "; its last good version stays in use"
 			}
 		}
-		t.problems[n.key] = n.trouble
+		t.problems[n.key] = n.findings
 		return true
 	case n.object == nil:
 		return t.drop(n.key) || had
 	}
 	if len(n.problems) > 0 {
-		t.problems[n.key] = n.trouble
+		t.problems[n.key] = n.findings
 	}
 	if known && reflect.DeepEqual(was, n.object) {
 		return had || len(n.problems) > 0
@@ -193,17 +193,17 @@ func (t *table) drop(key types.NamespacedName) bool {
 	return true
 }
 
-// restore takes objects of the snapshot, which are used until the API server has told everything. It returns how many of them
-// are not good.
+// restore takes objects of the snapshot, which are used until the list of the API server is complete. It returns how many
+// of them are not good.
 func (t *table) restore(objects []metav1.Object, saved time.Time) (bad int) {
-	good := make([]news, 0, len(objects))
+	good := make([]version, 0, len(objects))
 	for _, o := range objects {
 		trimmed, problems := t.examine(o)
 		if trimmed == nil || len(problems) > 0 {
 			bad++
 			continue
 		}
-		good = append(good, news{key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}, object: trimmed})
+		good = append(good, version{key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}, object: trimmed})
 	}
 	t.mu.Lock()
 	for _, n := range good {
@@ -215,8 +215,8 @@ func (t *table) restore(objects []metav1.Object, saved time.Time) (bad int) {
 	return bad
 }
 
-// disappoint says that the API server could not be asked.
-func (t *table) disappoint() {
+// markUnreachable records that a request to the API server failed.
+func (t *table) markUnreachable() {
 	t.mu.Lock()
 	t.failed = true
 	t.mu.Unlock()

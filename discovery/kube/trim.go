@@ -40,7 +40,7 @@ func canonical(s *string) *string {
 	return &one
 }
 
-// trimService keeps of a Service what the catalog wants; labels only of a derived one.
+// trimService keeps of a Service what the catalog needs; labels only of a derived one.
 func trimService(s *corev1.Service, namespace string) (metav1.Object, []Problem) {
 	out := &corev1.Service{ObjectMeta: meta(s)}
 	out.Annotations = only(s.Annotations, v1alpha1.TakeoverAnnotation)
@@ -68,8 +68,8 @@ func trimService(s *corev1.Service, namespace string) (metav1.Object, []Problem)
 	return out, nil
 }
 
-// trimSlice keeps of an EndpointSlice what the catalog wants. The selector has kept away what is none of ours already; a
-// file or an API server that knows no selectors has not.
+// trimSlice keeps of an EndpointSlice what the catalog needs. The label selector excludes Eastway's own slices, but
+// a file, or an API server without support for selectors, does not.
 func trimSlice(s *discoveryv1.EndpointSlice) (metav1.Object, []Problem) {
 	_, derived := s.Labels[v1alpha1.DerivedLabel]
 	ours := s.Labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy

@@ -31,7 +31,7 @@ type world struct {
 
 	places   *translate.Places
 	nodes    map[string]*corev1.Node
-	lost     map[string]time.Time // nodes out of touch: until when their pods' readiness is not believed; zero: still out of touch
+	lost     map[string]time.Time // unreachable nodes: until when their pods' readiness does not count; zero: still unreachable
 	services map[name]*corev1.Service
 	exports  map[name]*mcsv1beta1.ServiceExport
 	slices   map[name]map[string]*discoveryv1.EndpointSlice // by Service, then their own name
@@ -47,7 +47,7 @@ type world struct {
 	dirtyNodes    bool
 	beyond        set // services for which there is no room
 
-	local    discovery.Local // as told last
+	local    discovery.Local // as flushed last
 	problems map[name][]Problem
 	policy   map[name][]Problem
 	peer     []Problem
@@ -117,7 +117,7 @@ func (w *world) service(at name, s *corev1.Service, here bool) {
 	}
 	put(w.services, at, s, here)
 	w.dirty[at] = struct{}{}
-	w.dirtyPolicies[at] = struct{}{} // they tell whether there is such a Service
+	w.dirtyPolicies[at] = struct{}{} // they depend on whether there is such a Service
 }
 
 func put[K comparable, V any](m map[K]V, key K, v V, here bool) {
@@ -139,7 +139,7 @@ func group[K comparable, V any](m map[K]map[string]V, key K, member string, v V,
 	}
 }
 
-// flush makes the catalog's picture anew where something has changed.
+// flush builds again what has changed.
 func (w *world) flush() discovery.Local {
 	w.flushNodes()
 	w.flushServices()
@@ -205,12 +205,12 @@ func (w *world) flushLost() {
 	}
 }
 
-// isLost: the node's heartbeat is missing, or it says itself that it does not work.
+// isLost: the node's heartbeat is missing, or it reports that it does not work.
 func isLost(n *corev1.Node) bool {
 	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Status != corev1.ConditionTrue })
 }
 
-// settling is how long it takes until the first node's pods are believed again; false when none is waited for.
+// settling is how long it takes until the readiness of the first node's pods counts again; false if there is no such node.
 func (w *world) settling() (time.Duration, bool) {
 	var first time.Time
 	for _, until := range w.lost {
@@ -232,7 +232,7 @@ func (w *world) locality() (discovery.Locality, bool) {
 	}, true
 }
 
-// flushServices builds what is dirty, in the order of names so that it does not depend on chance who finds no room.
+// flushServices builds what is dirty, in the order of names, so that the services beyond the limit are not random.
 func (w *world) flushServices() {
 	maps.Copy(w.dirty, w.beyond)
 	if len(w.dirty) == 0 {

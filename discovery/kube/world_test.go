@@ -205,7 +205,7 @@ func TestTooManyServices(t *testing.T) {
 	l.apply(join(docs...))
 	const rest = " http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10] exported"
 	expect(t, "services", about(l.tell(), "service"), "service default/a"+rest, "service default/b"+rest)
-	expect(t, "problems", l.problems(), "Service: more than 2 services concern Eastway: 1 of them are ignored")
+	expect(t, "problems", l.problems(), "Service: more than 2 services are relevant to Eastway: 1 of them are ignored")
 	l.remove(docs[1])
 	expect(t, "services, one gone", about(l.tell(), "service"), "service default/b"+rest, "service default/c"+rest)
 	expect(t, "problems, one gone", l.problems())

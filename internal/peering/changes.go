@@ -13,7 +13,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
-// Taken says why the manifest must not replace the Peer that is there under its name, and where that is; nil if it may.
+// Taken returns why the manifest must not replace the Peer of its name that is in where; nil if it may.
 func (m Manifest) Taken(old *v1alpha1.Peer, where string) error {
 	if old == nil || old.Spec.SPIFFEID == m.Peer.Spec.SPIFFEID {
 		return nil
@@ -23,7 +23,7 @@ func (m Manifest) Taken(old *v1alpha1.Peer, where string) error {
 		m.Peer.Name, where, old.Spec.SPIFFEID, m.Peer.Spec.SPIFFEID)
 }
 
-// Changes tells what the manifest changes about the Peer that was imported before, one line for each; none if nothing.
+// Changes returns what the manifest changes about the Peer that was imported before, one line for each; none if nothing.
 func (m Manifest) Changes(old *v1alpha1.Peer) []string {
 	var changes []string
 	note := func(format string, args ...any) {
@@ -44,15 +44,15 @@ func (m Manifest) Changes(old *v1alpha1.Peer) []string {
 		note("trust bundle: dropped root %s", root(c))
 	}
 	if !slices.Equal(old.Spec.Addresses, m.Peer.Spec.Addresses) {
-		note("addresses: %s, were %s", words(m.Peer.Spec.Addresses), words(old.Spec.Addresses))
+		note("addresses: %s, were %s", join(m.Peer.Spec.Addresses), join(old.Spec.Addresses))
 	}
 	if len(changes) == 0 && old.Spec.TrustBundle != m.Peer.Spec.TrustBundle {
-		note("trust bundle: written in another way, same roots")
+		note("trust bundle: same roots in another form")
 	}
 	return changes
 }
 
-// Notes are what the user should know of the manifest and cannot see in it.
+// Notes are what an operator should know about the manifest and can't see in its text.
 func (m Manifest) Notes() []string {
 	var notes []string
 	td := m.Identity.ID.TrustDomain()
@@ -60,11 +60,11 @@ func (m Manifest) Notes() []string {
 		if len(c.PermittedURIDomains) == 1 && c.PermittedURIDomains[0] == td.Name() {
 			continue
 		}
-		notes = append(notes, fmt.Sprintf("the root %s is not held to the trust domain %s, others may have CAs below it: whoever imports this "+
+		notes = append(notes, fmt.Sprintf("the root %s is not held to the trust domain %s, others may have CAs below it: a cluster that imports this "+
 			"accepts what a CA below it issues, if that CA is held to %s", c.Subject, td.Name(), td.Name()))
 	}
 	if len(m.Peer.Spec.Addresses) == 0 {
-		notes = append(notes, "without an address this cluster can't be dialled: it dials its peers, which need an address each; "+
+		notes = append(notes, "without an address this cluster can't be dialed: it dials its peers, which need an address each; "+
 			"calls go both ways all the same")
 	}
 	return notes
@@ -89,7 +89,7 @@ func without(list, drop []*x509.Certificate) []*x509.Certificate {
 	})
 }
 
-func words(list []string) string {
+func join(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}

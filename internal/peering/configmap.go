@@ -6,7 +6,7 @@ const (
 	PeerKey = "peer.yaml"
 	// ClusterKey has the cluster's name.
 	ClusterKey = "cluster"
-	// FromKey says where the addresses in the manifest come from.
+	// FromKey has the source of the addresses in the manifest.
 	FromKey = "addresses-from"
 )
 

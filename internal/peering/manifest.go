@@ -25,9 +25,9 @@ const (
 
 // Manifest is a Peer manifest whose every field was checked.
 type Manifest struct {
-	// Peer has a name, perhaps labels and annotations, and a spec; nothing that a cluster made of it.
+	// Peer has a name, perhaps labels and annotations, and a spec; but no status or other fields that a cluster sets.
 	Peer *v1alpha1.Peer
-	// Identity is what the spec says.
+	// Identity is the parsed spec.
 	Identity certs.Peer
 }
 
@@ -74,7 +74,7 @@ func describe(err error) error {
 	return fmt.Errorf("not a Peer manifest: %s%s", place, shown(err.Error()))
 }
 
-// New checks a Peer and leaves out what a cluster made of it: status, resource version and the like.
+// New checks a Peer and drops the fields that a cluster sets: status, resource version and the like.
 func New(from *v1alpha1.Peer) (Manifest, error) {
 	peer := &v1alpha1.Peer{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: Kind},

@@ -26,9 +26,9 @@ type Config struct {
 	// Cluster is the own name.
 	Cluster  string
 	Identity Identity
-	// Catalog takes in what the proxies pass on, of the peers that its source told it of.
+	// Catalog takes what the proxies forward of the peers that its source has found.
 	Catalog *discovery.Catalog
-	// Version is told to the proxies.
+	// Version is sent to the proxies.
 	Version    string
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
@@ -55,7 +55,7 @@ type Siblings struct {
 	follower *discovery.Follower
 }
 
-// New prepares the links; nothing is dialled before Run and SetProxies.
+// New prepares the links; nothing is dialed before Run and SetProxies.
 func New(ctx context.Context, cfg Config) (*Siblings, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func New(ctx context.Context, cfg Config) (*Siblings, error) {
 // Run holds the links until ctx ends.
 func (s *Siblings) Run(ctx context.Context) error { return s.node.Run(ctx) }
 
-// SetProxies says where the proxies accept tunnels, IP:PORT each, and trusts the cluster's bundle of the moment. Links to
-// proxies that are no longer named end.
+// SetProxies sets the addresses where the proxies accept tunnels, IP:PORT each, and trusts the cluster's current bundle.
+// Links to other proxies end.
 func (s *Siblings) SetProxies(addresses []string) error {
 	svid, err := s.cfg.Identity.GetX509SVID()
 	if err != nil {

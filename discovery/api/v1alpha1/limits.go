@@ -2,7 +2,7 @@ package v1alpha1
 
 import "time"
 
-// Bounds of what a manifest may say. Durations are inclusive.
+// Bounds of the fields of manifests. Durations are inclusive.
 const (
 	// MaxPeerAddresses is how many addresses one Peer may have.
 	MaxPeerAddresses = 64

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidatePeer checks everything that can be told without knowing the own cluster. What SPIFFEID and TrustBundle contain
-// is left to those who can read certificates.
+// ValidatePeer checks everything that does not depend on the own cluster. The contents of SPIFFEID and TrustBundle are
+// checked by package certs.
 func ValidatePeer(p *Peer) field.ErrorList {
 	errs := label(field.NewPath("metadata", "name"), p.Name)
 	spec := field.NewPath("spec")
@@ -159,7 +159,7 @@ func duration(at *field.Path, d *metav1.Duration, least, most time.Duration) fie
 	return field.ErrorList{field.Invalid(at, d.Duration.String(), fmt.Sprintf("must be between %s and %s", least, most))}
 }
 
-// hostPort says what is wrong with the address; "" means nothing.
+// hostPort returns what is wrong with the address; "" means nothing.
 func hostPort(s string) string {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -170,7 +170,7 @@ func hostPort(s string) string {
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.IsUnspecified() || ip.IsMulticast() {
-			return "must be an address that can be dialled"
+			return "must be an address that can be dialed"
 		}
 		return ""
 	}

@@ -17,12 +17,12 @@ import (
 // maxSliceEndpoints is Kubernetes' own bound on one EndpointSlice.
 const maxSliceEndpoints = 1000
 
-// Checker tells what is wrong with an object by itself.
+// Checker checks single objects.
 type Checker struct {
 	// Cluster and SPIFFEID are the own ones, which no Peer may have.
 	Cluster  string
 	SPIFFEID string
-	// ValidatePeer tells what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
+	// ValidatePeer returns what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
 	ValidatePeer func(name, spiffeID, bundle string) error
 }
 
@@ -30,7 +30,7 @@ type Checker struct {
 func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	var errs field.ErrorList
 	if namespace != "" {
-		errs = append(errs, words(field.NewPath("metadata", "namespace"), namespace, validation.IsDNS1123Label)...)
+		errs = append(errs, checkString(field.NewPath("metadata", "namespace"), namespace, validation.IsDNS1123Label)...)
 	}
 	switch o := v.(type) {
 	case *corev1.Service:
@@ -40,7 +40,7 @@ func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	case *discoveryv1.EndpointSlice:
 		errs = append(errs, checkSlice(o)...)
 	case *mcsv1beta1.ServiceExport:
-		errs = append(errs, words(field.NewPath("metadata", "name"), o.Name, validation.IsDNS1123Label)...)
+		errs = append(errs, checkString(field.NewPath("metadata", "name"), o.Name, validation.IsDNS1123Label)...)
 	case *v1alpha1.Peer:
 		errs = append(errs, c.checkPeer(o)...)
 	case *v1alpha1.TrafficPolicy:
@@ -49,7 +49,7 @@ func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	return errs
 }
 
-func words(at *field.Path, value string, valid func(string) []string) field.ErrorList {
+func checkString(at *field.Path, value string, valid func(string) []string) field.ErrorList {
 	var errs field.ErrorList
 	for _, msg := range valid(value) {
 		errs = append(errs, field.Invalid(at, value, msg))
@@ -58,7 +58,7 @@ func words(at *field.Path, value string, valid func(string) []string) field.Erro
 }
 
 func checkService(s *corev1.Service) field.ErrorList {
-	errs := words(field.NewPath("metadata", "name"), s.Name, validation.IsDNS1123Label)
+	errs := checkString(field.NewPath("metadata", "name"), s.Name, validation.IsDNS1123Label)
 	spec := field.NewPath("spec")
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return errs
@@ -87,7 +87,7 @@ func checkService(s *corev1.Service) field.ErrorList {
 		case p.Name != "" && names[p.Name]:
 			errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
 		case p.Name != "":
-			errs = append(errs, words(at.Child("name"), p.Name, validation.IsDNS1123Label)...)
+			errs = append(errs, checkString(at.Child("name"), p.Name, validation.IsDNS1123Label)...)
 		}
 		names[p.Name] = true
 		errs = append(errs, checkPort(at, s.Spec.Ports[i].Port, p)...)
@@ -112,7 +112,7 @@ func checkPort(at *field.Path, number int32, p discovery.ServicePort) field.Erro
 		errs = append(errs, field.NotSupported(at.Child("protocol"), p.Protocol, known))
 	}
 	if p.AppProtocol != "" {
-		errs = append(errs, words(at.Child("appProtocol"), p.AppProtocol, validation.IsQualifiedName)...)
+		errs = append(errs, checkString(at.Child("appProtocol"), p.AppProtocol, validation.IsQualifiedName)...)
 	}
 	return errs
 }
@@ -136,26 +136,34 @@ func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 		return append(errs, field.TooMany(field.NewPath("endpoints"), n, maxSliceEndpoints))
 	}
 	for i := range s.Endpoints {
-		at := field.NewPath("endpoints").Index(i)
-		e := &s.Endpoints[i]
-		if len(e.Addresses) == 0 {
-			errs = append(errs, field.Required(at.Child("addresses"), ""))
-		}
-		for j, a := range e.Addresses {
-			addr, err := netip.ParseAddr(a)
-			if err != nil || addr.Is4() != (s.AddressType == discoveryv1.AddressTypeIPv4) || !unicast(addr) {
-				errs = append(errs, field.Invalid(at.Child("addresses").Index(j), a,
-					"must be a unicast "+string(s.AddressType)+" address"))
-			}
-		}
-		if e.Zone != nil {
-			errs = append(errs, words(at.Child("zone"), *e.Zone, validation.IsValidLabelValue)...)
+		errs = append(errs, checkEndpoint(field.NewPath("endpoints").Index(i), &s.Endpoints[i], s.AddressType)...)
+	}
+	return append(errs, checkSlicePorts(s.Ports)...)
+}
+
+func checkEndpoint(at *field.Path, e *discoveryv1.Endpoint, family discoveryv1.AddressType) field.ErrorList {
+	var errs field.ErrorList
+	if len(e.Addresses) == 0 {
+		errs = append(errs, field.Required(at.Child("addresses"), ""))
+	}
+	for j, a := range e.Addresses {
+		addr, err := netip.ParseAddr(a)
+		if err != nil || addr.Is4() != (family == discoveryv1.AddressTypeIPv4) || !unicast(addr) {
+			errs = append(errs, field.Invalid(at.Child("addresses").Index(j), a, "must be a unicast "+string(family)+" address"))
 		}
 	}
-	if n := len(s.Ports); n > discovery.MaxPorts {
-		return append(errs, field.TooMany(field.NewPath("ports"), n, discovery.MaxPorts))
+	if e.Zone != nil {
+		errs = append(errs, checkString(at.Child("zone"), *e.Zone, validation.IsValidLabelValue)...)
 	}
-	for i, p := range s.Ports {
+	return errs
+}
+
+func checkSlicePorts(ports []discoveryv1.EndpointPort) field.ErrorList {
+	if n := len(ports); n > discovery.MaxPorts {
+		return field.ErrorList{field.TooMany(field.NewPath("ports"), n, discovery.MaxPorts)}
+	}
+	var errs field.ErrorList
+	for i, p := range ports {
 		at := field.NewPath("ports").Index(i).Child("port")
 		if p.Port == nil {
 			errs = append(errs, field.Required(at, ""))
@@ -171,7 +179,7 @@ func checkSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 func checkTopology(labels map[string]string) field.ErrorList {
 	var errs field.ErrorList
 	for _, l := range []string{corev1.LabelTopologyRegion, corev1.LabelTopologyZone} {
-		errs = append(errs, words(field.NewPath("metadata", "labels").Key(l), labels[l], validation.IsValidLabelValue)...)
+		errs = append(errs, checkString(field.NewPath("metadata", "labels").Key(l), labels[l], validation.IsValidLabelValue)...)
 	}
 	return errs
 }

@@ -1,3 +1,3 @@
-// Package translate says in the catalog's words what single Kubernetes objects say, and what is wrong with them. It is what
-// the catalog's sources have in common; how objects are come by, and which of two that want the same wins, is theirs.
+// Package translate converts single Kubernetes objects to the types of the catalog, and checks them. It is what the catalog's
+// sources have in common; how objects are read, and which of two conflicting ones wins, is up to each source.
 package translate

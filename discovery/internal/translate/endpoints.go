@@ -24,7 +24,7 @@ type Endpoints struct {
 // endpoint with what decides over it only in the end.
 type endpoint struct {
 	discovery.Endpoint
-	// unsure: it is said not to be ready, but the control plane has lost touch with its node.
+	// unsure: its status is not ready, but its node is unreachable from the control plane.
 	unsure bool
 	pod    string // "" if it is none
 }
@@ -57,7 +57,7 @@ func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
 	return errs
 }
 
-// Addresses of the slice's endpoints. By the API's own words all addresses of one endpoint are the same thing and the first one does.
+// Addresses of the slice's endpoints. By the API's definition all addresses of one endpoint are equivalent, so the first one is used.
 func Addresses(s *discoveryv1.EndpointSlice) iter.Seq2[netip.Addr, *discoveryv1.Endpoint] {
 	return func(yield func(netip.Addr, *discoveryv1.Endpoint) bool) {
 		for i := range s.Endpoints {
@@ -81,7 +81,7 @@ func is(condition *bool, absent bool) bool {
 	return *condition
 }
 
-// hostname of a pod of a headless service: what its slice says, else the pod's name, else one made of its address, as CoreDNS
+// hostname of a pod of a headless service: that in its slice, else the pod's name, else one made of its address, as CoreDNS
 // makes it.
 func (g *Endpoints) hostname(e *discoveryv1.Endpoint, addr netip.Addr) string {
 	if !g.service.Spec.Headless {
@@ -125,7 +125,7 @@ func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16
 	return ports, errs
 }
 
-// ByPort are the endpoints by service port, sorted by address, each once; one that two slices have is ready if either says so.
+// ByPort are the endpoints by service port, sorted by address, each once; one that two slices have is ready if it is in either.
 // A pod with addresses of two families is one endpoint, at that of the Service's first family.
 // Where none is ready, those count that are on nodes with which the control plane has lost touch: after an outage of the API
 // server it takes all nodes' pods for dead for a while.

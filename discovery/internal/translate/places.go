@@ -9,9 +9,9 @@ import (
 	"github.com/eastway/eastway/discovery"
 )
 
-// Places tells where the endpoints of a cluster are, and whose word there is not to be relied on.
+// Places locates the endpoints of a cluster, and knows whose readiness is not reliable.
 type Places struct {
-	region string                        // where nothing else tells
+	region string                        // where nothing else is known
 	zones  map[string]string             // zone → region
 	nodes  map[string]discovery.Locality // by name
 	unsure map[string]bool               // nodes
@@ -25,7 +25,7 @@ func NewPlaces(region string) *Places {
 	}
 }
 
-// AddNode takes a node's labels. Of two nodes that put one zone into different regions the first is believed.
+// AddNode takes a node's labels. Of two nodes that put one zone into different regions the first wins.
 func (p *Places) AddNode(n *corev1.Node) {
 	at := discovery.Locality{Region: n.Labels[corev1.LabelTopologyRegion], Zone: n.Labels[corev1.LabelTopologyZone]}
 	p.nodes[n.Name] = at
@@ -35,10 +35,10 @@ func (p *Places) AddNode(n *corev1.Node) {
 }
 
 // AddUnsure takes a node with which the control plane has lost touch, or had until a moment ago: that its pods are not ready
-// is the control plane's guess and not their own word.
+// is the control plane's guess and not their own status.
 func (p *Places) AddUnsure(node string) { p.unsure[node] = true }
 
-// Unsure tells whether it is not known of an endpoint that is not ready whether it serves.
+// Unsure is true if an endpoint that is not ready may serve all the same.
 func (p *Places) Unsure(e *discoveryv1.Endpoint) bool {
 	return e.NodeName != nil && p.unsure[*e.NodeName]
 }
@@ -50,7 +50,7 @@ func (p *Places) Node(name string) discovery.Locality {
 	return at
 }
 
-// Endpoint is where an endpoint of the slice is: in its zone, else its node's; in the region that the slice says, else the
+// Endpoint is where an endpoint of the slice is: in its zone, else its node's; in the region of the slice, else the
 // zone's, the node's, the own.
 func (p *Places) Endpoint(s *discoveryv1.EndpointSlice, e *discoveryv1.Endpoint) discovery.Locality {
 	var node discovery.Locality
