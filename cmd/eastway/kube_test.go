@@ -191,9 +191,9 @@ func TestExportCommand(t *testing.T) {
 		w.a.Add(e)
 	}
 	say(metav1.Condition{Type: "Valid", Status: "True", Reason: "Valid", Message: "The Service can be exported."},
-		metav1.Condition{Type: "Ready", Status: "True", Reason: "Exported", Message: "Peers are told of the Service."})
+		metav1.Condition{Type: "Ready", Status: "True", Reason: "Exported", Message: "The Service is exported to peers."})
 	w.run(t, "export cart -n shop").want(t, "ready", exitOK, "shop/cart: was exported already by context ctx-a\n"+
-		"  Valid: True, Valid: The Service can be exported.\n  Ready: True, Exported: Peers are told of the Service.\n", "")
+		"  Valid: True, Valid: The Service can be exported.\n  Ready: True, Exported: The Service is exported to peers.\n", "")
 	say(metav1.Condition{Type: "Valid", Status: "False", Reason: "NoService", Message: "There is no Service of that name."})
 	w.run(t, "export cart -n shop").want(t, "invalid", exitFailure, "Valid: False", "can't be exported: There is no Service of that name.")
 	w.run(t, "unexport cart -n shop").want(t, "unexport", exitOK, "shop/cart: no longer exported by context ctx-a\n", "")

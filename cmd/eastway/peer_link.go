@@ -147,7 +147,7 @@ func awaitAll(cmd *cobra.Command, members []kubecli.Member, deadline time.Time) 
 	defer cancel()
 	w := cmd.OutOrStdout()
 	err := kubecli.AwaitConnected(ctx, members, func(p kubecli.Progress) {
-		fmt.Fprintf(w, "%s to %s: %s\n", printable(p.Cluster), printable(p.Peer), printable(p.State.Words))
+		fmt.Fprintf(w, "%s to %s: %s\n", printable(p.Cluster), printable(p.Peer), printable(p.State.Summary))
 	})
 	if err != nil {
 		return err

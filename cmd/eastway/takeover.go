@@ -108,7 +108,7 @@ func (f *takeoverFlags) await(cmd *cobra.Command, c *kubecli.Cluster, name strin
 	defer cancel()
 	state, err := c.AwaitTakeover(ctx, name, !f.undo, func(s kubecli.TakeoverState) {
 		if s.Nodes > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, printable(s.Words()))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, printable(s.Summary()))
 		}
 	})
 	switch {

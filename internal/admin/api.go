@@ -10,7 +10,7 @@ import (
 	"github.com/eastway/eastway/tunnel"
 )
 
-// DefaultAddress is where a proxy's admin listener is unless told otherwise.
+// DefaultAddress is the default address of a proxy's admin listener.
 const DefaultAddress = "127.0.0.1:15000"
 
 // Paths of the listener; /debug/pprof/ lies beside them.
@@ -28,7 +28,7 @@ const (
 var (
 	// ErrUnreachable: no proxy answered.
 	ErrUnreachable = errors.New("cannot reach the admin listener")
-	// ErrNoService: the proxy knows no service of that name.
+	// ErrNoService: the proxy has no service of that name.
 	ErrNoService = errors.New("no such service")
 )
 
@@ -43,7 +43,7 @@ type Status struct {
 	Started  time.Time           `json:"started"`
 	Peers    []tunnel.PeerStatus `json:"peers"`
 	Services []ServiceStatus     `json:"services"`
-	// Errors are what is wrong now in words for the operator, e.g. manifests
+	// Errors are the current problems, for the operator, e.g. manifests
 	// that could not be read (their last good state is used).
 	Errors []string `json:"errors,omitempty"`
 }
@@ -62,7 +62,7 @@ type ServiceStatus struct {
 	Peers      []PeerReadiness `json:"peers"`
 }
 
-// PeerReadiness counts the endpoints that one peer told of.
+// PeerReadiness counts the endpoints of one peer.
 type PeerReadiness struct {
 	Peer  string `json:"peer"`
 	Ready int    `json:"ready"`
@@ -82,7 +82,7 @@ type Readiness struct {
 	Failing []FailingCheck `json:"failing,omitempty"`
 }
 
-// Listeners is the answer of PathListeners: what a node agent has to know before it sends a proxy connections.
+// Listeners is the answer of PathListeners: what a node agent needs before it sends a proxy connections.
 type Listeners struct {
 	// Ready is as in Readiness.
 	Ready bool `json:"ready"`
@@ -109,5 +109,5 @@ type problem struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// reasonNoService tells this 404 from that of some other program's listener.
+// reasonNoService distinguishes this 404 from that of another program's listener.
 const reasonNoService = "no_such_service"

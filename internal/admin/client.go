@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// clientTimeout bounds one whole exchange; the answer is made from memory.
+	// clientTimeout bounds one exchange; the server answers from memory.
 	clientTimeout = 5 * time.Second
 	// maxAnswer is some 30,000 services or endpoints, in bytes.
 	maxAnswer = 16 << 20
@@ -23,7 +23,7 @@ const (
 	maxProblem = 200
 )
 
-// Client asks a proxy's admin listener. Close frees its connections.
+// Client queries a proxy's admin listener. Close frees its connections.
 type Client struct {
 	base string
 	http *http.Client
@@ -43,7 +43,7 @@ func NewClient(address string) (*Client, error) {
 	return newClient("http://"+hostport, &http.Transport{}), nil
 }
 
-// NewClientOver asks the listener at the end of the connections that dial makes, such as those forwarded to a pod.
+// NewClientOver queries the listener through the connections that dial makes, such as those forwarded to a pod.
 func NewClientOver(dial func(context.Context) (net.Conn, error)) *Client {
 	return newClient("http://"+DefaultAddress, &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
@@ -64,14 +64,14 @@ func newClient(base string, transport http.RoundTripper) *Client {
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Status asks for everything that `eastway status` shows.
+// Status returns everything that `eastway status` shows.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var status Status
 	err := c.get(ctx, PathStatus, nil, &status)
 	return status, err
 }
 
-// Endpoints asks for the endpoints of one service; ErrNoService if there is none.
+// Endpoints returns the endpoints of one service; ErrNoService if there is none.
 func (c *Client) Endpoints(ctx context.Context, namespace, name string) (ServiceEndpoints, error) {
 	var endpoints ServiceEndpoints
 	err := c.get(ctx, PathEndpoints, url.Values{"service": {namespace + "/" + name}}, &endpoints)
@@ -93,7 +93,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("ask the admin listener at %s: %w", c.base, ctx.Err())
+			return fmt.Errorf("query the admin listener at %s: %w", c.base, ctx.Err())
 		}
 		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, innermost(err))
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/eastway/eastway/failover"
 )
 
-// Config is what a Server shows and where. The zero value listens on
+// Config is what a server shows, and where. The zero value listens on
 // DefaultAddress and answers healthz and readyz.
 type Config struct {
 	// Address is IP:PORT or localhost:PORT; "" is DefaultAddress.
@@ -19,7 +19,7 @@ type Config struct {
 	// AllowRemote permits an Address that other machines can reach, and requests under
 	// any host name. Metrics, status and profiles are then open to every client that can connect.
 	AllowRemote bool
-	// HealthOnly leaves out everything that tells of others than this process: only PathHealthz, PathReadyz, PathServingz,
+	// HealthOnly omits everything about other processes than this one: only PathHealthz, PathReadyz, PathServingz,
 	// PathMetrics and PathListeners are answered, under any host name. Such a listener may be on any address.
 	HealthOnly bool
 	// Gatherer feeds PathMetrics; nil: no metrics.
@@ -39,16 +39,16 @@ type Config struct {
 // ListenerSource is a failover.Proxy.
 type ListenerSource interface {
 	Listening() []failover.ListenerStatus
-	// ListenersRevision grows whenever Listening has something else to tell.
+	// ListenersRevision grows whenever the result of Listening changes.
 	ListenersRevision() uint64
 }
 
-// Check is one condition of readiness. Ready returns at once; its error says
+// Check is one condition of readiness. Ready does not block; its error names
 // what is missing.
 type Check struct {
 	Name  string
 	Ready func() error
-	// Serving is asked for PathServingz instead; nil: Ready is.
+	// Serving replaces Ready for PathServingz; nil: Ready applies.
 	Serving func() error
 }
 
@@ -87,7 +87,7 @@ func (c *Config) address() string {
 	return c.Address
 }
 
-// isLoopback does not resolve names: what a name means is up to someone else.
+// isLoopback does not resolve names: DNS is not under our control.
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true

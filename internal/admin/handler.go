@@ -17,7 +17,7 @@ import (
 	"github.com/eastway/eastway/tunnel"
 )
 
-// maxProfile is the longest profile or trace; longer ones are usually a typing mistake.
+// maxProfile is the longest profile or trace; longer ones are usually a typo.
 const maxProfile = 5 * time.Minute
 
 func newHandler(cfg Config, log *zap.Logger) http.Handler {
@@ -59,8 +59,8 @@ type handler struct {
 }
 
 // localHostOnly answers requests for loopback names and addresses only. A web
-// page can have its own name resolve to 127.0.0.1 and read the answers; the
-// Host header then still carries that name.
+// page can make its own name resolve to 127.0.0.1 and read the responses; the
+// Host header then still has that name.
 func (h *handler) localHostOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopback(hostname(r.Host)) {
@@ -75,8 +75,8 @@ func (h *handler) localHostOnly(next http.Handler) http.Handler {
 	})
 }
 
-// bounded refuses profiles over a time longer than maxProfile; what pprof takes
-// for no number is its default, 30 s.
+// bounded refuses profiles longer than maxProfile; for a value that is not a
+// number pprof uses its default, 30 s.
 func (h *handler) bounded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64); err == nil && !(seconds <= maxProfile.Seconds()) {
@@ -96,7 +96,7 @@ func hostname(host string) string {
 	return u.Hostname()
 }
 
-// healthz answers as long as the process does.
+// healthz answers as long as the process runs.
 func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if _, err := w.Write([]byte("ok\n")); err != nil {
@@ -106,8 +106,8 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 
 func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) { h.verdict(w, h.readiness()) }
 
-// servingz is for Kubernetes, which keeps a pod that is being deleted out of Services by itself, but makes its nodes forget
-// the pod's UDP flows as soon as that isn't serving.
+// servingz is for Kubernetes: it removes a pod that is being deleted from Services by itself, but its nodes drop the pod's UDP
+// flows as soon as the pod is not serving.
 func (h *handler) servingz(w http.ResponseWriter, _ *http.Request) {
 	h.verdict(w, h.passes(func(c *Check) func() error {
 		if c.Serving != nil {
@@ -129,7 +129,7 @@ func (h *handler) readiness() Readiness {
 	return h.passes(func(c *Check) func() error { return c.Ready })
 }
 
-// passes asks all checks the question that is chosen.
+// passes runs the chosen function of all checks.
 func (h *handler) passes(question func(*Check) func() error) Readiness {
 	readiness := Readiness{Ready: true}
 	for i := range h.cfg.Checks {

@@ -22,8 +22,8 @@ const (
 	maxListingAge = time.Second
 )
 
-// listing is the answer of PathListeners. It is made for all nodes together, and made anew when there is something else to tell:
-// every node asks several times a second, and there may be thousands of listeners.
+// listing is the response at PathListeners. All nodes share it, and it is rebuilt only after a change: every node requests it
+// several times a second, and there may be thousands of listeners.
 type listing struct {
 	source ListenerSource
 
@@ -32,10 +32,10 @@ type listing struct {
 	ready    bool
 	body     []byte // nil before the first
 	tag      string
-	rest     time.Time // until when the listeners are not looked at again
+	rest     time.Time // until then the listeners are not read again
 }
 
-// now is the answer of this moment with its entity tag.
+// now is the current response with its entity tag.
 func (l *listing) now(ready bool) (body []byte, tag string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *listing) now(ready bool) (body []byte, tag string, err error) {
 	return l.body, l.tag, nil
 }
 
-// listeners answers 200 whether or not the process is ready: who asks reads both. What the asker has already is not sent again.
+// listeners answers 200 whether or not the process is ready: the body has both. A client that has the body already gets a 304.
 func (h *handler) listeners(w http.ResponseWriter, r *http.Request) {
 	body, tag, err := h.listing.now(h.readiness().Ready)
 	if err != nil {

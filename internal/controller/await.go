@@ -24,18 +24,18 @@ type groups interface {
 
 var _ groups = (*discovery.DiscoveryClient)(nil)
 
-// await waits until the API server can be reached and has the CRDs; it says once what is missing, and again when that changes.
-// It is false when ctx ended first.
+// await waits until the API server can be reached and has the CRDs. It logs what is missing, once per change. It returns false if
+// ctx ends first.
 func await(ctx context.Context, server groups, ready *readiness, log *zap.Logger) bool {
-	said := ""
+	logged := ""
 	for failures := 1; ; failures++ {
 		missing := missing(server)
 		if missing == nil {
 			ready.wait("reading the objects from the API server")
 			return true
 		}
-		if what := missing.Error(); what != said {
-			said = what
+		if what := missing.Error(); what != logged {
+			logged = what
 			ready.wait(what)
 			log.Warn("waiting for the API server", zap.String("for", what))
 		}
@@ -45,7 +45,7 @@ func await(ctx context.Context, server groups, ready *readiness, log *zap.Logger
 	}
 }
 
-// missing says what the API server lacks; nil: nothing.
+// missing returns what the API server lacks; nil: nothing.
 func missing(server groups) error {
 	var lacking []string
 	for groupVersion, resources := range map[string][]string{
@@ -59,7 +59,7 @@ func missing(server groups) error {
 		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			return fmt.Errorf("the API server refuses this account: %w: is the chart installed whole?", err)
 		case err != nil:
-			return fmt.Errorf("the API server cannot be asked: %w", err)
+			return fmt.Errorf("the API server cannot be reached: %w", err)
 		}
 		group, version, _ := strings.Cut(groupVersion, "/")
 		for _, name := range resources {

@@ -71,7 +71,7 @@ func TestMissing(t *testing.T) {
 		},
 		"groups":      {failing(apierrors.NewNotFound(group, "x")), "CRDs are missing: peers.eastway.dev (v1alpha1), serviceexports.multicluster"},
 		"RBAC":        {failing(apierrors.NewForbidden(group, "x", nil)), "the API server refuses this account"},
-		"unreachable": {failing(errors.New("connection refused")), "the API server cannot be asked: connection refused"},
+		"unreachable": {failing(errors.New("connection refused")), "the API server cannot be reached: connection refused"},
 	} {
 		err := missing(&server{states: []func(string) (*metav1.APIResourceList, error){tc.state}})
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {

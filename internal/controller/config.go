@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// apiQPS and apiBurst bound the requests per second: 10,000 services are made from nothing in a few minutes, and what
-	// an API server can bear it says itself (priority and fairness).
+	// apiQPS and apiBurst bound the requests per second: 10,000 services are created in a few minutes, and the API
+	// server protects itself (priority and fairness).
 	apiQPS   = 300
 	apiBurst = 600
 	// reconcileTimeout bounds one look at one object: an API server that hangs must not hold a worker for ever.
 	reconcileTimeout = 30 * time.Second
 	// stopTimeout is how long the parts may take to end.
 	stopTimeout = 10 * time.Second
-	// waitMin and waitMax bound the pauses in which the API server is asked for what is missing at the start.
+	// waitMin and waitMax bound the pauses between checks for what the API server lacks at the start.
 	waitMin = time.Second
 	waitMax = 10 * time.Second
 )
@@ -41,8 +41,8 @@ type Names struct {
 	TunnelServices []string
 	// What the controller makes itself.
 	CASecret, SVIDSecret, ConfigMap, Lease string
-	// OwnerClusterRole is a ClusterRole that owns all of that but the CA, so that it goes when the installation is
-	// removed; "": nothing does.
+	// OwnerClusterRole is a ClusterRole that owns all of that but the CA, so that it is removed with the
+	// installation; "": none.
 	OwnerClusterRole string
 }
 
@@ -58,13 +58,13 @@ func NamesOf(release string) Names {
 type Siblings interface {
 	// Run holds the links until ctx ends.
 	Run(ctx context.Context) error
-	// SetProxies says where the proxies are, IP:PORT each.
+	// SetProxies sets the addresses of the proxies, IP:PORT each.
 	SetProxies(addresses []string) error
-	// PeerStates is what each proxy says of its peers; the channel is closed when that changes.
+	// PeerStates are the peers as each proxy sees them; the channel is closed when they change.
 	PeerStates() (map[string][]discovery.PeerConnectivity, <-chan struct{})
 }
 
-// Config of a Controller. What is not said to be optional is required.
+// Config of a Controller. Fields that are not marked optional are required.
 type Config struct {
 	// REST is how to reach the API server.
 	REST *rest.Config
@@ -79,11 +79,11 @@ type Config struct {
 	PublicAddresses []string
 	// Ports that proxies may listen on for services; the zero value is DefaultPorts.
 	Ports mcs.PortRange
-	// Catalog says what peers export; the Controller tells it which peers there are.
+	// Catalog has what peers export; the Controller sets its peers.
 	Catalog *discovery.Catalog
 	// Identity takes the cluster's certificate.
 	Identity *identity.Holder
-	// Siblings tell what peers export and how they are connected; optional.
+	// Siblings feed the catalog, and have the states of peers; optional.
 	Siblings Siblings
 	// Version of this program, for the API server's log; optional.
 	Version string

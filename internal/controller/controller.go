@@ -35,7 +35,7 @@ type Controller struct {
 	ready *readiness
 }
 
-// New checks the Config; nothing is asked of the API server before Run.
+// New validates the Config; the API server is not used before Run.
 func New(cfg Config) (*Controller, error) {
 	if cfg.Ports == (mcs.PortRange{}) {
 		cfg.Ports = DefaultPorts()
@@ -52,7 +52,7 @@ func New(cfg Config) (*Controller, error) {
 	return &Controller{cfg: cfg, log: cfg.Log, ready: newReadiness()}, nil
 }
 
-// Ready is nil when the objects are known, so that this replica can lead at once; the error says what is waited for.
+// Ready is nil when the objects are known, so that this replica can lead at once; the error names what it waits for.
 func (c *Controller) Ready() error { return c.ready.check() }
 
 // IdentityReady is nil unless this replica leads and CA, certificate or Peer manifest are not as they should be.
@@ -116,14 +116,14 @@ func (c *Controller) manager(ctx context.Context) (manager.Manager, error) {
 	stop, yes, timeout := stopTimeout, true, reconcileTimeout
 	m, err := manager.New(c.cfg.REST, manager.Options{
 		Scheme: scheme,
-		// What it says at info is how it starts; errors stay.
+		// Its info level has only the start; errors stay.
 		Logger: zapr.NewLogger(c.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Node{}:      {Transform: trimNode},
 				&corev1.Namespace{}: {Transform: trimNamespace},
-				// All of them change whenever a proxy comes or goes, and say nothing new.
+				// All of them change with every proxy, and add nothing.
 				&discoveryv1.EndpointSlice{}: {Label: labels.NewSelector().Add(*notDerived)},
 			},
 			DefaultWatchErrorHandler: func(ctx context.Context, r *toolscache.Reflector, err error) {

@@ -19,7 +19,7 @@ import (
 // ownerCheckInterval is the time between two looks at the owner: one small request.
 const ownerCheckInterval = 30 * time.Second
 
-// owner is the object that owns what this controller makes; nil: none.
+// owner is the owner of the objects that the controller makes; nil: they have none.
 func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerReference, error) {
 	if c.cfg.Names.OwnerClusterRole == "" {
 		return nil, nil
@@ -42,12 +42,12 @@ func (c *Controller) setupOwner(ctx context.Context, m manager.Manager, w *apply
 		reader: m.GetAPIReader(), writer: w, owner: *owner, log: c.log.Named("owner"),
 		lease: client.ObjectKey{Namespace: c.cfg.Namespace, Name: c.cfg.Names.Lease},
 	}
-	o.tell(o.makeLease(ctx))
+	o.report(o.makeLease(ctx))
 	return m.Add(o)
 }
 
-// ownership is the leader's look at the owner of everything: Kubernetes removes what belongs to an owner that is gone, also
-// when another one of that name has come.
+// ownership checks the owner of all objects while this replica leads: Kubernetes removes the objects of an owner that is gone,
+// even if another one has taken its name.
 type ownership struct {
 	reader client.Reader
 	writer *apply.Writer
@@ -55,10 +55,10 @@ type ownership struct {
 	lease  client.ObjectKey
 	log    *zap.Logger
 
-	complaint string // the error told last
+	lastError string // the last one logged
 }
 
-// Start implements manager.Runnable. The error ends the process: the next one starts with the owner that is there then.
+// Start implements manager.Runnable. The error ends the process; the next one starts with the current owner.
 func (o *ownership) Start(ctx context.Context) error {
 	ticker := time.NewTicker(ownerCheckInterval)
 	defer ticker.Stop()
@@ -67,7 +67,7 @@ func (o *ownership) Start(ctx context.Context) error {
 			return err
 		}
 		if err := o.ownLease(ctx); ctx.Err() == nil {
-			o.tell(err)
+			o.report(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -77,17 +77,17 @@ func (o *ownership) Start(ctx context.Context) error {
 	}
 }
 
-// check fails when the owner is another one by now. One that is gone goes with the installation, or comes back as another one.
+// check fails if the owner was replaced. One that is gone was removed with the installation, or will be replaced.
 func (o *ownership) check(ctx context.Context) error {
 	var role rbacv1.ClusterRole
 	if err := o.reader.Get(ctx, client.ObjectKey{Name: o.owner.Name}, &role); err != nil || role.UID == o.owner.UID {
-		return nil //nolint:nilerr // without an answer nothing is known, and other parts complain of the API server
+		return nil //nolint:nilerr // without an answer nothing is known, and other parts report the API server
 	}
-	return fmt.Errorf("controller: ClusterRole %s was removed and made anew: what belongs to the old one is removed by Kubernetes; "+
-		"a new start makes it again for the new one", o.owner.Name)
+	return fmt.Errorf("controller: ClusterRole %s was replaced: Kubernetes removes what belongs to the old one; "+
+		"a restart makes it again for the new one", o.owner.Name)
 }
 
-// makeLease before leader election does, which can't give it an owner. It is not held yet.
+// makeLease makes the lease before leader election does, which can't set an owner. It has no holder yet.
 func (o *ownership) makeLease(ctx context.Context) error {
 	switch err := o.reader.Get(ctx, o.lease, &coordinationv1.Lease{}); {
 	case err == nil:
@@ -101,12 +101,12 @@ func (o *ownership) makeLease(ctx context.Context) error {
 	return nil
 }
 
-// ownLease gives the lease its owner, if it was made without.
+// ownLease sets the owner of a lease that was made without one.
 func (o *ownership) ownLease(ctx context.Context) error {
 	var is coordinationv1.Lease
 	switch err := o.reader.Get(ctx, o.lease, &is); {
 	case apierrors.IsNotFound(err):
-		return nil // the leader makes it anew
+		return nil // the leader makes it again
 	case err != nil:
 		return fmt.Errorf("read Lease %s: %w", o.lease, err)
 	case apply.OwnedBy(&is, &o.owner):
@@ -121,14 +121,14 @@ func (o *ownership) wanted() *coordinationv1.Lease {
 	}}
 }
 
-// tell complains once of what does not end the work: a lease that stays behind is harmless.
-func (o *ownership) tell(err error) {
-	was := o.complaint
-	o.complaint = ""
+// report logs an error once. It does not end the work: a lease that stays behind is harmless.
+func (o *ownership) report(err error) {
+	was := o.lastError
+	o.lastError = ""
 	if err == nil {
 		return
 	}
-	if o.complaint = err.Error(); o.complaint != was {
+	if o.lastError = err.Error(); o.lastError != was {
 		o.log.Warn("the lease has no owner: it will stay when the installation is removed", zap.Error(err))
 	}
 }

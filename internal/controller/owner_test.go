@@ -165,7 +165,7 @@ func TestEndsWithAnotherOwner(t *testing.T) {
 		if err := w.Create(t.Context(), role("second")); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-ended; err == nil || !strings.Contains(err.Error(), "made anew") {
+		if err := <-ended; err == nil || !strings.Contains(err.Error(), "was replaced") {
 			t.Errorf("ended with %v", err)
 		}
 	})

@@ -22,10 +22,10 @@ import (
 	"github.com/eastway/eastway/internal/controller/identity"
 )
 
-// tunnelPort is what the port for tunnels is called in the proxies' Service.
+// tunnelPort is the name of the tunnel port in the proxies' Service.
 const tunnelPort = "tunnel"
 
-// proxies tells the siblings where the proxies are.
+// proxies gives the siblings the addresses of the proxies.
 type proxies struct {
 	client    client.Reader
 	namespace string
@@ -39,7 +39,7 @@ type proxies struct {
 // Reconcile looks at the slices of the proxies' Service.
 func (p *proxies) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	if p.identity.Bundle() == nil {
-		return reconcile.Result{}, nil // there will be another look once there is one
+		return reconcile.Result{}, nil // it runs again once there is one
 	}
 	var list discoveryv1.EndpointSliceList
 	err := p.client.List(ctx, &list, client.InNamespace(p.namespace), client.MatchingLabels{discoveryv1.LabelServiceName: p.service})
@@ -54,7 +54,7 @@ func (p *proxies) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile
 	return reconcile.Result{}, p.siblings.SetProxies(addresses)
 }
 
-// tunnelAddresses are IP:PORT of each pod, sorted; a pod with two families counts once, where the slices say IPv4 first.
+// tunnelAddresses are IP:PORT of each pod, sorted; a pod with two families counts once, with IPv4 first.
 func tunnelAddresses(list []discoveryv1.EndpointSlice) []string {
 	slices.SortFunc(list, func(a, b discoveryv1.EndpointSlice) int { // IPv4 before IPv6
 		return compare(string(a.AddressType), string(b.AddressType))
@@ -92,7 +92,7 @@ func compare(a, b string) int {
 	return 0
 }
 
-// setup makes the manager run the siblings and keep them told while this process leads.
+// setup makes the manager run the siblings, and keep their addresses current, while this process leads.
 func (p *proxies) setup(m manager.Manager) error {
 	request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: p.namespace, Name: p.service}}
 	queues := make(chan workqueue.TypedRateLimitingInterface[reconcile.Request], 1)
@@ -127,7 +127,7 @@ func (p *proxies) setup(m manager.Manager) error {
 	}))
 }
 
-// followIdentity has the proxies trusted anew whenever the own certificate or bundle changes.
+// followIdentity sets the addresses again whenever the own certificate or bundle changes, to update trust.
 func (p *proxies) followIdentity(
 	ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request], request reconcile.Request,
 ) error {

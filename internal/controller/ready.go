@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// readiness is what the process waits for, in words for the operator.
+// readiness is what the process waits for, for the operator.
 type readiness struct {
 	mu       sync.Mutex
 	waiting  string           // "" when started
@@ -27,7 +27,7 @@ func (r *readiness) wait(what string) {
 	r.waiting = what
 }
 
-// watchFailed keeps why objects of a kind cannot be read; once the process has started the reflectors see to it themselves.
+// watchFailed keeps why objects of a kind cannot be read; once the process has started, the reflectors retry by themselves.
 func (r *readiness) watchFailed(kind string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// maxScrapes that run at the same time; a second scraper and a curious human fit in.
+	// maxScrapes that run at the same time; enough for a second scraper and an operator.
 	maxScrapes = 4
 	// scrapeTimeout is Prometheus' default scrape_timeout.
 	scrapeTimeout = 10 * time.Second
 )
 
-// Metrics answers scrapers. What can't be gathered is logged and left out.
+// Metrics answers scrapers. Metrics that cannot be gathered are logged and omitted.
 func Metrics(g prometheus.Gatherer, log *zap.Logger) http.Handler {
 	return promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		ErrorLog:            zap.NewStdLog(log),

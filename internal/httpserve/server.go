@@ -19,7 +19,7 @@ const (
 	// readTimeout bounds a whole request; none has a body that matters.
 	readTimeout = 5 * time.Second
 	// writeTimeout bounds an answer, scrapeTimeout and slow readers included; pprof extends it
-	// by the seconds that were asked for.
+	// by the requested duration.
 	writeTimeout = 15 * time.Second
 	// idleTimeout outlives the interval of usual scrapers (15 s, 60 s), so that they keep their connection.
 	idleTimeout = 75 * time.Second
@@ -39,7 +39,7 @@ type Server struct {
 	log      *zap.Logger
 }
 
-// New takes over the listener: it is closed when New fails, and by Run. log gets what goes wrong with connections.
+// New takes over the listener: it is closed when New fails, and by Run. log gets the errors of connections.
 func New(l net.Listener, h http.Handler, log *zap.Logger) (*Server, error) {
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// ListenError says what to do about an address that could not be listened on.
+// ListenError adds what to do about an address that cannot be listened on.
 func ListenError(address string, err error) error {
 	remedy := "choose another address"
 	switch {

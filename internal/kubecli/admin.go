@@ -33,7 +33,7 @@ func (c *Cluster) Admin(ctx context.Context, pod *corev1.Pod) (*admin.Client, er
 }
 
 // AskProxy calls f with the admin listener of one ready proxy, and of the next one when that can't be reached.
-// skipped is told of those. ready is how many proxies there are to choose from.
+// skipped gets those errors. ready is how many proxies there are to choose from.
 func (c *Cluster) AskProxy(ctx context.Context, skipped func(error), f func(pod *corev1.Pod, ready int, client *admin.Client) error) error {
 	pods, err := c.ReadyProxies(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *Cluster) AskPod(ctx context.Context, name string, f func(*corev1.Pod, *
 	return c.askPod(ctx, pod, f)
 }
 
-// AskProxies calls f with the admin listener of every ready proxy; what is wrong with some does not keep it from the others.
+// AskProxies calls f with the admin listener of every ready proxy; an error of one does not keep it from the others.
 func (c *Cluster) AskProxies(ctx context.Context, f func(*corev1.Pod, *admin.Client) error) error {
 	pods, err := c.ReadyProxies(ctx)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/eastway/eastway/internal/version"
 )
 
-// Where Eastway is installed unless told otherwise.
+// Defaults of where Eastway is installed.
 const (
 	DefaultNamespace = "eastway-system"
 	DefaultRelease   = "eastway"
@@ -33,7 +33,7 @@ const (
 	clientBurst = 100
 )
 
-// Options say which cluster, and where in it Eastway is installed.
+// Options select a cluster, and where in it Eastway is installed.
 type Options struct {
 	// Kubeconfig is a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that this is.
 	Kubeconfig string
@@ -47,7 +47,7 @@ type Options struct {
 
 // Cluster is one Kubernetes cluster, and the installation of Eastway in it.
 type Cluster struct {
-	// Context is how the kubeconfig calls it; "" inside a pod.
+	// Context is its name in the kubeconfig; "" inside a pod.
 	Context string
 	// Server is the API server's URL.
 	Server string
@@ -59,7 +59,7 @@ type Cluster struct {
 	http   *http.Client
 }
 
-// Configured tells whether there is a kubeconfig to go by.
+// Configured reports whether there is a kubeconfig.
 func Configured(o Options) bool {
 	if o.Kubeconfig != "" || o.Context != "" || os.Getenv(clientcmd.RecommendedConfigPathEnvVar) != "" {
 		return true
@@ -79,7 +79,7 @@ func podNamespace() string {
 	return strings.TrimSpace(string(data))
 }
 
-// InPod tells whether this process runs in a pod that may have a service account.
+// InPod reports whether this process runs in a pod that may have a service account.
 func InPod() bool { return os.Getenv("KUBERNETES_SERVICE_HOST") != "" }
 
 // Contexts are the names in the kubeconfig, sorted.
@@ -91,7 +91,7 @@ func Contexts(o Options) ([]string, error) {
 	return slices.Sorted(maps.Keys(raw.Contexts)), nil
 }
 
-// Open reads the kubeconfig; nothing is asked of the cluster yet.
+// Open reads the kubeconfig; it does not connect yet.
 func Open(o Options) (*Cluster, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(loadingRules(o),
 		&clientcmd.ConfigOverrides{CurrentContext: o.Context})
@@ -138,7 +138,7 @@ func Open(o Options) (*Cluster, error) {
 // Close ends idle connections.
 func (c *Cluster) Close() { c.http.CloseIdleConnections() }
 
-// String is how messages call the cluster.
+// String is the cluster's name in messages.
 func (c *Cluster) String() string {
 	if c.Context == "" {
 		return "this cluster"
@@ -164,7 +164,7 @@ func loadingRules(o Options) *clientcmd.ClientConfigLoadingRules {
 	return rules
 }
 
-// configError says what is wrong with the kubeconfig, and what to do.
+// configError explains what is wrong with the kubeconfig, and what to do.
 func configError(o Options, err error) error {
 	contexts, _ := Contexts(o)
 	switch {
@@ -176,7 +176,7 @@ func configError(o Options, err error) error {
 		}
 		return fmt.Errorf("%w: set --kubeconfig or KUBECONFIG, or make %s", ErrNoConfig, clientcmd.RecommendedHomeFile)
 	case unknownContext(o, contexts):
-		return fmt.Errorf("%w %q: the kubeconfig has %s", ErrUnknownContext, o.Context, words(contexts))
+		return fmt.Errorf("%w %q: the kubeconfig has %s", ErrUnknownContext, o.Context, sentenceList(contexts))
 	default:
 		return fmt.Errorf("read the kubeconfig: %s", strings.TrimPrefix(err.Error(), "invalid configuration: "))
 	}
@@ -186,7 +186,7 @@ func unknownContext(o Options, contexts []string) bool {
 	return o.Context != "" && !slices.Contains(contexts, o.Context)
 }
 
-func words(list []string) string {
+func sentenceList(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}

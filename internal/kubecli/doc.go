@@ -1,6 +1,6 @@
-// Package kubecli is what eastway's commands do in a Kubernetes cluster: find the installation, ask its proxies through
+// Package kubecli is what eastway's commands do in a Kubernetes cluster: find the installation, query its proxies through
 // port-forwards, import and remove Peers, export Services and take them over. It prints nothing; package check looks for
 // what is wrong.
 //
-// It acts with the rights of whoever runs the command, and needs none beyond those of what is asked for.
+// It acts with the rights of the user that runs the command, and needs only those that the command itself takes.
 package kubecli

@@ -22,17 +22,17 @@ var (
 	ErrUnreachable = errors.New("cannot be reached")
 	// ErrForbidden: these credentials may not do that.
 	ErrForbidden = errors.New("not permitted")
-	// ErrNotFound: what was asked for does not exist.
+	// ErrNotFound: the requested object does not exist.
 	ErrNotFound = errors.New("not found")
 	// ErrNoKind: the cluster lacks a CRD.
 	ErrNoKind = errors.New("the CRD is missing")
-	// ErrNotInstalled: Eastway is not where it was looked for.
+	// ErrNotInstalled: Eastway is not in that namespace.
 	ErrNotInstalled = errors.New("there is no installation of Eastway")
-	// ErrNoProxy: no proxy can be asked.
+	// ErrNoProxy: no proxy is ready.
 	ErrNoProxy = errors.New("no proxy is ready")
 )
 
-// explain says in plain words why the API server did not do what was attempted.
+// explain turns an error of the API server into one for people.
 func (c *Cluster) explain(attempt string, err error) error {
 	status, answered := errors.AsType[*apierrors.StatusError](err)
 	switch {
@@ -55,7 +55,7 @@ func (c *Cluster) explain(attempt string, err error) error {
 	}
 }
 
-// noKind tells a path that the API server does not know from an object that it does not have.
+// noKind distinguishes a path that the API server does not serve from an object that does not exist.
 func noKind(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || status.ErrStatus.Reason != metav1.StatusReasonNotFound {
@@ -65,7 +65,7 @@ func noKind(err error) bool {
 	return details == nil || details.Name == "" || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// notFound tells an object that is not there from a kind that is not.
+// notFound distinguishes an object that does not exist from a kind that does not.
 func notFound(err error) bool { return apierrors.IsNotFound(err) && !noKind(err) }
 
 // innermost leaves "connection refused" of what net/http wraps around it.

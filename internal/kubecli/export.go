@@ -23,7 +23,7 @@ const exportKind = "ServiceExport"
 // maxServicesNamed is how many other services an error lists.
 const maxServicesNamed = 8
 
-// Service that is there; ErrNotFound says which others the namespace has.
+// Service that is there; ErrNotFound lists the others of the namespace.
 func (c *Cluster) Service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
 	var service corev1.Service
 	err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &service)

@@ -83,7 +83,7 @@ func (c *Cluster) overSPDY(ctx context.Context, target *url.URL) (httpstream.Con
 	return streams, err
 }
 
-// statusOf is what the API server itself answered instead of upgrading; nil when that was somebody on the way.
+// statusOf is the API server's own response instead of an upgrade; nil if it came from an intermediary.
 func statusOf(err error) error {
 	if upgrade, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
 		err = upgrade.Cause

@@ -17,8 +17,8 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
-// kinds are those that commands ask for. The mapper is fixed: asking the API server what it has would cost every command
-// a round trip, and a kind that it lacks is told by its answer.
+// kinds are those that commands use. The mapper is fixed: discovery would cost every command a round trip, and the API server's
+// response shows a kind that it lacks.
 func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -56,7 +56,7 @@ func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	return scheme, mapper, nil
 }
 
-// Scheme knows the kinds that commands ask for.
+// Scheme has the kinds that commands use.
 func Scheme() (*runtime.Scheme, error) {
 	scheme, _, err := kinds()
 	return scheme, err

@@ -16,7 +16,7 @@ import (
 	"github.com/eastway/eastway/internal/peering"
 )
 
-// pollInterval is the time between two looks at what a controller writes.
+// pollInterval is the time between two reads of what a controller writes.
 const pollInterval = 500 * time.Millisecond
 
 // Member is one of the clusters that are to be linked.
@@ -25,7 +25,7 @@ type Member struct {
 	Own     peering.Manifest
 }
 
-// Members asks each cluster for its own manifest, by Cluster.Own or Cluster.AwaitOwn, and refuses clusters that can't be peers
+// Members gets each cluster's own manifest, by Cluster.Own or Cluster.AwaitOwn, and refuses clusters that can't be peers
 // of each other.
 func Members(clusters []*Cluster, ownOf func(*Cluster) (peering.Manifest, error)) ([]Member, error) {
 	members := make([]Member, 0, len(clusters))
@@ -40,7 +40,7 @@ func Members(clusters []*Cluster, ownOf func(*Cluster) (peering.Manifest, error)
 			case m.Own.Peer.Spec.TrustBundle == own.Peer.Spec.TrustBundle:
 				return nil, fmt.Errorf("%s and %s are the same cluster, %q", m.Cluster, c, own.Peer.Name)
 			default:
-				return nil, fmt.Errorf("%s and %s are two clusters of one name, %q: install one of them anew under another name",
+				return nil, fmt.Errorf("%s and %s are two clusters of one name, %q: reinstall one of them under another name",
 					m.Cluster, c, own.Peer.Name)
 			}
 		}
@@ -49,7 +49,7 @@ func Members(clusters []*Cluster, ownOf func(*Cluster) (peering.Manifest, error)
 	return members, nil
 }
 
-// Unreachable names pairs of which neither side has an address to be dialled at.
+// Unreachable names pairs of which neither side has an address to dial.
 func Unreachable(members []Member) error {
 	for i, a := range members {
 		for _, b := range members[i+1:] {
@@ -62,42 +62,42 @@ func Unreachable(members []Member) error {
 	return nil
 }
 
-// PeerState is how far a Peer has come.
-type PeerState struct {
+// Connection is the state of a Peer.
+type Connection struct {
 	Connected bool
-	// Words for people, such as "connected, 4 lanes, 31ms" or what it waits for.
-	Words string
+	// Summary for people, such as "connected, 4 lanes, 31ms" or what it waits for.
+	Summary string
 }
 
-// StateOf reads a Peer's status.
-func StateOf(p *v1alpha1.Peer) PeerState {
+// ConnectionOf reads a Peer's status.
+func ConnectionOf(p *v1alpha1.Peer) Connection {
 	s := &p.Status
 	if s.ObservedGeneration < p.Generation {
-		return PeerState{Words: "the controller has not seen it yet"}
+		return Connection{Summary: "the controller has not seen it yet"}
 	}
 	for _, needed := range []string{v1alpha1.PeerAccepted, v1alpha1.PeerTrusted} {
 		if c := meta.FindStatusCondition(s.Conditions, needed); c != nil && c.Status == metav1.ConditionFalse {
-			return PeerState{Words: notYet(c, s.LastError)}
+			return Connection{Summary: notYet(c, s.LastError)}
 		}
 	}
 	c := meta.FindStatusCondition(s.Conditions, v1alpha1.PeerConnected)
 	if c == nil || c.Status != metav1.ConditionTrue {
-		return PeerState{Words: notYet(c, s.LastError)}
+		return Connection{Summary: notYet(c, s.LastError)}
 	}
-	said := []string{"connected"}
+	parts := []string{"connected"}
 	switch {
 	case s.Lanes == 1:
-		said = append(said, "1 lane")
+		parts = append(parts, "1 lane")
 	case s.Lanes > 1:
-		said = append(said, fmt.Sprintf("%d lanes", s.Lanes))
+		parts = append(parts, fmt.Sprintf("%d lanes", s.Lanes))
 	}
 	if s.RoundTripTime != nil {
-		said = append(said, s.RoundTripTime.Duration.String())
+		parts = append(parts, s.RoundTripTime.Duration.String())
 	}
-	return PeerState{Connected: true, Words: strings.Join(said, ", ")}
+	return Connection{Connected: true, Summary: strings.Join(parts, ", ")}
 }
 
-// notConnected is said of a Peer of which nothing is known.
+// notConnected is the summary of a Peer without a status.
 const notConnected = "not connected yet"
 
 func notYet(c *metav1.Condition, lastError string) string {
@@ -113,15 +113,14 @@ func notYet(c *metav1.Condition, lastError string) string {
 	}
 }
 
-// Progress tells of one direction: how Cluster sees Peer.
+// Progress of one direction: Peer as Cluster sees it.
 type Progress struct {
 	Cluster, Peer string
-	State         PeerState
+	State         Connection
 }
 
-// AwaitConnected returns when every member says that it is connected to every other one, or ctx ends. tell is called
-// whenever something has changed.
-func AwaitConnected(ctx context.Context, members []Member, tell func(Progress)) error {
+// AwaitConnected returns when every member is connected to every other one, or ctx ends. report is called after each change.
+func AwaitConnected(ctx context.Context, members []Member, report func(Progress)) error {
 	var waits []*wait
 	for i := range members {
 		for j := range members {
@@ -134,11 +133,11 @@ func AwaitConnected(ctx context.Context, members []Member, tell func(Progress)) 
 	defer tick.Stop()
 	for {
 		for _, w := range waits {
-			if err := w.look(ctx, tell); err != nil {
+			if err := w.look(ctx, report); err != nil {
 				return err
 			}
 		}
-		if !slices.ContainsFunc(waits, func(w *wait) bool { return !w.said.Connected }) {
+		if !slices.ContainsFunc(waits, func(w *wait) bool { return !w.last.Connected }) {
 			return nil
 		}
 		select {
@@ -153,28 +152,28 @@ func AwaitConnected(ctx context.Context, members []Member, tell func(Progress)) 
 type wait struct {
 	from *Member
 	to   string
-	said PeerState
+	last Connection
 }
 
-func (w *wait) look(ctx context.Context, tell func(Progress)) error {
+func (w *wait) look(ctx context.Context, report func(Progress)) error {
 	peer, err := w.from.Cluster.Peer(ctx, w.to)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the caller says what is missing
+		return nil //nolint:nilerr // the caller reports what is missing
 	}
-	state := PeerState{}
+	state := Connection{}
 	switch {
 	case errors.Is(err, ErrUnreachable):
-		state.Words = err.Error() // it may come back
+		state.Summary = err.Error() // it may come back
 	case err != nil:
 		return err
 	case peer == nil:
 		return fmt.Errorf("the Peer %s in %s was removed meanwhile", w.to, w.from.Cluster)
 	default:
-		state = StateOf(peer)
+		state = ConnectionOf(peer)
 	}
-	if state != w.said {
-		w.said = state
-		tell(Progress{Cluster: w.from.Own.Peer.Name, Peer: w.to, State: state})
+	if state != w.last {
+		w.last = state
+		report(Progress{Cluster: w.from.Own.Peer.Name, Peer: w.to, State: state})
 	}
 	return nil
 }
@@ -185,8 +184,8 @@ func unconnected(ctx context.Context, waits []*wait) error {
 	}
 	var missing []string
 	for _, w := range waits {
-		if !w.said.Connected {
-			missing = append(missing, fmt.Sprintf("%s to %s: %s", w.from.Own.Peer.Name, w.to, cmp.Or(w.said.Words, notConnected)))
+		if !w.last.Connected {
+			missing = append(missing, fmt.Sprintf("%s to %s: %s", w.from.Own.Peer.Name, w.to, cmp.Or(w.last.Summary, notConnected)))
 		}
 	}
 	return fmt.Errorf("not connected in time: %s. The Peers stay, and their proxies go on trying: see 'eastway check'", strings.Join(missing, "; "))

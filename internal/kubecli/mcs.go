@@ -21,7 +21,7 @@ func mcsKind(version, kind string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: mcsv1beta1.GroupName, Version: version, Kind: kind}
 }
 
-// anyVersion calls f with one version after the other until the API server knows it.
+// anyVersion calls f with one version after the other until the API server serves it.
 func anyVersion(f func(version string) error) error {
 	var err error
 	for _, version := range mcsVersions() {

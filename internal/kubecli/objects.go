@@ -38,14 +38,14 @@ func (c *Cluster) PodsIn(ctx context.Context, namespace, label, value string) ([
 	return list.Items, c.explain("list pods in "+namespace, err)
 }
 
-// May tells whether somebody else, such as "system:serviceaccount:NAMESPACE:NAME", has a right. It takes the right to
+// May reports whether another user, such as "system:serviceaccount:NAMESPACE:NAME", has a right. It takes the right to
 // create SubjectAccessReviews.
 func (c *Cluster) May(ctx context.Context, user string, what authorizationv1.ResourceAttributes) (bool, error) {
 	review := &authorizationv1.SubjectAccessReview{
 		Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &what},
 	}
 	err := c.client.Create(ctx, review)
-	return review.Status.Allowed, c.explain("ask for the rights of "+user, err)
+	return review.Status.Allowed, c.explain("check the rights of "+user, err)
 }
 
 // Derived are the Services that the controller made for others, of one kind (v1alpha1.DerivedImport and the like).

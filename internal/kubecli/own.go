@@ -21,7 +21,7 @@ func (c *Cluster) Own(ctx context.Context) (peering.Manifest, error) {
 	return m, err
 }
 
-// own also says where the addresses are from.
+// own also returns where the addresses are from.
 func (c *Cluster) own(ctx context.Context) (m peering.Manifest, from string, err error) {
 	key := c.object("cluster")
 	var found corev1.ConfigMap
@@ -38,15 +38,15 @@ func (c *Cluster) own(ctx context.Context) (m peering.Manifest, from string, err
 	return m, found.Data[peering.FromKey], nil
 }
 
-// AwaitOwn is Own for a cluster where Eastway was installed a moment ago. While the controller's Deployment is there and its
-// manifest is not, it waits, until that time; while the manifest lacks the address of the tunnel Service's load balancer, or
-// the roots of a CA that was just replaced, for half as long. tell is called once for each thing that is waited for, and for
+// AwaitOwn is Own for a cluster where Eastway was installed a moment ago. While the controller's Deployment exists and its
+// manifest does not, it waits until that time; while the manifest lacks the address of the tunnel Service's load balancer, or
+// the roots of a CA that was just replaced, for half as long. report is called once for each thing that it waits for, and for
 // roots that never came.
-func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what string)) (peering.Manifest, error) {
+func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, report func(what string)) (peering.Manifest, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	settledUntil := time.Now().Add(time.Until(until) / 2)
-	for told := ""; ; {
+	for reported := ""; ; {
 		m, from, err := c.own(ctx)
 		if err != nil && !errors.Is(err, ErrNotInstalled) {
 			return m, err
@@ -62,13 +62,13 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 				return m, nil
 			case !time.Now().Before(settledUntil): // the other side may have an address
 				if stale != "" {
-					tell(fmt.Sprintf("%s: peers get the manifest as it is: %s", c, stale))
+					report(fmt.Sprintf("%s: peers get the manifest as it is: %s", c, stale))
 				}
 				return m, nil
 			}
 		} else {
 			if installed, failed := c.hasController(ctx); !installed || failed != nil {
-				return m, err // that there is no manifest says more than that nobody knows whether there will be
+				return m, err // a missing manifest is the better error
 			}
 			missing = fmt.Sprintf("the controller of release %s in namespace %s, which makes the cluster's own Peer manifest on its first start",
 				c.Release, c.Namespace)
@@ -76,9 +76,9 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 		if !time.Now().Before(until) {
 			return m, c.notStarted(ctx)
 		}
-		if told != missing {
-			tell(fmt.Sprintf("%s: waiting for %s", c, missing))
-			told = missing
+		if reported != missing {
+			report(fmt.Sprintf("%s: waiting for %s", c, missing))
+			reported = missing
 		}
 		select {
 		case <-tick.C:
@@ -88,8 +88,8 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, tell func(what 
 	}
 }
 
-// Unpublished says that the Secret of the cluster's CA has other roots than its manifest: the controller looks at it every
-// half a minute only. It is "" where they are the same, and where that can't be seen: it takes the right to read the Secret.
+// Unpublished explains that the Secret of the cluster's CA has other roots than its manifest: the controller reads it only every
+// half minute. It is "" if they are equal, and if the caller may not read the Secret.
 func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
 	var authority, svid corev1.Secret
 	key := c.object("ca")
@@ -97,7 +97,7 @@ func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
 		return ""
 	}
 	if err := c.client.Get(ctx, c.object("svid"), &svid); err == nil && svid.Labels[managedByLabel] != v1alpha1.ManagedByName {
-		return "" // somebody else issues the proxies' certificate, and names its roots
+		return "" // the proxies' certificate is issued elsewhere, with its own roots
 	}
 	ca, err := certs.ParseCA(certs.SecretOf(authority.Data), certs.Options{})
 	if err != nil || ca.Bundle().Equal(m.Identity.Bundle) {
@@ -129,16 +129,16 @@ func (c *Cluster) hasController(ctx context.Context) (bool, error) {
 	return len(list.Items) > 0, c.explain("find the controller's Deployment", err)
 }
 
-// notStarted says what keeps the controller from its first start.
+// notStarted is what keeps the controller from its first start.
 func (c *Cluster) notStarted(ctx context.Context) error {
 	pods, err := c.Pods(ctx, Controller)
-	trouble := describePods(pods)
+	problem := describePods(pods)
 	switch {
 	case err != nil:
 		return err
 	case len(pods) == 0:
-		trouble = "it has no pods"
+		problem = "it has no pods"
 	}
 	return fmt.Errorf("the controller of release %s in namespace %s has not made the cluster's own Peer manifest in time: %s: see 'eastway check'",
-		c.Release, c.Namespace, trouble)
+		c.Release, c.Namespace, problem)
 }

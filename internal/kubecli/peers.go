@@ -21,9 +21,9 @@ const FieldManager = "eastway-cli"
 
 // ImportOptions of Import.
 type ImportOptions struct {
-	// Own is this cluster's name, where its controller has not said so yet; "" asks the cluster.
+	// Own is this cluster's name, where its controller has not published it yet; "" asks the cluster.
 	Own string
-	// Force takes over fields that somebody else manages, such as a GitOps controller.
+	// Force takes over fields of another field manager, such as a GitOps controller.
 	Force bool
 	// DryRun has the API server check everything and keep nothing.
 	DryRun bool
@@ -34,7 +34,7 @@ type Imported struct {
 	// Added: there was no such Peer. Else Changes are the differences, none if nothing changed.
 	Added   bool
 	Changes []string
-	// Unchecked says that the manifest could not be compared with this cluster's own, and why; "" if it was.
+	// Unchecked is why the manifest could not be compared with this cluster's own; "" if it was.
 	Unchecked string
 }
 
@@ -61,7 +61,7 @@ func (c *Cluster) Peer(ctx context.Context, name string) (*v1alpha1.Peer, error)
 	return &peer, nil
 }
 
-// Import applies the Peer, or says why it must not be one here.
+// Import applies the Peer, or returns why it must not be one here.
 func (c *Cluster) Import(ctx context.Context, m peering.Manifest, o ImportOptions) (Imported, error) {
 	var out Imported
 	if err := c.refuseOwn(ctx, m, o.Own, &out); err != nil {
@@ -83,7 +83,7 @@ func (c *Cluster) Import(ctx context.Context, m peering.Manifest, o ImportOption
 	return out, c.applyPeer(ctx, m, o)
 }
 
-// refuseOwn refuses the manifest of this very cluster, and one that claims its name.
+// refuseOwn refuses the manifest of this cluster, and one that claims its name.
 func (c *Cluster) refuseOwn(ctx context.Context, m peering.Manifest, name string, out *Imported) error {
 	id := ""
 	if name == "" {
@@ -93,7 +93,7 @@ func (c *Cluster) refuseOwn(ctx context.Context, m peering.Manifest, name string
 			return err
 		case err != nil:
 			out.Unchecked = err.Error()
-			return nil //nolint:nilerr // it is told, and no reason to refuse
+			return nil //nolint:nilerr // it is reported, and no reason to refuse
 		}
 		name, id = own.Peer.Name, own.Peer.Spec.SPIFFEID
 	}
@@ -102,7 +102,7 @@ func (c *Cluster) refuseOwn(ctx context.Context, m peering.Manifest, name string
 	}
 	if id != "" && m.Peer.Spec.SPIFFEID != id {
 		return fmt.Errorf("%q is this cluster's own name: it is %s, the manifest's is %s. Two clusters of one name can't be peers: "+
-			"install one of them anew under another name", name, id, m.Peer.Spec.SPIFFEID)
+			"reinstall one of them under another name", name, id, m.Peer.Spec.SPIFFEID)
 	}
 	return fmt.Errorf("%q is this cluster itself: a Peer is another cluster, import what it exports", name)
 }
@@ -131,7 +131,7 @@ func (c *Cluster) applyPeer(ctx context.Context, m peering.Manifest, o ImportOpt
 	}
 	err = c.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 	if apierrors.IsConflict(err) {
-		return fmt.Errorf("apply Peer %s: somebody else manages it: change it there, or take it over with --force: %s",
+		return fmt.Errorf("apply Peer %s: another field manager owns it: change it there, or take it over with --force: %s",
 			m.Peer.Name, oneLine(err.Error()))
 	}
 	return c.explain("apply Peer "+m.Peer.Name, err)
@@ -139,11 +139,11 @@ func (c *Cluster) applyPeer(ctx context.Context, m peering.Manifest, o ImportOpt
 
 // Removed is what no longer works after RemovePeer.
 type Removed struct {
-	// Addresses, where this cluster dialled it.
+	// Addresses, where this cluster dialed it.
 	Addresses []string
 	// Lost are services, NAMESPACE/NAME, that only this peer exported; Reduced are those that others export too.
 	Lost, Reduced []string
-	// Unknown says why the services could not be told; "" if they could.
+	// Unknown is why the services could not be determined; "" if they could.
 	Unknown string
 }
 
@@ -171,7 +171,7 @@ func (c *Cluster) RemovePeer(ctx context.Context, name string) (Removed, error) 
 			out.Reduced = append(out.Reduced, i.Name)
 		}
 	}
-	// Only the Peer that was looked at: another one of that name is somebody's new work.
+	// Only the Peer that was read: another one of that name is new.
 	err = c.client.Delete(ctx, peer, client.Preconditions{UID: &peer.UID})
 	return out, c.explain("remove Peer "+name, err)
 }

@@ -195,7 +195,7 @@ func TestLink(t *testing.T) {
 		t.Error(err)
 	}
 	var told []string
-	err = AwaitConnected(t.Context(), members, func(p Progress) { told = append(told, p.Cluster+p.Peer+" "+p.State.Words) })
+	err = AwaitConnected(t.Context(), members, func(p Progress) { told = append(told, p.Cluster+p.Peer+" "+p.State.Summary) })
 	if err != nil || !slices.Equal(told, []string{"ab connected, 3 lanes, 31ms", "ba connected, 3 lanes, 31ms"}) {
 		t.Errorf("%q, %v", told, err)
 	}
@@ -246,7 +246,7 @@ func TestMembersRefuses(t *testing.T) {
 	is(t, err, ErrNotInstalled, "context b")
 }
 
-func TestStateOf(t *testing.T) {
+func TestConnectionOf(t *testing.T) {
 	t.Parallel()
 	is := func(name string, status metav1.ConditionStatus, message string) metav1.Condition {
 		return metav1.Condition{Type: name, Status: status, Message: message}
@@ -265,11 +265,11 @@ func TestStateOf(t *testing.T) {
 		"not connected": {Status: v1alpha1.PeerStatus{Conditions: []metav1.Condition{is("Connected", "Unknown", "")}}},
 		"connected":     {Status: v1alpha1.PeerStatus{Conditions: []metav1.Condition{is("Connected", "True", "")}}},
 	} {
-		got := StateOf(p)
+		got := ConnectionOf(p)
 		if want == "not trusted: bad certificate" {
 			want = "not trusted: b: bad certificate"
 		}
-		if got.Words != want || got.Connected != (want == "connected") {
+		if got.Summary != want || got.Connected != (want == "connected") {
 			t.Errorf("got %+v, want %q", got, want)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxForwardError is how much of the kubelet's words is read, in bytes.
+	// maxForwardError is how much of the kubelet's error is read, in bytes.
 	maxForwardError = 1 << 10
 	// forwardErrorWait is how long the end of a connection waits for the reason, which comes on a stream of its own.
 	forwardErrorWait = time.Second
@@ -29,8 +29,8 @@ type podConn struct {
 	streams httpstream.Connection
 	address podAddress
 
-	reason chan struct{} // closed when the kubelet has said all
-	failed error         // what it said; read after reason
+	reason chan struct{} // closed when the kubelet's error is complete
+	failed error         // that error; read after reason
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -46,7 +46,7 @@ type podAddress struct {
 func (podAddress) Network() string  { return "pod" }
 func (a podAddress) String() string { return net.JoinHostPort(a.pod, strconv.Itoa(int(a.port))) }
 
-// newPodConn opens the two streams of a forwarded connection: data, and one on which the kubelet says why it has none.
+// newPodConn opens the two streams of a forwarded connection: data, and one for the kubelet's error.
 func newPodConn(streams httpstream.Connection, pod string, port uint16) (net.Conn, error) {
 	headers := http.Header{}
 	headers.Set(corev1.PortHeader, strconv.Itoa(int(port)))
@@ -89,7 +89,7 @@ func forwardReason(text string) string {
 	return oneLine(text)
 }
 
-// Failure is what the kubelet said of the connection; nil if nothing, or not yet.
+// Failure is the kubelet's error; nil if there is none, or none yet.
 func (c *podConn) Failure() error {
 	select {
 	case <-c.reason:

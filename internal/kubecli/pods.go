@@ -58,7 +58,7 @@ func (c *Cluster) labels(of Component) client.MatchingLabels {
 	return client.MatchingLabels{nameLabel: product, instanceLabel: c.Release, componentLabel: string(of)}
 }
 
-// ReadyProxies are the proxy pods that can be asked; ErrNoProxy says what keeps the others.
+// ReadyProxies are the proxy pods that answer; ErrNoProxy has what keeps the others.
 func (c *Cluster) ReadyProxies(ctx context.Context) ([]corev1.Pod, error) {
 	pods, err := c.Pods(ctx, Proxy)
 	switch {
@@ -83,15 +83,15 @@ func (c *Cluster) Pod(ctx context.Context, name string) (*corev1.Pod, error) {
 	return &pod, nil
 }
 
-// Ready tells whether the pod's condition says so, and it is not being deleted.
+// Ready reports whether the pod has the condition Ready, and is not being deleted.
 func Ready(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 
-// Trouble says in a few words why a pod is not ready.
-func Trouble(pod *corev1.Pod) string {
+// Problem is why a pod is not ready, in short.
+func Problem(pod *corev1.Pod) string {
 	if pod.DeletionTimestamp != nil {
 		return "is being deleted"
 	}
@@ -115,7 +115,7 @@ func Trouble(pod *corev1.Pod) string {
 func describePods(pods []corev1.Pod) string {
 	var out []string
 	for i := range pods[:min(len(pods), maxPodsNamed)] {
-		out = append(out, pods[i].Name+" "+Trouble(&pods[i]))
+		out = append(out, pods[i].Name+" "+Problem(&pods[i]))
 	}
 	if more := len(pods) - maxPodsNamed; more > 0 {
 		out = append(out, fmt.Sprintf("and %d more", more))
@@ -129,7 +129,7 @@ func (c *Cluster) NotInstalled(ctx context.Context) error {
 	return fmt.Errorf("%w: %s", missing, remedy)
 }
 
-// Missing says that there is no installation, and what to do: it looks for the installation elsewhere in the cluster.
+// Missing is the error that there is no installation, and what to do: it looks for one elsewhere in the cluster.
 func (c *Cluster) Missing(ctx context.Context) (remedy string, missing error) {
 	missing = fmt.Errorf("%w: no pods of release %s in namespace %s of %s", ErrNotInstalled, c.Release, c.Namespace, c)
 	var list corev1.PodList

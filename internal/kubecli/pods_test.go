@@ -50,7 +50,7 @@ func TestTrouble(t *testing.T) {
 		"ended with code 1 no SVID": &ended,
 		"is Running":                {Status: corev1.PodStatus{Phase: corev1.PodRunning}},
 	} {
-		if got := Trouble(pod); got != want {
+		if got := Problem(pod); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

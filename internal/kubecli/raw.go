@@ -32,7 +32,7 @@ const (
 type Answer struct {
 	Code int
 	Body []byte
-	// Date is the server's clock, in whole seconds; zero if it did not say. Asked and Answered are ours.
+	// Date is the server's clock, in whole seconds; zero if there is none. Asked and Answered are ours.
 	Date            time.Time
 	Asked, Answered time.Time
 }
@@ -59,12 +59,12 @@ func (c *Cluster) Version(ctx context.Context) (version.Info, *Answer, error) {
 	if err == nil {
 		err = json.Unmarshal(answer.Body, &info)
 	}
-	return info, answer, c.explain("ask for the version", err)
+	return info, answer, c.explain("get the version", err)
 }
 
-// Served tells which versions of an API group the cluster has, and which resources each; none if it lacks the group.
+// Served returns the versions of an API group with their resources; none if the cluster lacks the group.
 func (c *Cluster) Served(ctx context.Context, group string) (map[string][]string, error) {
-	attempt := "ask for the API group " + group
+	attempt := "discover the API group " + group
 	var found metav1.APIGroup
 	answer, err := c.get(ctx, "apis", group)
 	if apierrors.IsNotFound(err) {
@@ -105,7 +105,7 @@ func (c *Cluster) base() (*url.URL, error) {
 	return u, nil
 }
 
-// get asks the API server itself.
+// get sends a request to the API server itself.
 func (c *Cluster) get(ctx context.Context, path ...string) (*Answer, error) {
 	u, err := c.base()
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *Cluster) get(ctx context.Context, path ...string) (*Answer, error) {
 	return answer, nil
 }
 
-// GetPod asks an HTTP server in the pod, through a port-forward.
+// GetPod sends a request to an HTTP server in the pod, through a port-forward.
 func (c *Cluster) GetPod(ctx context.Context, pod *corev1.Pod, port uint16, path string) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, podTimeout)
 	defer cancel()
@@ -136,15 +136,15 @@ func (c *Cluster) GetPod(ctx context.Context, pod *corev1.Pod, port uint16, path
 	host := net.JoinHostPort("localhost", strconv.Itoa(int(port)))
 	answer, err := exchange(ctx, &http.Client{Transport: transport}, "http://"+host+path)
 	if forward, ok := errors.AsType[*forwardError](err); ok {
-		return nil, forward.error // which says all that net/http would wrap around it
+		return nil, forward.error // net/http would wrap it
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask port %d of pod %s/%s: %w: %w", port, pod.Namespace, pod.Name, ErrUnreachable, innermost(err))
+		return nil, fmt.Errorf("request from port %d of pod %s/%s: %w: %w", port, pod.Namespace, pod.Name, ErrUnreachable, innermost(err))
 	}
 	return answer, nil
 }
 
-// forwardError tells that there was no connection to a pod from that the pod did not answer over it.
+// forwardError distinguishes no connection to a pod from no answer over it.
 type forwardError struct{ error }
 
 // HealthPortOf is the container port "health" of a pod, or the one that it is probed at, or else the usual one of its component.

@@ -22,18 +22,18 @@ import (
 	"github.com/eastway/eastway/internal/takeover/report"
 )
 
-// agentsAtOnce is how many node agents are asked at a time: each is a connection through the API server.
+// agentsAtOnce is how many node agents are queried at a time: each is a connection through the API server.
 const agentsAtOnce = 8
 
-// Agent is a node agent, and what it said.
+// Agent is a node agent and its status.
 type Agent struct {
 	Pod    *corev1.Pod
 	Status report.Status
-	// Err says why it said nothing.
+	// Err is why there is no status.
 	Err error
 }
 
-// Agents asks every node agent what it does.
+// Agents gets the status of every node agent.
 func (c *Cluster) Agents(ctx context.Context) ([]Agent, error) {
 	pods, err := c.Pods(ctx, Node)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *Cluster) AgentsWanted(ctx context.Context) (string, error) {
 	return list.Items[0].Name, nil
 }
 
-// ServiceToTake is Service, which says of one that only peers have how it is called.
+// ServiceToTake is Service; for one that only peers have, the error is how to call it.
 func (c *Cluster) ServiceToTake(ctx context.Context, namespace, name string) (*corev1.Service, error) {
 	service, err := c.Service(ctx, namespace, name)
 	if !errors.Is(err, ErrNotFound) {
@@ -82,13 +82,13 @@ func (c *Cluster) ServiceToTake(ctx context.Context, namespace, name string) (*c
 	}
 	return nil, fmt.Errorf("%w: there is no Service %s/%s in %s whose callers could be taken over. It is imported from %s: call it as "+
 		"%s.%s.svc.clusterset.local, or make one of that name (%s -n %s create service clusterip %s --tcp=%s)", ErrNotFound, namespace, name, c,
-		words(imported.Clusters), name, namespace, kubectl, namespace, name, port)
+		sentenceList(imported.Clusters), name, namespace, kubectl, namespace, name, port)
 }
 
 func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {
 	a := Agent{Pod: pod}
 	if !Ready(pod) {
-		a.Err = fmt.Errorf("the pod %s", Trouble(pod))
+		a.Err = fmt.Errorf("the pod %s", Problem(pod))
 		return a
 	}
 	answer, err := c.GetPod(ctx, pod, HealthPortOf(pod, NodeHealthPort), report.Path)
@@ -105,7 +105,7 @@ func (c *Cluster) agent(ctx context.Context, pod *corev1.Pod) Agent {
 	return a
 }
 
-// Refuses says why the node agents would not take the Service over; "" if they would.
+// Refuses is why the node agents would not take the Service over; "" if they would.
 func (c *Cluster) Refuses(service *corev1.Service) string {
 	reason, _ := eligible.Check(service, c.Namespace)
 	return reason
@@ -131,21 +131,21 @@ func (c *Cluster) TakeOver(ctx context.Context, service *corev1.Service, on bool
 // TakeoverState is how far the node agents have come with one Service.
 type TakeoverState struct {
 	Nodes, Done int
-	// Open says what keeps the others, one line for each node.
+	// Open is what keeps the others, one line for each node.
 	Open []string
 }
 
-// Words for people.
-func (s TakeoverState) Words() string {
+// Summary for people.
+func (s TakeoverState) Summary() string {
 	if len(s.Open) == 0 {
 		return fmt.Sprintf("done on every node (%d)", s.Nodes)
 	}
 	return fmt.Sprintf("done on %d of %d nodes: %s", s.Done, s.Nodes, strings.Join(s.Open[:min(len(s.Open), maxPodsNamed)], "; "))
 }
 
-// AwaitTakeover returns when every node agent does with the Service what was asked for, or ctx ends. tell is called
-// whenever something has changed. It gives the last state.
-func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, tell func(TakeoverState)) (TakeoverState, error) {
+// AwaitTakeover returns when every node agent has applied the change, or ctx ends. report is called after each change. It
+// returns the last state.
+func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, report func(TakeoverState)) (TakeoverState, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var last TakeoverState
@@ -161,9 +161,9 @@ func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, te
 			return last, agents[i].Err // waiting does not help
 		}
 		state := stateOfTakeover(agents, service, on)
-		if state.Words() != last.Words() || last.Nodes == 0 {
+		if state.Summary() != last.Summary() || last.Nodes == 0 {
 			last = state
-			tell(state)
+			report(state)
 		}
 		if len(state.Open) == 0 {
 			return state, nil
@@ -188,7 +188,7 @@ func stateOfTakeover(agents []Agent, service string, on bool) TakeoverState {
 	return state
 }
 
-// openOn says what an agent has not done yet; "" if all is done.
+// openOn is what an agent has not done yet; "" if all is done.
 func openOn(a *Agent, service string, on bool) string {
 	if a.Err != nil {
 		return oneLine(a.Err.Error())

@@ -116,7 +116,7 @@ func TestAwaitTakeover(t *testing.T) {
 	})
 	var told []string
 	state, err := c.AwaitTakeover(t.Context(), "shop/cart", true, func(now TakeoverState) {
-		told = append(told, now.Words())
+		told = append(told, now.Summary())
 		mu.Lock()
 		defer mu.Unlock()
 		services = []report.ServiceStatus{{Service: "shop/cart", Ports: []report.PortStatus{

@@ -19,11 +19,11 @@ const (
 func AllowBBR(proc string) error {
 	const bbr = "bbr"
 	allowed := filepath.Join(proc, "sys", allowedFile)
-	words, err := fields(allowed)
+	names, err := fields(allowed)
 	if err != nil {
 		return fmt.Errorf("read the allowed congestion controls: %w: mount the host's /proc/sys/net, writable", err)
 	}
-	if slices.Contains(words, bbr) {
+	if slices.Contains(names, bbr) {
 		return nil
 	}
 	loadBBR()
@@ -34,7 +34,7 @@ func AllowBBR(proc string) error {
 	if !slices.Contains(available, bbr) {
 		return fmt.Errorf("this node's kernel has no bbr (it has %s): load the module tcp_bbr", strings.Join(available, ", "))
 	}
-	if err := os.WriteFile(allowed, []byte(strings.Join(append(words, bbr), " ")), 0); err != nil { // the file is there
+	if err := os.WriteFile(allowed, []byte(strings.Join(append(names, bbr), " ")), 0); err != nil { // the file is there
 		return fmt.Errorf("allow bbr: %w: mount the host's /proc/sys/net writable", err)
 	}
 	return nil

@@ -2,7 +2,7 @@ package takeover
 
 import "golang.org/x/sys/unix"
 
-// loadBBR has the kernel load the module, if there is one: it does so when somebody with NET_ADMIN asks for it.
+// loadBBR makes the kernel load the module, if there is one, by selecting it with NET_ADMIN.
 func loadBBR() {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/eastway/eastway/internal/takeover/report"
 )
 
-// nonceBytes is the length of the word by which the check knows its own listener.
+// nonceBytes is the length of the nonce that identifies the check's own listener.
 const nonceBytes = 16
 
 // checker makes the packet check.
@@ -54,7 +54,7 @@ func newChecker(ctx context.Context, address netip.AddrPort, env *Env, log *zap.
 	return c, nil
 }
 
-// rule is what the tables have to say for the check.
+// rule is the check's part of the tables.
 func (c *checker) rule() *nft.Check {
 	if c == nil {
 		return nil
@@ -79,7 +79,7 @@ func (c *checker) datapath() report.Datapath {
 	return c.result
 }
 
-// run checks until ctx ends, from the time on when written is closed: the rule is there then.
+// run checks until ctx ends, once written is closed: the rule is in place then.
 func (c *checker) run(ctx context.Context, written <-chan struct{}) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -120,7 +120,7 @@ func (c *checker) run(ctx context.Context, written <-chan struct{}) error {
 	}
 }
 
-// serve tells the nonce to whoever connects, one after the other. It ends when the listener is closed.
+// serve sends the nonce on each connection, one after the other. It ends when the listener is closed.
 func (c *checker) serve(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, err := c.listener.Accept()
@@ -134,7 +134,7 @@ func (c *checker) serve(ctx context.Context) {
 	}
 }
 
-// once connects to the cluster IP, and must meet our own listener.
+// once connects to the cluster IP, and must reach our own listener.
 func (c *checker) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -149,13 +149,13 @@ func (c *checker) once(ctx context.Context) error {
 	}
 	got := make([]byte, nonceBytes)
 	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, c.nonce) {
-		return errors.New("the call was answered by somebody else: " +
+		return errors.New("the call was answered by another program: " +
 			"an eBPF load balancer translates cluster IPs before nftables sees them")
 	}
 	return nil
 }
 
-// settle makes a result known.
+// settle publishes a result.
 func (c *checker) settle(err error) {
 	c.mu.Lock()
 	before := c.result
@@ -169,7 +169,7 @@ func (c *checker) settle(err error) {
 	case err != nil:
 		c.bypassed.Set(1)
 		if before.Bypassed == "" {
-			c.log.Warn("calls to cluster IPs pass by nftables on this node: takeover has no effect here",
+			c.log.Warn("calls to cluster IPs bypass nftables on this node: takeover has no effect here",
 				zap.Stringer("address", c.address), zap.Error(err))
 		}
 	case before != after:

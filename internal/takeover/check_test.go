@@ -38,7 +38,7 @@ func TestChecker(t *testing.T) {
 		name, to, want string
 	}{
 		{"rule", "", ""},
-		{"somebody else", other.Addr().String(), "answered by somebody else"},
+		{"another program", other.Addr().String(), "answered by another program"},
 		{"nobody", "127.0.0.1:1", "did not reach the rule"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/eastway/eastway/internal/takeover/report"
 )
 
-// Listen binds the address, which the successor of this process may do at the same time. The server answers /healthz,
-// /readyz, /metrics and /takeovers, and nothing that changes anything: it is on the node's own network, where strangers may be.
+// Listen binds the address, which the successor of this process may bind at the same time. The server answers /healthz,
+// /readyz, /metrics and /takeovers, all read-only: it is on the node's own network, open to any client there.
 func Listen(ctx context.Context, address string, a *Agent, metrics prometheus.Gatherer, log *zap.Logger) (*httpserve.Server, error) {
 	l, err := a.cfg.Env.listen(ctx, address, true)
 	if err != nil {
@@ -32,7 +32,7 @@ func handler(a *Agent, metrics prometheus.Gatherer, log *zap.Logger) http.Handle
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.Healthy(), "") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		// A bypassed datapath is told but not held against the agent: restarting it changes nothing.
+		// A bypassed datapath is shown, but the agent is ready: restarting it changes nothing.
 		detail := ""
 		if b := a.checker.datapath().Bypassed; b != "" {
 			detail = "nftables is bypassed on this node, takeover has no effect here: " + b + "\n"

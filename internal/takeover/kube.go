@@ -21,7 +21,7 @@ import (
 	"github.com/eastway/eastway/internal/notify"
 )
 
-// KubeConfig says what to watch.
+// KubeConfig selects what to watch.
 type KubeConfig struct {
 	Client kubernetes.Interface
 	// Namespace is the installation's.
@@ -118,12 +118,12 @@ func (k *Kube) watchSlices() cache.ListerWatcher {
 
 // wakeFor signals a change if one of the objects matters.
 func (k *Kube) wakeFor(objects ...any) {
-	if slices.ContainsFunc(objects, concerns) {
+	if slices.ContainsFunc(objects, relevant) {
 		k.changed.Notify()
 	}
 }
 
-// Changed is signalled when Inventory may have something new to tell.
+// Changed is signaled when Inventory may have changed.
 func (k *Kube) Changed() <-chan struct{} { return k.changed }
 
 // Run watches until ctx ends. The API server may be away at any time: what is known stays.

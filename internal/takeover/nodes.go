@@ -15,11 +15,11 @@ import (
 )
 
 // nodes reads the regions and zones of a few Nodes: the agent's own and the proxies'. It does not watch them: every Node is
-// updated every few minutes, and every agent would hear of it.
+// updated every few minutes, and every agent would get each update.
 type nodes struct {
 	client  kubernetes.Interface
 	log     *zap.Logger
-	wake    notify.Signal // others are asked for
+	wake    notify.Signal // other names are requested
 	changed notify.Signal
 
 	mu    sync.Mutex
@@ -29,7 +29,7 @@ type nodes struct {
 // nodeLabels is what is known of one Node.
 type nodeLabels struct {
 	report.Locality
-	read bool      // it has been tried to read them
+	read bool      // an attempt to read them has ended
 	next time.Time // when to read them again
 }
 
@@ -37,7 +37,7 @@ func newNodes(client kubernetes.Interface, log *zap.Logger, changed notify.Signa
 	return &nodes{client: client, log: log, wake: notify.NewSignal(), changed: changed, known: map[string]*nodeLabels{}}
 }
 
-// localities are those of the named nodes; ok is false while one has never been tried to read. Others are forgotten.
+// localities are those of the named nodes; ok is false before the first attempt to read each of them has ended. Others are dropped.
 func (n *nodes) localities(names []string) (out map[string]report.Locality, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

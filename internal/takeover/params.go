@@ -6,7 +6,7 @@ import "time"
 const (
 	// probeInterval is the time between two probes of a near proxy; with probeTimeout a hung one is out within a second.
 	probeInterval = 300 * time.Millisecond
-	// farInterval is the same for the others, which would otherwise be asked by every node of a large cluster.
+	// farInterval is the same for the others, which every node of a large cluster would probe otherwise.
 	farInterval = 3 * time.Second
 	// usedProxies at most get the calls of one service from one node, however many are equally near: enough to spread load
 	// and failures, few enough to be probed often by every node of a large cluster. So many are probed at probeInterval in
@@ -17,7 +17,7 @@ const (
 	// pauseSlack is how much later than probeTimeout a probe may end before that counts as our own pause (a stopped
 	// or starved agent), which is not the proxy's silence. Measured on two busy cores: 50 ms are seldom exceeded.
 	pauseSlack = 250 * time.Millisecond
-	// maxPauses in a row are believed; then it is silence after all.
+	// maxPauses in a row count as our own; the next counts as a timeout.
 	maxPauses = 3
 	// suspectLife is how long a proxy may let all probes time out before it is dead: five probes. One is no evidence, but calls
 	// to a proxy that hangs must not be lost for long where kube-proxy has endpoints.
@@ -28,7 +28,7 @@ const (
 	risingProbes = 2
 	// maxReportBytes bounds an answer: 10,000 listeners of usual names take 600 KiB, of the longest ones 2 MiB.
 	maxReportBytes = 4 << 20
-	// maxReadyBytes of an answer that says whether a proxy is ready are read, so that its connection can be used again.
+	// maxReadyBytes of a /readyz response are read, so that its connection can be reused.
 	maxReadyBytes = 4 << 10
 	// maxListeners of one proxy: the range of listener ports is smaller.
 	maxListeners = 20_000
@@ -39,15 +39,15 @@ const (
 
 // Writing.
 const (
-	// EntryLife outlives the restart of an agent (about 2 s with its image there), and a slow one twice over.
+	// EntryLife outlives the restart of an agent, about 2 s if its image is present, and a slow one twice over.
 	EntryLife = 15 * time.Second
 	// refreshInterval leaves room for three failed writes before entries end.
 	refreshInterval = 4 * time.Second
 	// minWriteGap gathers changes that come together, as when a proxy with many listeners starts.
 	minWriteGap = 100 * time.Millisecond
-	// workShare bounds the part of one core that many changes may take: after a round that took t, the next that nobody waits
-	// for urgently comes workShare times t later, but not later than maxRest: with 15,000 services a round takes 0.3 s. The same
-	// goes for reading what a proxy listens on.
+	// workShare bounds the part of one core that many changes may take: after a round that took t, the next one that is not urgent
+	// starts workShare times t later, but at most maxRest later. With 15,000 services a round takes 0.3 s. Reading a proxy's
+	// listeners follows the same rule.
 	workShare = 10
 	maxRest   = 5 * time.Second
 	// retryInterval is the time between attempts to write while that fails.

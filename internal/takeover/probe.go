@@ -19,7 +19,7 @@ import (
 	"github.com/eastway/eastway/internal/pace"
 )
 
-// Report is what a proxy tells of itself. It is not changed once it is made.
+// Report is a proxy's response at /listeners. It is immutable.
 type Report struct {
 	Ready bool
 	// Listeners are the services (NAMESPACE/NAME) by the port on which the proxy really listens for them.
@@ -27,15 +27,15 @@ type Report struct {
 
 	etag string
 	sum  [sha256.Size]byte // of the body that it was read from
-	rest time.Time         // until when the proxy is asked no more than whether it is ready
+	rest time.Time         // until then only /readyz is requested
 }
 
 func (r *Report) equal(o *Report) bool {
 	return r.Ready == o.Ready && maps.Equal(r.Listeners, o.Listeners)
 }
 
-// misleads tells whether calls would come to the wrong place, or to none, if they still went where the report before says: a port
-// is another service's, or a proxy that goes away has closed it.
+// misleads reports whether calls that follow the previous report fail or reach another service: a port was reassigned, or a proxy
+// that shuts down has closed it.
 func (r *Report) misleads(before *Report) bool {
 	for port, service := range before.Listeners {
 		if now, open := r.Listeners[port]; open && now != service || !open && !r.Ready {
@@ -45,7 +45,7 @@ func (r *Report) misleads(before *Report) bool {
 	return false
 }
 
-// ParseReport reads the answer of a proxy's /listeners.
+// ParseReport parses a proxy's response at /listeners.
 func ParseReport(body []byte) (*Report, error) {
 	var answer struct {
 		Ready     bool `json:"ready"`
@@ -73,7 +73,7 @@ func ParseReport(body []byte) (*Report, error) {
 	return r, nil
 }
 
-// httpProber asks proxies over HTTP.
+// httpProber probes proxies over HTTP.
 type httpProber struct{ client *http.Client }
 
 // newHTTPProber makes a prober; dial may be nil.
@@ -93,7 +93,7 @@ func newHTTPProber(dial func(ctx context.Context, network, address string) (net.
 	}}
 }
 
-// get asks a proxy for something; what the asker has is known by its ETag, or by none.
+// get sends one request to a proxy. etag is that of the response that the caller has; "": none.
 func (h *httpProber) get(ctx context.Context, p *Proxy, path, etag string) (*http.Response, error) {
 	url := "http://" + netip.AddrPortFrom(p.Address, p.Health).String() + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -107,7 +107,7 @@ func (h *httpProber) get(ctx context.Context, p *Proxy, path, etag string) (*htt
 	return h.client.Do(req)
 }
 
-// ready asks a proxy whether it is.
+// ready requests /readyz.
 func (h *httpProber) ready(ctx context.Context, p *Proxy) (bool, error) {
 	resp, err := h.get(ctx, p, "/readyz", "")
 	if err != nil {
@@ -125,7 +125,7 @@ func (h *httpProber) ready(ctx context.Context, p *Proxy) (bool, error) {
 	}
 }
 
-// probe asks one proxy; ctx bounds it. A proxy with nothing new to tell answers 304 to the ETag of last, which may be nil.
+// probe probes one proxy; ctx bounds it. The proxy answers 304 to the ETag of last, which may be nil, if nothing changed.
 func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report, error) {
 	if last != nil && last.Ready && time.Now().Before(last.rest) {
 		ready, err := h.ready(ctx, p)
@@ -173,7 +173,7 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 
 func (h *httpProber) close() { h.client.CloseIdleConnections() }
 
-// answerError is an answer that makes no sense: something else listens there, or another version.
+// answerError is a response that does not make sense: another program listens there, or another version.
 type answerError struct{ path, what string }
 
 func (e *answerError) Error() string { return "answer of " + e.path + ": " + e.what }

@@ -13,18 +13,18 @@ import (
 	"github.com/eastway/eastway/internal/notify"
 )
 
-// probeFunc asks one proxy. last is its answer before, or nil.
+// probeFunc probes one proxy. last is its last report, or nil.
 type probeFunc func(ctx context.Context, p *Proxy, last *Report) (*Report, error)
 
-// prober asks all proxies again and again, each from a goroutine of its own.
+// prober probes all proxies periodically, each from its own goroutine.
 type prober struct {
 	probe   probeFunc
 	log     *zap.Logger
 	results *prometheus.CounterVec // result
 
 	wake    notify.Signal // the targets changed
-	turned  notify.Signal // calls have to go elsewhere than they may go now
-	changed notify.Signal // some proxy listens for more, or for less
+	turned  notify.Signal // an urgent change
+	changed notify.Signal // a gradual change
 
 	mu      sync.Mutex
 	targets map[netip.Addr]target
@@ -45,7 +45,7 @@ func newProber(probe probeFunc, log *zap.Logger, results *prometheus.CounterVec)
 	}
 }
 
-// set says which proxies there are.
+// set replaces the targets.
 func (p *prober) set(targets []target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

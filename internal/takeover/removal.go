@@ -8,9 +8,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Removed tells whether the agents' DaemonSet is gone or going, as opposed to an upgrade, an eviction or a node that is shut down.
-// An API server that knows this agent's account no longer says the same: `helm uninstall` takes the rights away with the rest.
-// Without an answer nothing is known, and the entries may as well time out.
+// Removed reports whether the agents' DaemonSet is deleted or being deleted, as opposed to an upgrade, an eviction or a node that
+// shuts down. An API server that no longer accepts this agent's account means the same: `helm uninstall` removes the rights too.
+// Without a response it is false: the entries time out by themselves.
 func Removed(ctx context.Context, client kubernetes.Interface, namespace, daemonSet string) bool {
 	ds, err := client.AppsV1().DaemonSets(namespace).Get(ctx, daemonSet, metav1.GetOptions{})
 	if err == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/eastway/eastway/internal/takeover/eligible"
 )
 
-// servicesOf makes the inventory's services out of all Services: those with the annotation, whose ports on the proxies are in
+// servicesOf selects the inventory's services: those with the annotation, whose ports on the proxies are in
 // what the controller derived from them in the installation's namespace, and what it derived from imports, which would
 // otherwise wait for kube-proxy to notice that a proxy is gone.
 func servicesOf(all []*corev1.Service, namespace string) []Service {
@@ -84,7 +84,7 @@ func targetOf(derived *corev1.Service, port int32) uint16 {
 	return 0
 }
 
-// trimService keeps of a Service what the agent needs, and of those that don't concern it only the name:
+// trimService keeps what the agent needs of a Service, and only the name of irrelevant ones:
 // clusters have thousands.
 func trimService(namespace string) func(any) (any, error) {
 	return func(object any) (any, error) {
@@ -109,8 +109,8 @@ func trimService(namespace string) func(any) (any, error) {
 	}
 }
 
-// concerns tells whether a trimmed Service matters to the agent.
-func concerns(object any) bool {
+// relevant reports whether a trimmed Service matters to the agent.
+func relevant(object any) bool {
 	s, ok := object.(*corev1.Service)
 	return !ok || s.Annotations != nil
 }

@@ -102,8 +102,8 @@ func TestServicesOf(t *testing.T) {
 		}
 		all[i] = trimmed.(*corev1.Service)
 		matters := !slices.Contains([]string{"plain", "no", "c", "e"}, s.Name)
-		if concerns(trimmed) != matters {
-			t.Errorf("concerns(%s/%s) = %v", s.Namespace, s.Name, !matters)
+		if relevant(trimmed) != matters {
+			t.Errorf("relevant(%s/%s) = %v", s.Namespace, s.Name, !matters)
 		}
 	}
 	if got := servicesOf(all, system); !reflect.DeepEqual(got, want) {

@@ -1,5 +1,4 @@
-// Package apply writes Kubernetes objects with server-side apply: what the
-// controller says of an object is the controller's, and what others add to it
-// stays. It counts every write, because writes are what an API server suffers
-// from; the caller has compared before.
+// Package apply writes Kubernetes objects with server-side apply: the controller
+// owns the fields that it sets, and those that others add stay. It counts every
+// write, because writes are what loads an API server; callers compare first.
 package apply

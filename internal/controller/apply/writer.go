@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// Names under which the API server keeps what the controller wrote. Statuses have one of their own, so that applying them
-// takes back nothing of the rest, on API servers that do not tell subresources apart either.
+// Field managers of what the controller writes. Statuses have their own, so that applying them removes nothing else, even on API
+// servers that do not distinguish subresources.
 const (
 	FieldOwner  = client.FieldOwner("eastway-controller")
 	StatusOwner = client.FieldOwner("eastway-controller-status")
@@ -49,8 +49,7 @@ func NewWriter(c client.Client, reg prometheus.Registerer) (*Writer, error) {
 	return w, nil
 }
 
-// Apply makes everything that o says true, except for its status; o becomes what the API server has then. Fields that an earlier
-// Apply set and o leaves out are removed.
+// Apply applies o without its status, and updates o from the response. Fields that an earlier Apply set and o lacks are removed.
 func (w *Writer) Apply(ctx context.Context, o client.Object) error {
 	u, err := w.configuration(o)
 	if err != nil {
@@ -62,12 +61,12 @@ func (w *Writer) Apply(ctx context.Context, o client.Object) error {
 		return err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, o); err != nil {
-		return fmt.Errorf("read the answer to applying %s: %w", describe(u), err)
+		return fmt.Errorf("read the response to applying %s: %w", describe(u), err)
 	}
 	return nil
 }
 
-// ApplyStatus makes everything that the status of o says true.
+// ApplyStatus applies the status of o.
 func (w *Writer) ApplyStatus(ctx context.Context, o client.Object) error {
 	full, err := w.configuration(o)
 	if err != nil {
@@ -105,12 +104,12 @@ func (w *Writer) Delete(ctx context.Context, o client.Object) error {
 	}
 	err = w.client.Delete(ctx, o, opts...)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		err = nil // gone, or gone and made anew by another client
+		err = nil // gone, or replaced meanwhile
 	}
 	return w.done(u, verbDelete, err)
 }
 
-// done counts the write and says what was attempted.
+// done counts the write and adds what was attempted to the error.
 func (w *Writer) done(u *unstructured.Unstructured, verb string, err error) error {
 	outcome := "ok"
 	if err != nil {

@@ -105,7 +105,7 @@ func nodeAddresses(nodes []corev1.Node, families []corev1.IPFamily) []string {
 		}
 		out = append(out, found[:min(len(found), maxNodes/len(families))]...)
 	}
-	slices.Sort(out) // the order says nothing, and must not change when a node is replaced
+	slices.Sort(out) // the order has no meaning, and must not change when a node is replaced
 	return out
 }
 

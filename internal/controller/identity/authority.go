@@ -29,7 +29,7 @@ func (r *Reconciler) authority(ctx context.Context) (*certs.CA, error) {
 			return ca, nil
 		}
 		err = r.makeAuthority(ctx)
-		if err != nil && !apierrors.IsAlreadyExists(err) { // another process was faster: its CA counts
+		if err != nil && !apierrors.IsAlreadyExists(err) { // another replica was faster: its CA counts
 			return nil, err
 		}
 	}

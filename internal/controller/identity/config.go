@@ -28,7 +28,7 @@ const (
 	retryMax = time.Minute
 )
 
-// Config of a Reconciler. What is not said to be optional is required.
+// Config of a Reconciler. Fields that are not marked optional are required.
 type Config struct {
 	// Cluster is the own name.
 	Cluster string
@@ -97,7 +97,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		svidExpiry: gauge("svid_expiry_timestamp_seconds", "Unix time when the certificate in the proxies' Secret expires; 0: not known."),
-		caExpiry:   gauge("ca_expiry_timestamp_seconds", "Unix time when the cluster's CA expires; 0: somebody else's, or not known."),
+		caExpiry:   gauge("ca_expiry_timestamp_seconds", "Unix time when the cluster's CA expires; 0: not Eastway's, or not known."),
 		ok:         gauge("identity_ok", "1 when CA, certificate and Peer manifest are as they should be."),
 		renewals: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "eastway_controller_certificates_issued_total", Help: "Certificates issued for the cluster's proxies.",

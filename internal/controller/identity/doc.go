@@ -2,6 +2,6 @@
 // that its proxies show, and the Peer manifest that other clusters import: two
 // Secrets and a ConfigMap in the installation's namespace.
 //
-// A CA is made once, and nothing that is there is ever overwritten. A Secret
-// that others keep (cert-manager, a person) is used and left alone.
+// A CA is made once, and never overwritten. A Secret that something else manages
+// (cert-manager, a person) is used and left alone.
 package identity

@@ -27,7 +27,7 @@ import (
 
 const managedByLabel = "app.kubernetes.io/managed-by"
 
-// Reconciler keeps the Secrets and the ConfigMap. It has one request, whatever it says.
+// Reconciler keeps the Secrets and the ConfigMap. It has one request, whatever its name.
 type Reconciler struct {
 	cfg     Config
 	log     *zap.Logger
@@ -52,7 +52,7 @@ func New(cfg Config) (*Reconciler, error) {
 	return &Reconciler{cfg: cfg, log: cfg.Log, metrics: m}, nil
 }
 
-// Reconcile looks at everything, and comes back when the certificate is due.
+// Reconcile checks everything, and runs again when the certificate is due.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	svid, bundle, err := r.certificate(ctx)
 	if svid != nil {
@@ -72,7 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: wait}, nil
 }
 
-// certificate is the one to use. With an error there may be one all the same, which needs attention.
+// certificate is the one to use. It may be present even with an error.
 func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bundle.Bundle, error) {
 	s, err := r.secret(ctx, r.cfg.SVIDSecret)
 	if err != nil {
@@ -102,7 +102,7 @@ func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bund
 	return svid, bundle, nil
 }
 
-// foreign judges a certificate that this controller does not keep.
+// foreign judges a certificate that Eastway does not manage.
 func (r *Reconciler) foreign(svid *x509svid.SVID, problem error) error {
 	r.metrics.caExpiry.Set(0)
 	name := r.cfg.Namespace + "/" + r.cfg.SVIDSecret
@@ -116,7 +116,7 @@ func (r *Reconciler) foreign(svid *x509svid.SVID, problem error) error {
 	return nil
 }
 
-// due says why a certificate has to be issued; "" if it has not.
+// due returns why a certificate has to be issued; "" if it need not be.
 func (r *Reconciler) due(ca *certs.CA, svid *x509svid.SVID, bundle *x509bundle.Bundle, problem error) string {
 	switch {
 	case problem != nil:
@@ -133,7 +133,7 @@ func (r *Reconciler) due(ca *certs.CA, svid *x509svid.SVID, bundle *x509bundle.B
 	return ""
 }
 
-// renewal is when a certificate is renewed: the same moment in each process of a cluster, and another one in each cluster.
+// renewal is when a certificate is renewed: the same time in each replica, and a different one in each cluster.
 func renewal(svid *x509svid.SVID) time.Time {
 	c := svid.Certificates[0]
 	var serial [8]byte

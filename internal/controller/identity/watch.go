@@ -45,7 +45,7 @@ func (r *Reconciler) Setup(m manager.Manager) error {
 	return nil
 }
 
-// nodeMoved is true when what an address is made of changed; nodes tell of much else.
+// nodeMoved is true if something that addresses are made of changed; most node updates are about other fields.
 func nodeMoved(e event.UpdateEvent) bool {
 	was, ok := e.ObjectOld.(*corev1.Node)
 	is, ok2 := e.ObjectNew.(*corev1.Node)

@@ -27,7 +27,7 @@ func exportConditions(is *mcsv1beta1.ServiceExport, p *plan, now time.Time) []me
 	return conditions
 }
 
-// setFailed says that something could not be written, which the controller goes on trying.
+// setFailed records that a write failed, which the controller retries.
 func setFailed(conditions *[]metav1.Condition, is *mcsv1beta1.ServiceExport, err error, now time.Time) {
 	const most = 512 // bytes; the log has the rest
 	message := err.Error()
@@ -62,13 +62,13 @@ func readyCondition(p *plan) metav1.Condition {
 	case !p.exported:
 		return no("Not exported, see Valid.")
 	case p.foreign:
-		return no("Peers are told of the Service, but it is not imported here: " +
+		return no("The Service is exported to peers, but it is not imported here: " +
 			"a ServiceImport of that name is there that Eastway did not make. Delete it if no other MCS implementation needs it.")
 	case len(p.left) > 0:
 		return no(fmt.Sprintf("Exported, but some %s are left out of the import: there are too many.", strings.Join(p.left, " and ")))
 	}
 	return mcsv1beta1.NewServiceExportCondition(mcsv1beta1.ServiceExportConditionReady, metav1.ConditionTrue,
-		mcsv1beta1.ServiceExportReasonExported, "Peers are told of the Service.")
+		mcsv1beta1.ServiceExportReasonExported, "The Service is exported to peers.")
 }
 
 func conflictCondition(p *plan) metav1.Condition {
@@ -108,19 +108,19 @@ func conflictReason(field string) mcsv1beta1.ServiceExportConditionReason {
 	}
 }
 
-// conflictMessage says which field it is, whose value counts and why, and who disagrees.
+// conflictMessage names the field, the value that counts and why, and the clusters that disagree.
 func conflictMessage(c *discovery.Conflict, clusters int) string {
-	who := fmt.Sprintf("%d of %d clusters disagree: %s.", len(c.Disagree), clusters, list(c.Disagree))
+	others := fmt.Sprintf("%d of %d clusters disagree: %s.", len(c.Disagree), clusters, list(c.Disagree))
 	if len(c.Disagree) == 1 {
-		who = fmt.Sprintf("1 of %d clusters disagrees: %s.", clusters, c.Disagree[0])
+		others = fmt.Sprintf("1 of %d clusters disagrees: %s.", clusters, c.Disagree[0])
 	}
 	switch {
 	case c.Field == discovery.FieldPorts:
 		return fmt.Sprintf("ports: the union is used, %q's where two differ, because its export is the oldest; "+
-			"a port reaches only clusters that have it. %s", c.Cluster, who)
+			"a port reaches only clusters that have it. %s", c.Cluster, others)
 	case c.Used == "":
-		return fmt.Sprintf("%s: those of %q are used, because its export is the oldest. %s", c.Field, c.Cluster, who)
+		return fmt.Sprintf("%s: those of %q are used, because its export is the oldest. %s", c.Field, c.Cluster, others)
 	default:
-		return fmt.Sprintf("%s: %q of %q is used, because its export is the oldest. %s", c.Field, c.Used, c.Cluster, who)
+		return fmt.Sprintf("%s: %q of %q is used, because its export is the oldest. %s", c.Field, c.Used, c.Cluster, others)
 	}
 }

@@ -23,7 +23,7 @@ type derivation struct {
 	service discovery.ServiceName
 	pod     discovery.PodRef // of kind DerivedPod
 	ports   []discovery.ServicePort
-	// spec says which client affinity the way to the proxies needs, so that one client keeps to one proxy.
+	// spec has the client affinity that keeps a client on one proxy.
 	spec discovery.ServiceSpec
 	// ips are those that an import had before its Service was lost.
 	ips []string
@@ -81,7 +81,7 @@ func (d *derivation) object(namespace string, selector map[string]string, listen
 
 func affinityConfig(s *discovery.ServiceSpec) *corev1.SessionAffinityConfig {
 	seconds := int32(min(s.SessionAffinityTimeout, maxAffinity).Seconds())
-	if seconds < 1 { // a cluster that tells none
+	if seconds < 1 { // a cluster that sends none
 		seconds = corev1.DefaultClientIPServiceAffinitySeconds
 	}
 	return &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}
@@ -168,7 +168,7 @@ func (r *Reconciler) proxies(ctx context.Context) (map[string]string, error) {
 	key := objectKey(discovery.ServiceName{Namespace: r.cfg.Namespace, Name: r.cfg.ProxiesService})
 	switch err := r.cfg.Client.Get(ctx, key, &s); {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("there is no Service %s to say where the proxies are: install the whole chart, or name it (--proxies-service)", key)
+		return nil, fmt.Errorf("there is no Service %s that selects the proxies: install the whole chart, or name it (--proxies-service)", key)
 	case err != nil:
 		return nil, fmt.Errorf("read Service %s: %w", key, err)
 	case len(s.Spec.Selector) == 0:

@@ -3,8 +3,8 @@
 // conditions of ServiceExports, ServiceImports, their EndpointSlices, and
 // Services in the installation's namespace that lead to the proxies.
 //
-// Everything is derived anew from what the API server and the catalog say, one
-// service at a time. Two things cannot be derived and are remembered by the
+// Everything is derived from the API server and the catalog, one service at a
+// time. Two things cannot be derived and are remembered by the
 // objects themselves: the ports that derived Services have on the proxies, and
-// what a peer exported that has not been heard since this process started.
+// what a peer exported that has not connected since this process started.
 package mcs

@@ -32,7 +32,7 @@ func (r *Reconciler) follow(ctx context.Context, queues <-chan queue) error {
 		}
 		last = snapshot.Services
 		if now := r.heard(snapshot); !maps.Equal(heard, now) {
-			// What such a peer is remembered for may be outdated.
+			// What is remembered of such a peer may be outdated.
 			heard = now
 			r.allImports(ctx, q)
 		}
@@ -48,7 +48,7 @@ func (r *Reconciler) follow(ctx context.Context, queues <-chan queue) error {
 	}
 }
 
-// heard are the peers that have spoken.
+// heard are the peers that have connected since this process started.
 func (r *Reconciler) heard(s *discovery.Snapshot) map[string]bool {
 	out := make(map[string]bool, len(s.Peers))
 	for name := range s.Peers {

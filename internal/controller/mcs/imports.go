@@ -22,19 +22,19 @@ import (
 	"github.com/eastway/eastway/internal/controller/apply"
 )
 
-// wordsAnnotation is a hash of the exported labels and annotations that an import carries, so that one that is no longer
-// exported is noticed without knowing who wrote which.
-const wordsAnnotation = "eastway.dev/exported-words"
+// metadataAnnotation is a hash of the exported labels and annotations that an import carries. It shows that one is no longer
+// exported without tracking field managers.
+const metadataAnnotation = "eastway.dev/exported-words"
 
-// reservedPrefixes are labels and annotations by which Eastway and EndpointSlices are told apart.
+// reserved is true for labels and annotations that Eastway and EndpointSlices use themselves.
 func reserved(key string) bool {
 	prefix, _, _ := strings.Cut(key, "/")
 	return key == managedByLabel || prefix == "eastway.dev" || prefix == "multicluster.kubernetes.io" ||
 		prefix == "kubectl.kubernetes.io"
 }
 
-// words are the exported labels or annotations that an object may carry.
-func words(in map[string]string, validValue func(string) []string) map[string]string {
+// exportable are the exported labels or annotations that an object may carry.
+func exportable(in map[string]string, validValue func(string) []string) map[string]string {
 	out := make(map[string]string, len(in))
 	for k, v := range in {
 		if !reserved(k) && len(validation.IsQualifiedName(k)) == 0 && (validValue == nil || len(validValue(v)) == 0) {
@@ -44,10 +44,10 @@ func words(in map[string]string, validValue func(string) []string) map[string]st
 	return out
 }
 
-// desiredImport is the ServiceImport that p asks for. derived is the Service that backs it, nil for a headless one.
+// desiredImport is the ServiceImport for i. derived is the Service that backs it, nil for a headless one.
 func desiredImport(name discovery.ServiceName, i *discovery.Import, derived *corev1.Service) *mcsv1beta1.ServiceImport {
-	labels := words(i.Labels, validation.IsValidLabelValue)
-	annotations := words(i.Annotations, nil)
+	labels := exportable(i.Labels, validation.IsValidLabelValue)
+	annotations := exportable(i.Annotations, nil)
 	out := &mcsv1beta1.ServiceImport{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{}},
 		Spec: mcsv1beta1.ServiceImportSpec{
@@ -60,7 +60,7 @@ func desiredImport(name discovery.ServiceName, i *discovery.Import, derived *cor
 	if size := size(labels) + size(annotations); size > 0 && size <= maxExportedWords {
 		maps.Copy(out.Labels, labels)
 		out.Annotations = annotations
-		out.Annotations[wordsAnnotation] = hashWords(labels, annotations)
+		out.Annotations[metadataAnnotation] = hashWords(labels, annotations)
 	}
 	out.Labels[managedByLabel] = v1alpha1.ManagedByName
 	for _, p := range i.Ports {
@@ -144,7 +144,7 @@ func clusterIPs(s *corev1.Service) []string {
 // sameImport is true when nothing has to be written.
 func sameImport(is, want *mcsv1beta1.ServiceImport) bool {
 	return hasAll(is.Labels, want.Labels) && hasAll(is.Annotations, want.Annotations) &&
-		is.Annotations[wordsAnnotation] == want.Annotations[wordsAnnotation] &&
+		is.Annotations[metadataAnnotation] == want.Annotations[metadataAnnotation] &&
 		hasOwners(is, want) &&
 		equal(is.Spec, want.Spec)
 }
@@ -174,7 +174,7 @@ func importStatus(is *mcsv1beta1.ServiceImport, i *discovery.Import, now time.Ti
 	return status
 }
 
-// importPorts and importSpec are what an import says in the catalog's words.
+// importPorts and importSpec convert an import to the catalog's types.
 func importPorts(i *mcsv1beta1.ServiceImport) []discovery.ServicePort {
 	var out []discovery.ServicePort
 	for _, p := range i.Spec.Ports {

@@ -14,7 +14,7 @@ import (
 )
 
 // memoryAnnotation on a peer's EndpointSlice is what the peer exported, for the time from a controller's start until the peer
-// has been heard again.
+// has connected again.
 const memoryAnnotation = "eastway.dev/export"
 
 // maxMemory bounds the annotation, in bytes; what is larger is remembered without labels and annotations.
@@ -37,7 +37,7 @@ func remember(e *discovery.PeerExport) (string, error) {
 	return string(data), err
 }
 
-// valid is false for what an API server would not take: a user with the right to edit the namespace's slices can edit the annotation.
+// valid is false for what an API server would refuse: everyone with the right to edit the slices can edit the annotation.
 func (m *memory) valid() bool {
 	if len(m.Ports) > maxImportPorts || m.Export.Created.Year() > 9999 {
 		return false
@@ -55,7 +55,7 @@ func (m *memory) valid() bool {
 		s.SessionAffinityTimeout >= 0 && s.SessionAffinityTimeout <= maxAffinity
 }
 
-// recall is what a peer's slices say that it exported; its pods and their readiness are those of the slices.
+// recall is what a peer exported, according to its slices; its pods and their readiness are those of the slices.
 func recall(peer string, slicesOf []*discoveryv1.EndpointSlice) (discovery.PeerExport, bool) {
 	e := discovery.PeerExport{Peer: peer}
 	found := false

@@ -12,18 +12,18 @@ import (
 
 // plan is what follows from a state.
 type plan struct {
-	// valid is the reason of the export's condition Valid; exported means that it is honoured.
+	// valid is the reason of the export's condition Valid; exported means that it is honored.
 	valid    mcsv1beta1.ServiceExportConditionReason
 	exported bool
-	// imported: there shall be an import, as resolved says. foreign: it cannot be, another owner's is there.
+	// imported: there must be an import, as in resolved. foreign: there cannot be, one that Eastway did not make exists.
 	imported bool
 	foreign  bool
 	resolved discovery.Import
 	// derived Services that are wanted.
 	derived []derivation
-	// takeover says why a takeover that is wanted cannot be.
+	// takeover is why a requested takeover is impossible.
 	takeoverProblem string
-	// left says what had to be left out.
+	// left is what had to be omitted.
 	left []string
 }
 

@@ -48,7 +48,7 @@ type Ports struct {
 	owners map[slot]string // the derived Service's name
 	held   map[string]map[servicePort]uint16
 	next   map[string]uint16 // by protocol, where the search begins: numbers that are given back rest as long as possible
-	taken  map[string]int    // by protocol, numbers of the range that have an owner: services without a port ask again and again
+	taken  map[string]int    // by protocol, numbers of the range that have an owner: services without a port retry
 }
 
 // NewPorts registers its metrics on reg unless that is nil.

@@ -32,7 +32,7 @@ type Config struct {
 	// Client reads from caches that Setup has given indexes.
 	Client client.Client
 	Writer *apply.Writer
-	// Catalog says what peers export.
+	// Catalog has what peers export.
 	Catalog *discovery.Catalog
 	Ports   *Ports
 	// Owner of everything that is made, so that it goes with the installation; it must be cluster-scoped.
@@ -83,7 +83,7 @@ func New(cfg Config) (*Reconciler, error) {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	err := r.reconcile(ctx, serviceName(req.NamespacedName))
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return reconcile.Result{}, nil // the process ends: an error for each service helps no user
+		return reconcile.Result{}, nil // the process ends: an error for each service would not help
 	}
 	return reconcile.Result{}, err
 }
@@ -208,7 +208,7 @@ func (r *Reconciler) writeConditions(ctx context.Context, export *mcsv1beta1.Ser
 	return r.cfg.Writer.ApplyStatus(ctx, export)
 }
 
-// lasting is true for what a user has to repair, and false for an API server that is busy or away.
+// lasting is true for errors that need a repair, and false for an API server that is busy or away.
 func lasting(err error) bool {
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		return true

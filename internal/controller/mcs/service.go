@@ -11,7 +11,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
-// ports of a Service in the catalog's words.
+// ports of a Service as the catalog's type.
 func ports(s *corev1.Service) []discovery.ServicePort {
 	out := make([]discovery.ServicePort, 0, len(s.Spec.Ports))
 	for _, p := range s.Spec.Ports {
@@ -32,7 +32,7 @@ func number(port int32) uint16 {
 	return uint16(port)
 }
 
-// spec of a Service in the catalog's words, in which Kubernetes' defaults are zero.
+// spec of a Service as the catalog's type, in which Kubernetes' defaults are zero.
 func spec(s *corev1.Service) discovery.ServiceSpec {
 	out := discovery.ServiceSpec{Headless: s.Spec.ClusterIP == corev1.ClusterIPNone}
 	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
@@ -55,7 +55,7 @@ func spec(s *corev1.Service) discovery.ServiceSpec {
 	return out
 }
 
-// validity says whether the export can be honoured: a condition Valid, and the export if so.
+// validity is the reason of the condition Valid, and the export if it is valid.
 func validity(e *mcsv1beta1.ServiceExport, s *corev1.Service) (mcsv1beta1.ServiceExportConditionReason, *discovery.Export) {
 	switch {
 	case s == nil:
@@ -70,7 +70,7 @@ func validity(e *mcsv1beta1.ServiceExport, s *corev1.Service) (mcsv1beta1.Servic
 	return mcsv1beta1.ServiceExportReasonValid, out
 }
 
-// takenOver says whether the Service wants to be, and why it cannot.
+// takenOver is whether the Service has the takeover annotation, and why it cannot be taken over.
 func takenOver(s *corev1.Service) (wanted bool, problem string) {
 	if s == nil || s.Annotations[v1alpha1.TakeoverAnnotation] != "true" {
 		return false, ""

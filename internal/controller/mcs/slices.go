@@ -120,7 +120,7 @@ func families(name discovery.ServiceName, p *plan, peer *discovery.PeerExport, d
 	return out
 }
 
-// anyReady tells whether a call of the peer's service would be taken, if only by a pod that terminates.
+// anyReady reports whether the peer's service can take a call, if only by a terminating pod.
 func anyReady(peer *discovery.PeerExport) bool {
 	return slices.ContainsFunc(peer.Readiness, func(r discovery.Readiness) bool { return r.Ready+r.Terminating > 0 }) ||
 		slices.ContainsFunc(peer.Pods, func(p discovery.Pod) bool { return p.Ready })

@@ -97,17 +97,17 @@ func (r *Reconciler) listSlices(ctx context.Context, name discovery.ServiceName,
 	return out, nil
 }
 
-// loadPeers takes what peers export from the catalog. A peer that is there, but has not been heard since this process
-// started, still exports what it did as far as the import remembers: not to be connected is no reason to be forgotten.
+// loadPeers takes what peers export from the catalog. A peer that exists, but has not connected since this process started, still
+// exports what the import remembers: a disconnected peer is not an exporter gone.
 func (r *Reconciler) loadPeers(ctx context.Context, s *state) error {
-	// Who has been heard comes first: a peer that speaks between the two is remembered once more, instead of being in neither.
+	// This comes first: a peer that connects in between is in both lists, instead of in neither.
 	silent := slices.DeleteFunc(s.remembered(r.cfg.Cluster), r.cfg.Catalog.Heard)
 	if known := r.cfg.Catalog.Snapshot().Services.Get(s.name); known != nil {
 		s.peers = slices.Clone(known.Peers)
 	}
 	for _, peer := range silent {
 		if slices.ContainsFunc(s.peers, func(e discovery.PeerExport) bool { return e.Peer == peer }) {
-			continue // it has just spoken
+			continue // it has just connected
 		}
 		switch err := r.cfg.Client.Get(ctx, client.ObjectKey{Name: peer}, &v1alpha1.Peer{}); {
 		case apierrors.IsNotFound(err):
@@ -117,7 +117,7 @@ func (r *Reconciler) loadPeers(ctx context.Context, s *state) error {
 		}
 		e, ok := recall(peer, s.slices)
 		if !ok && s.serviceImport == nil {
-			continue // a slice that says nothing
+			continue // a slice without a record
 		}
 		if !ok { // its slice was lost
 			e = discovery.PeerExport{Peer: peer, Ports: importPorts(s.serviceImport), Spec: importSpec(s.serviceImport)}
@@ -128,7 +128,7 @@ func (r *Reconciler) loadPeers(ctx context.Context, s *state) error {
 	return nil
 }
 
-// remembered are the peers of which the import says that they export the service.
+// remembered are the exporting peers according to the import and its slices.
 func (s *state) remembered(own string) []string {
 	var peers []string
 	add := func(peer string) {

@@ -130,7 +130,7 @@ func (b *begin) WaitForSync(ctx context.Context) error {
 	return b.ports.Load(ctx, b.reader, b.namespace)
 }
 
-// watch enqueues the services that an object concerns, before and after a change, once things have settled.
+// watch enqueues the services that an object affects, before and after a change, once changes have settled.
 func watch(of func(context.Context, client.Object) []types.NamespacedName) handler.EventHandler {
 	add := func(ctx context.Context, q queue, objects ...client.Object) {
 		for _, o := range objects {

@@ -21,10 +21,10 @@ func (v verdict) accepted() bool { return v.reason == v1alpha1.ReasonAccepted }
 func judge(own, ownID string, p *v1alpha1.Peer) verdict {
 	switch {
 	case p.Name == own:
-		return verdict{v1alpha1.ReasonOwnName, fmt.Sprintf("metadata.name: %q is the name of this very cluster: a Peer is another one. "+
-			"If two clusters have this name, install one of them anew under another (--cluster).", p.Name)}
+		return verdict{v1alpha1.ReasonOwnName, fmt.Sprintf("metadata.name: %q is the name of this cluster: a Peer is another one. "+
+			"If two clusters have this name, reinstall one of them under another (--cluster).", p.Name)}
 	case ownID != "" && p.Spec.SPIFFEID == ownID:
-		return verdict{v1alpha1.ReasonOwnName, "spec.spiffeID: this is the ID of this very cluster: " +
+		return verdict{v1alpha1.ReasonOwnName, "spec.spiffeID: this is the ID of this cluster: " +
 			"import the manifest that `eastway peer export` prints in the other one."}
 	}
 	if errs := v1alpha1.ValidatePeer(p); len(errs) > 0 {
@@ -43,7 +43,7 @@ func judge(own, ownID string, p *v1alpha1.Peer) verdict {
 const maxMessage = 1024
 
 func sentence(s string) string {
-	return clip(s) + ": import it anew, as `eastway peer export` prints it there."
+	return clip(s) + ": import it again, as `eastway peer export` prints it there."
 }
 
 func clip(s string) string {
@@ -57,7 +57,7 @@ func clip(s string) string {
 	return s[:cut] + "…"
 }
 
-// accepted are the peers to believe: of a manifest that is not valid the last version that was, if this process has seen one.
+// accepted are the trusted peers: of an invalid manifest, the last valid version that this process has seen.
 func accepted(list []v1alpha1.Peer, verdicts map[string]verdict, before map[string]*discovery.Peer) map[string]*discovery.Peer {
 	out := make(map[string]*discovery.Peer, len(list))
 	for i := range list {

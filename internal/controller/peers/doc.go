@@ -1,4 +1,4 @@
-// Package peers judges Peer manifests, tells the catalog which clusters may be
-// believed, and writes to each Peer's status what the proxies say of it: whether
+// Package peers judges Peer manifests, sets the catalog's trusted peers, and
+// writes to each Peer's status what the proxies report of it: whether
 // it is accepted, trusted, connected, and which side can reach the other.
 package peers

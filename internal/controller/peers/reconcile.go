@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// statusPace is the least time between two looks at what the proxies say, and so between two writes of one status.
+	// statusPace is the least time between two reads of the proxies' states, and so between two writes of one status.
 	statusPace = 3 * time.Second
-	// figuresPace is the least time between two writes of which only figures (lanes, round trip, services) are the reason.
+	// figuresPace is the least time between two writes that change only figures (lanes, round trip, services).
 	figuresPace = 30 * time.Second
 )
 
-// Config of a Reconciler. What is not said to be optional is required.
+// Config of a Reconciler. Fields that are not marked optional are required.
 type Config struct {
 	// Cluster is the own name, OwnID returns the own SPIFFE ID ("" while there is none).
 	Cluster string
 	OwnID   func() string
-	// Catalog is told which peers there are.
+	// Catalog gets the trusted peers.
 	Catalog *discovery.Catalog
-	// States is what each proxy says of its peers, by replica, as discovery.Follower returns it; nil: nothing is known.
+	// States are the peers as each proxy sees them, by replica, as discovery.Follower returns them; nil: not known.
 	States func() (map[string][]discovery.PeerConnectivity, <-chan struct{})
 	Client client.Reader
 	Writer *apply.Writer
@@ -48,14 +48,14 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Reconciler looks at all Peers at once: it has one request, whatever it says.
+// Reconciler reconciles all Peers at once: it has one request, whatever its name.
 type Reconciler struct {
 	cfg Config
 	log *zap.Logger
 
 	// Reconcile never runs twice at a time.
 	last    map[string]*discovery.Peer // accepted
-	said    map[string]verdict         // logged
+	logged  map[string]verdict
 	written map[string]time.Time
 }
 
@@ -70,10 +70,10 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Reconciler{cfg: cfg, log: cfg.Log, said: map[string]verdict{}, written: map[string]time.Time{}}, nil
+	return &Reconciler{cfg: cfg, log: cfg.Log, logged: map[string]verdict{}, written: map[string]time.Time{}}, nil
 }
 
-// Reconcile tells the catalog which peers count and writes statuses that changed.
+// Reconcile sets the catalog's peers and writes statuses that changed.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	var list v1alpha1.PeerList
 	if err := r.cfg.Client.List(ctx, &list); err != nil {
@@ -83,7 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	for i := range list.Items {
 		p := &list.Items[i]
 		verdicts[p.Name] = judge(r.cfg.Cluster, r.cfg.OwnID(), p)
-		r.say(p.Name, verdicts[p.Name])
+		r.report(p.Name, verdicts[p.Name])
 	}
 	r.last = accepted(list.Items, verdicts, r.last)
 	r.cfg.Catalog.SetLocal(discovery.Local{Peers: r.last})
@@ -112,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{}, nil
 }
 
-// write is late when figures are left for another time.
+// write is late if it leaves figures for a later write.
 func (r *Reconciler) write(ctx context.Context, p *v1alpha1.Peer, want v1alpha1.PeerStatus) (late bool, err error) {
 	if equality.Semantic.DeepEqual(p.Status, want) {
 		return false, nil
@@ -147,10 +147,10 @@ func (r *Reconciler) services() map[string]int {
 	return out
 }
 
-// say logs a verdict once.
-func (r *Reconciler) say(peer string, v verdict) {
-	was, known := r.said[peer]
-	if r.said[peer] = v; was == v {
+// report logs a verdict once.
+func (r *Reconciler) report(peer string, v verdict) {
+	was, known := r.logged[peer]
+	if r.logged[peer] = v; was == v {
 		return
 	}
 	switch {
@@ -166,10 +166,10 @@ func (r *Reconciler) say(peer string, v verdict) {
 
 // forget drops what was kept of Peers that are gone.
 func (r *Reconciler) forget(there map[string]verdict) {
-	for name := range r.said {
+	for name := range r.logged {
 		if _, ok := there[name]; !ok {
 			r.log.Info("Peer removed", zap.String("peer", name))
-			delete(r.said, name)
+			delete(r.logged, name)
 			delete(r.written, name)
 		}
 	}

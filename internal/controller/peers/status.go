@@ -22,17 +22,17 @@ const (
 // rttChange is by which part a round trip must differ from the one in the status to be written anew: it is never the same twice.
 const rttChange = 0.25
 
-// summary is what all proxies together say of one peer.
+// summary is one peer as all proxies together see it.
 type summary struct {
-	proxies, connected int // proxies that speak of it, and that have a tunnel
+	proxies, connected int // proxies that report it, and that have a tunnel
 	lanes              int
 	rtt                time.Duration
-	dialled, accepted  int // tunnels by the side that dialled
+	dialed, accepted   int // tunnels by the side that dialed
 	err                string
 	refused            bool // err is a handshake's, refused by either side
 }
 
-// summarize takes together what the proxies say, by replica.
+// summarize merges the states that the proxies report, by replica.
 func summarize(peer string, states map[string][]discovery.PeerConnectivity) summary {
 	var s summary
 	for _, replica := range slices.Sorted(maps.Keys(states)) {
@@ -42,14 +42,14 @@ func summarize(peer string, states map[string][]discovery.PeerConnectivity) summ
 		}
 		state := &states[replica][at]
 		s.proxies++
-		before := s.dialled + s.accepted
+		before := s.dialed + s.accepted
 		for i := range state.Links {
 			l := &state.Links[i]
 			if l.State != linkConnected && l.State != linkSuspect {
 				continue
 			}
 			if l.Dialed {
-				s.dialled++
+				s.dialed++
 			} else {
 				s.accepted++
 			}
@@ -58,10 +58,10 @@ func summarize(peer string, states map[string][]discovery.PeerConnectivity) summ
 				s.rtt = l.RTT
 			}
 		}
-		if s.dialled+s.accepted > before {
+		if s.dialed+s.accepted > before {
 			s.connected++
 		} else if refused := state.Reason != ""; s.err == "" || refused && !s.refused {
-			s.err, s.refused = clip(state.Error), refused // a refusal says more than a network's error
+			s.err, s.refused = clip(state.Error), refused // a refusal is more specific than a network error
 		}
 	}
 	return s
@@ -95,7 +95,7 @@ func trusted(v verdict, s *summary) metav1.Condition {
 	switch {
 	case s.connected > 0:
 		return condition(v1alpha1.PeerTrusted, metav1.ConditionTrue, v1alpha1.ReasonHandshake,
-			"Each side has proved to the other who it is.")
+			"Each side has authenticated the other.")
 	case !v.accepted():
 		return condition(v1alpha1.PeerTrusted, metav1.ConditionFalse, v.reason, "The manifest is not accepted, see Accepted.")
 	case s.refused:
@@ -108,7 +108,7 @@ func connected(v verdict, s *summary) metav1.Condition {
 	switch {
 	case s.connected == 0 && s.proxies == 0 && v.accepted():
 		return condition(v1alpha1.PeerConnected, metav1.ConditionUnknown, v1alpha1.ReasonPending,
-			"No proxy of this cluster has told of the peer: `kubectl get pods` shows whether they run.")
+			"No proxy of this cluster has reported the peer: `kubectl get pods` shows whether they run.")
 	case s.connected == 0:
 		message := "No proxy of this cluster has a tunnel to the peer."
 		if s.err != "" {
@@ -125,12 +125,12 @@ func connected(v verdict, s *summary) metav1.Condition {
 func reachable(p *v1alpha1.Peer, s *summary) metav1.Condition {
 	const kind = v1alpha1.PeerReachableFromUs
 	switch {
-	case s.dialled > 0:
-		return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "A tunnel that this cluster dialled is up.")
+	case s.dialed > 0:
+		return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "A tunnel that this cluster dialed is up.")
 	case len(p.Spec.Addresses) == 0:
 		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonNoAddress, "The manifest has no address: only the peer can dial.")
 	case s.accepted > 0:
-		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that the peer dialled are used.")
+		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that the peer dialed are used.")
 	case s.err != "":
 		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonNoTunnel, s.err)
 	}
@@ -141,11 +141,11 @@ func reaches(s *summary) metav1.Condition {
 	const kind = v1alpha1.PeerReachesUs
 	switch {
 	case s.accepted > 0:
-		return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "A tunnel that the peer dialled is up.")
-	case s.dialled > 0:
-		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that this cluster dialled are used.")
+		return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonTunnel, "A tunnel that the peer dialed is up.")
+	case s.dialed > 0:
+		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that this cluster dialed are used.")
 	}
-	return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The peer has not dialled.")
+	return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The peer has not dialed.")
 }
 
 // roundTrip follows the measured one coarsely.

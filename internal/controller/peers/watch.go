@@ -34,7 +34,7 @@ func (r *Reconciler) Setup(m manager.Manager) error {
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryMin, retryMax),
 		}).
 		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
-			q.Add(request) // the catalog has to be told also that there are none
+			q.Add(request) // also when there are none, for the catalog
 			queues <- q
 			return nil
 		})).
@@ -48,7 +48,7 @@ func (r *Reconciler) Setup(m manager.Manager) error {
 	return m.Add(manager.RunnableFunc(func(ctx context.Context) error { return r.follow(ctx, queues, request) }))
 }
 
-// follow asks for a look when the proxies or the peers have news, not more often than statusPace.
+// follow requests a reconciliation when states or exports change, at most once per statusPace.
 func (r *Reconciler) follow(ctx context.Context, queues <-chan queue, request reconcile.Request) error {
 	var q queue
 	select {
@@ -59,9 +59,9 @@ func (r *Reconciler) follow(ctx context.Context, queues <-chan queue, request re
 	pace := time.NewTicker(statusPace)
 	defer pace.Stop()
 	for {
-		var said <-chan struct{}
+		var reported <-chan struct{}
 		if r.cfg.States != nil {
-			_, said = r.cfg.States()
+			_, reported = r.cfg.States()
 		}
 		exported := r.cfg.Catalog.Changed()
 		q.Add(request)
@@ -73,7 +73,7 @@ func (r *Reconciler) follow(ctx context.Context, queues <-chan queue, request re
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-said:
+		case <-reported:
 		case <-exported:
 		}
 	}

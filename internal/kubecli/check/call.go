@@ -72,7 +72,7 @@ func (f *facts) call(ctx context.Context) []Result {
 	return one(result)
 }
 
-// callOnce has a result also where it has an error: what to say of that when nobody knows more.
+// callOnce returns a result even with an error, in case no better cause is found.
 func (f *facts) callOnce(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -80,7 +80,7 @@ func (f *facts) callOnce(ctx context.Context, imported *kubecli.ServiceImport, t
 	conn, way, err := f.dialService(ctx, imported, target)
 	if err != nil {
 		return unknown(fmt.Errorf("call %s: %w", target, err)).hint("from outside the cluster a call goes through its API server to a proxy: " +
-			"see whether the proxies above can be asked"), err
+			"see whether the proxies above can be reached"), err
 	}
 	defer conn.Close()
 	if deadline, set := ctx.Deadline(); set {
@@ -97,7 +97,7 @@ func (f *facts) dialService(ctx context.Context, imported *kubecli.ServiceImport
 	name := strings.TrimSuffix(domain(imported.Name), ".")
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(name+".", port))
 	if _, dns := errors.AsType[*net.DNSError](err); dns && len(imported.Addresses) > 0 {
-		// What is wrong with DNS is another check's business.
+		// Another check covers DNS.
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(imported.Addresses[0], port))
 		name = imported.Addresses[0]
 	}
@@ -129,7 +129,7 @@ func (f *facts) dialThroughProxy(ctx context.Context, target *Target) (net.Conn,
 	return nil, "", errNoPort
 }
 
-// greet asks as HTTP does: whatever is spoken there says something, or closes.
+// greet sends an HTTP request: most protocols answer something, or close.
 func greet(conn net.Conn, begin time.Time, target *Target, way string) (Result, error) {
 	request := fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s.%s\r\nUser-Agent: eastway-check\r\nConnection: close\r\n\r\n",
 		target.Service, target.Namespace)
@@ -144,18 +144,18 @@ func greet(conn net.Conn, begin time.Time, target *Target, way string) (Result, 
 	case line != "":
 		return ok("%s answered %s in %s: %s", target, way, took, visible(line)), nil
 	case errors.Is(err, io.EOF):
-		return warn("%s accepted the connection %s and closed it without a word", target, way).
-			hint("a service that does not speak HTTP may well do that; 'eastway endpoints' shows who takes its calls"), err
+		return warn("%s accepted the connection %s and closed it without sending anything", target, way).
+			hint("a service that does not speak HTTP may well do that; 'eastway endpoints' shows where its calls go"), err
 	case errors.Is(err, os.ErrDeadlineExceeded), timeout != nil && timeout.Timeout():
-		return warn("%s accepted the connection %s, and said nothing for %s", target, way, took).
+		return warn("%s accepted the connection %s, and sent nothing for %s", target, way, took).
 			hint("a service that does not speak HTTP may well do that"), err
 	default:
 		return fail("call %s %s: %v", target, way, err).
-			hint("nobody took the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service), err
+			hint("no endpoint took the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service), err
 	}
 }
 
-// visible is a line of somebody else's, safe for a terminal.
+// visible makes a line from the network safe for a terminal.
 func visible(line string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -28,7 +28,7 @@ func TestCall(t *testing.T) {
 		"no port":      {"shop/cart:81", nil, Failed, "has no TCP port 81"},
 		"silent end": {"shop/cart:80", func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1000))
-		}, Warning, "closed it without a word"},
+		}, Warning, "closed it without sending anything"},
 	} {
 		if c.handle != nil {
 			w.server.Forward("eastway-proxy-1", 20000, w.listen(c.handle))
@@ -105,7 +105,7 @@ func TestCallCause(t *testing.T) {
 		}, Failed, "it has no endpoint in any cluster", ""},
 		"peer away": {
 			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusUnreachable }),
-			Failed, "nobody could take it: b can't be reached", "is b.example.com:15443 reachable from this cluster's nodes",
+			Failed, "no endpoint could take it: b can't be reached", "is b.example.com:15443 reachable from this cluster's nodes",
 		},
 		"none ready": {
 			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusNotReady }),
@@ -116,7 +116,7 @@ func TestCallCause(t *testing.T) {
 			Failed, "b refused or did not answer several times", "eastway endpoints shop/cart",
 		},
 		"the service's own end": {
-			"shop/cart:80", hangUp, Warning, "closed it without a word", "",
+			"shop/cart:80", hangUp, Warning, "closed it without sending anything", "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // errNoPort: there is an import, and nothing that leads to it.
 var errNoPort = errors.New("the controller has not given it a port on the proxies")
 
-// notImported says why there is nothing to call.
+// notImported is why there is nothing to call.
 func (f *facts) notImported(ctx context.Context, target *Target) Result {
 	name := target.Namespace + "/" + target.Service
 	export := fmt.Sprintf("eastway export %s -n %s", target.Service, target.Namespace)
@@ -35,8 +35,8 @@ func (f *facts) notImported(ctx context.Context, target *Target) Result {
 	}
 }
 
-// why says what kept a call from being taken; false if that can't be told. The proxy that was to carry it knows, and what
-// came back here, over the kubelet or from it, is no more than that it ended.
+// why finds the cause of a failed call; false if it is unknown. The proxy that should have carried the call knows it: the error
+// here, from the kubelet or through it, is only that the connection ended.
 func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target *Target, err error) (Result, bool) {
 	logs := fmt.Sprintf("kubectl -n %s logs", f.cluster.Namespace)
 	ready, failed := f.ready(ctx)
@@ -84,7 +84,7 @@ func (f *facts) places(
 	}), err
 }
 
-// judge says what is wrong with each place; false if the service may have ended the call itself.
+// judge returns what is wrong with each place; false if the service may have ended the call itself.
 func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []failover.EndpointStatus, err error) (Result, bool) {
 	var unreachable, unready, ejected []string
 	usable := 0
@@ -108,27 +108,27 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 			hint("the proxy's access log names what was tried, and why it did not do: kubectl -n %s logs %s --tail=20",
 				proxy.Namespace, proxy.Name), true
 	}
-	var said []string
-	say := func(names []string, words string) {
+	var problems []string
+	add := func(names []string, problem string) {
 		if slices.Sort(names); len(names) > 0 {
-			said = append(said, fmt.Sprintf(words, and(slices.Compact(names))))
+			problems = append(problems, fmt.Sprintf(problem, and(slices.Compact(names))))
 		}
 	}
-	say(unreachable, "%s can't be reached")
-	say(unready, "no endpoint in %s is ready")
-	say(ejected, "%s refused or did not answer several times, and is left out for a while")
-	cause := fail("call %s: nobody could take it: %s", target, strings.Join(said, "; "))
+	add(unreachable, "%s can't be reached")
+	add(unready, "no endpoint in %s is ready")
+	add(ejected, "%s refused or did not answer several times, and is left out for a while")
+	cause := fail("call %s: no endpoint could take it: %s", target, strings.Join(problems, "; "))
 	switch {
 	case len(unreachable) > 0:
 		return cause.hint("%s", f.reachHint(ctx, unreachable[0])), true
 	case len(unready) > 0:
 		return cause.hint("there: kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s", target.Namespace, target.Service), true
 	default:
-		return cause.hint("'eastway endpoints %s/%s' says until when", target.Namespace, target.Service), true
+		return cause.hint("'eastway endpoints %s/%s' shows until when", target.Namespace, target.Service), true
 	}
 }
 
-// reachHint says what to do about a peer.
+// reachHint is what to do about a peer.
 func (f *facts) reachHint(ctx context.Context, peer string) string {
 	peers, err := f.getPeers(ctx)
 	at := slices.IndexFunc(peers, func(p v1alpha1.Peer) bool { return p.Name == peer })
@@ -138,7 +138,7 @@ func (f *facts) reachHint(ctx context.Context, peer string) string {
 	return peerHint(&peers[at])
 }
 
-// portNames are numbers as words.
+// portNames are port numbers as strings.
 func portNames(ports []int32) []string {
 	names := make([]string, len(ports))
 	for i, p := range ports {

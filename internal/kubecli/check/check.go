@@ -9,7 +9,7 @@ import (
 // Level of a result.
 type Level string
 
-// Levels. A warning is something that works now, and may not later or not everywhere. What was skipped could not be looked at.
+// Levels. A warning is something that works now, and may not later or not everywhere. What was skipped could not be checked.
 const (
 	OK      Level = "ok"
 	Warning Level = "warning"
@@ -24,9 +24,9 @@ const limit = time.Minute
 type Check struct {
 	// Section that it is printed under, and its Name there.
 	Section, Name string
-	// Hint says what to do when a result fails or warns and has no hint of its own.
+	// Hint is what to do about a failure or warning without a hint of its own.
 	Hint string
-	// Vital: when it fails there is no point in going on.
+	// Vital: if it fails, the checks end.
 	Vital bool
 	Run   func(ctx context.Context) []Result
 }
@@ -40,8 +40,8 @@ type Result struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Run runs the checks one after the other and tells of each result. It returns how many there were of each level.
-func Run(ctx context.Context, checks []Check, tell func(Result)) map[Level]int {
+// Run runs the checks one after the other and reports each result. It returns the number of results per level.
+func Run(ctx context.Context, checks []Check, report func(Result)) map[Level]int {
 	counts := map[Level]int{}
 	skipped := map[string]bool{} // why
 	for i := range checks {
@@ -50,7 +50,7 @@ func Run(ctx context.Context, checks []Check, tell func(Result)) map[Level]int {
 			counts[r.Level]++
 			vitalFailed = vitalFailed || checks[i].Vital && r.Level == Failed
 			if r.Level == Skipped {
-				// One missing right keeps many checks from looking.
+				// One missing right affects many checks.
 				why := r.Message
 				if skipped[why] {
 					r.Message = "as above"
@@ -58,7 +58,7 @@ func Run(ctx context.Context, checks []Check, tell func(Result)) map[Level]int {
 				skipped[why] = true
 				r.Message = r.Check + ": " + r.Message
 			}
-			tell(r)
+			report(r)
 		}
 		if vitalFailed || ctx.Err() != nil {
 			break

@@ -103,7 +103,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		},
 		"rights unknown": {
 			func(w *world) { w.server.Forbid("create", "subjectaccessreviews") },
-			"rights", Skipped, "you may not ask",
+			"rights", Skipped, "you may not check",
 		},
 		"proxy complains": {
 			func(w *world) { w.status.Errors = []string{"port 7 is taken"} },
@@ -131,7 +131,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"no such name": {func(w *world) { w.address = "" }, "lookup", Warning, "no such name"},
 		"wrong address": {
 			func(w *world) { w.address = "10.96.0.9" },
-			"lookup", Failed, "to 10.96.0.9, its ServiceImport says 10.96.0.7",
+			"lookup", Failed, "to 10.96.0.9, its ServiceImport has 10.96.0.7",
 		},
 		"ipvs": {
 			func(w *world) { w.config("kube-system", "kube-proxy", "config.conf", "mode: ipvs\n") },
@@ -168,7 +168,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		},
 		"kube-proxy not known": {
 			func(w *world) { w.server.Remove("/v1/configmaps", "kube-system", "kube-proxy") },
-			"kube-proxy", Skipped, "'" + packetCheck + "' below tells",
+			"kube-proxy", Skipped, "see '" + packetCheck + "' below",
 		},
 		"agents not wanted": {
 			func(w *world) { w.removeAgents() },
@@ -281,11 +281,11 @@ func TestRunStopsWhenInterrupted(t *testing.T) {
 func TestTroubleOf(t *testing.T) {
 	t.Parallel()
 	s := &report.ServiceStatus{Ports: []report.PortStatus{{Port: "53/UDP", Reason: "only TCP"}, {Port: "80/TCP"}}}
-	if got := troubleOf(s); got != "" {
+	if got := problemOf(s); got != "" {
 		t.Errorf("UDP counts: %q", got)
 	}
 	s.Ports[1].Reason = "no proxy is alive"
-	if got := troubleOf(s); got != "80/TCP: no proxy is alive" {
+	if got := problemOf(s); got != "80/TCP: no proxy is alive" {
 		t.Errorf("%q", got)
 	}
 }

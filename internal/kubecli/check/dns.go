@@ -31,33 +31,33 @@ func (f *facts) dnsConfig(ctx context.Context) []Result {
 	config, err := f.cluster.ConfigMap(ctx, dnsNamespace, dnsConfigMap)
 	switch {
 	case errors.Is(err, kubecli.ErrNotFound):
-		return one(skip("there is no ConfigMap %s/%s: the cluster's DNS is not the usual CoreDNS, the lookup below says whether it serves %s",
+		return one(skip("there is no ConfigMap %s/%s: the cluster's DNS is not the usual CoreDNS, the lookup below shows whether it serves %s",
 			dnsNamespace, dnsConfigMap, zone))
 	case err != nil:
 		return one(unknown(err))
 	}
 	lines, wrong := corefile(config.Data["Corefile"])
 	if wrong == "" {
-		return one(ok("CoreDNS is told to serve %s", zone))
+		return one(ok("CoreDNS is configured to serve %s", zone))
 	}
-	return one(warn("CoreDNS is not told to serve %s: %s", zone, wrong).
+	return one(warn("CoreDNS is not configured to serve %s: %s", zone, wrong).
 		hint("kubectl -n %s edit configmap %s, and write: %s (CoreDNS 1.12.2 or later). Services that are taken over don't need it",
 			dnsNamespace, dnsConfigMap, lines))
 }
 
-// corefile says what is wrong with a Corefile, and how the kubernetes block should begin; "" if nothing is.
+// corefile returns what is wrong with a Corefile, and how the kubernetes block should begin; "" if it is correct.
 func corefile(text string) (lines, wrong string) {
 	var block string
 	multicluster := false
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
-		words := strings.Fields(line)
+		fields := strings.Fields(line)
 		switch {
-		case len(words) == 0:
-		case words[0] == "kubernetes":
+		case len(fields) == 0:
+		case fields[0] == "kubernetes":
 			block = strings.TrimSpace(line)
-		case words[0] == "multicluster":
-			multicluster = multicluster || slices.Contains(words[1:], zone)
+		case fields[0] == "multicluster":
+			multicluster = multicluster || slices.Contains(fields[1:], zone)
 		}
 	}
 	served := slices.Contains(strings.Fields(block), zone)
@@ -71,11 +71,11 @@ func corefile(text string) (lines, wrong string) {
 	default:
 		return "", ""
 	}
-	words := strings.Fields(strings.TrimSuffix(block, "{"))
+	fields := strings.Fields(strings.TrimSuffix(block, "{"))
 	if !served {
-		words = slices.Insert(words, min(2, len(words)), zone)
+		fields = slices.Insert(fields, min(2, len(fields)), zone)
 	}
-	return strings.Join(words, " ") + " { multicluster " + zone + " …", wrong
+	return strings.Join(fields, " ") + " { multicluster " + zone + " …", wrong
 }
 
 func (f *facts) dnsLookup(ctx context.Context) []Result {
@@ -95,25 +95,25 @@ func (f *facts) dnsLookup(ctx context.Context) []Result {
 	if dns == nil {
 		return one(skip("no pod of the cluster's DNS was found (label %s=%s in %s)", dnsLabel, dnsLabelled, dnsNamespace))
 	}
-	who, name := dns.who, domain(imported.Name)
+	server, name := dns.server, domain(imported.Name)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	found, err := dns.LookupHost(ctx, name)
 	if why := dns.failure(); err != nil && why != nil {
-		return one(skip("%s could not be asked: %v", who, why))
+		return one(skip("%s could not be queried: %v", server, why))
 	}
 	if err != nil {
-		result := warn("%s does not resolve %s: %s", who, name, lookupError(err))
+		result := warn("%s does not resolve %s: %s", server, name, lookupError(err))
 		return one(result.hint("is the line \"multicluster %s\" there, is CoreDNS 1.12.2 or later, and may it list serviceimports? "+
 			"kubectl -n %s logs -l %s=%s", zone, dnsNamespace, dnsLabel, dnsLabelled))
 	}
 	for _, address := range found {
 		if !slices.Contains(imported.Addresses, address) {
-			return one(fail("%s resolves %s to %s, its ServiceImport says %s", who, name, and(found), and(imported.Addresses)).
+			return one(fail("%s resolves %s to %s, its ServiceImport has %s", server, name, and(found), and(imported.Addresses)).
 				hint("does another MCS implementation, or a stale cache, answer for %s?", zone))
 		}
 	}
-	return one(ok("%s resolves %s to %s", who, name, and(found)))
+	return one(ok("%s resolves %s to %s", server, name, and(found)))
 }
 
 // domain of a service NAMESPACE/NAME, complete with its dot.
@@ -122,21 +122,21 @@ func domain(service string) string {
 	return name + "." + namespace + ".svc." + zone + "."
 }
 
-// resolver is who to ask, and how.
+// resolver queries one DNS server.
 type resolver struct {
 	net.Resolver
-	who string
+	server string // for messages
 
 	mu    sync.Mutex
-	asked []net.Conn
+	conns []net.Conn
 	err   error
 }
 
-// failure says why it could not be asked; nil if it could.
+// failure is why it could not be queried; nil if it could.
 func (r *resolver) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, conn := range r.asked {
+	for _, conn := range r.conns {
 		if c, ok := conn.(interface{ Failure() error }); ok && c.Failure() != nil {
 			return c.Failure()
 		}
@@ -144,11 +144,11 @@ func (r *resolver) failure() error {
 	return r.err
 }
 
-// resolver asks as a pod does if this is one, else a pod of the cluster's DNS through a port-forward, over TCP.
+// resolver uses the pod's DNS if this is a pod, else a pod of the cluster's DNS through a port-forward, over TCP.
 // nil if there is no such pod.
 func (f *facts) resolver(ctx context.Context) (*resolver, error) {
 	if f.options.InPod {
-		return &resolver{Resolver: net.Resolver{PreferGo: true}, who: "this pod's DNS"}, nil
+		return &resolver{Resolver: net.Resolver{PreferGo: true}, server: "this pod's DNS"}, nil
 	}
 	pods, err := f.cluster.PodsIn(ctx, dnsNamespace, dnsLabel, dnsLabelled)
 	if err != nil {
@@ -160,7 +160,7 @@ func (f *facts) resolver(ctx context.Context) (*resolver, error) {
 	}
 	pod := &pods[at]
 	port := f.dnsTarget(ctx, pod)
-	r := &resolver{who: "DNS pod " + pod.Name}
+	r := &resolver{server: "DNS pod " + pod.Name}
 	r.PreferGo = true
 	r.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := f.cluster.DialPod(ctx, pod.Namespace, pod.Name, port)
@@ -170,7 +170,7 @@ func (f *facts) resolver(ctx context.Context) (*resolver, error) {
 			r.err = err
 			return nil, err
 		}
-		r.asked = append(r.asked, conn)
+		r.conns = append(r.conns, conn)
 		return conn, nil
 	}
 	return r, nil

@@ -1,3 +1,3 @@
-// Package check looks for what keeps an installation of Eastway from working, and says what to do about it. The checks are
+// Package check finds what keeps an installation of Eastway from working, and what to do about it. The checks are
 // data (All, Takeover): each has a section, a name, and a function that gives results.
 package check

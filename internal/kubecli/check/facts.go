@@ -13,7 +13,7 @@ import (
 	"github.com/eastway/eastway/internal/peering"
 )
 
-// facts are asked for once, however many checks need them.
+// facts are fetched once, however many checks need them.
 type facts struct {
 	cluster *kubecli.Cluster
 	options Options
@@ -28,7 +28,7 @@ type facts struct {
 	imports  fact[[]kubecli.ServiceImport]
 }
 
-// proxyStatus is what one ready proxy said.
+// proxyStatus is the status of one ready proxy.
 type proxyStatus struct {
 	pod    *corev1.Pod
 	status admin.Status
@@ -42,8 +42,8 @@ type fact[T any] struct {
 	err   error
 }
 
-func (f *fact[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
-	f.once.Do(func() { f.value, f.err = ask(ctx) })
+func (f *fact[T]) get(ctx context.Context, fetch func(context.Context) (T, error)) (T, error) {
+	f.once.Do(func() { f.value, f.err = fetch(ctx) })
 	return f.value, f.err
 }
 
@@ -75,7 +75,7 @@ func (f *facts) getImports(ctx context.Context) ([]kubecli.ServiceImport, error)
 	return f.imports.get(ctx, f.cluster.Imports)
 }
 
-// ready are the proxies that can be asked.
+// ready are the proxies that answer.
 func (f *facts) ready(ctx context.Context) ([]corev1.Pod, error) {
 	pods, err := f.getProxies(ctx)
 	var ready []corev1.Pod
@@ -87,7 +87,7 @@ func (f *facts) ready(ctx context.Context) ([]corev1.Pod, error) {
 	return ready, err
 }
 
-// getStatuses asks every ready proxy for its status.
+// getStatuses gets the status of every ready proxy.
 func (f *facts) getStatuses(ctx context.Context) ([]proxyStatus, error) {
 	return f.statuses.get(ctx, func(ctx context.Context) ([]proxyStatus, error) {
 		ready, err := f.ready(ctx)
@@ -110,7 +110,7 @@ func (f *facts) getStatuses(ctx context.Context) ([]proxyStatus, error) {
 	})
 }
 
-// unknown is for what could not be asked: not being permitted is no fault of the installation.
+// unknown is for what could not be checked: a missing permission is no fault of the installation.
 func unknown(err error) Result {
 	if errors.Is(err, kubecli.ErrForbidden) {
 		return skip("%v", err)

@@ -30,8 +30,8 @@ func (f *facts) ownManifest(ctx context.Context) []Result {
 	}
 	results := one(ok("this is cluster %s, %s", own.Peer.Name, own.Identity.ID))
 	if len(own.Peer.Spec.Addresses) == 0 {
-		results = append(results, warn("it has no public address: it dials its peers, and can't be dialled").
-			hint("if peers shall dial it: has the tunnel Service an address (kubectl -n %s get service)? else tunnel.publicAddresses of the chart",
+		results = append(results, warn("it has no public address: it dials its peers, and can't be dialed").
+			hint("if peers must dial it: has the tunnel Service an address (kubectl -n %s get service)? else tunnel.publicAddresses of the chart",
 				f.cluster.Namespace))
 	} else {
 		results = append(results, ok("peers dial it at %s", and(own.Peer.Spec.Addresses)))
@@ -49,7 +49,7 @@ func (f *facts) ownManifest(ctx context.Context) []Result {
 	return results
 }
 
-// certificates asks each proxy's metrics how long its certificate is valid, and looks at its clock on the way.
+// certificates reads from each proxy's metrics how long its certificate is valid, and compares its clock.
 func (f *facts) certificates(ctx context.Context) []Result {
 	ready, err := f.ready(ctx)
 	if err != nil {
@@ -103,7 +103,7 @@ func (f *facts) svid(ctx context.Context, pod *corev1.Pod) (rest, ahead time.Dur
 	}
 	expiry, found := gauge(answer.Body, svidExpiry)
 	if !found || expiry <= 0 {
-		return 0, 0, fmt.Errorf("the metrics of proxy %s do not tell when its certificate expires", pod.Name)
+		return 0, 0, fmt.Errorf("the metrics of proxy %s do not include when its certificate expires", pod.Name)
 	}
 	return time.Until(time.Unix(int64(expiry), 0)), answer.Ahead(), nil
 }

@@ -65,7 +65,7 @@ func (f *facts) pods(pods []corev1.Pod, component string) []Result {
 		case kubecli.Ready(p):
 			ready++
 		case p.DeletionTimestamp == nil:
-			results = append(results, warn("pod %s %s", p.Name, kubecli.Trouble(p)).
+			results = append(results, warn("pod %s %s", p.Name, kubecli.Problem(p)).
 				hint("kubectl -n %s describe pod %s; kubectl -n %s logs %s", p.Namespace, p.Name, p.Namespace, p.Name))
 		}
 	}
@@ -95,7 +95,7 @@ func (f *facts) leader(ctx context.Context) []Result {
 	age := time.Since(spec.RenewTime.Time)
 	// Twice: the clocks may differ a little.
 	if age > 2*time.Duration(*spec.LeaseDurationSeconds)*time.Second {
-		return one(fail("no controller leads: %s did, and last said so %s ago", *spec.HolderIdentity, left(age)).
+		return one(fail("no controller leads: %s did, and last renewed its lease %s ago", *spec.HolderIdentity, left(age)).
 			hint("kubectl -n %s logs -l app.kubernetes.io/component=controller", f.cluster.Namespace))
 	}
 	return one(ok("%s leads", *spec.HolderIdentity))
@@ -151,7 +151,7 @@ func (f *facts) versions(ctx context.Context) []Result {
 	}
 	switch {
 	case len(found) == 0:
-		return one(skip("no proxy said its version"))
+		return one(skip("no proxy reported its version"))
 	case len(found) > 1:
 		return one(warn("proxies run different versions: %s", and(found)).
 			hint("an upgrade is under way, or stuck: kubectl -n %s rollout status deployment", f.cluster.Namespace))
@@ -162,7 +162,7 @@ func (f *facts) versions(ctx context.Context) []Result {
 	return one(ok("proxies and this command are %s", found[0]))
 }
 
-// errors are what proxies say is wrong with what they were told.
+// errors are the configuration errors that proxies report.
 func (f *facts) errors(ctx context.Context) []Result {
 	statuses, err := f.getStatuses(ctx)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 const (
 	// minKubernetes is the chart's kubeVersion.
 	minKubernetes = "1.31.0"
-	// clockTolerance is what nobody needs to know; beyond certs.ClockSkew certificates are refused.
+	// clockTolerance is not worth a warning; beyond certs.ClockSkew certificates are refused.
 	clockTolerance = 10 * time.Second
 )
 
@@ -24,7 +24,7 @@ func (f *facts) apiServer(ctx context.Context) []Result {
 	}
 	is, err := version.ParseGeneric(info.GitVersion)
 	if err != nil {
-		return one(warn("%s says that its version is %q", f.cluster.Server, info.GitVersion))
+		return one(warn("%s reports version %q", f.cluster.Server, info.GitVersion))
 	}
 	if is.LessThan(version.MustParseGeneric(minKubernetes)) {
 		return one(fail("Kubernetes %s is older than %s", info.GitVersion, minKubernetes).hint("upgrade the cluster"))
@@ -38,13 +38,13 @@ func (f *facts) clock(ctx context.Context) []Result {
 	case err != nil:
 		return one(unknown(err))
 	case answer.Date.IsZero():
-		return one(skip("the API server does not tell its time"))
+		return one(skip("the API server does not send its time"))
 	}
 	return one(ofClock("the API server's clock", answer.Ahead()))
 }
 
-// ofClock judges how far somebody's clock is ahead of ours.
-func ofClock(whose string, ahead time.Duration) Result {
+// ofClock judges how far a clock is ahead of this machine's.
+func ofClock(name string, ahead time.Duration) Result {
 	way := "ahead of"
 	if ahead < 0 {
 		way, ahead = "behind", -ahead
@@ -52,11 +52,11 @@ func ofClock(whose string, ahead time.Duration) Result {
 	ahead = ahead.Round(time.Second)
 	switch {
 	case ahead > certs.ClockSkew:
-		return fail("%s is %s %s this machine's: certificates are refused beyond %s", whose, ahead, way, certs.ClockSkew)
+		return fail("%s is %s %s this machine's: certificates are refused beyond %s", name, ahead, way, certs.ClockSkew)
 	case ahead > clockTolerance:
-		return warn("%s is %s %s this machine's; up to %s are tolerated", whose, ahead, way, certs.ClockSkew)
+		return warn("%s is %s %s this machine's; up to %s are tolerated", name, ahead, way, certs.ClockSkew)
 	default:
-		return ok("%s agrees with this machine's", whose)
+		return ok("%s agrees with this machine's", name)
 	}
 }
 
@@ -73,7 +73,7 @@ func (f *facts) mcsKinds(ctx context.Context) []Result {
 	return results
 }
 
-// served wants all the resources in one of the versions.
+// served requires all the resources in one of the versions.
 func (f *facts) served(ctx context.Context, group string, versions []string, resources ...string) []Result {
 	served, err := f.cluster.Served(ctx, group)
 	if err != nil {

@@ -28,9 +28,9 @@ func (f *facts) peerStates(ctx context.Context) []Result {
 }
 
 func peerState(p *v1alpha1.Peer) Result {
-	state := kubecli.StateOf(p)
+	state := kubecli.ConnectionOf(p)
 	if !state.Connected {
-		return fail("peer %s is %s", p.Name, state.Words).hint("%s", peerHint(p))
+		return fail("peer %s is %s", p.Name, state.Summary).hint("%s", peerHint(p))
 	}
 	out := meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.PeerReachableFromUs)
 	in := meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.PeerReachesUs)
@@ -44,10 +44,10 @@ func peerState(p *v1alpha1.Peer) Result {
 		way = ", dialled from there"
 	}
 	if all, some := p.Status.Proxies, p.Status.ConnectedProxies; some < all {
-		return warn("peer %s is %s%s, but only at %d of %d proxies", p.Name, state.Words, way, some, all).
-			hint("see 'eastway status --all' for what the others say")
+		return warn("peer %s is %s%s, but only at %d of %d proxies", p.Name, state.Summary, way, some, all).
+			hint("see 'eastway status --all' for the others")
 	}
-	return ok("peer %s is %s%s", p.Name, state.Words, way)
+	return ok("peer %s is %s%s", p.Name, state.Summary, way)
 }
 
 func peerHint(p *v1alpha1.Peer) string {

@@ -19,7 +19,7 @@ import (
 // publicTimeout bounds one handshake.
 const publicTimeout = 5 * time.Second
 
-// publicAddresses dials what peers dial, and wants this cluster's own certificate there. Handshakes end there: this is nobody's peer.
+// publicAddresses dials what peers dial, and requires this cluster's own certificate there. It stops after the handshake.
 func (f *facts) publicAddresses(ctx context.Context) []Result {
 	own, err := f.getOwn(ctx)
 	if err != nil {
@@ -37,8 +37,8 @@ func (f *facts) publicAddresses(ctx context.Context) []Result {
 	return results
 }
 
-// errStranger is an answer of somebody else.
-var errStranger = errors.New("somebody else answers")
+// errStranger: the certificate is not this cluster's.
+var errStranger = errors.New("another program answers")
 
 func reached(how, address string, own peering.Manifest, dial func(*tls.Config) error) Result {
 	var proved atomic.Bool // QUIC shakes hands in a goroutine of its own

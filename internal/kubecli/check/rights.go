@@ -112,41 +112,41 @@ func Rights(of kubecli.Component, namespace, name string) []authorizationv1.Reso
 	return all
 }
 
-// rights asks whether each component may do what it has to.
+// rights checks that each component has the rights it needs.
 func (f *facts) rights(ctx context.Context) []Result {
 	var results []Result
 	for _, c := range []struct {
 		component kubecli.Component
-		who       string
+		name      string
 	}{{kubecli.Controller, "the controller"}, {kubecli.Proxy, "proxies"}, {kubecli.Node, "node agents"}} {
 		pods, err := f.cluster.Pods(ctx, c.component)
 		if err != nil {
 			return append(results, unknown(err))
 		}
 		if len(pods) == 0 {
-			continue // it is told elsewhere, or not wanted
+			continue // another check reports it, or it is not enabled
 		}
 		user := "system:serviceaccount:" + f.cluster.Namespace + ":" + pods[0].Spec.ServiceAccountName
 		all := Rights(c.component, f.cluster.Namespace, f.cluster.Prefix())
 		missing, err := f.missing(ctx, user, all)
 		switch {
 		case errors.Is(err, kubecli.ErrForbidden):
-			return append(results, skip("you may not ask for others' rights (create subjectaccessreviews); "+
-				"the components' logs would tell of missing ones"))
+			return append(results, skip("you may not check the rights of other accounts (create subjectaccessreviews); "+
+				"the components' logs show missing ones"))
 		case err != nil:
 			return append(results, unknown(err))
 		case len(missing) > 0:
-			results = append(results, fail("%s (service account %s) may not %s", c.who, pods[0].Spec.ServiceAccountName, and(missing)).
+			results = append(results, fail("%s (service account %s) may not %s", c.name, pods[0].Spec.ServiceAccountName, and(missing)).
 				hint("give the role %s-%s its rights back, and its binding: helm upgrade restores the chart's; they are noticed within seconds",
 					f.cluster.Prefix(), c.component))
 		default:
-			results = append(results, ok("%s: all %d rights that are needed", c.who, len(all)))
+			results = append(results, ok("%s: all %d rights that are needed", c.name, len(all)))
 		}
 	}
 	return results
 }
 
-// missing are the rights that a user does not have, in words: verbs of one kind together.
+// missing describes the rights that a user lacks, with the verbs of one kind together.
 func (f *facts) missing(ctx context.Context, user string, all []authorizationv1.ResourceAttributes) ([]string, error) {
 	may := make([]bool, len(all))
 	group, ctx := errgroup.WithContext(ctx)
@@ -166,7 +166,7 @@ func (f *facts) missing(ctx context.Context, user string, all []authorizationv1.
 		if may[i] {
 			continue
 		}
-		kind := words(&all[i])
+		kind := describe(&all[i])
 		if !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)
 		}
@@ -178,8 +178,8 @@ func (f *facts) missing(ctx context.Context, user string, all []authorizationv1.
 	return kinds, nil
 }
 
-// words for what objects a right is about, as kubectl has them.
-func words(a *authorizationv1.ResourceAttributes) string {
+// describe names the objects of a right as kubectl does.
+func describe(a *authorizationv1.ResourceAttributes) string {
 	kind := a.Resource
 	if a.Group != "" {
 		kind += "." + a.Group

@@ -27,7 +27,7 @@ func Takeover(cluster *kubecli.Cluster, service *corev1.Service) []Check {
 	}
 }
 
-// ofService judges what the Service itself says.
+// ofService judges the Service itself.
 func ofService(s *corev1.Service, namespace string) []Result {
 	if why, remedy := eligible.Check(s, namespace); why != "" {
 		return one(fail("it can't be taken over: %s", why).hint("%s", remedy))
@@ -41,7 +41,7 @@ func ofService(s *corev1.Service, namespace string) []Result {
 	return results
 }
 
-// agentsNeeded is nodeAgents for somebody who is about to need them.
+// agentsNeeded is nodeAgents before a takeover, which needs them.
 func (f *facts) agentsNeeded(ctx context.Context) []Result {
 	results := f.nodeAgents(ctx)
 	if agents, err := f.getAgents(ctx); err == nil && len(agents) == 0 {
@@ -52,7 +52,7 @@ func (f *facts) agentsNeeded(ctx context.Context) []Result {
 	return results
 }
 
-// endpoints says who would answer.
+// endpoints is where calls would go.
 func (f *facts) endpoints(ctx context.Context, s *corev1.Service) []Result {
 	local, err := f.cluster.ReadyEndpoints(ctx, s.Namespace, s.Name)
 	if err != nil {
@@ -71,7 +71,7 @@ func (f *facts) endpoints(ctx context.Context, s *corev1.Service) []Result {
 	export := fmt.Sprintf("in a peer: eastway export %s -n %s", s.Name, s.Namespace)
 	switch {
 	case local == 0 && len(others) == 0:
-		return one(warn("nobody would answer: it has no ready endpoint here, and no peer exports it").hint("%s", export))
+		return one(warn("no endpoint would answer: it has no ready endpoint here, and no peer exports it").hint("%s", export))
 	case len(others) == 0:
 		return one(warn("no peer exports it: its calls stay in this cluster until one does").hint("%s", export))
 	case local == 0:

@@ -72,7 +72,7 @@ func TestTakeoverChecks(t *testing.T) {
 		"UDP too": {func(s *corev1.Service) {
 			s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Port: 53, Protocol: corev1.ProtocolUDP})
 		}, nil, Warning, "port 53/UDP stays with kube-proxy", ""},
-		"nobody there": {func(s *corev1.Service) { s.Name = "basket" }, nil, Warning, "nobody would answer", "eastway export basket -n shop"},
+		"nobody there": {func(s *corev1.Service) { s.Name = "basket" }, nil, Warning, "no endpoint would answer", "eastway export basket -n shop"},
 		"bypassed":     {nil, func(w *world) { w.agent.Datapath.Bypassed = "x" }, Failed, "bypassed", "data path"},
 	} {
 		w := newWorld(t)

@@ -15,7 +15,7 @@ func (f *facts) kubeProxy(ctx context.Context) []Result {
 	config, err := f.cluster.ConfigMap(ctx, "kube-system", "kube-proxy")
 	switch {
 	case errors.Is(err, kubecli.ErrNotFound):
-		return one(skip("how Services are served here is not known (there is no ConfigMap kube-system/kube-proxy); '%s' below tells",
+		return one(skip("how Services are served here is not known (there is no ConfigMap kube-system/kube-proxy); see '%s' below",
 			packetCheck))
 	case err != nil:
 		return one(unknown(err))
@@ -27,7 +27,7 @@ func (f *facts) kubeProxy(ctx context.Context) []Result {
 		return one(ok("kube-proxy works in its default mode, iptables"))
 	default:
 		return one(warn("kube-proxy works with %q, with which takeover is not tested", mode).
-			hint("'%s' below tells whether takeover works", packetCheck))
+			hint("'%s' below shows whether takeover works", packetCheck))
 	}
 }
 
@@ -42,7 +42,7 @@ func proxyMode(config string) string {
 	return ""
 }
 
-// nodeAgents wants one that answers on every node.
+// nodeAgents requires one that answers on every node.
 func (f *facts) nodeAgents(ctx context.Context) []Result {
 	agents, err := f.getAgents(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (f *facts) nodeAgents(ctx context.Context) []Result {
 	return results
 }
 
-// noAgents tells agents that nobody wants from such that don't come.
+// noAgents distinguishes agents that are not enabled from those that do not start.
 func (f *facts) noAgents(ctx context.Context) Result {
 	none := warn("there are no node agents: no Service can be taken over")
 	switch name, err := f.cluster.AgentsWanted(ctx); {
@@ -101,10 +101,10 @@ func (f *facts) noAgents(ctx context.Context) Result {
 	}
 }
 
-// packetCheck is what other checks call packets by.
+// packetCheck is the name of the check packets.
 const packetCheck = "packet check"
 
-// packets wants nftables to see the calls to Services on every node.
+// packets requires that nftables sees the calls to Services on every node.
 func (f *facts) packets(ctx context.Context) []Result {
 	agents, err := f.getAgents(ctx)
 	if err != nil {
@@ -138,8 +138,7 @@ func (f *facts) packets(ctx context.Context) []Result {
 	return results
 }
 
-// takenOver says what became of the Services with the annotation, and of imports, which node agents lead to the nearest proxy
-// as well.
+// takenOver is how nodes serve the Services with the annotation, and imports, whose calls go to the nearest proxy as well.
 func (f *facts) takenOver(ctx context.Context) []Result {
 	agents, err := f.getAgents(ctx)
 	if err != nil {
@@ -148,33 +147,33 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 	if len(agents) > 0 && !slices.ContainsFunc(agents, func(a kubecli.Agent) bool { return a.Err == nil }) {
 		return one(skip("no node agent answered"))
 	}
-	trouble := map[string][]string{} // nodes, by what they say
+	problems := map[string][]string{} // nodes, by problem
 	var taken, imported, order []string
 	for i := range agents {
 		for j := range agents[i].Status.Services {
 			s := &agents[i].Status.Services[j]
-			said, names := s.Service, &taken
+			problem, names := s.Service, &taken
 			if s.Carries != "" {
 				// Users know the service, not the one that the controller made for it.
-				said, names = "import "+s.Carries, &imported
+				problem, names = "import "+s.Carries, &imported
 			}
 			if name := cmp.Or(s.Carries, s.Service); !slices.Contains(*names, name) {
 				*names = append(*names, name)
 			}
-			why := troubleOf(s)
+			why := problemOf(s)
 			if why == "" {
 				continue
 			}
-			said += ": " + why
-			if trouble[said] == nil {
-				order = append(order, said)
+			problem += ": " + why
+			if problems[problem] == nil {
+				order = append(order, problem)
 			}
-			trouble[said] = append(trouble[said], agents[i].Pod.Spec.NodeName)
+			problems[problem] = append(problems[problem], agents[i].Pod.Spec.NodeName)
 		}
 	}
 	var results []Result
-	for _, said := range order {
-		results = append(results, warn("%s (on %s): kube-proxy serves it", said, and(trouble[said])))
+	for _, problem := range order {
+		results = append(results, warn("%s (on %s): kube-proxy serves it", problem, and(problems[problem])))
 	}
 	switch {
 	case len(results) > 0:
@@ -191,7 +190,7 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 	return results
 }
 
-func troubleOf(s *report.ServiceStatus) string {
+func problemOf(s *report.ServiceStatus) string {
 	if s.Refused != "" {
 		return s.Refused
 	}

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 )
 
-// portforward speaks SPDY, inside a WebSocket when it is asked to with GET.
+// portforward speaks SPDY, inside a WebSocket if the request is a GET.
 func (s *Server) portforward(w http.ResponseWriter, req *http.Request, pod string) {
 	f := &forwarding{server: s, pod: pod, errors: map[string]httpstream.Stream{}, replied: map[string]<-chan struct{}{}}
 	upgrade := f.upgradeSPDY
@@ -56,7 +56,7 @@ type forwarding struct {
 	pod    string
 	mu     sync.Mutex
 	errors map[string]httpstream.Stream
-	// replied is closed once the client has been told that the error stream is taken.
+	// replied is closed once the client has the reply for the error stream.
 	replied map[string]<-chan struct{}
 	done    sync.WaitGroup
 }
@@ -85,7 +85,7 @@ func (f *forwarding) carry(data, reason httpstream.Stream, port string) {
 	conn, err := f.server.dial(f.pod, port)
 	if err != nil {
 		_, _ = io.WriteString(reason, err.Error())
-		_ = data.Reset() // what was sent meanwhile is read by nobody
+		_ = data.Reset() // what was sent meanwhile is not read
 		return
 	}
 	var up sync.WaitGroup

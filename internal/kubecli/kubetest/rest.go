@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// request is what a path says.
+// request is a parsed path.
 type request struct {
 	group, version, resource, namespace, name, subresource string
 }
@@ -71,7 +71,7 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
 	case r.subresource == "portforward":
 		s.portforward(w, req, r.name)
 	case !known:
-		http.NotFound(w, req) // as the API server says it of paths that it does not know
+		http.NotFound(w, req) // as the API server answers on unknown paths
 	default:
 		s.rest(w, req, r, kind)
 	}
@@ -144,7 +144,7 @@ func (s *Server) rest(w http.ResponseWriter, req *http.Request, r request, kind 
 			missing(w, r)
 			return
 		}
-		s.tell("delete", found)
+		s.notify("delete", found)
 		answer(w, http.StatusOK, metav1.Status{Status: metav1.StatusSuccess})
 	default:
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -196,11 +196,11 @@ func (s *Server) create(w http.ResponseWriter, req *http.Request, r request) {
 		fail(w, http.StatusConflict, metav1.StatusReasonAlreadyExists, r, r.resource+" \""+r.name+"\" already exists")
 		return
 	}
-	s.tell("create", object)
+	s.notify("create", object)
 	answer(w, http.StatusCreated, object)
 }
 
-// patch merges, also what is applied; whose field is whose it does not keep, but an annotation "managed-by-others" conflicts.
+// patch merges, also what is applied; it keeps no field managers, but an annotation "managed-by-others" conflicts.
 func (s *Server) patch(w http.ResponseWriter, req *http.Request, r request, kind string) {
 	change, ok := body(w, req)
 	if !ok {
@@ -229,7 +229,7 @@ func (s *Server) patch(w http.ResponseWriter, req *http.Request, r request, kind
 	}
 	s.mu.Unlock()
 	if len(req.URL.Query()["dryRun"]) == 0 {
-		s.tell("update", result)
+		s.notify("update", result)
 	}
 	answer(w, http.StatusOK, result)
 }

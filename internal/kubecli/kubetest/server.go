@@ -27,7 +27,7 @@ import (
 type Server struct {
 	// URL of the API server.
 	URL string
-	// Version is what it says it is.
+	// Version that it reports.
 	Version string
 	// OnlySPDY refuses port-forwards over WebSocket, as API servers before 1.30 do.
 	OnlySPDY bool
@@ -44,7 +44,7 @@ type Server struct {
 	serial  int
 }
 
-// New starts a server that ends with the test. scheme knows the kinds of Add.
+// New starts a server that ends with the test. scheme has the kinds of Add.
 func New(t testing.TB, scheme *runtime.Scheme) *Server {
 	t.Helper()
 	s := &Server{
@@ -71,7 +71,7 @@ func New(t testing.TB, scheme *runtime.Scheme) *Server {
 	return s
 }
 
-// Add keeps the objects as if somebody had made them.
+// Add stores the objects.
 func (s *Server) Add(objects ...client.Object) {
 	s.t.Helper()
 	for _, o := range objects {
@@ -113,7 +113,7 @@ func (s *Server) Get(collection, namespace, name string, into any) bool {
 	return ok
 }
 
-// Remove takes an object away without a word to anybody.
+// Remove deletes an object without notifying watchers.
 func (s *Server) Remove(collection, namespace, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,7 +204,7 @@ func (s *Server) put(at string, object map[string]any) {
 	s.objects[at] = object
 }
 
-func (s *Server) tell(verb string, object map[string]any) {
+func (s *Server) notify(verb string, object map[string]any) {
 	s.mu.Lock()
 	listeners := slices.Clone(s.changed)
 	s.mu.Unlock()

@@ -4,7 +4,7 @@
 //
 // The chains prerouting and output have priority −105, just before
 // kube-proxy's −100, so that the first translation of a connection is ours; at
-// −95 kube-proxy wins, at −100 whoever registered first. Layout of a table:
+// −95 kube-proxy wins, at −100 the one that registered first. Layout of a table:
 //
 //	map services { type ipv4_addr . inet_proto . inet_service : verdict; timeout }      cluster IP and port → goto a group
 //	map ports    { type ipv4_addr . inet_proto . inet_service : inet_service; timeout } … → the proxies' port for it
@@ -14,10 +14,10 @@
 //	chain postrouting         { ct status dnat ip saddr . ip daddr @hairpin masquerade }
 //
 // A group is a set of equally good proxies; each new connection takes one of
-// them at random, or by its source address where the Service asks for session
+// them at random, or by its source address where the Service has session
 // affinity. Every write declares the whole content in one transaction, so it
-// is atomic, it heals what others changed, and it renews the timeouts. Once
-// nobody writes any more the entries time out, and kube-proxy serves as before.
+// is atomic, it repairs what others changed, and it renews the timeouts. Once
+// the writes stop, the entries time out, and kube-proxy serves as before.
 //
-// It never decides where a call goes, and it never asks the API server.
+// It never decides where a call goes, and it never uses the API server.
 package nft

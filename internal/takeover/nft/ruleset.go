@@ -18,7 +18,7 @@ const (
 	MaxProxies = 256
 )
 
-// Ruleset is everything that the tables shall say.
+// Ruleset is the content of the tables.
 type Ruleset struct {
 	Services []Service
 	Check    *Check // nil: no packet check
@@ -32,20 +32,20 @@ type Service struct {
 	Affinity bool           // the same client address goes to the same proxy
 }
 
-// Equal tells whether two services are the same.
+// Equal reports whether two services are the same.
 func (s *Service) Equal(o *Service) bool {
 	return s.Address == o.Address && s.Port == o.Port && s.Affinity == o.Affinity && slices.Equal(s.Proxies, o.Proxies)
 }
 
 // Check sends what carries the mark and goes to Address to Listener, before anything else in the output chain.
-// Only IPv4 and IPv6 of one family at a time; nobody else uses the mark, so nobody else notices.
+// Address and Listener are of one family. Nothing else uses the mark, so no other traffic is affected.
 type Check struct {
 	Mark     uint32
 	Address  netip.AddrPort
 	Listener netip.AddrPort // of Address's family
 }
 
-// Validate names the first thing that no table could say.
+// Validate names the first entry that no table can hold.
 func (r *Ruleset) Validate() error {
 	if len(r.Services) > MaxServices {
 		return fmt.Errorf("nft: %d service ports, more than %d: take over fewer Services", len(r.Services), MaxServices)
@@ -83,7 +83,7 @@ type group struct {
 	affinity bool
 }
 
-// content is what the table of one family says.
+// content is what the table of one family holds.
 type content struct {
 	services []Service // Proxies unused
 	groups   []group
@@ -147,7 +147,7 @@ func slots(proxies []netip.Addr) []netip.Addr {
 	return out
 }
 
-// weight is FNV-1a of slot and address, with a last mix: FNV alone is too much alike for neighbours.
+// weight is FNV-1a of slot and address, with a final mix: FNV-1a differs too little between neighboring addresses.
 func weight(slot int, a netip.Addr) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)

@@ -25,7 +25,7 @@ type Table struct {
 	written [2]*int // per family: how many groups our last transaction left; nil: not known
 }
 
-// Config says where and how long.
+// Config is where the tables are, and how long entries live.
 type Config struct {
 	// Timeout is how long entries live without being written again.
 	Timeout time.Duration
@@ -41,7 +41,7 @@ func New(cfg Config) (*Table, error) {
 	return &Table{cfg: cfg}, nil
 }
 
-// Apply makes the tables say exactly r, for Timeout from now, in one transaction. A table that has nothing to say is removed.
+// Apply makes r the content of the tables, for Timeout from now, in one transaction. An empty table is removed.
 func (t *Table) Apply(r *Ruleset) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (t *Table) Apply(r *Ruleset) error {
 	v4, v6 := compile(r)
 	err := t.apply(&v4, &v6)
 	if err != nil && (t.written[0] != nil || t.written[1] != nil) {
-		// Somebody changed our tables so that they can't be amended: make them anew.
+		// Our tables were changed from outside so that they can't be amended: recreate them.
 		t.written = [2]*int{}
 		err = t.apply(&v4, &v6)
 	}
@@ -85,7 +85,7 @@ func (t *Table) apply(contents ...*content) error {
 	return nil
 }
 
-// Delete removes our tables, whoever wrote them.
+// Delete removes our tables, whichever process wrote them.
 func (t *Table) Delete() error {
 	t.written = [2]*int{}
 	if err := t.apply(&content{}, &content{}); err != nil {

@@ -12,7 +12,7 @@ import (
 // Table exists on Linux only.
 type Table struct{}
 
-// Config says where and how long.
+// Config is where the tables are, and how long entries live.
 type Config struct {
 	Timeout time.Duration
 	NetNS   *os.File
