@@ -75,6 +75,20 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "1 while the agent works from its snapshot because the API server has not answered since it started.",
 		}),
 	}
+	m.zero()
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.services, m.ports, m.proxies, m.probes, m.writes, m.seconds, m.bypassed, m.snapshot} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("takeover: register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// zero makes all series exist from the start.
+func (m *metrics) zero() {
 	for _, s := range []string{stateTaken, statePartly, stateFailOpen, stateRefused} {
 		m.services.WithLabelValues(s)
 	}
@@ -87,15 +101,6 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	for _, r := range []string{"ok", "failed"} {
 		m.writes.WithLabelValues(r)
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.services, m.ports, m.proxies, m.probes, m.writes, m.seconds, m.bypassed, m.snapshot} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("takeover: register metrics: %w", err)
-		}
-	}
-	return m, nil
 }
 
 // planned counts the services and ports of a plan.

@@ -148,6 +148,11 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 	if resp.StatusCode == http.StatusNotModified && last != nil {
 		return last, nil
 	}
+	return readReport(resp, last)
+}
+
+// readReport reads the response of /listeners. It returns last if that has the same content.
+func readReport(resp *http.Response, last *Report) (*Report, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, &answerError{"/listeners", "status " + strconv.Itoa(resp.StatusCode)}
 	}

@@ -17,7 +17,7 @@ import (
 // snapshotName is the file in the state directory.
 const snapshotName = "takeover.json"
 
-// snapshotVersion changes when an older agent could not read the file rightly.
+// snapshotVersion changes if an older agent would misread the file.
 const snapshotVersion = 1
 
 // snapshotFile is the file's content.
@@ -57,7 +57,7 @@ func (s *snapshot) load() (inv Inventory, ok bool, err error) {
 	return inv, true, nil
 }
 
-// store keeps the inventory, if it is another one than before.
+// store writes the inventory, if it changed.
 func (s *snapshot) store(inv *Inventory) error {
 	if s.dir == "" {
 		return nil
@@ -94,23 +94,34 @@ func parseSnapshot(data []byte) (Inventory, error) {
 	case len(inv.Proxies) > maxProxies:
 		return Inventory{}, fmt.Errorf("it has %d proxies, more than %d", len(inv.Proxies), maxProxies)
 	}
-	usable := func(a netip.Addr) bool { return a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() }
-	for _, s := range inv.Services {
-		for _, a := range s.Addresses {
-			if !usable(a) {
-				return Inventory{}, fmt.Errorf("service %q has the address %q", s.Name, a)
-			}
-		}
-		for _, p := range s.Ports {
-			if p.Port == 0 {
-				return Inventory{}, fmt.Errorf("service %q has a port 0", s.Name)
-			}
+	for i := range inv.Services {
+		if err := inv.Services[i].validate(); err != nil {
+			return Inventory{}, err
 		}
 	}
-	for _, p := range inv.Proxies {
-		if !usable(p.Address) || p.Health == 0 {
+	for i := range inv.Proxies {
+		if p := &inv.Proxies[i]; !usable(p.Address) || p.Health == 0 {
 			return Inventory{}, fmt.Errorf("proxy %q has the address %q, health port %d", p.Pod, p.Address, p.Health)
 		}
 	}
 	return inv, nil
+}
+
+// validate returns an error for addresses and ports that no table can hold.
+func (s *Service) validate() error {
+	for _, a := range s.Addresses {
+		if !usable(a) {
+			return fmt.Errorf("service %q has the address %q", s.Name, a)
+		}
+	}
+	for _, p := range s.Ports {
+		if p.Port == 0 {
+			return fmt.Errorf("service %q has a port 0", s.Name)
+		}
+	}
+	return nil
+}
+
+func usable(a netip.Addr) bool {
+	return a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified()
 }

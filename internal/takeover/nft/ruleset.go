@@ -53,26 +53,35 @@ func (r *Ruleset) Validate() error {
 	seen := make(map[netip.AddrPort]bool, len(r.Services))
 	for i := range r.Services {
 		s := &r.Services[i]
-		switch {
-		case !s.Address.IsValid() || s.Address.Port() == 0 || s.Address.Addr().Is4In6():
-			return fmt.Errorf("nft: Services[%d].Address %s is not an address and port", i, s.Address)
-		case seen[s.Address]:
+		if seen[s.Address] {
 			return fmt.Errorf("nft: Services[%d].Address %s is there twice", i, s.Address)
-		case s.Port == 0:
-			return fmt.Errorf("nft: Services[%d].Port of %s is 0", i, s.Address)
-		case len(s.Proxies) == 0 || len(s.Proxies) > MaxProxies:
-			return fmt.Errorf("nft: Services[%d].Proxies of %s: %d, must be 1 to %d", i, s.Address, len(s.Proxies), MaxProxies)
 		}
 		seen[s.Address] = true
-		for _, p := range s.Proxies {
-			if !p.IsValid() || p.Is4() != s.Address.Addr().Is4() {
-				return fmt.Errorf("nft: Services[%d].Proxies: %s is not of the family of %s", i, p, s.Address)
-			}
+		if err := s.validate(i); err != nil {
+			return err
 		}
 	}
 	if c := r.Check; c != nil && (c.Mark == 0 || !c.Address.IsValid() || !c.Listener.IsValid() ||
 		c.Address.Addr().Is4() != c.Listener.Addr().Is4()) {
 		return fmt.Errorf("nft: Check needs a mark, and an address and a listener of one family, not %+v", *c)
+	}
+	return nil
+}
+
+// validate names the first field that no table can hold; i is the index among the services.
+func (s *Service) validate(i int) error {
+	switch {
+	case !s.Address.IsValid() || s.Address.Port() == 0 || s.Address.Addr().Is4In6():
+		return fmt.Errorf("nft: Services[%d].Address %s is not an address and port", i, s.Address)
+	case s.Port == 0:
+		return fmt.Errorf("nft: Services[%d].Port of %s is 0", i, s.Address)
+	case len(s.Proxies) == 0 || len(s.Proxies) > MaxProxies:
+		return fmt.Errorf("nft: Services[%d].Proxies of %s: %d, must be 1 to %d", i, s.Address, len(s.Proxies), MaxProxies)
+	}
+	for _, p := range s.Proxies {
+		if !p.IsValid() || p.Is4() != s.Address.Addr().Is4() {
+			return fmt.Errorf("nft: Services[%d].Proxies: %s is not of the family of %s", i, p, s.Address)
+		}
 	}
 	return nil
 }
