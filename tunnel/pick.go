@@ -45,7 +45,8 @@ type choice struct {
 	rank  int
 }
 
-// choices are the lanes that take a stream, best first: heard from recently, idle, by the transport's rank, then spread.
+// choices are the lanes that take a stream, best first: heard from recently, then by the transport's rank (a
+// stream that turns out to be bulk stays where it was opened, and QUIC collapses under it), idle, spread.
 func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) []choice {
 	var out []choice
 	for _, l := range links {
@@ -67,10 +68,10 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 		switch {
 		case a.quiet != b.quiet:
 			return boolOrder(a.quiet, b.quiet)
-		case a.busy != b.busy:
-			return int(a.busy - b.busy)
-		default:
+		case a.rank != b.rank:
 			return a.rank - b.rank
+		default:
+			return int(a.busy - b.busy)
 		}
 	})
 	if len(out) > 0 && out[0].busy >= growAt {

@@ -118,14 +118,29 @@ func writeMessage(w io.Writer, t recordType, m proto.Message) error {
 	return err
 }
 
-// dataBuffers hold one data record each: header and payload leave in one write, so in one frame.
-type dataBuffers struct{ pool sync.Pool }
-
-func (d *dataBuffers) get() *[recordHeader + maxData]byte {
-	if b, ok := d.pool.Get().(*[recordHeader + maxData]byte); ok {
-		return b
+// appendData appends as much of p as fits into b's capacity, in data records, and returns how much that was.
+func appendData(b, p []byte) (_ []byte, n int) {
+	for n < len(p) && cap(b)-len(b) > recordHeader {
+		size := min(len(p)-n, maxData, cap(b)-len(b)-recordHeader)
+		b = append(b, byte(recordData), byte(size>>16), byte(size>>8), byte(size))
+		b = append(b, p[n:n+size]...)
+		n += size
 	}
-	return new([recordHeader + maxData]byte)
+	return b, n
 }
 
-func (d *dataBuffers) put(b *[recordHeader + maxData]byte) { d.pool.Put(b) }
+// dataWrite is what is written to a lane at a time, in bytes: two data records, which with a frame's header fill four TLS
+// records exactly.
+const dataWrite = 64<<10 - 12
+
+// dataBuffers hold one write each: headers and payload leave together.
+type dataBuffers struct{ pool sync.Pool }
+
+func (d *dataBuffers) get() *[dataWrite]byte {
+	if b, ok := d.pool.Get().(*[dataWrite]byte); ok {
+		return b
+	}
+	return new([dataWrite]byte)
+}
+
+func (d *dataBuffers) put(b *[dataWrite]byte) { d.pool.Put(b) }

@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +26,6 @@ type Stream struct {
 	link *link
 	conn *conn
 	raw  transport.Stream
-	br   *bufio.Reader
 
 	answered chan struct{} // closed once outcome is set
 	done     chan struct{} // closed when nothing more can come or go: reset or lane lost
@@ -50,7 +48,7 @@ type Stream struct {
 
 func newStream(l *link, c *conn, raw transport.Stream, key streamKey) *Stream {
 	return &Stream{
-		key: key, link: l, conn: c, raw: raw, br: bufio.NewReaderSize(raw, 4<<10),
+		key: key, link: l, conn: c, raw: raw,
 		answered: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -100,9 +98,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	defer s.link.node.buffers.put(buf)
 	sent := 0
 	for sent < len(p) {
-		n := copy(buf[recordHeader:], p[sent:])
-		putRecordHeader(buf[:], recordData, n)
-		if err := s.writeRaw(buf[:recordHeader+n]); err != nil {
+		b, n := appendData(buf[:0], p[sent:])
+		if err := s.writeRaw(b); err != nil {
 			return sent, err
 		}
 		sent += n
@@ -177,7 +174,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		if s.ended() {
 			return 0, io.EOF
 		}
-		t, n, err := readRecordHeader(s.br)
+		t, n, err := readRecordHeader(s.raw)
 		switch {
 		case err != nil:
 			return 0, s.readFailed(err)
@@ -190,7 +187,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		}
 		s.inData = n
 	}
-	n, err := s.br.Read(p[:min(len(p), s.inData)])
+	n, err := s.raw.Read(p[:min(len(p), s.inData)])
 	s.inData -= n
 	s.read.Add(int64(n))
 	if err != nil && n == 0 {
@@ -337,7 +334,7 @@ func (s *Stream) releaseIfEnded() {
 // awaitAnswer reads the peer's answer; on the opener's side, once.
 func (s *Stream) awaitAnswer() {
 	a := new(tunnelpb.Answer)
-	if err := readMessage(s.br, recordAnswer, a); err != nil {
+	if err := readMessage(s.raw, recordAnswer, a); err != nil {
 		if errors.Is(err, errRecord) {
 			s.Reset("invalid answer")
 		}

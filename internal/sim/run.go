@@ -31,9 +31,6 @@ type Report struct {
 func Run(t *testing.T, p *Plan, pki *PKI, w io.Writer) *Report {
 	t.Helper()
 	var r *Report
-	// yamux keeps timers in a sync.Pool. One of another bubble must not be used in this one; the second collection empties pools.
-	runtime.GC()
-	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()
 		r = run(t.Context(), p, pki, w)

@@ -20,14 +20,19 @@ const (
 const (
 	// userTimeout (TCP_USER_TIMEOUT) is the kernel's backstop behind deadAfter.
 	userTimeout = 20 * time.Second
-	// yamuxAcceptBacklog is how many streams may be opened before the peer has taken one; OpenStream blocks then.
-	yamuxAcceptBacklog = 256
-	// yamuxWindow is a TCP stream's receive window in bytes: 80 Mbit/s for one stream at 100 ms. What is received and
-	// not read takes up to twice as much memory, for each stream, which is why it is not larger.
-	yamuxWindow = 1 << 20
-	// yamuxCloseTimeout is when yamux gives up on a stream that only this side has closed. The other side may have a
-	// slow reader behind it and data left, so it is longer than any half-closed connection may be idle.
-	yamuxCloseTimeout = 2 * time.Hour
+	// acceptBacklog is how many streams a side may open before the other has accepted one of them; more are refused.
+	acceptBacklog = 256
+	// maxRefused is how many refusals may wait to be sent.
+	maxRefused = 1024
+	// muxWindow is a stream's receive window in bytes, farWindow that of a session with a round trip above farRTT: 320
+	// Mbit/s for one stream at 100 ms. Measured on such a line: bulk of one stream four times as fast, a fresh 1 MB in 157
+	// ms instead of 281.
+	muxWindow = 1 << 20
+	farWindow = 4 << 20
+	farRTT    = 20 * time.Millisecond
+	// maxGranted bounds what a session's streams may hold that is received and not read, in bytes, beyond the initial
+	// window of each.
+	maxGranted = 64 << 20
 )
 
 // QUIC.

@@ -18,12 +18,9 @@ type TCPConfig struct {
 	// Listen binds IP:PORT; nil: the kernel's TCP, likewise. Connections need not be *net.TCPConn: what only the kernel
 	// can tell or do (TCP_INFO, congestion control, TCP_USER_TIMEOUT) is left out then.
 	Listen func(ctx context.Context, addr string) (net.Listener, error)
-	// Wrap, if not nil, goes between TLS and yamux. A bubble needs it, see internal/sim: yamux holds a mutex while it reads
-	// the rest of a frame.
-	Wrap func(net.Conn) net.Conn
 }
 
-// TCP is TLS 1.3 over TCP with yamux inside.
+// TCP is TLS 1.3 over TCP, and in it yamux' frames.
 type TCP struct{ cfg TCPConfig }
 
 // NewTCP fills in what the config leaves out.
@@ -61,12 +58,7 @@ func (t *TCP) Dial(ctx context.Context, to Target) (Session, error) {
 		_ = c.Close()
 		return nil, fmt.Errorf("tunnel: TLS with peer %s at %s: %w", to.Peer, to.Address, inTime(err))
 	}
-	sess, err := newTCPSession(conn, pulse, true, t.cfg.Wrap)
-	if err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return sess, nil
+	return newTCPSession(conn, pulse, true), nil
 }
 
 // Listen implements Transport.
@@ -75,14 +67,13 @@ func (t *TCP) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Gat
 	if err != nil {
 		return nil, bindError("TCP", addr, err)
 	}
-	return &tcpListener{Listener: ln, tls: cfg, gate: gate, wrap: t.cfg.Wrap}, nil
+	return &tcpListener{Listener: ln, tls: cfg, gate: gate}, nil
 }
 
 type tcpListener struct {
 	net.Listener
 	tls  *tls.Config
 	gate Gate
-	wrap func(net.Conn) net.Conn
 }
 
 // Serve implements Listener.
@@ -129,12 +120,7 @@ func (l *tcpListener) handshake(ctx context.Context, c net.Conn) Session {
 		_ = c.Close()
 		return nil
 	}
-	sess, err := newTCPSession(conn, pulse, false, l.wrap)
-	if err != nil {
-		_ = c.Close()
-		return nil
-	}
-	return sess
+	return newTCPSession(conn, pulse, false)
 }
 
 func bindError(network, addr string, err error) error {

@@ -3,81 +3,87 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"io"
+	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
 
-// tcpSession is TLS 1.3 over TCP with yamux inside.
+// tcpSession is TLS 1.3 over TCP with a mux inside.
 type tcpSession struct {
-	mux   *yamux.Session
+	mux   *mux
 	tls_  *tls.Conn
-	conn  *yamuxConn
 	pulse *pulseConn
 	caps  Caps
 	cc    string
 }
 
-// newTCPSession starts yamux on a finished TLS connection. The dialer of the connection is yamux' client.
-func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool, wrap func(net.Conn) net.Conn) (*tcpSession, error) {
-	cfg := yamux.DefaultConfig()
-	cfg.AcceptBacklog = yamuxAcceptBacklog
-	cfg.EnableKeepAlive = false // our own pings are faster and not fooled by bulk
-	cfg.MaxStreamWindowSize = yamuxWindow
-	cfg.ConnectionWriteTimeout = time.Hour // liveness is judged by pings: a slow line is not a dead one
-	cfg.StreamOpenTimeout = 0
-	cfg.StreamCloseTimeout = yamuxCloseTimeout
-	cfg.LogOutput = io.Discard
-	start := yamux.Server
-	if dialed {
-		start = yamux.Client
+// newTCPSession starts the mux on a finished TLS connection over pulse.
+func newTCPSession(conn *tls.Conn, pulse *pulseConn, dialed bool) *tcpSession {
+	s := &tcpSession{tls_: conn, pulse: pulse, caps: tcpCaps(), cc: congestionControl(pulse.tcp)}
+	// The socket is closed without first trying to write a TLS alert, which would wait for a peer that does not read.
+	// Truncation is noticed by end records, so the alert has no use here.
+	s.mux = newMux(records{conn, pulse}, func() { _ = pulse.Close() }, s.window, dialed)
+	return s
+}
+
+// records writes all TLS records of one Write in one system call.
+type records struct {
+	*tls.Conn
+	below *pulseConn
+}
+
+func (r records) Write(p []byte) (int, error) {
+	r.below.hold()
+	n, err := r.Conn.Write(p)
+	return n, errors.Join(err, r.below.flush())
+}
+
+// window is a new stream's receive window: larger on a line that is long.
+func (s *tcpSession) window() int {
+	if info, ok := readTCPInfo(s.pulse.tcp); ok && info.rtt > farRTT {
+		return farWindow
 	}
-	abrupt := &yamuxConn{Conn: conn, raw: pulse}
-	var below net.Conn = abrupt
-	if wrap != nil {
-		below = wrap(abrupt)
-	}
-	mux, err := start(below, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("tunnel: start yamux: %w", err)
-	}
-	return &tcpSession{mux: mux, tls_: conn, conn: abrupt, pulse: pulse, caps: tcpCaps(), cc: congestionControl(pulse.tcp)}, nil
+	return muxWindow
 }
 
 func (s *tcpSession) Caps() Caps { return s.caps }
 
 func (s *tcpSession) Open() (Stream, error) {
-	st, err := s.mux.OpenStream()
+	st, err := s.mux.open()
 	if err != nil {
 		return nil, err
 	}
-	return yamuxStream{st}, nil
+	return st, nil
 }
 
 func (s *tcpSession) Accept(ctx context.Context) (Stream, error) {
-	st, err := s.mux.AcceptStreamWithContext(ctx)
+	st, err := s.mux.accept(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return yamuxStream{st}, nil
+	return st, nil
 }
 
-func (s *tcpSession) Close(string)             { _ = s.mux.Close() }
-func (s *tcpSession) Done() <-chan struct{}    { return s.mux.CloseChan() }
-func (s *tcpSession) Alert() error             { return s.conn.alert() }
+func (s *tcpSession) Close(string)             { s.mux.close() }
+func (s *tcpSession) Done() <-chan struct{}    { return s.mux.done }
 func (s *tcpSession) Heard() time.Duration     { return s.pulse.since() }
 func (s *tcpSession) Move(func()) MoveResult   { return Unmoved } // not among its Caps
 func (s *tcpSession) TLS() tls.ConnectionState { return s.tls_.ConnectionState() }
+
+func (s *tcpSession) Alert() error {
+	if op := s.mux.alert.Load(); op != nil {
+		return op
+	}
+	return nil
+}
 
 func (s *tcpSession) Addrs() (local, remote net.Addr) {
 	return s.pulse.LocalAddr(), s.pulse.RemoteAddr()
 }
 
-func (s *tcpSession) Streams() int { return s.mux.NumStreams() }
+func (s *tcpSession) Streams() int { return s.mux.count() }
 
 func (s *tcpSession) Progress() time.Duration {
 	heard := s.Heard()
@@ -97,31 +103,29 @@ func (s *tcpSession) Stats() Stats {
 	return st
 }
 
-// yamuxStream keeps yamux' own close for when both directions have ended: yamux forces a reset on a stream
-// that stays half-closed, so a half-close is told by the end record alone.
-type yamuxStream struct{ *yamux.Stream }
-
-func (s yamuxStream) EndWrite() {}
-func (s yamuxStream) Finish()   { _ = s.Close() }
-
-func (s yamuxStream) Abort(bool) {
-	past := time.Unix(1, 0)
-	_ = s.SetReadDeadline(past)
-	_ = s.SetWriteDeadline(past) // frees a Write that waits for window
-	_ = s.Close()                // a FIN is not subject to the window; without an end record it means cut off
-}
-
-// pulseConn notes when the peer was last heard.
+// pulseConn notes when the peer was last heard, and can collect what is written.
 type pulseConn struct {
 	net.Conn
 	tcp  *net.TCPConn // nil: another network than the kernel's, which has nothing to tell
 	born time.Time
 	last atomic.Int64 // nanoseconds after born
+
+	lock chan struct{} // guards held and writing; a channel, so that time passes in a bubble while it is waited for
+	held *heldRecords  // nil: writes go out at once
 }
+
+// heldRecords has room for a mux write in TLS records.
+type heldRecords struct {
+	n   int
+	buf [72 << 10]byte
+}
+
+//nolint:gochecknoglobals // a pool of memory
+var heldPool = sync.Pool{New: func() any { return new(heldRecords) }}
 
 func newPulseConn(c net.Conn) *pulseConn {
 	tcp, _ := c.(*net.TCPConn)
-	return &pulseConn{Conn: c, tcp: tcp, born: time.Now()}
+	return &pulseConn{Conn: c, tcp: tcp, born: time.Now(), lock: make(chan struct{}, 1)}
 }
 
 func (c *pulseConn) Read(p []byte) (int, error) {
@@ -130,6 +134,44 @@ func (c *pulseConn) Read(p []byte) (int, error) {
 		c.last.Store(int64(time.Since(c.born)))
 	}
 	return n, err
+}
+
+// hold collects what is written until flush.
+func (c *pulseConn) hold() {
+	c.lock <- struct{}{}
+	defer func() { <-c.lock }()
+	c.held, _ = heldPool.Get().(*heldRecords)
+	c.held.n = 0
+}
+
+func (c *pulseConn) flush() error {
+	c.lock <- struct{}{}
+	defer func() { <-c.lock }()
+	h := c.held
+	c.held = nil
+	_, err := c.Conn.Write(h.buf[:h.n])
+	heldPool.Put(h)
+	return err
+}
+
+func (c *pulseConn) Write(p []byte) (int, error) {
+	c.lock <- struct{}{}
+	defer func() { <-c.lock }()
+	h := c.held
+	if h == nil {
+		return c.Conn.Write(p)
+	}
+	if h.n+len(p) > len(h.buf) {
+		if _, err := c.Conn.Write(h.buf[:h.n]); err != nil {
+			return 0, err
+		}
+		h.n = 0
+	}
+	if len(p) > len(h.buf) {
+		return c.Conn.Write(p)
+	}
+	h.n += copy(h.buf[h.n:], p)
+	return len(p), nil
 }
 
 func (c *pulseConn) since() time.Duration {

@@ -120,8 +120,8 @@ func mutations() []mutation {
 			"	return nil\n",
 		}}},
 		{"a large write repeats its first record", "tunnel", []edit{{
-			"copy(buf[recordHeader:], p[sent:])",
-			"copy(buf[recordHeader:], p)",
+			"appendData(buf[:0], p[sent:])",
+			"appendData(buf[:0], p)",
 		}}},
 	}
 }

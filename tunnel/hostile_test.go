@@ -1,0 +1,66 @@
+package tunnel
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/tunnel/transport"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// TestPeerThatLeftPinsNoMemory: a peer opens streams to nothing, keeps writing to them without an end, and leaves.
+//
+//nolint:paralleltest // measures the heap of the process
+func TestPeerThatLeftPinsNoMemory(t *testing.T) {
+	const streams, written, most = 200, 900 << 10, 64 << 20
+	ca, cb := configs(t, withTransport("tcp"))
+	b := startNode(t, cb)
+	b.SetPeers([]Peer{{Name: "a"}})
+	before := heap()
+	control, lane := dialRaw(t, ca, b), dialRaw(t, ca, b)
+	for i, c := range []transport.Session{control, lane} {
+		h := &tunnelpb.Hello{
+			Cluster: "a", Replica: "r", Role: tunnelpb.Hello_Role(i + 1), Link: []byte("0123456789abcdef"), Lane: uint32(i),
+		}
+		if _, _, err := sayHello(c, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	junk := make([]byte, written)
+	for i := range streams {
+		s, err := lane.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := header()
+		h.Id = uint64(i + 1)
+		if err := writeMessage(s, recordOpen, h); err != nil {
+			t.Fatal(err)
+		}
+		answer := new(tunnelpb.Answer)
+		if err := readMessage(s, recordAnswer, answer); err != nil || answer.GetCode() != tunnelpb.Answer_CODE_NOT_FOUND {
+			t.Fatalf("%v, %v", answer, err)
+		}
+		_ = s.SetWriteDeadline(time.Now().Add(time.Second)) // the window may be smaller
+		_, _ = s.Write(junk)
+	}
+	if after := heap(); after > before+most {
+		t.Errorf("while the peer is there, its streams pin %d MiB", (after-before)>>20)
+	}
+	lane.Close("gone")
+	control.Close("gone")
+	await(t, "the link has ended", func() bool { return len(b.allLinks()) == 0 })
+	if after := heap(); after > before+most {
+		t.Errorf("%d MiB are pinned after the peer left", (after-before)>>20)
+	}
+}
+
+// heap is what is in use after a collection, in bytes.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}

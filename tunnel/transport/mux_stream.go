@@ -1,0 +1,352 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// muxStream is one stream of a mux, which a FIN closes in each direction. mux.mu guards it.
+type muxStream struct {
+	mux *mux
+	id  uint32
+
+	canRead, canWrite     chan struct{}
+	readLimit, writeLimit limit
+
+	chunks     []chunk // received and not read
+	size       int     // bytes of chunks
+	window     int     // what the peer may still send
+	consumed   int     // read since the last window update
+	granted    int     // of window, beyond initialWindow
+	sendWindow int64
+
+	unsent    bool // the peer has not heard of it
+	unacked   bool // the peer has not accepted it
+	closed    bool // a FIN of ours was sent, or will be
+	ended     bool // a FIN of the peer's came
+	abandoned bool // not read any more: what comes is dropped
+	reset     bool // refused by the peer
+
+	queued bool // in mux.dirty
+	flags  frameFlags
+	update int // window to give
+}
+
+func newMuxStream(m *mux, id uint32) *muxStream {
+	return &muxStream{
+		mux: m, id: id, window: initialWindow, sendWindow: initialWindow,
+		canRead: make(chan struct{}, 1), canWrite: make(chan struct{}, 1),
+	}
+}
+
+// grant lets the peer send more, when it hears of it.
+func (s *muxStream) grant(n int) {
+	s.granted += n
+	s.window += n
+	s.update += n
+}
+
+// appendFrames appends what has no body. The mux's lock is held.
+func (s *muxStream) appendFrames(b []byte) []byte {
+	if s.flags == 0 && s.update == 0 {
+		s.queued = false
+		return b
+	}
+	b = frame{kind: frameWindow, flags: s.flags, stream: s.id, length: uint32(s.update)}.append(b) //nolint:gosec // ≤ maxWindow
+	s.flags, s.update, s.unsent, s.queued = 0, 0, false, false
+	return b
+}
+
+// wakeLocked lets both calls look again.
+func (s *muxStream) wakeLocked() {
+	notify(s.canRead)
+	notify(s.canWrite)
+}
+
+// SetReadDeadline implements Stream.
+func (s *muxStream) SetReadDeadline(t time.Time) error {
+	s.readLimit.set(t)
+	notify(s.canRead) // a call that waits looks at it
+	return nil
+}
+
+// SetWriteDeadline implements Stream.
+func (s *muxStream) SetWriteDeadline(t time.Time) error {
+	s.writeLimit.set(t)
+	notify(s.canWrite)
+	return nil
+}
+
+// Read implements Stream.
+func (s *muxStream) Read(p []byte) (int, error) {
+	for {
+		n, err := s.tryRead(p)
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+		select {
+		case <-s.canRead:
+		case <-s.mux.done:
+			if n, err := s.tryRead(p); n > 0 || err != nil {
+				return n, err
+			}
+			return 0, s.mux.ended()
+		case <-s.readLimit.passed():
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+}
+
+func (s *muxStream) tryRead(p []byte) (int, error) {
+	m := s.mux
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case s.abandoned:
+		return 0, errAbandoned
+	case s.size > 0:
+	case s.reset:
+		return 0, errRefused
+	case s.ended:
+		return 0, io.EOF
+	default:
+		return 0, nil
+	}
+	n := 0
+	for n < len(p) && len(s.chunks) > 0 {
+		c := &s.chunks[0]
+		k := copy(p[n:], c.data[c.from:])
+		n += k
+		if c.from += k; c.from == len(c.data) {
+			c.free()
+			s.chunks[0] = chunk{}
+			s.chunks = s.chunks[1:]
+		}
+	}
+	if len(s.chunks) == 0 {
+		s.chunks = nil
+	}
+	s.size -= n
+	s.consumed += n
+	if total := initialWindow + s.granted; s.consumed >= total/2 && !s.ended {
+		s.window += s.consumed
+		s.update += s.consumed
+		s.consumed = 0
+		m.queueLocked(s)
+	}
+	if s.size > 0 || s.ended {
+		notify(s.canRead) // for another reader
+	}
+	return n, nil
+}
+
+// receiveLocked reads a data frame's body from r. The lock is free meanwhile: only the read loop adds chunks.
+func (s *muxStream) receiveLocked(n int, r io.Reader) error {
+	if n > s.window {
+		return fmt.Errorf("%w: %d bytes on stream %d, whose window is %d", errFrame, n, s.id, s.window)
+	}
+	s.window -= n
+	for n > 0 {
+		size := min(n, chunkSize)
+		if room := s.roomLocked(); room > 0 { // many small frames must not take more memory than they have bytes
+			size = min(n, room)
+		}
+		c := newChunk(size)
+		part := c.data[:size]
+		s.mux.mu.Unlock()
+		_, err := io.ReadFull(r, part)
+		s.mux.mu.Lock()
+		if err != nil {
+			c.free()
+			return err
+		}
+		n -= len(part)
+		c.data = part
+		s.addLocked(c)
+	}
+	return nil
+}
+
+// roomLocked is what fits into the last chunk.
+func (s *muxStream) roomLocked() int {
+	if len(s.chunks) == 0 {
+		return 0
+	}
+	last := &s.chunks[len(s.chunks)-1]
+	return cap(last.data) - len(last.data)
+}
+
+// addLocked appends what was received, to the last chunk if it fits.
+func (s *muxStream) addLocked(c chunk) {
+	if s.abandoned || s.ended || s.mux.err != nil {
+		c.free()
+		return
+	}
+	s.size += len(c.data)
+	if last := len(s.chunks) - 1; s.roomLocked() >= len(c.data) {
+		s.chunks[last].data = append(s.chunks[last].data, c.data...)
+		c.free()
+	} else {
+		s.chunks = append(s.chunks, c)
+	}
+	notify(s.canRead)
+}
+
+// Write implements Stream.
+func (s *muxStream) Write(p []byte) (int, error) {
+	sent := 0
+	for sent < len(p) {
+		n, err := s.reserve(min(len(p)-sent, maxFrame))
+		if err != nil {
+			return sent, err
+		}
+		if err := s.mux.write(s, p[sent:sent+n]); err != nil {
+			return sent, err
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// reserve waits for a part of the peer's window.
+func (s *muxStream) reserve(most int) (int, error) {
+	for {
+		n, err := s.tryReserve(most)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		select {
+		case <-s.canWrite:
+		case <-s.mux.done:
+			return 0, s.mux.ended()
+		case <-s.writeLimit.passed():
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+}
+
+func (s *muxStream) tryReserve(most int) (int, error) {
+	s.mux.mu.Lock()
+	defer s.mux.mu.Unlock()
+	switch {
+	case s.mux.err != nil:
+		return 0, s.mux.err
+	case s.reset:
+		return 0, errRefused
+	case s.closed:
+		return 0, io.ErrClosedPipe
+	}
+	n := min(int64(most), s.sendWindow)
+	s.sendWindow -= n
+	return int(n), nil
+}
+
+// EndWrite implements Stream. The peer's reader may go on for as long as it likes, so nothing is sent before Finish.
+func (s *muxStream) EndWrite() {}
+
+// Finish implements Stream.
+func (s *muxStream) Finish() { s.Abort(false) }
+
+// Abort implements Stream. A FIN is not subject to the window; without an end record it means cut off.
+func (s *muxStream) Abort(bool) {
+	m := s.mux
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.abandoned {
+		return
+	}
+	s.abandoned = true
+	m.granted -= s.granted // no memory is taken for it any more
+	s.granted = 0
+	for _, c := range s.chunks {
+		c.free()
+	}
+	s.chunks, s.size = nil, 0
+	if !s.closed {
+		s.closed = true
+		s.flags |= flagFIN
+		s.update = 0 // nothing is read any more
+		if s.unsent {
+			s.flags, s.ended = 0, true // the peer has never heard of it
+		} else {
+			m.queueLocked(s)
+		}
+	}
+	s.wakeLocked()
+	m.forgetLocked(s)
+	s.readLimit.set(time.Time{})
+	s.writeLimit.set(time.Time{})
+}
+
+// limit is a deadline that calls wait on.
+type limit struct {
+	mu    sync.Mutex
+	timer *time.Timer
+	over  chan struct{}
+}
+
+// set replaces the deadline; the zero time is none.
+func (l *limit) set(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.timer, l.over = nil, nil
+	if t.IsZero() {
+		return
+	}
+	over := make(chan struct{})
+	l.over = over
+	if d := time.Until(t); d > 0 {
+		l.timer = time.AfterFunc(d, func() { close(over) })
+	} else {
+		close(over)
+	}
+}
+
+// passed is closed once the deadline that is set now has passed; nil: never.
+func (l *limit) passed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
+}
+
+// chunk is memory with received bytes.
+type chunk struct {
+	data []byte
+	from int // what was read of it
+	pool *sync.Pool
+	back any // for the pool
+}
+
+const (
+	smallChunk = 2 << 10
+	chunkSize  = 16 << 10 // a TLS record
+)
+
+//nolint:gochecknoglobals // pools of memory
+var (
+	smallChunks = sync.Pool{New: func() any { return new([smallChunk]byte) }}
+	largeChunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+)
+
+// newChunk has room for at least n bytes, up to chunkSize.
+func newChunk(n int) chunk {
+	if n <= smallChunk {
+		b, _ := smallChunks.Get().(*[smallChunk]byte)
+		return chunk{data: b[:0], pool: &smallChunks, back: b}
+	}
+	b, _ := largeChunks.Get().(*[chunkSize]byte)
+	return chunk{data: b[:0], pool: &largeChunks, back: b}
+}
+
+func (c *chunk) free() {
+	if c.pool != nil {
+		c.pool.Put(c.back)
+		c.pool = nil
+	}
+}

@@ -1,0 +1,505 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// muxPair is a mux on each end of a connection in memory.
+func muxPair(t *testing.T) (a, b *mux) {
+	t.Helper()
+	ca, cb := net.Pipe()
+	a, b = onPipe(ca, true), onPipe(cb, false)
+	t.Cleanup(func() {
+		a.close()
+		b.close()
+	})
+	return a, b
+}
+
+func onPipe(c net.Conn, dialed bool) *mux {
+	return newMux(c, func() { _ = c.Close() }, func() int { return muxWindow }, dialed)
+}
+
+// opened is a stream of a's, and the same on b, which has read its first byte.
+func opened(t *testing.T, a, b *mux) (there, here *muxStream) {
+	t.Helper()
+	there, err := a.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = there.Write([]byte{1}) }()
+	here, err = b.accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(here, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return there, here
+}
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// TestMuxCarries: many streams at a time, both ways, in writes of all sizes; nothing is left.
+func TestMuxCarries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := muxPair(t)
+		data := noise(3 << 20)
+		var wg sync.WaitGroup
+		for i := range 20 {
+			there, here := opened(t, a, b)
+			for _, s := range [][2]*muxStream{{there, here}, {here, there}} {
+				wg.Go(func() {
+					for rest := data[:len(data)/(i+1)]; len(rest) > 0; {
+						n := min(len(rest), 1+rand.IntN(200_000))
+						if _, err := s[0].Write(rest[:n]); err != nil {
+							t.Error(err)
+							return
+						}
+						rest = rest[n:]
+					}
+				})
+				wg.Go(func() {
+					got := make([]byte, len(data)/(i+1))
+					if _, err := io.ReadFull(s[1], got); err != nil || !bytes.Equal(got, data[:len(got)]) {
+						t.Errorf("stream %d: %v, or other bytes", i, err)
+					}
+				})
+			}
+			defer there.Finish()
+			defer here.Finish()
+		}
+		wg.Wait()
+	})
+}
+
+// TestMuxFinish: a stream that both sides have finished leaves nothing, one that has only been opened neither.
+func TestMuxFinish(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := muxPair(t)
+		there, here := opened(t, a, b)
+		there.Finish()
+		if _, err := here.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // exactly that
+			t.Errorf("after the peer's end: %v", err)
+		}
+		here.Finish()
+		silent, err := a.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent.Abort(false)
+		synctest.Wait()
+		for name, m := range map[string]*mux{"a": a, "b": b} {
+			if m.count() != 0 || m.granted != 0 || m.unacked != 0 || len(m.dirty) != 0 {
+				t.Errorf("%s has %d streams, %d bytes granted, %d not accepted, %d to send", name, m.count(), m.granted, m.unacked, len(m.dirty))
+			}
+		}
+	})
+}
+
+// TestMuxDeadlines: a call that waits hears of a deadline that is set meanwhile, and of an abort.
+func TestMuxDeadlines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := muxPair(t)
+		there, here := opened(t, a, b)
+		errs := make(chan error, 2)
+		read := func() { _, err := here.Read(make([]byte, 1)); errs <- err }
+		write := func() { _, err := there.Write(make([]byte, 4<<20)); errs <- err }
+		go read()
+		synctest.Wait()
+		_ = here.SetReadDeadline(time.Now().Add(time.Second))
+		if err := <-errs; err == nil {
+			t.Error("nothing was read")
+		}
+		_ = here.SetReadDeadline(time.Time{})
+		go write()
+		synctest.Wait()
+		_ = there.SetWriteDeadline(time.Unix(1, 0))
+		if err := <-errs; err == nil {
+			t.Error("more than the window was written")
+		}
+		_ = there.SetWriteDeadline(time.Time{})
+		go write()
+		synctest.Wait()
+		there.Abort(true)
+		if err := <-errs; err == nil {
+			t.Error("written to a stream that was given up")
+		}
+		if n, _ := io.Copy(io.Discard, here); n != muxWindow-1 {
+			t.Errorf("%d bytes arrived of what was written before", n)
+		}
+		go read()
+		here.Abort(false)
+		if err := <-errs; err == nil {
+			t.Error("read from a stream that was given up")
+		}
+	})
+}
+
+// hostile writes frames by hand.
+type hostile struct {
+	t    *testing.T
+	conn net.Conn
+	m    *mux // the other side
+}
+
+func newHostile(t *testing.T) *hostile {
+	t.Helper()
+	ca, cb := net.Pipe()
+	h := &hostile{t: t, conn: ca, m: onPipe(cb, false)}
+	go func() { _, _ = io.Copy(io.Discard, ca) }()
+	t.Cleanup(func() {
+		_ = ca.Close()
+		h.m.close()
+	})
+	return h
+}
+
+// send returns whether the other side still reads.
+func (h *hostile) send(f frame, body []byte) bool {
+	_, err := h.conn.Write(append(f.append(nil), body...))
+	return err == nil
+}
+
+// held is what the mux keeps in memory for streams.
+func (m *mux) held() (bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.streams {
+		for _, c := range s.chunks {
+			bytes += cap(c.data)
+		}
+	}
+	return bytes
+}
+
+// TestMuxAbandoned: a peer that goes on writing to streams that were given up pins no memory, and loses its
+// connection when it writes more than their windows.
+func TestMuxAbandoned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostile(t)
+		const streams = 64
+		var ours []*muxStream
+		for i := range uint32(streams) {
+			id := 2*i + 1
+			h.send(frame{kind: frameWindow, flags: flagSYN, stream: id}, nil)
+			s, err := h.m.accept(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours = append(ours, s)
+			h.send(frame{kind: frameData, stream: id, length: 100_000}, make([]byte, 100_000))
+		}
+		synctest.Wait()
+		if held := h.m.held(); held < streams*100_000 || held > 2*streams*100_000 {
+			t.Fatalf("%d bytes are held for %d", held, streams*100_000)
+		}
+		for _, s := range ours {
+			s.Abort(false)
+		}
+		for i := range uint32(streams) {
+			h.send(frame{kind: frameData, stream: 2*i + 1, length: 100_000}, make([]byte, 100_000))
+		}
+		synctest.Wait()
+		if held := h.m.held(); held != 0 || h.m.granted != 0 {
+			t.Errorf("%d bytes are held, %d are granted for streams that were given up", held, h.m.granted)
+		}
+		if h.m.ended() != nil {
+			t.Fatal("ended before the windows were used up")
+		}
+		for h.send(frame{kind: frameData, stream: 1, length: 100_000}, make([]byte, 100_000)) {
+		}
+		<-h.m.done
+	})
+}
+
+// TestMuxSmallFrames: a window of one-byte frames takes about as much memory as it has bytes.
+func TestMuxSmallFrames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostile(t)
+		h.send(frame{kind: frameWindow, flags: flagSYN, stream: 1}, nil)
+		const n = 50_000
+		for range n {
+			h.send(frame{kind: frameData, stream: 1, length: 1}, []byte{1})
+		}
+		synctest.Wait()
+		if held := h.m.held(); held > 2*n {
+			t.Errorf("%d bytes are held for %d", held, n)
+		}
+	})
+}
+
+// TestMuxGrants: all streams of a session together may hold a bounded amount.
+func TestMuxGrants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := muxPair(t)
+		a.window = func() int { return farWindow }
+		for range MaxStreams {
+			a.unacked = 0
+			if _, err := a.open(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a.granted > maxGranted {
+			t.Errorf("%d bytes are granted", a.granted)
+		}
+	})
+}
+
+// TestMuxRefuses: what breaks the protocol ends the connection.
+func TestMuxRefuses(t *testing.T) {
+	t.Parallel()
+	syn := frame{kind: frameWindow, flags: flagSYN, stream: 1}
+	for name, frames := range map[string][]frame{
+		"a ping":               {{kind: framePing, flags: flagSYN}},
+		"an unknown type":      {{kind: 7}},
+		"a goaway":             {{kind: frameGoAway, length: 1}},
+		"one of our streams":   {{kind: frameWindow, flags: flagSYN, stream: 2}},
+		"stream 0":             {{kind: frameWindow, flags: flagSYN}},
+		"a stream twice":       {syn, syn},
+		"more than the window": {syn, {kind: frameData, stream: 1, length: initialWindow + 1}},
+		"a huge window":        {syn, {kind: frameWindow, stream: 1, length: 1<<32 - 1}},
+		"a huge body":          {{kind: frameData, stream: 9, length: 1<<32 - 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHostile(t)
+				for _, f := range frames {
+					h.send(f, nil)
+				}
+				<-h.m.done
+				if err := h.m.ended(); err == nil || errors.Is(err, io.EOF) {
+					t.Errorf("ended with %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestMuxBacklog: streams that are not accepted are refused, and a peer that does not read that loses its connection.
+func TestMuxBacklog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ca, cb := net.Pipe()
+		m := onPipe(cb, false)
+		defer m.close()
+		defer ca.Close()
+		id := uint32(1)
+		for ; ; id += 2 {
+			f := frame{kind: frameWindow, flags: flagSYN, stream: id}
+			if _, err := ca.Write(f.append(nil)); err != nil {
+				break
+			}
+		}
+		if n := int(id / 2); n < acceptBacklog || n > acceptBacklog+2*maxRefused {
+			t.Errorf("ended after %d streams", n)
+		}
+	})
+}
+
+// TestYamuxInterop: the release before has hashicorp/yamux on the other side.
+func TestYamuxInterop(t *testing.T) {
+	t.Parallel()
+	for _, dialed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("dialed %v", dialed), func(t *testing.T) {
+			t.Parallel()
+			ca, cb := net.Pipe()
+			cfg := yamux.DefaultConfig()
+			cfg.EnableKeepAlive, cfg.LogOutput, cfg.MaxStreamWindowSize, cfg.StreamOpenTimeout = false, io.Discard, 1<<20, 0
+			start := yamux.Client
+			if dialed {
+				start = yamux.Server
+			}
+			theirs, err := start(cb, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours := onPipe(ca, dialed)
+			defer theirs.Close()
+			defer ours.close()
+			data := noise(5 << 20)
+			echo := func(s io.ReadWriter, finish func()) {
+				_, _ = io.CopyN(s, s, int64(len(data)))
+				finish()
+			}
+			call := func(s io.ReadWriter, finish func()) {
+				defer finish()
+				go func() { _, _ = s.Write(data) }()
+				got := make([]byte, len(data))
+				if _, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, data) {
+					t.Errorf("%v, or other bytes", err)
+				}
+			}
+			var wg sync.WaitGroup
+			const streams = 8
+			wg.Go(func() {
+				for range streams {
+					s, err := ours.accept(t.Context())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					wg.Go(func() { echo(s, s.Finish) })
+				}
+			})
+			wg.Go(func() {
+				for range streams {
+					s, err := theirs.AcceptStream()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					wg.Go(func() { echo(s, func() { _ = s.Close() }) })
+				}
+			})
+			for range streams {
+				wg.Go(func() {
+					s, err := ours.open()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					call(s, s.Finish)
+				})
+				wg.Go(func() {
+					s, err := theirs.OpenStream()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					call(s, func() { _ = s.Close() })
+				})
+			}
+			wg.Wait()
+			await(t, "no stream is left", func() bool { return ours.count() == 0 && theirs.NumStreams() == 0 })
+		})
+	}
+}
+
+// TestTCPOverAnyNetwork: TLS and the mux run over connections that are no sockets, on a bubble's time.
+func TestTCPOverAnyNetwork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+		w := newWorld(t)
+		cfg := TCPConfig{
+			Dial:   ln.dial,
+			Listen: func(context.Context, string) (net.Listener, error) { return ln, nil },
+		}
+		s := w.pair(t, func() Transport { return NewTCP(cfg) })
+		st, err := s.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustEcho(t, st)
+		if s.Heard() != 0 || s.Stats().RTT != 0 {
+			t.Errorf("heard %v ago, RTT %v", s.Heard(), s.Stats().RTT)
+		}
+		wait := time.NewTimer(time.Minute)
+		<-wait.C
+		if s.Heard() != time.Minute {
+			t.Errorf("heard %v ago", s.Heard())
+		}
+	})
+}
+
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipeListener) dial(context.Context, string) (net.Conn, error) {
+	a, b := net.Pipe()
+	l.conns <- b
+	return a, nil
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 443} }
+
+// FuzzMux feeds a mux with whatever a peer may send: what it holds is bounded, and it ends.
+func FuzzMux(f *testing.F) {
+	f.Add(append(frame{kind: frameWindow, flags: flagSYN, stream: 1}.append(nil), frame{kind: frameData, stream: 1, length: 2}.append(nil)...))
+	f.Add(frame{kind: framePing}.append(nil))
+	f.Add(append(frame{kind: frameData, flags: flagSYN | flagFIN, stream: 3, length: 3}.append(nil), 'a', 'b', 'c'))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		conn := &input{r: bytes.NewReader(b)}
+		m := newMux(conn, func() {}, func() int { return muxWindow }, false)
+		<-m.done
+		m.wg.Wait()
+		if m.count() != 0 || len(m.accepted) != 0 {
+			t.Errorf("%d streams are left", m.count())
+		}
+	})
+}
+
+type input struct{ r io.Reader }
+
+func (i *input) Read(p []byte) (int, error)  { return i.r.Read(p) }
+func (i *input) Write(p []byte) (int, error) { return len(p), nil }
+
+// FuzzFrame: a header that is read is written as it was.
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) != frameHeader {
+			return
+		}
+		fr, err := parseFrame((*[frameHeader]byte)(b))
+		if err != nil {
+			return
+		}
+		if got := fr.append(nil); !bytes.Equal(got, b) || binary.BigEndian.Uint32(b[8:]) != fr.length {
+			t.Errorf("%x is written as %x", b, got)
+		}
+	})
+}
+
+func TestInTime(t *testing.T) {
+	t.Parallel()
+	if got := inTime(context.DeadlineExceeded); !strings.Contains(got.Error(), "no answer within 5s") || !errors.Is(got, context.DeadlineExceeded) {
+		t.Errorf("a deadline is %v", got)
+	}
+	if got := inTime(net.ErrClosed); !errors.Is(got, net.ErrClosed) || got.Error() != net.ErrClosed.Error() {
+		t.Errorf("another error is %v", got)
+	}
+}
