@@ -16,14 +16,20 @@ type Catalog interface {
 	Changed() <-chan struct{}
 }
 
-// What a Proxy needs from a tunnel and reports, from the packages below.
-type (
-	Stream         = dial.Stream
-	Tunnels        = dial.Tunnels
-	Incoming       = tcp.Incoming
-	EndpointStatus = balance.EndpointStatus
-	ListenerStatus = listen.Status
-)
+// Stream is one stream to or from a peer.
+type Stream = dial.Stream
+
+// Tunnels opens streams to peers.
+type Tunnels = dial.Tunnels
+
+// Incoming is a stream that a peer opened.
+type Incoming = tcp.Incoming
+
+// EndpointStatus is one place behind a service.
+type EndpointStatus = balance.EndpointStatus
+
+// ListenerStatus is one address on which callers reach a service.
+type ListenerStatus = listen.Status
 
 // Values of EndpointStatus.Status and EndpointStatus.OutlierCheck.
 const (

@@ -287,7 +287,8 @@ func TestApplicationGoesAway(t *testing.T) {
 func TestLongFirstFlight(t *testing.T) {
 	t.Parallel()
 	request := bytes.Repeat([]byte("0123456789abcdef"), 40<<10)
-	for _, size := range []int{1, dial.ReplayStart, dial.ReplayStart + 1, pipeWindow, dial.ReplayLimit - 1, dial.ReplayLimit, dial.ReplayLimit + 1, len(request)} {
+	const start, limit = dial.ReplayStart, dial.ReplayLimit
+	for _, size := range []int{1, start, start + 1, pipeWindow, limit - 1, limit, limit + 1, len(request)} {
 		for _, refusals := range []int{0, 1, 2} {
 			t.Run(fmt.Sprint(size, " bytes, ", refusals, " refusals"), func(t *testing.T) {
 				t.Parallel()

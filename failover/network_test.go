@@ -147,7 +147,7 @@ func TestProxyInABubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		network := newFakeNetwork()
-		at := func(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+		at := netip.MustParseAddrPort
 		front, dead, hung, live := at("10.1.0.1:80"), at("10.2.0.1:80"), at("10.2.0.2:80"), at("10.2.0.3:80")
 		network.hung[hung] = true
 		ports := []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}

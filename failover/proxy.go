@@ -107,7 +107,7 @@ func (p *Proxy) follow(ctx context.Context) error {
 
 // Drain stops accepting: its listeners are closed and peers are refused with
 // "draining". It returns nil once every connection in flight has ended. When ctx ends before, the rest is reset, and
-// the error says how many those were.
+// the error has their number.
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.conns.Refuse(registry.ErrDraining)
 	p.listeners.Close()
@@ -131,7 +131,7 @@ func (p *Proxy) Active() int { return p.conns.Len() }
 // Revision is that of the catalog's snapshot that the listeners are in line with; 0 until the catalog has a source's first state.
 func (p *Proxy) Revision() uint64 { return p.revision.Load() }
 
-// Ready is nil while new connections are taken; else it says why not.
+// Ready is nil while new connections are taken, else the reason why not.
 func (p *Proxy) Ready() error {
 	if p.table.Snapshot() == nil {
 		return fmt.Errorf("failover: the catalog has not been read yet")

@@ -20,7 +20,7 @@ func (s *policy) affinity(c *Caller) uint64 {
 	}
 	from, err := netip.ParseAddrPort(c.Address)
 	if err != nil {
-		return 0 // a peer that does not say where a call comes from
+		return 0 // a peer that does not name the caller's address
 	}
 	return hash(c.Cluster, from.Addr().Unmap().String())
 }

@@ -53,7 +53,7 @@ func (c *Candidate) Begin() *Use {
 // Use is one attempt at a candidate, and the connection that it became.
 type Use struct{ target *target }
 
-// Outcome is what a Use says about its candidate when it ends. The zero value says nothing.
+// Outcome is what a Use means for its candidate when it ends. The zero value means nothing.
 type Outcome struct {
 	// Failure is what the candidate is to blame for.
 	Failure Failure
@@ -137,7 +137,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 	return out
 }
 
-// isOwnListener tells whether an endpoint is one of the service's own listeners: a connection there would come back here for ever.
+// isOwnListener is true for an endpoint that is one of the service's own listeners: a connection there would come back here for ever.
 func isOwnListener(svc *discovery.Service, endpoint netip.AddrPort) bool {
 	return slices.ContainsFunc(svc.Listeners, func(l discovery.Listener) bool { return l.Address == endpoint }) ||
 		slices.Contains(svc.Addresses, endpoint.Addr()) &&

@@ -253,7 +253,7 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 	}
 }
 
-// standings is what the catalog says of each place behind the service port.
+// standings is what the catalog has on each place behind the service port.
 func (g *group) standings(own string, svc *discovery.Service) map[Address]standing {
 	out := make(map[Address]standing, len(g.targets))
 	for i := range svc.Endpoints[g.key.Port] {

@@ -13,12 +13,12 @@ type Key struct {
 	Pod     discovery.PodRef // zero: any
 }
 
-// includes tells whether the key means an endpoint of the own cluster.
+// includes is true for an endpoint of the own cluster that the key covers.
 func (k Key) includes(own string, e *discovery.Endpoint) bool {
 	return k.Pod == discovery.PodRef{} || k.Pod == discovery.PodRef{Cluster: own, Hostname: e.Hostname}
 }
 
-// includesPeer tells the same of a peer.
+// includesPeer is true for a peer that the key covers.
 func (k Key) includesPeer(peer string) bool { return k.Pod.Cluster == "" || k.Pod.Cluster == peer }
 
 // Address names a place behind a service port: a local endpoint, or a peer.
@@ -67,5 +67,5 @@ func keysOf(svc *discovery.Service) map[Key]bool {
 	return keys
 }
 
-// IsTCP tells whether a port is served; there is no default but TCP.
+// IsTCP is true for the ports that are served; the default protocol is TCP.
 func IsTCP(p discovery.ServicePort) bool { return p.Protocol == discovery.TCP || p.Protocol == "" }

@@ -16,7 +16,7 @@ const (
 	levelFar           // other peers
 )
 
-// rank places an option among the others: compared field by field, smaller is nearer. Options of
+// rank places a candidate among the others: compared field by field, smaller is nearer. Candidates of
 // equal rank share the connections between them.
 type rank struct {
 	level int

@@ -11,25 +11,14 @@ type random struct {
 	float64 func() float64
 }
 
-// order sorts Candidates into the order in which they are tried: level after level; inside a level the better of two at
+// order sorts candidates into the order in which they are tried: level after level; inside a level the better of two at
 // random, then the others by load, or, with an affinity, always in the same order. What ramps up stands in its place with
 // the probability of its share, else behind everything healthy, so that the ramp holds against the next level too. What
 // terminates comes behind what is ready, wherever that is; last resorts come last.
 func order(candidates []Candidate, affinity uint64, rnd random) []Candidate {
-	const usual, ramping, terminating, last = 0, 1, 2, 3
-	class := make(map[Address]int, len(candidates))
+	classes := make(map[Address]class, len(candidates))
 	for i := range candidates {
-		o := &candidates[i]
-		switch {
-		case o.last:
-			class[o.Address] = last
-		case o.terminating:
-			class[o.Address] = terminating
-		case o.share < 1 && affinity == 0 && rnd.float64() >= o.share:
-			class[o.Address] = ramping
-		default:
-			class[o.Address] = usual
-		}
+		classes[candidates[i].Address] = candidates[i].class(affinity, rnd)
 	}
 	sorted := slices.Clone(candidates)
 	for i := len(sorted) - 1; i > 0; i-- { // shuffled: equal load is no order
@@ -37,7 +26,7 @@ func order(candidates []Candidate, affinity uint64, rnd random) []Candidate {
 		sorted[i], sorted[j] = sorted[j], sorted[i]
 	}
 	slices.SortStableFunc(sorted, func(a, b Candidate) int {
-		if c := cmp.Or(cmp.Compare(class[a.Address], class[b.Address]), a.rank.compare(b.rank)); c != 0 {
+		if c := cmp.Or(cmp.Compare(classes[a.Address], classes[b.Address]), a.rank.compare(b.rank)); c != 0 {
 			return c
 		}
 		if affinity != 0 {
@@ -48,7 +37,7 @@ func order(candidates []Candidate, affinity uint64, rnd random) []Candidate {
 	var out []Candidate
 	for len(sorted) > 0 {
 		n := 1
-		for n < len(sorted) && class[sorted[n].Address] == class[sorted[0].Address] && sorted[n].rank == sorted[0].rank {
+		for n < len(sorted) && classes[sorted[n].Address] == classes[sorted[0].Address] && sorted[n].rank == sorted[0].rank {
 			n++
 		}
 		if affinity == 0 {
@@ -60,7 +49,30 @@ func order(candidates []Candidate, affinity uint64, rnd random) []Candidate {
 	return out
 }
 
-// twoChoices moves the less loaded of two Candidates at random to the front of a
+// class comes before the level.
+type class int
+
+const (
+	classUsual class = iota
+	classRamping
+	classTerminating
+	classLast
+)
+
+func (c *Candidate) class(affinity uint64, rnd random) class {
+	switch {
+	case c.last:
+		return classLast
+	case c.terminating:
+		return classTerminating
+	case c.share < 1 && affinity == 0 && rnd.float64() >= c.share:
+		return classRamping
+	default:
+		return classUsual
+	}
+}
+
+// twoChoices moves the less loaded of two candidates at random to the front of a
 // level that is sorted by load. Taking the least loaded of all would send the
 // connections of all proxies to the same endpoint.
 func twoChoices(level []Candidate, rnd random) {

@@ -22,7 +22,7 @@ import (
 //	maxEjectionPercent              10       100     10 % of two endpoints is none: it would forbid failover
 //
 // The denominator of maxEjectionPercent is the number of ready local endpoints of that service port plus one for each peer that
-// exports it with ready endpoints; where none is ready, those count that terminate. Whatever it says, one is always left that is not
+// exports it with ready endpoints; where none is ready, those count that terminate. Whatever the policy, one is always left that is not
 // ejected; and ejected endpoints are still tried when everything else failed.
 const (
 	defaultConsecutiveFailures = 3
@@ -30,7 +30,7 @@ const (
 	defaultBaseEjection        = 30 * time.Second
 	defaultMaxEjectionPercent  = 100
 	maxEjection                = 5 * time.Minute
-	// minInterval bounds how often a policy can ask for sweeps.
+	// minInterval bounds how often a policy can have sweeps.
 	minInterval = 100 * time.Millisecond
 )
 

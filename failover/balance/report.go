@@ -111,12 +111,12 @@ func (tb *Table) peerStatus(e *discovery.PeerExport, port uint16, p *policy) (En
 		st.Status = StatusTerminating
 	}
 	if n == 0 {
-		st.Level = levelFar // where it would be is not told
+		st.Level = levelFar // where it would be is not known
 	}
 	return st, true
 }
 
-// checked fills in what the outlier check says.
+// checked fills in the outlier check.
 func (st EndpointStatus) checked(g *group, a Address) EndpointStatus {
 	t, h := g.health(a, time.Now())
 	st.EjectedFor = h.Left

@@ -17,7 +17,7 @@ import (
 	"github.com/eastway/eastway/tunnel"
 )
 
-// ErrInconclusive is what a probe's error wraps when it says nothing about its target.
+// ErrInconclusive is what a probe's error wraps when it means nothing for its target.
 var ErrInconclusive = errors.New("inconclusive")
 
 // Metrics counts what a Table does.
@@ -30,7 +30,7 @@ type Metrics interface {
 	Returned(service discovery.ServiceName)
 }
 
-// Peers says whether a peer can be used and how far it is.
+// Peers knows whether a peer can be used and how far it is.
 type Peers interface {
 	State(peer string) tunnel.PeerState
 }
@@ -41,7 +41,7 @@ type Config struct {
 	Cluster  string
 	Locality discovery.Locality
 	Peers    Peers
-	// Probe tells whether a candidate of the service port accepts connections; its error wraps ErrInconclusive when that could
+	// Probe is nil when a candidate of the service port accepts connections; its error wraps ErrInconclusive when that could
 	// not be tried.
 	Probe   func(ctx context.Context, k Key, c Candidate) error
 	Log     *zap.Logger
@@ -91,7 +91,7 @@ func (tb *Table) Locate(caller netip.Addr) discovery.Locality {
 	return tb.cfg.Locality
 }
 
-// Has tells whether the catalog has the service port.
+// Has is true when the catalog has the service port.
 func (tb *Table) Has(k Key) bool { return tb.group(k) != nil }
 
 // group is the one of that port, nil when the catalog has none.

@@ -46,7 +46,7 @@ func (f Failure) String() string {
 	}
 }
 
-// standing is what the catalog says of a target.
+// standing is a target's readiness in the catalog.
 type standing int
 
 const (

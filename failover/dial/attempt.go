@@ -35,7 +35,7 @@ type attempt struct {
 }
 
 // abandon resets what an attempt reached that is no longer wanted, as its client may have reset it: nothing was sent there, and
-// a clean end would say that nothing was all there is.
+// a clean end would mean that nothing was all there is.
 func (a *attempt) abandon() {
 	if a.conn != nil {
 		_ = a.conn.SetLinger(0)

@@ -98,7 +98,7 @@ func (e *Early) HandOver(winner Stream) func() relay.Head {
 		e.copied = nil
 		if p.stream == winner {
 			// Had writing failed, the relay's own write would fail alike.
-			h.Rest, h.Told = h.Rest[p.written:], p.ended
+			h.Rest, h.Passed = h.Rest[p.written:], p.ended
 			e.sent = int64(p.written)
 		}
 		return h
@@ -113,7 +113,7 @@ func (e *Early) run(p *pump, g *gate) {
 				return
 			}
 			if err := e.forward(p); err != nil || e.fin {
-				return // the attempt's outcome tells what the error means
+				return // the attempt's outcome explains the error
 			}
 		}
 		if len(e.copied) == ReplayLimit {

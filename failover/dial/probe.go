@@ -14,7 +14,7 @@ import (
 // probeCaller is the caller that peers see in probes.
 const probeCaller = "probe"
 
-// Probe returns nil when the candidate accepts connections of the service port. An error that says nothing about it wraps
+// Probe returns nil when the candidate accepts connections of the service port. An error that means nothing for it wraps
 // balance.ErrInconclusive.
 func (d *Dialer) Probe(ctx context.Context, k balance.Key, c balance.Candidate) error {
 	err := d.probe(ctx, k, &c)
@@ -62,7 +62,7 @@ func (d *Dialer) probePeer(ctx context.Context, k balance.Key, c *balance.Candid
 	}
 }
 
-// isInconclusive tells whether a probe that ended with err says nothing about the
+// isInconclusive is true when a probe that ended with err means nothing for its
 // target: it could not be sent, or the peer was too busy.
 func isInconclusive(err error) bool {
 	var lost *tunnel.LostError

@@ -144,6 +144,6 @@ func (r *race) record(a *attempt, result, reason string, took time.Duration) {
 		r.attempts = slices.Delete(r.attempts, 0, 1)
 	}
 	r.attempts = append(r.attempts, access.Attempt{
-		Target: a.Address.String(), Cluster: a.Cluster, Result: result, Reason: access.Clip(reason), Took: took,
+		Target: a.String(), Cluster: a.Cluster, Result: result, Reason: access.Clip(reason), Took: took,
 	})
 }

@@ -34,7 +34,7 @@ type verdict struct {
 	unknown bool
 }
 
-// judge tells what err means, which ended an attempt at a.
+// judge is the meaning of err, which ended an attempt at a.
 func judge(a balance.Address, err error) verdict {
 	if a.Peer == "" {
 		return judgeLocal(err)
@@ -92,7 +92,7 @@ func judgeLocal(err error) verdict {
 	}
 }
 
-// isShortage tells whether this process or host is short of something; the endpoint is not to blame.
+// isShortage is true when this process or host is short of something; the endpoint is not to blame.
 func isShortage(err error) bool {
 	for _, short := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,

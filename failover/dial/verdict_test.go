@@ -25,6 +25,7 @@ func TestJudge(t *testing.T) {
 	blames := func(result string, f balance.Failure) verdict {
 		return verdict{result: result, Outcome: balance.Outcome{Failure: f}}
 	}
+	busy := verdict{result: resultRefused, Outcome: balance.Outcome{RetryAfter: time.Second}}
 	for name, tt := range map[string]struct {
 		at   balance.Address
 		err  error
@@ -34,14 +35,14 @@ func TestJudge(t *testing.T) {
 		"an endpoint resets":           {err: dialError(syscall.ECONNRESET), want: blames(resultError, balance.LocalFailure)},
 		"an endpoint has no route":     {err: dialError(syscall.EHOSTUNREACH), want: blames(resultError, balance.LocalFailure)},
 		"an endpoint does not answer":  {err: dialError(syscall.ETIMEDOUT), want: blames(resultTimeout, balance.LocalFailure)},
-		"the connect timeout":          {err: &net.OpError{Op: "dial", Err: context.DeadlineExceeded}, want: blames(resultTimeout, balance.LocalFailure)},
+		"the connect timeout":          {err: context.DeadlineExceeded, want: blames(resultTimeout, balance.LocalFailure)},
 		"out of descriptors":           {err: dialError(syscall.EMFILE), want: verdict{result: resultError}},
 		"out of ports":                 {err: dialError(syscall.EADDRNOTAVAIL), want: verdict{result: resultError}},
 		"given up":                     {err: context.Canceled, want: verdict{result: resultAbandoned}},
 		"a peer has no endpoint":       {peer, refused(tunnelpb.Answer_CODE_UNAVAILABLE), blames(resultRefused, balance.PeerFailure)},
 		"a peer has no such service":   {peer, refused(tunnelpb.Answer_CODE_NOT_FOUND), blames(resultRefused, balance.PeerFailure)},
 		"a replica drains":             {peer, refused(tunnelpb.Answer_CODE_DRAINING), verdict{result: resultRefused, elsewhere: true}},
-		"a peer is overloaded":         {peer, refused(tunnelpb.Answer_CODE_OVERLOADED), verdict{result: resultRefused, Outcome: balance.Outcome{RetryAfter: time.Second}}},
+		"a peer is overloaded":         {peer, refused(tunnelpb.Answer_CODE_OVERLOADED), busy},
 		"lost with bytes sent":         {peer, &tunnel.LostError{Sent: true, Err: errors.New("cut")}, verdict{result: resultUnknown, unknown: true}},
 		"lost with the header only":    {peer, &tunnel.LostError{Err: errors.New("cut")}, verdict{result: resultLost, elsewhere: true}},
 		"the lane is silent":           {peer, errSuspect, verdict{result: resultSuspect, elsewhere: true}},
@@ -81,11 +82,15 @@ func TestIsInconclusive(t *testing.T) {
 func TestGate(t *testing.T) {
 	t.Parallel()
 	var g gate
-	if !g.commit() || !g.commit() || g.close() {
-		t.Error("a gate with bytes sent was closed")
+	for range 2 {
+		if !g.commit() || g.close() {
+			t.Error("a gate with bytes sent was closed")
+		}
 	}
 	var closed gate
-	if !closed.close() || !closed.close() || closed.commit() {
-		t.Error("bytes pass a closed gate")
+	for range 2 {
+		if !closed.close() || closed.commit() {
+			t.Error("bytes pass a closed gate")
+		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 type Status struct {
 	Address netip.AddrPort `json:"address"`
 	Service string         `json:"service"`
-	// Error says why it is not listened on, and what to do; empty when it is.
+	// Error is why the listener is not open, and what to do; empty when it is open.
 	Error string `json:"error,omitempty"`
 }
 
@@ -127,7 +127,8 @@ func (ls *Listeners) settle(addr netip.AddrPort) {
 		}
 		c := Status{
 			Address: addr, Service: b.Service.String(),
-			Error: fmt.Sprintf("failover: %v is listened on for service %s already: give one of them another clusterIP or port", addr, l.binding.Service),
+			Error: fmt.Sprintf("failover: %v is listened on for service %s already: give one of them another clusterIP or port",
+				addr, l.binding.Service),
 		}
 		if !slices.Contains(ls.clashes[addr], c) {
 			ls.cfg.Log.Error("two services on one address", zap.Stringer("address", addr), zap.String("error", c.Error))
@@ -183,7 +184,7 @@ func (ls *Listeners) open(ctx context.Context, l *listener) {
 	l.err, l.retry = err, time.Now().Add(pace.Backoff(l.failures, listenBackoffMin, listenBackoffMax))
 }
 
-// listenError says what was attempted and what to do.
+// listenError names what was attempted and what to do.
 func listenError(addr netip.AddrPort, service discovery.ServiceName, err error) error {
 	remedy := "see the error"
 	switch {

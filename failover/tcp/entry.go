@@ -44,7 +44,7 @@ func notConnected(e *access.Entry, err error) {
 
 // connected fills in which candidate accepted.
 func connected(e *access.Entry, c *dial.Conn) {
-	e.Endpoint, e.Cluster, e.Locality = c.Address.String(), c.Cluster, c.Locality
+	e.Endpoint, e.Cluster, e.Locality = c.String(), c.Cluster, c.Locality
 	e.Accepted = time.Since(e.Started)
 	if c.Stream == nil {
 		return

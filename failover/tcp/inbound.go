@@ -34,7 +34,7 @@ type Incoming interface {
 	Peer() string
 	// Accept sends the accepting answer; it comes before the first byte is written to an endpoint.
 	Accept(a *tunnelpb.Answer) (dial.Stream, error)
-	// Refuse says that nothing was written to any endpoint.
+	// Refuse declares that nothing was written to any endpoint.
 	Refuse(code tunnel.Code, reason string, retryAfter time.Duration) error
 	// Context ends with the stream or its lane.
 	Context() context.Context

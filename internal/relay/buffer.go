@@ -2,14 +2,14 @@ package relay
 
 import "sync"
 
-//nolint:gochecknoglobals // pools of memory; nobody can see what others did with it
+//nolint:gochecknoglobals // pools of memory without any state
 var (
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 )
 
-// buffer is what one direction reads into. It takes memory from a pool when
-// asked and gives it back with release; its size follows what it is used for.
+// buffer is what one direction reads into. acquire takes memory from a pool and
+// release gives it back; its size follows what it is used for.
 type buffer struct {
 	small *[smallBuffer]byte
 	large *[largeBuffer]byte
@@ -43,8 +43,8 @@ func (b *buffer) release() {
 	}
 }
 
-// used says how much the last read filled: a full buffer asks for larger ones,
-// one that a small one could have held for small ones again.
+// used records how much the last read filled: after a full buffer the next one is large,
+// after less than a small one holds it is small again.
 func (b *buffer) used(n int) {
 	b.grown = n >= smallBuffer
 }

@@ -13,7 +13,7 @@ import (
 type End interface {
 	io.Reader
 	io.Writer
-	// CloseWrite tells this side that no more bytes follow: a clean end of one direction.
+	// CloseWrite ends this direction clean: no more bytes follow.
 	CloseWrite() error
 	// Abort resets both directions; it unblocks Read and Write and may be called again.
 	Abort(reason string)
@@ -35,11 +35,11 @@ var ErrReset = &os.SyscallError{Syscall: "read", Err: syscall.ECONNRESET}
 // errVanished is why a socket was closed whose host does not answer; the kernel gives the same error in the end.
 var errVanished = &os.SyscallError{Syscall: "read", Err: syscall.ETIMEDOUT}
 
-// isReset tells whether err says that the other end reset the connection,
+// isReset is true for an error of a connection that the other end reset,
 // rather than that the network or the host behind it is gone.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// isClosed tells whether err comes from our own Abort.
+// isClosed is true for an error that our own Abort has caused.
 func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }

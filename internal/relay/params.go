@@ -4,14 +4,14 @@ import "time"
 
 const (
 	// smallBuffer, in bytes, is read into while an end sends little: most of a proxy's connections are idle or
-	// carry small requests, and an end that cannot tell when it is readable holds a buffer all the time.
+	// carry small requests, and an end that does not notice when it becomes readable holds a buffer all the time.
 	smallBuffer = 4 << 10
 	// largeBuffer, in bytes, is used once an end fills small ones: large enough that the cost of a system
 	// call no longer counts, small enough for a processor's cache.
 	largeBuffer = 64 << 10
 
 	// graceStep is how long what an end sent before its reset may take to make progress towards the other end.
-	// An end that reads gets everything; one that does not read learns of the reset after one step.
+	// An end that reads gets everything; one that does not read sees the reset after one step.
 	graceStep = 250 * time.Millisecond
 	// graceMax bounds all steps together, for an end that reads very slowly.
 	graceMax = 5 * time.Second

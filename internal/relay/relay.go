@@ -18,19 +18,19 @@ const (
 	Server
 )
 
-// How says what ended a relayed connection.
+// How is what ended a relayed connection.
 type How int
 
 const (
-	// Closed says that both directions ended clean. Result.By ended first.
+	// Closed: both directions ended clean. Result.By ended first.
 	Closed How = iota
-	// Reset says that Result.By reset the connection.
+	// Reset: Result.By reset the connection.
 	Reset
-	// Broken says that the network, or the host or lane behind Result.By, failed.
+	// Broken: the network, or the host or lane behind Result.By, failed.
 	Broken
-	// Idle says that one direction had ended and the other was silent for HalfClosedIdle.
+	// Idle: one direction had ended and the other was silent for HalfClosedIdle.
 	Idle
-	// Stopped says that the context ended.
+	// Stopped: the context ended.
 	Stopped
 )
 
@@ -48,8 +48,8 @@ type Result struct {
 type Head struct {
 	// Rest was read and not yet written to the server.
 	Rest []byte
-	// Ended: the client's clean end was read. Told: the server was told of it, by CloseWrite.
-	Ended, Told bool
+	// Ended: the client's clean end was read. Passed: it went on to the server, by CloseWrite.
+	Ended, Passed bool
 	// Err is why the client could not be read on, after Rest.
 	Err error
 }
@@ -59,7 +59,7 @@ type Head struct {
 // returns. A nil head means that nothing was read yet; else it is called once, in the goroutine that goes on reading the
 // client, and may block there.
 func Run(ctx context.Context, client, server End, head func() Head) Result {
-	r := &run{client: client, server: server, halves: make(chan half, 2)}
+	r := &run{client: client, server: server, halves: make(chan half, 2), graceLeft: graceMax}
 	r.up.open, r.down.open = true, true
 	go r.copy(&r.up, client, server, Client, Server, head)
 	go r.copy(&r.down, server, client, Server, Client, nil)
@@ -83,20 +83,24 @@ type half struct {
 	writeErr error // to's
 }
 
-// run is one call of Run. The supervisor decides, in one goroutine, from what the two copies, the
-// ends, the timers and the context tell.
+// run is one call of Run. The supervisor decides, in one goroutine, on the events of the two copies, the
+// ends, the timer and the context.
 type run struct {
 	client, server End
 	up, down       direction
 	halves         chan half
-	// first is the Side that ended clean first, noted before the other side is told: it may end at once in turn.
+	// first is the Side that ended clean first, noted before the end goes on to the other side, which may end at once in turn.
 	first atomic.Int32
 
 	result  Result
 	decided bool // result is final, both ends are aborted
 
-	dying Side // this end is broken; what it had sent is still being delivered
-	dead  error
+	dying     Side // this end is broken; what it had sent is still being delivered
+	dead      error
+	graceLeft time.Duration
+
+	timer *time.Timer // nil: not armed yet
+	seen  int64       // what was carried when it was armed
 }
 
 // copy carries one direction and reports how it ended.
@@ -119,7 +123,7 @@ func (r *run) carry(d *direction, src, dst End, from Side, head func() Head) (re
 		switch {
 		case h.Err != nil:
 			return h.Err, nil
-		case h.Told:
+		case h.Passed:
 			r.first.CompareAndSwap(int32(Neither), int32(from))
 			return nil, nil
 		case h.Ended:
@@ -154,31 +158,17 @@ func (r *run) endOf(from Side, dst End) error {
 	return dst.CloseWrite()
 }
 
+// supervise is the one goroutine that decides.
 func (r *run) supervise(ctx context.Context) {
+	defer r.disarm()
 	clientBroken, serverBroken, stop := r.client.Broken(), r.server.Broken(), ctx.Done()
-	var timer *time.Timer // grace while an end is dying, else the idle check of a half-closed connection
-	var tick <-chan time.Time
-	arm := func(d time.Duration) {
-		if timer != nil {
-			timer.Stop()
-		}
-		timer = time.NewTimer(d)
-		tick = timer.C
-	}
-	defer func() {
-		if timer != nil {
-			timer.Stop()
-		}
-	}()
-	seen, graceLeft := int64(0), graceMax
 	for r.up.open || r.down.open {
 		wasDying := r.dying
 		select {
 		case h := <-r.halves:
 			h.dir.open = false
 			if r.ended(h) {
-				arm(HalfClosedIdle)
-				seen = r.carried()
+				r.arm(HalfClosedIdle)
 			}
 		case <-clientBroken:
 			clientBroken = nil
@@ -189,30 +179,52 @@ func (r *run) supervise(ctx context.Context) {
 		case <-stop:
 			stop = nil
 			r.decide(Result{How: Stopped, Err: context.Cause(ctx)})
-		case <-tick:
-			carried := r.carried()
-			idle := carried == seen
-			seen = carried
-			switch {
-			case r.dying == Neither && idle:
-				r.decide(Result{How: Idle})
-			case r.dying == Neither:
-				arm(HalfClosedIdle)
-			case idle || graceLeft <= 0:
-				r.decide(broken(r.dying, r.dead))
-			default:
-				graceLeft -= graceStep
-				arm(graceStep)
-			}
+		case <-r.tick():
+			r.timeIsUp()
 		}
 		if r.dying != wasDying && !r.decided {
-			seen = r.carried()
-			arm(graceStep)
+			r.arm(graceStep)
 		}
 	}
 	if !r.decided {
 		r.client.release()
 		r.server.release()
+	}
+}
+
+// arm starts the timer anew: the grace while an end is dying, else the idle check of a half-closed connection.
+func (r *run) arm(d time.Duration) {
+	r.disarm()
+	r.timer, r.seen = time.NewTimer(d), r.carried()
+}
+
+func (r *run) disarm() {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+}
+
+// tick is the timer's channel; nil before the first arm.
+func (r *run) tick() <-chan time.Time {
+	if r.timer == nil {
+		return nil
+	}
+	return r.timer.C
+}
+
+// timeIsUp ends a connection that carried nothing while the timer ran, or whose dying end has used up its grace.
+func (r *run) timeIsUp() {
+	idle := r.carried() == r.seen
+	switch {
+	case r.dying == Neither && idle:
+		r.decide(Result{How: Idle})
+	case r.dying == Neither:
+		r.arm(HalfClosedIdle)
+	case idle || r.graceLeft <= 0:
+		r.decide(broken(r.dying, r.dead))
+	default:
+		r.graceLeft -= graceStep
+		r.arm(graceStep)
 	}
 }
 
@@ -229,7 +241,7 @@ func (r *run) ended(h half) bool {
 		r.end(h.to).flush()
 		r.decide(broken(h.from, h.readErr))
 	case r.dying == h.from && r.result.By == Neither: // else the other direction had ended clean before
-		// It ended clean before it broke: what it had to say is said. The other direction is cut off.
+		// It ended clean before it broke: all it sent is delivered. The other direction is cut off.
 		r.end(h.to).flush()
 		r.decide(broken(r.dying, r.dead))
 	case r.up.open || r.down.open:
@@ -247,7 +259,7 @@ func (r *run) breaks(side Side, err error) {
 	case r.decided:
 	case r.dying == side:
 		r.dead = errors.Join(r.dead, err)
-	case r.dying != Neither: // both ends are broken: nobody is left to deliver to
+	case r.dying != Neither: // both ends are broken: there is nothing left to deliver to
 		r.decide(broken(r.dying, r.dead))
 	case !r.from(side).open:
 		r.decide(broken(side, err))

@@ -389,7 +389,7 @@ func TestHead(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 
-	told := newRig(t, w, func() Head { return Head{Ended: true, Told: true} })
+	told := newRig(t, w, func() Head { return Head{Ended: true, Passed: true} })
 	mustWrite(t, told.server, "the answer still comes")
 	mustRead(t, told.client, "the answer still comes")
 

@@ -1,6 +1,6 @@
 package relay
 
-// String is how it ended in the words of the access log: "client closed", "server reset".
+// String is how it ended, as in the access log: "client closed", "server reset".
 func (r Result) String() string {
 	switch r.How {
 	case Closed:

@@ -55,8 +55,8 @@ func (t *TCP) readBuffer(b *buffer) (int, error) {
 
 var _ io.Reader = (*TCP)(nil)
 
-// ResetOnClose has the socket end with a RST whoever closes it, until its lingering is set otherwise. It is meant for a
-// dialler's Control: a dial that is given up when its connection stands already would end it clean.
+// ResetOnClose makes any close of the socket send a RST, until its lingering is set otherwise. It is meant for a
+// dialer's Control: a dial that is given up when its connection stands already would end it clean.
 func ResetOnClose(_, _ string, raw syscall.RawConn) error {
 	var err error
 	control := raw.Control(func(fd uintptr) {
@@ -74,7 +74,7 @@ func oobInline(raw syscall.RawConn) error {
 	return errors.Join(control, os.NewSyscallError("setsockopt SO_OOBINLINE", err))
 }
 
-// socketClosed tells whether the socket is in state CLOSE.
+// socketClosed is true for a socket in state CLOSE.
 func socketClosed(raw syscall.RawConn) bool {
 	closed := false
 	_ = raw.Control(func(fd uintptr) {

@@ -25,7 +25,7 @@ func (s *Stream) Broken() <-chan struct{} { return s.Done() }
 
 func (s *Stream) readBuffer(b *buffer) (int, error) { return s.Read(b.acquire()) }
 
-// flush has nothing to do: a stream's bytes are handed over when Write returns, and its reset is told apart from them.
+// flush has nothing to do: a stream's bytes are handed over when Write returns, and its reset travels apart from them.
 func (*Stream) flush() {}
 
 // release has nothing to do: a stream whose both directions ended is done.

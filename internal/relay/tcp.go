@@ -75,7 +75,7 @@ func (t *TCP) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cause is why the socket was closed, if err says that it is closed.
+// cause replaces the error of a socket that was closed because its host vanished.
 func (t *TCP) cause(err error) error {
 	if t.vanished.Load() && isClosed(err) {
 		return errVanished
@@ -83,8 +83,8 @@ func (t *TCP) cause(err error) error {
 	return err
 }
 
-// eof tells a clean end from the end that a reset leaves behind: a write that
-// runs at the same time may take the socket's error, and the reader is then told
+// eof separates a clean end from the end that a reset leaves behind: a write that
+// runs at the same time may take the socket's error, and the reader then sees
 // "no more data". A socket in state CLOSE whose write side we have not shut
 // down was reset. The order matters: the state is looked at first, so that a
 // shutdown between the two looks cannot make a clean end look like a reset. Once we did shut

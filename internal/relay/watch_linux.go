@@ -139,7 +139,7 @@ func hasVanished(socket syscall.RawConn) bool {
 	return vanished
 }
 
-// isVanished tells whether the other host has sent nothing for silenceMax and left several transmissions or window probes
+// isVanished is true when the other host has sent nothing for silenceMax and left several transmissions or window probes
 // in a row unanswered. The kernel resets both counts with each answer, so a reader that keeps its window closed is alive as
 // long as it answers the probes, however far apart they are.
 //
