@@ -25,7 +25,6 @@ import (
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/tunnel"
-	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 // The path tests carry connections of applications over everything that is real: sockets, both clusters' proxies, the
@@ -57,27 +56,6 @@ func forTransports(t *testing.T, f func(t *testing.T, transport string)) {
 			f(t, transport)
 		})
 	}
-}
-
-// tunnels and incoming give failover a node's streams by failover's own interfaces, as cmd/eastway does.
-type tunnels struct{ *tunnel.Node }
-
-func (n tunnels) Open(ctx context.Context, peer string, h *tunnel.Header, avoid []string) (failover.Stream, error) {
-	s, err := n.Node.Open(ctx, peer, h, avoid)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-type incoming struct{ *tunnel.Incoming }
-
-func (in incoming) Accept(a *tunnelpb.Answer) (failover.Stream, error) {
-	s, err := in.Incoming.Accept(a)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // site is one cluster's proxy.
@@ -174,7 +152,7 @@ func newSite(t *testing.T, world *certstest.Cluster, name string, at discovery.L
 	s.node, err = tunnel.New(t.Context(), tunnel.Config{
 		Cluster: name, Replica: name + "1", Region: at.Region, Zone: at.Zone, Listen: "127.0.0.1:0",
 		Credentials: world.Auth, Reason: certs.Reason,
-		Handle: func(in *tunnel.Incoming) { s.proxy.ServeStream(incoming{in}) },
+		Handle: func(in *tunnel.Incoming) { s.proxy.ServeStream(failover.IncomingOf(in)) },
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return exchange.Serve(ctx, l.Peer, l.Replica, c)
 		},
@@ -182,7 +160,7 @@ func newSite(t *testing.T, world *certstest.Cluster, name string, at discovery.L
 	})
 	must(t, err)
 	s.proxy, err = failover.New(failover.Config{
-		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: tunnels{s.node}, AccessLog: zap.New(access), Log: zap.New(log),
+		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: failover.TunnelsOf(s.node), AccessLog: zap.New(access), Log: zap.New(log),
 	})
 	must(t, err)
 	s.stopProxy = run(t, s.proxy.Run)

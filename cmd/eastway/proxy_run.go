@@ -178,7 +178,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	}
 	p.failover, err = failover.New(failover.Config{
 		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone},
-		Catalog: p.catalog, Tunnels: tunnels{p.node}, Log: p.log, AccessLog: accessLog, Metrics: reg,
+		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Log: p.log, AccessLog: accessLog, Metrics: reg,
 	})
 	return err
 }

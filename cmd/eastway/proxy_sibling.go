@@ -6,6 +6,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -35,7 +36,7 @@ func (p *proxy) serveStream(in *tunnel.Incoming) {
 		_ = in.Refuse(tunnelpb.Answer_CODE_INVALID, "calls of the own cluster go to the services' addresses", 0)
 		return
 	}
-	p.failover.ServeStream(incoming{in})
+	p.failover.ServeStream(failover.IncomingOf(in))
 }
 
 // peersOnly leaves the own cluster out.

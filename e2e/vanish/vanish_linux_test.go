@@ -207,6 +207,7 @@ func TestClosedWindow(t *testing.T) {
 		t.Fatalf("it was ended: %v, %v", res, res.Err)
 	case <-time.After(held):
 	}
+	must(t, reader.SetReadBuffer(1<<20)) // what is left comes faster
 	must(t, reader.SetReadDeadline(time.Now().Add(5*patience)))
 	got, err := io.Copy(io.Discard, reader)
 	if want := <-sent; err != nil || int(got) != want {

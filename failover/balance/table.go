@@ -14,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -63,7 +64,7 @@ type Table struct {
 	dirtyMu sync.Mutex // held last
 	dirty   map[*group]struct{}
 	now     []*target // to be probed now, whatever their groups wait for
-	wake    chan struct{}
+	wake    notify.Signal
 }
 
 // NewTable makes an empty table.
@@ -74,7 +75,7 @@ func NewTable(cfg Config) *Table {
 		random: random{intN: rand.IntN, float64: rand.Float64},
 		groups: make(map[Key]*group),
 		dirty:  make(map[*group]struct{}),
-		wake:   make(chan struct{}, 1),
+		wake:   notify.NewSignal(),
 	}
 }
 
@@ -225,7 +226,7 @@ func (tb *Table) sweepAt(g *group) {
 	tb.dirtyMu.Lock()
 	tb.dirty[g] = struct{}{}
 	tb.dirtyMu.Unlock()
-	tb.wakeUp()
+	tb.wake.Notify()
 }
 
 // probeNow implements events; the group's lock is held.
@@ -233,14 +234,7 @@ func (tb *Table) probeNow(t *target) {
 	tb.dirtyMu.Lock()
 	tb.now = append(tb.now, t)
 	tb.dirtyMu.Unlock()
-	tb.wakeUp()
-}
-
-func (tb *Table) wakeUp() {
-	select {
-	case tb.wake <- struct{}{}:
-	default:
-	}
+	tb.wake.Notify()
 }
 
 // ejected implements events; the group's lock is held.

@@ -16,7 +16,6 @@ import (
 	"github.com/eastway/eastway/internal/sim/simnet"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/transport"
-	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 const (
@@ -143,7 +142,7 @@ func (r *proxyRun) build() (err error) {
 		return err
 	}
 	r.failover, err = failover.New(failover.Config{
-		Cluster: p.cluster.name, Locality: at, Catalog: r.catalog, Tunnels: tunnels{r.node}, Network: network{r.proc},
+		Cluster: p.cluster.name, Locality: at, Catalog: r.catalog, Tunnels: failover.TunnelsOf(r.node), Network: network{r.proc},
 		Log: log, AccessLog: p.w.access.logger(r.replica),
 	})
 	return err
@@ -308,28 +307,7 @@ func (p *proxy) drain() {
 	}
 }
 
-func (r *proxyRun) serveStream(in *tunnel.Incoming) { r.failover.ServeStream(incoming{in}) }
-
-// tunnels gives failover a node's streams by failover's own interface, as cmd/eastway does.
-type tunnels struct{ *tunnel.Node }
-
-func (t tunnels) Open(ctx context.Context, peer string, h *tunnel.Header, avoid []string) (failover.Stream, error) {
-	s, err := t.Node.Open(ctx, peer, h, avoid)
-	if err != nil {
-		return nil, err // not a nil *tunnel.Stream in an interface
-	}
-	return s, nil
-}
-
-type incoming struct{ *tunnel.Incoming }
-
-func (in incoming) Accept(a *tunnelpb.Answer) (failover.Stream, error) {
-	s, err := in.Incoming.Accept(a)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
+func (r *proxyRun) serveStream(in *tunnel.Incoming) { r.failover.ServeStream(failover.IncomingOf(in)) }
 
 // network is failover's on a simulated host. What it dials ends with a reset until told otherwise, as failover's own does.
 type network struct{ proc *simnet.Process }
