@@ -15,6 +15,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // handshakeGate bounds the connections that have not proved who they are.
@@ -117,10 +118,10 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	}
 	channel, hello, err := hearHello(ctx, sess)
 	if err == nil && hello.GetCluster() != name {
-		err = fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", errRecord, hello.GetCluster(), name)
+		err = fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", wire.ErrRecord, hello.GetCluster(), name)
 	}
-	if err == nil && len(hello.GetLink()) != linkIDSize {
-		err = fmt.Errorf("%w: Hello.link has %d bytes, not %d", errRecord, len(hello.GetLink()), linkIDSize)
+	if err == nil && len(hello.GetLink()) != wire.LinkIDSize {
+		err = fmt.Errorf("%w: Hello.link has %d bytes, not %d", wire.ErrRecord, len(hello.GetLink()), wire.LinkIDSize)
 	}
 	if err != nil {
 		level := zap.WarnLevel
@@ -137,7 +138,7 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	if err != nil {
 		answer.Refused = refusal(err)
 	}
-	if werr := writeHello(channel, answer); werr != nil || err != nil || clearDeadline(channel) != nil {
+	if werr := wire.WriteHello(channel, answer); werr != nil || err != nil || clearDeadline(channel) != nil {
 		if err != nil {
 			// The dialler closes once it has read the answer.
 			_ = waitDone(ctx, sess, handshakeTimeout)

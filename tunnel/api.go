@@ -98,14 +98,11 @@ type PeerState struct {
 // MessageConn carries whole messages of another package to one replica of a peer, in order, reliably,
 // until the link ends. One Send and one Receive may run at the same time.
 type MessageConn interface {
-	// Send blocks until the message is handed to the connection; at most MaxMessage bytes.
+	// Send blocks until the message is handed to the connection; at most wire.MaxMessage bytes.
 	Send(ctx context.Context, msg []byte) error
 	// Receive blocks for the next message.
 	Receive(ctx context.Context) ([]byte, error)
 }
-
-// MaxMessage bounds one message of a MessageConn, in bytes.
-const MaxMessage = 256 << 10
 
 // Link names one replica of a peer that this proxy has a tunnel to.
 type Link struct {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // conn is one connection of a link: the control connection or a lane. Its first stream carries control records.
@@ -66,7 +67,7 @@ func (c *conn) writeLoop() {
 		case <-c.sess.Done():
 			return
 		case m := <-c.out:
-			if err := writeMessage(c.channel, recordControl, m); err != nil {
+			if err := wire.Write(c.channel, wire.Control, m); err != nil {
 				c.fail(fmt.Sprintf("write control message: %v", err))
 				return
 			}
@@ -78,7 +79,7 @@ func (c *conn) writeLoop() {
 func (c *conn) readLoop(handle func(*conn, *tunnelpb.Control) error) {
 	for {
 		m := new(tunnelpb.Control)
-		err := readMessage(c.channel, recordControl, m)
+		err := wire.Read(c.channel, wire.Control, m)
 		if err == nil {
 			err = handle(c, m)
 		}
@@ -224,10 +225,10 @@ func sayHello(sess transport.Session, hello *tunnelpb.Hello) (transport.Stream, 
 	if err := setHandshakeDeadline(channel, helloTimeout); err != nil {
 		return nil, nil, err
 	}
-	if err := writeHello(channel, hello); err != nil {
+	if err := wire.WriteHello(channel, hello); err != nil {
 		return nil, nil, err
 	}
-	answer, err := readHello(channel)
+	answer, err := wire.ReadHello(channel)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -237,7 +238,7 @@ func sayHello(sess transport.Session, hello *tunnelpb.Hello) (transport.Stream, 
 	return channel, answer, clearDeadline(channel)
 }
 
-// hearHello is the acceptor's first half; the caller answers with writeHello.
+// hearHello is the acceptor's first half; the caller answers with wire.WriteHello.
 func hearHello(ctx context.Context, sess transport.Session) (transport.Stream, *tunnelpb.Hello, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -248,7 +249,7 @@ func hearHello(ctx context.Context, sess transport.Session) (transport.Stream, *
 	if err := setHandshakeDeadline(channel, handshakeTimeout); err != nil {
 		return nil, nil, err
 	}
-	hello, err := readHello(channel)
+	hello, err := wire.ReadHello(channel)
 	return channel, hello, err
 }
 
@@ -269,49 +270,4 @@ func setHandshakeDeadline(s transport.Stream, d time.Duration) error {
 
 func clearDeadline(s transport.Stream) error {
 	return errors.Join(s.SetReadDeadline(time.Time{}), s.SetWriteDeadline(time.Time{}))
-}
-
-func writeHello(s transport.Stream, h *tunnelpb.Hello) error {
-	return writeMessage(s, recordControl, &tunnelpb.Control{Message: &tunnelpb.Control_Hello{Hello: h}})
-}
-
-// readHello reads and bounds the peer's Hello.
-func readHello(s transport.Stream) (*tunnelpb.Hello, error) {
-	m := new(tunnelpb.Control)
-	if err := readMessage(s, recordControl, m); err != nil {
-		return nil, fmt.Errorf("read Hello: %w", err)
-	}
-	h := m.GetHello()
-	if h == nil {
-		return nil, fmt.Errorf("%w: first message is not Hello", errRecord)
-	}
-	return h, checkHello(h)
-}
-
-// Longest strings taken from a Hello, in bytes.
-const (
-	maxName    = 253 // DNS
-	linkIDSize = 16
-)
-
-func checkHello(h *tunnelpb.Hello) error {
-	for _, f := range []struct{ name, value string }{
-		{"cluster", h.GetCluster()},
-		{"replica", h.GetReplica()},
-		{"version", h.GetVersion()},
-		{"expects", h.GetExpects()},
-		{"locality.region", h.GetLocality().GetRegion()},
-		{"locality.zone", h.GetLocality().GetZone()},
-	} {
-		if len(f.value) > maxName {
-			return fmt.Errorf("%w: Hello.%s has %d bytes, at most %d are taken", errRecord, f.name, len(f.value), maxName)
-		}
-	}
-	if h.GetRefused() != "" {
-		return nil
-	}
-	if h.GetCluster() == "" || h.GetReplica() == "" {
-		return fmt.Errorf("%w: Hello names no cluster or replica", errRecord)
-	}
-	return nil
 }

@@ -107,7 +107,7 @@ func TestControlLostWhileDraining(t *testing.T) {
 }
 
 // startReplicas starts two replicas of b, with a wire that leads to the first, and a dialler that logs into what is returned.
-func startReplicas(t *testing.T, transport string, prepare func(*wire)) (a, second *Node, w *wire, logs *observer.ObservedLogs) {
+func startReplicas(t *testing.T, transport string, prepare func(*network)) (a, second *Node, w *network, logs *observer.ObservedLogs) {
 	t.Helper()
 	ca, cb := configs(t, withTransport(transport), withHandler(echo))
 	first := startNode(t, cb)
@@ -116,7 +116,7 @@ func startReplicas(t *testing.T, transport string, prepare func(*wire)) (a, seco
 	for _, b := range []*Node{first, second} {
 		b.SetPeers([]Peer{{Name: "a"}})
 	}
-	w = newWire(t, first.Addr().String())
+	w = newNetwork(t, first.Addr().String())
 	prepare(w)
 	core, logs := observer.New(zap.DebugLevel)
 	ca.Log = zap.New(core)
@@ -140,7 +140,7 @@ func (l *link) ended() bool {
 func TestReplicaRestarted(t *testing.T) {
 	t.Parallel()
 	// QUIC brings the control connection while TCP waits.
-	a, second, w, logs := startReplicas(t, "both", func(w *wire) { w.set(func() { w.noTCP = true }) })
+	a, second, w, logs := startReplicas(t, "both", func(w *network) { w.set(func() { w.noTCP = true }) })
 	w.set(func() { w.noTCP = false })
 	await(t, "lanes of both", func() bool { return lanesOf(a, "tcp") == tcpLanes && lanesOf(a, "quic") > 0 })
 	l := onlyLink(t, a)
@@ -170,7 +170,7 @@ func TestReplicaRestarted(t *testing.T) {
 // lanes that stand are kept until one lands where it should.
 func TestRedialReachesAnotherReplica(t *testing.T) {
 	t.Parallel()
-	a, second, w, _ := startReplicas(t, "tcp", func(*wire) {})
+	a, second, w, _ := startReplicas(t, "tcp", func(*network) {})
 	first := w.leadsTo()
 	await(t, "all lanes", func() bool { return lanesOf(a, "tcp") == tcpLanes })
 	l := onlyLink(t, a)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // logDown tells why there is no tunnel, but for the same reason only once: a peer may be away for days. It returns the reason.
@@ -280,7 +281,7 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.Caps().Name, d.addr, err)
 	}
 	if hello.GetCluster() != d.peer {
-		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", errRecord, hello.GetCluster(), d.peer)
+		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", wire.ErrRecord, hello.GetCluster(), d.peer)
 	}
 	if d.link != nil && d.link.replica != hello.GetReplica() {
 		return errOtherReplica
@@ -396,7 +397,7 @@ func (d *linkDialer) shrink() {
 		if t := d.over(c); t.target > t.Caps().Lanes && c.idle() > laneIdle {
 			t.target--
 			c.draining.Store(true)
-			c.send(goAway("idle"))
+			c.send(wire.GoAway("idle"))
 			return
 		}
 	}

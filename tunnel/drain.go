@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // Reasons of GoAways.
@@ -90,14 +91,6 @@ func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 	}
 }
 
-func goAway(reason string) *tunnelpb.Control {
-	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
-}
-
-func goAwayDone() *tunnelpb.Control {
-	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
-}
-
 // askAway asks the other side to open no more streams here. This side goes on opening them: it may still have callers.
 func (l *link) askAway(reason string) {
 	l.mu.Lock()
@@ -111,7 +104,7 @@ func (l *link) askAwayLocked(reason string) {
 	}
 	l.goAway = reason
 	if l.control != nil {
-		l.control.send(goAway(reason))
+		l.control.send(wire.GoAway(reason))
 	}
 }
 
@@ -160,12 +153,12 @@ func (l *link) tellDone(conns []*conn) {
 	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
 	l.mu.Lock()
 	if l.draining && !l.saidDone && !needed && len(l.streams) == 0 && l.control != nil {
-		l.saidDone = l.control.send(goAwayDone())
+		l.saidDone = l.control.send(wire.GoAwayDone())
 	}
 	l.mu.Unlock()
 	for _, c := range conns {
 		if c.role == tunnelpb.Hello_ROLE_LANE && c.draining.Load() && c.active.Load()+c.opening.Load() == 0 && !c.saidDone.Load() {
-			c.saidDone.Store(c.send(goAwayDone()))
+			c.saidDone.Store(c.send(wire.GoAwayDone()))
 		}
 	}
 }

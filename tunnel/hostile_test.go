@@ -7,6 +7,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // TestPeerThatLeftPinsNoMemory: a peer opens streams to nothing, keeps writing to them without an end, and leaves.
@@ -35,11 +36,11 @@ func TestPeerThatLeftPinsNoMemory(t *testing.T) {
 		}
 		h := header()
 		h.Id = uint64(i + 1)
-		if err := writeMessage(s, recordOpen, h); err != nil {
+		if err := wire.Write(s, wire.Open, h); err != nil {
 			t.Fatal(err)
 		}
 		answer := new(tunnelpb.Answer)
-		if err := readMessage(s, recordAnswer, answer); err != nil || answer.GetCode() != tunnelpb.Answer_CODE_NOT_FOUND {
+		if err := wire.Read(s, wire.Answer, answer); err != nil || answer.GetCode() != tunnelpb.Answer_CODE_NOT_FOUND {
 			t.Fatalf("%v, %v", answer, err)
 		}
 		_ = s.SetWriteDeadline(time.Now().Add(time.Second)) // the window may be smaller

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // link is all connections between this proxy and one replica of a peer: at most one control connection, and lanes.
@@ -23,10 +24,12 @@ type link struct {
 	id      string // chosen by the dialler
 	dialed  bool
 	hello   *tunnelpb.Hello // the other side's
-	born    time.Time
-	wg      sync.WaitGroup
-	gone    chan struct{} // closed when it has ended
-	nextID  atomic.Uint64
+	// dataLimit is the largest data record that the other side takes, in bytes.
+	dataLimit int
+	born      time.Time
+	wg        sync.WaitGroup
+	gone      chan struct{} // closed when it has ended
+	nextID    atomic.Uint64
 	// grow asks the dialler for another lane.
 	grow chan struct{}
 	// kick asks the dialler to replace a connection that ended.
@@ -52,7 +55,7 @@ type link struct {
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
 	return &link{
-		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello,
+		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello, dataLimit: wire.DataLimit(hello),
 		born: time.Now(), gone: make(chan struct{}),
 		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		streams: make(map[streamKey]*Stream), early: make(map[streamKey]time.Time),
@@ -81,7 +84,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 		}
 		l.control = c
 		if l.goAway != "" {
-			c.send(goAway(l.goAway))
+			c.send(wire.GoAway(l.goAway))
 		}
 		l.saidDone = false // it may have been lost with the connection before
 		for _, r := range l.pending {
@@ -172,7 +175,7 @@ func (l *link) handle(c *conn, m *tunnelpb.Control) error {
 	case *tunnelpb.Control_GoAway:
 		l.handleGoAway(c, m.GoAway)
 	case *tunnelpb.Control_Hello:
-		return fmt.Errorf("%w: second Hello", errRecord)
+		return fmt.Errorf("%w: second Hello", wire.ErrRecord)
 	}
 	return nil // a message of a newer release
 }

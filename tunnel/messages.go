@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // messageChannel names the one channel that there is; its stream is opened by the connection's dialler.
@@ -61,7 +62,7 @@ func (l *link) messageStream(ctx context.Context, c *conn) (transport.Stream, er
 		if err != nil {
 			return nil, err
 		}
-		return raw, writeMessage(raw, recordOpen, &tunnelpb.Open{Channel: messageChannel})
+		return raw, wire.Write(raw, wire.Open, &tunnelpb.Open{Channel: messageChannel})
 	}
 	select {
 	case raw := <-c.messages:
@@ -77,13 +78,13 @@ type messageConn struct{ raw transport.Stream }
 func (m *messageConn) abort() { m.raw.Abort(true) }
 
 func (m *messageConn) Send(ctx context.Context, msg []byte) error {
-	if len(msg) > MaxMessage {
-		return fmt.Errorf("tunnel: message of %d bytes, at most %d fit", len(msg), MaxMessage)
+	if len(msg) > wire.MaxMessage {
+		return fmt.Errorf("tunnel: message of %d bytes, at most %d fit", len(msg), wire.MaxMessage)
 	}
 	defer context.AfterFunc(ctx, m.abort)()
-	b := make([]byte, recordHeader+len(msg))
-	putRecordHeader(b, recordMessage, len(msg))
-	copy(b[recordHeader:], msg)
+	b := make([]byte, wire.HeaderSize+len(msg))
+	wire.PutHeader(b, wire.Message, len(msg))
+	copy(b[wire.HeaderSize:], msg)
 	if _, err := m.raw.Write(b); err != nil {
 		return fmt.Errorf("tunnel: send message: %w", err)
 	}
@@ -92,12 +93,12 @@ func (m *messageConn) Send(ctx context.Context, msg []byte) error {
 
 func (m *messageConn) Receive(ctx context.Context) ([]byte, error) {
 	defer context.AfterFunc(ctx, m.abort)()
-	t, n, err := readRecordHeader(m.raw)
+	t, n, err := wire.ReadHeader(m.raw)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: receive message: %w", err)
 	}
-	if t != recordMessage {
-		return nil, fmt.Errorf("%w: type %d on a message channel", errRecord, t)
+	if t != wire.Message {
+		return nil, fmt.Errorf("%w: type %d on a message channel", wire.ErrRecord, t)
 	}
 	b := make([]byte, n)
 	if _, err := io.ReadFull(m.raw, b); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // Config says who this proxy is and what is done with what comes in.
@@ -373,6 +374,7 @@ func (n *Node) ourHello(role tunnelpb.Hello_Role, link string, number uint32) *t
 	return &tunnelpb.Hello{
 		Cluster: n.cfg.Cluster, Replica: n.cfg.Replica, Version: n.cfg.Version, Role: role,
 		Locality: &tunnelpb.Locality{Region: n.cfg.Region, Zone: n.cfg.Zone}, Link: []byte(link), Lane: number,
+		Features: wire.Features(),
 	}
 }
 
@@ -384,7 +386,7 @@ func (n *Node) peerNames() []string {
 }
 
 func newLinkID() string {
-	var b [linkIDSize]byte
+	var b [wire.LinkIDSize]byte
 	_, _ = rand.Read(b[:]) // never fails, crypto/rand
 	return string(b[:])
 }

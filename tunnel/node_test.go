@@ -17,6 +17,7 @@ import (
 	"github.com/eastway/eastway/certs/certstest"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // mesh starts one node for each name, CLUSTER/REPLICA, each with an address, and peers all clusters.
@@ -305,7 +306,7 @@ func (m mixed) ServerConfig() *tls.Config {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	forTransports(t, func(t *testing.T, transport string) {
-		big := bytes.Repeat([]byte("m"), MaxMessage)
+		big := bytes.Repeat([]byte("m"), wire.MaxMessage)
 		got := make(chan []byte, 4)
 		ended := make(chan error, 4)
 		p := newPair(t, withTransport(transport), func(a, b *Config) {

@@ -10,7 +10,7 @@ import (
 )
 
 // balanced is a dialler and so many replicas of b behind a load balancer that gives each connection to the next one.
-func balanced(t *testing.T, replicas int) (a *Node, b []*Node, w *wire) {
+func balanced(t *testing.T, replicas int) (a *Node, b []*Node, w *network) {
 	t.Helper()
 	ca, cb := configs(t, withTransport("tcp"), withHandler(echo))
 	for i := range replicas {
@@ -19,7 +19,7 @@ func balanced(t *testing.T, replicas int) (a *Node, b []*Node, w *wire) {
 		n.SetPeers([]Peer{{Name: "a"}})
 		b = append(b, n)
 	}
-	w = newWire(t, b[0].Addr().String())
+	w = newNetwork(t, b[0].Addr().String())
 	w.set(func() {
 		for _, n := range b[1:] {
 			w.others = append(w.others, n.Addr().String())

@@ -10,13 +10,13 @@ import (
 )
 
 // newWiredPair is a pair whose a reaches b over a wire.
-func newWiredPair(t *testing.T, opts ...pairOption) (*pair, *wire) {
+func newWiredPair(t *testing.T, opts ...pairOption) (*pair, *network) {
 	t.Helper()
 	p := &pair{}
-	var w *wire
+	var w *network
 	ca, cb := configs(t, opts...)
 	p.b = startNode(t, cb)
-	w = newWire(t, p.b.Addr().String())
+	w = newNetwork(t, p.b.Addr().String())
 	p.a = startNode(t, ca)
 	p.b.SetPeers([]Peer{{Name: "a"}})
 	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{w.addr}}})
@@ -209,7 +209,7 @@ func TestOneRoundTrip(t *testing.T) {
 
 // oneRoundTrip has a request and its answer wait on the wire, one after the other. Pings wait there as well: busy says that it
 // took so long until both had passed that a's lane may be given up.
-func oneRoundTrip(t *testing.T, p *pair, w *wire) (busy bool, err error) {
+func oneRoundTrip(t *testing.T, p *pair, w *network) (busy bool, err error) {
 	t.Helper()
 	began := time.Now()
 	late := func() bool { return time.Since(began) >= suspectAfter }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // streamKey names a stream on its link: the opener's number for it and who opened it.
@@ -98,7 +99,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	defer s.link.node.buffers.put(buf)
 	sent := 0
 	for sent < len(p) {
-		b, n := appendData(buf[:0], p[sent:])
+		b, n := wire.AppendData(buf[:0], p[sent:], s.link.dataLimit)
 		if err := s.writeRaw(b); err != nil {
 			return sent, err
 		}
@@ -117,8 +118,8 @@ func (s *Stream) CloseWrite() error {
 	if err := s.beginWrite(); err != nil {
 		return err
 	}
-	var end [recordHeader]byte
-	putRecordHeader(end[:], recordEnd, 0)
+	var end [wire.HeaderSize]byte
+	wire.PutHeader(end[:], wire.End, 0)
 	if err := s.writeRaw(end[:]); err != nil {
 		return err
 	}
@@ -174,16 +175,16 @@ func (s *Stream) Read(p []byte) (int, error) {
 		if s.ended() {
 			return 0, io.EOF
 		}
-		t, n, err := readRecordHeader(s.raw)
+		t, n, err := wire.ReadHeader(s.raw)
 		switch {
 		case err != nil:
 			return 0, s.readFailed(err)
-		case t == recordEnd:
+		case t == wire.End:
 			s.readEnded()
 			return 0, io.EOF
-		case t != recordData:
+		case t != wire.Data:
 			s.Reset("protocol error")
-			return 0, fmt.Errorf("%w: %w: type %d in a stream's data", ErrReset, errRecord, t)
+			return 0, fmt.Errorf("%w: %w: type %d in a stream's data", ErrReset, wire.ErrRecord, t)
 		}
 		s.inData = n
 	}
@@ -334,8 +335,8 @@ func (s *Stream) releaseIfEnded() {
 // awaitAnswer reads the peer's answer; on the opener's side, once.
 func (s *Stream) awaitAnswer() {
 	a := new(tunnelpb.Answer)
-	if err := readMessage(s.raw, recordAnswer, a); err != nil {
-		if errors.Is(err, errRecord) {
+	if err := wire.Read(s.raw, wire.Answer, a); err != nil {
+		if errors.Is(err, wire.ErrRecord) {
 			s.Reset("invalid answer")
 		}
 		_ = s.readFailed(err)
@@ -422,7 +423,7 @@ func (in *Incoming) write(a *tunnelpb.Answer) error {
 	if err := s.beginWrite(); err != nil {
 		return err
 	}
-	b, err := encodeMessage(recordAnswer, a)
+	b, err := wire.Encode(wire.Answer, a)
 	if err != nil {
 		return err
 	}

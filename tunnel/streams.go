@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // openOn opens a stream on one lane and sends its header. It returns when the header is handed to the connection, or early when ctx
@@ -16,7 +17,7 @@ import (
 func (l *link) openOn(ctx context.Context, c *conn, h *Header) (*Stream, error) {
 	h = proto.CloneOf(h)
 	h.Id = l.nextID.Add(1)
-	header, err := encodeMessage(recordOpen, h)
+	header, err := wire.Encode(wire.Open, h)
 	if err != nil {
 		return nil, err
 	}
@@ -161,45 +162,13 @@ func readOpen(raw transport.Stream) (*Header, error) {
 		return nil, err
 	}
 	h := new(Header)
-	if err := readMessage(raw, recordOpen, h); err != nil {
+	if err := wire.Read(raw, wire.Open, h); err != nil {
 		return nil, err
 	}
-	if err := checkOpen(h); err != nil {
+	if err := wire.CheckOpen(h); err != nil {
 		return nil, err
 	}
 	return h, clearDeadline(raw)
-}
-
-// maxVisited bounds the clusters that a connection may have passed.
-const maxVisited = 16
-
-func checkOpen(h *Header) error {
-	for _, f := range []struct{ name, value string }{
-		{"namespace", h.GetNamespace()},
-		{"service", h.GetService()},
-		{"protocol", h.GetProtocol()},
-		{"caller", h.GetCaller()},
-		{"traceparent", h.GetTraceparent()},
-		{"channel", h.GetChannel()},
-		{"caller_locality.region", h.GetCallerLocality().GetRegion()},
-		{"caller_locality.zone", h.GetCallerLocality().GetZone()},
-	} {
-		if len(f.value) > maxName {
-			return fmt.Errorf("%w: Open.%s has %d bytes, at most %d are taken", errRecord, f.name, len(f.value), maxName)
-		}
-	}
-	if len(h.GetVisited()) > maxVisited {
-		return fmt.Errorf("%w: Open.visited has %d clusters, at most %d are taken", errRecord, len(h.GetVisited()), maxVisited)
-	}
-	for _, v := range h.GetVisited() {
-		if len(v) > maxName {
-			return fmt.Errorf("%w: Open.visited names a cluster with %d bytes", errRecord, len(v))
-		}
-	}
-	if h.GetChannel() == "" && (h.GetService() == "" || h.GetPort() == 0 || h.GetPort() > 65535) {
-		return fmt.Errorf("%w: Open names no service and port", errRecord)
-	}
-	return nil
 }
 
 // errNoChannel ends a channel's use when its connection has ended.

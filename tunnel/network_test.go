@@ -10,8 +10,8 @@ import (
 	"github.com/eastway/eastway/tunnel/internal/balancer"
 )
 
-// wire is a network in one process: it forwards TCP and UDP to a node and can fall silent, cut, or count flights.
-type wire struct {
+// network is a link between two nodes: it forwards TCP and UDP to a node and can fall silent, cut, or count flights.
+type network struct {
 	addr string
 	wg   sync.WaitGroup
 
@@ -29,10 +29,10 @@ type wire struct {
 	moved  time.Time
 }
 
-func newWire(t *testing.T, target string) *wire {
+func newNetwork(t *testing.T, target string) *network {
 	t.Helper()
 	ln, pc := balancer.ListenBoth(t)
-	w := &wire{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}, dialed: map[string]int{}}
+	w := &network{addr: ln.Addr().String(), target: target, wake: make(chan struct{}), conns: map[*net.TCPConn]bool{}, dialed: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	w.wg.Go(func() { w.forwardTCP(ctx, ln) })
 	w.wg.Go(func() { w.forwardUDP(ctx, pc) })
@@ -48,7 +48,7 @@ func newWire(t *testing.T, target string) *wire {
 }
 
 // set changes the state and wakes whoever waits for it.
-func (w *wire) set(f func()) {
+func (w *network) set(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f()
@@ -66,14 +66,14 @@ func (w *wire) set(f func()) {
 
 // redirect leads new TCP connections and every datagram to another node, as after a restart or behind a load balancer.
 // TCP connections that stand stay where they are.
-func (w *wire) redirect(target string) {
+func (w *network) redirect(target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.target = target
 }
 
 // turn is where the next TCP connection leads.
-func (w *wire) turn() string {
+func (w *network) turn() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	target := w.target
@@ -84,14 +84,14 @@ func (w *wire) turn() string {
 	return target
 }
 
-func (w *wire) leadsTo() string {
+func (w *network) leadsTo() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.target
 }
 
 // cut resets every TCP connection.
-func (w *wire) cut() {
+func (w *network) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
@@ -102,7 +102,7 @@ func (w *wire) cut() {
 }
 
 // release delivers one flight: all that waits in one direction. It returns how many pieces that were.
-func (w *wire) release(dir int) int {
+func (w *network) release(dir int) int {
 	w.mu.Lock()
 	batch := w.queue[dir]
 	w.queue[dir] = nil
@@ -115,14 +115,14 @@ func (w *wire) release(dir int) int {
 }
 
 // waits: something waits to be released in that direction, and nothing has moved for a while, so both ends wait for the wire.
-func (w *wire) waits(dir int) bool {
+func (w *network) waits(dir int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.queue[dir]) > 0 && time.Since(w.moved) > 150*time.Millisecond
 }
 
 // pass delivers a piece of data when the state allows it; udp data is dropped where TCP's waits.
-func (w *wire) pass(ctx context.Context, dir int, udp bool, deliver func()) bool {
+func (w *network) pass(ctx context.Context, dir int, udp bool, deliver func()) bool {
 	for {
 		w.mu.Lock()
 		w.moved = time.Now()
@@ -150,7 +150,7 @@ func (w *wire) pass(ctx context.Context, dir int, udp bool, deliver func()) bool
 	}
 }
 
-func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
+func (w *network) forwardTCP(ctx context.Context, ln net.Listener) {
 	for {
 		in, err := ln.Accept()
 		if err != nil {
@@ -173,7 +173,7 @@ func (w *wire) forwardTCP(ctx context.Context, ln net.Listener) {
 	}
 }
 
-func (w *wire) copyTCP(ctx context.Context, dir int, from, to *net.TCPConn) {
+func (w *network) copyTCP(ctx context.Context, dir int, from, to *net.TCPConn) {
 	defer func() {
 		_ = to.CloseWrite()
 		_ = from.CloseRead()
@@ -193,7 +193,7 @@ func (w *wire) copyTCP(ctx context.Context, dir int, from, to *net.TCPConn) {
 	}
 }
 
-func (w *wire) forwardUDP(ctx context.Context, pc net.PacketConn) {
+func (w *network) forwardUDP(ctx context.Context, pc net.PacketConn) {
 	flows, target := map[string]net.Conn{}, w.leadsTo()
 	forget := func() {
 		for _, c := range flows {
@@ -235,7 +235,7 @@ func (w *wire) forwardUDP(ctx context.Context, pc net.PacketConn) {
 }
 
 // ledTo counts the TCP connections that were forwarded to target.
-func (w *wire) ledTo(target string) int {
+func (w *network) ledTo(target string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dialed[target]
