@@ -28,14 +28,12 @@ type conn struct {
 	active     atomic.Int32 // streams of both sides
 	opening    atomic.Int32 // of the peer's, without a whole header yet
 	unanswered atomic.Int32 // of ours, without an answer yet
-	draining   atomic.Bool  // no new streams: either side said GoAway
-	saidDone   atomic.Bool  // we told that no stream of ours is left here
-	peerDone   atomic.Bool  // the peer told so
 	moving     atomic.Bool  // looks for another network path
 	idleSince  atomic.Int64 // nanoseconds after born; meaningful while active is 0
 
 	mu       sync.Mutex
 	ping     pingState
+	life     lanePhase
 	suspect  bool
 	suspectC chan struct{} // closed while suspect
 	failure  string        // why it ended
@@ -122,6 +120,42 @@ func (c *conn) idle() time.Duration {
 		return 0
 	}
 	return time.Since(c.born) - time.Duration(c.idleSince.Load())
+}
+
+// retired: no new streams of either side.
+func (c *conn) retired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.life.retired
+}
+
+// retire asks the peer to open no more streams on this lane.
+func (c *conn) retire(reason string) {
+	c.mu.Lock()
+	c.life.retired = true
+	c.mu.Unlock()
+	c.send(wire.GoAway(reason))
+}
+
+func (c *conn) heardGoAway(done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.heardGoAway(done)
+}
+
+// tellDone tells the peer, once, that a retired lane has no stream left here.
+func (c *conn) tellDone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.doneDue(int(c.active.Load() + c.opening.Load())) {
+		c.life.ourDone = c.send(wire.GoAwayDone())
+	}
+}
+
+func (c *conn) drained() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.life.drained(int(c.active.Load()))
 }
 
 // setSuspect opens or closes the gate that streams without an answer look at.

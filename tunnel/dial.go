@@ -388,7 +388,7 @@ func (d *linkDialer) shrink() {
 		if c.role != tunnelpb.Hello_ROLE_LANE {
 			continue
 		}
-		if c.draining.Load() {
+		if c.retired() {
 			if c.drained() {
 				c.fail("lane is no longer needed")
 			}
@@ -396,8 +396,7 @@ func (d *linkDialer) shrink() {
 		}
 		if t := d.over(c); t.target > t.Caps().Lanes && c.idle() > laneIdle {
 			t.target--
-			c.draining.Store(true)
-			c.send(wire.GoAway("idle"))
+			c.retire("idle")
 			return
 		}
 	}

@@ -69,21 +69,11 @@ func (n *Node) searchesNoMore(usable bool) bool {
 
 func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 	if c.role != tunnelpb.Hello_ROLE_CONTROL {
-		c.draining.Store(true) // neither side opens streams here any more
-		if m.GetDone() {
-			c.peerDone.Store(true)
-		}
+		c.heardGoAway(m.GetDone())
 		return
 	}
 	l.mu.Lock()
-	// That it has no stream left here is what this side asked for: it does not ask for the same itself.
-	answer := m.GetDone() && l.goAway != ""
-	first := !answer && l.asked.IsZero()
-	if first {
-		l.asked = time.Now()
-	}
-	l.draining = l.draining || !answer
-	l.peerDone = l.peerDone || m.GetDone()
+	first := l.life.heardGoAway(time.Now(), m.GetDone())
 	l.mu.Unlock()
 	if first {
 		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica),
@@ -91,28 +81,41 @@ func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 	}
 }
 
-// askAway asks the other side to open no more streams here. This side goes on opening them: it may still have callers.
-func (l *link) askAway(reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.askAwayLocked(reason)
-}
-
-func (l *link) askAwayLocked(reason string) {
-	if l.goAway != "" {
-		return
-	}
-	l.goAway = reason
-	if l.control != nil {
+// sendGoAwayLocked does nothing without a reason; without a control connection the next one does it.
+func (l *link) sendGoAwayLocked(reason string) {
+	if reason != "" && l.control != nil {
 		l.control.send(wire.GoAway(reason))
 	}
 }
 
-// retire says that the link was dialled at an address that is no longer the peer's. It is used until there is another one.
+func (l *link) askAway(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sendGoAwayLocked(l.life.askAway(reason))
+}
+
+func (l *link) replace(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sendGoAwayLocked(l.life.replace(time.Now(), reason))
+}
+
+func (l *link) drain(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sendGoAwayLocked(l.life.drain(reason))
+}
+
 func (l *link) retire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.retired = true
+	l.life.retire()
+}
+
+func (l *link) isRetired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.life.retired
 }
 
 func (n *Node) perReplica(peer string) bool {
@@ -121,53 +124,23 @@ func (n *Node) perReplica(peer string) bool {
 	return n.wanted[peer].PerReplica
 }
 
-func (l *link) isRetired() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.retired
-}
-
-// replace is askAway for a link with whose replica there is another one now. Until that has lanes, streams that have no other
-// way are still opened here.
-func (l *link) replace(reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.draining = true
-	if l.asked.IsZero() {
-		l.asked = time.Now()
-	}
-	l.askAwayLocked(reason)
-}
-
-// drain is askAway, and opens no more streams itself.
-func (l *link) drain(reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.draining, l.leaving = true, true
-	l.askAwayLocked(reason)
-}
-
-// tellDone tells the other side, once, that a draining link or lane has no stream of ours left. Streams that the other
-// side opened before it heard of the GoAway are in its own count until they have ended.
+// tellDone tells the peer, once, that a draining link or lane has no stream left here, unless the link is still needed.
 func (l *link) tellDone(conns []*conn) {
 	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
 	l.mu.Lock()
-	if l.draining && !l.saidDone && !needed && len(l.streams) == 0 && l.control != nil {
-		l.saidDone = l.control.send(wire.GoAwayDone())
+	if !needed && l.control != nil && l.life.doneDue(len(l.streams)) {
+		l.life.ourDone = l.control.send(wire.GoAwayDone())
 	}
 	l.mu.Unlock()
 	for _, c := range conns {
-		if c.role == tunnelpb.Hello_ROLE_LANE && c.draining.Load() && c.active.Load()+c.opening.Load() == 0 && !c.saidDone.Load() {
-			c.saidDone.Store(c.send(wire.GoAwayDone()))
+		if c.role == tunnelpb.Hello_ROLE_LANE {
+			c.tellDone()
 		}
 	}
 }
 
-// lastResortLocked: the other side has asked to open no more streams, a moment ago, and still takes those that have no other way.
-// l.mu is held.
 func (l *link) lastResortLocked() bool {
-	return !l.leaving && !l.asked.IsZero() && time.Since(l.asked) < lastResort && !l.isClosed && !l.saidDone &&
-		l.vitals.state == alive
+	return l.life.takesLastResort(time.Now()) && l.vitals.state == alive
 }
 
 func (l *link) isLastResort() bool {
@@ -176,17 +149,14 @@ func (l *link) isLastResort() bool {
 	return l.lastResortLocked()
 }
 
-// drained: no stream is left on either side, and none will come.
 func (l *link) drained() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.draining && l.saidDone && l.peerDone && len(l.streams) == 0
+	return l.life.drained(len(l.streams))
 }
-
-func (c *conn) drained() bool { return c.saidDone.Load() && c.peerDone.Load() && c.active.Load() == 0 }
 
 func (l *link) isDraining() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.draining || l.isClosed
+	return l.life.draining()
 }

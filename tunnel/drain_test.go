@@ -73,7 +73,7 @@ func TestGoAwayServesOwnCallers(t *testing.T) {
 		await(t, "the peer has no stream left", func() bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			return l.peerDone
+			return l.life.peerDone
 		})
 		if p.a.State("b").Usable {
 			t.Error("the peer opens more streams")

@@ -35,22 +35,14 @@ type link struct {
 	// kick asks the dialler to replace a connection that ended.
 	kick chan struct{}
 
-	mu       sync.Mutex
-	control  *conn
-	lanes    []*conn
-	streams  map[streamKey]*Stream
-	early    map[streamKey]time.Time // resets that overtook their header
-	pending  []*tunnelpb.Reset       // resets that wait for a control connection
-	draining bool                    // no new streams of ours, but as a last resort
-	leaving  bool                    // none at all: this side has said so or will when the last has ended
-	retired  bool                    // its address is no longer the peer's: the next link with the replica replaces it
-	asked    time.Time               // since when: the other side has asked for it, or another link replaces this one
-	saidDone bool                    // we told that no stream of ours is left
-	peerDone bool                    // the other side told so
-	goAway   string                  // why the other side was asked to open no more streams here
-	attached bool                    // had a connection
-	isClosed bool
-	vitals   vitals
+	mu      sync.Mutex
+	control *conn
+	lanes   []*conn
+	streams map[streamKey]*Stream
+	early   map[streamKey]time.Time // resets that overtook their header
+	pending []*tunnelpb.Reset       // resets that wait for a control connection
+	life    phase
+	vitals  vitals
 }
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
@@ -69,7 +61,7 @@ var errLinkFull = errors.New("too many connections on one link")
 func (l *link) attach(ctx context.Context, c *conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isClosed {
+	if l.life.ended {
 		return transport.ErrClosed
 	}
 	// Trust may have changed since its handshake, and reconcile has not seen it.
@@ -83,10 +75,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 			l.wg.Go(func() { old.fail("replaced by a new control connection") })
 		}
 		l.control = c
-		if l.goAway != "" {
-			c.send(wire.GoAway(l.goAway))
-		}
-		l.saidDone = false // it may have been lost with the connection before
+		l.sendGoAwayLocked(l.life.attach(true))
 		for _, r := range l.pending {
 			c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Reset_{Reset_: r}})
 		}
@@ -96,8 +85,8 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 			return errLinkFull
 		}
 		l.lanes = append(l.lanes, c)
+		l.life.attach(false)
 	}
-	l.attached = true
 	l.wg.Go(c.writeLoop)
 	l.wg.Go(func() { c.readLoop(l.handle) })
 	l.wg.Go(func() { l.acceptLoop(ctx, c) })
@@ -122,7 +111,7 @@ func (l *link) watch(c *conn) {
 	<-c.sess.Done()
 	c.setSuspect(true)
 	l.mu.Lock()
-	unexpected := !l.isClosed && !c.draining.Load()
+	unexpected := !l.life.ended && !c.retired()
 	if l.control == c {
 		l.control = nil
 		l.vitals.controlLost(time.Now())
@@ -225,10 +214,10 @@ func (l *link) sendReset(key streamKey, reason string) {
 func (l *link) add(s *Stream) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isClosed || s.conn.ended() {
+	if l.life.ended || s.conn.ended() {
 		return false
 	}
-	if s.key.ours && (l.draining && !l.lastResortLocked() || s.conn.draining.Load()) {
+	if s.key.ours && (l.life.draining() && !l.lastResortLocked() || s.conn.retired()) {
 		return false // chosen before the GoAway
 	}
 	if _, reset := l.early[s.key]; reset {
@@ -256,7 +245,7 @@ func (l *link) forget(s *Stream) {
 func (l *link) spawn(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isClosed {
+	if l.life.ended {
 		return false
 	}
 	l.wg.Go(f)
@@ -282,11 +271,10 @@ func (c *conn) ended() bool {
 // end ends the link: its connections and its streams. Its goroutines may take a little longer; close waits for them.
 func (l *link) end(reason string) {
 	l.mu.Lock()
-	if l.isClosed {
+	if !l.life.end() {
 		l.mu.Unlock()
 		return
 	}
-	l.isClosed = true
 	conns := slices.Clone(l.lanes)
 	if l.control != nil {
 		conns = append(conns, l.control)
@@ -318,7 +306,7 @@ func (l *link) close(reason string) {
 func (l *link) failing() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
+	return l.life.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
 }
 
 // carries: it has lanes whose streams may go on. A silent one's may, until it is dead.
@@ -334,7 +322,7 @@ func (l *link) laneCounts() (lanes map[string]int, hasControl bool) {
 	defer l.mu.Unlock()
 	lanes = make(map[string]int)
 	for _, c := range l.lanes {
-		if !c.draining.Load() {
+		if !c.retired() {
 			lanes[c.sess.Caps().Name]++
 		}
 	}

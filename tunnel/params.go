@@ -50,8 +50,8 @@ const (
 	// maxStrayed is how many attempts in a row to dial a link's connection may meet other replicas before the pauses
 	// between them grow: of ten replicas, one is missed that often once in thirty times.
 	maxStrayed = 32
-	// lastResort is how long after a GoAway streams that have no other way are still opened there: time to find another replica.
-	lastResort = 5 * time.Second
+	// lastResortFor is how long after a GoAway streams that have no other way are still opened there: time to find another replica.
+	lastResortFor = 5 * time.Second
 	// controlRedialMax is the longest pause while only the control connection is missing.
 	controlRedialMax = time.Second
 	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.

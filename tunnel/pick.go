@@ -101,7 +101,7 @@ func boolOrder(a, b bool) int {
 func (l *link) usable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.isClosed && !l.draining && l.vitals.state == alive
+	return !l.life.draining() && l.vitals.state == alive
 }
 
 func (l *link) usableLanes() []*conn {
@@ -109,7 +109,7 @@ func (l *link) usableLanes() []*conn {
 	defer l.mu.Unlock()
 	out := make([]*conn, 0, len(l.lanes))
 	for _, c := range l.lanes {
-		if silent, _ := c.suspected(); silent || c.draining.Load() || c.ended() ||
+		if silent, _ := c.suspected(); silent || c.retired() || c.ended() ||
 			int(c.active.Load()) >= c.sess.Caps().Streams || c.unanswered.Load() >= maxUnansweredOpens {
 			continue
 		}

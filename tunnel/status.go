@@ -115,7 +115,7 @@ func (l *link) status() LinkStatus {
 	}
 	switch {
 	case l.vitals.state != alive:
-	case l.draining || l.goAway != "":
+	case l.life.opening != opens || l.life.reason != "":
 		ls.State = stateDraining
 	case l.vitals.doubtful():
 		ls.State = suspect.String() // connections ended and no ping sent since was answered

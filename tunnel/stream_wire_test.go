@@ -33,7 +33,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte{byte(wire.End), 0, 0, 0, byte(wire.Data), 0, 0, 1, 'x'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := &Node{log: nil}
-		l := &link{node: n, streams: map[streamKey]*Stream{}, isClosed: true}
+		l := &link{node: n, streams: map[streamKey]*Stream{}, life: phase{ended: true}}
 		s := newStream(l, &conn{}, &bytesStream{r: bytes.NewReader(b)}, streamKey{id: 1})
 		close(s.answered)
 		got, err := io.ReadAll(s)
@@ -69,7 +69,7 @@ func TestCutAnywhere(t *testing.T) {
 	t.Parallel()
 	whole := []byte{byte(wire.Data), 0, 0, 5, 'h', 'e', 'l', 'l', 'o', byte(wire.Data), 0, 0, 1, '!', byte(wire.End), 0, 0, 0}
 	for cut := range whole {
-		l := &link{node: &Node{}, streams: map[streamKey]*Stream{}, isClosed: true}
+		l := &link{node: &Node{}, streams: map[streamKey]*Stream{}, life: phase{ended: true}}
 		s := newStream(l, &conn{}, &bytesStream{r: bytes.NewReader(whole[:cut])}, streamKey{id: 1})
 		close(s.answered)
 		if got, err := io.ReadAll(s); !errors.Is(err, ErrReset) {

@@ -119,7 +119,7 @@ func (l *link) check() error {
 		}
 	}
 	l.mu.Lock()
-	if l.attached && len(conns) == 0 {
+	if l.life.attached && len(conns) == 0 {
 		l.mu.Unlock()
 		return errNoConnections
 	}
