@@ -27,8 +27,8 @@ type handshakeGate struct {
 
 func newHandshakeGate() *handshakeGate { return &handshakeGate{byIP: make(map[netip.Prefix]int)} }
 
-// origin is whom handshakes are counted by: an IPv4 address, or the 64 bits of an IPv6 address that somebody is given
-// (RFC 6177): the rest he may choose.
+// origin is what handshakes are counted by: an IPv4 address, or the upper 64 bits of an IPv6 address, which are assigned
+// (RFC 6177): a host chooses the rest freely.
 func origin(addr net.Addr) netip.Prefix {
 	at, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
@@ -96,11 +96,11 @@ func (a admission) Retrying(err error, pause time.Duration) {
 	a.n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", pause))
 }
 
-// refuse tells of a handshake that failed: one line, one count.
+// refuse logs and counts a handshake that failed.
 func (n *Node) refuse(transport string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
 	n.metrics.refused(reason)
-	if reason == reasonOther { // cut off or too slow: nobody has shown who he is, so nobody was refused
+	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
 		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", transport),
 			zap.Stringer("remote", remote), zap.Error(err))
 		return
@@ -140,7 +140,7 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	}
 	if werr := wire.WriteHello(channel, answer); werr != nil || err != nil || clearDeadline(channel) != nil {
 		if err != nil {
-			// The dialler closes once it has read the answer.
+			// The dialer closes once it has read the answer.
 			_ = waitDone(ctx, sess, handshakeTimeout)
 		}
 		sess.Close("refused")

@@ -250,7 +250,7 @@ func (c *conn) pingAgain() {
 	c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: seq}}})
 }
 
-// sayHello is the dialler's half of the handshake: Hello out, Hello in.
+// sayHello is the dialer's half of the handshake: Hello out, Hello in.
 func sayHello(sess transport.Session, hello *tunnelpb.Hello) (transport.Stream, *tunnelpb.Hello, error) {
 	channel, err := sess.Open()
 	if err != nil {

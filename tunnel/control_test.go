@@ -56,7 +56,7 @@ func mustEcho(t *testing.T, s *Stream) {
 	}
 }
 
-// addLane adds a TCP lane to a dialled link beyond those that it wants.
+// addLane adds a TCP lane to a dialed link beyond those that it wants.
 func addLane(t *testing.T, n *Node, l *link, addr string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // the link's
@@ -106,7 +106,7 @@ func TestControlLostWhileDraining(t *testing.T) {
 	})
 }
 
-// startReplicas starts two replicas of b, with a wire that leads to the first, and a dialler that logs into what is returned.
+// startReplicas starts two replicas of b, with a wire that leads to the first, and a dialer that logs into what is returned.
 func startReplicas(t *testing.T, transport string, prepare func(*network)) (a, second *Node, w *network, logs *observer.ObservedLogs) {
 	t.Helper()
 	ca, cb := configs(t, withTransport(transport), withHandler(echo))

@@ -40,7 +40,7 @@ type linkDialer struct {
 	transports []*transportDialer // in the node's order
 }
 
-// transportDialer is how dialling goes over one transport.
+// transportDialer is how dialing goes over one transport.
 type transportDialer struct {
 	transport.Transport
 	target  int // lanes to hold
@@ -59,7 +59,7 @@ type dialResult struct {
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
 // become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, no more
-// lanes are dialled.
+// lanes are dialed.
 func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &linkDialer{
@@ -173,7 +173,7 @@ func (n *Node) handshakeFailed(err error) {
 	}
 }
 
-// take uses a dialled connection, or notes why there is none. Its error ends the link.
+// take uses a dialed connection, or notes why there is none. Its error ends the link.
 func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	t := r.over
 	t.pending--

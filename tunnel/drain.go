@@ -28,7 +28,7 @@ func (n *Node) GoAway() {
 	}
 }
 
-// Drain is GoAway and opens no more streams, dials nobody any more, and returns when each peer has said that it has no
+// Drain is GoAway and opens no more streams, dials no more, and returns when each peer has reported that it has no
 // stream left, so that what was sent last has been read; or when ctx ends.
 func (n *Node) Drain(ctx context.Context) error {
 	n.GoAway()

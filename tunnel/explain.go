@@ -13,8 +13,8 @@ func plain(err error) string {
 	return strings.NewReplacer("\n", "; ", "tunnel: ", "", "certs: ", "").Replace(err.Error())
 }
 
-// refusedBy says what a peer's alert means. An alert says no more than that our certificate did not do: what is wrong with it, and
-// mostly what is to be mended, is at the peer. That comes first: of the words that reach a Peer's status the end is cut off.
+// refusedBy explains a peer's alert. An alert only means that the peer did not accept our certificate: what is wrong with it, and
+// usually what must be fixed, is at the peer. That comes first, because a Peer's status cuts off the end of long messages.
 func refusedBy(peer, addr string, alert error) error {
 	if !strings.Contains(alert.Error(), "certificate") {
 		return fmt.Errorf("tunnel: peer %s at %s refused us, its log says why: %w", peer, addr, alert)

@@ -21,7 +21,7 @@ type link struct {
 	node    *Node
 	peer    string
 	replica string
-	id      string // chosen by the dialler
+	id      string // chosen by the dialer
 	dialed  bool
 	hello   *tunnelpb.Hello // the other side's
 	// dataLimit is the largest data record that the other side takes, in bytes.
@@ -30,19 +30,19 @@ type link struct {
 	wg        sync.WaitGroup
 	gone      chan struct{} // closed when it has ended
 	nextID    atomic.Uint64
-	// grow asks the dialler for another lane.
+	// grow asks the dialer for another lane.
 	grow chan struct{}
-	// kick asks the dialler to replace a connection that ended.
+	// kick asks the dialer to replace a connection that ended.
 	kick chan struct{}
 
-	mu      sync.Mutex
-	control *conn
-	lanes   []*conn
-	streams map[streamKey]*Stream
-	early   map[streamKey]time.Time // resets that overtook their header
-	pending []*tunnelpb.Reset       // resets that wait for a control connection
-	life    phase
-	vitals  vitals
+	mu          sync.Mutex
+	control     *conn
+	lanes       []*conn
+	streams     map[streamKey]*Stream
+	earlyResets map[streamKey]time.Time // resets that overtook their header
+	pending     []*tunnelpb.Reset       // resets that wait for a control connection
+	life        phase
+	vitals      vitals
 }
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
@@ -50,7 +50,7 @@ func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link
 		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello, dataLimit: wire.DataLimit(hello),
 		born: time.Now(), gone: make(chan struct{}),
 		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		streams: make(map[streamKey]*Stream), early: make(map[streamKey]time.Time),
+		streams: make(map[streamKey]*Stream), earlyResets: make(map[streamKey]time.Time),
 		vitals: newVitals(time.Now()),
 	}
 }
@@ -70,7 +70,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 	}
 	if c.role == tunnelpb.Hello_ROLE_CONTROL {
 		if l.control != nil {
-			// The dialler gave the old one up before this side noticed.
+			// The dialer gave the old one up before this side noticed.
 			old := l.control
 			l.wg.Go(func() { old.fail("replaced by a new control connection") })
 		}
@@ -174,7 +174,7 @@ func (l *link) handleReset(r *tunnelpb.Reset) {
 	l.mu.Lock()
 	s := l.streams[key]
 	if s == nil && !key.ours {
-		l.rememberEarly(key)
+		l.rememberEarlyReset(key)
 	}
 	l.mu.Unlock()
 	if s != nil {
@@ -182,18 +182,18 @@ func (l *link) handleReset(r *tunnelpb.Reset) {
 	}
 }
 
-// rememberEarly notes a reset whose stream has not arrived yet. Old entries (streams that had ended cleanly
+// rememberEarlyReset notes a reset whose stream has not arrived yet. Old entries (streams that had ended cleanly
 // when they were reset) make room.
-func (l *link) rememberEarly(key streamKey) {
+func (l *link) rememberEarlyReset(key streamKey) {
 	now := time.Now()
-	if len(l.early) >= maxEarlyResets {
-		for k, t := range l.early {
-			if now.Sub(t) > streamHeaderTimeout || len(l.early) >= maxEarlyResets {
-				delete(l.early, k)
+	if len(l.earlyResets) >= maxEarlyResets {
+		for k, t := range l.earlyResets {
+			if now.Sub(t) > streamHeaderTimeout || len(l.earlyResets) >= maxEarlyResets {
+				delete(l.earlyResets, k)
 			}
 		}
 	}
-	l.early[key] = now
+	l.earlyResets[key] = now
 }
 
 // sendReset tells the other side of a reset, now or when the control connection is back.
@@ -220,8 +220,8 @@ func (l *link) add(s *Stream) bool {
 	if s.key.ours && (l.life.draining() && !l.lastResortLocked() || s.conn.retired()) {
 		return false // chosen before the GoAway
 	}
-	if _, reset := l.early[s.key]; reset {
-		delete(l.early, s.key)
+	if _, reset := l.earlyResets[s.key]; reset {
+		delete(l.earlyResets, s.key)
 		return false
 	}
 	if _, dup := l.streams[s.key]; dup {

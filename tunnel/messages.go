@@ -12,7 +12,7 @@ import (
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
-// messageChannel names the one channel that there is; its stream is opened by the connection's dialler.
+// messageChannel names the one channel that there is; its stream is opened by the connection's dialer.
 const messageChannel = "messages"
 
 // takeChannel hands a channel's stream to whom waits for it.

@@ -16,7 +16,7 @@ import (
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
-// TestAddressChanges: a stream that is open goes on when its peer is dialled at another address, and so do calls while
+// TestAddressChanges: a stream that is open goes on when its peer is dialed at another address, and so do calls while
 // that does not answer; once it does, the link there replaces the old one.
 func TestAddressChanges(t *testing.T) {
 	t.Parallel()

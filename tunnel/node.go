@@ -20,7 +20,7 @@ import (
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
-// Config says who this proxy is and what is done with what comes in.
+// Config is this proxy's identity and what it does with streams and messages of peers.
 type Config struct {
 	// Cluster is this cluster's name, the one in its SVID.
 	Cluster string
@@ -28,7 +28,7 @@ type Config struct {
 	Replica string
 	// Region and Zone are where this proxy runs.
 	Region, Zone string
-	// Version is told to peers for their status.
+	// Version is sent to peers for their status.
 	Version string
 	// Listen is the IP:PORT for tunnels, on TCP and UDP alike. Empty: only dial.
 	Listen string
@@ -97,7 +97,7 @@ type peer struct {
 	failure failure
 }
 
-// New prepares a node and binds its sockets, so that a busy port is told before anything runs.
+// New prepares a node and binds its sockets, so that a busy port is an error before anything runs.
 func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 // Replica is this process's name among its cluster's.
 func (n *Node) Replica() string { return n.cfg.Replica }
 
-// Addr is where tunnels are accepted; nil when only dialling.
+// Addr is where tunnels are accepted; nil when only dialing.
 func (n *Node) Addr() net.Addr {
 	if len(n.listeners) == 0 {
 		return nil
@@ -176,7 +176,7 @@ func (n *Node) Run(ctx context.Context) error {
 	return nil
 }
 
-// reconcile starts and stops diallers, and closes links that are no longer wanted.
+// reconcile starts and stops dialers, and closes links that are no longer wanted.
 func (n *Node) reconcile(ctx context.Context) {
 	n.mu.Lock()
 	var drop, keep []*link
@@ -271,7 +271,7 @@ func (e *duplicateError) Error() string {
 	return "replica " + e.other.replica + " is linked already"
 }
 
-// register adds a link. Of two links with the same replica, the one that the smaller name dialled stays: the
+// register adds a link. Of two links with the same replica, the one that the smaller name dialed stays: the
 // larger side drains its own.
 func (n *Node) register(l *link) error {
 	n.mu.Lock()
@@ -296,7 +296,7 @@ func (n *Node) register(l *link) error {
 			continue
 		}
 		if o.failing() {
-			// Its other side has most likely given it up already, or it would not have dialled again.
+			// Its other side has most likely given it up already, or it would not have dialed again.
 			if o.carries() {
 				o.replace("replaced by a new link") // that is noticed soon
 			} else {
@@ -333,15 +333,15 @@ func (n *Node) unregister(l *link) {
 	}
 }
 
-// failure is why the newest attempt to connect failed, in plain words, and as Config.Reason names it if trust was missing.
-type failure struct{ words, reason string }
+// failure is why the newest attempt to connect failed: the error, and its Config.Reason if trust was missing.
+type failure struct{ lastError, reason string }
 
 func (n *Node) failureOf(err error) failure {
 	reason := n.cfg.Reason(err)
 	if reason == reasonOther {
 		reason = ""
 	}
-	return failure{words: plain(err), reason: reason}
+	return failure{lastError: plain(err), reason: reason}
 }
 
 func (n *Node) setLastError(peer string, err error) {

@@ -234,7 +234,7 @@ func TestStrangerIsRefused(t *testing.T) {
 			b.SetPeers([]Peer{{Name: "a"}})
 			a := startNode(t, ca)
 			a.SetPeers([]Peer{{Name: "b", Addresses: []string{b.Addr().String()}}})
-			// The dialler refuses first: b's certificate is none of its world's. It says so in status.
+			// The dialer refuses first: b's certificate is none of its world's. It says so in status.
 			await(t, "a says why", func() bool { return strings.Contains(a.Status()[0].LastError, "unknown_authority") })
 			if reason := a.Status()[0].Reason; reason != certs.ReasonUnknownAuthority {
 				t.Errorf("reason %q", reason)
@@ -250,7 +250,7 @@ func TestStrangerIsRefused(t *testing.T) {
 	}
 }
 
-// TestUntrustedDialerIsRefused: the dialler trusts b, but b knows another key for a.
+// TestUntrustedDialerIsRefused: the dialer trusts b, but b knows another key for a.
 func TestUntrustedDialerIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"tcp", "quic"} {

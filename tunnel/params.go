@@ -33,11 +33,11 @@ const (
 	pauseSlack = 300 * time.Millisecond
 )
 
-// Handshakes and dialling.
+// Handshakes and dialing.
 const (
 	// handshakeTimeout bounds a transport's handshake, and then Hello, each.
 	handshakeTimeout = transport.HandshakeTimeout
-	// helloTimeout bounds the dialler's wait for the answer to its Hello, one round trip: the next connection, perhaps
+	// helloTimeout bounds the dialer's wait for the answer to its Hello, one round trip: the next connection, perhaps
 	// over the other transport, waits behind it.
 	helloTimeout = 2 * time.Second
 	// redialMin and redialMax bound the jittered time between attempts to reach a peer.

@@ -17,7 +17,7 @@ import (
 	"github.com/eastway/eastway/tunnel/transport"
 )
 
-// behindBalancer is a dialler of replicas of b behind a balancer. It is linked with the first one.
+// behindBalancer is a dialer of replicas of b behind a balancer. It is linked with the first one.
 func behindBalancer(t *testing.T, replicas int, opts ...pairOption) (a *Node, lb *balancer.Balancer) {
 	t.Helper()
 	ca, cb := configs(t, append(opts, withHandler(echo))...)
@@ -142,7 +142,7 @@ func TestTransferOutlivesItsPath(t *testing.T) {
 	}
 }
 
-// Two diallers of one address, one after the other: QUIC alone leads each of them to both replicas behind it.
+// Two dialers of one address, one after the other: QUIC alone leads each of them to both replicas behind it.
 func TestQUICReachesAllReplicas(t *testing.T) {
 	t.Parallel()
 	ca, cb := configs(t, withTransport("quic"), withHandler(echo))

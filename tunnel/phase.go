@@ -2,7 +2,7 @@ package tunnel
 
 import "time"
 
-// opening says whether this side opens streams on a link.
+// opening is whether this side opens streams on a link.
 type opening int
 
 const (
@@ -11,24 +11,24 @@ const (
 	opensNone                 // none: this side goes away
 )
 
-// phase is a link's life: whether each side still opens streams on it, and what has been said about that. It has no clock
+// phase is a link's life: whether each side still opens streams on it, and what each has announced about that. It has no clock
 // and does no I/O: events are its methods, which return what is to be sent. The zero value is a new link's.
 //
-// A link drains when either side has asked the other to open no more streams. It has drained once each side has said
-// that it has no stream left ("done"), which it says only when it opens none either.
+// A link drains when either side has asked the other to open no more streams. It has drained once each side has announced
+// that it has no stream left ("done"), which it does only when it opens none either.
 type phase struct {
 	opening  opening
 	goAwayAt time.Time // when the peer asked for it, or another link began to replace this one
 	reason   string    // of the GoAway that the peer was sent; empty: none
-	ourDone  bool      // the peer was told that no stream of ours is left
-	peerDone bool      // the peer told so
+	ourDone  bool      // this side has announced that it has no stream left
+	peerDone bool      // and so has the peer
 	retired  bool      // its address is no longer the peer's: the next link with the replica replaces it
 	attached bool      // had a connection
 	ended    bool
 }
 
-// attach is a new connection. With a new control connection what was said on the one before may be lost: the GoAway, if
-// there was one, is sent again, and so is done.
+// attach is a new connection. What was sent on the control connection before may be lost: with a new one the GoAway,
+// if there was one, is sent again, and so is done.
 func (p *phase) attach(control bool) (goAway string) {
 	p.attached = true
 	if !control {
@@ -101,7 +101,7 @@ func (p *phase) takesLastResort(now time.Time) bool {
 	return p.opening == lastResort && !p.ended && !p.ourDone && now.Sub(p.goAwayAt) < lastResortFor
 }
 
-// doneDue: the peer should be told that no stream is left here. Streams that the peer opened before it heard of the
+// doneDue: this side should announce that it has no stream left. Streams that the peer opened before it heard of the
 // GoAway are in its own count until they have ended.
 func (p *phase) doneDue(streams int) bool { return p.opening != opens && !p.ourDone && streams == 0 }
 

@@ -12,23 +12,23 @@ import (
 
 // search keeps links to the replicas that answer at one address of a peer. That may be a load balancer's, which leads to
 // any of them: a link stays with the replica that it met, and from time to time another one is looked for. As soon as none
-// of the links takes streams (its replica goes away, ended or fell silent) the next one is dialled at once.
+// of the links takes streams (its replica goes away, ended or fell silent) the next one is dialed at once.
 type search struct {
 	n          *Node
 	peer, addr string
 	events     chan searchEvent
 
-	found   map[*link]struct{} // with whoever answers here
+	found   map[*link]struct{} // with replicas that answer here
 	dialing bool               // for a link that there is not yet
 	usable  bool               // at the last look
 	hurried time.Time          // when a loss was last answered without a pause
-	next    time.Time          // not dialled before
+	next    time.Time          // not dialed before
 	delay   time.Duration      // after a failure
 	pause   time.Duration      // after a success
 	said    string             // why there is no link, as it was logged
 }
 
-// searchEvent is what became of a dialled link: it is there, or it has ended, or never was.
+// searchEvent is what became of a dialed link: it is there, or it has ended, or never was.
 type searchEvent struct {
 	link    *link
 	err     error
@@ -36,7 +36,7 @@ type searchEvent struct {
 	began   time.Time
 }
 
-// dialAddress searches until ctx ends. The links that it has found live on in run, at most: where a peer is dialled may change
+// dialAddress searches until ctx ends. The links that it has found live on in run, at most: where a peer is dialed may change
 // without what is carried there.
 func (n *Node) dialAddress(run, ctx context.Context, peer, addr string) {
 	s := &search{
@@ -82,7 +82,7 @@ func (s *search) step(run, ctx context.Context) {
 			replica = l.replica
 			s.tell(ctx, searchEvent{link: l})
 		})
-		if replica != "" && ctx.Err() != nil && run.Err() == nil { // nobody searches there any more
+		if replica != "" && ctx.Err() != nil && run.Err() == nil { // this search is over
 			s.ended(replica, err)
 		}
 		s.tell(ctx, searchEvent{err: err, replica: replica, began: began})
@@ -115,7 +115,7 @@ func (s *search) take(e searchEvent) {
 	case e.replica == "":
 		s.dialing = false
 		s.failed(e.err)
-	default: // a link has ended, whatever is being dialled
+	default: // a link has ended, whatever is being dialed
 		s.ended(e.replica, e.err)
 		if time.Since(e.began) > 2*redialMax {
 			s.delay, s.said = redialMin, "" // it had worked

@@ -9,7 +9,7 @@ import (
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
-// balanced is a dialler and so many replicas of b behind a load balancer that gives each connection to the next one.
+// balanced is a dialer and so many replicas of b behind a load balancer that gives each connection to the next one.
 func balanced(t *testing.T, replicas int) (a *Node, b []*Node, w *network) {
 	t.Helper()
 	ca, cb := configs(t, withTransport("tcp"), withHandler(echo))

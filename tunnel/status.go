@@ -16,7 +16,7 @@ type PeerStatus struct {
 	Peer string `json:"peer"`
 	// State is "connected", "suspect" (silent), "draining" or "disconnected".
 	State string `json:"state"`
-	// LastError says in plain words why the newest attempt to connect failed; empty once connected.
+	// LastError is why the newest attempt to connect failed; empty once connected.
 	LastError string `json:"lastError,omitempty"`
 	// Reason is what Config.Reason makes of that error; empty when it has nothing to do with trust.
 	Reason string       `json:"reason,omitempty"`
@@ -31,7 +31,7 @@ type LinkStatus struct {
 	Version string `json:"version,omitempty"`
 	// State is as in PeerStatus.
 	State string `json:"state"`
-	// Dialed is true when this side dialled.
+	// Dialed is true when this side dialed.
 	Dialed bool `json:"dialed"`
 	// Control is the transport of the control connection, "" while there is none.
 	Control string `json:"control"`
@@ -71,7 +71,7 @@ func (n *Node) Status() []PeerStatus {
 		dialed := len(n.wanted[name].Addresses) > 0
 		if p := n.peers[name]; p != nil {
 			links = slices.Clone(p.links)
-			ps.LastError, ps.Reason = p.failure.words, p.failure.reason
+			ps.LastError, ps.Reason = p.failure.lastError, p.failure.reason
 		}
 		n.mu.Unlock()
 		slices.SortFunc(links, func(a, b *link) int { return strings.Compare(a.replica+a.id, b.replica+b.id) })

@@ -378,7 +378,7 @@ type Incoming struct {
 	state  atomic.Int32    // 0 unanswered
 }
 
-// Header is what the peer says about the stream. Everything about the caller is the peer's assertion.
+// Header is the stream's header as the peer sent it. Everything about the caller is the peer's assertion.
 func (in *Incoming) Header() *Header { return in.header }
 
 // Peer is the authenticated cluster.
@@ -411,7 +411,7 @@ func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) e
 	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31))
 	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: wait}
 	err := in.write(a)
-	// The opener has its answer and forgets the stream; nothing is told out of band.
+	// The opener has its answer and forgets the stream; nothing is sent out of band.
 	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)
 	return err
 }

@@ -48,7 +48,7 @@ func (v *vitals) proven(sent time.Time) {
 func (v *vitals) doubtful() bool { return v.doubtAt.After(v.provenAt) }
 
 // observe takes one tick: how long ago the peer was heard, the round trip, and whether there is a control
-// connection. It says how long this process itself was paused (stopped, starved), which is no silence of the peer's.
+// connection. It returns how long this process itself was paused (stopped, starved), which is not the peer's silence.
 func (v *vitals) observe(now time.Time, silence, rtt time.Duration, hasControl bool) (linkState, time.Duration) {
 	var paused time.Duration
 	if late := now.Sub(v.lastTick) - tick; late > pauseSlack {
@@ -101,7 +101,7 @@ func (l *link) monitor(ctx context.Context) error {
 	}
 }
 
-// errNoControl: resets and pings could not be told for as long as a peer may be silent.
+// errNoControl: resets and pings could not be sent for as long as a peer may be silent.
 var errNoControl = fmt.Errorf("no control connection for %v", noControlAfter)
 
 // errNoConnections: nothing is left that could carry a stream.

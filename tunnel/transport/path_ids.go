@@ -16,8 +16,8 @@ const (
 	maxConnIDs = 16
 )
 
-// connIDs makes a dialled connection's IDs, by which a datagram that comes to a new socket shows that it is the connection's:
-// whoever else sends there does not know them, nor does another replica of the peer.
+// connIDs makes a dialed connection's IDs, by which a datagram that comes to a new socket shows that it is the connection's:
+// other senders do not know them, nor does another replica of the peer.
 type connIDs struct {
 	mu     sync.Mutex
 	issued []quic.ConnectionID // the newest

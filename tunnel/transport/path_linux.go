@@ -34,10 +34,10 @@ func copyUDPOptions(from, to *net.UDPConn) {
 	})
 }
 
-// setBuffer sets a buffer to the size that the kernel has told of another one, which is twice the size to ask for.
-func setBuffer(fd, option, forced, told int) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, forced, told/2) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, told/2) // without CAP_NET_ADMIN
+// setBuffer sets a buffer to the size that the kernel reports for another one, which is twice the size to ask for.
+func setBuffer(fd, option, forced, reported int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, forced, reported/2) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, reported/2) // without CAP_NET_ADMIN
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// movingSocket is the UDP socket of one dialled QUIC connection. It can be exchanged under the running connection: to the
+// movingSocket is the UDP socket of one dialed QUIC connection. It can be exchanged under the running connection: to the
 // peer that looks as if a NAT had changed the address, and the peer sends nothing but a challenge to a new address before
 // that has proved to be the connection's (RFC 9000, 9.3).
 //
@@ -36,7 +36,7 @@ type movingSocket struct {
 type udpSocket struct {
 	*net.UDPConn
 	batch *ipv4.PacketConn
-	early []byte // the datagram that it was chosen for; the reader's
+	first []byte // the datagram that it was chosen for; the reader's
 	spent int    // bytes sent while it was tried; movingSocket.mu guards it
 }
 
@@ -135,7 +135,7 @@ func (m *movingSocket) listen(search *pathSearch, s *udpSocket) {
 		}
 		at := m.remote.AddrPort()
 		if from.Port() == at.Port() && from.Addr().Unmap() == at.Addr().Unmap() && m.ids.meant(buf[:n]) {
-			s.early = buf[:n]
+			s.first = buf[:n]
 			m.moveTo(search, s)
 			return
 		}
@@ -149,7 +149,7 @@ func (m *movingSocket) moveTo(search *pathSearch, s *udpSocket) {
 		return
 	}
 	_ = s.SetReadDeadline(m.deadline)
-	_ = m.active.Swap(s).Close() // whoever reads or writes there goes on with s
+	_ = m.active.Swap(s).Close() // calls that read or write there go on with s
 	m.endSearchLocked(search)
 	close(search.moved)
 }
@@ -158,8 +158,8 @@ func (m *movingSocket) moveTo(search *pathSearch, s *udpSocket) {
 func (m *movingSocket) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	for {
 		s := m.active.Load()
-		if b := s.early; b != nil {
-			s.early = nil
+		if b := s.first; b != nil {
+			s.first = nil
 			ms[0].N, ms[0].NN, ms[0].Addr = copy(ms[0].Buffers[0], b), 0, m.remote
 			return 1, nil
 		}
@@ -174,9 +174,9 @@ func (m *movingSocket) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 func (m *movingSocket) ReadMsgUDP(b, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error) {
 	for {
 		s := m.active.Load()
-		if early := s.early; early != nil {
-			s.early = nil
-			return copy(b, early), 0, 0, m.remote, nil
+		if first := s.first; first != nil {
+			s.first = nil
+			return copy(b, first), 0, 0, m.remote, nil
 		}
 		n, oobn, flags, addr, err = s.ReadMsgUDP(b, oob)
 		if err == nil || m.active.Load() == s {
@@ -251,7 +251,7 @@ func (m *movingSocket) SetReadDeadline(t time.Time) error {
 	return m.active.Load().SetReadDeadline(t)
 }
 
-// SetWriteDeadline and SetDeadline, which nobody needs, hold for the socket in use.
+// SetWriteDeadline and SetDeadline, which quic-go does not use, hold for the socket in use.
 func (m *movingSocket) SetWriteDeadline(t time.Time) error {
 	return m.active.Load().SetWriteDeadline(t)
 }

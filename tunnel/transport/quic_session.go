@@ -11,7 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// Application error codes on QUIC connections and streams; they carry no meaning, resets are told on the control connection.
+// Application error codes on QUIC connections and streams; they carry no meaning, resets are sent on the control connection.
 const (
 	quicClosed quic.ApplicationErrorCode = 0
 	quicReset  quic.StreamErrorCode      = 1

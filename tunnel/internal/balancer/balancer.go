@@ -10,7 +10,7 @@ import (
 )
 
 // Balancer leads each UDP flow (a dialer's address) to one of its targets, and can forget the flows that it has. TCP goes
-// to the first target and is left in peace.
+// to the first target and is never forgotten.
 type Balancer struct {
 	// Addr is where it listens, on TCP and UDP.
 	Addr    string

@@ -239,7 +239,7 @@ func (h *half) write(p []byte, ended *bool) (int, error) {
 	}
 }
 
-// deadline wakes whoever waits on cond at that time. The lock is held.
+// deadline wakes all waiters of cond at that time. The lock is held.
 func (h *half) deadline(i int, cond *sync.Cond, at time.Time) {
 	if h.timers[i] != nil {
 		h.timers[i].Stop()
