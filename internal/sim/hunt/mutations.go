@@ -41,8 +41,8 @@ func mutations() []mutation {
 			},
 		},
 		{"a stream that stops without an end record reads as ended", "tunnel", []edit{{
-			"			return 0, s.readFailed(err)\n		case t == recordEnd:",
-			"			_ = s.readFailed(err)\n			return 0, io.EOF\n		case t == recordEnd:",
+			"			return 0, s.readFailed(err)\n		case t == wire.End:",
+			"			_ = s.readFailed(err)\n			return 0, io.EOF\n		case t == wire.End:",
 		}}},
 		{"a half-close is not told", "tunnel", []edit{{
 			"	if err := s.writeRaw(end[:]); err != nil {\n		return err\n	}\n",
@@ -57,8 +57,8 @@ func mutations() []mutation {
 			"	default:\n",
 		}}},
 		{"GoAway is ignored", "tunnel", []edit{{
-			"l.draining = l.draining || !answer",
-			"_ = answer",
+			"	first = p.goAwayAt.IsZero()\n	p.avoid(now)\n	return first\n",
+			"	_ = now\n	return false\n",
 		}}},
 		{"what returns has its full share at once", "failover", []edit{{
 			"t.state, t.rampFrom = Ramping, time.Now()",
@@ -120,8 +120,8 @@ func mutations() []mutation {
 			"	return nil\n",
 		}}},
 		{"a large write repeats its first record", "tunnel", []edit{{
-			"appendData(buf[:0], p[sent:])",
-			"appendData(buf[:0], p)",
+			"wire.AppendData(buf[:0], p[sent:], s.link.dataLimit)",
+			"wire.AppendData(buf[:0], p, s.link.dataLimit)",
 		}}},
 	}
 }
