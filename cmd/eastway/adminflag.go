@@ -111,35 +111,35 @@ func adminError(err error, remedy string) error {
 	}
 }
 
-// answers prints what each proxy said: tables one below the other, JSON as one value, or as a list where all were asked.
+// answers prints the answer of each proxy: tables one below the other, JSON as one value, or as a list where all were asked.
 type answers struct {
-	w    io.Writer
-	json bool
-	list bool
-	said []any
+	w      io.Writer
+	json   bool
+	list   bool
+	values []any
 }
 
 func (a *answers) add(from answerer, answer any, table func(io.Writer) error) error {
 	if a.json {
-		a.said = append(a.said, labelled{from, answer})
+		a.values = append(a.values, labelled{from, answer})
 		return nil
 	}
-	if len(a.said) > 0 {
+	if len(a.values) > 0 {
 		fmt.Fprintln(a.w)
 	}
-	a.said = append(a.said, answer)
+	a.values = append(a.values, answer)
 	return table(a.w)
 }
 
-// flush prints what is left, also after an error: what was heard is worth showing.
+// flush prints what is left, also after an error: the answers so far are worth showing.
 func (a *answers) flush(err error) error {
 	switch {
-	case !a.json || (err != nil && len(a.said) == 0):
+	case !a.json || (err != nil && len(a.values) == 0):
 		return err
 	case a.list:
-		return errors.Join(err, printJSON(a.w, append([]any{}, a.said...)))
-	case len(a.said) == 1:
-		return errors.Join(err, printJSON(a.w, a.said[0]))
+		return errors.Join(err, printJSON(a.w, append([]any{}, a.values...)))
+	case len(a.values) == 1:
+		return errors.Join(err, printJSON(a.w, a.values[0]))
 	}
 	return err
 }

@@ -86,7 +86,7 @@ of the proxies. --public dials this cluster's public addresses from where you ar
 
 // runChecks fails if one of the checks does.
 func runChecks(ctx context.Context, checks []check.Check, r *report) error {
-	counts := check.Run(ctx, checks, r.tell)
+	counts := check.Run(ctx, checks, r.add)
 	if err := r.end(counts); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (r *report) tell(result check.Result) {
+func (r *report) add(result check.Result) {
 	r.results = append(r.results, result)
 	problem := result.Level == check.Failed || result.Level == check.Warning
 	if r.format == reportJSON || (r.format == reportShort && !problem) {

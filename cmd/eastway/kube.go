@@ -12,7 +12,7 @@ import (
 	"github.com/eastway/eastway/internal/kubecli"
 )
 
-// completionTimeout is how long a shell waits for words from a cluster.
+// completionTimeout is how long a shell waits for completions from a cluster.
 const completionTimeout = 2 * time.Second
 
 // kubeFlags are those of commands that work in a Kubernetes cluster.
@@ -150,7 +150,7 @@ func (s *serviceFlag) completeServices(cmd *cobra.Command, k *kubeFlags) ([]cobr
 	})
 }
 
-// note is a remark on stderr: stdout is for what was asked for.
+// note prints a remark on stderr: stdout is for results.
 func note(cmd *cobra.Command, format string, args ...any) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", printable(fmt.Sprintf(format, args...)))
 }

@@ -76,7 +76,7 @@ func printTable(w io.Writer, headings []string, rows [][]string) error {
 	return nil
 }
 
-// printable makes a cell safe for a terminal: peers choose some of the words
+// printable makes a cell safe for a terminal: peers choose some of the text
 // (replica, version, errors), and must not move the cursor or forge a row.
 func printable(cell string) string {
 	if cell == "" {

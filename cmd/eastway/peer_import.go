@@ -86,7 +86,7 @@ func importKube(cmd *cobra.Command, c *kubecli.Cluster, m peering.Manifest, o ku
 	return importedLines(m, done.Added, done.Changes, c.String(), o.DryRun), nil
 }
 
-// importedLines tell what an import did. where is the cluster, or the file.
+// importedLines describe what an import did. where is the cluster, or the file.
 func importedLines(m peering.Manifest, added bool, changes []string, where string, dryRun bool) []string {
 	name := "peer " + m.Peer.Name + ": "
 	verb := "written to "

@@ -141,7 +141,7 @@ func importAll(cmd *cobra.Command, members []kubecli.Member, force bool) error {
 	return nil
 }
 
-// awaitAll tells how the connections come to be.
+// awaitAll prints the progress of the connections.
 func awaitAll(cmd *cobra.Command, members []kubecli.Member, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(cmd.Context(), deadline)
 	defer cancel()

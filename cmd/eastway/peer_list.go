@@ -83,13 +83,13 @@ func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer, status 
 		rows = append(rows, []string{
 			p.Name, condition(p, v1alpha1.PeerTrusted), condition(p, v1alpha1.PeerConnected),
 			condition(p, v1alpha1.PeerReachableFromUs), condition(p, v1alpha1.PeerReachesUs),
-			strconv.Itoa(int(p.Status.Lanes)), rtt, strconv.Itoa(int(p.Status.Services)), trouble(p),
+			strconv.Itoa(int(p.Status.Lanes)), rtt, strconv.Itoa(int(p.Status.Services)), problem(p),
 		})
 	}
 	return printTable(w, headings, rows)
 }
 
-// condition in a word: yes, no, or "?" while it is not known.
+// condition is yes, no, or "?" while it is not known.
 func condition(p *v1alpha1.Peer, name string) string {
 	switch {
 	case meta.IsStatusConditionTrue(p.Status.Conditions, name):
@@ -101,8 +101,8 @@ func condition(p *v1alpha1.Peer, name string) string {
 	}
 }
 
-// trouble is why the manifest is not in use, or why the newest attempt to connect failed.
-func trouble(p *v1alpha1.Peer) string {
+// problem is why the manifest is not in use, or why the newest attempt to connect failed.
+func problem(p *v1alpha1.Peer) string {
 	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PeerAccepted); c != nil && c.Status == "False" {
 		return "not accepted: " + c.Message
 	}

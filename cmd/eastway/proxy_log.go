@@ -31,17 +31,17 @@ func newLog(w io.Writer, level zapcore.Level) *zap.Logger {
 	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }
 
-// complaintInterval is the time between two words on an access log that cannot be written:
+// lossLogInterval is the time between two log lines about an access log that can't be written:
 // a full disk stays full, and connections go on.
-const complaintInterval = time.Minute
+const lossLogInterval = time.Minute
 
-// accessLog writes lines to a file or stdout. That it cannot must never stop a connection.
+// accessLog writes lines to a file or stdout. A failure to write never stops a connection.
 type accessLog struct {
 	w      io.Writer
 	close  func()
 	log    *zap.Logger
 	lost   prometheus.Counter
-	silent atomic.Int64 // Unix nanoseconds until which nothing more is said
+	silent atomic.Int64 // Unix nanoseconds until which nothing more is logged
 }
 
 // openAccessLog opens the file to append to; "-" is stdout, "" nothing.
@@ -76,7 +76,7 @@ func (a *accessLog) logger() *zap.Logger {
 	return failover.NewAccessLog(zapcore.Lock(a))
 }
 
-// Write never fails: what is lost is counted, and told of once in a while.
+// Write never fails: lost lines are counted, and logged once in a while.
 func (a *accessLog) Write(line []byte) (int, error) {
 	_, err := a.w.Write(line)
 	if err == nil {
@@ -85,7 +85,7 @@ func (a *accessLog) Write(line []byte) (int, error) {
 	a.lost.Inc()
 	now := time.Now()
 	if silent := a.silent.Load(); now.UnixNano() >= silent &&
-		a.silent.CompareAndSwap(silent, now.Add(complaintInterval).UnixNano()) {
+		a.silent.CompareAndSwap(silent, now.Add(lossLogInterval).UnixNano()) {
 		a.log.Error("access log cannot be written, its lines are lost; connections go on", zap.Error(err))
 	}
 	return len(line), nil

@@ -19,7 +19,7 @@ const peersGrace = 5 * time.Second
 type gate struct {
 	mu    sync.Mutex
 	open  bool
-	since time.Time // first asked
+	since time.Time // of the first check
 }
 
 // check is nil once no peer is missing, or some have been for long enough.

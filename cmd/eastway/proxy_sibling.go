@@ -22,7 +22,7 @@ func (p *proxy) sibling() (certs.Peer, bool) {
 	return certs.Peer{Name: p.o.cluster, ID: svid.ID, Bundle: p.identity.Bundle()}, true
 }
 
-// exchangeMessages talks with the replica at the other end of a link, until it ends.
+// exchangeMessages exchanges catalogs with the replica at the other end of a link, until it ends.
 func (p *proxy) exchangeMessages(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 	if l.Peer == p.o.cluster {
 		return p.exchange.ServeSibling(ctx, l.Replica, c)
@@ -44,7 +44,7 @@ func peersOnly(all []tunnel.PeerStatus, own string) []tunnel.PeerStatus {
 	return slices.DeleteFunc(all, func(s tunnel.PeerStatus) bool { return s.Peer == own })
 }
 
-// peerStates is how the controller is told of the tunnels.
+// peerStates converts the state of the tunnels for the controller.
 func peerStates(all []tunnel.PeerStatus, own string) []discovery.PeerConnectivity {
 	var out []discovery.PeerConnectivity
 	for _, s := range peersOnly(all, own) {

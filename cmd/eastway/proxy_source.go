@@ -16,11 +16,11 @@ import (
 	"github.com/eastway/eastway/discovery/kube"
 )
 
-// source tells the catalog what the own cluster has.
+// source sets the local state of the catalog.
 type source struct {
 	// run follows it until the context ends.
 	run func(context.Context) error
-	// problems are what is wrong with it now, in words for the operator.
+	// problems are the current errors and warnings, for the operator.
 	problems func() []string
 	// stop ends what was started before run was called; nil: nothing was.
 	stop func()

@@ -181,14 +181,14 @@ func laneNote(link *tunnel.LinkStatus, lane *tunnel.LaneStatus) string {
 }
 
 const (
-	// roleControl and stateConnected are package tunnel's words.
+	// roleControl and stateConnected are values of package tunnel.
 	roleControl    = "control"
 	stateConnected = "connected"
 	// maxReplica keeps the rows of pods, whose names are long, within a terminal's width, in characters. -o json has the whole name.
 	maxReplica = 16
 )
 
-// shortReplica keeps the end of a pod's name, which tells it from its siblings.
+// shortReplica keeps the end of a pod's name, which distinguishes it from its siblings.
 func shortReplica(name string) string {
 	if runes := []rune(name); len(runes) > maxReplica {
 		return "…" + string(runes[len(runes)-maxReplica+1:])
@@ -230,11 +230,11 @@ func formatPort(p discovery.ServicePort) string {
 	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
 }
 
-// list is the words for items, separated by commas.
-func list[T any](items []T, word func(T) string) string {
-	words := make([]string, len(items))
+// list joins the texts of items with commas.
+func list[T any](items []T, text func(T) string) string {
+	texts := make([]string, len(items))
 	for i, item := range items {
-		words[i] = word(item)
+		texts[i] = text(item)
 	}
-	return strings.Join(words, ",")
+	return strings.Join(texts, ",")
 }

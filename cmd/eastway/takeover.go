@@ -71,7 +71,7 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 	name := service.Namespace + "/" + service.Name
 	if !f.undo {
 		report := newReport(w, reportFull)
-		counts := check.Run(ctx, check.Takeover(c, service), report.tell)
+		counts := check.Run(ctx, check.Takeover(c, service), report.add)
 		fmt.Fprintln(w)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -102,7 +102,7 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 	return f.await(cmd, c, name)
 }
 
-// await tells what the node agents make of it.
+// await prints the progress of the node agents.
 func (f *takeoverFlags) await(cmd *cobra.Command, c *kubecli.Cluster, name string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.wait)
 	defer cancel()
