@@ -85,8 +85,8 @@ func mutations() []mutation {
 			"if !e.Ready ||",
 		}}},
 		{"near and far are alike", "failover", []edit{{
-			"cmp.Or(cmp.Compare(class[a.Address], class[b.Address]), a.rank.compare(b.rank))",
-			"cmp.Compare(class[a.Address], class[b.Address])",
+			"cmp.Or(cmp.Compare(classes[a.Address], classes[b.Address]), a.rank.compare(b.rank))",
+			"cmp.Compare(classes[a.Address], classes[b.Address])",
 		}}},
 		{"equally loaded endpoints are not shuffled", "failover", []edit{{
 			"sorted[i], sorted[j] = sorted[j], sorted[i]",
