@@ -17,11 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-const (
-	root = "../.."
-	// maxLines of one file: about 400, with some room; more is more than one concept.
-	maxLines = 450
-)
+const root = "../.."
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -110,17 +106,6 @@ func TestPackagesAreDocumented(t *testing.T) {
 		documented := func(f goFile) bool { return f.syntax.Doc != nil }
 		if len(code) > 0 && !slices.ContainsFunc(code, documented) {
 			t.Errorf("package %s has no package comment", dir)
-		}
-	}
-}
-
-func TestFilesAreShort(t *testing.T) {
-	t.Parallel()
-	for _, files := range goFiles(t) {
-		for _, f := range files {
-			if lines := bytes.Count(f.source, []byte("\n")); lines > maxLines {
-				t.Errorf("%s has %d lines, more than %d: which concept can move to a file of its own?", f.path, lines, maxLines)
-			}
 		}
 	}
 }
