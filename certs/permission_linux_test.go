@@ -12,10 +12,10 @@ import (
 	"github.com/eastway/eastway/certs"
 )
 
-// nobody is a user that owns nothing.
+// A user that owns nothing.
 const nobody = 65534
 
-// asNobody runs f on a thread that has the file permissions of nobody, also when the tests
+// asNobody runs f on a thread that has that user's file permissions, also when the tests
 // run as root, who may do everything.
 func asNobody(t *testing.T, f func()) {
 	t.Helper()

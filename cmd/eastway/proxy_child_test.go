@@ -15,7 +15,7 @@ import (
 	"github.com/eastway/eastway/internal/need"
 )
 
-// nobody is a user without rights, as far as there is a choice: tests that run as such a user already stay that one.
+// A user without rights, as far as there is a choice: tests that run as such a user already stay that one.
 const nobody = 65534
 
 // child is a process of this binary that is `eastway ARGS`.
@@ -65,7 +65,7 @@ func (c *child) wait(t *testing.T) *os.ProcessState {
 	return c.ProcessState
 }
 
-// openSite is a site in a directory that the user nobody can be given.
+// openSite is a site in a directory that can be given to that user.
 func openSite(t *testing.T, name string) *site {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "eastway-test-") //nolint:usetesting // t.TempDir is closed to other users
@@ -85,7 +85,7 @@ func openSite(t *testing.T, name string) *site {
 	return newSiteIn(t, dir, name)
 }
 
-// give makes everything of the site the property of nobody.
+// give makes that user the owner of everything of the site.
 func (s *site) give(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -150,7 +150,7 @@ func TestAwaitOwnRoots(t *testing.T) {
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
 	}
-	// Somebody else's certificate has somebody else's roots.
+	// A certificate of another CA has other roots.
 	s.AddCA(DefaultNamespace, DefaultRelease, old)
 	foreign := &corev1.Secret{}
 	foreign.Namespace, foreign.Name = DefaultNamespace, "eastway-svid"

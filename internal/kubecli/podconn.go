@@ -151,7 +151,7 @@ func (c *podConn) SetDeadline(t time.Time) error {
 	if !t.IsZero() {
 		c.timer = time.AfterFunc(time.Until(t), func() {
 			c.expired.Store(true)
-			// Whoever reads or writes now learns of it.
+			// A read or write under way returns it.
 			_ = c.streams.Close()
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// The check must meet its own listener. Here the dialler plays the rule, or whoever is faster.
+// The check must meet its own listener. Here the dialer plays the rule, or a faster process.
 func TestChecker(t *testing.T) {
 	t.Parallel()
 	other, err := net.Listen("tcp", "127.0.0.1:0")

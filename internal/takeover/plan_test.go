@@ -132,7 +132,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// Of many equally near proxies each node uses a few, always the same, and all are used by somebody.
+// Of many equally near proxies each node uses a few, always the same, and each is used by some node.
 func TestDecideUsesAFewOfMany(t *testing.T) {
 	t.Parallel()
 	const proxies, nodes = 24, 40

@@ -57,7 +57,7 @@ func TestAgentRests(t *testing.T) {
 	})
 }
 
-// A proxy that comes and goes keeps nobody from hearing what else is new.
+// A proxy that comes and goes does not delay other changes.
 func TestAgentHearsBesidesAFlappingProxy(t *testing.T) {
 	t.Parallel()
 	working(t, func(t *testing.T, b *bench) {

@@ -50,7 +50,7 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// When nobody takes a call the cause is named, not how the connection to the proxy ended.
+// When no endpoint takes a call the cause is named, not how the connection to the proxy ended.
 func TestCallCause(t *testing.T) {
 	t.Parallel()
 	hangUp := func(w *world) {

@@ -51,7 +51,7 @@ type world struct {
 	expiry  time.Time                 // of their certificates
 	offset  time.Duration             // of their clocks
 	agent   report.Status             // of both node agents
-	denied  string                    // a resource with which nobody may do anything
+	denied  string                    // a resource that no user has a right to
 	address string                    // what DNS answers
 }
 

@@ -43,7 +43,7 @@ func (h *Host) Slow(d time.Duration) {
 	h.slow = d
 }
 
-// Vanish takes the host off the network without a word, as a power failure does. Its processes must be ended by whoever runs
+// Vanish takes the host off the network without a word, as a power failure does. Its processes must be ended by what runs
 // them: they reach nothing any more.
 func (h *Host) Vanish() {
 	h.net.mu.Lock()
