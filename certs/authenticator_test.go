@@ -130,10 +130,10 @@ func TestReplacedBundle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dialled := overTCP(t, clientConfig(t, a, "cluster-b"), b.ServerConfig())
+		dialed := overTCP(t, clientConfig(t, a, "cluster-b"), b.ServerConfig())
 		accepted := overTCP(t, clientConfig(t, b, "cluster-a"), a.ServerConfig())
-		if dialled.client != nil || accepted.server != nil {
-			t.Fatal(dialled.client, accepted.server)
+		if dialed.client != nil || accepted.server != nil {
+			t.Fatal(dialed.client, accepted.server)
 		}
 		for _, off := range []time.Duration{0, 12 * time.Hour, 72 * time.Hour, -72 * time.Hour} {
 			clock.Store(int64(off))
@@ -145,7 +145,7 @@ func TestReplacedBundle(t *testing.T) {
 				"renewed": {roots{renewed.cert}, ""}, "another": {roots{next.cert}, certs.ReasonUnknownAuthority},
 			} {
 				setPeers(t, a, testPeer(t, id, test.roots...))
-				for way, cs := range map[string]tls.ConnectionState{"dialled": dialled.clientState, "accepted": accepted.serverState} {
+				for way, cs := range map[string]tls.ConnectionState{"dialed": dialed.clientState, "accepted": accepted.serverState} {
 					got, err := a.PeerName(cs)
 					if certs.Reason(err) != test.want || err == nil && got != "cluster-b" {
 						t.Errorf("below the %s, %s later, roots %s, %s: %q, %v", name, off, what, way, got, err)

@@ -55,7 +55,7 @@ func newPeerExportCommand() *cobra.Command {
 In Kubernetes it is the one that the cluster's controller publishes, with the addresses
 of its tunnel Services. Outside Kubernetes, with --cluster and --ca, it is made from the
 CA's directory; give each public address of the proxies with --address. TCP and UDP use
-the same port. Without any, the cluster dials its peers and cannot be dialled.`,
+the same port. Without any, the cluster dials its peers and cannot be dialed.`,
 		Example: `  eastway peer export --context cluster-a
   eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:15443
   eastway peer export --cluster cluster-a --ca ca --format jwks   # behind NAT`,

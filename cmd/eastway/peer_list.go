@@ -23,7 +23,7 @@ func newPeerListCommand() *cobra.Command {
 		Short: "List this cluster's peers, and in Kubernetes how its controller sees them",
 		Long: `List shows the Peers of a Kubernetes cluster with what their status says, over all
 proxies: TRUSTED (a handshake proved each to the other), CONNECTED, OUT and IN (a
-tunnel that this cluster, or the peer, dialled is up). With --config it lists those of
+tunnel that this cluster, or the peer, dialed is up). With --config it lists those of
 a directory; "eastway status" then says what became of them.`,
 		Example: `  eastway peer list --context cluster-a
   eastway peer list --config config`,

@@ -198,7 +198,7 @@ func TestBadPeers(t *testing.T) {
 		"own.yaml":    own,
 		"taken.yaml":  string(good), // zz: behind the good one's file
 		"twin.yaml":   change("name: bb", "name: ff"),
-		"field.yaml":  change("spec:", "spec:\n  colour: blue", "name: bb", "name: gg"),
+		"field.yaml":  change("spec:", "spec:\n  color: blue", "name: bb", "name: gg"),
 	} {
 		s := "zz-" + file
 		a.write(t, s, manifest)
@@ -213,7 +213,7 @@ func TestBadPeers(t *testing.T) {
 		"own":    `metadata.name: "aa" is this cluster itself`,
 		"taken":  "is already taken by peer-bb.yaml: this one is ignored; remove one of the two",
 		"twin":   `is the ID of cluster "bb", but the peer's name is "ff"`,
-		"field":  "spec.colour: unknown field",
+		"field":  "spec.color: unknown field",
 	} {
 		found := false
 		for line := range strings.Lines(said) {

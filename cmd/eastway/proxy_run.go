@@ -272,7 +272,7 @@ func addrText(n *tunnel.Node) string {
 	if a := n.Addr(); a != nil {
 		return a.String()
 	}
-	return "only dialled"
+	return "only dialed"
 }
 
 // drain lets open connections end: first it is no longer ready, and peers are told, but it goes on accepting; then listeners close.

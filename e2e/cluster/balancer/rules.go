@@ -26,7 +26,7 @@ func rules(all []forward, site netip.Prefix) string {
 		fmt.Fprintf(&text, "\t\t%s daddr %s %s dport %d dnat to %s:%d\n", ip, f.address, f.protocol, f.port, choice(f.nodes), f.nodePort)
 	}
 	text.WriteString("\t}\n\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n")
-	// A neighbour's answers would go straight to a caller of the same site.
+	// A neighbor's answers would go straight to a caller of the same site.
 	fmt.Fprintf(&text, "\t\t%s saddr %s ct status dnat masquerade\n\t}\n}\n", ip, site)
 	return text.String()
 }

@@ -158,8 +158,8 @@ func (w *world) known() []string {
 	return slices.Sorted(maps.Keys(w.r.cfg.Catalog.Snapshot().Peers))
 }
 
-func link(dialled bool, lanes int, rtt time.Duration) discovery.PeerLink {
-	return discovery.PeerLink{Replica: "r", State: linkConnected, Dialed: dialled, TCPLanes: lanes - 1, QUICLanes: 1, RTT: rtt}
+func link(dialed bool, lanes int, rtt time.Duration) discovery.PeerLink {
+	return discovery.PeerLink{Replica: "r", State: linkConnected, Dialed: dialed, TCPLanes: lanes - 1, QUICLanes: 1, RTT: rtt}
 }
 
 func TestConditions(t *testing.T) {
@@ -175,7 +175,7 @@ func TestConditions(t *testing.T) {
 			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, 3, time.Millisecond)}}}},
 			false, "True/HandshakeSucceeded True/TunnelUp True/TunnelUp Unknown/OtherSideDialled", "",
 		},
-		"dialled by the peer": {
+		"dialed by the peer": {
 			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(false, 3, time.Millisecond)}}}},
 			true, "True/HandshakeSucceeded True/TunnelUp False/NoAddress True/TunnelUp", "",
 		},

@@ -37,11 +37,11 @@ func peerState(p *v1alpha1.Peer) Result {
 	way := ""
 	switch {
 	case out && in:
-		way = ", dialled from both sides"
+		way = ", dialed from both sides"
 	case out:
-		way = ", dialled from here"
+		way = ", dialed from here"
 	case in:
-		way = ", dialled from there"
+		way = ", dialed from there"
 	}
 	if all, some := p.Status.Proxies, p.Status.ConnectedProxies; some < all {
 		return warn("peer %s is %s%s, but only at %d of %d proxies", p.Name, state.Summary, way, some, all).
