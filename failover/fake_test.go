@@ -199,7 +199,7 @@ func (s *fakeStream) Info() tunnel.StreamInfo {
 type fakeIncoming struct {
 	header *tunnel.Header
 	peer   string
-	ctx    context.Context //nolint:containedctx // as in tunnel
+	ctx    context.Context
 	// opener is the other end; local is what Accept gives.
 	opener, local *fakeStream
 }
@@ -246,7 +246,7 @@ type fakeTunnels struct {
 	self string
 	mu   sync.Mutex
 	// ctx is the life of all streams.
-	ctx    context.Context //nolint:containedctx // for tests
+	ctx    context.Context
 	peers  map[string]*fakePeer
 	opened []*fakeIncoming
 	wg     sync.WaitGroup

@@ -64,7 +64,7 @@ func TestPathGigabyte(t *testing.T) {
 }
 
 // TestPathShortConnections: a new connection for each request, very often; nothing fails, and nothing is left of them.
-func TestPathShortConnections(t *testing.T) { //nolint:paralleltest // counts goroutines
+func TestPathShortConnections(t *testing.T) {
 	const atOnce = 32
 	connections := 10_000
 	if raceDetector || testing.Short() {

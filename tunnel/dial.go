@@ -24,7 +24,7 @@ func (n *Node) logDown(said, peer, addr string, pause time.Duration, err error) 
 	if reason == said {
 		level = zap.DebugLevel
 	}
-	n.log.Log(level, "tunnel to peer is down, dialling again", zap.String("peer", peer), zap.String("address", addr),
+	n.log.Log(level, "tunnel to peer is down, dialing again", zap.String("peer", peer), zap.String("address", addr),
 		zap.Duration("in", pause), zap.String("error", plain(err)))
 	return reason
 }
@@ -132,7 +132,7 @@ var errDrained = errors.New("tunnel: the replica went away in order")
 // finish ends the link and waits for dials under way.
 func (d *linkDialer) finish() {
 	if l := d.link; l != nil {
-		l.end("dialler has ended")
+		l.end("dialer has ended")
 		d.n.wg.Go(l.wg.Wait) // the next link does not wait for the streams of this one to be cleared away
 	}
 	for _, t := range d.transports {
@@ -200,7 +200,7 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 		t.strayed++
 		t.delay = redialMin // a load balancer's next choice may be the right one
 	}
-	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay)) //nolint:gosec // jitter
+	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay))
 	switch {
 	case errors.Is(r.err, errOtherReplica): // nothing that an operator could mend
 	case d.link != nil:
@@ -261,7 +261,7 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 		role = tunnelpb.Hello_ROLE_LANE
 	}
 	d.number++
-	stop := context.AfterFunc(ctx, func() { sess.Close("dialler has ended") })
+	stop := context.AfterFunc(ctx, func() { sess.Close("dialer has ended") })
 	defer stop()
 	ours := d.n.ourHello(role, d.id, d.number)
 	if d.link != nil {

@@ -13,8 +13,8 @@ import (
 
 // Reasons of GoAways.
 const (
-	shuttingDown = "shutting down"                              // ends with the process
-	movedAway    = "the peer is dialled at another address now" // ends with the link
+	shuttingDown = "shutting down"                             // ends with the process
+	movedAway    = "the peer is dialed at another address now" // ends with the link
 )
 
 // GoAway asks all peers to open no more streams here if they have another way, and refuses new links of theirs. Streams that

@@ -11,8 +11,6 @@ import (
 )
 
 // TestPeerThatLeftPinsNoMemory: a peer opens streams to nothing, keeps writing to them without an end, and leaves.
-//
-//nolint:paralleltest // measures the heap of the process
 func TestPeerThatLeftPinsNoMemory(t *testing.T) {
 	const streams, written, most = 200, 900 << 10, 64 << 20
 	ca, cb := configs(t, withTransport("tcp"))

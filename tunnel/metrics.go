@@ -31,7 +31,7 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		states:     counter("eastway_tunnel_link_state_changes_total", "Links that became suspect, dead or connected again.", "peer", "state"),
 		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
 		paths: counter("eastway_tunnel_path_migrations_total",
-			"Dialled QUIC connections that went silent and looked for another network path, by what became of it.", "peer", "result"),
+			"Dialed QUIC connections that went silent and looked for another network path, by what became of it.", "peer", "result"),
 		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open tunnel connections.",
 			[]string{"peer", "transport", "role", "congestion_control"}, nil),
 		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel, by state.", []string{"peer", "state"}, nil),

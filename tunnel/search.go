@@ -131,7 +131,7 @@ func (s *search) ended(replica string, err error) {
 
 // rest waits before the next search, longer each time that nothing new was found.
 func (s *search) rest() {
-	s.next = time.Now().Add(s.pause/2 + rand.N(s.pause)) //nolint:gosec // jitter
+	s.next = time.Now().Add(s.pause/2 + rand.N(s.pause))
 	s.pause = min(2*s.pause, searchMax)
 }
 
@@ -144,7 +144,7 @@ func (s *search) failed(err error) {
 		return
 	}
 	s.n.setLastError(s.peer, err)
-	pause := s.delay/2 + rand.N(s.delay) //nolint:gosec // jitter
+	pause := s.delay/2 + rand.N(s.delay)
 	s.said = s.n.logDown(s.said, s.peer, s.addr, pause, err)
 	s.next = time.Now().Add(pause)
 	s.delay = min(2*s.delay, redialMax)

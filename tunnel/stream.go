@@ -374,8 +374,8 @@ func clip(s string) string {
 type Incoming struct {
 	stream *Stream
 	header *Header
-	ctx    context.Context //nolint:containedctx // the stream's own life, not a call's
-	state  atomic.Int32    // 0 unanswered
+	ctx    context.Context
+	state  atomic.Int32 // 0 unanswered
 }
 
 // Header is the stream's header as the peer sent it. Everything about the caller is the peer's assertion.

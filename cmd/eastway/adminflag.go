@@ -121,7 +121,7 @@ type answers struct {
 
 func (a *answers) add(from answerer, answer any, table func(io.Writer) error) error {
 	if a.json {
-		a.values = append(a.values, labelled{from, answer})
+		a.values = append(a.values, labeled{from, answer})
 		return nil
 	}
 	if len(a.values) > 0 {
@@ -144,14 +144,14 @@ func (a *answers) flush(err error) error {
 	return err
 }
 
-// labelled is an answer with the pod that gave it as its first field.
-type labelled struct {
+// labeled is an answer with the pod that gave it as its first field.
+type labeled struct {
 	from   answerer
 	answer any
 }
 
 // MarshalJSON puts "pod" before the answer's own fields.
-func (l labelled) MarshalJSON() ([]byte, error) {
+func (l labeled) MarshalJSON() ([]byte, error) {
 	data, err := json.Marshal(l.answer)
 	if err != nil || l.from.pod == nil {
 		return data, err

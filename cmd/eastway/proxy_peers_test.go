@@ -108,7 +108,7 @@ func TestClockAnHourOff(t *testing.T) {
 				return fmt.Errorf("%+v", p.status(t).Peers)
 			})
 			mustCall(t, vip, "app")
-			told := p.stderr.lines(t, map[string]any{"msg": "tunnel to peer is down, dialling again", "peer": "bb"})
+			told := p.stderr.lines(t, map[string]any{"msg": "tunnel to peer is down, dialing again", "peer": "bb"})
 			if len(told) != 1 || told[0]["level"] != "warn" || !strings.Contains(fmt.Sprint(told[0]["error"]), "clocks of both sides") {
 				t.Errorf("the log, want one line that names the clocks: %v", told)
 			}

@@ -107,6 +107,6 @@ func (d *Dialer) header(k balance.Key, caller string, at discovery.Locality, tim
 		CallerLocality: &tunnelpb.Locality{Region: at.Region, Zone: at.Zone},
 		Attempts:       peerAttempts,
 		Visited:        []string{d.cfg.Cluster},
-		TimeoutMs:      uint64(max(timeout-rtt, timeout/2, time.Millisecond).Milliseconds()), //nolint:gosec // positive
+		TimeoutMs:      uint64(max(timeout-rtt, timeout/2, time.Millisecond).Milliseconds()), // positive
 	}
 }

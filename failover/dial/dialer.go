@@ -106,7 +106,7 @@ type Request struct {
 	// Budget bounds all attempts together.
 	Budget time.Duration
 	// Life ends local dials that are heard out; it outlives the connection.
-	Life context.Context //nolint:containedctx // not a call's
+	Life context.Context
 	// Attempts counts the goroutines of attempts. The caller has to wait for them, up to localVerdict.
 	Attempts *sync.WaitGroup
 }

@@ -77,7 +77,7 @@ func TestClaims(t *testing.T) {
 }
 
 // A change of one service takes the same memory however many others there are.
-func TestClaimsAllocateWhatChanges(t *testing.T) { //nolint:paralleltest // counts allocations
+func TestClaimsAllocateWhatChanges(t *testing.T) {
 	work := func(services int) float64 {
 		var all []*discovery.Service
 		for i := range services {

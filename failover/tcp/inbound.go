@@ -133,7 +133,7 @@ func (h *Handler) authorize(in Incoming) (balance.Key, *refusal) {
 	if svc == nil || svc.Export == nil {
 		return balance.Key{}, none
 	}
-	key := balance.Key{Service: name, Port: uint16(header.GetPort())} //nolint:gosec // checked above
+	key := balance.Key{Service: name, Port: uint16(header.GetPort())} // checked above
 	offered := slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == key.Port && balance.IsTCP(sp) })
 	if !offered || !h.cfg.Table.Has(key) {
 		return balance.Key{}, none
@@ -199,8 +199,8 @@ func answerProbe(ctx context.Context, in Incoming, answer *tunnelpb.Answer) erro
 
 // toTimeout is a peer's deadline as a duration within bounds.
 func toTimeout(ms uint64, longest time.Duration) time.Duration {
-	if ms == 0 || ms > uint64(longest.Milliseconds()) { //nolint:gosec // positive
+	if ms == 0 || ms > uint64(longest.Milliseconds()) { // positive
 		return longest
 	}
-	return time.Duration(ms) * time.Millisecond //nolint:gosec // at most longest
+	return time.Duration(ms) * time.Millisecond // at most longest
 }

@@ -36,7 +36,7 @@ type Call struct {
 	// Entry is the line of the access log to fill in.
 	Entry *access.Entry
 	// Life outlives the connection, see dial.Request. The caller waits for Attempts.
-	Life     context.Context //nolint:containedctx // not a call's
+	Life     context.Context
 	Attempts *sync.WaitGroup
 }
 

@@ -48,7 +48,7 @@ func (w *world) call(c *Call) *outcome {
 	o := &outcome{call: c, began: time.Now()}
 	defer func() { o.ended = time.Now() }()
 	cl := w.clusters[c.Cluster]
-	o.proxy = cl.proxyFor(rand.New(rand.NewPCG(w.plan.Seed, uint64(c.ID)))) //nolint:gosec // a simulation
+	o.proxy = cl.proxyFor(rand.New(rand.NewPCG(w.plan.Seed, uint64(c.ID))))
 	if o.proxy == nil {
 		o.err = errNoProxy
 		return o

@@ -90,7 +90,7 @@ const (
 
 // NewPlan makes the plan of a seed.
 func NewPlan(seed uint64) *Plan {
-	r := rand.New(rand.NewPCG(seed, 0xea57)) //nolint:gosec // a simulation
+	r := rand.New(rand.NewPCG(seed, 0xea57))
 	p := &Plan{Seed: seed, Services: 1 + r.IntN(2), Memory: r.IntN(2) == 0, Traffic: between(r, 8*time.Second, 20*time.Second)}
 	p.WAN = simnet.Path{Latency: between(r, 2*time.Millisecond, 80*time.Millisecond), Jitter: between(r, time.Microsecond, 10*time.Millisecond)}
 	if r.IntN(3) == 0 {

@@ -16,7 +16,7 @@ import (
 type world struct {
 	plan     *Plan
 	pki      *PKI
-	ctx      context.Context //nolint:containedctx // the world's own life
+	ctx      context.Context
 	net      *simnet.Network
 	memory   *mem.Network // of tunnels, where the plan says so
 	held     claim
@@ -57,7 +57,7 @@ func (w *world) newCluster(i int) *cluster {
 	plan := &w.plan.Clusters[i]
 	c := &cluster{w: w, index: i, name: fmt.Sprintf("c%d", i), region: plan.Region, roots: []int{0}}
 	host := func(net, n int) *simnet.Host {
-		return w.net.Host(netip.AddrFrom4([4]byte{10, byte(i), byte(net), byte(n + 1)})) //nolint:gosec // small
+		return w.net.Host(netip.AddrFrom4([4]byte{10, byte(i), byte(net), byte(n + 1)})) // small
 	}
 	for z := range c.callers {
 		c.callers[z] = host(0, z)

@@ -202,7 +202,7 @@ func (m *mux) write(s *muxStream, body []byte) error {
 	b := s.appendFrames(buf[:0]) // opens the stream, if need be
 	b = m.takeLocked(b)
 	m.mu.Unlock()
-	b = frame{kind: frameData, stream: s.id, length: uint32(len(body))}.append(b) //nolint:gosec // ≤ maxFrame
+	b = frame{kind: frameData, stream: s.id, length: uint32(len(body))}.append(b) // ≤ maxFrame
 	return m.send(append(b, body...))
 }
 

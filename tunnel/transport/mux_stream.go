@@ -55,7 +55,7 @@ func (s *muxStream) appendFrames(b []byte) []byte {
 		s.queued = false
 		return b
 	}
-	b = frame{kind: frameWindow, flags: s.flags, stream: s.id, length: uint32(s.update)}.append(b) //nolint:gosec // ≤ maxWindow
+	b = frame{kind: frameWindow, flags: s.flags, stream: s.id, length: uint32(s.update)}.append(b) // ≤ maxWindow
 	s.flags, s.update, s.unsent, s.queued = 0, 0, false, false
 	return b
 }

@@ -210,15 +210,15 @@ type Hello struct {
 	Link []byte `protobuf:"bytes,5,opt,name=link,proto3" json:"link,omitempty"`
 	// Number of this connection in its link, chosen by the dialer.
 	Lane uint32 `protobuf:"varint,6,opt,name=lane,proto3" json:"lane,omitempty"`
-	// Names of optional behaviours that the sender understands.
+	// Names of optional behaviors that the sender understands.
 	Features []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
 	// Release of the sender, for status.
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	// Set in the acceptor's Hello when it will not have this connection.
 	Refused string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
-	// The replica that the dialler has this link with; empty while the link is new. Another replica has no such link.
+	// The replica that the dialer has this link with; empty while the link is new. Another replica has no such link.
 	Expects string `protobuf:"bytes,11,opt,name=expects,proto3" json:"expects,omitempty"`
-	// In the dialler's Hello for a new link: the replicas of the other side that it is linked with already. Behind one
+	// In the dialer's Hello for a new link: the replicas of the other side that it is linked with already. Behind one
 	// address there may be several; these have no use for another link.
 	Linked        []string `protobuf:"bytes,12,rep,name=linked,proto3" json:"linked,omitempty"`
 	unknownFields protoimpl.UnknownFields

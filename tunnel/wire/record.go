@@ -64,7 +64,7 @@ func (t Type) limit() int {
 }
 
 func PutHeader(b []byte, t Type, n int) {
-	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n)) //nolint:gosec // n ≤ MaxMessage < 1<<24
+	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n)) // n ≤ MaxMessage < 1<<24
 }
 
 // ReadHeader reads one header and checks its length before any memory is spent on it.

@@ -57,7 +57,7 @@ type path struct {
 // New makes a network whose chances come from seed and whose paths are usual unless SetPath says otherwise.
 func New(seed uint64, usual Path) *Network {
 	return &Network{
-		rng: rand.New(rand.NewPCG(seed, 0x51a1)), hosts: make(map[netip.Addr]*Host), //nolint:gosec // a simulation
+		rng: rand.New(rand.NewPCG(seed, 0x51a1)), hosts: make(map[netip.Addr]*Host),
 		paths: make(map[route]*path), usual: usual, conns: make(map[*Conn]struct{}),
 	}
 }

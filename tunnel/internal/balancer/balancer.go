@@ -16,7 +16,7 @@ type Balancer struct {
 	Addr    string
 	targets []string
 	wg      sync.WaitGroup
-	ctx     context.Context //nolint:containedctx // of everything that it dials
+	ctx     context.Context
 	udp     net.PacketConn
 
 	mu    sync.Mutex
