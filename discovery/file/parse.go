@@ -2,6 +2,7 @@ package file
 
 import (
 	"errors"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -119,15 +120,35 @@ func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 }
 
 // kindOf returns the kind of an object that is not usable: "" if it may be of any kind. It is false for the kinds that
-// Eastway does not read, of whatever version: such an object can't be one that was read before.
+// Eastway does not read: such an object can't be one that was read before. A kind that Eastway reads counts in every
+// version, and also with a typing error in its name or group.
 func (p *parser) kindOf(id manifest.ID) (string, bool) {
 	if id.Kind == "" {
 		return "", true
 	}
 	for t := range p.kinds {
-		if t.Kind == id.Kind && (id.APIVersion == "" || t.GroupVersionKind().Group == id.Group()) {
-			return id.Kind, true
+		if mistyped(id.Kind, t.Kind) && (id.APIVersion == "" || mistyped(id.Group(), t.GroupVersionKind().Group)) {
+			return t.Kind, true
 		}
 	}
 	return "", false
+}
+
+// mistyped is true if the names are the same but for case and one character that is missing, added, replaced or swapped with
+// the next one. Two would be too many: ServiceImport is no ServiceExport.
+func mistyped(got, want string) bool {
+	got, want = strings.ToLower(got), strings.ToLower(want)
+	n := 0
+	for n < len(got) && n < len(want) && got[n] == want[n] {
+		n++
+	}
+	a, b := got[n:], want[n:]
+	switch {
+	case a == b:
+		return true
+	case a == "" || b == "":
+		return len(a)+len(b) == 1
+	}
+	swapped := len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:]
+	return swapped || a[1:] == b[1:] || a[1:] == b || a == b[1:]
 }

@@ -120,3 +120,19 @@ func TestIgnoredFilesAreLoggedOnce(t *testing.T) {
 		t.Errorf("logged %q, want %q", got, want)
 	}
 }
+
+func TestMistyped(t *testing.T) {
+	t.Parallel()
+	for want, all := range map[string]map[string]bool{
+		"Service":       {"Service": true, "service": true, "Servise": true, "Sevrice": true, "Services": true, "Servic": true, "Secret": false, "": false},
+		"ServiceExport": {"ServiceExprot": true, "ServiceImport": false, "Service": false},
+		"Peer":          {"Peers": true, "Pear": true, "eer": true, "Pod": false, "Node": false},
+		"":              {"": true, "apps": false},
+	} {
+		for got, same := range all {
+			if mistyped(got, want) != same {
+				t.Errorf("%q for %q: %t, want %t", got, want, !same, same)
+			}
+		}
+	}
+}

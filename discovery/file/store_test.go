@@ -139,6 +139,10 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": strings.Replace(service("a", 80), "apiVersion: v1\n", "", 1)},
 		}, []string{"a:80"}, 1},
+		{"a Service whose kind is mistyped is kept", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": strings.Replace(service("a", 80), "Service", "Servise", 1)},
+		}, []string{"a:80"}, 1},
 		{"a Service whose kind is set twice is kept", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": "kind: Secret\n" + service("a", 80)},
