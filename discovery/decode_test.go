@@ -19,7 +19,7 @@ import (
 )
 
 // goldenMessages are messages whose bytes are in testdata as the first release wrote them: a change breaks its
-// neighbours.
+// neighbors.
 func goldenMessages(t *testing.T) map[string][]byte {
 	t.Helper()
 	e := &export{

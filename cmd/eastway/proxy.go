@@ -138,7 +138,7 @@ func (o *proxyOptions) validate() error {
 	return cmp.Or(o.validateSource(), o.validateIdentity(), o.validateAddresses(), o.validateTransports())
 }
 
-// validateSource checks where services, locality and identity come from.
+// validateSource checks where services and locality come from.
 func (o *proxyOptions) validateSource() error {
 	switch {
 	case o.region == "" && o.nodeName == "":
@@ -151,13 +151,14 @@ func (o *proxyOptions) validateSource() error {
 		return errors.New("--kubeconfig, --context and --node-name need --kubernetes")
 	case o.nodeName != "" && (o.region != "" || o.zone != ""):
 		return errors.New("--node-name excludes --region and --zone: they come from the node's labels")
-	case o.svid != "" && (o.ca != "" || o.trustDomain != ""):
-		return errors.New("--svid excludes --ca and --trust-domain: its files hold this cluster's identity")
 	}
 	return nil
 }
 
 func (o *proxyOptions) validateIdentity() error {
+	if o.svid != "" && (o.ca != "" || o.trustDomain != "") {
+		return errors.New("--svid excludes --ca and --trust-domain: its files hold this cluster's identity")
+	}
 	td, err := chosenTrustDomain(o.cluster, o.trustDomain)
 	if err != nil {
 		return err

@@ -307,7 +307,7 @@ type PeerLink struct {
 	Replica string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
 	// "connected", "suspect" or "draining".
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	// The sender dialled it.
+	// The sender dialed it.
 	Dialed        bool   `protobuf:"varint,3,opt,name=dialed,proto3" json:"dialed,omitempty"`
 	TcpLanes      uint32 `protobuf:"varint,4,opt,name=tcp_lanes,json=tcpLanes,proto3" json:"tcp_lanes,omitempty"`
 	QuicLanes     uint32 `protobuf:"varint,5,opt,name=quic_lanes,json=quicLanes,proto3" json:"quic_lanes,omitempty"`

@@ -214,8 +214,8 @@ func join(docs ...string) string {
 	return strings.Join(docs, "\n---\n")
 }
 
-// labelled are labels in flow style.
-func labelled(pairs map[string]string) string {
+// labeled are labels in flow style.
+func labeled(pairs map[string]string) string {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(pairs)) {
 		list = append(list, fmt.Sprintf("%s: %q", k, pairs[k]))

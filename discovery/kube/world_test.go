@@ -43,7 +43,7 @@ func derivedYAML(own, kind string, target any, created int, more map[string]stri
 	maps.Copy(labels, more)
 	return fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s, creationTimestamp: "2026-01-01T00:00:%02dZ", labels: %s},
  spec: {clusterIP: 10.96.9.%d, ports: [{name: http, port: 80, targetPort: %v}, {name: dns, port: 53, protocol: UDP, targetPort: 20999}]}}`,
-		own, ownNamespace, created, labelled(labels), created, target)
+		own, ownNamespace, created, labeled(labels), created, target)
 }
 
 func TestServices(t *testing.T) {

@@ -39,9 +39,9 @@ const (
 	PeerTrusted = "Trusted"
 	// PeerConnected: at least one proxy of this cluster has a tunnel to at least one of the peer.
 	PeerConnected = "Connected"
-	// PeerReachableFromUs: a tunnel that this cluster dialled is up.
+	// PeerReachableFromUs: a tunnel that this cluster dialed is up.
 	PeerReachableFromUs = "ReachableFromUs"
-	// PeerReachesUs: a tunnel that the peer dialled is up.
+	// PeerReachesUs: a tunnel that the peer dialed is up.
 	PeerReachesUs = "ReachesUs"
 )
 

@@ -3,7 +3,11 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestMutationsApply: a mutation whose text is gone proves nothing any more.
 func TestMutationsApply(t *testing.T) {
