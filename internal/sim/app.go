@@ -181,7 +181,7 @@ func (s *serving) run() error {
 		return err
 	}
 	if c.Kind != Stalled {
-		time.Sleep(c.Think)
+		pass(c.Think)
 	}
 	switch c.Kind {
 	case EndpointResets:
@@ -207,7 +207,7 @@ func (s *serving) upload() error {
 	if s.in.at != int64(s.call.Up) {
 		return io.EOF
 	}
-	time.Sleep(s.call.Think)
+	pass(s.call.Think)
 	if err := s.out.send(s.conn, s.call.Down); err != nil {
 		return err
 	}

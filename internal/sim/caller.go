@@ -36,7 +36,7 @@ func (w *world) callAll() {
 	for i := range w.plan.Calls {
 		c := &w.plan.Calls[i]
 		w.wg.Go(func() {
-			time.Sleep(time.Until(w.start.Add(c.At)))
+			pass(time.Until(w.start.Add(c.At)))
 			w.ledger.ended(w.call(c))
 		})
 	}
@@ -137,7 +137,7 @@ func (c *calling) session() error {
 		if err := c.in.receive(c.conn, part(c.call.Down, c.call.Steps, step)); err != nil {
 			return clean(err)
 		}
-		time.Sleep(c.call.Think)
+		pass(c.call.Think)
 	}
 	return nil
 }

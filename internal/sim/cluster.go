@@ -48,7 +48,7 @@ func serviceName(i int) discovery.ServiceName {
 
 // servicePort is where a proxy listens for a service, and the service's own port.
 func servicePort(service int, greeted bool) uint16 {
-	port := uint16(9000 + 2*service) // small
+	port := uint16(9000 + 2*service)
 	if greeted {
 		port++
 	}
@@ -67,7 +67,7 @@ func (c *cluster) changed(edit func()) {
 	n := c.edits
 	c.mu.Unlock()
 	for _, p := range c.proxies {
-		lag := time.Duration(mix(c.w.plan.Seed^uint64(n)<<8^uint64(p.index)) % uint64(watchLag)) // small
+		lag := time.Duration(mix(c.w.plan.Seed^uint64(n)<<8^uint64(p.index)) % uint64(watchLag))
 		time.AfterFunc(lag, p.readCatalog)
 	}
 }

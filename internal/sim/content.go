@@ -13,7 +13,7 @@ const (
 )
 
 func contentOf(call, direction int) content {
-	return content(mix(uint64(call)<<2 | uint64(direction))) // small
+	return content(mix(uint64(call)<<2 | uint64(direction)))
 }
 
 // mix is the finalizer of splitmix64.
@@ -29,7 +29,7 @@ func (c content) fill(b []byte, offset int64) {
 	var word [8]byte
 	for i := 0; i < len(b); {
 		at := offset + int64(i)
-		binary.LittleEndian.PutUint64(word[:], mix(uint64(c)^uint64(at/8))) // not negative
+		binary.LittleEndian.PutUint64(word[:], mix(uint64(c)^uint64(at/8)))
 		i += copy(b[i:], word[at%8:])
 	}
 }
@@ -39,7 +39,7 @@ func (c content) wrong(b []byte, offset int64) int64 {
 	var word [8]byte
 	for i := 0; i < len(b); {
 		at := offset + int64(i)
-		binary.LittleEndian.PutUint64(word[:], mix(uint64(c)^uint64(at/8))) // not negative
+		binary.LittleEndian.PutUint64(word[:], mix(uint64(c)^uint64(at/8)))
 		for _, w := range word[at%8:] {
 			if i == len(b) {
 				break

@@ -136,13 +136,13 @@ func (w *world) breakThings() {
 		f := &w.plan.Faults[i]
 		w.injected[f.Kind]++
 		w.faults.Go(func() {
-			time.Sleep(time.Until(w.start.Add(f.At)))
+			pass(time.Until(w.start.Add(f.At)))
 			w.trace.add("FAULT %v", f)
 			undo := kinds[f.Kind].apply(w, f)
 			if undo == nil {
 				return
 			}
-			time.Sleep(f.For)
+			pass(f.For)
 			w.trace.add("HEALED %v", f)
 			undo()
 		})
@@ -163,7 +163,7 @@ func (w *world) appOf(i int) *app {
 // awaitReady waits until callers may be led to a proxy again.
 func (w *world) awaitReady(p *proxy) {
 	for !p.isReady() && w.ctx.Err() == nil {
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 	}
 }
 

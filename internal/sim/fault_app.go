@@ -17,7 +17,7 @@ func appKill(w *world, f *Fault) func() {
 	a.kill()
 	if f.N == 0 {
 		w.faults.Go(func() {
-			time.Sleep(min(2*time.Second, f.For))
+			pass(min(2*time.Second, f.For))
 			a.cluster.changed(func() { a.ready = false })
 		})
 	}
@@ -43,7 +43,7 @@ func appMode(w *world, f *Fault, m simnet.Mode) func() {
 	a.setMode(m)
 	if f.N == 0 {
 		w.faults.Go(func() {
-			time.Sleep(min(3*time.Second, f.For))
+			pass(min(3*time.Second, f.For))
 			a.cluster.changed(func() { a.ready = false })
 		})
 	}
@@ -68,10 +68,10 @@ func appScale(w *world, f *Fault) func() {
 		return nil
 	}
 	a.cluster.changed(func() { a.terminating = true })
-	time.Sleep(3 * time.Second) // preStop: it serves on
+	pass(3 * time.Second) // preStop: it serves on
 	route := w.truth.begin(a.route(), "out of service")
 	a.stopAccepting()
-	time.Sleep(10 * time.Second)
+	pass(10 * time.Second)
 	gone := w.truth.begin(a.name, "the endpoint was deleted, and the call took longer than its grace period")
 	a.kill()
 	a.cluster.changed(func() { a.listed = false })

@@ -70,19 +70,23 @@ func replaceRoot(w *world, f *Fault) func() {
 	}
 	next := 0
 	edit(func() { next = c.issuing + 1; c.roots = []int{c.issuing, next} })
-	time.Sleep(confirmed)
+	pass(confirmed)
 	edit(func() { c.issuing, c.serial = next, c.serial+1 })
-	time.Sleep(confirmed)
+	pass(confirmed)
+	var ends []func(time.Duration)
 	for _, p := range c.proxies {
 		for _, q := range w.proxies() {
 			if q.cluster != c {
-				defer w.truth.begin(pathOf(p.name, q.name), "the root was dropped that the tunnel began with")(time.Second)
-				defer w.truth.begin(pathOf(p.name, q.name)+" route", "root dropped")(0)
+				ends = append(ends, w.truth.begin(pathOf(p.name, q.name), "the root was dropped that the tunnel began with"),
+					w.truth.begin(pathOf(p.name, q.name)+" route", "root dropped"))
 			}
 		}
 	}
 	edit(func() { c.roots = []int{next} })
-	time.Sleep(watchLag)
+	pass(watchLag)
+	for _, end := range ends {
+		end(time.Second)
+	}
 	return nil
 }
 

@@ -106,8 +106,8 @@ func localSilence(w *world, f *Fault) func() {
 func cut(w *world, f *Fault) func() {
 	if w.plan.Memory {
 		for _, path := range w.wide() {
-			defer w.truth.begin(path, "the connections to the peer's proxy were cut")(time.Second)
-			defer w.truth.begin(path+" route", "cut")(0)
+			w.truth.note(path, "the connections to the peer's proxy were cut", time.Now(), time.Now().Add(time.Second))
+			w.truth.note(path+" route", "cut", time.Now(), time.Now())
 		}
 		w.memory.Cut()
 		return nil

@@ -30,7 +30,8 @@ func (l *ledger) executed(a *app, call int, at time.Time) {
 	defer l.mu.Unlock()
 	l.runs[call] = append(l.runs[call], execution{a, at})
 	if n := len(l.runs[call]); n > 1 {
-		l.findings.violate(RuleOnce, "call %d is executed by %s at %v, and before by %s", call, a.name, time.Since(a.w.start), l.runs[call][n-2].app.name)
+		l.findings.violate(RuleOnce, "call %d is executed by %s at %v, and before by %s",
+			call, a.name, time.Since(a.w.start), l.runs[call][n-2].app.name)
 	}
 	a.w.trace.add("%s executes call %d", a.name, call)
 }

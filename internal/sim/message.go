@@ -21,7 +21,7 @@ var errHeader = errors.New("not a header")
 func (c *Call) header() []byte {
 	b := make([]byte, 0, headerSize)
 	for _, v := range []int{headerMagic, c.ID, int(c.Kind), c.Up, c.Down, c.Steps, int(c.Think.Milliseconds())} {
-		b = binary.BigEndian.AppendUint32(b, uint32(v)) // small
+		b = binary.BigEndian.AppendUint32(b, uint32(v))
 	}
 	return b
 }

@@ -104,9 +104,9 @@ func NewPlan(seed uint64) *Plan {
 }
 
 func (p *Plan) planClusters(r *rand.Rand) {
-	regions := []string{"r0", "r1", "r0"} // of three clusters two are near each other
 	for i := range 2 + r.IntN(4)/3 {
-		c := ClusterPlan{Region: regions[i], Proxies: 1 + r.IntN(2)}
+		// Of three clusters two are near each other.
+		c := ClusterPlan{Region: fmt.Sprintf("r%d", i%2), Proxies: 1 + r.IntN(2)}
 		for range p.Services {
 			c.Apps = append(c.Apps, r.IntN(5)-1)
 		}

@@ -290,7 +290,7 @@ func (p *proxy) drain() {
 	}
 	p.w.trace.add("%s drains", r.replica)
 	r.node.GoAway()
-	time.Sleep(drainDelay)
+	pass(drainDelay)
 	ctx, cancel := context.WithTimeout(p.w.ctx, drainTimeout)
 	defer cancel()
 	over := time.Now().Add(drainTimeout)
@@ -317,7 +317,8 @@ func (n network) Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	return c, c.SetLinger(0)
+	err = c.SetLinger(0)
+	return c, err
 }
 
 func (n network) Listen(_ context.Context, at netip.AddrPort) (net.Listener, error) {

@@ -26,7 +26,7 @@ func (w *world) awaitRecovery() {
 			w.findings.violate(RuleRecovered, "%v after the last fault: %s", recoveredWithin, problem)
 			return
 		}
-		time.Sleep(look)
+		pass(look)
 		problem = w.problem()
 	}
 	w.trace.add("recovered %v after the last fault", time.Since(began))
@@ -91,9 +91,10 @@ func (r *proxyRun) catalogProblem() string {
 				continue
 			}
 			got, there := known[c.name]
-			ready := uint32(2 * len(c.readyApps(i, -1))) // two ports each
+			ready := uint32(2 * len(c.readyApps(i, -1)))
 			if there != c.exported[i] || got != ready && c.exported[i] {
-				return fmt.Sprintf("service %d of %s: known %t with %d ready endpoints, it is %t with %d", i, c.name, there, got, c.exported[i], ready)
+				return fmt.Sprintf("service %d of %s: known %t with %d ready endpoints, it is %t with %d",
+					i, c.name, there, got, c.exported[i], ready)
 			}
 		}
 	}
@@ -149,7 +150,7 @@ func (w *world) watchRamps() {
 	type place struct{ replica, service, address string }
 	last := make(map[place]string)
 	for w.ctx.Err() == nil {
-		time.Sleep(look)
+		pass(look)
 		now := make(map[place]string)
 		for _, p := range w.proxies() {
 			r := p.current()

@@ -39,13 +39,18 @@ func Run(t *testing.T, p *Plan, pki *PKI, w io.Writer) *Report {
 }
 
 func run(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *Report {
-	began := time.Now()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w := newWorld(ctx, p, pki, to)
+	defer cancel()
+	return newWorld(ctx, p, pki, to).live(cancel) //nolint:contextcheck // the world has its own
+}
+
+// live is everything that happens in a world; end ends what runs in it.
+func (w *world) live(end context.CancelFunc) *Report {
+	began := time.Now()
 	w.startAll()
-	var watch = make(chan struct{})
-	go func() { defer close(watch); w.watchRamps() }()
-	time.Sleep(warmUp)
+	watched := make(chan struct{})
+	go func() { defer close(watched); w.watchRamps() }()
+	pass(warmUp)
 	w.start = time.Now()
 	w.breakThings()
 	w.callAll()
@@ -54,11 +59,11 @@ func run(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *Report {
 	w.awaitRecovery()
 	w.judgeCalls()
 	w.checkShares()
-	w.shutDown(cancel)
-	<-watch
+	w.shutDown(end)
+	<-watched
 	w.checkLeft()
 	return &Report{
-		Seed: p.Seed, Violations: w.findings.violations, Exceptions: w.findings.exceptions, Injected: w.injected,
+		Seed: w.plan.Seed, Violations: w.findings.violations, Exceptions: w.findings.exceptions, Injected: w.injected,
 		Calls: len(w.ledger.outcomes), Virtual: time.Since(began), Digest: w.ledger.digest(),
 	}
 }
@@ -80,7 +85,7 @@ func (w *world) shutDown(cancel context.CancelFunc) {
 
 // checkLeft looks for what nothing should have left behind.
 func (w *world) checkLeft() {
-	time.Sleep(2 * time.Minute) // the network forgets what it cannot deliver
+	pass(2 * time.Minute) // the network forgets what it cannot deliver
 	synctest.Wait()
 	if n, bytes := w.net.Open(), w.net.Buffered(); n > 0 || bytes > 0 {
 		w.findings.violate(RuleClean, "%d ends of connections and %d bytes are left in the network", n, bytes)
@@ -99,7 +104,8 @@ func goroutines() []string {
 	var left []string
 	for _, s := range stacks[1:] {
 		header, _, _ := strings.Cut(s, "\n")
-		if strings.Contains(header, "synctest bubble "+bubble+"]") && !strings.Contains(s, "synctest.Test") && !strings.Contains(s, "internal/synctest.Run") {
+		own := strings.Contains(s, "synctest.Test") || strings.Contains(s, "internal/synctest.Run")
+		if strings.Contains(header, "synctest bubble "+bubble+"]") && !own {
 			left = append(left, s)
 		}
 	}
@@ -109,11 +115,11 @@ func goroutines() []string {
 func (l *ledger) digest() uint64 {
 	var lines []string
 	for _, o := range l.outcomes {
-		line := fmt.Sprint(o.call.ID, o.err == nil)
+		words := []string{fmt.Sprint(o.call.ID, o.err == nil)}
 		for _, e := range l.runs[o.call.ID] {
-			line += " " + e.app.name
+			words = append(words, e.app.name)
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	slices.Sort(lines)
 	h := fnv.New64a()

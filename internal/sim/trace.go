@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ type logCore struct {
 func (*logCore) Enabled(l zapcore.Level) bool { return l > zapcore.DebugLevel }
 
 func (c *logCore) With(f []zapcore.Field) zapcore.Core {
-	return &logCore{trace: c.trace, name: c.name, with: append(c.with[:len(c.with):len(c.with)], f...)}
+	return &logCore{trace: c.trace, name: c.name, with: append(slices.Clip(c.with), f...)}
 }
 
 func (c *logCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -56,7 +57,7 @@ func (c *logCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Chec
 
 func (c *logCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	m := zapcore.NewMapObjectEncoder()
-	for _, f := range append(c.with[:len(c.with):len(c.with)], fields...) {
+	for _, f := range append(slices.Clip(c.with), fields...) {
 		f.AddTo(m)
 	}
 	c.trace.add("%-8s %s %v", c.name, e.Message, m.Fields)

@@ -30,7 +30,8 @@ func (r *proxyRun) dialTunnel(ctx context.Context, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err // not a nil *simnet.Conn in an interface
 	}
-	return c, c.SetWriteBuffer(tunnelBuffer)
+	err = c.SetWriteBuffer(tunnelBuffer)
+	return c, err
 }
 
 func (r *proxyRun) listenForTunnels(_ context.Context, addr string) (net.Listener, error) {

@@ -45,7 +45,7 @@ func Work(t *testing.T, in io.Reader, out io.Writer) error {
 	for {
 		var r Request
 		switch err := requests.Decode(&r); {
-		case err == io.EOF: //nolint:errorlint // Decode's own
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return fmt.Errorf("sim: read a request: %w", err)
@@ -60,7 +60,7 @@ func Work(t *testing.T, in io.Reader, out io.Writer) error {
 		}
 		stuck := time.AfterFunc(stuckAfter, func() {
 			_, _ = fmt.Fprintf(os.Stderr, "seed %d is stuck\n%s\n", r.Plan.Seed, waiting())
-			os.Exit(StuckExit)
+			os.Exit(StuckExit) //nolint:forbidigo // the bubble can be ended by nothing else
 		})
 		reply := Reply{Report: *Run(t, r.Plan, pki, to), Trace: trace.String()}
 		stuck.Stop()
@@ -74,7 +74,7 @@ func Work(t *testing.T, in io.Reader, out io.Writer) error {
 func waiting() string {
 	buf := make([]byte, 16<<20)
 	var out []string
-	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 		if header, _, _ := strings.Cut(g, "\n"); strings.Contains(header, "bubble") && !strings.Contains(header, "durable") {
 			out = append(out, g)
 		}

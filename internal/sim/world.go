@@ -16,7 +16,7 @@ import (
 type world struct {
 	plan     *Plan
 	pki      *PKI
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // the world's own life
 	net      *simnet.Network
 	memory   *mem.Network // of tunnels, where the plan says so
 	held     claim
@@ -36,8 +36,10 @@ type world struct {
 func newWorld(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *world {
 	f := &findings{exceptions: make(map[string]int)}
 	w := &world{
-		plan: p, pki: pki, ctx: ctx, net: simnet.New(p.Seed, p.WAN), truth: newTruth(), findings: f, ledger: newLedger(f),
-		memory: mem.NewNetwork(), access: &accessLog{byCaller: make(map[string][]access)}, trace: &trace{to: to, began: time.Now()}, injected: make(map[string]int),
+		plan: p, pki: pki, ctx: ctx, net: simnet.New(p.Seed, p.WAN),
+		truth: newTruth(), findings: f, ledger: newLedger(f),
+		memory: mem.NewNetwork(), access: &accessLog{byCaller: make(map[string][]access)}, trace: &trace{to: to, began: time.Now()},
+		injected: make(map[string]int),
 	}
 	for i := range p.Clusters {
 		w.clusters = append(w.clusters, w.newCluster(i))
@@ -57,7 +59,7 @@ func (w *world) newCluster(i int) *cluster {
 	plan := &w.plan.Clusters[i]
 	c := &cluster{w: w, index: i, name: fmt.Sprintf("c%d", i), region: plan.Region, roots: []int{0}}
 	host := func(net, n int) *simnet.Host {
-		return w.net.Host(netip.AddrFrom4([4]byte{10, byte(i), byte(net), byte(n + 1)})) // small
+		return w.net.Host(netip.AddrFrom4([4]byte{10, byte(i), byte(net), byte(n + 1)}))
 	}
 	for z := range c.callers {
 		c.callers[z] = host(0, z)
@@ -87,6 +89,9 @@ func (c *cluster) hosts() []*simnet.Host {
 	}
 	return hosts
 }
+
+// pass lets time pass: that of the bubble.
+func pass(d time.Duration) { <-time.After(d) }
 
 // startAll starts apps, then proxies.
 func (w *world) startAll() {

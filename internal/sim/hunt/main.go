@@ -120,7 +120,7 @@ func hunt(ctx context.Context, o options, binary string, each func(*sim.Reply)) 
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(failed, func(a, b *sim.Reply) int { return int(a.Seed) - int(b.Seed) }) // small
+	slices.SortFunc(failed, func(a, b *sim.Reply) int { return int(a.Seed) - int(b.Seed) })
 	return failed, context.Cause(ctx)
 }
 

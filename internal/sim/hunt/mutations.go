@@ -21,6 +21,8 @@ type mutation struct {
 type edit struct{ old, new string }
 
 // mutations are found within mutationSeeds seeds each.
+//
+//nolint:funlen // a table
 func mutations() []mutation {
 	return []mutation{
 		{"what may have been executed is sent to the next endpoint", "failover", []edit{{
@@ -34,7 +36,7 @@ func mutations() []mutation {
 		{
 			"a stream is accepted only when the endpoint answers, and refused if it does not", "tunnel", []edit{
 				{"	inData  int          // bytes", "	late    *Incoming\n	lateAnswer *tunnelpb.Answer\n	inData  int          // bytes"},
-				{"	if err := in.write(a); err != nil {\n		return nil, err\n	}\n	return in.stream, nil", "	in.stream.late, in.stream.lateAnswer = in, a\n	return in.stream, nil"},
+				{"	if err := in.write(a); err != nil {\n		return nil, err\n	}\n	return in.stream, nil", lateAccept},
 				{"func (s *Stream) Write(p []byte) (int, error) {\n", "func (s *Stream) Write(p []byte) (int, error) {\n	s.acceptLate()\n"},
 				{"func (s *Stream) CloseWrite() error {\n", "func (s *Stream) CloseWrite() error {\n	s.acceptLate()\n"},
 				{"func (s *Stream) Reset(reason string) {\n", lateReset},
@@ -70,7 +72,7 @@ func mutations() []mutation {
 		}}},
 		{"what is ejected is not tried when all else failed", "failover", []edit{{
 			"		if t == nil {\n			continue // the catalog has just dropped it\n		}",
-			"		if t == nil || h.state == Ejected {\n			continue\n		}",
+			"		if t == nil || h.State == Ejected {\n			continue\n		}",
 		}}},
 		{"what was sent before a refusal is not sent again", "failover", []edit{{
 			"e.pump = &pump{stream: s, done: make(chan struct{})}",
@@ -125,6 +127,8 @@ func mutations() []mutation {
 		}}},
 	}
 }
+
+const lateAccept = "	in.stream.late, in.stream.lateAnswer = in, a\n	return in.stream, nil"
 
 // lateReset refuses what was not accepted yet.
 const lateReset = `func (s *Stream) acceptLate() {
@@ -182,7 +186,7 @@ func (m *mutation) find(root, old string) (string, error) {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(path) //nolint:gosec // our own files
 		for range strings.Count(string(text), old) {
 			found = append(found, path)
 		}

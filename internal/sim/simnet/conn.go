@@ -72,7 +72,7 @@ func (n *Network) sorted(pick func(*Conn) bool) []*Conn {
 			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Conn) int { return int(a.born) - int(b.born) }) // small
+	slices.SortFunc(out, func(a, b *Conn) int { return int(a.born) - int(b.born) })
 	return out
 }
 

@@ -12,7 +12,9 @@ import (
 // synRetries are the pauses before a SYN is sent again (Linux: net.ipv4.tcp_syn_retries of 6, first 1 s).
 //
 //nolint:gochecknoglobals // a constant
-var synRetries = []time.Duration{1, 2, 4, 8, 16, 32, 64}
+var synRetries = []time.Duration{
+	time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, 64 * time.Second,
+}
 
 // answer to a SYN.
 type answer int
@@ -44,7 +46,7 @@ func (p *Process) Dial(ctx context.Context, to netip.AddrPort) (*Conn, error) {
 		case a == refused:
 			return nil, opError("dial", from, to, os.NewSyscallError("connect", syscall.ECONNREFUSED))
 		}
-		if err := sleep(ctx, retry*time.Second-time.Since(began)); err != nil {
+		if err := sleep(ctx, retry-time.Since(began)); err != nil {
 			return nil, opError("dial", from, to, err)
 		}
 	}

@@ -43,8 +43,8 @@ func (h *Host) Slow(d time.Duration) {
 	h.slow = d
 }
 
-// Vanish takes the host off the network without a word, as a power failure does. Its processes must be ended by what runs
-// them: they reach nothing any more.
+// Vanish takes the host off the network without a word, as a power failure does. The caller ends its processes:
+// they reach nothing any more.
 func (h *Host) Vanish() {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
@@ -85,7 +85,7 @@ func (h *Host) turn() {
 	d := h.delay()
 	h.net.mu.Unlock()
 	if d > 0 {
-		time.Sleep(d)
+		<-time.After(d)
 	}
 }
 

@@ -107,6 +107,7 @@ func TestDialTakesARoundTrip(t *testing.T) {
 }
 
 func TestDialThatIsNotAnswered(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name string
 		mode simnet.Mode
@@ -134,6 +135,7 @@ func TestDialThatIsNotAnswered(t *testing.T) {
 }
 
 func TestHowTheOtherEndSeesAnEnd(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name string
 		end  func(w *world)
@@ -153,7 +155,7 @@ func TestHowTheOtherEndSeesAnEnd(t *testing.T) {
 			bubble.Pass(2 * latency)
 			w.a.Vanish()
 			w.a.Return()
-			_, _ = w.cb.Write([]byte("nobody knows this"))
+			_, _ = w.cb.Write([]byte("to no socket"))
 		}, syscall.ECONNRESET},
 		{"cut", func(w *world) { bubble.Pass(2 * latency); w.net.Cut(w.a.Addr(), w.b.Addr()) }, syscall.ECONNRESET},
 	} {
