@@ -82,7 +82,7 @@ sim: ## simulated worlds: SEEDS=1000 of them from FROM=1; prints how fast, and t
 	$(GO) run ./internal/sim/hunt -seeds $(SEEDS) -from $(FROM)
 
 .PHONY: sim-mutations
-sim-mutations: ## break the product's rules one by one: the simulation has to find each (20 minutes)
+sim-mutations: ## break the product's rules one by one: the simulation has to find each (10 minutes)
 	$(GO) run ./internal/sim/hunt -mutations
 
 .PHONY: bulk

@@ -23,7 +23,8 @@ type Report struct {
 	Injected map[string]int
 	Calls    int
 	Virtual  time.Duration
-	// Digest is of what every call came to and which endpoint executed it: runs with the same digest were alike.
+	// Digest is of what every call came to, and whether it was executed: runs with the same digest were alike. Which of equally
+	// near endpoints executed it is chance.
 	Digest uint64
 }
 
@@ -115,11 +116,7 @@ func goroutines() []string {
 func (l *ledger) digest() uint64 {
 	var lines []string
 	for _, o := range l.outcomes {
-		words := []string{fmt.Sprint(o.call.ID, o.err == nil)}
-		for _, e := range l.runs[o.call.ID] {
-			words = append(words, e.app.name)
-		}
-		lines = append(lines, strings.Join(words, " "))
+		lines = append(lines, fmt.Sprint(o.call.ID, o.err == nil, len(l.runs[o.call.ID])))
 	}
 	slices.Sort(lines)
 	h := fnv.New64a()

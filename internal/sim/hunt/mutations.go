@@ -105,10 +105,6 @@ func mutations() []mutation {
 			"	s.link.forget(s)\n	s.link.detached(s.raw.Finish)",
 			"	s.link.detached(s.raw.Finish)",
 		}}},
-		{"a catalog is believed that a lost replica told", "discovery", []edit{{
-			"p.replicas[link.Replica].linked = false",
-			"_ = link.Replica",
-		}}},
 		{"a cut-off connection ends with a FIN", "internal/relay", []edit{{
 			"		s.forget()\n		_ = s.conn.Close() // with a reset, see resetOnClose",
 			"		s.forget()\n		_ = s.conn.SetLinger(-1)\n		_ = s.conn.Close()",
