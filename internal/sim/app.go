@@ -52,6 +52,7 @@ func (a *app) start() {
 			a.w.findings.violate(RuleClean, "%s cannot listen: %v", a.name, err)
 			return
 		}
+		ln.SetLinger(0) // also while it has not been accepted
 		a.listeners = append(a.listeners, ln)
 		a.wg.Go(func() { a.accept(ln, port == greetedPort) })
 	}

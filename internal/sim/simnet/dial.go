@@ -86,6 +86,7 @@ func (p *Process) syn(ctx context.Context, from, to netip.AddrPort) (*Conn, answ
 	}
 	l := n.hosts[to.Addr()].listeners[to.Port()]
 	c := n.connect(p, l.proc, from, to)
+	c.peer.linger = l.linger
 	l.queue = append(l.queue, c.peer)
 	l.changed.wake()
 	return c, connected, nil

@@ -138,7 +138,7 @@ func (p *Process) Listen(port uint16) (*Listener, error) {
 	case h.listeners[port] != nil:
 		return nil, opError("listen", at, netip.AddrPort{}, os.NewSyscallError("bind", syscall.EADDRINUSE))
 	}
-	l := &Listener{proc: p, at: at, changed: newSignal()}
+	l := &Listener{proc: p, at: at, linger: -1, changed: newSignal()}
 	h.listeners[port] = l
 	return l, nil
 }

@@ -23,6 +23,7 @@ type Listener struct {
 	proc    *Process
 	at      netip.AddrPort
 	mode    Mode
+	linger  int // of accepted connections
 	queue   []*Conn
 	closed  bool
 	changed signal
@@ -33,6 +34,13 @@ func (l *Listener) SetMode(m Mode) {
 	l.proc.host.net.mu.Lock()
 	defer l.proc.host.net.mu.Unlock()
 	l.mode = m
+}
+
+// SetLinger is that of the connections that are accepted: Linux' sockets inherit it.
+func (l *Listener) SetLinger(sec int) {
+	l.proc.host.net.mu.Lock()
+	defer l.proc.host.net.mu.Unlock()
+	l.linger = sec
 }
 
 // Accept implements net.Listener.
