@@ -88,8 +88,8 @@ func (a admission) Admit(remote net.Addr) (leave func(), ok bool) {
 
 func (a admission) Busy(remote net.Addr) bool { return a.n.gate.busy(remote) }
 
-func (a admission) Failed(transport string, remote net.Addr, err error) {
-	a.n.refuse(transport, remote, err)
+func (a admission) Failed(over string, remote net.Addr, err error) {
+	a.n.refuse(over, remote, err)
 }
 
 func (a admission) Retrying(err error, pause time.Duration) {
@@ -97,15 +97,15 @@ func (a admission) Retrying(err error, pause time.Duration) {
 }
 
 // refuse logs and counts a handshake that failed.
-func (n *Node) refuse(transport string, remote net.Addr, err error) {
+func (n *Node) refuse(over string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
 	n.metrics.refused(reason)
 	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
-		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", transport),
+		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over),
 			zap.Stringer("remote", remote), zap.Error(err))
 		return
 	}
-	n.log.Warn("tunnel connection refused", zap.String("reason", reason), zap.String("transport", transport),
+	n.log.Warn("tunnel connection refused", zap.String("reason", reason), zap.String("transport", over),
 		zap.Stringer("remote", remote), zap.Error(err))
 }
 
@@ -117,11 +117,8 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 		return
 	}
 	channel, hello, err := hearHello(ctx, sess)
-	if err == nil && hello.GetCluster() != name {
-		err = fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", wire.ErrRecord, hello.GetCluster(), name)
-	}
-	if err == nil && len(hello.GetLink()) != wire.LinkIDSize {
-		err = fmt.Errorf("%w: Hello.link has %d bytes, not %d", wire.ErrRecord, len(hello.GetLink()), wire.LinkIDSize)
+	if err == nil {
+		err = checkDialer(name, hello)
 	}
 	if err != nil {
 		level := zap.WarnLevel
@@ -153,6 +150,17 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	default:
 		sess.Close(err.Error())
 	}
+}
+
+// checkDialer compares a Hello with the name that the SVID proves.
+func checkDialer(name string, hello *tunnelpb.Hello) error {
+	if hello.GetCluster() != name {
+		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", wire.ErrRecord, hello.GetCluster(), name)
+	}
+	if len(hello.GetLink()) != wire.LinkIDSize {
+		return fmt.Errorf("%w: Hello.link has %d bytes, not %d", wire.ErrRecord, len(hello.GetLink()), wire.LinkIDSize)
+	}
+	return nil
 }
 
 // reject ends a connection whose handshake had succeeded.

@@ -26,7 +26,6 @@ import (
 type bubbled struct {
 	a, b *Node
 	net  *mem.Network
-	stop func()
 }
 
 // inBubble runs f in a bubble, in which time passes only while everything waits, and ends both nodes after it.

@@ -57,18 +57,20 @@ type dialResult struct {
 	err  error
 }
 
+func newLinkDialer(n *Node, peer, addr string) *linkDialer {
+	d := &linkDialer{n: n, peer: peer, addr: addr, id: newLinkID(), results: make(chan dialResult)}
+	for _, t := range n.transports {
+		d.transports = append(d.transports, &transportDialer{Transport: t, target: t.Caps().Lanes})
+	}
+	return d
+}
+
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
 // become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, no more
 // lanes are dialed.
 func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	d := &linkDialer{
-		n: n, peer: peer, addr: addr, id: newLinkID(),
-		results: make(chan dialResult),
-	}
-	for _, t := range n.transports {
-		d.transports = append(d.transports, &transportDialer{Transport: t, target: t.Caps().Lanes})
-	}
+	d := newLinkDialer(n, peer, addr)
 	defer d.finish()
 	defer cancel()
 	for _, t := range d.transports {
@@ -86,18 +88,8 @@ func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr
 		case <-ctx.Done():
 			return ctx.Err()
 		case r := <-d.results:
-			had := d.link != nil
-			if err := d.take(ctx, r); err != nil {
+			if err := d.dialed(ctx, r, linked, monitored); err != nil {
 				return err
-			}
-			if !had && d.link != nil {
-				l := d.link
-				linked(l)
-				l.wg.Go(func() {
-					err := l.monitor(ctx)
-					l.end(err.Error()) // at once: this loop may be waiting for a Hello
-					monitored <- err
-				})
 			}
 		case err := <-monitored:
 			return err
@@ -112,19 +104,47 @@ func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr
 		case <-kick:
 		case <-t.C:
 		}
-		if d.link == nil {
-			if err := d.allFailed(); err != nil {
-				return err
-			}
-			d.retry(ctx)
-			continue
+		if err := d.keep(ctx); err != nil {
+			return err
 		}
-		if d.link.drained() {
-			return errDrained
-		}
-		d.shrink()
-		d.fill(ctx)
 	}
+}
+
+// dialed is take, and begins to watch the link with its first connection.
+func (d *linkDialer) dialed(ctx context.Context, r dialResult, linked func(*link), monitored chan<- error) error {
+	had := d.link != nil
+	if err := d.take(ctx, r); err != nil {
+		return err
+	}
+	if !had && d.link != nil {
+		linked(d.link)
+		d.link.wg.Go(func() { monitored <- d.watch(ctx) })
+	}
+	return nil
+}
+
+// watch monitors the link until it has ended.
+func (d *linkDialer) watch(ctx context.Context) error {
+	err := d.link.monitor(ctx)
+	d.link.end(err.Error()) // at once: the dialer may be waiting for a Hello
+	return err
+}
+
+// keep dials what is missing. Its error ends the link.
+func (d *linkDialer) keep(ctx context.Context) error {
+	if d.link == nil {
+		if err := d.allFailed(); err != nil {
+			return err
+		}
+		d.retry(ctx)
+		return nil
+	}
+	if d.link.drained() {
+		return errDrained
+	}
+	d.shrink()
+	d.fill(ctx)
+	return nil
 }
 
 var errDrained = errors.New("tunnel: the replica went away in order")

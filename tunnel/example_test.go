@@ -16,7 +16,7 @@ import (
 
 // Two clusters that trust each other: a call from one to a service of the other.
 func Example() {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo,usetesting // an example's main
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	west, trustWest := identity("west")
 	east, trustEast := identity("east")

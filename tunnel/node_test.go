@@ -222,10 +222,10 @@ func dialRaw(t *testing.T, ca Config, b *Node) transport.Session {
 // TestStrangerIsRefused: over both transports, one count with the reason, no link.
 func TestStrangerIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, transport := range []string{"tcp", "quic"} {
-		t.Run(transport, func(t *testing.T) {
+	for _, over := range []string{"tcp", "quic"} {
+		t.Run(over, func(t *testing.T) {
 			t.Parallel()
-			ca, cb := configs(t, withTransport(transport))
+			ca, cb := configs(t, withTransport(over))
 			stranger := certstest.New(t, "a", "b")["a"] // same names, other keys
 			ca.Credentials = stranger.Auth
 			reg := prometheus.NewPedanticRegistry()
@@ -253,10 +253,10 @@ func TestStrangerIsRefused(t *testing.T) {
 // TestUntrustedDialerIsRefused: the dialer trusts b, but b knows another key for a.
 func TestUntrustedDialerIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, transport := range []string{"tcp", "quic"} {
-		t.Run(transport, func(t *testing.T) {
+	for _, over := range []string{"tcp", "quic"} {
+		t.Run(over, func(t *testing.T) {
 			t.Parallel()
-			ca, cb := configs(t, withTransport(transport))
+			ca, cb := configs(t, withTransport(over))
 			other := certstest.New(t, "a", "b")
 			// b presents what a trusts, but trusts another world's a.
 			cb.Credentials = mixed{present: cb.Credentials, trust: other["b"].Auth}

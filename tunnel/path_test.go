@@ -112,11 +112,11 @@ func startTransfer(s *Stream) *transfer {
 // A transfer both ways, which loss keeps at the limit of its congestion window, goes on when the load balancer has forgotten its flow.
 func TestTransferOutlivesItsPath(t *testing.T) {
 	t.Parallel()
-	for _, transport := range []string{"quic", "both"} {
-		t.Run(transport, func(t *testing.T) {
+	for _, over := range []string{"quic", "both"} {
+		t.Run(over, func(t *testing.T) {
 			t.Parallel()
 			const some = 1 << 20
-			a, lb := behindBalancer(t, 1, withTransport(transport))
+			a, lb := behindBalancer(t, 1, withTransport(over))
 			s, lane := openOnQUIC(t, a)
 			before, _ := lane.sess.Addrs()
 			tr := startTransfer(s)

@@ -54,7 +54,8 @@ func TestPhase(t *testing.T) {
 		},
 		"asked": {
 			"nothing": lastOne, "lane": lastOne, "control": lastOne, "ask away": sent(lastOne, "again"), "replace": sent(lastOne, "again"),
-			"drain": sent(none, "again"), "goaway": lastOne, "peer's done": peerDone(lastOne), "our done": told(lastOne), "retire": lastOne, "end": none,
+			"drain": sent(none, "again"), "goaway": lastOne, "peer's done": peerDone(lastOne), "our done": told(lastOne), "retire": lastOne,
+			"end": none,
 		},
 		"asking": { // that the peer is done is what was asked for: streams are opened to it as before
 			"nothing": usable, "lane": usable, "control": sent(usable, "r"), "ask away": usable, "replace": lastOne,

@@ -36,15 +36,15 @@ func (h *hostile) send(f frame, body []byte) bool {
 }
 
 // held is what the mux keeps in memory for streams.
-func (m *mux) held() (bytes int) {
+func (m *mux) held() (size int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.streams {
 		for _, c := range s.chunks {
-			bytes += cap(c.data)
+			size += cap(c.data)
 		}
 	}
-	return bytes
+	return size
 }
 
 // TestMuxAbandoned: a peer that goes on writing to streams that were given up pins no memory, and loses its

@@ -84,8 +84,8 @@ func TestMuxCarries(t *testing.T) {
 					}
 				})
 			}
-			defer there.Finish()
-			defer here.Finish()
+			t.Cleanup(there.Finish)
+			t.Cleanup(here.Finish)
 		}
 		wg.Wait()
 	})

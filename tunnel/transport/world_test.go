@@ -105,7 +105,7 @@ func (w *world) dial(t *testing.T, tr Transport, addr string) Session {
 // echo sends back what comes on all of a session's streams, until it ends.
 func echo(s Session) {
 	for {
-		st, err := s.Accept(context.Background()) //nolint:forbidigo,usetesting // ends with the session
+		st, err := s.Accept(context.Background()) //nolint:forbidigo // ends with the session
 		if err != nil {
 			return
 		}

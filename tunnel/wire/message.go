@@ -7,6 +7,7 @@ import (
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
+// WriteHello sends a Hello as the first control record of a connection.
 func WriteHello(w io.Writer, h *tunnelpb.Hello) error {
 	return Write(w, Control, &tunnelpb.Control{Message: &tunnelpb.Control_Hello{Hello: h}})
 }
@@ -30,6 +31,7 @@ const (
 	LinkIDSize = 16
 )
 
+// CheckHello bounds a Hello; its error wraps ErrRecord.
 func CheckHello(h *tunnelpb.Hello) error {
 	for _, f := range []struct{ name, value string }{
 		{"cluster", h.GetCluster()},
@@ -55,6 +57,7 @@ func CheckHello(h *tunnelpb.Hello) error {
 // MaxVisited bounds the clusters that a connection may have passed.
 const MaxVisited = 16
 
+// CheckOpen bounds a stream's header; its error wraps ErrRecord.
 func CheckOpen(h *tunnelpb.Open) error {
 	for _, f := range []struct{ name, value string }{
 		{"namespace", h.GetNamespace()},
@@ -84,10 +87,12 @@ func CheckOpen(h *tunnelpb.Open) error {
 	return nil
 }
 
+// GoAway asks the other side to open no more streams.
 func GoAway(reason string) *tunnelpb.Control {
 	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
 }
 
+// GoAwayDone announces that no stream is left on the sender's side.
 func GoAwayDone() *tunnelpb.Control {
 	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
 }

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Every stream of a connection is a sequence of records:
+// Type is a record's. Every stream of a connection is a sequence of records:
 //
 //	+------+-----------------+---------------------+
 //	| type | length (3, BE)  | length bytes …      |
@@ -63,6 +63,7 @@ func (t Type) limit() int {
 	}
 }
 
+// PutHeader writes the header of a record with n bytes of payload to the start of b.
 func PutHeader(b []byte, t Type, n int) {
 	binary.BigEndian.PutUint32(b, uint32(t)<<24|uint32(n)) // n ≤ MaxMessage < 1<<24
 }
@@ -114,6 +115,7 @@ func Encode(t Type, m proto.Message) ([]byte, error) {
 	return b, nil
 }
 
+// Write sends m as one record of type t.
 func Write(w io.Writer, t Type, m proto.Message) error {
 	b, err := Encode(t, m)
 	if err != nil {

@@ -27,9 +27,15 @@ func (*openGate) Admit(net.Addr) (leave func(), ok bool)   { return func() {}, t
 func (*openGate) Busy(net.Addr) bool                       { return false }
 func (g *openGate) Failed(_ string, _ net.Addr, err error) { g.failed = append(g.failed, err) }
 func (*openGate) Retrying(error, time.Duration)            {}
+
 func ok[T any](t *testing.T) func(v T, err error) T {
-	return func(v T, err error) T { t.Helper(); must(t, err); return v }
+	return func(v T, err error) T {
+		t.Helper()
+		must(t, err)
+		return v
+	}
 }
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
