@@ -92,7 +92,8 @@ func TestDemo(t *testing.T) {
 	if rows["peer silent"].Failed == 0 {
 		t.Error("peer silent: nothing failed, so there was no fault")
 	}
-	if s := report.Saved; s.AfterFailure == 0 || s.Elsewhere == 0 || s.AfterFailure+s.Elsewhere >= s.Calls || !bytes.Contains(out, []byte(s.String())) {
+	if s := report.Saved; s.AfterFailure == 0 || s.Elsewhere == 0 || s.AfterFailure+s.Elsewhere >= s.Calls ||
+		!bytes.Contains(out, []byte(s.String())) {
 		t.Errorf("saved: %+v, or no such line", s)
 	}
 	if p := rows["region's mockb broken"]; p.CrossedCalls*10 < p.AllCalls*3 {

@@ -194,8 +194,10 @@ func TestPeerCommandsReadAsTheProxyDoes(t *testing.T) {
 		"upper case":                          {"B.YAML", manifest, true, "which import did not write", "B.YAML"},
 		"a hidden file":                       {".b.yaml", manifest, false, "there is no Peer", ".b.yaml"},
 		"another object beside":               {"peer-cluster-b.yaml", manifest + "---\n" + service, true, "with other objects", "peer-cluster-b.yaml"},
-		"a Peer that is not used":             {"peer-cluster-b.yaml", strings.Replace(manifest, "spec:", "spec:\n  color: red", 1), false, "", ""},
-		"as import wrote it":                  {"peer-cluster-b.yaml", manifest, true, "", ""},
+		"a Peer that is not used": {
+			"peer-cluster-b.yaml", strings.Replace(manifest, "spec:", "spec:\n  color: red", 1), false, "", "",
+		},
+		"as import wrote it": {"peer-cluster-b.yaml", manifest, true, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,7 +11,7 @@ import (
 )
 
 func Example() {
-	dir, err := os.MkdirTemp("", "") //nolint:usetesting // an example has no t
+	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -145,10 +146,8 @@ func (a *agent) leadsTo(t target) bool {
 	defer a.mu.Unlock()
 	to := t.zone.vip(t.role, roleMocka)
 	for _, r := range a.routes {
-		for _, addr := range r[roleMocka] {
-			if addr == to {
-				return true
-			}
+		if slices.Contains(r[roleMocka], to) {
+			return true
 		}
 	}
 	return false

@@ -216,7 +216,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	// A caller that is gone does not matter here: it counts its own failure.
-	_, _ = fmt.Fprintf(w,
+	_, _ = fmt.Fprintf(w, //nolint:gosec // plain text of our own applications
 		"-> %s(version: %s, ip: %s)%s", a.opts.Name, a.opts.Zone, a.ip, rest)
 }
 

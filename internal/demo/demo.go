@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrInterrupted: the context ended before the script did.
+// ErrInterrupted means that the context ended before the script did.
 var ErrInterrupted = errors.New("interrupted; everything that was started is ended")
 
 const (

@@ -53,7 +53,8 @@ func legend(t topology) string {
 		zones = append(zones, strings.Join(names, " and ")+" of "+c.name)
 	}
 	return "EXPECTED: of the failed, those in flight on a process when it was killed or fell silent, or sent to it before that\n" +
-		fmt.Sprintf("was noticed (at most %v after it was killed, %v after it fell silent; more if this machine is busy,\n", killedGrace, silenceGrace) +
+		fmt.Sprintf("was noticed (at most %v after it was killed, %v after it fell silent; more if this machine is busy,\n",
+			killedGrace, silenceGrace) +
 		"and then a line above says so).\n" +
 		"TWICE: executed twice by one service. P50, P99, MAX: of answers, without those that a stopped proxy of the caller's\n" +
 		"own cluster held up.\n" +

@@ -16,7 +16,7 @@ func Example() {
 	}()
 	web := func(call *string) bool { return *call == "web" }
 	one := func(calls []string) bool { return len(calls) == 1 }
-	ctx := context.Background() //nolint:forbidigo,usetesting // an example has no t
+	ctx := context.Background()
 	if err := calls.Await(ctx, web, one); err != nil {
 		fmt.Println(err)
 	}

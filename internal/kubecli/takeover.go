@@ -143,9 +143,9 @@ func (s TakeoverState) Summary() string {
 	return fmt.Sprintf("done on %d of %d nodes: %s", s.Done, s.Nodes, strings.Join(s.Open[:min(len(s.Open), maxPodsNamed)], "; "))
 }
 
-// AwaitTakeover returns when every node agent has applied the change, or ctx ends. report is called after each change. It
+// AwaitTakeover returns when every node agent has applied the change, or ctx ends. changed is called after each change. It
 // returns the last state.
-func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, report func(TakeoverState)) (TakeoverState, error) {
+func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, changed func(TakeoverState)) (TakeoverState, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var last TakeoverState
@@ -163,7 +163,7 @@ func (c *Cluster) AwaitTakeover(ctx context.Context, service string, on bool, re
 		state := stateOfTakeover(agents, service, on)
 		if state.Summary() != last.Summary() || last.Nodes == 0 {
 			last = state
-			report(state)
+			changed(state)
 		}
 		if len(state.Open) == 0 {
 			return state, nil

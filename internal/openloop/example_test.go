@@ -8,7 +8,7 @@ import (
 )
 
 func ExampleRun() {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo,usetesting // an example has no t
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	const perSecond = 1000
 	openloop.Run(ctx, perSecond, 0, func(_ context.Context, n int) {

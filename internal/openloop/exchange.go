@@ -21,7 +21,7 @@ const (
 	maxReason = 512
 )
 
-// ValidID: the ID is 1 to 64 of A-Z a-z 0-9 . _ -, so that it stays one word of a log.
+// ValidID tells whether the ID is 1 to 64 of A-Z a-z 0-9 . _ -, so that it stays one word of a log.
 func ValidID(id string) bool {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 	return id != "" && len(id) <= maxRequestID && strings.Trim(id, alphabet) == ""
@@ -40,7 +40,7 @@ func Exchange(ctx context.Context, client *http.Client, method, target, id, body
 	}
 	request.GetBody = nil // without it net/http cannot send the request again
 	request.Header.Set(RequestID, id)
-	response, err := client.Do(request) //nolint:gosec // the target is a flag, or a test's
+	response, err := client.Do(request)
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err

@@ -117,7 +117,7 @@ func ExampleBackoff() {
 }
 
 func ExampleSpread() {
-	random := 0.25 // rand.Float64()
+	const random = 0.25 // one of rand.Float64
 	fmt.Println(Spread(Backoff(3, time.Second, time.Minute), 0.5, 1.5, random))
 	// Output: 3s
 }
@@ -128,7 +128,7 @@ func ExampleRest() {
 }
 
 func ExampleSleep() {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // an example has no caller
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	turns := 0
 	for Sleep(ctx, time.Millisecond) {

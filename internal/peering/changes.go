@@ -60,8 +60,8 @@ func (m Manifest) Notes() []string {
 		if len(c.PermittedURIDomains) == 1 && c.PermittedURIDomains[0] == td.Name() {
 			continue
 		}
-		notes = append(notes, fmt.Sprintf("the root %s is not held to the trust domain %s, others may have CAs below it: a cluster that imports this "+
-			"accepts what a CA below it issues, if that CA is held to %s", c.Subject, td.Name(), td.Name()))
+		notes = append(notes, fmt.Sprintf("the root %s is not held to the trust domain %s, others may have CAs below it: a cluster that imports "+
+			"this accepts what a CA below it issues, if that CA is held to %s", c.Subject, td.Name(), td.Name()))
 	}
 	if len(m.Peer.Spec.Addresses) == 0 {
 		notes = append(notes, "without an address this cluster can't be dialed: it dials its peers, which need an address each; "+

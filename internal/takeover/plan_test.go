@@ -198,7 +198,8 @@ func TestDecideIsBounded(t *testing.T) {
 
 func TestServiceState(t *testing.T) {
 	t.Parallel()
-	taken, left, udp := report.PortStatus{Address: "a"}, report.PortStatus{Address: "a", Reason: "x"}, report.PortStatus{Reason: "only TCP is taken over"}
+	taken, left := report.PortStatus{Address: "a"}, report.PortStatus{Address: "a", Reason: "x"}
+	udp := report.PortStatus{Reason: "only TCP is taken over"}
 	for _, tt := range []struct {
 		status report.ServiceStatus
 		want   string

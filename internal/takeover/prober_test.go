@@ -118,7 +118,8 @@ func TestProberFindsHungProxyWithinASecond(t *testing.T) {
 		}
 		began = time.Now()
 		<-p.turned
-		if took, got := time.Since(began), p.snapshot()[addr("10.0.0.1")].State; got != Dead || took < suspectLife-probeTimeout || took > suspectLife+probeTimeout {
+		took, got := time.Since(began), p.snapshot()[addr("10.0.0.1")].State
+		if got != Dead || took < suspectLife-probeTimeout || took > suspectLife+probeTimeout {
 			t.Errorf("hung for %s more: state = %v, want Dead", took, got)
 		}
 		fake.set("a", nil)

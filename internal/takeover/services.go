@@ -54,20 +54,20 @@ func serviceOf(s, derived *corev1.Service, namespace string) Service {
 	return out
 }
 
-// take takes what callers of s use, and the ports on the proxies from derived.
-func (out *Service) take(s, derived *corev1.Service) {
-	out.Affinity = s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
-	for _, ip := range s.Spec.ClusterIPs {
+// take takes what callers of the Service use, and the ports on the proxies from derived.
+func (s *Service) take(from, derived *corev1.Service) {
+	s.Affinity = from.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
+	for _, ip := range from.Spec.ClusterIPs {
 		if a, err := netip.ParseAddr(ip); err == nil && !a.IsUnspecified() {
-			out.Addresses = append(out.Addresses, a.Unmap())
+			s.Addresses = append(s.Addresses, a.Unmap())
 		}
 	}
-	for _, p := range s.Spec.Ports {
+	for _, p := range from.Spec.Ports {
 		port := Port{Protocol: string(p.Protocol), Port: uint16(p.Port)} // the API server has validated it
 		if eligible.Carried(p) {
 			port.Protocol, port.Target = string(corev1.ProtocolTCP), targetOf(derived, p.Port)
 		}
-		out.Ports = append(out.Ports, port)
+		s.Ports = append(s.Ports, port)
 	}
 }
 
