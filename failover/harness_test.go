@@ -324,7 +324,7 @@ func hears(in *fakeIncoming, want string) bool {
 }
 
 // hearsSome waits until the opener has sent that many bytes, but not for long: on a busy machine the connection may be raced
-// before they are there, and then nobody gets any.
+// before they are there, and then none is given out.
 func hearsSome(in *fakeIncoming, n int) {
 	limit := time.Now().Add(2 * dial.LocalStagger)
 	hearsUntil(in, func(got string) bool { return len(got) >= n || time.Now().After(limit) })

@@ -188,7 +188,7 @@ func TestProxyInABubble(t *testing.T) {
 			t.Errorf("read %q, %v, after %v", got, err, took)
 		}
 
-		// A reset goes through, with nobody reading at its end.
+		// A reset goes through, with no reader at its end.
 		if c, err = network.Dial(t.Context(), front); err != nil {
 			t.Fatal(err)
 		}

@@ -179,7 +179,7 @@ func (p *path) ask(message []byte) error {
 	return nil
 }
 
-// TestPathUnreadStreams: streams that nobody reads hold up nothing but themselves.
+// TestPathUnreadStreams: unread streams hold up nothing but themselves.
 func TestPathUnreadStreams(t *testing.T) {
 	t.Parallel()
 	const unread = 8
@@ -203,7 +203,7 @@ func TestPathUnreadStreams(t *testing.T) {
 	})
 }
 
-// flowBeside fills so many connections that nobody reads, and carries much over others. It returns the callers of both.
+// flowBeside fills so many connections without a reader, and carries much over others. It returns the callers of both.
 func (p *path) flowBeside(unread int) (stuck, flowing []string, err error) {
 	var g errgroup.Group
 	for i := range unread {

@@ -284,7 +284,7 @@ func (p *path) connect() (client, server *net.TCPConn) {
 	return client, server
 }
 
-// bound keeps a test from hanging, and the kernel from holding megabytes that nobody reads.
+// bound keeps a test from hanging, and the kernel from holding unread megabytes.
 func bound(c *net.TCPConn) {
 	_ = c.SetDeadline(time.Now().Add(patience))
 	_ = c.SetReadBuffer(256 << 10)

@@ -23,7 +23,7 @@ const (
 	stalled = 300 * time.Millisecond
 )
 
-// end is one side of a connection that is going to be reset. Only one goroutine uses it, so that nobody else takes
+// end is one side of a connection that is going to be reset. Only one goroutine uses it, so that no other takes
 // the socket's error.
 type end struct {
 	conn *net.TCPConn
@@ -99,7 +99,7 @@ func flow(from, to *end) error {
 	return <-flowing
 }
 
-// fill writes until nothing more goes in: every buffer and window up to the other end, where nobody reads, is full.
+// fill writes until nothing more goes in: every buffer and window up to the other end, without a reader, is full.
 func fill(c *net.TCPConn) error {
 	b := make([]byte, 64<<10)
 	for {

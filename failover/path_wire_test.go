@@ -75,7 +75,7 @@ func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
 	}
 }
 
-// set changes the state and wakes whoever waits for it.
+// set changes the state and wakes what waits for it.
 func (w *wire) set(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

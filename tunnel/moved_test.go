@@ -99,7 +99,7 @@ func TestReplacedTrust(t *testing.T) {
 	})
 }
 
-// deadAddress is one at which nobody listens.
+// deadAddress is one at which nothing listens.
 func deadAddress(t *testing.T) string {
 	t.Helper()
 	var lc net.ListenConfig
@@ -111,7 +111,7 @@ func deadAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// revoking is trust that is replaced as soon as somebody has been named by it.
+// revoking is trust that is replaced as soon as it has named a peer.
 type revoking struct {
 	*certs.Authenticator
 	once    sync.Once

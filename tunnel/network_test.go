@@ -47,7 +47,7 @@ func newNetwork(t *testing.T, target string) *network {
 	return w
 }
 
-// set changes the state and wakes whoever waits for it.
+// set changes the state and wakes what waits for it.
 func (w *network) set(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

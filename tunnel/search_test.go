@@ -121,7 +121,7 @@ func TestLastResort(t *testing.T) {
 			stays = n
 		}
 	}
-	w.set(func() { w.target, w.others = gone.Addr().String(), nil }) // nobody else is to be found
+	w.set(func() { w.target, w.others = gone.Addr().String(), nil }) // no other replica is to be found
 	links, _ := a.links("b")
 	for _, l := range links {
 		if l != first {

@@ -239,7 +239,7 @@ func TestResetPastFullWindow(t *testing.T) {
 	})
 }
 
-// TestUnreadStreamsDoNotStallOthers: eight streams that nobody reads hold their own windows only.
+// TestUnreadStreamsDoNotStallOthers: eight unread streams hold their own windows only.
 func TestUnreadStreamsDoNotStallOthers(t *testing.T) {
 	t.Parallel()
 	forTransports(t, func(t *testing.T, transport string) {

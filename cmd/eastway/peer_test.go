@@ -193,7 +193,9 @@ func TestPeerCommandsReadAsTheProxyDoes(t *testing.T) {
 		"a List":                              {"list.yaml", list, true, "which import did not write", "list.yaml"},
 		"upper case":                          {"B.YAML", manifest, true, "which import did not write", "B.YAML"},
 		"a hidden file":                       {".b.yaml", manifest, false, "there is no Peer", ".b.yaml"},
-		"another object beside":               {"peer-cluster-b.yaml", manifest + "---\n" + service, true, "with other objects", "peer-cluster-b.yaml"},
+		"another object beside": {
+			"peer-cluster-b.yaml", manifest + "---\n" + service, true, "with other objects", "peer-cluster-b.yaml",
+		},
 		"a Peer that is not used": {
 			"peer-cluster-b.yaml", strings.Replace(manifest, "spec:", "spec:\n  color: red", 1), false, "", "",
 		},

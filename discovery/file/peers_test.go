@@ -124,8 +124,9 @@ func TestIgnoredFilesAreLoggedOnce(t *testing.T) {
 func TestMistyped(t *testing.T) {
 	t.Parallel()
 	for want, all := range map[string]map[string]bool{
-		"Service": {"Service": true, "service": true, "Servise": true, "Sevrice": true, "Services": true, "Servic": true,
-			"Secret": false, "": false},
+		"Service": {
+			"Service": true, "service": true, "Servise": true, "Sevrice": true, "Services": true, "Servic": true, "Secret": false, "": false,
+		},
 		"ServiceExport": {"ServiceExprot": true, "ServiceImport": false, "Service": false},
 		"Peer":          {"Peers": true, "Pear": true, "eer": true, "Pod": false, "Node": false},
 		"":              {"": true, "apps": false},
