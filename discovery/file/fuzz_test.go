@@ -24,12 +24,16 @@ func FuzzFile(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(echoYAML))
+	f.Add([]byte("\r\r0"))
 	cfg := config("unused")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := newParser(&cfg)
 		out := p.file("x.yaml", data)
 		local, errs := assemble(out.objects, cfg.Region)
-		lines := bytes.Count(data, []byte("\n")) + 2
+		lines := 2
+		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // all of them end a line of YAML
+			lines += bytes.Count(data, []byte(end))
+		}
 		for _, e := range append(errs, out.errs...) {
 			if e.File != "x.yaml" || e.Document < 1 || e.Line < 1 || e.Line > lines || e.Message == "" {
 				t.Errorf("error %+v in a file of %d lines", e, lines)

@@ -82,8 +82,12 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata:\n  name: b\n---\nkind: Service\n"))
 	f.Add([]byte("---\n---\n#\n---"))
 	f.Add([]byte(`{"apiVersion": "v1", "kind": "List", "items": [{"kind": 7}]}`))
+	f.Add([]byte("\r\r0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines := bytes.Count(data, []byte("\n")) + 2
+		lines := 2
+		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // all of them end a line of YAML
+			lines += bytes.Count(data, []byte(end))
+		}
 		for _, o := range manifest.Read("", data) {
 			errs := append(o.Decode(&v1alpha1.Peer{}), o.Identify())
 			for _, err := range errs {
