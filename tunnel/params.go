@@ -63,7 +63,7 @@ const (
 	maxEarlyResets      = 1024             // resets that overtook their stream's header
 	maxPendingResets    = 1024             // resets that wait for a control connection
 	controlQueue        = 1024             // control messages that wait to be written
-	maxUnansweredOpens  = 192              // per lane; below the backlog at which yamux would block
+	maxUnansweredOpens  = 192              // per lane; below the backlog at which a session refuses to open
 	streamHeaderTimeout = 10 * time.Second // from a stream's first byte to its whole header
 )
 

@@ -312,7 +312,7 @@ func (s *Stream) finish(tell bool) {
 		s.link.sendReset(s.key, reason)
 	}
 	s.link.forget(s)
-	// yamux writes its FIN behind what is queued: on a stalled lane that takes until the lane dies.
+	// A transport may wait for a stalled lane here; the caller must not.
 	s.link.detached(func() { s.raw.Abort(s.writing.Load()) })
 }
 

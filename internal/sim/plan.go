@@ -14,7 +14,7 @@ type Plan struct {
 	Seed     uint64
 	Clusters []ClusterPlan
 	Services int
-	// Memory has tunnels use the in-memory transport instead of TLS and yamux over simulated TCP.
+	// Memory has tunnels use the in-memory transport instead of TLS and the mux over simulated TCP.
 	Memory bool
 	WAN    simnet.Path
 	LAN    simnet.Path

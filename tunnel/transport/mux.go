@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // mux carries streams on one connection, in yamux' frames. What is written goes out from the writer's own goroutine, a
@@ -24,7 +26,7 @@ type mux struct {
 	alert  atomic.Pointer[net.OpError]
 
 	writing chan struct{} // holds a token while something is written
-	wake    chan struct{} // to the control loop
+	wake    notify.Signal // to the control loop
 
 	mu       sync.Mutex
 	err      error // why it has ended
@@ -41,7 +43,7 @@ type mux struct {
 // its way on a new stream, in bytes. The dialer's streams have odd IDs.
 func newMux(conn io.ReadWriter, close_ func(), window func() int, dialed bool) *mux {
 	m := &mux{
-		conn: conn, close_: close_, window: window, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		conn: conn, close_: close_, window: window, done: make(chan struct{}), wake: notify.NewSignal(),
 		writing: make(chan struct{}, 1), streams: make(map[uint32]*muxStream), nextID: 2, accepted: make(chan *muxStream, acceptBacklog),
 	}
 	if dialed {
@@ -151,10 +153,7 @@ func (m *mux) queueLocked(s *muxStream) {
 		s.queued = true
 		m.dirty = append(m.dirty, s)
 	}
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	m.wake.Notify()
 }
 
 // takeLocked appends frames without a body, as many as there is room for.
@@ -282,7 +281,7 @@ func (m *mux) take(f frame, r io.Reader) error {
 		if s.sendWindow > maxWindow {
 			return fmt.Errorf("%w: window of %d bytes", errFrame, s.sendWindow)
 		}
-		notify(s.canWrite)
+		s.canWrite.Notify()
 	}
 	m.flagsLocked(s, f.flags)
 	if f.kind == frameData && f.length > 0 {
@@ -333,7 +332,7 @@ func (m *mux) flagsLocked(s *muxStream, flags frameFlags) {
 	}
 	if flags&flagFIN != 0 {
 		s.ended = true
-		notify(s.canRead)
+		s.canRead.Notify()
 	}
 	if flags&flagRST != 0 {
 		s.reset, s.ended, s.closed = true, true, true
@@ -358,12 +357,4 @@ func (m *mux) forgetLocked(s *muxStream) {
 	m.granted -= s.granted
 	s.granted = 0
 	delete(m.streams, s.id)
-}
-
-// notify wakes one goroutine that waits, now or later.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // muxStream is one stream of a mux, which a FIN closes in each direction. mux.mu guards it.
@@ -13,7 +15,7 @@ type muxStream struct {
 	mux *mux
 	id  uint32
 
-	canRead, canWrite     chan struct{}
+	canRead, canWrite     notify.Signal
 	readLimit, writeLimit limit
 
 	chunks     []chunk // received and not read
@@ -38,7 +40,7 @@ type muxStream struct {
 func newMuxStream(m *mux, id uint32) *muxStream {
 	return &muxStream{
 		mux: m, id: id, window: initialWindow, sendWindow: initialWindow,
-		canRead: make(chan struct{}, 1), canWrite: make(chan struct{}, 1),
+		canRead: notify.NewSignal(), canWrite: notify.NewSignal(),
 	}
 }
 
@@ -62,21 +64,21 @@ func (s *muxStream) appendFrames(b []byte) []byte {
 
 // wakeLocked lets both calls look again.
 func (s *muxStream) wakeLocked() {
-	notify(s.canRead)
-	notify(s.canWrite)
+	s.canRead.Notify()
+	s.canWrite.Notify()
 }
 
 // SetReadDeadline implements Stream.
 func (s *muxStream) SetReadDeadline(t time.Time) error {
 	s.readLimit.set(t)
-	notify(s.canRead) // a call that waits looks at it
+	s.canRead.Notify() // a call that waits looks at it
 	return nil
 }
 
 // SetWriteDeadline implements Stream.
 func (s *muxStream) SetWriteDeadline(t time.Time) error {
 	s.writeLimit.set(t)
-	notify(s.canWrite)
+	s.canWrite.Notify()
 	return nil
 }
 
@@ -138,7 +140,7 @@ func (s *muxStream) tryRead(p []byte) (int, error) {
 		m.queueLocked(s)
 	}
 	if s.size > 0 || s.ended {
-		notify(s.canRead) // for another reader
+		s.canRead.Notify() // for another reader
 	}
 	return n, nil
 }
@@ -192,7 +194,7 @@ func (s *muxStream) addLocked(c chunk) {
 	} else {
 		s.chunks = append(s.chunks, c)
 	}
-	notify(s.canRead)
+	s.canRead.Notify()
 }
 
 // Write implements Stream.

@@ -8,7 +8,8 @@ import (
 	"net"
 	"sync"
 	"syscall"
-	"time"
+
+	"github.com/eastway/eastway/internal/pace"
 )
 
 // TCPConfig is the network below a TCP transport. The zero value is the real one.
@@ -88,7 +89,7 @@ func (l *tcpListener) Serve(ctx context.Context, handle func(context.Context, Se
 				return nil
 			}
 			l.gate.Retrying(err, backoff)
-			if !pause(ctx, backoff) {
+			if !pace.Sleep(ctx, backoff) {
 				return nil
 			}
 			backoff = min(2*backoff, acceptBackoffMax)
@@ -140,16 +141,4 @@ func inTime(err error) error {
 		return fmt.Errorf("no answer within %s: %w", HandshakeTimeout, err)
 	}
 	return err
-}
-
-// pause waits, and is false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
