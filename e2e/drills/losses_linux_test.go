@@ -27,7 +27,7 @@ const laneLife = 15 * time.Second
 // zoneLost: the only node of a zone loses its power, with all pods on it: a
 // proxy, an agent, applications, half of the cluster's DNS.
 func zoneLost(w *world, t *testing.T) {
-	d := w.begin(t, "zone lost", churn)
+	d := w.begin(t, "zone lost", usual)
 	home, ctx := w.home(), t.Context()
 	node := home.Nodes[1]
 	staying := slices.DeleteFunc(d.zones(), func(zone string) bool { return zone == node.Zone })
@@ -84,7 +84,7 @@ func excuseLost(r *record, zone string, from, to time.Time) string {
 // leaderKilled: the leading controller is killed; the other one takes over and
 // does what is new. Callers never notice.
 func leaderKilled(w *world, t *testing.T) {
-	d := w.begin(t, "leader killed", churn)
+	d := w.begin(t, "leader killed", usual)
 	home, away, ctx := w.home(), w.away(), t.Context()
 	d.phase("healthy")
 	d.await("every chain answers from its own zone", lastOf(someCalls, d.zones(), (*record).home))
@@ -147,7 +147,7 @@ func (c *cluster) leader(ctx context.Context) (string, error) {
 // address. Kubernetes forgets the UDP flows to the old one at once, and with them
 // QUIC lanes; everything else goes on, also when `peer link` tells the new one.
 func addressChanged(w *world, t *testing.T) {
-	d := w.begin(t, "tunnel address changed", churn)
+	d := w.begin(t, "tunnel address changed", usual)
 	home, ctx := w.home(), t.Context()
 	d.phase("healthy")
 	d.await("every chain answers from its own zone", lastOf(someCalls, d.zones(), (*record).home))

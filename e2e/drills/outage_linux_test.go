@@ -24,7 +24,7 @@ const outageTime = time.Minute
 // withoutAPIServer: the API server of a cluster is away for a minute, in which a
 // node agent and a proxy are killed and have to come back without it.
 func withoutAPIServer(w *world, t *testing.T) {
-	d := w.begin(t, "API server away", churn)
+	d := w.begin(t, "API server away", usual)
 	home := w.home()
 	ctx := t.Context()
 	zone, other := home.Zones[0], home.Zones[1]

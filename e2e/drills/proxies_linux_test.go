@@ -84,7 +84,7 @@ func replaced(w *world, t *testing.T) {
 			t.Fatalf("let the load balancer lag: %v: %s", err, out)
 		}
 	}
-	d := w.begin(t, "upgrade and rolling restart", churn)
+	d := w.begin(t, "upgrade and rolling restart", usual)
 	d.phase("healthy")
 	d.await("every chain answers from its own zone", lastOf(someCalls, d.zones(), (*record).home))
 	d.phase("replaced")
@@ -119,7 +119,7 @@ func (w *world) restart(ctx context.Context, c *lab.Cluster) error {
 
 // proxyKilled: a proxy's process ends from one moment to the next.
 func proxyKilled(w *world, t *testing.T) {
-	d := w.begin(t, "proxy killed", churn)
+	d := w.begin(t, "proxy killed", usual)
 	home := w.home()
 	zone := home.Zones[0]
 	d.phase("healthy")

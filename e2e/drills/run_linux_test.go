@@ -50,10 +50,9 @@ type plan func(c, other *cluster, zone string) load.Config
 
 // Load of the drills as a whole; each of the four zones makes a quarter of it.
 const (
-	// callRate is per second. Each call of the chain makes three connections to services that Eastway answers for.
-	callRate = 204
-	// churnRate leaves a computer of two cores room for the restarts of pods: it still means 300 new connections a second.
-	churnRate     = 100
+	// callRate is per second. Each call of the chain makes three connections to services that Eastway answers for. It leaves a
+	// computer of two cores room for the restarts of pods.
+	callRate      = 100
 	streamCount   = 100
 	streamSeconds = 60
 	// drainTime of proxies lets streams that long come to their end.
@@ -61,16 +60,11 @@ const (
 )
 
 // usual load: calls of the chain, and streams, half of which cross.
-func usual(_, other *cluster, _ string) load.Config { return mixed(other, callRate) }
-
-// churn is the load of drills in which pods are replaced.
-func churn(_, other *cluster, _ string) load.Config { return mixed(other, churnRate) }
-
-func mixed(other *cluster, rate int) load.Config {
+func usual(_, other *cluster, _ string) load.Config {
 	const zones = 4
 	return load.Config{
 		Calls: []load.Calls{
-			{URL: chainURL, Rate: float64(rate) / zones},
+			{URL: chainURL, Rate: callRate / zones},
 			{URL: "http://" + other.soloHost() + ":8000/", Rate: 2},
 		},
 		Streams: []load.Streams{

@@ -34,7 +34,7 @@ func (l *load) run(ctx context.Context) {
 		lead := time.Duration(float64(i) / float64(len(l.entries)) / e.rate * float64(time.Second))
 		sending.Go(func() {
 			client := newClient(&net.TCPAddr{IP: e.zone.addr(hostCaller).AsSlice()}, e.find)
-			openloop.Run(ctx, e.rate, lead, func(ctx context.Context, n int) {
+			openloop.Run(ctx, openloop.Load{Rate: e.rate, Lead: lead}, func(ctx context.Context, n int) {
 				if !l.gone(e.zone.name) {
 					l.send(ctx, client, e.zone.name, openloop.Method(n), fmt.Sprintf("%s-%06d", e.zone.name, n))
 				}

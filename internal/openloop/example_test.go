@@ -11,7 +11,7 @@ func ExampleRun() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	const perSecond = 1000
-	openloop.Run(ctx, perSecond, 0, func(_ context.Context, n int) {
+	openloop.Run(ctx, openloop.Load{Rate: perSecond}, func(_ context.Context, n int) {
 		if n == 2 {
 			cancel()
 		}

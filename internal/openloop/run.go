@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,24 +12,43 @@ import (
 // up: a machine that slept must not be met with a burst.
 const maxLag = time.Second
 
-// Run calls send for request 0 after lead, and then perSecond (above 0) times a second for the next ones, each in a
-// goroutine of its own, until ctx ends. It returns when each send has returned: their context does not end, so that what was
-// sent is finished.
-func Run(ctx context.Context, perSecond float64, lead time.Duration, send func(ctx context.Context, n int)) {
-	every := time.Duration(float64(time.Second) / perSecond)
+// Load is how requests begin.
+type Load struct {
+	// Rate of requests per second, above 0.
+	Rate float64
+	// Lead is the time before the first one.
+	Lead time.Duration
+	// MaxPending, if above 0, bounds the requests without an answer: while there are so many, turns are left out. A computer
+	// that is too slow for the rate then makes fewer requests, where all of them would wait longer and longer.
+	MaxPending int
+}
+
+// Run calls send for request 0, 1, 2, ..., each in a goroutine of its own, until ctx ends. It returns when each send has
+// returned: their context does not end, so that what was sent is finished.
+func Run(ctx context.Context, l Load, send func(ctx context.Context, n int)) {
+	every := time.Duration(float64(time.Second) / l.Rate)
 	detached := context.WithoutCancel(ctx)
-	next := time.Now().Add(lead)
-	timer := time.NewTimer(lead)
+	next := time.Now().Add(l.Lead)
+	timer := time.NewTimer(l.Lead)
 	defer timer.Stop()
 	var sending sync.WaitGroup
 	defer sending.Wait()
-	for n := 0; ; n++ {
+	var pending atomic.Int64
+	for n := 0; ; {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
-		sending.Go(func() { send(detached, n) })
+		if l.MaxPending == 0 || pending.Load() < int64(l.MaxPending) {
+			number := n
+			n++
+			pending.Add(1)
+			sending.Go(func() {
+				defer pending.Add(-1)
+				send(detached, number)
+			})
+		}
 		next = next.Add(every)
 		if lag := time.Since(next); lag > maxLag {
 			next = next.Add(lag)

@@ -24,7 +24,7 @@ func TestRunKeepsItsPace(t *testing.T) {
 		sent, cut := make(chan time.Duration, 10), make(chan error, 10)
 		go func() {
 			defer close(ended)
-			Run(ctx, 10, 50*time.Millisecond, func(ctx context.Context, n int) {
+			Run(ctx, Load{Rate: 10, Lead: 50 * time.Millisecond}, func(ctx context.Context, n int) {
 				sent <- time.Since(begun) - time.Duration(n)*100*time.Millisecond
 				<-answer
 				cut <- ctx.Err()
@@ -53,6 +53,41 @@ func TestRunKeepsItsPace(t *testing.T) {
 			if err != nil {
 				t.Errorf("a request under way was given up: %v", err)
 			}
+		}
+	})
+}
+
+// Turns are left out while too many requests are without an answer, and requests go on with the next number.
+func TestRunBoundsWhatIsPending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		answer, ended := make(chan struct{}), make(chan struct{})
+		sent := make(chan int, 10)
+		go func() {
+			defer close(ended)
+			Run(ctx, Load{Rate: 10, MaxPending: 2}, func(_ context.Context, n int) {
+				sent <- n
+				<-answer
+			})
+		}()
+		bubble.Pass(time.Second)
+		if n := len(sent); n != 2 {
+			t.Errorf("%d requests without an answer, want 2", n)
+		}
+		answer <- struct{}{}
+		bubble.Pass(time.Second)
+		stop()
+		close(answer)
+		<-ended
+		close(sent)
+		var got []int
+		for n := range sent {
+			got = append(got, n)
+		}
+		slices.Sort(got)
+		if want := []int{0, 1, 2}; !slices.Equal(got, want) {
+			t.Errorf("requests %v, want %v", got, want)
 		}
 	})
 }

@@ -1,6 +1,6 @@
 // Package load makes load inside a cluster and records what becomes of each
-// request: calls at a steady pace, whether or not earlier ones were answered,
-// each on a new connection, and streams that are always open. It is told what
+// request: calls at a steady pace, whether or not earlier ones were answered
+// (as long as no more than 100 are pending), each on a new connection, and streams that are always open. It is told what
 // to do over HTTP, and its records can be read live.
 package load
 
@@ -30,7 +30,7 @@ type Config struct {
 // Calls to one URL, GET and POST in turn.
 type Calls struct {
 	URL string `json:"url"`
-	// Rate is how many begin per second.
+	// Rate is how many begin per second, while fewer than maxPending are without an answer.
 	Rate float64 `json:"rate"`
 }
 
@@ -48,6 +48,10 @@ const (
 	maxRate    = 10_000
 	maxStreams = 10_000
 )
+
+// maxPending is how many calls to one URL may be without an answer: a faster load would no longer measure the services but
+// the computer that all of them share.
+const maxPending = 100
 
 const (
 	// numberTime is how often a stream writes a number.
@@ -133,7 +137,7 @@ type runner struct {
 
 // call is one open loop.
 func (r *runner) call(ctx context.Context, number int, c Calls) {
-	openloop.Run(ctx, c.Rate, 0, func(ctx context.Context, n int) {
+	openloop.Run(ctx, openloop.Load{Rate: c.Rate, MaxPending: maxPending}, func(ctx context.Context, n int) {
 		record := Record{Kind: KindCall, ID: fmt.Sprintf("%s-c%d-%d", r.Name, number, n), Target: c.URL, Start: time.Now()}
 		answer, err := r.client.Do(ctx, openloop.Method(n), c.URL, record.ID)
 		r.end(record, answer, err)
