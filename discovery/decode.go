@@ -16,8 +16,8 @@ const maxParts = 4096
 
 // decodeMessage reads a message. Fields that this release does not know are left out.
 func decodeMessage(data []byte) (*catalogpb.Message, error) {
-	if len(data) > MaxMessage {
-		return nil, invalid("message", "%d bytes, at most %d", len(data), MaxMessage)
+	if len(data) > messageSize {
+		return nil, invalid("message", "%d bytes, at most %d", len(data), messageSize)
 	}
 	m := new(catalogpb.Message)
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m); err != nil {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/tunnel/wire"
 )
 
 // goldenMessages are messages whose bytes are in testdata as the first release wrote them: a change breaks its
@@ -34,7 +35,7 @@ func goldenMessages(t *testing.T) map[string][]byte {
 		}
 		return m[0]
 	}
-	resync, err := encodeResync()
+	resync, err := marshal(resyncMessage())
 	must(t, err)
 	return map[string][]byte{
 		"snapshot":  one(&delta{revision: 3, changes: []change{{echo, partMetadata | partReadiness, e}}}),
@@ -195,9 +196,17 @@ func TestInvalidUpdates(t *testing.T) {
 	}
 }
 
+// TestMessagesFitATunnel: a channel of a tunnel is the Conn that every exchange has.
+func TestMessagesFitATunnel(t *testing.T) {
+	t.Parallel()
+	if messageSize > wire.MaxMessage {
+		t.Errorf("messages have up to %d bytes, a tunnel carries %d", messageSize, wire.MaxMessage)
+	}
+}
+
 func TestBrokenMessages(t *testing.T) {
 	t.Parallel()
-	for name, data := range map[string][]byte{"garbage": []byte("\xff\xff\xff"), "too large": make([]byte, MaxMessage+1)} {
+	for name, data := range map[string][]byte{"garbage": []byte("\xff\xff\xff"), "too large": make([]byte, messageSize+1)} {
 		var bad *InvalidError
 		if _, err := decodeMessage(data); !errors.As(err, &bad) || bad.Field != "message" {
 			t.Errorf("%s: %v", name, err)

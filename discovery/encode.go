@@ -9,7 +9,7 @@ import (
 // itemRoom is what a list entry takes in a message beside its own bytes: a tag and a length.
 const itemRoom = 6
 
-// encoder cuts an update into messages of at most MaxMessage bytes.
+// encoder cuts an update into messages of at most messageSize bytes.
 type encoder struct {
 	head  *catalogpb.Update // what all parts have in common
 	parts []*catalogpb.Update
@@ -50,10 +50,6 @@ func encode(cluster string, epoch uint64, d *delta) ([][]byte, error) {
 	return messages, nil
 }
 
-func encodeResync() ([]byte, error) {
-	return marshal(&catalogpb.Message{Message: &catalogpb.Message_Resync{Resync: &catalogpb.Resync{}}})
-}
-
 func marshal(m proto.Message) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
@@ -69,7 +65,7 @@ func (e *encoder) begin() {
 // room returns a part with room for the item.
 func (e *encoder) room(item proto.Message) *catalogpb.Update {
 	n := proto.Size(item) + itemRoom
-	if e.size > 0 && e.size+n > MaxMessage-messageRoom {
+	if e.size > 0 && e.size+n > messageSize-messageRoom {
 		e.begin()
 	}
 	e.size += n

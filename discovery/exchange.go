@@ -10,19 +10,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/notify"
 )
-
-// Conn carries whole messages of at most MaxMessage bytes to and from one process, in order, reliably, until the link
-// ends. One Send and one Receive may run at the same time; both return when their context ends.
-type Conn interface {
-	Send(ctx context.Context, msg []byte) error
-	Receive(ctx context.Context) ([]byte, error)
-}
 
 // ExchangeConfig configures an Exchange.
 type ExchangeConfig struct {
@@ -93,7 +85,7 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Conn) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &session{
-		exchange: x, link: link, conn: conn, end: cancel, ended: make(chan struct{}),
+		exchange: x, link: link, conn: &countedConn{conn, x.metrics, peer}, end: cancel, ended: make(chan struct{}),
 		gap: notify.NewSignal(), requested: notify.NewSignal(),
 	}
 	if !x.enter(ctx, s) {
@@ -157,14 +149,6 @@ type session struct {
 	requested notify.Signal // the peer needs a snapshot
 }
 
-// bothWays runs the two directions of a link until either fails or ctx ends.
-func bothWays(ctx context.Context, send, receive func(context.Context) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return send(ctx) })
-	g.Go(func() error { return receive(ctx) })
-	return g.Wait()
-}
-
 // send sends changes to the peer at once, but not more often than every coalesce; it sends and requests snapshots not
 // more often than every resyncInterval.
 func (s *session) send(ctx context.Context) error {
@@ -182,7 +166,7 @@ func (s *session) send(ctx context.Context) error {
 		}
 		d, ok, more := s.exchange.cfg.Catalog.deltaSince(sent)
 		if ok {
-			if err := s.sendDelta(ctx, &d); err != nil {
+			if err := sendDelta(ctx, s.conn, s.exchange.cfg.Cluster, s.exchange.cfg.Epoch, &d); err != nil {
 				return err
 			}
 			sent = d.revision
@@ -208,80 +192,37 @@ func (s *session) send(ctx context.Context) error {
 	}
 }
 
-func (s *session) sendDelta(ctx context.Context, d *delta) error {
-	messages, err := encode(s.exchange.cfg.Cluster, s.exchange.cfg.Epoch, d)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	for _, m := range messages {
-		if err := s.put(ctx, m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // resync requests a snapshot, unless one has arrived meanwhile.
 func (s *session) resync(ctx context.Context) error {
 	if !s.lost.Load() {
 		return nil
 	}
-	m, err := encodeResync()
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
 	s.exchange.metrics.resyncs.WithLabelValues(s.link.Peer).Inc()
 	s.exchange.log.Warn("an update of the peer's catalog is missing, requesting a snapshot",
 		zap.String("peer", s.link.Peer), zap.String("replica", s.link.Replica))
-	return s.put(ctx, m)
+	return send(ctx, s.conn, resyncMessage())
 }
 
-func (s *session) put(ctx context.Context, m []byte) error {
-	if err := s.conn.Send(ctx, m); err != nil {
-		return fmt.Errorf("send: %w", err)
-	}
-	s.exchange.metrics.count(s.link.Peer, directionSent, len(m))
-	return nil
-}
-
-// receive applies the peer's messages. A peer that sends more than the limits allow is read more slowly.
+// receive applies the peer's messages. Updates beyond applyRate are applied more slowly.
 func (s *session) receive(ctx context.Context) error {
-	messages := rate.NewLimiter(messageRate, messageBurst)
 	applies := rate.NewLimiter(applyRate, applyBurst)
 	a := &assembler{peer: s.link.Peer}
-	for {
-		data, err := s.conn.Receive(ctx)
-		if err != nil {
-			return fmt.Errorf("receive: %w", err)
-		}
-		s.exchange.metrics.count(s.link.Peer, directionReceived, len(data))
-		if err := messages.Wait(ctx); err != nil {
-			return err
-		}
-		m, err := decodeMessage(data)
-		if err != nil {
-			return err
-		}
+	return receiveEach(ctx, s.conn, func(m *catalogpb.Message) error {
 		switch m := m.GetMessage().(type) {
 		case *catalogpb.Message_Resync:
 			s.requested.Notify()
 		case *catalogpb.Message_Update:
 			u, done, err := a.take(m.Update)
-			if err != nil {
+			if err != nil || !done {
 				return err
-			}
-			if !done {
-				continue
 			}
 			if err := applies.Wait(ctx); err != nil {
 				return err
 			}
-			if err := s.apply(u); err != nil {
-				return err
-			}
-		default: // of a newer release
+			return s.apply(u)
 		}
-	}
+		return nil // a message of a newer release
+	})
 }
 
 func (s *session) apply(u Update) error {

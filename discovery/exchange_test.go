@@ -34,7 +34,7 @@ func newPipe() (a, b *pipeConn) {
 func (p *pipeConn) cut() { close(p.closed) }
 
 func (p *pipeConn) Send(ctx context.Context, msg []byte) error {
-	if len(msg) > MaxMessage {
+	if len(msg) > messageSize {
 		return fmt.Errorf("message of %d bytes", len(msg))
 	}
 	select {

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"sync"
 
-	"golang.org/x/time/rate"
-
 	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/internal/pace"
@@ -83,37 +81,23 @@ func (s *followSession) end() {
 }
 
 func (s *followSession) receive(ctx context.Context) error {
-	messages := rate.NewLimiter(messageRate, messageBurst)
-	for {
-		data, err := s.conn.Receive(ctx)
-		if err != nil {
-			return fmt.Errorf("receive: %w", err)
-		}
-		if err := messages.Wait(ctx); err != nil {
-			return err
-		}
-		m, err := decodeMessage(data)
-		if err != nil {
-			return err
-		}
+	return receiveEach(ctx, s.conn, func(m *catalogpb.Message) error {
 		switch m := m.GetMessage().(type) {
 		case *catalogpb.Message_Update:
-			err = s.take(m.Update)
+			return s.take(m.Update)
 		case *catalogpb.Message_Lost:
 			s.follower.catalog.ForgetReplica(s.link(m.Lost.GetCluster()))
 		case *catalogpb.Message_PeerStates:
-			var states []PeerConnectivity
-			if states, err = decodePeerStates(m.PeerStates); err == nil {
-				s.follower.setStates(s.replica, states, true)
+			states, err := decodePeerStates(m.PeerStates)
+			if err != nil {
+				return err
 			}
+			s.follower.setStates(s.replica, states, true)
 		case *catalogpb.Message_Resync:
-			err = errNotSibling
-		default: // of a newer release
+			return errNotSibling
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return nil // a message of a newer release
+	})
 }
 
 func (s *followSession) take(m *catalogpb.Update) error {
@@ -150,12 +134,8 @@ func (s *followSession) requestSnapshots(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s.gap.Clear()
-		m, err := encodeResync()
-		if err != nil {
-			return fmt.Errorf("encode: %w", err)
-		}
-		if err := s.conn.Send(ctx, m); err != nil {
-			return fmt.Errorf("send: %w", err)
+		if err := send(ctx, s.conn, resyncMessage()); err != nil {
+			return err
 		}
 	}
 }

@@ -34,8 +34,8 @@ const (
 
 // Pace of the exchange.
 const (
-	// MaxMessage bounds one message of a Conn, in bytes.
-	MaxMessage = 256 << 10
+	// messageSize is the largest message that is sent or taken, in bytes. Every Conn carries that much.
+	messageSize = 256 << 10
 	// messageRoom is left free in a message for its envelope, in bytes.
 	messageRoom = 1 << 10
 	// coalesce is the least time between two updates on one link: changes meanwhile are sent together.

@@ -54,7 +54,7 @@ func (s *siblingSession) send(ctx context.Context) error {
 			}
 		}
 		if now := s.exchange.peerStates(); !equalStates(now, last) {
-			if err := s.put(ctx, encodePeerStates(now)); err != nil {
+			if err := send(ctx, s.conn, encodePeerStates(now)); err != nil {
 				return err
 			}
 			last = now
@@ -72,29 +72,12 @@ func (s *siblingSession) send(ctx context.Context) error {
 
 func (s *siblingSession) sendDelta(ctx context.Context, d peerDelta) error {
 	if d.update != nil {
-		messages, err := encode(d.peer, s.exchange.cfg.Epoch, d.update)
-		if err != nil {
-			return fmt.Errorf("encode: %w", err)
-		}
-		for _, m := range messages {
-			if err := s.conn.Send(ctx, m); err != nil {
-				return fmt.Errorf("send: %w", err)
-			}
+		if err := sendDelta(ctx, s.conn, d.peer, s.exchange.cfg.Epoch, d.update); err != nil {
+			return err
 		}
 	}
 	if d.lost {
-		return s.put(ctx, &catalogpb.Message{Message: &catalogpb.Message_Lost{Lost: &catalogpb.Lost{Cluster: d.peer}}})
-	}
-	return nil
-}
-
-func (s *siblingSession) put(ctx context.Context, m *catalogpb.Message) error {
-	data, err := marshal(m)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	if err := s.conn.Send(ctx, data); err != nil {
-		return fmt.Errorf("send: %w", err)
+		return send(ctx, s.conn, &catalogpb.Message{Message: &catalogpb.Message_Lost{Lost: &catalogpb.Lost{Cluster: d.peer}}})
 	}
 	return nil
 }
@@ -102,22 +85,16 @@ func (s *siblingSession) put(ctx context.Context, m *catalogpb.Message) error {
 // receive waits for the end of the link; a sibling sends only requests for snapshots.
 func (s *siblingSession) receive(ctx context.Context) error {
 	pace := rate.NewLimiter(rate.Every(resyncInterval), 1)
-	for {
-		data, err := s.conn.Receive(ctx)
-		if err != nil {
-			return fmt.Errorf("receive: %w", err)
+	return receiveEach(ctx, s.conn, func(m *catalogpb.Message) error {
+		if m.GetResync() == nil {
+			return nil
 		}
-		m, err := decodeMessage(data)
-		if err != nil {
+		if err := pace.Wait(ctx); err != nil {
 			return err
 		}
-		if m.GetResync() != nil {
-			if err := pace.Wait(ctx); err != nil {
-				return err
-			}
-			s.requested.Notify()
-		}
-	}
+		s.requested.Notify()
+		return nil
+	})
 }
 
 func (x *Exchange) peerStates() []PeerConnectivity {
