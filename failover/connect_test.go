@@ -123,7 +123,7 @@ func TestAttempts(t *testing.T) {
 		"draining replica, its link no longer counts": {
 			setup: []setup{
 				peer("a", abroad, &fakePeer{
-					replicas: []string{"a-1", "a-2"}, state: tunnel.PeerState{Usable: true, RTT: 1, Links: 1},
+					replicas: []string{"a-1", "a-2"}, state: tunnel.PeerState{Usable: true, RTT: 1},
 					handle: byReplica(map[string]handler{"a-1": refusesAfter("hi", draining), "a-2": accepts("a-2")}),
 				}),
 			},

@@ -274,7 +274,7 @@ func peer(name string, at discovery.Locality, p *fakePeer) setup {
 			p.replicas = []string{name + "-1"}
 		}
 		if p.state == (tunnel.PeerState{}) {
-			p.state = tunnel.PeerState{Usable: true, RTT: 10 * time.Millisecond, Links: len(p.replicas)}
+			p.state = tunnel.PeerState{Usable: true, RTT: 10 * time.Millisecond}
 		}
 		w.tunnels.peers[name] = p
 		w.service.Peers = append(w.service.Peers, discovery.PeerExport{

@@ -91,8 +91,6 @@ type PeerState struct {
 	Usable bool
 	// RTT is the smallest smoothed one of the usable lanes; 0 when not measured.
 	RTT time.Duration
-	// Links is how many replicas of the peer are usable.
-	Links int
 }
 
 // MessageConn carries whole messages of another package to one replica of a peer, in order, reliably,

@@ -133,7 +133,6 @@ func (n *Node) State(peer string) PeerState {
 			continue
 		}
 		st.Usable = true
-		st.Links++
 		if rtt := l.rtt(); rtt > 0 && (st.RTT == 0 || rtt < st.RTT) {
 			st.RTT = rtt
 		}
