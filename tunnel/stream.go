@@ -312,8 +312,7 @@ func (s *Stream) finish(tell bool) {
 		s.link.sendReset(s.key, reason)
 	}
 	s.link.forget(s)
-	// A transport may wait for a stalled lane here; the caller must not.
-	s.link.detached(func() { s.raw.Abort(s.writing.Load()) })
+	s.raw.Abort(s.writing.Load())
 }
 
 // releaseIfEnded releases a stream that has ended cleanly in both directions.
@@ -329,7 +328,7 @@ func (s *Stream) releaseIfEnded() {
 	}
 	s.mu.Unlock()
 	s.link.forget(s)
-	s.link.detached(s.raw.Finish)
+	s.raw.Finish()
 }
 
 // awaitAnswer reads the peer's answer; on the opener's side, once.

@@ -116,10 +116,10 @@ type Stream interface {
 	SetWriteDeadline(t time.Time) error
 	// EndWrite is called after the last Write, whose bytes tell the peer that it was the last.
 	EndWrite()
-	// Finish is called once both directions have ended like that.
+	// Finish is called once both directions have ended like that. It never waits for the network.
 	Finish()
-	// Abort gives both directions up. What was written before may still arrive, unless a Write is under way. What still
-	// comes from the peer takes no memory.
+	// Abort gives both directions up and never waits for the network. What was written before may still arrive, unless a
+	// Write is under way. What still comes from the peer takes no memory.
 	Abort(writing bool)
 }
 

@@ -102,8 +102,8 @@ func mutations() []mutation {
 			"	case <-p.conns.Idle():\n		return nil\n	case", "	default:\n		return nil\n	case",
 		}}},
 		{"a stream that has ended is not forgotten", "tunnel", []edit{{
-			"	s.link.forget(s)\n	s.link.detached(s.raw.Finish)",
-			"	s.link.detached(s.raw.Finish)",
+			"	s.link.forget(s)\n	s.raw.Finish()",
+			"	s.raw.Finish()",
 		}}},
 		{"a cut-off connection ends with a FIN", "internal/relay", []edit{{
 			"		s.forget()\n		_ = s.conn.Close() // with a reset, see resetOnClose",
