@@ -1,160 +1,104 @@
 package tunnel
 
 import (
-	"context"
 	"errors"
 	"io"
-	"net"
 	"net/netip"
-	"strconv"
-	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/eastway/eastway/certs"
-	"github.com/eastway/eastway/certs/certstest"
 	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/sim/simnet"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/transport/mem"
 )
 
-// bubbled is a pair of nodes inside a synctest bubble: a dials b over a network in memory.
+// latency of the simulated network, one way.
+const latency = 20 * time.Millisecond
+
+// bubbled is a pair inside a synctest bubble, over networks that are simulated: TLS and the mux on connections of a
+// simulated host ("tcp"), sessions in memory ("mem"), or both. Time passes only while everything waits.
 type bubbled struct {
-	a, b *Node
-	net  *mem.Network
+	*pair
+
+	tcp   *simnet.Network
+	mem   *mem.Network
+	hosts [2]*simnet.Host
+	procs [2]*simnet.Process
 }
 
-// inBubble runs f in a bubble, in which time passes only while everything waits, and ends both nodes after it.
-func inBubble(t *testing.T, serve func(*Incoming), f func(t *testing.T, p *bubbled)) {
+// bubbleTransports are the ways in which tests in a bubble run.
+var bubbleTransports = []string{"tcp", "mem"}
+
+// inBubble runs f in a bubble on a pair that is connected, and ends both nodes after it.
+func inBubble(t *testing.T, over string, opts []pairOption, f func(t *testing.T, p *bubbled)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p := &bubbled{net: mem.NewNetwork()}
-		p.run(t, serve, func(host string) transport.Transport { return p.net.Transport(host) }, f)
-	})
+	synctest.Test(t, func(t *testing.T) { f(t, newBubbled(t, over, opts...)) })
 }
 
-// run is for the inside of a bubble.
-func (p *bubbled) run(t *testing.T, serve func(*Incoming), over func(host string) transport.Transport, f func(*testing.T, *bubbled)) {
+// forBubbles is inBubble over each transport.
+func forBubbles(t *testing.T, opts []pairOption, f func(t *testing.T, p *bubbled)) {
 	t.Helper()
-	trust := certstest.New(t, "a", "b")
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan struct{}, 2)
-	start := func(i int, cluster string) *Node {
-		host := "10.0.0." + strconv.Itoa(i)
-		n, err := New(ctx, Config{
-			Cluster: cluster, Replica: cluster + "1", Listen: net.JoinHostPort(host, "443"), Log: zap.NewNop(), Handle: serve,
-			Credentials: trust[cluster].Auth, Reason: certs.Reason, Transports: []transport.Transport{over(host)},
+	for _, over := range bubbleTransports {
+		t.Run(over, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, over, opts, f)
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			_ = n.Run(ctx)
-			done <- struct{}{}
-		}()
-		return n
-	}
-	p.a, p.b = start(1, "a"), start(2, "b")
-	p.b.SetPeers([]Peer{{Name: "a"}})
-	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
-	bubble.Pass(redialMax)
-	if !p.a.State("b").Usable || !p.b.State("a").Usable {
-		t.Fatal("no tunnel")
-	}
-	f(t, p)
-	p.net.Hold(false)
-	cancel()
-	<-done
-	<-done
-}
-
-// TestLinkOverPipes: TLS and the mux over connections that are no sockets.
-func TestLinkOverPipes(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		listeners := map[string]*pipeListener{} // all are there before anything is dialed
-		over := func(string) transport.Transport {
-			return transport.NewTCP(transport.TCPConfig{
-				Dial: func(ctx context.Context, addr string) (net.Conn, error) { return listeners[addr].dial(ctx) },
-				Listen: func(_ context.Context, addr string) (net.Listener, error) {
-					ln := &pipeListener{at: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
-					listeners[addr] = ln
-					return ln, nil
-				},
-			})
-		}
-		p := &bubbled{net: mem.NewNetwork()}
-		p.run(t, echo, over, func(t *testing.T, p *bubbled) {
-			mustEcho(t, p.open(t))
-			bubble.Pass(time.Hour)
-			mustEcho(t, p.open(t))
-		})
-	})
-}
-
-// pipeListener gives out ends of net.Pipes.
-type pipeListener struct {
-	at     string
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipeListener) dial(ctx context.Context) (net.Conn, error) {
-	a, b := net.Pipe()
-	select {
-	case l.conns <- b:
-		return a, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-l.closed:
-		return nil, syscall.ECONNREFUSED
 	}
 }
 
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr {
-	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(l.at))
-}
-
-func (p *bubbled) open(t *testing.T) *Stream {
+func newBubbled(t *testing.T, over string, opts ...pairOption) *bubbled {
 	t.Helper()
-	s, err := p.a.Open(t.Context(), "b", header(), nil)
-	if err != nil {
-		t.Fatal(err)
+	p := &bubbled{tcp: simnet.New(1, simnet.Path{Latency: latency}), mem: mem.NewNetwork()}
+	ca, cb := configs(t, opts...)
+	for i, c := range []*Config{&ca, &cb} {
+		p.hosts[i] = p.tcp.Host(netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)}))
+		p.procs[i] = p.hosts[i].Start()
+		if over != "mem" {
+			tunnels := simnet.Tunnels{Process: p.procs[i]}
+			c.Transports = append(c.Transports, transport.NewTCP(transport.TCPConfig{Dial: tunnels.Dial, Listen: tunnels.Listen}))
+		}
+		if over != "tcp" {
+			c.Transports = append(c.Transports, p.mem.Transport(p.hosts[i].String()))
+		}
 	}
-	return s
+	cb.Listen = p.hosts[1].String() + ":443"
+	p.pair = joined(t, startNode(t, ca), startNode(t, cb))
+	p.silence = func(on bool) {
+		p.silenceTCP(on)
+		p.mem.Hold(on)
+	}
+	t.Cleanup(func() { p.silence(false) })
+	return p
 }
 
-// TestLinkOverMem: silence is suspect after suspectAfter and dead after deadAfter, to the tick; afterwards the link is back.
-func TestLinkOverMem(t *testing.T) {
+// silenceTCP stops everything on the simulated hosts' connections, or lets it through again.
+func (p *bubbled) silenceTCP(on bool) {
+	a, b := p.hosts[0].Addr(), p.hosts[1].Addr()
+	if !on {
+		p.tcp.HealAll()
+		return
+	}
+	p.tcp.Silence(a, b)
+	p.tcp.Silence(b, a)
+}
+
+// TestLinkInABubble: silence is suspect after suspectAfter and dead after deadAfter, to the tick; afterwards the link is back,
+// and stays for as long as nothing happens.
+func TestLinkInABubble(t *testing.T) {
 	t.Parallel()
-	inBubble(t, echo, func(t *testing.T, p *bubbled) {
+	forBubbles(t, []pairOption{withHandler(echo)}, func(t *testing.T, p *bubbled) {
 		s := p.open(t)
 		mustEcho(t, s)
-		p.net.Hold(true)
+		bubble.Pass(5 * time.Minute)
+		mustEcho(t, p.open(t))
+		p.silence(true)
 		bubble.Pass(suspectAfter - 3*tick) // a ping was answered a moment before
 		if !p.a.State("b").Usable {
 			t.Error("suspect too early")
 		}
-		bubble.Pass(4*tick + controlPingInterval)
+		bubble.Pass(4*tick + controlPingInterval + 2*latency)
 		if p.a.State("b").Usable {
 			t.Error("not suspect")
 		}
@@ -162,7 +106,7 @@ func TestLinkOverMem(t *testing.T) {
 		if _, err := io.ReadAll(s); !errors.Is(err, ErrReset) {
 			t.Errorf("the stream ended with %v", err)
 		}
-		p.net.Hold(false)
+		p.silence(false)
 		bubble.Pass(2 * redialMax)
 		mustEcho(t, p.open(t))
 	})

@@ -84,7 +84,7 @@ func TestControlLostWithSurplusLanes(t *testing.T) {
 		s = p.open(t)
 	}
 	<-s.Answered()
-	w.set(func() { w.noUDP = true })
+	w.set(func() { w.noUDP = [2]bool{true, true} })
 	loseControl(t, l)
 	awaitControl(t, l)
 	mustEcho(t, s)

@@ -5,12 +5,17 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/eastway/eastway/tunnel/internal/balancer"
 )
 
-// network is a link between two nodes: it forwards TCP and UDP to a node and can fall silent, cut, or count flights.
+// Directions of a network.
+const (
+	toTarget = iota
+	fromTarget
+)
+
+// network is a link between two nodes: it forwards TCP and UDP to a node and can fall silent or be cut.
 type network struct {
 	addr string
 	wg   sync.WaitGroup
@@ -19,14 +24,11 @@ type network struct {
 	target string
 	others []string // take turns with target: a load balancer
 	silent bool     // nothing passes, nothing is closed
-	noUDP  bool
+	noUDP  [2]bool  // by direction
 	noTCP  bool
-	step   bool // everything waits for release
-	queue  [2][]func()
 	wake   chan struct{} // closed when the state changes
 	conns  map[*net.TCPConn]bool
 	dialed map[string]int // TCP connections by where they led
-	moved  time.Time
 }
 
 func newNetwork(t *testing.T, target string) *network {
@@ -40,7 +42,7 @@ func newNetwork(t *testing.T, target string) *network {
 		cancel()
 		_ = ln.Close()
 		_ = pc.Close()
-		w.set(func() { w.silent, w.step = false, false })
+		w.set(func() { w.silent = false })
 		w.cut()
 		w.wg.Wait()
 	})
@@ -54,14 +56,6 @@ func (w *network) set(f func()) {
 	f()
 	close(w.wake)
 	w.wake = make(chan struct{})
-	if !w.step {
-		for dir := range w.queue {
-			for _, deliver := range w.queue[dir] {
-				deliver()
-			}
-			w.queue[dir] = nil
-		}
-	}
 }
 
 // redirect leads new TCP connections and every datagram to another node, as after a restart or behind a load balancer.
@@ -101,53 +95,28 @@ func (w *network) cut() {
 	clear(w.conns)
 }
 
-// release delivers one flight: all that waits in one direction. It returns how many pieces that were.
-func (w *network) release(dir int) int {
-	w.mu.Lock()
-	batch := w.queue[dir]
-	w.queue[dir] = nil
-	w.moved = time.Now()
-	w.mu.Unlock()
-	for _, deliver := range batch {
-		deliver()
-	}
-	return len(batch)
-}
-
-// waits: something waits to be released in that direction, and nothing has moved for a while, so both ends wait for the wire.
-func (w *network) waits(dir int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.queue[dir]) > 0 && time.Since(w.moved) > 150*time.Millisecond
-}
-
-// pass delivers a piece of data when the state allows it; udp data is dropped where TCP's waits.
-func (w *network) pass(ctx context.Context, dir int, udp bool, deliver func()) bool {
+// passTCP waits until the state lets TCP's bytes pass; false when ctx ends first.
+func (w *network) passTCP(ctx context.Context) bool {
 	for {
 		w.mu.Lock()
-		w.moved = time.Now()
-		switch {
-		case udp && (w.silent || w.noUDP):
-			w.mu.Unlock()
-			return true
-		case w.silent || !udp && w.noTCP:
-			wake := w.wake
-			w.mu.Unlock()
-			select {
-			case <-wake:
-				continue
-			case <-ctx.Done():
-				return false
-			}
-		case w.step:
-			w.queue[dir] = append(w.queue[dir], deliver)
-			w.mu.Unlock()
+		held, wake := w.silent || w.noTCP, w.wake
+		w.mu.Unlock()
+		if !held {
 			return true
 		}
-		w.mu.Unlock()
-		deliver()
-		return true
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return false
+		}
 	}
+}
+
+// passesUDP: a datagram passes; others are lost.
+func (w *network) passesUDP(dir int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.silent && !w.noUDP[dir]
 }
 
 func (w *network) forwardTCP(ctx context.Context, ln net.Listener) {
@@ -168,26 +137,23 @@ func (w *network) forwardTCP(ctx context.Context, ln net.Listener) {
 		w.conns[a], w.conns[b] = true, true
 		w.dialed[target]++
 		w.mu.Unlock()
-		w.wg.Go(func() { w.copyTCP(ctx, 0, a, b) })
-		w.wg.Go(func() { w.copyTCP(ctx, 1, b, a) })
+		w.wg.Go(func() { w.copyTCP(ctx, a, b) })
+		w.wg.Go(func() { w.copyTCP(ctx, b, a) })
 	}
 }
 
-func (w *network) copyTCP(ctx context.Context, dir int, from, to *net.TCPConn) {
+func (w *network) copyTCP(ctx context.Context, from, to *net.TCPConn) {
 	defer func() {
 		_ = to.CloseWrite()
 		_ = from.CloseRead()
 	}()
+	buf := make([]byte, 64<<10)
 	for {
-		buf := make([]byte, 64<<10)
 		n, err := from.Read(buf)
-		if n > 0 && !w.pass(ctx, dir, false, func() { _, _ = to.Write(buf[:n]) }) {
+		if !w.passTCP(ctx) {
 			return
 		}
-		if err != nil {
-			if !w.pass(ctx, dir, false, func() { _ = to.CloseWrite() }) {
-				return
-			}
+		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
 			return
 		}
 	}
@@ -202,8 +168,8 @@ func (w *network) forwardUDP(ctx context.Context, pc net.PacketConn) {
 		clear(flows)
 	}
 	defer forget()
+	buf := make([]byte, 2048)
 	for {
-		buf := make([]byte, 2048)
 		n, from, err := pc.ReadFrom(buf)
 		if err != nil {
 			return
@@ -220,17 +186,21 @@ func (w *network) forwardUDP(ctx context.Context, pc net.PacketConn) {
 			}
 			flows[from.String()] = out
 			w.wg.Go(func() {
+				b := make([]byte, 2048)
 				for {
-					b := make([]byte, 2048)
 					n, err := out.Read(b)
 					if err != nil {
 						return
 					}
-					w.pass(ctx, 1, true, func() { _, _ = pc.WriteTo(b[:n], from) })
+					if w.passesUDP(fromTarget) {
+						_, _ = pc.WriteTo(b[:n], from)
+					}
 				}
 			})
 		}
-		w.pass(ctx, 0, true, func() { _, _ = out.Write(buf[:n]) })
+		if w.passesUDP(toTarget) {
+			_, _ = out.Write(buf[:n])
+		}
 	}
 }
 

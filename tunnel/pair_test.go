@@ -28,9 +28,11 @@ var (
 // transports are the ways in which every relay test runs.
 var transports = []string{"tcp", "quic", "both"}
 
-// pair is two clusters' proxies with a tunnel between them over real loopback sockets.
+// pair is two clusters' proxies with a tunnel between them: over real loopback sockets, or in a bubble.
 type pair struct {
 	a, b *Node
+	// silence stops everything between them, or lets it through again; nil: nothing is there that could.
+	silence func(on bool)
 }
 
 type pairOption func(a, b *Config)
@@ -66,9 +68,32 @@ func configs(t *testing.T, opts ...pairOption) (a, b Config) {
 func newPair(t *testing.T, opts ...pairOption) *pair {
 	t.Helper()
 	ca, cb := configs(t, opts...)
-	p := &pair{a: startNode(t, ca), b: startNode(t, cb)}
-	p.b.SetPeers([]Peer{{Name: "a"}})
-	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
+	return joined(t, startNode(t, ca), startNode(t, cb))
+}
+
+// newWiredPair is a pair whose a reaches b over a network that can be disturbed.
+func newWiredPair(t *testing.T, opts ...pairOption) (*pair, *network) {
+	t.Helper()
+	ca, cb := configs(t, opts...)
+	b := startNode(t, cb)
+	w := newNetwork(t, b.Addr().String())
+	p := joinedAt(t, startNode(t, ca), b, w.addr)
+	p.silence = func(on bool) { w.set(func() { w.silent = on }) }
+	return p, w
+}
+
+// joined is a pair of nodes that run, once they are connected.
+func joined(t *testing.T, a, b *Node) *pair {
+	t.Helper()
+	return joinedAt(t, a, b, b.Addr().String())
+}
+
+// joinedAt is joined for a b that is reached at another address.
+func joinedAt(t *testing.T, a, b *Node, addr string) *pair {
+	t.Helper()
+	p := &pair{a: a, b: b}
+	b.SetPeers([]Peer{{Name: "a"}})
+	a.SetPeers([]Peer{{Name: "b", Addresses: []string{addr}}})
 	p.awaitUsable(t)
 	return p
 }
@@ -122,6 +147,16 @@ func await(t *testing.T, what string, cond func() bool) {
 }
 
 func header() *Header { return &Header{Namespace: "default", Service: "echo", Port: 8000} }
+
+// lanesOf counts a node's lanes over one transport.
+func lanesOf(n *Node, transport string) int {
+	sum := 0
+	for _, l := range n.allLinks() {
+		lanes, _ := l.laneCounts()
+		sum += lanes[transport]
+	}
+	return sum
+}
 
 // open opens a stream on a and fails the test when there is none.
 func (p *pair) open(t *testing.T) *Stream {

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -142,7 +141,7 @@ func (r *proxyRun) build() (err error) {
 		return err
 	}
 	r.failover, err = failover.New(failover.Config{
-		Cluster: p.cluster.name, Locality: at, Catalog: r.catalog, Tunnels: failover.TunnelsOf(r.node), Network: network{r.proc},
+		Cluster: p.cluster.name, Locality: at, Catalog: r.catalog, Tunnels: failover.TunnelsOf(r.node), Network: simnet.Calls{Process: r.proc},
 		Log: log, AccessLog: p.w.access.logger(r.replica),
 	})
 	return err
@@ -308,23 +307,3 @@ func (p *proxy) drain() {
 }
 
 func (r *proxyRun) serveStream(in *tunnel.Incoming) { r.failover.ServeStream(failover.IncomingOf(in)) }
-
-// network is failover's on a simulated host. What it dials ends with a reset until told otherwise, as failover's own does.
-type network struct{ proc *simnet.Process }
-
-func (n network) Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error) {
-	c, err := n.proc.Dial(ctx, endpoint)
-	if err != nil {
-		return nil, err
-	}
-	err = c.SetLinger(0)
-	return c, err
-}
-
-func (n network) Listen(_ context.Context, at netip.AddrPort) (net.Listener, error) {
-	l, err := n.proc.Listen(at.Port())
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
-}

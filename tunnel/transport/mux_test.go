@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/yamux"
+
+	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
 // muxPair is a mux on each end of a connection in memory.
@@ -156,6 +159,42 @@ func TestMuxDeadlines(t *testing.T) {
 	})
 }
 
+// TestMuxAbortOnAStalledConnection: where nothing is read on the other side and a write holds the connection, streams are
+// given up and finished without waiting.
+func TestMuxAbortOnAStalledConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ca, cb := net.Pipe()
+		defer cb.Close()
+		m := onPipe(ca, true)
+		defer m.close()
+		streams := make([]*muxStream, 3)
+		for i := range streams {
+			s, err := m.open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams[i] = s
+		}
+		go func() { _, _ = streams[0].Write([]byte("stuck")) }()
+		go func() { _, _ = streams[1].Write([]byte("behind it")) }()
+		synctest.Wait()
+		ended := make(chan struct{})
+		go func() {
+			streams[0].Abort(true)
+			streams[1].Finish()
+			streams[2].Abort(false)
+			close(ended)
+		}()
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("waited for the network")
+		}
+	})
+}
+
 // TestYamuxInterop: the release before has hashicorp/yamux on the other side.
 func TestYamuxInterop(t *testing.T) {
 	t.Parallel()
@@ -239,12 +278,10 @@ func TestYamuxInterop(t *testing.T) {
 func TestTCPOverAnyNetwork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+		host := simnet.New(1, simnet.Path{}).Host(netip.MustParseAddr("127.0.0.1")) // where w listens
+		tunnels := simnet.Tunnels{Process: host.Start()}
+		cfg := TCPConfig{Dial: tunnels.Dial, Listen: tunnels.Listen}
 		w := newWorld(t)
-		cfg := TCPConfig{
-			Dial:   ln.dial,
-			Listen: func(context.Context, string) (net.Listener, error) { return ln, nil },
-		}
 		s := w.pair(t, func() Transport { return NewTCP(cfg) })
 		st, err := s.Open()
 		if err != nil {
@@ -261,34 +298,6 @@ func TestTCPOverAnyNetwork(t *testing.T) {
 		}
 	})
 }
-
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipeListener) dial(context.Context, string) (net.Conn, error) {
-	a, b := net.Pipe()
-	l.conns <- b
-	return a, nil
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 443} }
 
 func TestInTime(t *testing.T) {
 	t.Parallel()
