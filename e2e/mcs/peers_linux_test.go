@@ -165,7 +165,7 @@ func peerSpoiled(s *spec) {
 	}
 	// A name belongs to a Peer for as long as the Peer is there.
 	out, err := s.kubectl(s.Context(), s.first, s.yaml(s.manifest(name, thirdDomain)), "apply", "-f", "-")
-	if err == nil || !strings.Contains(out, "spec.spiffeID") || !strings.Contains(out, "can't change") {
+	if err == nil || !strings.Contains(out, "spec.spiffeID") || !strings.Contains(out, "is immutable") {
 		s.Errorf("another cluster took the name %s: %v, %s", name, err, out)
 	}
 	s.must(mend())

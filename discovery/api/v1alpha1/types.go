@@ -7,7 +7,7 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// GroupVersion is what manifests write as apiVersion.
+// GroupVersion is the apiVersion of manifests.
 const GroupVersion = "eastway.dev/v1alpha1"
 
 // Peer is another cluster that this one trusts and tunnels to.
@@ -26,12 +26,12 @@ type Peer struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Spec              PeerSpec `json:"spec"`
-	// Status is what this cluster has learned of the peer.
+	// Status is what this cluster observes of the peer.
 	// +optional
 	Status PeerStatus `json:"status,omitzero"`
 }
 
-// PeerList is what the API server answers with.
+// PeerList is a list of Peers.
 //
 // +kubebuilder:object:root=true
 type PeerList struct {
@@ -40,29 +40,29 @@ type PeerList struct {
 	Items           []Peer `json:"items"`
 }
 
-// PeerSpec is what `eastway peer export` writes in one cluster and
-// `eastway peer import` takes in another.
+// PeerSpec is the identity and addresses of a peer: `eastway peer export` prints it
+// in one cluster, `eastway peer import` applies it in another.
 type PeerSpec struct {
-	// SPIFFEID is the one identity that the peer's proxies present,
+	// SPIFFEID is the identity that the peer's proxies must present,
 	// spiffe://TRUSTDOMAIN/eastway/cluster/NAME.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:Pattern=`^spiffe://`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="it is who the peer is, and can't change: delete the Peer first"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the SPIFFE ID identifies the peer and is immutable: delete the Peer first"
 	SPIFFEID string `json:"spiffeID"`
 	// TrustBundle holds the peer's roots of trust: SPIFFE JWKS (starts with "{") or PEM.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1048576
 	TrustBundle string `json:"trustBundle"`
-	// Addresses are host:port pairs where the peer's proxies accept tunnels, on TCP and UDP alike.
-	// Empty: the peer has no public address, it dials us.
+	// Addresses are host:port pairs where the peer's proxies accept tunnels, on both TCP and UDP.
+	// Empty: the peer has no public address and dials this cluster.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// TrafficPolicy says how calls to a service choose among its endpoints. Fields carry the names and meanings
+// TrafficPolicy configures how calls to a service choose among its endpoints. Fields have the names and meanings
 // of Istio's DestinationRule trafficPolicy.
 //
 // +kubebuilder:object:root=true
@@ -74,12 +74,12 @@ type TrafficPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Spec              TrafficPolicySpec `json:"spec"`
-	// Status says whether the policy is in use.
+	// Status shows whether the policy is in use.
 	// +optional
 	Status TrafficPolicyStatus `json:"status,omitzero"`
 }
 
-// TrafficPolicyList is what the API server answers with.
+// TrafficPolicyList is a list of TrafficPolicies.
 //
 // +kubebuilder:object:root=true
 type TrafficPolicyList struct {
@@ -114,27 +114,27 @@ type TargetRef struct {
 // OutlierDetection ejects endpoints that fail. A nil field means the default
 // (see failover's table).
 type OutlierDetection struct {
-	// SplitExternalLocalOriginErrors keeps failures to connect apart from answers (5xx). Eastway always does;
-	// the field is accepted so that a DestinationRule's policy can be carried over.
+	// SplitExternalLocalOriginErrors separates connect failures from 5xx responses. Eastway always does;
+	// the field is accepted so that a DestinationRule's policy can be copied.
 	// +optional
 	SplitExternalLocalOriginErrors *bool `json:"splitExternalLocalOriginErrors,omitempty"`
-	// ConsecutiveLocalOriginFailures ejects after so many failures to connect in a row; 0 turns it off.
+	// ConsecutiveLocalOriginFailures is the number of consecutive connect failures that ejects an endpoint; 0 disables it.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	ConsecutiveLocalOriginFailures *uint32 `json:"consecutiveLocalOriginFailures,omitempty"`
-	// Consecutive5xxErrors counts HTTP answers; connections that are carried as plain TCP have none.
+	// Consecutive5xxErrors counts HTTP responses; connections carried as plain TCP have none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	Consecutive5xxErrors *uint32 `json:"consecutive5xxErrors,omitempty"`
-	// Interval is the time between sweeps that end ejections and probe, at least 100ms.
+	// Interval is the time between sweeps that probe ejected endpoints and end ejections, at least 100ms.
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// BaseEjectionTime is multiplied by the number of times the endpoint has been ejected.
 	// +optional
 	BaseEjectionTime *metav1.Duration `json:"baseEjectionTime,omitempty"`
-	// MaxEjectionPercent of all the service's endpoints (a peer counts as one), 0 to 100; one is always left.
+	// MaxEjectionPercent of all the service's endpoints (a peer counts as one), 0 to 100; one always stays in rotation.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
