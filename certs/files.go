@@ -30,7 +30,7 @@ const (
 	maxFile = MaxBundle
 )
 
-// readFile reads a regular file of bounded size. A file that isn't there is fs.ErrNotExist.
+// readFile reads a regular file of bounded size. A file that is not there is fs.ErrNotExist.
 func readFile(path string) ([]byte, fs.FileInfo, error) {
 	// Stat first: opening a FIFO would hang.
 	info, err := os.Stat(path)
@@ -134,7 +134,7 @@ func parseKey(data []byte) (crypto.Signer, error) {
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("private key of type %T can't sign", key)
+		return nil, fmt.Errorf("private key of type %T cannot sign", key)
 	}
 	return signer, nil
 }

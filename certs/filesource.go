@@ -117,7 +117,7 @@ func (s *FileSource) Bundle() *x509bundle.Bundle {
 }
 
 // Run re-reads the files when they change, until ctx ends; it returns nil then. Where changes
-// can't be watched it looks every 30 seconds.
+// cannot be watched it looks every 30 seconds.
 func (s *FileSource) Run(ctx context.Context) error {
 	w := s.watch()
 	defer func() { w.close() }()
@@ -170,7 +170,7 @@ func (s *FileSource) watch() watcher {
 		}
 		w.Close()
 	}
-	s.log.Debug("certificate files can't be watched, they are read from time to time", zap.Error(err))
+	s.log.Debug("certificate files cannot be watched, they are read from time to time", zap.Error(err))
 	return watcher{}
 }
 

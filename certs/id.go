@@ -72,7 +72,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkTrustDomain refuses what SPIFFE allows but a URI name constraint can't express.
+// checkTrustDomain refuses what SPIFFE allows but a URI name constraint cannot express.
 func checkTrustDomain(td spiffeid.TrustDomain) error {
 	s := td.Name()
 	if td.IsZero() {

@@ -56,7 +56,7 @@ func ParsePeer(name, spiffeID, trustBundle string) (Peer, error) {
 	return Peer{Name: name, ID: id, Bundle: bundle}, nil
 }
 
-// checkHeld refuses a bundle that can't verify the peer: each root is held to other trust domains (RFC 5280, name constraints).
+// checkHeld refuses a bundle that cannot verify the peer: each root is held to other trust domains (RFC 5280, name constraints).
 func checkHeld(bundle *x509bundle.Bundle) error {
 	td := bundle.TrustDomain().Name()
 	for _, root := range bundle.X509Authorities() {

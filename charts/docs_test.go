@@ -43,7 +43,7 @@ func TestReadmeIsUpToDate(t *testing.T) {
 	}
 }
 
-// A value that the schema does not know could never be set, and one that has no default can't be found.
+// A value that the schema does not know could never be set, and one that has no default cannot be found.
 func TestSchemaAndValuesMatch(t *testing.T) {
 	t.Parallel()
 	type node struct {

@@ -29,10 +29,10 @@ func TestControllerHasAnOwnerForWhatItMakes(t *testing.T) {
 		}
 		rules := r.rules("controller")
 		if !allows(rules, "rbac.authorization.k8s.io", "clusterroles", "get", owner[0]) {
-			t.Errorf("%s: the controller can't read ClusterRole %s", name, owner[0])
+			t.Errorf("%s: the controller cannot read ClusterRole %s", name, owner[0])
 		}
 		if !allows(rules, "coordination.k8s.io", "leases", "delete", release+"-controller") {
-			t.Errorf("%s: the controller can't give the lease an owner where that takes the right to delete it", name)
+			t.Errorf("%s: the controller cannot give the lease an owner where that takes the right to delete it", name)
 		}
 		for component := range r.workloads {
 			for _, rule := range r.rules(component) {
@@ -45,7 +45,7 @@ func TestControllerHasAnOwnerForWhatItMakes(t *testing.T) {
 	}
 }
 
-// An agent asks for its DaemonSet when it ends, and takes its rules along when that is gone. Two on one node can't be.
+// An agent asks for its DaemonSet when it ends, and takes its rules along when that is gone. Two on one node cannot be.
 func TestAgentCanTellItsRemoval(t *testing.T) {
 	t.Parallel()
 	r := render(t, `cluster: east`)
@@ -54,7 +54,7 @@ func TestAgentCanTellItsRemoval(t *testing.T) {
 		t.Errorf("the agent asks for DaemonSet %v, and is of %s", flags["daemonset"], w.name)
 	}
 	if !allows(r.rules("node"), "apps", "daemonsets", "get", w.name) {
-		t.Error("the agent can't ask for its DaemonSet")
+		t.Error("the agent cannot ask for its DaemonSet")
 	}
 	rolling := named[*appsv1.DaemonSet](r)["node"].Spec.UpdateStrategy.RollingUpdate
 	if rolling == nil || rolling.MaxSurge.String() != "0" || rolling.MaxUnavailable.String() == "0" {

@@ -25,8 +25,8 @@ func (p *proxyFlags) add(cmd *cobra.Command, where string) {
 	flags := cmd.Flags()
 	flags.StringVar(&p.address, "admin", admin.DefaultAddress, "`address` of the admin listener of a proxy outside Kubernetes, HOST:PORT")
 	p.kube.add(cmd, where)
-	flags.StringVar(&p.pod, "proxy", "", "`pod` of the proxy to ask (default: one that is ready)")
-	flags.BoolVar(&p.all, "all", false, "ask every proxy of the cluster that is ready")
+	flags.StringVar(&p.pod, "proxy", "", "`pod` of the proxy to query (default: a ready one)")
+	flags.BoolVar(&p.all, "all", false, "query every ready proxy of the cluster")
 	cmd.MarkFlagsMutuallyExclusive("proxy", "all")
 	p.kube.excludes(cmd, "admin")
 	cmd.MarkFlagsMutuallyExclusive("admin", "proxy")
@@ -84,7 +84,7 @@ func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) err
 		case p.pod != "":
 			err = c.AskPod(ctx, p.pod, each)
 		default:
-			err = c.AskProxy(ctx, func(skipped error) { note(cmd, "%v; asking another proxy", skipped) }, chosen)
+			err = c.AskProxy(ctx, func(skipped error) { note(cmd, "%v; trying another proxy", skipped) }, chosen)
 		}
 		return adminError(err, "")
 	})

@@ -16,11 +16,11 @@ import (
 func newCertsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "certs",
-		Short: "Make CAs, issue and look at certificates",
+		Short: "Create CAs, issue and inspect certificates",
 		Long: `Each cluster has its own CA and trust domain; its proxies prove with a short-lived
-certificate that they are spiffe://TRUSTDOMAIN/eastway/cluster/NAME. A proxy that is
-given the CA's directory makes the CA on its first start and renews its certificate
-by itself: these commands are for those who want to do it in their own way.`,
+certificate that they are spiffe://TRUSTDOMAIN/eastway/cluster/NAME. A proxy with a
+CA directory creates the CA on its first start and renews its certificate itself. These
+commands are for setups that manage certificates in another way.`,
 		Example: `  eastway certs init --dir ca --cluster cluster-a
   eastway certs show ca`,
 	}
@@ -38,14 +38,14 @@ func newCertsInitCommand() *cobra.Command {
 	var f caFlags
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make a cluster's CA, or a root that clusters share",
-		Long: `Init makes a CA in a directory: ca.crt and ca.key (mode 0600), ECDSA P-256, valid for
-10 years, able to issue for its own trust domain only. What is there already is never
-replaced: init then says what it found.
+		Short: "Create a cluster's CA, or a root that clusters share",
+		Long: `Init creates a CA in a directory: ca.crt and ca.key (mode 0600), ECDSA P-256, valid for
+10 years, constrained to its own trust domain. It never replaces an existing CA, but
+prints what it found.
 
-With --root-dir the CA is an intermediate below the shared root of that directory,
-and root.crt lies beside it; the root's key is not needed afterwards. With --root the
-shared root itself is made: root.crt and root.key. Keep that key offline.`,
+With --root-dir the CA is an intermediate below the shared root in that directory, and
+root.crt is stored beside it; the root's key is not needed afterwards. --root creates
+the shared root itself: root.crt and root.key. Keep that key offline.`,
 		Example: `  # a CA of its own; the trust domain is cluster-a.eastway.internal
   eastway certs init --dir ca --cluster cluster-a
 
@@ -56,11 +56,11 @@ shared root itself is made: root.crt and root.key. Keep that key offline.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return initCA(cmd.OutOrStdout(), &f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.dir, "dir", "", "`directory` of the CA, made with mode 0700 (required)")
+	flags.StringVar(&f.dir, "dir", "", "`directory` of the CA, created with mode 0700 (required)")
 	flags.StringVar(&f.cluster, "cluster", "", "cluster's `name`, a DNS label")
 	flags.StringVar(&f.trustDomain, "trust-domain", "", "trust `domain` of the CA (default NAME.eastway.internal)")
 	flags.StringVar(&f.rootDir, "root-dir", "", "`directory` of the shared root that signs the CA")
-	flags.BoolVar(&f.root, "root", false, "make a shared root instead")
+	flags.BoolVar(&f.root, "root", false, "create a shared root instead")
 	cmd.MarkFlagsOneRequired("cluster", "root")
 	for _, other := range []string{"cluster", "trust-domain", "root-dir"} {
 		cmd.MarkFlagsMutuallyExclusive("root", other)
@@ -124,9 +124,9 @@ func chosenTrustDomain(cluster, trustDomain string) (spiffeid.TrustDomain, error
 }
 
 func printMade(w io.Writer, made bool, what, dir string, c *x509.Certificate, fields [][2]string) error {
-	verb := "is there already, nothing was changed:"
+	verb := "exists already, nothing was changed:"
 	if made {
-		verb = "was made in"
+		verb = "was created in"
 	}
 	fmt.Fprintf(w, "The %s %s %s\n", what, verb, dir)
 	return printFields(w, append(fields,
@@ -144,7 +144,7 @@ func newCertsIssueCommand() *cobra.Command {
 		Use:   "issue",
 		Short: "Issue a certificate for a proxy that must not hold the CA's key",
 		Long: `Issue writes tls.crt, tls.key (mode 0600) and ca.crt, the layout of a Kubernetes TLS
-Secret. Files that are there are replaced: a proxy that reads them takes the new ones
+Secret. Existing files are replaced: a proxy that reads them picks up the new ones
 and keeps its connections. Run it again before the certificate expires.`,
 		Example: `  eastway certs issue --dir ca --cluster cluster-a --out proxy-tls
   eastway certs issue --dir ca --cluster cluster-a --out proxy-tls --ttl 72h`,
@@ -168,8 +168,8 @@ and keeps its connections. Run it again before the certificate expires.`,
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", "", "`directory` of the cluster's CA (required)")
 	flags.StringVar(&cluster, "cluster", "", "cluster's `name` (required)")
-	flags.StringVar(&out, "out", "", "`directory` to write to, made with mode 0700 (required)")
-	flags.DurationVar(&ttl, "ttl", certs.DefaultTTL, fmt.Sprintf("`time` that it is valid, %s to %s", certs.MinTTL, certs.MaxTTL))
+	flags.StringVar(&out, "out", "", "`directory` to write to, created with mode 0700 (required)")
+	flags.DurationVar(&ttl, "ttl", certs.DefaultTTL, fmt.Sprintf("`time` for which it is valid, %s to %s", certs.MinTTL, certs.MaxTTL))
 	requireFlags(cmd, "dir", "cluster", "out")
 	return cmd
 }

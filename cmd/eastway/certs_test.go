@@ -26,7 +26,7 @@ func TestCertsInit(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "ca")
 	out := must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a")
-	for _, want := range []string{"was made in " + dir, "spiffe://cluster-a.eastway.internal/eastway/cluster/cluster-a"} {
+	for _, want := range []string{"was created in " + dir, "spiffe://cluster-a.eastway.internal/eastway/cluster/cluster-a"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q:\n%s", want, out)
 		}

@@ -48,13 +48,13 @@ func newCheckCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Look for what keeps an installation in Kubernetes from working, with a hint for each",
-		Long: `Check looks at a Kubernetes cluster and the Eastway in it: versions, CRDs, rights, pods,
-certificates, clocks, peers, tunnels, DNS, takeover. It changes nothing. What you may not look
-at is skipped. The exit code is 1 if something failed; warnings do not count.
+		Short: "Find problems of an installation in Kubernetes, with a hint for each",
+		Long: `Check inspects a Kubernetes cluster and its Eastway installation: versions, CRDs, rights, pods,
+certificates, clocks, peers, tunnels, DNS, takeover. It changes nothing, and skips what your
+account has no right to read. The exit code is 1 if a check failed; warnings do not count.
 
---call makes a real call: from inside a pod as any application would, from outside through one
-of the proxies. --public dials this cluster's public addresses from where you are.`,
+--call makes a real call: in a pod as any application does, elsewhere through one of the proxies.
+--public dials this cluster's public addresses from this machine.`,
 		Example: `  eastway check
   eastway check --context cluster-a --public --call shop/cart:80
   eastway check -o short   # problems only, and how many checks passed`,
@@ -77,7 +77,7 @@ of the proxies. --public dials this cluster's public addresses from where you ar
 	kube.add(cmd, namespaceFlag)
 	flags := cmd.Flags()
 	flags.StringVar(&call, "call", "", "call this service, `NAMESPACE/SERVICE:PORT`")
-	flags.BoolVar(&public, "public", false, "also dial the public addresses of this cluster from here")
+	flags.BoolVar(&public, "public", false, "also dial the public addresses of this cluster from this machine")
 	flags.VarP(&output, "output", "o", "output `format`: full, short (problems, and how many checks passed) or json")
 	// The only error is a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))

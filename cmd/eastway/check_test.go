@@ -92,12 +92,12 @@ func TestTakeoverCommand(t *testing.T) {
 	headless.Name, headless.Spec.ClusterIP = "headless", corev1.ClusterIPNone
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	w.a.Add(cart, headless, node, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
-	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it can't be taken over: it is headless",
+	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it cannot be taken over: it is headless",
 		"was not taken over, and nothing was changed: 1 check failed\n")
 	w.run(t, "takeover shop/cart").want(t, "not installed", exitFailure, "hint: install it (helm install eastway ",
 		"nothing was changed: 1 check failed")
 	w.a.AddPod("eastway-system", "eastway-controller-1", "eastway", "controller", "node-1")
-	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", exitFailure, "no proxy pods", "--force goes on")
+	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", exitFailure, "no proxy pods", "--force continues anyway")
 	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
 	w.run(t, "takeover shop/cart").want(t, "no agents", exitFailure, "--set node.enabled=true", "nothing was changed")
 	if s := (&corev1.Service{}); !w.a.Get("/v1/services", "shop", "cart", s) || eligible.Wanted(s) {

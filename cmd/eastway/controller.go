@@ -54,15 +54,15 @@ func newControllerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "controller",
 		Short: "Run the controller of a Kubernetes cluster: identity, ServiceImports, statuses",
-		Long: `Controller runs the one process of a Kubernetes cluster that writes objects, until SIGTERM or Ctrl-C. Of several
-replicas one leads; the chart installs two.
+		Long: `Controller runs the controller of a cluster, until SIGTERM or Ctrl-C: the only process of Eastway that writes
+Kubernetes objects. One replica leads; the chart installs two.
 
-It makes the cluster's certificate authority on the first start (Secret RELEASE-ca; one that is there, such as an
-intermediate below a shared root, is used and never written), keeps the proxies' certificate (Secret RELEASE-svid) and
-this cluster's own Peer manifest (ConfigMap RELEASE-cluster), and maintains what the Multi-Cluster Services API shows:
-conditions of ServiceExports, ServiceImports, EndpointSlices, and derived Services that lead to the proxies.
+It creates the cluster's certificate authority on the first start (Secret RELEASE-ca; an existing one, such as an
+intermediate below a shared root, is used and never written). It maintains the proxies' certificate (Secret
+RELEASE-svid), this cluster's Peer manifest (ConfigMap RELEASE-cluster), and the objects of the Multi-Cluster Services
+API: conditions of ServiceExports, ServiceImports, EndpointSlices, and derived Services that select the proxies.
 
-It is not reachable from outside and needs no way to the internet: what peers export it learns from the proxies.`,
+It accepts no connections from outside and needs no internet access: the proxies tell it what peers export.`,
 		Example: `  eastway controller --cluster cn-hangzhou --namespace eastway-system`,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -74,16 +74,16 @@ It is not reachable from outside and needs no way to the internet: what peers ex
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.cluster, "cluster", "", "this cluster's `name`, a DNS label (required)")
-	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of the CA (default: that of the CA which is there, or CLUSTER.eastway.internal)")
+	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of the CA (default: the existing CA's, or CLUSTER.eastway.internal)")
 	f.StringVar(&o.namespace, "namespace", kubecli.DefaultNamespace, "`namespace` in which Eastway is installed")
-	f.StringVar(&o.release, "release", kubecli.DefaultRelease, "`name` that the names of the installation's objects begin with")
+	f.StringVar(&o.release, "release", kubecli.DefaultRelease, "`name` of the helm release, the prefix of the installation's objects")
 	f.StringArrayVar(&o.publicAddresses, "public-address", nil,
-		"`host:port` at which peers reach the proxies, instead of what the tunnel Services say; may be repeated")
+		"`host:port` at which peers reach the proxies, instead of the tunnel Services' addresses; may be repeated")
 	f.StringArrayVar(&o.tunnelServices, "tunnel-service", nil,
 		"`name` of a Service at which peers reach the proxies; may be repeated (default RELEASE-tunnel)")
 	f.StringVar(&o.proxiesService, "proxies-service", "", "`name` of the headless Service that selects the proxies (default RELEASE-proxies)")
 	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
-		"`name` of a ClusterRole that shall own what is made (but the CA), so that it is removed with it")
+		"`name` of a ClusterRole that owns the objects created (except the CA), so that they are removed with it")
 	f.StringVar(&o.listenerPorts, "listener-ports", rangeText(controller.DefaultPorts()), "`FIRST-LAST` ports of the proxies for services")
 	f.StringVar(&o.health, "health", controllerHealth, "`IP:PORT` of /healthz, /readyz and /metrics")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
@@ -141,7 +141,7 @@ func parseRange(s string) (mcs.PortRange, error) {
 	r := mcs.PortRange{First: uint16(a), Last: uint16(b)}
 	switch {
 	case !ok || errA != nil || errB != nil:
-		return r, errors.New("two port numbers are expected: FIRST-LAST")
+		return r, errors.New("expected two port numbers: FIRST-LAST")
 	case a == 0 || a > b:
 		return r, errors.New("the first port must be at least 1, and not above the last")
 	case slices.ContainsFunc(reservedPorts(), func(p uint16) bool { return p >= r.First && p <= r.Last }):

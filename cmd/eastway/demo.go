@@ -19,18 +19,18 @@ func newDemoCommand() *cobra.Command {
 	var o demo.Options
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run two clusters on this machine, let parts of them fail, and count what became of every request",
+		Short: "Run two clusters on this machine, break parts of them, and count the result of every request",
 		Long: `Demo runs two clusters of two zones each on loopback addresses, without root: in every zone
 two proxies and the applications mocka → mockb → mockc, each a process of its own. While
 callers in every zone call mocka, services, proxies and a whole cluster fail and return.
-At the end a table shows what became of the requests, and how many calls were saved. It
+At the end a table shows the results of the requests, and how many calls were saved. It
 takes about 90 seconds and leaves nothing behind.
 
-Callers are led to the nearest proxy that is ready, as "eastway node" leads them in a
-Kubernetes cluster; without any they call their own zone's endpoints, as without Eastway.
+Calls go to the nearest ready proxy, as "eastway node" directs them in a Kubernetes
+cluster; without one they go to endpoints of the caller's zone, as without Eastway.
 
 It fails if a request failed that could have been saved, if one was executed twice, or
-if an effect of a fault or a repair did not come in time.
+if failover or recovery took too long.
 
 With --keep the world stays up until Ctrl-C, with commands to try.`,
 		Args: arguments(),
@@ -42,7 +42,7 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 			o.Executable, o.Out = exe, cmd.OutOrStdout()
 			o.Width = terminalWidth(o.Out)
 			if cmd.Flags().Changed("rate") && o.Rate == 0 {
-				return usageErrorf("--rate 0: there is nothing to count without requests")
+				return usageErrorf("--rate 0: the demo needs requests, use 1 or more")
 			}
 			if err := o.Validate(); err != nil {
 				return usageErrorf("%w", err)
@@ -58,7 +58,7 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 		"new or empty `directory` for keys, manifests and logs, which are left there (default: temporary)")
 	flags.Float64Var(&o.Rate, "rate", demo.DefaultRate,
 		"`requests` per second from each zone of cn-hangzhou; half as many from each of ap-northeast-1")
-	flags.Float64Var(&o.Pace, "pace", 1, "multiplies how long the phases last")
+	flags.Float64Var(&o.Pace, "pace", 1, "`factor` for the length of the phases")
 	_ = flags.MarkHidden("pace") // the only error is a flag that does not exist
 	cmd.AddCommand(newDemoAppCommand())
 	return cmd
@@ -143,7 +143,7 @@ func newDemoAppCommand() *cobra.Command {
 	flags.StringVar(&o.Zone, "zone", "", "`zone`, shown as the version")
 	flags.StringVar(&o.Listen, "listen", "", "`IP:PORT` to listen on; calls come from that IP as well")
 	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")
-	flags.StringVar(&o.Routes, "routes", "", "`file` that says to which addresses calls of the URL's host go (default: it is an address)")
+	flags.StringVar(&o.Routes, "routes", "", "`file` with the addresses of the URL's host (default: the host is an address)")
 	flags.StringVar(&o.Executions, "executions", "", "`file` that gets one line per request begun")
 	return cmd
 }

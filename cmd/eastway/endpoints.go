@@ -26,20 +26,20 @@ func newEndpointsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "endpoints SERVICE",
 		Short: "Show where connections to a service can go, and which endpoints are ejected",
-		Long: `Endpoints asks a running proxy for the candidates of a service, in the order
-of a caller in the proxy's own zone: in a Kubernetes cluster one that is ready, or all
-(--all); without a kubeconfig, or with --admin, one on this machine. SERVICE is NAME or
+		Long: `Endpoints shows a running proxy's candidates for a service, in the order for a caller
+in the proxy's own zone. In a Kubernetes cluster it queries a ready proxy, or all (--all);
+without a kubeconfig, or with --admin, one on this machine. SERVICE is NAME or
 NAMESPACE/NAME.
 
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
 other regions.
 
-STATUS: HEALTHY; EJECTED after failures in a row, and for how long still; PROBING and
-RAMPING, on its way back from that; NOT_READY or TERMINATING, as Kubernetes says;
-UNREACHABLE, a peer to which there is no lane.
+STATUS: HEALTHY; EJECTED after consecutive failures, with the time left; PROBING and
+RAMPING, on the way back from that; NOT_READY or TERMINATING, as in Kubernetes;
+UNREACHABLE, a peer without a lane.
 
-ACTIVE counts connections under way. -o json tells readiness (status) and ejection
-(outlierCheck) apart, durations in nanoseconds.`,
+ACTIVE counts connections in flight. -o json separates readiness (status) and ejection
+(outlierCheck); durations are in nanoseconds.`,
 		Example: `  eastway endpoints mockb
   eastway endpoints shop/cart -o json`,
 		Args: arguments("SERVICE"),

@@ -16,12 +16,12 @@ const (
 )
 
 const exitHelp = `Exit codes:
-  0  done
-  1  tried and failed
+  0  success
+  1  failure
   2  wrong command line (unknown command, flag or argument); nothing was done
-  3  no answer: from a proxy's admin listener, the Kubernetes API server, or
-     because Eastway is not installed there
-  4  what was asked for does not exist, e.g. no such service`
+  3  no answer from a proxy's admin listener or the Kubernetes API server, or
+     Eastway is not installed there
+  4  not found, e.g. no such service`
 
 // exitError is an error that chooses the exit code.
 type exitError struct {

@@ -26,8 +26,8 @@ func newExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export SERVICE",
 		Short: "Offer a Service of a Kubernetes cluster to its peers",
-		Long: `Export makes the ServiceExport of a Service, and waits for what the controller says of
-it. Peers then call it as SERVICE.NAMESPACE.svc.clusterset.local, or by its own name
+		Long: `Export creates the ServiceExport of a Service and waits until the controller has set its
+status. Peers then call it as SERVICE.NAMESPACE.svc.clusterset.local, or by its own name
 where they have taken it over. SERVICE is NAME or NAMESPACE/NAME.`,
 		Example: `  eastway export cart -n shop
   eastway export shop/cart --context cluster-b`,
@@ -43,7 +43,7 @@ where they have taken it over. SERVICE is NAME or NAMESPACE/NAME.`,
 	}
 	service.add(cmd, &kube)
 	kube.add(cmd, eastwayNamespaceFlag)
-	cmd.Flags().DurationVar(&wait, "wait", defaultExportWait, "`time` to wait for what the controller says; 0: don't wait")
+	cmd.Flags().DurationVar(&wait, "wait", defaultExportWait, "`time` to wait for the controller; 0: do not wait")
 	return cmd
 }
 
@@ -54,8 +54,8 @@ func newUnexportCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "unexport SERVICE",
-		Short: "No longer offer a Service to peers",
-		Long: `Unexport deletes the ServiceExport of a Service. Peers that import it from nobody else lose
+		Short: "Stop offering a Service to peers",
+		Long: `Unexport deletes the ServiceExport of a Service. If no other cluster exports it, peers lose
 its ServiceImport, and its name no longer resolves there. SERVICE is NAME or NAMESPACE/NAME.`,
 		Example:           `  eastway unexport cart -n shop`,
 		Args:              arguments("SERVICE"),
@@ -112,11 +112,11 @@ func export(cmd *cobra.Command, c *kubecli.Cluster, namespace, name string, wait
 	valid := meta.FindStatusCondition(conditions, string(mcsv1beta1.ServiceExportConditionValid))
 	switch {
 	case valid == nil:
-		note(cmd, "no controller has said anything of it within %s: see 'eastway check'", wait)
+		note(cmd, "no controller set its status within %s: see 'eastway check'", wait)
 	case valid.Status == metav1.ConditionFalse:
-		return fmt.Errorf("%s/%s can't be exported: %s", namespace, name, valid.Message)
+		return fmt.Errorf("%s/%s cannot be exported: %s", namespace, name, valid.Message)
 	case !meta.IsStatusConditionTrue(conditions, string(mcsv1beta1.ServiceExportConditionReady)):
-		note(cmd, "peers were not told of it within %s: see 'eastway check'", wait)
+		note(cmd, "it was not announced to peers within %s: see 'eastway check'", wait)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func TestPeerExportOfACluster(t *testing.T) {
 	w := newKubeWorld(t)
 	w.run(t, "peer export --context ctx-a").want(t, "a", exitOK, "- a.example.com:15443\n", "")
 	b := w.run(t, "peer export --context ctx-b")
-	b.want(t, "b", exitOK, "# Cluster b. In the cluster that shall trust it: eastway peer import FILE\n", "note: without an address")
+	b.want(t, "b", exitOK, "# Cluster b. In the cluster that is to trust it: eastway peer import FILE\n", "note: without an address")
 	w.run(t, "peer export --context ctx-b --address b:1 --format jwks").want(t, "changed", exitOK, "- b:1\n", "")
 	w.run(t, "peer export --context ctx-c").want(t, "unknown context", exitUsage, "", `unknown context "ctx-c": the kubeconfig has ctx-a, ctx-b`)
 	w.run(t, "peer export --release other").want(t, "other release", exitUnreachable, "", "no ConfigMap other-cluster")
@@ -99,7 +99,7 @@ func TestPeerCommandsInKubernetes(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	w.run(t, "__complete peer remove").want(t, "complete", exitOK, "", "")
-	w.run(t, "peer remove b").want(t, "remove", exitOK, "peer b: removed from context ctx-a; tunnels with it end\n", "keeps its Peer")
+	w.run(t, "peer remove b").want(t, "remove", exitOK, "peer b: removed from context ctx-a; its tunnels close\n", "keeps its Peer")
 	w.run(t, "peer remove b").want(t, "remove again", exitNotFound, "", "remove Peer b: not found")
 	w.run(t, "peer remove").want(t, "remove nothing", exitUsage, "", "missing argument NAME")
 }
@@ -127,7 +127,7 @@ func TestPeerLinkAndRemoveBothWays(t *testing.T) {
 	w.run(t, "peer link --contexts ctx-a,ctx-b").want(t, "linked", exitOK,
 		"a: peer b: unchanged\nb: peer a: unchanged\na to b: connected\nb to a: connected\nAll 2 clusters are connected to each other.\n", "")
 	w.run(t, "peer remove --contexts ctx-a,ctx-b").want(t, "remove", exitOK,
-		"peer b: removed from context ctx-a; tunnels with it end\npeer a: removed from context ctx-b", "")
+		"peer b: removed from context ctx-a; its tunnels close\npeer a: removed from context ctx-b", "")
 	w.run(t, "peer remove --contexts ctx-a,ctx-b").want(t, "remove again", exitOK, "peer b: not in context ctx-a\n", "")
 	w.run(t, "peer link --contexts ctx-a,ctx-b --release other").want(t, "not installed", exitUnreachable, "", "no ConfigMap other-cluster")
 	w.a.Add(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "other-controller", Namespace: "eastway-system", Labels: map[string]string{
@@ -184,7 +184,7 @@ func TestExportCommand(t *testing.T) {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}}
 	w.a.Add(service, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
 	w.run(t, "export shop/cart --wait 20ms").want(t, "no controller", exitOK,
-		"shop/cart: exported by context ctx-a\n", "no controller has said anything")
+		"shop/cart: exported by context ctx-a\n", "no controller set its status")
 	say := func(conditions ...metav1.Condition) {
 		e := &mcsv1beta1.ServiceExport{Status: mcsv1beta1.ServiceExportStatus{Conditions: conditions}}
 		e.Namespace, e.Name = "shop", "cart"
@@ -195,7 +195,7 @@ func TestExportCommand(t *testing.T) {
 	w.run(t, "export cart -n shop").want(t, "ready", exitOK, "shop/cart: was exported already by context ctx-a\n"+
 		"  Valid: True, Valid: The Service can be exported.\n  Ready: True, Exported: The Service is exported to peers.\n", "")
 	say(metav1.Condition{Type: "Valid", Status: "False", Reason: "NoService", Message: "There is no Service of that name."})
-	w.run(t, "export cart -n shop").want(t, "invalid", exitFailure, "Valid: False", "can't be exported: There is no Service of that name.")
+	w.run(t, "export cart -n shop").want(t, "invalid", exitFailure, "Valid: False", "cannot be exported: There is no Service of that name.")
 	w.run(t, "unexport cart -n shop").want(t, "unexport", exitOK, "shop/cart: no longer exported by context ctx-a\n", "")
 	w.run(t, "unexport cart -n shop").want(t, "unexport again", exitNotFound, "", "is not exported")
 	w.run(t, "export basket -n shop").want(t, "no service", exitNotFound, "", "there are cart")

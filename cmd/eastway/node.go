@@ -48,10 +48,10 @@ func newNodeCommand() *cobra.Command {
 		Long: `Node runs the agent of one Kubernetes node until SIGTERM. Calls to the cluster IPs of Services with the
 annotation eastway.dev/takeover: "true", and to those that back ServiceImports, go to the nearest live
 proxy of the cluster, by nftables tables "ip eastway" and "ip6 eastway" on this node. Without a live
-proxy, or without the agent, kube-proxy serves those Services as if there were no agent.
+proxy, or without the agent, kube-proxy serves those Services as before.
 
 It needs the node's network namespace and the capability NET_ADMIN. --health serves /healthz,
-/readyz, /metrics, and /takeovers: what goes where on this node, and why not.`,
+/readyz, /metrics, and /takeovers: where this node's calls go, and what prevents a takeover.`,
 		Example: `  eastway node --node-name $(hostname)
 
   eastway node --cleanup   # remove the tables that an agent left`,
@@ -74,12 +74,12 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 	f.Uint16Var(&o.proxyHealthPort, "proxy-health-port", 15020,
 		"`port` of the proxies' health listener, where their Service has no port \"health\"")
 	f.StringVar(&o.health, "health", ":15022", "`IP:PORT` for health, metrics and /takeovers")
-	f.StringVar(&o.state, "state", defaultState, "`directory` for what the agent keeps; \"\": nothing, it must not restart without the API server")
+	f.StringVar(&o.state, "state", defaultState, "`directory` for the agent's state; \"\": none, a restart then needs the API server")
 	f.StringVar(&o.checkAddress, "check-address", serviceFromEnv(),
-		"`IP:PORT` of a Service that this node can reach, for the packet check, which tells whether nftables sees calls; \"\": none")
+		"`IP:PORT` of a Service that this node can reach, for the packet check, which shows whether nftables sees calls; \"\": none")
 	f.BoolVar(&o.allowBBR, "allow-bbr", false, "let the proxies on this node use the congestion control bbr")
 	f.StringVar(&o.proc, "proc", "/proc", "`directory` where the node's /proc is mounted writable, for --allow-bbr")
-	f.BoolVar(&o.cleanup, "cleanup", false, "remove the agent's tables from this node, and end")
+	f.BoolVar(&o.cleanup, "cleanup", false, "remove the agent's tables from this node, and exit")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account)")
 	f.StringVar(&o.context, "context", "", "`context` in the kubeconfig (default: its current one)")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
@@ -113,7 +113,7 @@ func (o *nodeOptions) validate() error {
 		return errors.New("--proxy-health-port is 0: name the port of the proxies' health listener")
 	}
 	if o.health == "" {
-		return errors.New("--health is empty: name the IP:PORT where kubelets and scrapers ask")
+		return errors.New("--health is empty: name the IP:PORT for kubelets and scrapers")
 	}
 	if err := validateHealth(o.health); err != nil {
 		return err

@@ -18,14 +18,14 @@ func newPeerCommand() *cobra.Command {
 		Short: "Exchange trust with another cluster",
 		Long: `Two clusters become peers when each imports the other's Peer manifest: its name, its
 SPIFFE ID, its trust bundle and the addresses where its proxies accept tunnels. The
-manifest holds no secret, but whoever can change it on the way can pose as that
-cluster: carry it over a channel that you trust.
+manifest holds no secret, but an attacker who changes it in transit can impersonate
+that cluster: use a channel that you trust.
 
-For Kubernetes clusters choose the --context; "peer link" does everything at once.
-Outside Kubernetes give the directories: --ca to export, --config to import.`,
+On Kubernetes, --context selects the cluster, and "peer link" does everything at once.
+Outside Kubernetes, name the directories: --ca to export, --config to import.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
 
-  # the same in steps, for clusters that no one person has access to
+  # the same in steps, where no user has access to both clusters
   eastway peer export --context cluster-a > peer-a.yaml
   eastway peer import peer-a.yaml --context cluster-b
 
@@ -52,7 +52,7 @@ func newPeerExportCommand() *cobra.Command {
 		Short: "Print this cluster's Peer manifest for others to import",
 		Long: `Export prints the Peer manifest of a cluster: YAML, no secrets.
 
-In Kubernetes it is the one that the cluster's controller publishes, with the addresses
+On Kubernetes it is the one that the cluster's controller publishes, with the addresses
 of its tunnel Services. Outside Kubernetes, with --cluster and --ca, it is made from the
 CA's directory; give each public address of the proxies with --address. TCP and UDP use
 the same port. Without any, the cluster dials its peers and cannot be dialed.`,
@@ -145,6 +145,6 @@ func printPeer(w io.Writer, m peering.Manifest) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "# Cluster %s. In the cluster that shall trust it: eastway peer import FILE\n%s", m.Peer.Name, data)
+	fmt.Fprintf(w, "# Cluster %s. In the cluster that is to trust it: eastway peer import FILE\n%s", m.Peer.Name, data)
 	return nil
 }

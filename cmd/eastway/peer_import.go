@@ -30,7 +30,7 @@ func newPeerImportCommand() *cobra.Command {
 and adds it: to the Kubernetes cluster (as field manager ` + kubecli.FieldManager + `), or with --config
 to a directory, as DIR/peer-NAME.yaml, which a running proxy follows. Importing a newer
 manifest of the same identity updates trust bundle and addresses and prints what
-changed; a name that another identity has is refused.`,
+changed; a name that belongs to another identity is refused.`,
 		Example: `  eastway peer import peer-b.yaml --context cluster-a
   eastway peer import peer-b.yaml --config config
   ssh b.example.com eastway peer export --cluster b --ca /etc/eastway/ca | eastway peer import - --config config`,
@@ -52,9 +52,9 @@ changed; a name that another identity has is refused.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "`directory` of the proxy's manifests: outside Kubernetes")
-	flags.StringVar(&f.cluster, "cluster", "", "this cluster's `name`, so that its own manifest is refused (Kubernetes: asked of the cluster)")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would change, but change nothing")
-	flags.BoolVar(&f.force, "force", false, "in Kubernetes: take over fields that somebody else manages")
+	flags.StringVar(&f.cluster, "cluster", "", "this cluster's `name`, so that its own manifest is refused (on Kubernetes: read from the cluster)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything and print what would change, but change nothing")
+	flags.BoolVar(&f.force, "force", false, "on Kubernetes: take over fields of another field manager")
 	f.kube.add(cmd, namespaceFlag)
 	f.kube.excludes(cmd, "config")
 	cmd.MarkFlagsMutuallyExclusive("config", "force")
@@ -81,7 +81,7 @@ func importKube(cmd *cobra.Command, c *kubecli.Cluster, m peering.Manifest, o ku
 		return nil, err
 	}
 	if done.Unchecked != "" {
-		note(cmd, "could not compare it with this cluster's own manifest (--cluster NAME says its name): %s", done.Unchecked)
+		note(cmd, "could not compare it with this cluster's own manifest (name this cluster with --cluster): %s", done.Unchecked)
 	}
 	return importedLines(m, done.Added, done.Changes, c.String(), o.DryRun), nil
 }

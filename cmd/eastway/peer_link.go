@@ -65,12 +65,11 @@ func newPeerLinkCommand() *cobra.Command {
 		Use:   "link --contexts A,B[,C…]",
 		Short: "Make Kubernetes clusters peers of each other, and wait until they are connected",
 		Long: `Link exports the Peer manifest of each cluster and imports it in all others, then waits
-until each says that it is connected to each. A controller that was installed a moment ago
-and has made no manifest yet is waited for as well, and so is a load balancer that has no
-address yet, and the manifest of a cluster whose CA was just replaced.
+until each reports that it is connected to each. It also waits for a new controller to
+write its manifest, for a load balancer to get an address, and for the new manifest after
+a CA was replaced.
 
-Running it again changes nothing that is as it should be. --dry-run prints the manifests
-instead.`,
+Running it again changes only what differs. --dry-run prints the manifests instead.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
   eastway peer link --contexts cluster-a,cluster-b,cluster-c --dry-run`,
 		Args: arguments(),
@@ -94,9 +93,9 @@ instead.`,
 	f.kube.addInstallation(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&dryRun, "dry-run", false, "print the manifests for each cluster, and change nothing")
-	flags.BoolVar(&force, "force", false, "take over fields that somebody else manages")
+	flags.BoolVar(&force, "force", false, "take over fields of another field manager")
 	flags.DurationVar(&timeout, "timeout", defaultLinkTimeout,
-		"`time` to wait in all, for controllers that still start and then for the connections; 0: don't wait")
+		"`time` to wait in total, for starting controllers and then for the connections; 0: do not wait")
 	requireFlags(cmd, "contexts")
 	return cmd
 }

@@ -21,10 +21,10 @@ func newPeerListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List this cluster's peers, and in Kubernetes how its controller sees them",
-		Long: `List shows the Peers of a Kubernetes cluster with what their status says, over all
-proxies: TRUSTED (a handshake proved each to the other), CONNECTED, OUT and IN (a
-tunnel that this cluster, or the peer, dialed is up). With --config it lists those of
-a directory; "eastway status" then says what became of them.`,
+		Long: `List shows the Peers of a Kubernetes cluster with their status over all proxies:
+TRUSTED (a handshake authenticated both sides), CONNECTED, OUT and IN (a tunnel dialed
+by this cluster, or by the peer, is up). With --config it lists those of a directory;
+"eastway status" then shows their connections.`,
 		Example: `  eastway peer list --context cluster-a
   eastway peer list --config config`,
 		Args: arguments(),

@@ -18,10 +18,10 @@ func newPeerRemoveCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "remove NAME | --contexts A,B",
-		Short: "Stop trusting a cluster: its tunnels end, and what only it exported is gone",
-		Long: `Remove deletes a Peer, at once and without a question, and says what no longer works.
-The other cluster still has its Peer for this one: with --contexts each of the clusters
-forgets all the others. Outside Kubernetes, --config names the directory.`,
+		Short: "Stop trusting a cluster: its tunnels close, and what only it exported is gone",
+		Long: `Remove deletes a Peer at once, without confirmation, and lists the services that are no
+longer imported. The other cluster keeps its Peer for this one: with --contexts each of
+the clusters removes all the others. Outside Kubernetes, --config names the directory.`,
 		Example: `  eastway peer remove cluster-b --context cluster-a
   eastway peer remove --contexts cluster-a,cluster-b
   eastway peer remove cluster-b --config config`,
@@ -63,7 +63,7 @@ forgets all the others. Outside Kubernetes, --config names the directory.`,
 		},
 	}
 	f.kube.add(cmd, namespaceFlag)
-	f.add(cmd, "`contexts` of clusters that shall all forget each other, separated by commas")
+	f.add(cmd, "`contexts` of clusters that remove each other, separated by commas")
 	cmd.Flags().StringVar(&config, "config", "", "`directory` of the proxy's manifests: outside Kubernetes")
 	f.kube.excludes(cmd, "config")
 	cmd.MarkFlagsMutuallyExclusive("config", "contexts")
@@ -101,15 +101,15 @@ func removeAll(cmd *cobra.Command, members []kubecli.Member) error {
 
 func printRemoved(w io.Writer, name, where string, r kubecli.Removed) {
 	name = printable(name)
-	fmt.Fprintf(w, "peer %s: removed from %s; tunnels with it end\n", name, printable(where))
+	fmt.Fprintf(w, "peer %s: removed from %s; its tunnels close\n", name, printable(where))
 	if len(r.Lost) > 0 {
-		fmt.Fprintf(w, "peer %s: no longer imported, nobody else exports them: %s\n", name, printable(strings.Join(r.Lost, " ")))
+		fmt.Fprintf(w, "peer %s: no longer imported, no other cluster exports them: %s\n", name, printable(strings.Join(r.Lost, " ")))
 	}
 	if len(r.Reduced) > 0 {
 		fmt.Fprintf(w, "peer %s: still imported from others, or served here: %s\n", name, printable(strings.Join(r.Reduced, " ")))
 	}
 	if r.Unknown != "" {
-		fmt.Fprintf(w, "peer %s: which services are concerned is not known: %s\n", name, printable(r.Unknown))
+		fmt.Fprintf(w, "peer %s: the affected services are not known: %s\n", name, printable(r.Unknown))
 	}
 }
 

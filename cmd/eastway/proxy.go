@@ -55,22 +55,22 @@ func newProxyCommand() *cobra.Command {
 		Use:   "proxy",
 		Short: "Run a proxy: tunnels to peers, listeners for services, failover between endpoints",
 		Long: `Proxy runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains, and a second signal
-ends it at once. A cluster may run several; each is complete on its own.
+ends it at once. A cluster can run several; each works on its own.
 
 It reads Services, EndpointSlices, ServiceExports, Peers and TrafficPolicies from the directory
 --config and follows it: a file that breaks keeps its last good state. It listens on the cluster
 IPs of the Services, and on --listen (TCP and UDP) for the tunnels of peers. A peer is
-another cluster: "eastway peer export" there and "eastway peer import" here, and back.
+another cluster: "eastway peer export" there, "eastway peer import" here, and vice versa.
 
-With --kubernetes it follows the API server instead, as the Helm chart has it do: it listens on the
-ports that the controller has given to imported and taken-over services, and keeps what it knows in
---state, so that it can be restarted while the API server is away.
+With --kubernetes, as in the Helm chart, it follows the API server instead. It listens on the ports
+that the controller assigned to imported and taken-over services, and keeps what it knows in
+--state, so that it can restart while the API server is down.
 
-The cluster's certificate authority is made in --ca on the first start, unless --svid
-names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
+The cluster's certificate authority is created in --ca on the first start, unless --svid
+names a directory with tls.crt, tls.key and ca.crt that another process renews.`,
 		Example: `  eastway proxy --cluster cn-hangzhou --region cn-hangzhou --zone cn-hangzhou-h --config manifests
 
-  # without root: its own places for the CA and for tunnels
+  # without root: another CA directory and tunnel address
   eastway proxy --cluster a --region r --config manifests --ca ca --listen 127.0.0.2:15443`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,18 +90,18 @@ names a directory with tls.crt, tls.key and ca.crt that somebody else renews.`,
 	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig (default: its current one)")
 	f.StringVar(&o.namespace, "namespace", defaultInstallation, "`namespace` in which Eastway is installed")
 	f.StringVar(&o.nodeName, "node-name", "", "`node` that this proxy runs on: its labels give region and zone")
-	f.StringVar(&o.state, "state", defaultState, "`directory` for what the proxy keeps")
-	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, made on the first start (default STATE/ca)")
+	f.StringVar(&o.state, "state", defaultState, "`directory` for the proxy's state")
+	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, created on the first start (default STATE/ca)")
 	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt, instead of a CA")
 	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of a new CA (default CLUSTER.eastway.internal)")
 	f.StringVar(&o.listen, "listen", defaultTunnelAddress, "`IP:PORT` for tunnels, on TCP and UDP; \"\": only dial")
 	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "`transports` to use for tunnels: tcp, quic or both")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
 	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
-	f.StringVar(&o.health, "health", "", "`IP:PORT` for probes, metrics and node agents, where others may connect; \"\": none")
+	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes, metrics and node agents; \"\": none")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
-	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on accepting after SIGTERM, until load balancers have noticed")
+	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on accepting after SIGTERM, so that load balancers notice")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "`time` for open connections to end after that; 0: they are reset at once")
 	completeProxyFlags(cmd)
 	return cmd
@@ -146,7 +146,7 @@ func (o *proxyOptions) validateSource() error {
 	case o.config == "" && !o.kubernetes:
 		return errors.New("--config is required: the directory of manifests (or --kubernetes)")
 	case o.config != "" && o.kubernetes:
-		return errors.New("--config excludes --kubernetes: one of the two is where services come from")
+		return errors.New("--config excludes --kubernetes: choose one of the two")
 	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.nodeName != ""):
 		return errors.New("--kubeconfig, --context and --node-name need --kubernetes")
 	case o.nodeName != "" && (o.region != "" || o.zone != ""):
@@ -209,7 +209,7 @@ func validateHealth(address string) error {
 func (o *proxyOptions) validateTransports() error {
 	for _, t := range o.transports {
 		if t != "tcp" && t != "quic" {
-			return fmt.Errorf("--transports: %q is none: use tcp, quic or both", t)
+			return fmt.Errorf("--transports: %q is not a transport: use tcp, quic or both", t)
 		}
 	}
 	if len(o.transports) == 0 {

@@ -23,7 +23,7 @@ func TestProxyFlags(t *testing.T) {
 		good + "--log-level loud":      `--log-level "loud": use debug, info, warn or error`,
 		good + "--listen nowhere":      `--listen "nowhere" is not IP:PORT`,
 		good + "--listen :http":        `--listen ":http": port "http" is not a number`,
-		good + "--transports tcp,sctp": `--transports: "sctp" is none: use tcp, quic or both`,
+		good + "--transports tcp,sctp": `--transports: "sctp" is not a transport: use tcp, quic or both`,
 		good + "--transports=":         "--transports is empty",
 		good + "--admin 15000":         `--admin: "15000" is not HOST:PORT`,
 		good + "--admin :15000":        "or allow remote access if that is meant: --unsafe-admin-remote",

@@ -31,7 +31,7 @@ func newLog(w io.Writer, level zapcore.Level) *zap.Logger {
 	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }
 
-// lossLogInterval is the time between two log lines about an access log that can't be written:
+// lossLogInterval is the time between two log lines about an access log that cannot be written:
 // a full disk stays full, and connections go on.
 const lossLogInterval = time.Minute
 

@@ -12,7 +12,7 @@ import (
 )
 
 // peersGrace is how long a new proxy waits for its first tunnels before it is ready all the same: an update replaces one that
-// had tunnels, and a peer that can't be reached must not hold up the rest.
+// had tunnels, and a peer that cannot be reached must not hold up the rest.
 const peersGrace = 5 * time.Second
 
 // gate keeps a new proxy from being ready until it has heard from its peers, or has waited long enough. Once open it stays so.

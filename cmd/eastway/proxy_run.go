@@ -327,7 +327,7 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 		trust, dial = append(trust, own), append(dial, tunnel.Peer{Name: own.Name})
 	}
 	if err := p.auth.SetPeers(trust); err != nil {
-		p.log.Error("peers are not usable, the ones before stay", zap.Error(err))
+		p.log.Error("peers are not usable, the last good ones stay", zap.Error(err))
 		return
 	}
 	p.node.SetPeers(dial)

@@ -14,14 +14,14 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "eastway",
 		Short: "East-west tunnels between clusters, with failover to the nearest healthy endpoint",
-		Long: `Eastway joins clusters that cannot reach each other's pod networks. Proxies hold
-mutually authenticated tunnels to their peers, tell each other which services they
-export, and send every call to the nearest healthy endpoint.
+		Long: `Eastway connects clusters that cannot reach each other's pod networks. Proxies hold
+mutually authenticated tunnels to their peers, announce the services that they export,
+and send every call to the nearest healthy endpoint.
 
 ` + exitHelp,
 		Example: `  eastway demo          # two clusters on this machine: see calls survive faults
   eastway proxy --help  # how to run one yourself
-  eastway check         # a Kubernetes cluster: what is wrong, and what to do`,
+  eastway check         # a Kubernetes cluster: problems, with a hint for each`,
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}

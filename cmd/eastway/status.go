@@ -23,22 +23,22 @@ func newStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show a running proxy's peers, lanes and services",
-		Long: `Status asks a running proxy what it is connected to and what it serves: in a
-Kubernetes cluster one that is ready, or all (--all); without a kubeconfig, or with
---admin, one on this machine.
+		Long: `Status shows what a running proxy is connected to and what it serves. In a Kubernetes
+cluster it queries a ready proxy, or all (--all); without a kubeconfig, or with --admin,
+one on this machine.
 
-It begins with the pod that was asked. Each proxy has tunnels of its own.
+The first line names the pod. Each proxy has its own tunnels.
 
-LANES: CC is the congestion control of the connection, STRM the streams under way,
-LOSS% the share of packets that were sent again. NOTE: "control" is the control
-connection, which carries no streams; "quiet" was not heard from recently, so that the
+LANES: CC is the congestion control of the connection, STRM the streams in flight,
+LOSS% the share of retransmitted packets. NOTE: "control" is the control connection,
+which carries no streams; "quiet" is a lane that received nothing recently, so that the
 next stream sends its header alone; else the state of the peer's replica, if it is not
 connected.
 
 SERVICES: LOCAL and PEERS count ready endpoints of all, on the port with the fewest.
-Those of an unreachable peer are what it last told.
+For an unreachable peer they are the last that it announced.
 
--o json tells more, durations in nanoseconds.`,
+-o json shows more; durations are in nanoseconds.`,
 		Example: `  eastway status
   eastway status --context cluster-a --all
   eastway status --admin 127.0.0.1:15000`,

@@ -29,11 +29,11 @@ func newTakeoverCommand() *cobra.Command {
 	var f takeoverFlags
 	cmd := &cobra.Command{
 		Use:   "takeover SERVICE",
-		Short: "Have Eastway answer a Service's own name and cluster IP, so that its callers need not change",
+		Short: "Let Eastway serve a Service's own name and cluster IP, so that callers need no change",
 		Long: `Takeover sends calls to a Service's cluster IP to the nearest proxy, which sends them to the
 nearest healthy endpoint: own zone, own region, then peers that export a Service of that name
-and namespace. It checks first that this will work, and changes nothing if not; then it sets the annotation
-` + v1alpha1.TakeoverAnnotation + `: "true" and waits until the agents of all nodes have done it. Open
+and namespace. It first checks that this will work, and changes nothing if not; then it sets the annotation
+` + v1alpha1.TakeoverAnnotation + `: "true" and waits until the agents of all nodes apply it. Open
 connections stay where they are; new ones follow. Without a live proxy, or without the agent,
 kube-proxy serves the Service as before. SERVICE is NAME or NAMESPACE/NAME.`,
 		Example: `  eastway takeover cart -n shop --dry-run
@@ -58,10 +58,10 @@ kube-proxy serves the Service as before. SERVICE is NAME or NAMESPACE/NAME.`,
 	f.service.add(cmd, &f.kube)
 	f.kube.add(cmd, eastwayNamespaceFlag)
 	flags := cmd.Flags()
-	flags.BoolVar(&f.undo, "undo", false, "give the Service back to kube-proxy")
+	flags.BoolVar(&f.undo, "undo", false, "return the Service to kube-proxy")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check only")
-	flags.BoolVar(&f.force, "force", false, "go on although a check failed")
-	flags.DurationVar(&f.wait, "wait", defaultTakeoverWait, "`time` to wait for the node agents; 0: don't wait")
+	flags.BoolVar(&f.force, "force", false, "continue although a check failed")
+	flags.DurationVar(&f.wait, "wait", defaultTakeoverWait, "`time` to wait for the node agents; 0: do not wait")
 	cmd.MarkFlagsMutuallyExclusive("undo", "force")
 	return cmd
 }
@@ -79,7 +79,7 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 		if n := counts[check.Failed]; n > 0 && !f.force {
 			err := fmt.Errorf("%s was not taken over, and nothing was changed: %w", name, checksFailed(n))
 			if c.Refuses(service) == "" { // else nothing would come of it
-				err = fmt.Errorf("%w (--force goes on all the same)", err)
+				err = fmt.Errorf("%w (--force continues anyway)", err)
 			}
 			return err
 		}
@@ -115,12 +115,12 @@ func (f *takeoverFlags) await(cmd *cobra.Command, c *kubecli.Cluster, name strin
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: not everywhere within %s; the annotation stays: see 'eastway check'", name, f.wait)
 	case errors.Is(err, kubecli.ErrForbidden):
-		note(cmd, "whether the nodes have done it can't be seen: %v", err)
+		note(cmd, "cannot see whether the nodes have applied it: %v", err)
 		return nil
 	case err != nil:
 		return err
 	case state.Nodes == 0 && !f.undo:
-		note(cmd, "there are no node agents, so nothing happens: %s", c.HelmSet("node.enabled=true"))
+		note(cmd, "there are no node agents, so nothing changes: %s", c.HelmSet("node.enabled=true"))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // parsed is the content of one file.
 type parsed struct {
 	objects []*object
-	// unread are the objects that the file may still hold, but that can't be used as they are.
+	// unread are the objects that the file may still hold, but that cannot be used as they are.
 	unread patterns
 	errs   []FileError
 }
@@ -120,7 +120,7 @@ func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 }
 
 // kindOf returns the kind of an object that is not usable: "" if it may be of any kind. It is false for the kinds that
-// Eastway does not read: such an object can't be one that was read before. A kind that Eastway reads counts in every
+// Eastway does not read: such an object cannot be one that was read before. A kind that Eastway reads counts in every
 // version, and also with a typing error in its name or group.
 func (p *parser) kindOf(id manifest.ID) (string, bool) {
 	if id.Kind == "" {

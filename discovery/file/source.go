@@ -108,7 +108,7 @@ func (s *Source) Errors() []FileError {
 }
 
 // Run reads the directory, sets the state of the sink, and follows the directory until ctx ends, then returns nil. It fails
-// only if the directory can't be read in the beginning; later the last good state is kept.
+// only if the directory cannot be read in the beginning; later the last good state is kept.
 func (s *Source) Run(ctx context.Context) error {
 	f := &follower{dir: s.cfg.Dir, log: s.log}
 	if err := f.watch(); err != nil {

@@ -127,7 +127,7 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node\nmetadata: {}\n"},
 		}, []string{"a:80"}, 1},
-		{"deleted beside an object that can't be decoded", []files{
+		{"deleted beside an object that cannot be decoded", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": strings.Replace(service("a", 80), "spec: {", "spec: {<<: {a: b}, ", 1)},
 		}, []string{"a:80"}, 1},
@@ -151,7 +151,7 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": listYAML},
 			{"x.yaml": "apiVersion: v1\nkind: List\n"},
 		}, []string{}, 0},
-		{"a List whose items can't be read", []files{
+		{"a List whose items cannot be read", []files{
 			{"x.yaml": listYAML},
 			{"x.yaml": "apiVersion: v1\nkind: List\nitems: {}\n"},
 		}, []string{"a:80"}, 1},

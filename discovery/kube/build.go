@@ -36,7 +36,7 @@ func (w *world) build(at name) (*discovery.Service, []Problem) {
 		problems = append(problems, warning(kindExport, export, "metadata.name", "there is no Service %s to export", at))
 	case own.Spec.Type == corev1.ServiceTypeExternalName:
 		problems = append(problems, fault(kindExport, export, "metadata.name",
-			"Service %s is of type ExternalName, a DNS alias: it can't be exported", at))
+			"Service %s is of type ExternalName, a DNS alias: it cannot be exported", at))
 	}
 	if own != nil && own.Spec.Type == corev1.ServiceTypeExternalName {
 		own = nil

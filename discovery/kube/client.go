@@ -25,7 +25,7 @@ type client struct {
 func newClient(from *rest.Config, resources []*resource) (*client, error) {
 	cfg := rest.CopyConfig(from)
 	cfg.QPS, cfg.Burst, cfg.RateLimiter = clientQPS, clientBurst, nil
-	cfg.WarningHandler = rest.NoWarnings{} // of deprecated versions: the operator can't do anything about them
+	cfg.WarningHandler = rest.NoWarnings{} // of deprecated versions: the operator cannot do anything about them
 	h, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("kube: client of the API server: %w", err)

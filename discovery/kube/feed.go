@@ -167,7 +167,7 @@ func backoff(failures int, err error) time.Duration {
 	return pace.Backoff(failures, minBackoff, maxBackoff)
 }
 
-// jittered adds up to a fifth, so that proxies don't come all at once.
+// jittered adds up to a fifth, so that proxies do not come all at once.
 func jittered(d time.Duration) time.Duration {
 	return pace.Spread(d, 1, 1.2, rand.Float64())
 }

@@ -42,7 +42,7 @@ func (k *keeper) headerOf(t *table) header {
 	return h
 }
 
-// load brings back what was saved. A file that can't be used is as good as none.
+// load brings back what was saved. A file that cannot be used is as good as none.
 func (k *keeper) load() {
 	if k.dir == "" {
 		return

@@ -153,7 +153,7 @@ func TestSnapshotPace(t *testing.T) {
 			t.Errorf("%v writings in 10 s", got) // six files at first, then only that of the Services
 		}
 
-		// What can't be written is told, tried again, and mended.
+		// What cannot be written is told, tried again, and mended.
 		must(t, os.RemoveAll(cfg.SnapshotDir))
 		l.apply(shopYAML)
 		bubble.Pass(time.Minute)
@@ -176,7 +176,7 @@ func TestSnapshotPace(t *testing.T) {
 // What is said of each way in which the API server may fail.
 func TestFailureWords(t *testing.T) {
 	t.Parallel()
-	const away = "Kubernetes API: the API server can't be reached since 2026-01-02T03:04:05Z, what is known stays in use: "
+	const away = "Kubernetes API: the API server cannot be reached since 2026-01-02T03:04:05Z, what is known stays in use: "
 	slices := schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"}
 	for want, err := range map[string]error{
 		"EndpointSlice: the API server does not allow to watch endpointslices.discovery.k8s.io: allow the proxy's service account to list and " +
@@ -184,7 +184,7 @@ func TestFailureWords(t *testing.T) {
 			slices, "", errors.New("why")),
 		"EndpointSlice: the API server does not know endpointslices.discovery.k8s.io: install the CustomResourceDefinitions that come with the " +
 			"chart; it will be noticed": apierrors.NewNotFound(slices, ""),
-		"EndpointSlice: the API server can't watch endpointslices.discovery.k8s.io, what is known stays in use: Internal error " +
+		"EndpointSlice: the API server cannot watch endpointslices.discovery.k8s.io, what is known stays in use: Internal error " +
 			"occurred: why": apierrors.NewInternalError(errors.New("why")),
 		"Kubernetes API: the API server does not accept the credentials of this process, what is known stays in use: " +
 			"check its service account or kubeconfig (why)": apierrors.NewUnauthorized("why"),

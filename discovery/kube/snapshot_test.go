@@ -185,7 +185,7 @@ func TestRestartDuringOutage(t *testing.T) {
 		t.Errorf("locality %s, %v", at, err)
 	}
 	second.synced()
-	second.complains("Kubernetes API: the API server can't be reached")
+	second.complains("Kubernetes API: the API server cannot be reached")
 	second.ages(true)
 
 	api.answer("peers", 403)

@@ -218,7 +218,7 @@ func TestOutage(t *testing.T) {
 	r := start(t, api.source(""))
 	r.until("of what is there", has(shopReady))
 	api.stop()
-	r.complains("Kubernetes API: the API server can't be reached since ")
+	r.complains("Kubernetes API: the API server cannot be reached since ")
 	if problems := r.Errors(); len(problems) != 1 {
 		t.Errorf("one outage makes %d problems: %v", len(problems), problems)
 	}

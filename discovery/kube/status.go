@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Errors are the problems as they are now, by kind and name: of objects, of kinds that can't be read, of the API server.
+// Errors are the problems as they are now, by kind and name: of objects, of kinds that cannot be read, of the API server.
 func (s *Source) Errors() []Problem {
 	problems := s.unreachable()
 	s.mu.Lock()
@@ -26,7 +26,7 @@ func (s *Source) Errors() []Problem {
 	return sorted(problems)
 }
 
-// unreachable are the kinds that can't be followed at present. If it is the API server that can't be reached, that is one problem.
+// unreachable are the kinds that cannot be followed at present. If it is the API server that cannot be reached, that is one problem.
 func (s *Source) unreachable() []Problem {
 	var problems []Problem
 	var away *failure
@@ -52,7 +52,7 @@ func (*feed) own(err error) bool {
 		!apierrors.IsTooManyRequests(err) && !apierrors.IsTimeout(err)
 }
 
-// problem describes a kind that can't be listed or watched, and the remedy.
+// problem describes a kind that cannot be listed or watched, and the remedy.
 func (f *feed) problem(fl *failure) Problem {
 	p := Problem{Kind: f.kind}
 	resource := f.name
@@ -67,7 +67,7 @@ func (f *feed) problem(fl *failure) Problem {
 		p.Message = fmt.Sprintf("the API server does not know %s: install the CustomResourceDefinitions that come with the chart; "+
 			"it will be noticed", resource)
 	default:
-		p.Message = fmt.Sprintf("the API server can't %s %s, what is known stays in use: %s", fl.verb, resource, reason(fl.err))
+		p.Message = fmt.Sprintf("the API server cannot %s %s, what is known stays in use: %s", fl.verb, resource, reason(fl.err))
 	}
 	return p
 }
@@ -78,7 +78,7 @@ func (fl *failure) problem() Problem {
 		return Problem{Message: fmt.Sprintf("the API server does not accept the credentials of this process, what is known stays in use: "+
 			"check its service account or kubeconfig (%s)", reason(fl.err))}
 	}
-	return Problem{Message: fmt.Sprintf("the API server can't be reached since %s, what is known stays in use: %s",
+	return Problem{Message: fmt.Sprintf("the API server cannot be reached since %s, what is known stays in use: %s",
 		fl.since.UTC().Format(time.RFC3339), reason(fl.err))}
 }
 
@@ -116,7 +116,7 @@ func (s *Source) report() {
 		case p.Warning:
 			s.log.Warn("Kubernetes object is doubtful", fields...)
 		case p.Name == "":
-			s.log.Error("Kubernetes objects can't be followed", fields...)
+			s.log.Error("Kubernetes objects cannot be followed", fields...)
 		default:
 			s.log.Error("Kubernetes object is not used as it stands", fields...)
 		}

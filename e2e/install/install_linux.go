@@ -48,7 +48,7 @@ type Installer struct {
 	root, tools string // the checkout, and a folder with eastway, helm and kubectl
 }
 
-// Installed is the Installer of what New and Install have made in this folder and these clusters before. It can't install.
+// Installed is the Installer of what New and Install have made in this folder and these clusters before. It cannot install.
 func Installed(c Config) *Installer {
 	c.Release, c.Namespace = cmp.Or(c.Release, Release), cmp.Or(c.Namespace, Namespace)
 	if c.Progress == nil {

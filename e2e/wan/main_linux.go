@@ -121,7 +121,7 @@ func carry(ctx context.Context, l *link.Link, stdin io.Reader, stdout io.Writer)
 
 // scan reads lines until the input ends or ctx is done. In the latter case its
 // goroutine ends with the next line or with the process: a read from a terminal
-// can't be called off.
+// cannot be called off.
 func scan(ctx context.Context, in *bufio.Scanner) <-chan string {
 	lines := make(chan string)
 	go func() {

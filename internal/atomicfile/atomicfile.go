@@ -66,7 +66,7 @@ func syncDir(dir string) error {
 	}
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil // a file system that can't sync directories
+		err = nil // a file system that cannot sync directories
 	}
 	return errors.Join(err, d.Close())
 }

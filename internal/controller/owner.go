@@ -87,7 +87,7 @@ func (o *ownership) check(ctx context.Context) error {
 		"a restart makes it again for the new one", o.owner.Name)
 }
 
-// makeLease makes the lease before leader election does, which can't set an owner. It has no holder yet.
+// makeLease makes the lease before leader election does, which cannot set an owner. It has no holder yet.
 func (o *ownership) makeLease(ctx context.Context) error {
 	switch err := o.reader.Get(ctx, o.lease, &coordinationv1.Lease{}); {
 	case err == nil:

@@ -100,7 +100,7 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// The lease gets its owner, later if it can't be at once, and the work goes on all the same.
+// The lease gets its owner, later if it cannot be at once, and the work goes on all the same.
 func TestLeaseGetsItsOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,7 @@ type Options struct {
 	JSON string
 	// Rate is requests per second from each zone of cn-hangzhou; 0 is DefaultRate.
 	Rate float64
-	// Pace multiplies how long the phases last; 0 is 1.
+	// Pace multiplies the length of the phases; 0 is 1.
 	Pace float64
 	// Keep leaves the world up until the context ends, without load and faults.
 	Keep bool

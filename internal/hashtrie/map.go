@@ -13,7 +13,7 @@ import (
 const (
 	bits  = 4 // of the hash, the highest first, for each level
 	width = 1 << bits
-	// levels below the root; leaves there can't be split any more.
+	// levels below the root; leaves there cannot be split any more.
 	levels = 64 / bits
 	// maxLeaf is how many entries a leaf holds before it is split.
 	maxLeaf = 16
@@ -115,7 +115,7 @@ func (m Map[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// Differing are the keys of which two maps don't have the same, in no order.
+// Differing are the keys of which two maps do not have the same, in no order.
 func Differing[K, V comparable](a, b Map[K, V]) iter.Seq[K] {
 	return func(yield func(K) bool) { differing(a.root, b.root, 0, yield) }
 }
@@ -217,7 +217,7 @@ func (n *node[K, V]) all(yield func(*entry[K, V]) bool) bool {
 	return true
 }
 
-// differing yields the keys of which two nodes in the same place don't have the same; false when yield was.
+// differing yields the keys of which two nodes in the same place do not have the same; false when yield was.
 func differing[K, V comparable](a, b *node[K, V], depth int, yield func(K) bool) bool {
 	switch {
 	case a == b:

@@ -32,7 +32,7 @@ func (c *Cluster) Admin(ctx context.Context, pod *corev1.Pod) (*admin.Client, er
 	}), nil
 }
 
-// AskProxy calls f with the admin listener of one ready proxy, and of the next one when that can't be reached.
+// AskProxy calls f with the admin listener of one ready proxy, and of the next one when that cannot be reached.
 // skipped gets those errors. ready is how many proxies there are to choose from.
 func (c *Cluster) AskProxy(ctx context.Context, skipped func(error), f func(pod *corev1.Pod, ready int, client *admin.Client) error) error {
 	pods, err := c.ReadyProxies(ctx)

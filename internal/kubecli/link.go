@@ -25,7 +25,7 @@ type Member struct {
 	Own     peering.Manifest
 }
 
-// Members gets each cluster's own manifest, by Cluster.Own or Cluster.AwaitOwn, and refuses clusters that can't be peers
+// Members gets each cluster's own manifest, by Cluster.Own or Cluster.AwaitOwn, and refuses clusters that cannot be peers
 // of each other.
 func Members(clusters []*Cluster, ownOf func(*Cluster) (peering.Manifest, error)) ([]Member, error) {
 	members := make([]Member, 0, len(clusters))

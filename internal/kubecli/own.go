@@ -101,7 +101,7 @@ func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
 	}
 	ca, err := certs.ParseCA(certs.SecretOf(authority.Data), certs.Options{})
 	if err != nil || ca.Bundle().Equal(m.Identity.Bundle) {
-		return "" // a CA that can't be used is not used
+		return "" // a CA that cannot be used is not used
 	}
 	return "Secret " + key.Name + " has other roots than the manifest, which follows within half a minute"
 }

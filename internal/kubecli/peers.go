@@ -101,7 +101,7 @@ func (c *Cluster) refuseOwn(ctx context.Context, m peering.Manifest, name string
 		return nil
 	}
 	if id != "" && m.Peer.Spec.SPIFFEID != id {
-		return fmt.Errorf("%q is this cluster's own name: it is %s, the manifest's is %s. Two clusters of one name can't be peers: "+
+		return fmt.Errorf("%q is this cluster's own name: it is %s, the manifest's is %s. Two clusters of one name cannot be peers: "+
 			"reinstall one of them under another name", name, id, m.Peer.Spec.SPIFFEID)
 	}
 	return fmt.Errorf("%q is this cluster itself: a Peer is another cluster, import what it exports", name)

@@ -80,7 +80,7 @@ func (c *Cluster) ServiceToTake(ctx context.Context, namespace, name string) (*c
 	if c.Context != "" {
 		kubectl += " --context " + c.Context
 	}
-	return nil, fmt.Errorf("%w: there is no Service %s/%s in %s whose callers could be taken over. It is imported from %s: call it as "+
+	return nil, fmt.Errorf("%w: there is no Service %s/%s in %s to take over. It is imported from %s: call it as "+
 		"%s.%s.svc.clusterset.local, or make one of that name (%s -n %s create service clusterip %s --tcp=%s)", ErrNotFound, namespace, name, c,
 		sentenceList(imported.Clusters), name, namespace, kubectl, namespace, name, port)
 }

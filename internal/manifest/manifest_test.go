@@ -43,7 +43,7 @@ spec:
 	// line 9: spec.address: unknown field
 }
 
-// What can be read of an identity is known even of an object that can't be decoded.
+// What can be read of an identity is known even of an object that cannot be decoded.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

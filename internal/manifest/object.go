@@ -17,7 +17,7 @@ type Object struct {
 	Document int
 	// ID is what can be read of the object's identity, even where Err is set.
 	ID ID
-	// Err is why the object can't be decoded; nil if it can. It is an *Error.
+	// Err is why the object cannot be decoded; nil if it can. It is an *Error.
 	Err error
 
 	doc *document

@@ -1,4 +1,4 @@
-// Package need is for tests that can't run everywhere: they say what to install or to change, and are never left out in
+// Package need is for tests that cannot run everywhere: they say what to install or to change, and are never left out in
 // continuous integration.
 package need
 

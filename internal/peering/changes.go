@@ -18,8 +18,8 @@ func (m Manifest) Taken(old *v1alpha1.Peer, where string) error {
 	if old == nil || old.Spec.SPIFFEID == m.Peer.Spec.SPIFFEID {
 		return nil
 	}
-	return fmt.Errorf("the name %q is taken: in %s it is %s, this manifest says %s. "+
-		"If that cluster really got another CA, make sure of it and remove that Peer first",
+	return fmt.Errorf("the name %q is taken: in %s it is %s, in this manifest %s. "+
+		"If that cluster really has a new CA, verify that and remove that Peer first",
 		m.Peer.Name, where, old.Spec.SPIFFEID, m.Peer.Spec.SPIFFEID)
 }
 
@@ -52,7 +52,7 @@ func (m Manifest) Changes(old *v1alpha1.Peer) []string {
 	return changes
 }
 
-// Notes are what an operator should know about the manifest and can't see in its text.
+// Notes are what an operator should know about the manifest and cannot see in its text.
 func (m Manifest) Notes() []string {
 	var notes []string
 	td := m.Identity.ID.TrustDomain()
@@ -64,7 +64,7 @@ func (m Manifest) Notes() []string {
 			"this accepts what a CA below it issues, if that CA is held to %s", c.Subject, td.Name(), td.Name()))
 	}
 	if len(m.Peer.Spec.Addresses) == 0 {
-		notes = append(notes, "without an address this cluster can't be dialed: it dials its peers, which need an address each; "+
+		notes = append(notes, "without an address this cluster cannot be dialed: it dials its peers, which need an address each; "+
 			"calls go both ways all the same")
 	}
 	return notes

@@ -145,7 +145,7 @@ func TestNotes(t *testing.T) {
 	if got := parse(t, manifestOf(t, "b", "b.example.com:1")).Notes(); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
-	if got := parse(t, manifestOf(t, "b")).Notes(); len(got) != 1 || !strings.Contains(got[0], "can't be dialed") {
+	if got := parse(t, manifestOf(t, "b")).Notes(); len(got) != 1 || !strings.Contains(got[0], "cannot be dialed") {
 		t.Errorf("without address: %q", got)
 	}
 	rootDir, dir := t.TempDir(), t.TempDir()

@@ -142,7 +142,7 @@ func TestLeaksAreChecked(t *testing.T) {
 	}
 }
 
-// What can't be tested everywhere goes through package need, which leaves nothing out in continuous integration.
+// What cannot be tested everywhere goes through package need, which leaves nothing out in continuous integration.
 func TestNobodySkips(t *testing.T) {
 	t.Parallel()
 	skip := regexp.MustCompile(`\bt\.Skip(f|Now)?\(`)

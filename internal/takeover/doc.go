@@ -12,7 +12,7 @@
 //
 // # What is refused
 //
-// Package eligible has the rule: a Service can't be taken over if it has no cluster IP (headless,
+// Package eligible has the rule: a Service cannot be taken over if it has no cluster IP (headless,
 // ExternalName), internalTrafficPolicy Local (its calls must not leave the
 // node, and proxies send them wherever a healthy endpoint is), the API
 // server's own Service, and Eastway's own ones.

@@ -14,7 +14,7 @@ const (
 	stateTaken    = "taken"     // all its TCP ports go to proxies
 	statePartly   = "partly"    // some do
 	stateFailOpen = "fail_open" // none does: kube-proxy serves
-	stateRefused  = "refused"   // it can't be taken over
+	stateRefused  = "refused"   // it cannot be taken over
 )
 
 // States of proxies in the metric.

@@ -70,7 +70,7 @@ resources:
 {{- end }}
 
 {{/* Probes of a container whose health port is called so: (list READINESSPATH SECONDS). A process that hangs is restarted; one that
-     isn't ready is left alone. */}}
+     is not ready is left alone. */}}
 {{- define "eastway.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: health}

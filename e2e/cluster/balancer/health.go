@@ -48,7 +48,7 @@ func checks(services []service, nodes []node) []check {
 // verdict on a node by one check.
 type verdict struct {
 	healthy bool      // what is believed
-	differs time.Time // since when the answers say the opposite; zero: they don't
+	differs time.Time // since when the answers say the opposite; zero: they do not
 }
 
 // health of the nodes.

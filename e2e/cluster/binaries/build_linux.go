@@ -161,7 +161,7 @@ func cacheKey(ctx context.Context, source string, flags []string) (string, error
 	return fmt.Sprintf("%x", hash.Sum(nil)[:length]), nil
 }
 
-// countPackages is how many a build may compile, 0 if that can't be told.
+// countPackages is how many a build may compile, 0 if that cannot be told.
 func countPackages(ctx context.Context, source string) int {
 	output, err := goOutput(ctx, source, "list", "-deps", "tool")
 	if err != nil {

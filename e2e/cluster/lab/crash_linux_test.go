@@ -65,7 +65,7 @@ func TestStarterKilled(t *testing.T) {
 	before.checkGone(t)
 }
 
-// One that can't come up says why, with the log of what failed, and leaves nothing.
+// One that cannot come up says why, with the log of what failed, and leaves nothing.
 func TestUpFails(t *testing.T) {
 	needSupport(t)
 	const name = "lab-test-fails"

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// needSupport skips a test where clusters can't run.
+// needSupport skips a test where clusters cannot run.
 func needSupport(t *testing.T) {
 	t.Helper()
 	need.Support(t, Supported())

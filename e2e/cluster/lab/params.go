@@ -39,7 +39,7 @@ const (
 	// several labs; the kernel's 128 are gone with the third.
 	inotifyInstances = 1024
 
-	maxClusters = 6 // a lab has 16 networks; more clusters than this don't fit a computer anyway
+	maxClusters = 6 // a lab has 16 networks; more clusters than this do not fit a computer anyway
 	maxNodes    = 8 // of one cluster
 	maxLabs     = 16
 )

@@ -40,7 +40,7 @@ func (r Reach) rules(f family, self netip.Addr) (string, error) {
 	case Silent:
 		forward = inward + "drop\n\t\t" + outward + "drop"
 	default:
-		return "", fmt.Errorf("lab: a site can't be %q, but %s, %s or %s", r, Public, Private, Silent)
+		return "", fmt.Errorf("lab: a site cannot be %q, but %s, %s or %s", r, Public, Private, Silent)
 	}
 	return strings.NewReplacer("FAMILY", f.nft(), "COMPUTER", self.String()).Replace(`table FAMILY reach {}
 delete table FAMILY reach

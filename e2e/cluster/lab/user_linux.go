@@ -75,7 +75,7 @@ func userCluster(path string) (*Cluster, error) {
 		return nil, fmt.Errorf("lab: the kubeconfig %s has no current context that names a cluster: kubectl config use-context …", path)
 	}
 	if problems := validation.IsDNS1123Label(config.CurrentContext); len(problems) > 0 {
-		return nil, fmt.Errorf("lab: the context %q of the kubeconfig %s can't be a cluster's name in tests: kubectl config rename-context: %s",
+		return nil, fmt.Errorf("lab: the context %q of the kubeconfig %s cannot be a cluster's name in tests: kubectl config rename-context: %s",
 			config.CurrentContext, path, problems[0])
 	}
 	absolute, err := filepath.Abs(path)

@@ -186,7 +186,7 @@ func (m *Machine) Kill(ctx context.Context) error {
 		return fmt.Errorf("machine: kill %s: %w", m.Name(), err)
 	}
 	defer unix.Close(fd)
-	// From here on fd can't come to mean another process; see that it means ours.
+	// From here on fd cannot come to mean another process; see that it means ours.
 	if dir, ok := dirOf(m.pid); !ok || dir != m.dir {
 		return m.buried(ctx)
 	}

@@ -30,7 +30,7 @@ type live struct {
 	ns [2]*netns.Namespace // A, B
 }
 
-// needRoot skips a test that can't run here; continuous integration leaves nothing out.
+// needRoot skips a test that cannot run here; continuous integration leaves nothing out.
 func needRoot(t *testing.T) {
 	t.Helper()
 	need.Support(t, Supported())

@@ -145,13 +145,13 @@ func greet(conn net.Conn, begin time.Time, target *Target, way string) (Result, 
 		return ok("%s answered %s in %s: %s", target, way, took, visible(line)), nil
 	case errors.Is(err, io.EOF):
 		return warn("%s accepted the connection %s and closed it without sending anything", target, way).
-			hint("a service that does not speak HTTP may well do that; 'eastway endpoints' shows where its calls go"), err
+			hint("a service that does not speak HTTP may do that; 'eastway endpoints' shows where its calls go"), err
 	case errors.Is(err, os.ErrDeadlineExceeded), timeout != nil && timeout.Timeout():
 		return warn("%s accepted the connection %s, and sent nothing for %s", target, way, took).
-			hint("a service that does not speak HTTP may well do that"), err
+			hint("a service that does not speak HTTP may do that"), err
 	default:
 		return fail("call %s %s: %v", target, way, err).
-			hint("no endpoint took the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service), err
+			hint("no endpoint accepted the call: see 'eastway endpoints %s/%s' here and where it is exported", target.Namespace, target.Service), err
 	}
 }
 

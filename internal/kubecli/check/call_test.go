@@ -105,7 +105,7 @@ func TestCallCause(t *testing.T) {
 		}, Failed, "it has no endpoint in any cluster", ""},
 		"peer away": {
 			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusUnreachable }),
-			Failed, "no endpoint could take it: b can't be reached", "is b.example.com:15443 reachable from this cluster's nodes",
+			Failed, "no endpoint can take it: b cannot be reached", "is b.example.com:15443 reachable from this cluster's nodes",
 		},
 		"none ready": {
 			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusNotReady }),

@@ -26,7 +26,7 @@ func (f *facts) notImported(ctx context.Context, target *Target) Result {
 	switch _, err := f.cluster.Service(ctx, target.Namespace, target.Service); {
 	case err == nil:
 		return fail("%s is a Service of this cluster, and not imported: no cluster exports it", name).
-			hint("Eastway carries what is exported: %s, here or in a peer", export)
+			hint("Eastway carries exported services only: %s, here or in a peer", export)
 	case errors.Is(err, kubecli.ErrNotFound):
 		return fail("there is no service %s: no Service of that name here, and no cluster that is connected exports one", name).
 			hint("in the cluster that has it: %s", export)
@@ -44,7 +44,7 @@ func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target
 	case errors.Is(err, kubecli.ErrForbidden), errors.Is(err, kubecli.ErrUnreachable), failed != nil: // the call got to no proxy
 		return Result{}, false
 	case len(ready) == 0:
-		return fail("call %s: no proxy is ready, which would take the call", target).hint("see the proxies above"), true
+		return fail("call %s: no proxy is ready to take the call", target).hint("see the proxies above"), true
 	case errors.Is(err, errNoPort):
 		return fail("call %s: %v", target, err).hint("%s -l app.kubernetes.io/component=controller", logs), true
 	}
@@ -105,7 +105,7 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 			return Result{}, false
 		}
 		return fail("call %s through proxy %s: it was reset, though %s", target, proxy.Name, count(usable, "place looks", "places look")+" healthy").
-			hint("the proxy's access log names what was tried, and why it did not do: kubectl -n %s logs %s --tail=20",
+			hint("the proxy's access log lists the attempts and their errors: kubectl -n %s logs %s --tail=20",
 				proxy.Namespace, proxy.Name), true
 	}
 	var problems []string
@@ -114,10 +114,10 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 			problems = append(problems, fmt.Sprintf(problem, and(slices.Compact(names))))
 		}
 	}
-	add(unreachable, "%s can't be reached")
+	add(unreachable, "%s cannot be reached")
 	add(unready, "no endpoint in %s is ready")
 	add(ejected, "%s refused or did not answer several times, and is left out for a while")
-	cause := fail("call %s: no endpoint could take it: %s", target, strings.Join(problems, "; "))
+	cause := fail("call %s: no endpoint can take it: %s", target, strings.Join(problems, "; "))
 	switch {
 	case len(unreachable) > 0:
 		return cause.hint("%s", f.reachHint(ctx, unreachable[0])), true

@@ -92,18 +92,18 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"one zone":       {func(w *world) { w.unready("eastway-proxy-1") }, "zones", Warning, "z1 without"},
 		"nobody leads":   {func(w *world) { w.lease(time.Now().Add(-10 * time.Minute)) }, "leader", Failed, "no controller leads"},
 		"other version":  {func(w *world) { w.status.Version = "v2" }, "versions", Warning, "proxies are v2, this command is v1"},
-		"too few rights": {func(w *world) { w.denied = "nodes" }, "rights", Failed, "may not list/watch nodes"},
+		"too few rights": {func(w *world) { w.denied = "nodes" }, "rights", Failed, "is not allowed to list/watch nodes"},
 		"agents' rights": {
 			func(w *world) { w.denied = "daemonsets" },
-			"rights", Failed, "node agents (service account eastway-node) may not get daemonsets.apps eastway-node in eastway-system",
+			"rights", Failed, "node agents (service account eastway-node) is not allowed to get daemonsets.apps eastway-node in eastway-system",
 		},
 		"controller's rights": {
 			func(w *world) { w.denied = "serviceexports/status" },
-			"rights", Failed, "the controller (service account eastway-controller) may not patch serviceexports.multicluster.x-k8s.io/status",
+			"rights", Failed, "the controller (service account eastway-controller) is not allowed to patch serviceexports.multicluster.x-k8s.io/status",
 		},
 		"rights unknown": {
 			func(w *world) { w.server.Forbid("create", "subjectaccessreviews") },
-			"rights", Skipped, "you may not check",
+			"rights", Skipped, "you have no right to check",
 		},
 		"proxy complains": {
 			func(w *world) { w.status.Errors = []string{"port 7 is taken"} },
@@ -174,7 +174,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			func(w *world) { w.removeAgents() },
 			"node agents", Warning, "no Service can be taken over",
 		},
-		"agents don't come": {
+		"agents do not start": {
 			func(w *world) {
 				w.removeAgents()
 				w.server.Add(w.daemonSet())

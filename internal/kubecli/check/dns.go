@@ -41,7 +41,7 @@ func (f *facts) dnsConfig(ctx context.Context) []Result {
 		return one(ok("CoreDNS is configured to serve %s", zone))
 	}
 	return one(warn("CoreDNS is not configured to serve %s: %s", zone, wrong).
-		hint("kubectl -n %s edit configmap %s, and write: %s (CoreDNS 1.12.2 or later). Services that are taken over don't need it",
+		hint("kubectl -n %s edit configmap %s, and write: %s (CoreDNS 1.12.2 or later). Services that are taken over do not need it",
 			dnsNamespace, dnsConfigMap, lines))
 }
 
@@ -85,7 +85,7 @@ func (f *facts) dnsLookup(ctx context.Context) []Result {
 	}
 	at := slices.IndexFunc(imports, func(i kubecli.ServiceImport) bool { return len(i.Addresses) > 0 })
 	if at < 0 {
-		return one(skip("nothing is imported yet that could be looked up"))
+		return one(skip("nothing is imported yet, so there is no name to look up"))
 	}
 	imported := imports[at]
 	dns, err := f.resolver(ctx)

@@ -30,7 +30,7 @@ func (f *facts) ownManifest(ctx context.Context) []Result {
 	}
 	results := one(ok("this is cluster %s, %s", own.Peer.Name, own.Identity.ID))
 	if len(own.Peer.Spec.Addresses) == 0 {
-		results = append(results, warn("it has no public address: it dials its peers, and can't be dialed").
+		results = append(results, warn("it has no public address: it dials its peers, and cannot be dialed").
 			hint("if peers must dial it: has the tunnel Service an address (kubectl -n %s get service)? else tunnel.publicAddresses of the chart",
 				f.cluster.Namespace))
 	} else {

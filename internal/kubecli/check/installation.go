@@ -120,7 +120,7 @@ func (f *facts) zones(ctx context.Context) []Result {
 	}
 	slices.Sort(all)
 	if len(all) == 0 {
-		return one(warn("no node has the label %s: calls can't prefer their own zone", zoneLabel).
+		return one(warn("no node has the label %s: calls cannot prefer their own zone", zoneLabel).
 			hint("label the nodes, also with topology.kubernetes.io/region"))
 	}
 	without := slices.DeleteFunc(slices.Clone(all), func(zone string) bool {

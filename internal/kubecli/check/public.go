@@ -61,14 +61,14 @@ func reached(how, address string, own peering.Manifest, dial func(*tls.Config) e
 	err := dial(cfg)
 	switch {
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return skip("%s is not tried on %s: this machine has no way to addresses of its IP family: %v", address, how, err)
+		return skip("%s is not tried on %s: this machine has no route for its IP family: %v", address, how, err)
 	case proved.Load():
 		return ok("%s answers on %s", address, how)
 	case errors.Is(err, errStranger):
 		return fail("%s is reached on %s, but %v", address, how, err).hint("does the address belong to this cluster's tunnel Service?")
 	default:
 		return fail("%s is not reached from here on %s: %v", address, how, err).
-			hint("firewall, load balancer, or only reachable from elsewhere? peers may be better placed than this machine")
+			hint("firewall, load balancer, or only reachable from elsewhere? peers may reach it where this machine does not")
 	}
 }
 

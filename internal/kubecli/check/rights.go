@@ -131,13 +131,13 @@ func (f *facts) rights(ctx context.Context) []Result {
 		missing, err := f.missing(ctx, user, all)
 		switch {
 		case errors.Is(err, kubecli.ErrForbidden):
-			return append(results, skip("you may not check the rights of other accounts (create subjectaccessreviews); "+
+			return append(results, skip("you have no right to check the rights of other accounts (create subjectaccessreviews); "+
 				"the components' logs show missing ones"))
 		case err != nil:
 			return append(results, unknown(err))
 		case len(missing) > 0:
-			results = append(results, fail("%s (service account %s) may not %s", c.name, pods[0].Spec.ServiceAccountName, and(missing)).
-				hint("give the role %s-%s its rights back, and its binding: helm upgrade restores the chart's; they are noticed within seconds",
+			results = append(results, fail("%s (service account %s) is not allowed to %s", c.name, pods[0].Spec.ServiceAccountName, and(missing)).
+				hint("restore the role %s-%s and its binding: helm upgrade applies the chart's; they take effect within seconds",
 					f.cluster.Prefix(), c.component))
 		default:
 			results = append(results, ok("%s: all %d rights that are needed", c.name, len(all)))

@@ -30,7 +30,7 @@ func Takeover(cluster *kubecli.Cluster, service *corev1.Service) []Check {
 // ofService judges the Service itself.
 func ofService(s *corev1.Service, namespace string) []Result {
 	if why, remedy := eligible.Check(s, namespace); why != "" {
-		return one(fail("it can't be taken over: %s", why).hint("%s", remedy))
+		return one(fail("it cannot be taken over: %s", why).hint("%s", remedy))
 	}
 	results := one(ok("it can be taken over: cluster IP %s", s.Spec.ClusterIP))
 	for _, p := range s.Spec.Ports {

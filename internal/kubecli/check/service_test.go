@@ -65,7 +65,7 @@ func TestTakeoverChecks(t *testing.T) {
 			nil, func(w *world) { w.removeAgents() },
 			Failed, "there are no node agents", "--set node.enabled=true --kube-context east",
 		},
-		"agents don't come": {nil, func(w *world) {
+		"agents do not start": {nil, func(w *world) {
 			w.removeAgents()
 			w.server.Add(w.daemonSet())
 		}, Failed, "DaemonSet eastway-node has no pods", "describe daemonset eastway-node"},

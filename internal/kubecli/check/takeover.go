@@ -91,7 +91,7 @@ func (f *facts) noAgents(ctx context.Context) Result {
 	none := warn("there are no node agents: no Service can be taken over")
 	switch name, err := f.cluster.AgentsWanted(ctx); {
 	case err != nil:
-		return none.hint("%s; whether it is so already can't be seen: %v", f.cluster.HelmSet("node.enabled=true"), err)
+		return none.hint("%s; cannot see whether it is in effect: %v", f.cluster.HelmSet("node.enabled=true"), err)
 	case name == "":
 		return none.hint("%s", f.cluster.HelmSet("node.enabled=true"))
 	default:

@@ -49,7 +49,7 @@ func (t *Table) Apply(r *Ruleset) error {
 	v4, v6 := compile(r)
 	err := t.apply(&v4, &v6)
 	if err != nil && (t.written[0] != nil || t.written[1] != nil) {
-		// Our tables were changed from outside so that they can't be amended: recreate them.
+		// Our tables were changed from outside so that they cannot be amended: recreate them.
 		t.written = [2]*int{}
 		err = t.apply(&v4, &v6)
 	}
