@@ -44,4 +44,5 @@ func TestDrills(t *testing.T) {
 	for _, drill := range drills {
 		t.Run(drill.name, func(t *testing.T) { drill.run(w, t) })
 	}
+	t.Run("removal", func(t *testing.T) { removed(w, t) })
 }

@@ -20,9 +20,9 @@ import (
 )
 
 // maxCommands lead to the first call between two clusters.
-const maxCommands = 6
+const maxCommands = 5
 
-// firstCall types what the README says.
+// firstCall runs the README's commands: those that lead to the first call, and then a call by an application.
 func firstCall(w *world, t *testing.T) {
 	ctx := t.Context()
 	t.Cleanup(func() {
@@ -44,7 +44,7 @@ func firstCall(w *world, t *testing.T) {
 			t.Fatalf("%s: %v: %s", app, err, out)
 		}
 	}
-	commands := readmeCommands(t)
+	commands := shellBlock(t, "README.md", "\nFive commands lead to the first call")
 	if len(commands) > maxCommands {
 		t.Errorf("the README needs %d commands for the first call, more than %d", len(commands), maxCommands)
 	}
@@ -60,34 +60,64 @@ func firstCall(w *world, t *testing.T) {
 		}
 		fmt.Fprintf(progress(t), "%.1fs\n", time.Since(began).Seconds())
 	}
-	if !strings.HasPrefix(answer, "hello from shop-") {
-		t.Errorf("the last command printed %q, not the answer of shop", answer)
+	if !strings.Contains(answer, "200 OK") {
+		t.Errorf("the first call printed %q, not the answer of shop", answer)
 	}
 	fmt.Fprintf(progress(t), "helm install to first call: %.1fs, %d commands\n", time.Since(began).Seconds(), len(commands))
+	for _, line := range shellBlock(t, "README.md", "\nApplications call it by its name") {
+		var err error
+		if answer, err = w.Shell(ctx, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.HasPrefix(answer, "hello from shop-") {
+		t.Errorf("the client printed %q, not the answer of shop", answer)
+	}
 }
 
-// readmeCommands are those of the block that leads to the first call.
-func readmeCommands(t *testing.T) []string {
+// removed runs the commands of docs/remove.md: nothing of the first cluster's installation is left.
+func removed(w *world, t *testing.T) {
+	ctx := t.Context()
+	for _, line := range shellBlock(t, "docs/remove.md", "# Removing it\n") {
+		if _, err := w.Shell(ctx, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := w.clusters[0]
+	if err := one.Get(ctx, client.ObjectKey{Name: install.Namespace}, &corev1.Namespace{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the namespace is still there (%v)", err)
+	}
+	for _, resource := range []string{"peers.eastway.dev", "serviceimports.multicluster.x-k8s.io"} {
+		if out, err := one.Kubectl(ctx, "get", resource, "-A").CombinedOutput(); err == nil {
+			t.Errorf("%s are still served: %s", resource, out)
+		}
+	}
+	if out, err := w.Shell(ctx, "eastway peer list --context "+w.clusters[1].Name); err != nil || strings.Contains(out, one.Name) {
+		t.Errorf("the other cluster's peers: %v\n%s", err, out)
+	}
+}
+
+// shellBlock is the first block of commands below a line of a document.
+func shellBlock(t *testing.T, document, line string) []string {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(document)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(readme), "\nSix commands lead to the first call")
+	_, rest, found := strings.Cut(string(text), line)
 	_, rest, begun := strings.Cut(rest, "\n```sh\n")
 	block, _, ended := strings.Cut(rest, "\n```\n")
 	if !found || !begun || !ended {
-		t.Fatal("README.md has no block of commands below \"Six commands lead to the first call\"")
+		t.Fatalf("%s has no block of commands below %q", document, line)
 	}
 	return strings.Split(block, "\n")
 }
 
 // cleanUp what an earlier run has left in clusters that were kept.
 func (w *world) cleanUp(ctx context.Context, c *cluster) error {
-	if err := c.Get(ctx, client.ObjectKey{Name: install.Namespace}, &corev1.Namespace{}); apierrors.IsNotFound(err) {
-		return nil
+	if err := c.Get(ctx, client.ObjectKey{Name: install.Namespace}, &corev1.Namespace{}); !apierrors.IsNotFound(err) {
+		_ = w.Uninstall(ctx, c.Cluster) // it may never have been complete
 	}
-	_ = w.Uninstall(ctx, c.Cluster) // it may never have been complete
 	commands := []*exec.Cmd{
 		c.Kubectl(ctx, "delete", "peers.eastway.dev", "--all", "--ignore-not-found"),
 		c.Kubectl(ctx, "delete", "serviceexports.multicluster.x-k8s.io", "--all", "--all-namespaces", "--ignore-not-found"),
