@@ -2,9 +2,7 @@ package failover
 
 import (
 	"github.com/eastway/eastway/discovery"
-	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
-	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/tcp"
 )
 
@@ -24,22 +22,3 @@ type Tunnels = dial.Tunnels
 
 // Incoming is a stream that a peer opened.
 type Incoming = tcp.Incoming
-
-// EndpointStatus is one place behind a service.
-type EndpointStatus = balance.EndpointStatus
-
-// ListenerStatus is one address on which callers reach a service.
-type ListenerStatus = listen.Status
-
-// Values of EndpointStatus.Status and EndpointStatus.OutlierCheck.
-const (
-	StatusHealthy     = balance.StatusHealthy
-	StatusNotReady    = balance.StatusNotReady
-	StatusTerminating = balance.StatusTerminating
-	StatusUnreachable = balance.StatusUnreachable
-
-	CheckOK      = balance.CheckOK
-	CheckFailed  = balance.CheckFailed
-	CheckProbing = balance.CheckProbing
-	CheckRamping = balance.CheckRamping
-)

@@ -22,6 +22,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -62,7 +63,7 @@ type world struct {
 	names   map[string]string // of addresses
 	listed  struct {
 		revision uint64
-		all      []ListenerStatus
+		all      []status.Listener
 	}
 }
 

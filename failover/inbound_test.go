@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -345,11 +346,11 @@ func TestEjectedPeerIsProbed(t *testing.T) {
 	if got, err := w.ask("hi"); err != nil || got != "b got hi" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	w.eventually("ejected", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck != CheckOK })
+	w.eventually("ejected", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck != status.CheckOK })
 	mu.Lock()
 	broken = false
 	mu.Unlock()
-	w.eventually("back", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck == CheckRamping })
+	w.eventually("back", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck == status.CheckRamping })
 	w.eventually("used", func() bool { got, err := w.ask("hi"); return err == nil && got == "a got hi" })
 	mu.Lock()
 	defer mu.Unlock()

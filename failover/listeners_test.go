@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // other is a second service at addr.
@@ -27,14 +28,14 @@ func other(w *world, addr netip.Addr) *discovery.Snapshot {
 	return s
 }
 
-func (w *world) listening(n int) []ListenerStatus {
+func (w *world) listening(n int) []status.Listener {
 	w.t.Helper()
 	w.eventually("listening", func() bool { return len(w.listeners()) == n })
 	return w.listeners()
 }
 
 // listeners are those of now. What has the same revision has to be the same.
-func (w *world) listeners() []ListenerStatus {
+func (w *world) listeners() []status.Listener {
 	w.t.Helper()
 	revision := w.proxy.ListenersRevision()
 	all := w.proxy.Listening()

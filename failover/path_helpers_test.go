@@ -24,6 +24,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -122,7 +123,7 @@ func newPath(t *testing.T, sp spec) *path {
 	await(t, "the path stands", func() bool {
 		healthy := 0
 		for _, e := range p.a.proxy.Endpoints(echoName) {
-			if e.Cluster != "a" && e.Status == failover.StatusHealthy {
+			if e.Cluster != "a" && e.Status == status.Healthy {
 				healthy++
 			}
 		}
@@ -205,7 +206,7 @@ func (s *site) ready(transport string, peers ...string) bool {
 // lanes counts the lanes of one transport to a peer.
 func (s *site) lanes(peer, transport string) int {
 	n := 0
-	s.eachLane(func(p string, l tunnel.LaneStatus) {
+	s.eachLane(func(p string, l status.Lane) {
 		if p == peer && l.Transport == transport {
 			n++
 		}
@@ -216,11 +217,11 @@ func (s *site) lanes(peer, transport string) int {
 // streams counts what is open on all lanes.
 func (s *site) streams() int {
 	n := 0
-	s.eachLane(func(_ string, l tunnel.LaneStatus) { n += l.Streams })
+	s.eachLane(func(_ string, l status.Lane) { n += l.Streams })
 	return n
 }
 
-func (s *site) eachLane(f func(peer string, l tunnel.LaneStatus)) {
+func (s *site) eachLane(f func(peer string, l status.Lane)) {
 	for _, peer := range s.node.Status() {
 		for _, link := range peer.Links {
 			for _, lane := range link.Lanes {

@@ -18,6 +18,7 @@ import (
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // Proxy listens for the services of the catalog and serves peers.
@@ -144,7 +145,7 @@ func (p *Proxy) Ready() error {
 
 // Endpoints are the places behind a service, sorted by port, then nearest first for a caller in the proxy's own zone. It is
 // nil when there is no such service.
-func (p *Proxy) Endpoints(service discovery.ServiceName) []EndpointStatus {
+func (p *Proxy) Endpoints(service discovery.ServiceName) []status.Endpoint {
 	return p.table.Endpoints(service)
 }
 
@@ -152,7 +153,7 @@ func (p *Proxy) Endpoints(service discovery.ServiceName) []EndpointStatus {
 func (p *Proxy) ListenersRevision() uint64 { return p.listeners.Revision() }
 
 // Listening are all listeners that the catalog requests, sorted by address and service.
-func (p *Proxy) Listening() []ListenerStatus { return p.listeners.Status() }
+func (p *Proxy) Listening() []status.Listener { return p.listeners.Status() }
 
 // NewAccessLog is a logger for Config.AccessLog that writes one JSON object per line to w.
 func NewAccessLog(w zapcore.WriteSyncer) *zap.Logger { return access.NewLog(w) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // TestRaceIsHeaderOnly: a peer that does not answer in time is raced, and from then on gets no bytes unless it wins.
@@ -145,7 +146,7 @@ func TestDeadEndpointsDoNotAddUp(t *testing.T) {
 			t.Fatalf("got %q, %v", got, err)
 		}
 	}
-	w.eventually("ejected", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck == CheckFailed })
+	w.eventually("ejected", func() bool { return w.proxy.Endpoints(echoName)[0].OutlierCheck == status.CheckFailed })
 	if got, err := w.ask("hi"); err != nil || got != "live got hi" {
 		t.Fatalf("got %q, %v", got, err)
 	}

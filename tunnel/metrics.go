@@ -3,6 +3,7 @@ package tunnel
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel/transport"
 )
 
@@ -73,7 +74,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			continue // another process of the own cluster is no peer
 		}
 		lanes := map[[3]string]int{}
-		links := map[string]int{"connected": 0, "suspect": 0, "draining": 0}
+		links := map[string]int{status.Connected: 0, status.Suspect: 0, status.Draining: 0}
 		streams := 0
 		for _, l := range p.Links {
 			links[l.State]++

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -172,5 +173,5 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtfu
 }
 
 func (s linkState) String() string {
-	return [...]string{"connected", "suspect", "dead"}[s]
+	return [...]string{status.Connected, status.Suspect, "dead"}[s]
 }

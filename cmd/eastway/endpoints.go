@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/discovery"
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // defaultNamespace is Kubernetes' own.
@@ -96,16 +96,16 @@ func parseService(arg, namespace string) (ns, name string, err error) {
 func serviceNames(cmd *cobra.Command, address string) []cobra.Completion {
 	var names []cobra.Completion
 	_ = ask(address, func(client *admin.Client) error {
-		status, err := client.Status(cmd.Context())
-		for i := range status.Services {
-			names = append(names, status.Services[i].Namespace+"/"+status.Services[i].Name)
+		is, err := client.Status(cmd.Context())
+		for i := range is.Services {
+			names = append(names, is.Services[i].Namespace+"/"+is.Services[i].Name)
 		}
 		return err
 	})
 	return names
 }
 
-func printEndpoints(w io.Writer, from answerer, endpoints []failover.EndpointStatus) error {
+func printEndpoints(w io.Writer, from answerer, endpoints []status.Endpoint) error {
 	if from.pod != nil {
 		seen := fmt.Sprintf("As seen by %s on node %s", from, from.pod.Spec.NodeName)
 		if others := from.others(); others != "" {
@@ -134,13 +134,13 @@ const stateEjected = "EJECTED"
 
 // endpointState is one word for what keeps connections from an endpoint, HEALTHY if nothing does: that no process is there
 // matters more than that it failed before.
-func endpointState(e *failover.EndpointStatus) string {
+func endpointState(e *status.Endpoint) string {
 	switch {
-	case e.Status != failover.StatusHealthy:
+	case e.Status != status.Healthy:
 		return e.Status
-	case e.OutlierCheck == failover.CheckOK || e.OutlierCheck == "":
+	case e.OutlierCheck == status.CheckOK || e.OutlierCheck == "":
 		return e.Status
-	case e.OutlierCheck != failover.CheckFailed:
+	case e.OutlierCheck != status.CheckFailed:
 		return e.OutlierCheck
 	case e.EjectedFor > 0:
 		return fmt.Sprintf("%s (%s left)", stateEjected, formatAge(e.EjectedFor.Round(time.Second)))
@@ -158,7 +158,7 @@ func shortLocality(region, zone string) string {
 }
 
 // endpointAddress tells the rows of a peer apart where the service has several ports.
-func endpointAddress(e *failover.EndpointStatus, severalPorts bool) string {
+func endpointAddress(e *status.Endpoint, severalPorts bool) string {
 	if severalPorts && e.Address == e.Cluster {
 		return e.Address + ":" + strconv.Itoa(int(e.Port))
 	}

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/status"
 )
 
-func testEndpoints() []failover.EndpointStatus {
-	return []failover.EndpointStatus{
+func testEndpoints() []status.Endpoint {
+	return []status.Endpoint{
 		{
 			Address: "127.1.1.3:8000", Cluster: "cn-hangzhou", Port: 8000, Region: "cn-hangzhou", Zone: "cn-hangzhou-h",
 			Level: 0, Status: "HEALTHY", OutlierCheck: "FAILED", EjectedFor: 4 * time.Minute, RTT: 300 * time.Microsecond,
@@ -28,11 +28,11 @@ func testEndpoints() []failover.EndpointStatus {
 
 func TestPrintEndpoints(t *testing.T) {
 	t.Parallel()
-	severalPorts := append(testEndpoints(), failover.EndpointStatus{
+	severalPorts := append(testEndpoints(), status.Endpoint{
 		Address: "ap-northeast-1", Cluster: "ap-northeast-1", Port: 9000, Level: 3,
 		Status: "UNREACHABLE", OutlierCheck: "PROBING",
 	})
-	tests := map[string][]failover.EndpointStatus{
+	tests := map[string][]status.Endpoint{
 		"endpoints.txt":       testEndpoints(),
 		"endpoints-ports.txt": severalPorts,
 		"endpoints-none.txt":  nil,
@@ -64,7 +64,7 @@ func TestEndpointState(t *testing.T) {
 		{"TERMINATING", "OK", 0, "TERMINATING"},
 		{"UNREACHABLE", "PROBING", 0, "UNREACHABLE"},
 	} {
-		e := failover.EndpointStatus{Status: c.status, OutlierCheck: c.check, EjectedFor: c.left}
+		e := status.Endpoint{Status: c.status, OutlierCheck: c.check, EjectedFor: c.left}
 		if got := endpointState(&e); got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}

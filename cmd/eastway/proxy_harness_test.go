@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/status"
 )
 
 const (
@@ -293,7 +293,7 @@ func (p *proxyRun) serves(t *testing.T, service, peer string) {
 	eventually(t, p.site.name+" sends calls for "+service+" to "+peer, func() error {
 		endpoints := p.endpoints(t, service)
 		for i := range endpoints {
-			if e := &endpoints[i]; e.Address == peer && e.Status == failover.StatusHealthy {
+			if e := &endpoints[i]; e.Address == peer && e.Status == status.Healthy {
 				return nil
 			}
 		}
@@ -302,7 +302,7 @@ func (p *proxyRun) serves(t *testing.T, service, peer string) {
 }
 
 // endpoints are what `eastway endpoints -o json` prints.
-func (p *proxyRun) endpoints(t *testing.T, service string) []failover.EndpointStatus {
+func (p *proxyRun) endpoints(t *testing.T, service string) []status.Endpoint {
 	t.Helper()
 	var found admin.ServiceEndpoints
 	if err := json.Unmarshal([]byte(mustRun(t, "endpoints", service, "-o", "json", "--admin", p.site.admin())), &found); err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // Changes of the manifests apply to the running proxy, each without touching anything else.
@@ -119,13 +119,13 @@ spec:
 	for range enough {
 		mustCall(t, shop, "live")
 	}
-	if got := checked(); got != failover.CheckOK {
+	if got := checked(); got != status.CheckOK {
 		t.Errorf("without ejection the dead endpoint is %s", got)
 	}
 	p.site.write(t, "policy.yaml", fmt.Sprintf(policy, 1))
 	eventually(t, "the dead endpoint is ejected", func() error {
 		mustCall(t, shop, "live")
-		if got := checked(); got != failover.CheckFailed {
+		if got := checked(); got != status.CheckFailed {
 			return errors.New(got)
 		}
 		return nil

@@ -29,6 +29,7 @@ import (
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/pace"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/version"
 	"github.com/eastway/eastway/tunnel"
 )
@@ -352,7 +353,7 @@ func (p *proxy) status() admin.Status {
 	return st
 }
 
-func (p *proxy) endpoints(namespace, name string) ([]failover.EndpointStatus, bool) {
+func (p *proxy) endpoints(namespace, name string) ([]status.Endpoint, bool) {
 	rows := p.failover.Endpoints(discovery.ServiceName{Namespace: namespace, Name: name})
 	return rows, rows != nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -40,12 +41,12 @@ func (p *proxy) serveStream(in *tunnel.Incoming) {
 }
 
 // peersOnly leaves the own cluster out.
-func peersOnly(all []tunnel.PeerStatus, own string) []tunnel.PeerStatus {
-	return slices.DeleteFunc(all, func(s tunnel.PeerStatus) bool { return s.Peer == own })
+func peersOnly(all []status.Peer, own string) []status.Peer {
+	return slices.DeleteFunc(all, func(s status.Peer) bool { return s.Peer == own })
 }
 
 // peerStates converts the state of the tunnels for the controller.
-func peerStates(all []tunnel.PeerStatus, own string) []discovery.PeerConnectivity {
+func peerStates(all []status.Peer, own string) []discovery.PeerConnectivity {
 	var out []discovery.PeerConnectivity
 	for _, s := range peersOnly(all, own) {
 		state := discovery.PeerConnectivity{Peer: s.Peer, Error: s.LastError, Reason: s.Reason}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/admin"
-	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/internal/status"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -46,11 +46,11 @@ For an unreachable peer they are the last that it announced.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := &answers{w: cmd.OutOrStdout(), json: output == outputJSON, list: proxies.all}
 			return out.flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
-				status, err := client.Status(cmd.Context())
+				is, err := client.Status(cmd.Context())
 				if err != nil {
 					return err
 				}
-				return out.add(from, status, func(w io.Writer) error { return printStatus(w, from, status, time.Now()) })
+				return out.add(from, is, func(w io.Writer) error { return printStatus(w, from, is, time.Now()) })
 			}))
 		},
 	}
@@ -113,7 +113,7 @@ func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) erro
 	return nil
 }
 
-func peerRows(peers []tunnel.PeerStatus) [][]string {
+func peerRows(peers []status.Peer) [][]string {
 	rows := make([][]string, 0, len(peers))
 	for i := range peers {
 		p := &peers[i]
@@ -125,17 +125,17 @@ func peerRows(peers []tunnel.PeerStatus) [][]string {
 }
 
 // connected counts the replicas that take calls; a replica may have a second link while one of two is being given up.
-func connected(links []tunnel.LinkStatus) int {
+func connected(links []status.Link) int {
 	replicas := make(map[string]bool)
 	for i := range links {
-		if links[i].State == stateConnected {
+		if links[i].State == status.Connected {
 			replicas[links[i].Replica] = true
 		}
 	}
 	return len(replicas)
 }
 
-func smallestRTT(links []tunnel.LinkStatus) time.Duration {
+func smallestRTT(links []status.Link) time.Duration {
 	var smallest time.Duration
 	for i := range links {
 		if rtt := links[i].RTT; rtt > 0 && (smallest == 0 || rtt < smallest) {
@@ -145,7 +145,7 @@ func smallestRTT(links []tunnel.LinkStatus) time.Duration {
 	return smallest
 }
 
-func laneRows(peers []tunnel.PeerStatus) [][]string {
+func laneRows(peers []status.Peer) [][]string {
 	var rows [][]string
 	for i := range peers {
 		for j := range peers[i].Links {
@@ -158,7 +158,7 @@ func laneRows(peers []tunnel.PeerStatus) [][]string {
 	return rows
 }
 
-func laneRow(peer string, link *tunnel.LinkStatus, lane *tunnel.LaneStatus) []string {
+func laneRow(peer string, link *status.Link, lane *status.Lane) []string {
 	return []string{
 		peer, shortReplica(link.Replica), lane.Name, lane.CongestionControl,
 		formatRTT(lane.RTT), formatAge(lane.Age), strconv.Itoa(lane.Streams),
@@ -166,13 +166,13 @@ func laneRow(peer string, link *tunnel.LinkStatus, lane *tunnel.LaneStatus) []st
 	}
 }
 
-func laneNote(link *tunnel.LinkStatus, lane *tunnel.LaneStatus) string {
+func laneNote(link *status.Link, lane *status.Lane) string {
 	var notes []string
-	if lane.Role == roleControl {
-		notes = append(notes, roleControl)
+	if lane.Role == status.RoleControl {
+		notes = append(notes, status.RoleControl)
 	}
 	switch {
-	case link.State != stateConnected:
+	case link.State != status.Connected:
 		notes = append(notes, link.State)
 	case lane.Quiet:
 		notes = append(notes, "quiet")
@@ -180,13 +180,8 @@ func laneNote(link *tunnel.LinkStatus, lane *tunnel.LaneStatus) string {
 	return strings.Join(notes, ",")
 }
 
-const (
-	// roleControl and stateConnected are values of package tunnel.
-	roleControl    = "control"
-	stateConnected = "connected"
-	// maxReplica keeps the rows of pods, whose names are long, within a terminal's width, in characters. -o json has the whole name.
-	maxReplica = 16
-)
+// maxReplica keeps the rows of pods, whose names are long, within a terminal's width, in characters. -o json has the whole name.
+const maxReplica = 16
 
 // shortReplica keeps the end of a pod's name, which distinguishes it from its siblings.
 func shortReplica(name string) string {
@@ -196,14 +191,14 @@ func shortReplica(name string) string {
 	return name
 }
 
-func serviceRows(status admin.Status) [][]string {
+func serviceRows(of admin.Status) [][]string {
 	unreachable := map[string]bool{}
-	for i := range status.Peers {
-		unreachable[status.Peers[i].Peer] = connected(status.Peers[i].Links) == 0
+	for i := range of.Peers {
+		unreachable[of.Peers[i].Peer] = connected(of.Peers[i].Links) == 0
 	}
-	rows := make([][]string, 0, len(status.Services))
-	for i := range status.Services {
-		s := &status.Services[i]
+	rows := make([][]string, 0, len(of.Services))
+	for i := range of.Services {
+		s := &of.Services[i]
 		rows = append(rows, []string{
 			s.Namespace + "/" + s.Name,
 			list(s.Ports, formatPort),

@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
-	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/internal/status"
 )
 
 var testNow = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
@@ -23,13 +22,13 @@ func testStatus() admin.Status {
 	return admin.Status{
 		Cluster: "cn-hangzhou", Replica: "proxy-h", Version: "v0.1.0",
 		Region: "cn-hangzhou", Zone: "cn-hangzhou-h", Started: testNow.Add(-3*time.Minute - 12*time.Second),
-		Peers: []tunnel.PeerStatus{
-			{Peer: "ap-northeast-1", State: "connected", Links: []tunnel.LinkStatus{
+		Peers: []status.Peer{
+			{Peer: "ap-northeast-1", State: "connected", Links: []status.Link{
 				{
 					Replica: "proxy-1a", Region: "ap-northeast-1", Zone: "ap-northeast-1a", Version: "v0.1.0",
 					State: "connected", Dialed: true, Control: "quic",
 					RTT: 31*time.Millisecond + 400*time.Microsecond, Age: 2 * time.Minute, Heard: 40 * time.Millisecond,
-					Lanes: []tunnel.LaneStatus{
+					Lanes: []status.Lane{
 						{
 							Name: "quic-0", Transport: "quic", Role: "control", CongestionControl: "newreno",
 							RTT: 31 * time.Millisecond, Age: 2 * time.Minute, Sent: 400,
@@ -68,9 +67,9 @@ func TestPrintStatus(t *testing.T) {
 		"status.txt":       testStatus(),
 		"status-empty.txt": {Cluster: "alone", Replica: "proxy-0", Version: "v0.1.0", Started: testNow},
 	}
-	for file, status := range tests {
+	for file, want := range tests {
 		var b bytes.Buffer
-		if err := printStatus(&b, answerer{}, status, testNow); err != nil {
+		if err := printStatus(&b, answerer{}, want, testNow); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())
@@ -84,7 +83,7 @@ func startAdmin(t *testing.T) (address string) {
 	server, err := admin.Listen(ctx, admin.Config{
 		Address: "127.0.0.1:0",
 		Status:  testStatus,
-		Endpoints: func(namespace, name string) ([]failover.EndpointStatus, bool) {
+		Endpoints: func(namespace, name string) ([]status.Endpoint, bool) {
 			return testEndpoints(), namespace == "default" && name == "mockb"
 		},
 	})

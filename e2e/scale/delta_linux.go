@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/status"
 )
 
 const (
@@ -157,8 +157,8 @@ func (b *bench) knows(ctx context.Context, c *admin.Client, i int, ready bool) e
 		if err != nil {
 			return err
 		}
-		at := slices.IndexFunc(is.Endpoints, func(e failover.EndpointStatus) bool { return e.Cluster == peer })
-		if at < 0 || (is.Endpoints[at].Status == failover.StatusHealthy) != ready {
+		at := slices.IndexFunc(is.Endpoints, func(e status.Endpoint) bool { return e.Cluster == peer })
+		if at < 0 || (is.Endpoints[at].Status == status.Healthy) != ready {
 			return errors.New("not yet")
 		}
 		return nil

@@ -20,15 +20,8 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/status"
 )
-
-// Status is one listener: an address and port on which callers reach a service.
-type Status struct {
-	Address netip.AddrPort `json:"address"`
-	Service string         `json:"service"`
-	// Error is why the listener is not open, and what to do; empty when it is open.
-	Error string `json:"error,omitempty"`
-}
 
 // Network is what listeners listen on. Its connections are relay.Conns.
 type Network interface {
@@ -54,7 +47,7 @@ type Listeners struct {
 	pending map[netip.AddrPort]*listener
 	claims  claims
 	// clashes are service ports whose address another service has.
-	clashes map[netip.AddrPort][]Status
+	clashes map[netip.AddrPort][]status.Listener
 	closed  bool
 	wg      sync.WaitGroup // accept loops and connections
 
@@ -79,7 +72,7 @@ func New(cfg Config) *Listeners {
 	return &Listeners{
 		cfg:    cfg,
 		byAddr: make(map[netip.AddrPort]*listener), pending: make(map[netip.AddrPort]*listener),
-		clashes: make(map[netip.AddrPort][]Status),
+		clashes: make(map[netip.AddrPort][]status.Listener),
 		claims:  claims{at: make(map[netip.AddrPort][]Binding)},
 	}
 }
@@ -120,12 +113,12 @@ func (ls *Listeners) settle(addr netip.AddrPort) {
 	if !slices.Contains(claimed, l.binding) { // for another service it may open
 		l.binding, l.service, l.failures, l.retry = claimed[0], claimed[0].Service.String(), 0, time.Time{}
 	}
-	var clashes []Status
+	var clashes []status.Listener
 	for _, b := range claimed {
 		if b == l.binding {
 			continue
 		}
-		c := Status{
+		c := status.Listener{
 			Address: addr, Service: b.Service.String(),
 			Error: fmt.Sprintf("failover: %v is listened on for service %s already: give one of them another clusterIP or port",
 				addr, l.binding.Service),
@@ -265,18 +258,18 @@ func (ls *Listeners) Wait() { ls.wg.Wait() }
 func (ls *Listeners) Revision() uint64 { return ls.revision.Load() }
 
 // Status is all listeners that the catalog requests, sorted by address and service.
-func (ls *Listeners) Status() []Status {
+func (ls *Listeners) Status() []status.Listener {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	out := slices.Concat(slices.Collect(maps.Values(ls.clashes))...)
 	for addr, l := range ls.byAddr {
-		s := Status{Address: addr, Service: l.service}
+		s := status.Listener{Address: addr, Service: l.service}
 		if l.err != nil {
 			s.Error = l.err.Error()
 		}
 		out = append(out, s)
 	}
-	slices.SortFunc(out, func(a, b Status) int {
+	slices.SortFunc(out, func(a, b status.Listener) int {
 		return cmp.Or(a.Address.Addr().Compare(b.Address.Addr()), cmp.Compare(a.Address.Port(), b.Address.Port()),
 			cmp.Compare(a.Service, b.Service))
 	})

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
-	"github.com/eastway/eastway/failover"
-	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // DefaultAddress is the default address of a proxy's admin listener.
@@ -36,13 +35,13 @@ var (
 type Status struct {
 	Cluster string `json:"cluster"`
 	// Replica is this process among the proxies of its cluster.
-	Replica  string              `json:"replica"`
-	Version  string              `json:"version"`
-	Region   string              `json:"region,omitempty"`
-	Zone     string              `json:"zone,omitempty"`
-	Started  time.Time           `json:"started"`
-	Peers    []tunnel.PeerStatus `json:"peers"`
-	Services []ServiceStatus     `json:"services"`
+	Replica  string          `json:"replica"`
+	Version  string          `json:"version"`
+	Region   string          `json:"region,omitempty"`
+	Zone     string          `json:"zone,omitempty"`
+	Started  time.Time       `json:"started"`
+	Peers    []status.Peer   `json:"peers"`
+	Services []ServiceStatus `json:"services"`
 	// Errors are the current problems, for the operator, e.g. manifests
 	// that could not be read (their last good state is used).
 	Errors []string `json:"errors,omitempty"`
@@ -71,9 +70,9 @@ type PeerReadiness struct {
 
 // ServiceEndpoints is the answer of PathEndpoints.
 type ServiceEndpoints struct {
-	Namespace string                    `json:"namespace"`
-	Name      string                    `json:"name"`
-	Endpoints []failover.EndpointStatus `json:"endpoints"`
+	Namespace string            `json:"namespace"`
+	Name      string            `json:"name"`
+	Endpoints []status.Endpoint `json:"endpoints"`
 }
 
 // Readiness is the answer of PathReadyz and PathServingz; the code is 503 unless Ready.

@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eastway/eastway/failover"
-	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/internal/status"
 )
 
 func newTestClient(t *testing.T, address string) *Client {
@@ -29,23 +28,23 @@ func newTestClient(t *testing.T, address string) *Client {
 
 func TestClientGetsWhatTheServerHas(t *testing.T) {
 	t.Parallel()
-	status := Status{
+	is := Status{
 		Cluster: "east", Replica: "a", Started: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-		Peers:    []tunnel.PeerStatus{{Peer: "west", State: "connected"}},
+		Peers:    []status.Peer{{Peer: "west", State: "connected"}},
 		Services: []ServiceStatus{{Namespace: "default", Name: "mockb", LocalTotal: 2}},
 		Errors:   []string{"x"},
 	}
-	endpoints := []failover.EndpointStatus{{Address: "127.0.0.9:80", Level: 1, RTT: time.Millisecond}}
+	endpoints := []status.Endpoint{{Address: "127.0.0.9:80", Level: 1, RTT: time.Millisecond}}
 	server := start(t, Config{
-		Status: func() Status { return status },
-		Endpoints: func(namespace, name string) ([]failover.EndpointStatus, bool) {
+		Status: func() Status { return is },
+		Endpoints: func(namespace, name string) ([]status.Endpoint, bool) {
 			return endpoints, namespace == "default" && name == "mock&"
 		},
 	})
 	client := newTestClient(t, server.Addr().String())
 	got, err := client.Status(t.Context())
-	if err != nil || !reflect.DeepEqual(got, status) {
-		t.Errorf("Status() = %+v, %v, want %+v", got, err, status)
+	if err != nil || !reflect.DeepEqual(got, is) {
+		t.Errorf("Status() = %+v, %v, want %+v", got, err, is)
 	}
 	found, err := client.Endpoints(t.Context(), "default", "mock&")
 	want := ServiceEndpoints{Namespace: "default", Name: "mock&", Endpoints: endpoints}
@@ -153,8 +152,8 @@ func TestClientOverConnectionsOfOthers(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", server.Addr().String())
 	})
 	defer client.Close()
-	if status, err := client.Status(t.Context()); err != nil || status.Cluster != "east" {
-		t.Errorf("%+v, %v", status, err)
+	if got, err := client.Status(t.Context()); err != nil || got.Cluster != "east" {
+		t.Errorf("%+v, %v", got, err)
 	}
 	refused := errors.New("the kubelet says no")
 	client = NewClientOver(func(context.Context) (net.Conn, error) { return nil, refused })

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // Config is what a server shows, and where. The zero value listens on
@@ -29,7 +29,7 @@ type Config struct {
 	// Status feeds PathStatus; nil: 404.
 	Status func() Status
 	// Endpoints feeds PathEndpoints; false: no such service. nil: 404.
-	Endpoints func(namespace, name string) ([]failover.EndpointStatus, bool)
+	Endpoints func(namespace, name string) ([]status.Endpoint, bool)
 	// Listeners feeds PathListeners; nil: 404.
 	Listeners ListenerSource
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.
@@ -38,7 +38,7 @@ type Config struct {
 
 // ListenerSource is a failover.Proxy.
 type ListenerSource interface {
-	Listening() []failover.ListenerStatus
+	Listening() []status.Listener
 	// ListenersRevision grows whenever the result of Listening changes.
 	ListenersRevision() uint64
 }

@@ -12,9 +12,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/httpserve"
-	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // maxProfile is the longest profile or trace; longer ones are usually a typo.
@@ -143,11 +142,11 @@ func (h *handler) passes(question func(*Check) func() error) Readiness {
 }
 
 func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
-	status := h.cfg.Status()
+	now := h.cfg.Status()
 	// An empty list is [] for scripts, never null.
-	status.Peers = append([]tunnel.PeerStatus{}, status.Peers...)
-	status.Services = append([]ServiceStatus{}, status.Services...)
-	h.answer(w, http.StatusOK, status)
+	now.Peers = append([]status.Peer{}, now.Peers...)
+	now.Services = append([]ServiceStatus{}, now.Services...)
+	h.answer(w, http.StatusOK, now)
 }
 
 func (h *handler) endpoints(w http.ResponseWriter, r *http.Request) {
@@ -166,7 +165,7 @@ func (h *handler) endpoints(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	endpoints = append([]failover.EndpointStatus{}, endpoints...)
+	endpoints = append([]status.Endpoint{}, endpoints...)
 	h.answer(w, http.StatusOK, ServiceEndpoints{Namespace: namespace, Name: name, Endpoints: endpoints})
 }
 

@@ -12,19 +12,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // listenersOf is a proxy's part in PathListeners.
 type listenersOf struct {
 	revision uint64
-	all      []failover.ListenerStatus
+	all      []status.Listener
 	takes    time.Duration
 	looks    int
 }
 
-func (l *listenersOf) Listening() []failover.ListenerStatus {
+func (l *listenersOf) Listening() []status.Listener {
 	l.looks++
 	<-time.After(l.takes)
 	return l.all
@@ -51,7 +51,7 @@ func TestListing(t *testing.T) {
 		}
 		change := func(port uint16) {
 			source.revision++
-			source.all = []failover.ListenerStatus{{Address: netip.AddrPortFrom(netip.IPv6Unspecified(), port), Service: "default/shop"}}
+			source.all = []status.Listener{{Address: netip.AddrPortFrom(netip.IPv6Unspecified(), port), Service: "default/shop"}}
 		}
 		ask(false, 0, 1)
 		ask(false, 0, 1)
@@ -84,10 +84,10 @@ func TestHealthOnly(t *testing.T) {
 		Address: "0.0.0.0:0", HealthOnly: true, Gatherer: prometheus.NewRegistry(),
 		Checks: []Check{{Name: "proxy", Ready: func() error { return ready }, Serving: func() error { return nil }}},
 		Status: func() Status { return Status{Cluster: "secret"} },
-		Endpoints: func(string, string) ([]failover.EndpointStatus, bool) {
-			return []failover.EndpointStatus{}, true
+		Endpoints: func(string, string) ([]status.Endpoint, bool) {
+			return []status.Endpoint{}, true
 		},
-		Listeners: &listenersOf{all: []failover.ListenerStatus{
+		Listeners: &listenersOf{all: []status.Listener{
 			{Address: netip.MustParseAddrPort("[::]:20001"), Service: "default/web"},
 			{Address: netip.MustParseAddrPort("[::]:20002"), Service: "default/taken", Error: "busy"},
 			{Address: netip.MustParseAddrPort("[::]:20000"), Service: "default/shop"},

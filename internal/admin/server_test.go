@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/httpserve"
+	"github.com/eastway/eastway/internal/status"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,7 +77,7 @@ func TestPaths(t *testing.T) {
 	full := start(t, Config{
 		Gatherer: registry,
 		Status:   func() Status { return Status{Cluster: "east"} },
-		Endpoints: func(namespace, name string) ([]failover.EndpointStatus, bool) {
+		Endpoints: func(namespace, name string) ([]status.Endpoint, bool) {
 			return nil, namespace == "default" && name == "mockb"
 		},
 	})

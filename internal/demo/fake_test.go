@@ -19,8 +19,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // childVariable in the environment makes this test binary behave as an eastway
@@ -126,14 +126,14 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 	mux := http.NewServeMux()
 	mux.HandleFunc(admin.PathReadyz, func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc(admin.PathEndpoints, func(w http.ResponseWriter, _ *http.Request) {
-		status := failover.StatusUnreachable
+		peer := status.Unreachable
 		for _, z := range t.zones() {
 			if z.cluster != own.cluster && (answers(z.admin(roleProxy1)) || answers(z.admin(roleProxy2))) {
-				status = failover.StatusHealthy
+				peer = status.Healthy
 			}
 		}
-		_ = json.NewEncoder(w).Encode(admin.ServiceEndpoints{Endpoints: []failover.EndpointStatus{
-			{Address: "127.0.0.1:1", Status: failover.StatusNotReady}, {Address: "peer", Status: status},
+		_ = json.NewEncoder(w).Encode(admin.ServiceEndpoints{Endpoints: []status.Endpoint{
+			{Address: "127.0.0.1:1", Status: status.NotReady}, {Address: "peer", Status: peer},
 		}})
 	})
 	srv := &http.Server{Addr: own.admin(proxy).String(), Handler: mux, ReadHeaderTimeout: time.Second}

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/openloop"
+	"github.com/eastway/eastway/internal/status"
 )
 
 const (
@@ -127,7 +127,7 @@ func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
 		}
 		for i := range answer.Endpoints {
 			switch e := &answer.Endpoints[i]; e.OutlierCheck {
-			case failover.CheckFailed, failover.CheckProbing, failover.CheckRamping:
+			case status.CheckFailed, status.CheckProbing, status.CheckRamping:
 				return fmt.Errorf("outlier check of %s at %s: %s", role, e.Address, e.OutlierCheck)
 			}
 		}
@@ -137,14 +137,14 @@ func outlierChecksOK(ctx context.Context, at netip.AddrPort) error {
 
 // peersHealthy and peersUnreachable check what `eastway endpoints SERVICE` shows of a proxy's peers.
 func peersHealthy(ctx context.Context, at netip.AddrPort) error {
-	return peersAre(ctx, at, failover.StatusHealthy)
+	return peersAre(ctx, at, status.Healthy)
 }
 
 func peersUnreachable(ctx context.Context, at netip.AddrPort) error {
-	return peersAre(ctx, at, failover.StatusUnreachable)
+	return peersAre(ctx, at, status.Unreachable)
 }
 
-func peersAre(ctx context.Context, at netip.AddrPort, status string) error {
+func peersAre(ctx context.Context, at netip.AddrPort, want string) error {
 	client, err := admin.NewClient(at.String())
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func peersAre(ctx context.Context, at netip.AddrPort, status string) error {
 				continue // a local endpoint; a peer is shown by its name
 			}
 			foreign++
-			if e.Status != status {
+			if e.Status != want {
 				return fmt.Errorf("%s at peer %s is %s", role, e.Address, e.Status)
 			}
 		}

@@ -205,6 +205,59 @@ func TestBordersAreEnforced(t *testing.T) {
 	}
 }
 
+// apiTypes are the plain types of Kubernetes objects: below discovery, and no part of its engine.
+const apiTypes = "discovery/api"
+
+// The code of a package reaches what it never imports through no other package either: a command carries no engine.
+func TestBordersHoldThroughOthers(t *testing.T) {
+	t.Parallel()
+	folders := goFiles(t)
+	for _, r := range packageRows(t) {
+		for _, pkg := range r.packages {
+			for _, never := range r.never {
+				if path := pathTo(folders, pkg, never); path != nil {
+					t.Errorf("ARCHITECTURE.md: %s never imports %s, but reaches it through others: %s", pkg, never, strings.Join(path, " → "))
+				}
+			}
+		}
+	}
+}
+
+// pathTo is a way along imports from the code below one folder to that below another; nil if there is none.
+func pathTo(folders map[string][]goFile, from, to string) []string {
+	before := make(map[string]string) // the package that imports it
+	var next []string
+	for dir := range folders {
+		if prefixed(dir, from) {
+			before[dir], next = "", append(next, dir)
+		}
+	}
+	for len(next) > 0 {
+		dir := next[0]
+		next = next[1:]
+		if prefixed(dir, to) && !prefixed(dir, from) && !prefixed(dir, apiTypes) {
+			var path []string
+			for ; dir != ""; dir = before[dir] {
+				path = append(path, dir)
+			}
+			slices.Reverse(path)
+			return path
+		}
+		for i := range folders[dir] {
+			if folders[dir][i].isTest() {
+				continue
+			}
+			for _, spec := range folders[dir][i].syntax.Imports {
+				imported, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module)
+				if _, seen := before[imported]; ours && !seen {
+					before[imported], next = dir, append(next, imported)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // A package that no row names would have no border.
 func TestPackagesHaveRows(t *testing.T) {
 	t.Parallel()

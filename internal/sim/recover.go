@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/status"
 )
 
 const (
@@ -54,7 +54,7 @@ func (r *proxyRun) linkProblem() string {
 		var linked, wanted []string
 		for i := range st.Links {
 			l := &st.Links[i]
-			if l.State != "connected" || l.Control == "" {
+			if l.State != status.Connected || l.Control == "" {
 				return fmt.Sprintf("link with %s is %s", l.Replica, l.State)
 			}
 			linked = append(linked, l.Replica)
@@ -119,8 +119,8 @@ func (r *proxyRun) outlierProblem() string {
 	for i := range r.proxy.w.plan.Services {
 		rows := r.failover.Endpoints(serviceName(i))
 		for j := range rows {
-			if e := &rows[j]; e.OutlierCheck != failover.CheckOK || e.Active != 0 ||
-				e.Status != failover.StatusHealthy && e.Status != failover.StatusNotReady {
+			if e := &rows[j]; e.OutlierCheck != status.CheckOK || e.Active != 0 ||
+				e.Status != status.Healthy && e.Status != status.NotReady {
 				return fmt.Sprintf("service %d: endpoint %s is %s, %s, %d active", i, e.Address, e.Status, e.OutlierCheck, e.Active)
 			}
 		}
@@ -163,8 +163,8 @@ func (w *world) watchRamps() {
 					e := &rows[j]
 					at := place{r.replica, fmt.Sprintf("s%d:%d", i, e.Port), e.Address}
 					now[at] = e.OutlierCheck
-					ejected := last[at] == failover.CheckFailed || last[at] == failover.CheckProbing
-					if ejected && e.OutlierCheck == failover.CheckOK {
+					ejected := last[at] == status.CheckFailed || last[at] == status.CheckProbing
+					if ejected && e.OutlierCheck == status.CheckOK {
 						w.findings.violate(RuleRamped, "%v was ejected %v ago and has its full share", at, look)
 					}
 				}

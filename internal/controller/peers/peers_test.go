@@ -22,6 +22,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/controller/apply"
+	"github.com/eastway/eastway/internal/status"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -159,7 +160,7 @@ func (w *world) known() []string {
 }
 
 func link(dialed bool, lanes int, rtt time.Duration) discovery.PeerLink {
-	return discovery.PeerLink{Replica: "r", State: linkConnected, Dialed: dialed, TCPLanes: lanes - 1, QUICLanes: 1, RTT: rtt}
+	return discovery.PeerLink{Replica: "r", State: status.Connected, Dialed: dialed, TCPLanes: lanes - 1, QUICLanes: 1, RTT: rtt}
 }
 
 func TestConditions(t *testing.T) {

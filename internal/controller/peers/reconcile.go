@@ -98,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	soon := false
 	for i := range list.Items {
 		p := &list.Items[i]
-		want := status(p, verdicts[p.Name], summarize(p.Name, states), services[p.Name], r.cfg.Now())
+		want := statusOf(p, verdicts[p.Name], summarize(p.Name, states), services[p.Name], r.cfg.Now())
 		late, err := r.write(ctx, p, want)
 		soon = soon || late
 		errs = append(errs, err)

@@ -11,12 +11,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-)
-
-// States of a discovery.PeerLink over which calls go.
-const (
-	linkConnected = "connected"
-	linkSuspect   = "suspect"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // rttChange is by which part a round trip must differ from the one in the status to be written anew: it is never the same twice.
@@ -45,7 +40,7 @@ func summarize(peer string, states map[string][]discovery.PeerConnectivity) summ
 		before := s.dialed + s.accepted
 		for i := range state.Links {
 			l := &state.Links[i]
-			if l.State != linkConnected && l.State != linkSuspect {
+			if l.State != status.Connected && l.State != status.Suspect {
 				continue
 			}
 			if l.Dialed {
@@ -67,8 +62,8 @@ func summarize(peer string, states map[string][]discovery.PeerConnectivity) summ
 	return s
 }
 
-// status of a Peer, given the one that it has.
-func status(p *v1alpha1.Peer, v verdict, s summary, services int, now time.Time) v1alpha1.PeerStatus {
+// statusOf a Peer, given the one that it has.
+func statusOf(p *v1alpha1.Peer, v verdict, s summary, services int, now time.Time) v1alpha1.PeerStatus {
 	out := *p.Status.DeepCopy()
 	out.ObservedGeneration = p.Generation
 	out.Proxies, out.ConnectedProxies, out.Lanes = count(s.proxies), count(s.connected), count(s.lanes)

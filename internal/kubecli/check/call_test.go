@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/status"
 )
 
 func TestCall(t *testing.T) {
@@ -56,7 +56,7 @@ func TestCallCause(t *testing.T) {
 	hangUp := func(w *world) {
 		w.server.Forward("eastway-proxy-1", 20000, w.listen(func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) }))
 	}
-	place := func(change func(*failover.EndpointStatus)) func(*world) {
+	place := func(change func(*status.Endpoint)) func(*world) {
 		return func(w *world) {
 			hangUp(w)
 			change(&w.places[0])
@@ -97,22 +97,22 @@ func TestCallCause(t *testing.T) {
 		}, Failed, "does not know the service", "try again"},
 		"no endpoints": {"shop/cart:80", func(w *world) {
 			hangUp(w)
-			w.places = []failover.EndpointStatus{}
+			w.places = []status.Endpoint{}
 		}, Failed, "it has no endpoint in any cluster", "where it is exported (b): kubectl -n shop get endpointslices"},
 		"only endpoints here, not exported": {"shop/cart:80", func(w *world) {
 			hangUp(w)
 			w.places[0].Address, w.places[0].Cluster = "10.0.0.1:80", "a"
 		}, Failed, "it has no endpoint in any cluster", ""},
 		"peer away": {
-			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusUnreachable }),
+			"shop/cart:80", place(func(e *status.Endpoint) { e.Status = status.Unreachable }),
 			Failed, "no endpoint can take it: b cannot be reached", "is b.example.com:15443 reachable from this cluster's nodes",
 		},
 		"none ready": {
-			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.Status = failover.StatusNotReady }),
+			"shop/cart:80", place(func(e *status.Endpoint) { e.Status = status.NotReady }),
 			Failed, "no endpoint in b is ready", "kubectl -n shop get endpointslices",
 		},
 		"ejected": {
-			"shop/cart:80", place(func(e *failover.EndpointStatus) { e.OutlierCheck = failover.CheckFailed }),
+			"shop/cart:80", place(func(e *status.Endpoint) { e.OutlierCheck = status.CheckFailed }),
 			Failed, "b refused or did not answer several times", "eastway endpoints shop/cart",
 		},
 		"the service's own end": {

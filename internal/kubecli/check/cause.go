@@ -11,9 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // errNoPort: there is an import, and nothing that leads to it.
@@ -71,30 +71,30 @@ func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target
 // places are where the proxy may send calls under the imported name: endpoints of this cluster only if it exports them.
 func (f *facts) places(
 	ctx context.Context, proxy *corev1.Pod, imported *kubecli.ServiceImport, target *Target,
-) (places []failover.EndpointStatus, err error) {
+) (places []status.Endpoint, err error) {
 	err = f.cluster.AskPod(ctx, proxy.Name, func(_ *corev1.Pod, client *admin.Client) error {
 		found, err := client.Endpoints(ctx, target.Namespace, target.Service)
 		places = found.Endpoints
 		return err
 	})
 	own, unknown := f.getOwn(ctx)
-	return slices.DeleteFunc(places, func(e failover.EndpointStatus) bool {
+	return slices.DeleteFunc(places, func(e status.Endpoint) bool {
 		local := unknown == nil && e.Cluster == own.Peer.Name
 		return e.Port != target.Port || local && !slices.Contains(imported.Clusters, e.Cluster)
 	}), err
 }
 
 // judge returns what is wrong with each place; false if the service may have ended the call itself.
-func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []failover.EndpointStatus, err error) (Result, bool) {
+func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []status.Endpoint, err error) (Result, bool) {
 	var unreachable, unready, ejected []string
 	usable := 0
 	for i := range places {
 		switch e := &places[i]; {
-		case e.Status == failover.StatusUnreachable:
+		case e.Status == status.Unreachable:
 			unreachable = append(unreachable, e.Cluster)
-		case e.Status != failover.StatusHealthy:
+		case e.Status != status.Healthy:
 			unready = append(unready, e.Cluster)
-		case e.OutlierCheck == failover.CheckFailed, e.OutlierCheck == failover.CheckProbing:
+		case e.OutlierCheck == status.CheckFailed, e.OutlierCheck == status.CheckProbing:
 			ejected = append(ejected, e.Address)
 		default:
 			usable++

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/takeover/report"
-	"github.com/eastway/eastway/tunnel"
 )
 
 // -update rewrites the golden files.
@@ -222,7 +222,7 @@ func disconnected(p *v1alpha1.Peer) {
 }
 
 func (w *world) lanes(transport, cc string) {
-	w.status.Peers[0].Links[0].Lanes = []tunnel.LaneStatus{{Transport: transport, CongestionControl: cc}}
+	w.status.Peers[0].Links[0].Lanes = []status.Lane{{Transport: transport, CongestionControl: cc}}
 }
 
 // The API server not answering ends it: nothing else could be said.

@@ -22,12 +22,11 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/takeover/report"
-	"github.com/eastway/eastway/tunnel"
 )
 
 func TestMain(m *testing.M) {
@@ -46,13 +45,13 @@ type world struct {
 	server *kubetest.Server
 
 	mu      sync.Mutex
-	status  admin.Status              // of both proxies
-	places  []failover.EndpointStatus // that both know of shop/cart
-	expiry  time.Time                 // of their certificates
-	offset  time.Duration             // of their clocks
-	agent   report.Status             // of both node agents
-	denied  string                    // a resource that no user has a right to
-	address string                    // what DNS answers
+	status  admin.Status      // of both proxies
+	places  []status.Endpoint // that both know of shop/cart
+	expiry  time.Time         // of their certificates
+	offset  time.Duration     // of their clocks
+	agent   report.Status     // of both node agents
+	denied  string            // a resource that no user has a right to
+	address string            // what DNS answers
 }
 
 func newWorld(t *testing.T) *world {
@@ -76,16 +75,16 @@ func newWorld(t *testing.T) *world {
 	w.corefile("kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa {\n  multicluster clusterset.local\n}")
 	w.config("kube-system", "kube-proxy", "config.conf", "kind: KubeProxyConfiguration\nmode: \"nftables\"\n")
 	w.peer(nil)
-	w.status = admin.Status{Version: "v1", Peers: []tunnel.PeerStatus{{Peer: "b", State: "connected", Links: []tunnel.LinkStatus{{
+	w.status = admin.Status{Version: "v1", Peers: []status.Peer{{Peer: "b", State: "connected", Links: []status.Link{{
 		Replica: "r", State: "connected",
-		Lanes: []tunnel.LaneStatus{{Transport: "quic"}, {Transport: "tcp", CongestionControl: "bbr"}},
+		Lanes: []status.Lane{{Transport: "quic"}, {Transport: "tcp", CongestionControl: "bbr"}},
 	}}}}}
 	w.agent = report.Status{
 		Datapath: report.Datapath{Checked: true}, Services: []report.ServiceStatus{
 			{Service: "shop/cart"}, {Service: ns + "/ew-cart-import-abcdefghijkl", Carries: "shop/cart"},
 		},
 	}
-	w.places = []failover.EndpointStatus{{Address: "b", Cluster: "b", Port: 80, Status: failover.StatusHealthy, OutlierCheck: failover.CheckOK}}
+	w.places = []status.Endpoint{{Address: "b", Cluster: "b", Port: 80, Status: status.Healthy, OutlierCheck: status.CheckOK}}
 	w.serve()
 	s.OnChange(w.review)
 	w.imports()

@@ -1,0 +1,49 @@
+package status
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Values of Endpoint.Status.
+const (
+	Healthy     = "HEALTHY"
+	NotReady    = "NOT_READY"
+	Terminating = "TERMINATING" // not ready any more, but serving: used when nothing is ready anywhere
+	Unreachable = "UNREACHABLE" // a peer without a usable lane
+)
+
+// Values of Endpoint.OutlierCheck.
+const (
+	CheckOK      = "OK"
+	CheckFailed  = "FAILED" // ejected
+	CheckProbing = "PROBING"
+	CheckRamping = "RAMPING"
+)
+
+// Endpoint is one row of `eastway endpoints SERVICE`: a place to which connections for the service can go.
+type Endpoint struct {
+	// Address is IP:PORT for a local endpoint, the peer's name for a peer.
+	Address string `json:"address"`
+	Cluster string `json:"cluster"`
+	Port    uint16 `json:"port"` // the service port
+	Region  string `json:"region,omitempty"`
+	Zone    string `json:"zone,omitempty"`
+	// Level is the order for a caller in the proxy's own zone: 0 own zone, 1 own region (and cluster),
+	// 2 near peers, 3 peers in other regions.
+	Level        int    `json:"level"`
+	Status       string `json:"status"`
+	OutlierCheck string `json:"outlierCheck"`
+	// EjectedFor is the time left, when ejected.
+	EjectedFor time.Duration `json:"ejectedForNanos,omitempty"`
+	Active     int           `json:"active"` // connections in flight
+	RTT        time.Duration `json:"rttNanos,omitempty"`
+}
+
+// Listener is one address and port on which callers reach a service.
+type Listener struct {
+	Address netip.AddrPort `json:"address"`
+	Service string         `json:"service"` // NAMESPACE/NAME
+	// Error is why the listener is not open, and what to do; empty when it is open.
+	Error string `json:"error,omitempty"`
+}
