@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +51,7 @@ type Exchange struct {
 	metrics *exchangeMetrics
 
 	mu       sync.Mutex
-	sessions map[ReplicaID]*session
+	sessions map[ReplicaID][]*session // the newest last: that one is current
 }
 
 // NewExchange returns an Exchange without links.
@@ -64,7 +65,7 @@ func NewExchange(cfg ExchangeConfig) (*Exchange, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Exchange{cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[ReplicaID]*session{}}, nil
+	return &Exchange{cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[ReplicaID][]*session{}}, nil
 }
 
 // Serve exchanges catalogs over one link with a replica of an authenticated peer, until ctx or the link ends. Only
@@ -73,7 +74,9 @@ func NewExchange(cfg ExchangeConfig) (*Exchange, error) {
 // It returns nil when ctx ended, an *InvalidError when the peer sent an invalid message, or the error of conn. In each
 // case the last advert of the replica stays in the catalog as described at Catalog.ForgetReplica.
 //
-// A newer Serve for the same replica ends an older one, which may not have detected yet that its link is gone.
+// Of several Serves for the same replica, the newest applies what the replica sends. The others send, and stand by: two
+// replicas that dial each other have two links for a moment, and each side may see the other link first. If each ended the
+// link that it saw first, none would be left.
 func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Conn) error {
 	link := ReplicaID{Peer: peer, Replica: replica}
 	switch {
@@ -82,15 +85,10 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Conn) e
 	case replica == "" || len(replica) > maxReplicaName:
 		return invalid("replica", "a name of 1 to %d bytes is expected", maxReplicaName)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	s := &session{
-		exchange: x, link: link, conn: &countedConn{conn, x.metrics, peer}, end: cancel, ended: make(chan struct{}),
-		gap: notify.NewSignal(), requested: notify.NewSignal(),
+		exchange: x, link: link, conn: &countedConn{conn, x.metrics, peer}, gap: notify.NewSignal(), requested: notify.NewSignal(),
 	}
-	if !x.enter(ctx, s) {
-		return nil
-	}
+	x.enter(s)
 	defer x.leave(s)
 	err := bothWays(ctx, s.send, s.receive)
 	if ctx.Err() != nil {
@@ -105,35 +103,54 @@ func (x *Exchange) Serve(ctx context.Context, peer, replica string, conn Conn) e
 	return fmt.Errorf("discovery: exchange with %s/%s: %w", peer, replica, err)
 }
 
-// enter makes s the only session of its link, once the one before has ended; false if ctx ended first.
-func (x *Exchange) enter(ctx context.Context, s *session) bool {
-	for {
-		x.mu.Lock()
-		old := x.sessions[s.link]
-		if old == nil {
-			x.sessions[s.link] = s
-			x.mu.Unlock()
-			return true
-		}
-		x.mu.Unlock()
-		old.end()
-		select {
-		case <-old.ended:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-func (x *Exchange) leave(s *session) {
-	x.cfg.Catalog.ForgetReplica(s.link)
+// enter makes s the current session of its replica.
+func (x *Exchange) enter(s *session) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.sessions[s.link] = append(x.sessions[s.link], s)
+}
+
+// leave ends s. If another session with the replica stood by, it is current from now on, and needs a snapshot.
+func (x *Exchange) leave(s *session) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	was := x.currentLocked(s.link)
+	x.sessions[s.link] = slices.DeleteFunc(x.sessions[s.link], func(o *session) bool { return o == s })
+	if next := x.currentLocked(s.link); next != nil {
+		if next != was {
+			next.needSnapshot()
+		}
+		return
+	}
 	delete(x.sessions, s.link)
+	x.cfg.Catalog.ForgetReplica(s.link)
 	if x.cfg.Catalog.Snapshot().Peers[s.link.Peer] == nil {
 		x.metrics.forget(s.link.Peer)
 	}
-	close(s.ended)
+}
+
+// currentLocked is the session whose updates are applied; nil if there is none.
+func (x *Exchange) currentLocked(link ReplicaID) *session {
+	all := x.sessions[link]
+	if len(all) == 0 {
+		return nil
+	}
+	return all[len(all)-1]
+}
+
+// update applies an update that came in s, if that is current: what a session that stands by gets may be older than what the
+// current one has applied.
+func (x *Exchange) update(s *session, u Update) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.currentLocked(s.link) != s {
+		return nil
+	}
+	err := x.cfg.Catalog.UpdateRemote(s.link, u)
+	if err == nil {
+		s.lost.Store(false)
+	}
+	return err
 }
 
 // session is the exchange over one link.
@@ -141,10 +158,8 @@ type session struct {
 	exchange *Exchange
 	link     ReplicaID
 	conn     Conn
-	end      context.CancelFunc
-	ended    chan struct{}
 
-	lost      atomic.Bool   // an update did not follow the last one: a snapshot is needed
+	lost      atomic.Bool   // an update did not follow the last one, or was not applied: a snapshot is needed
 	gap       notify.Signal // this side needs a snapshot
 	requested notify.Signal // the peer needs a snapshot
 }
@@ -226,15 +241,15 @@ func (s *session) receive(ctx context.Context) error {
 }
 
 func (s *session) apply(u Update) error {
-	err := s.exchange.cfg.Catalog.UpdateRemote(s.link, u)
-	switch {
-	case errors.Is(err, ErrGap):
-		s.lost.Store(true)
-		s.gap.Notify()
+	err := s.exchange.update(s, u)
+	if errors.Is(err, ErrGap) {
+		s.needSnapshot()
 		return nil
-	case err != nil:
-		return err
 	}
-	s.lost.Store(false)
-	return nil
+	return err
+}
+
+func (s *session) needSnapshot() {
+	s.lost.Store(true)
+	s.gap.Notify()
 }

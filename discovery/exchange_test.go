@@ -360,29 +360,96 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 	})
 }
 
-func TestNewerLinkOfAReplicaEndsTheOlder(t *testing.T) {
+// requests counts the requests for a snapshot among messages.
+func requests(all []*catalogpb.Message) (n int) {
+	for _, m := range all {
+		if m.GetResync() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOlderLinkOfAReplicaStandsBy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a := newSide(t, "a", 1, []string{"b"})
 		near, far := newPipe()
 		done := serve(ctx, a, "b", "b1", near)
-		(&puppet{t, far}).update(snapshotOf(1, 1, 1, echo))
+		old := &puppet{t, far}
+		old.update(snapshotOf(1, 1, 1, echo))
 		near2, far2 := newPipe()
 		done2 := serve(ctx, a, "b", "b1", near2)
-		must(t, <-done)
 		p := &puppet{t, far2}
-		p.update(snapshotOf(1, 1, 2, echo))
-		p.update(&catalogpb.Update{
-			Cluster: "b", Epoch: 1, Base: 1, Revision: 2, Last: true,
-			Withdrawn: []*catalogpb.Service{{Namespace: "demo", Name: "echo"}},
-		})
-		if ready(a.catalog) != -1 {
-			t.Error("updates on the newer link do not count")
+		p.update(snapshotOf(1, 3, 3, echo))
+		old.update(snapshotOf(1, 2, 2, echo)) // late
+		if got := ready(a.catalog); got != 3 {
+			t.Errorf("ready = %d: updates on the newer link do not count, or those on the older do", got)
+		}
+		if n := requests(old.got()); n != 0 {
+			t.Errorf("%d requests for snapshots on the link that stands by", n)
+		}
+		near2.cut()
+		<-done2
+		bubble.Pass(resyncInterval)
+		if n := requests(old.got()); n != 1 {
+			t.Errorf("%d requests for a snapshot on the link that is left, want 1", n)
+		}
+		if got := ready(a.catalog); got != 3 {
+			t.Errorf("ready = %d before the snapshot", got)
+		}
+		old.update(snapshotOf(1, 4, 4, echo))
+		if got := ready(a.catalog); got != 4 {
+			t.Errorf("ready = %d: updates on the link that is left do not count", got)
 		}
 		cancel()
-		must(t, <-done2)
+		must(t, <-done)
 	})
+}
+
+// TestLinksInOppositeOrder is two replicas that dial each other at the same time: each has the other's link first. One of the
+// links is a duplicate and ends a moment later. Whichever it is, the catalogs arrive, and changes of them after that.
+func TestLinksInOppositeOrder(t *testing.T) {
+	t.Parallel()
+	for _, duplicate := range []int{0, 1} {
+		t.Run(fmt.Sprintf("link %d ends", duplicate), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				// Neither has read its own cluster when the links are made.
+				a, b := newSide(t, "a", 1, []string{"b"}), newSide(t, "b", 1, []string{"a"})
+				var near, far [2]*pipeConn
+				var done [4]<-chan error
+				for i := range near {
+					near[i], far[i] = newPipe()
+				}
+				done[0] = serve(ctx, a, "b", "b1", near[0])
+				synctest.Wait()
+				done[1] = serve(ctx, b, "a", "a1", far[1])
+				synctest.Wait()
+				done[2], done[3] = serve(ctx, a, "b", "b1", near[1]), serve(ctx, b, "a", "a1", far[0])
+				bubble.Pass(time.Second)
+				near[duplicate].cut()
+				bubble.Pass(resyncInterval)
+				for _, s := range []*side{a, b} {
+					l := s.catalog.local
+					l.Services = l.Services.With(echo, newService(echo, 5))
+					s.catalog.SetLocal(l)
+				}
+				bubble.Pass(resyncInterval)
+				for name, s := range map[string]*side{"a": a, "b": b} {
+					if svc := s.catalog.Snapshot().Services.Get(echo); svc == nil || len(svc.Peers) != 1 || svc.Peers[0].Readiness[0].Ready != 5 {
+						t.Errorf("%s knows of its peer: %+v", name, svc)
+					}
+				}
+				cancel()
+				for _, d := range done {
+					<-d
+				}
+			})
+		})
+	}
 }
 
 func TestLargeCatalogInParts(t *testing.T) {
