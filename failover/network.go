@@ -26,7 +26,10 @@ type host struct {
 }
 
 func newHost() *host {
-	h := &host{dialer: net.Dialer{KeepAlive: -1, Control: relay.ResetOnClose}} // the relay sets keepalives
+	h := &host{
+		dialer:   net.Dialer{KeepAlive: -1, Control: relay.ResetOnClose}, // the relay sets keepalives
+		listener: net.ListenConfig{Control: relay.ResetOnClose},
+	}
 	h.dialer.SetMultipathTCP(false)
 	h.listener.SetMultipathTCP(false) // a reset of one subflow is not a reset
 	return h

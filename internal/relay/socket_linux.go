@@ -55,8 +55,9 @@ func (t *TCP) readBuffer(b *buffer) (int, error) {
 
 var _ io.Reader = (*TCP)(nil)
 
-// ResetOnClose makes any close of the socket send a RST, until its lingering is set otherwise. It is meant for a
-// dialer's Control: a dial that is given up when its connection stands already would end it clean.
+// ResetOnClose makes any close of the socket send a RST, until its lingering is set otherwise. It is meant for the Control of a
+// dialer and of a listener, whose connections inherit it. Without it the kernel would end a connection clean if a dial is given
+// up at the last moment, or if this process is killed when it has just accepted.
 func ResetOnClose(_, _ string, raw syscall.RawConn) error {
 	var err error
 	control := raw.Control(func(fd uintptr) {

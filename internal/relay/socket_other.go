@@ -20,5 +20,6 @@ func unsent(syscall.RawConn) int { return 0 }
 // oobInline does nothing here: urgent data is taken out of the stream.
 func oobInline(syscall.RawConn) error { return nil }
 
-// ResetOnClose cannot be had here: a dial that is given up at the last moment may end clean.
+// ResetOnClose cannot be had here: a dial that is given up at the last moment may end clean, and so may a connection that was
+// accepted when this process is killed.
 func ResetOnClose(_, _ string, _ syscall.RawConn) error { return nil }
