@@ -3,6 +3,6 @@
 // a testing/synctest bubble. Certificates are exchanged and verified as the
 // tls.Configs of both sides say; bytes are not encrypted.
 //
-// A Network can fall silent (Hold) and cut what it carries (Cut). It is no
-// simulation of delay or loss.
+// A Network can fall silent (Hold) and cut what it carries (Cut), everywhere or
+// between two hosts. It is no simulation of delay or loss.
 package mem

@@ -119,6 +119,42 @@ func TestHold(t *testing.T) {
 	})
 }
 
+// TestBetween: a silence and a cut between two hosts leave other pairs alone.
+func TestBetween(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := mem.NewNetwork()
+		a, b := pair(t, n) // from 10.0.0.1 to 10.0.0.2
+		send := func() {
+			st := ok[transport.Stream](t)(a.Open())
+			must(t, func() error { _, err := st.Write([]byte("x")); return err }())
+		}
+		n.HoldBetween("10.0.0.1", "10.0.0.3", true)
+		send()
+		must(t, func() error { _, err := b.Accept(t.Context()); return err }())
+		n.HoldBetween("10.0.0.2", "10.0.0.1", true)
+		send()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := b.Accept(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a stream passes a silence: %v", err)
+		}
+		n.HoldBetween("10.0.0.1", "10.0.0.3", false)
+		n.HoldBetween("10.0.0.2", "10.0.0.1", false)
+		must(t, func() error { _, err := b.Accept(t.Context()); return err }())
+		n.CutBetween("10.0.0.1", "10.0.0.3")
+		if sessions, listeners := n.Open(); sessions != 2 || listeners != 1 {
+			t.Errorf("%d sides of sessions and %d listeners", sessions, listeners)
+		}
+		n.CutBetween("10.0.0.2", "10.0.0.1")
+		<-a.Done()
+		<-b.Done()
+		if sessions, _ := n.Open(); sessions != 0 {
+			t.Errorf("%d sides of sessions after a cut", sessions)
+		}
+	})
+}
+
 func TestCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,6 +196,9 @@ func TestHandshakes(t *testing.T) {
 	<-s.Done()
 	if s.Alert() == nil || len(gate.failed) != 2 {
 		t.Errorf("b trusts another a: %v, %v", s.Alert(), gate.failed)
+	}
+	if sessions, _ := n.Open(); sessions != 0 {
+		t.Errorf("%d sides of sessions are left after refusals", sessions)
 	}
 	to.Address = "10.0.0.2:2"
 	if _, err := tr.Dial(t.Context(), to); !errors.Is(err, syscall.ECONNREFUSED) {

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -27,17 +29,34 @@ const (
 // Network connects the transports of one test.
 type Network struct {
 	mu        sync.Mutex
-	held      bool
+	held      map[pair]bool // those between which nothing arrives
 	released  *sync.Cond
-	deferred  []func() // what reaches the other side on release; the lock is held
+	deferred  []deferred
 	listeners map[string]*listener
 	sessions  map[*session]struct{}
 	port      int
+	born      int // of the newest session or stream
+}
+
+// pair is two hosts, the smaller name first; everywhere stands for all hosts.
+type pair struct{ a, b string }
+
+//nolint:gochecknoglobals // a constant
+var everywhere = pair{}
+
+func pairOf(a, b string) pair { return pair{min(a, b), max(a, b)} }
+
+// deferred reaches the other side once nothing is held between two hosts.
+type deferred struct {
+	between pair
+	reach   func() // the lock is held
 }
 
 // NewNetwork has no hosts yet.
 func NewNetwork() *Network {
-	n := &Network{listeners: make(map[string]*listener), sessions: make(map[*session]struct{}), port: firstPort}
+	n := &Network{
+		held: make(map[pair]bool), listeners: make(map[string]*listener), sessions: make(map[*session]struct{}), port: firstPort,
+	}
 	n.released = sync.NewCond(&n.mu)
 	return n
 }
@@ -50,36 +69,74 @@ func (n *Network) Transport(host string) *Transport {
 }
 
 // Hold makes the network silent, or lets everything through that was held up: nothing arrives and nothing is lost.
-func (n *Network) Hold(held bool) {
+func (n *Network) Hold(held bool) { n.hold(everywhere, held) }
+
+// HoldBetween is Hold between two hosts, in both directions.
+func (n *Network) HoldBetween(a, b string, held bool) { n.hold(pairOf(a, b), held) }
+
+func (n *Network) hold(p pair, held bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.held = held
 	if held {
+		n.held[p] = true
 		return
 	}
-	for _, f := range n.deferred {
-		f()
+	delete(n.held, p)
+	var still []deferred
+	for _, d := range n.deferred {
+		if n.holds(d.between) {
+			still = append(still, d)
+			continue
+		}
+		d.reach()
 	}
-	n.deferred = nil
+	n.deferred = still
 	n.released.Broadcast()
-	for s := range n.sessions {
+	for _, s := range n.inOrder() {
 		s.wake()
 	}
 }
 
+// holds: nothing arrives between the two hosts. The lock is held.
+func (n *Network) holds(p pair) bool { return n.held[everywhere] || n.held[p] }
+
 // Cut ends all sessions, as a reset of each connection does on both sides.
-func (n *Network) Cut() {
+func (n *Network) Cut() { n.cut(everywhere) }
+
+// CutBetween is Cut for the sessions between two hosts.
+func (n *Network) CutBetween(a, b string) { n.cut(pairOf(a, b)) }
+
+func (n *Network) cut(p pair) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for s := range n.sessions {
-		s.end(nil)
+	for _, s := range n.inOrder() {
+		if p == everywhere || p == s.between {
+			s.end(nil)
+		}
 	}
 }
 
-// deliver runs f, which tells the other side something, now or when the network is no longer held. The lock is held.
-func (n *Network) deliver(f func()) {
-	if n.held {
-		n.deferred = append(n.deferred, f)
+// inOrder are the sessions, oldest first: maps have no order, and runs of a test shall be alike.
+func (n *Network) inOrder() []*session {
+	return slices.SortedFunc(maps.Keys(n.sessions), func(a, b *session) int { return a.born - b.born })
+}
+
+func (n *Network) nextBorn() int {
+	n.born++
+	return n.born
+}
+
+// Open is how many sides of sessions, and how many listeners, have not ended.
+func (n *Network) Open() (sessions, listeners int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.sessions), len(n.listeners)
+}
+
+// deliver runs f, which tells the other side something, now or when nothing is held between the two hosts. The lock is held.
+func (n *Network) deliver(p pair, f func()) {
+	if n.holds(p) {
+		n.deferred = append(n.deferred, deferred{p, f})
 		return
 	}
 	f()
@@ -142,7 +199,12 @@ func (t *Transport) Dial(ctx context.Context, to transport.Target) (transport.Se
 	})()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for n.held && ctx.Err() == nil {
+	host, _, err := net.SplitHostPort(to.Address)
+	if err != nil {
+		return nil, fmt.Errorf("mem: peer %s at %q: %w", to.Peer, to.Address, err)
+	}
+	between := pairOf(t.host, host)
+	for n.holds(between) && ctx.Err() == nil {
 		n.released.Wait()
 	}
 	if err := ctx.Err(); err != nil {
@@ -163,14 +225,15 @@ func (t *Transport) Dial(ctx context.Context, to transport.Target) (transport.Se
 		l.gate.Failed(t.Capabilities.Name, local, alert())
 		return nil, fmt.Errorf("mem: handshake with peer %s at %s: %w", to.Peer, to.Address, err)
 	}
-	a := newSession(n, t.Capabilities, ours, local, l.addr)
-	b := newSession(n, l.caps, theirs, l.addr, local)
+	a := newSession(n, t.Capabilities, ours, local, l.addr, between)
+	b := newSession(n, l.caps, theirs, l.addr, local, between)
 	a.peer, b.peer = b, a
 	if verify := l.tls.VerifyConnection; verify != nil {
 		if err := verify(theirs); err != nil {
 			leave()
 			l.gate.Failed(t.Capabilities.Name, local, err)
 			a.end(alert())
+			b.end(nil)
 			return a, nil
 		}
 	}

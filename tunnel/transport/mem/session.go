@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +26,8 @@ type session struct {
 	caps          transport.Caps
 	tls           tls.ConnectionState
 	local, remote net.Addr
+	between       pair
+	born          int
 	peer          *session
 	done          chan struct{}
 	ended         bool
@@ -35,9 +39,9 @@ type session struct {
 	open          map[*stream]struct{}
 }
 
-func newSession(n *Network, caps transport.Caps, state tls.ConnectionState, local, remote net.Addr) *session {
+func newSession(n *Network, caps transport.Caps, state tls.ConnectionState, local, remote net.Addr, between pair) *session {
 	s := &session{
-		network: n, caps: caps, tls: state, local: local, remote: remote, done: make(chan struct{}),
+		network: n, caps: caps, tls: state, local: local, remote: remote, between: between, born: n.nextBorn(), done: make(chan struct{}),
 		heard: time.Now(), open: make(map[*stream]struct{}),
 	}
 	s.arrivals = sync.NewCond(&n.mu)
@@ -52,7 +56,7 @@ func (s *session) end(alert error) {
 	}
 	s.ended, s.alert = true, alert
 	delete(s.network.sessions, s)
-	for st := range s.open {
+	for _, st := range s.inOrder() {
 		st.ended = true
 		st.quiesce()
 	}
@@ -62,9 +66,17 @@ func (s *session) end(alert error) {
 	close(s.done)
 }
 
+// inOrder are the open streams, oldest first.
+func (s *session) inOrder() []*stream {
+	return slices.SortedFunc(maps.Keys(s.open), func(a, b *stream) int { return a.born - b.born })
+}
+
+// held: nothing arrives. The lock is held.
+func (s *session) held() bool { return s.network.holds(s.between) }
+
 // hear notes that something arrives. The lock is held.
 func (s *session) hear() {
-	if s.network.held {
+	if s.held() {
 		s.inFlight = true
 		return
 	}
@@ -73,11 +85,14 @@ func (s *session) hear() {
 
 // wake lets waiting calls look again after the network was held. The lock is held.
 func (s *session) wake() {
+	if s.held() {
+		return
+	}
 	if s.inFlight {
 		s.inFlight, s.heard = false, time.Now()
 	}
 	s.arrivals.Broadcast()
-	for st := range s.open {
+	for _, st := range s.inOrder() {
 		st.in.readable.Broadcast()
 		st.out.writable.Broadcast()
 	}
@@ -96,8 +111,8 @@ func (s *session) Open() (transport.Stream, error) {
 	case len(s.open) >= s.caps.Streams:
 		return nil, errStreams
 	}
-	there, back := newHalf(s.network), newHalf(s.network)
-	ours := &stream{session: s, in: back, out: there, unknown: true}
+	there, back := newHalf(s), newHalf(s)
+	ours := &stream{session: s, born: s.network.nextBorn(), in: back, out: there, unknown: true}
 	s.open[ours] = struct{}{}
 	return ours, nil
 }
@@ -118,7 +133,7 @@ func (s *session) Accept(ctx context.Context) (transport.Stream, error) {
 			return nil, ctx.Err()
 		case s.ended:
 			return nil, transport.ErrClosed
-		case len(s.arrived) > 0 && !n.held:
+		case len(s.arrived) > 0 && !s.held():
 			st := s.arrived[0]
 			s.arrived = s.arrived[1:]
 			return st, nil
@@ -135,7 +150,7 @@ func (s *session) Close(string) {
 		return
 	}
 	s.end(nil)
-	s.network.deliver(func() { s.peer.end(nil) })
+	s.network.deliver(s.between, func() { s.peer.end(nil) })
 }
 
 // Done implements transport.Session.
@@ -176,6 +191,7 @@ func (s *session) Streams() int { return 0 }
 // half is one direction of a stream. The network's lock guards it.
 type half struct {
 	network            *Network
+	between            pair
 	readable, writable *sync.Cond
 	buf                []byte
 	closed             bool // no more is written
@@ -185,8 +201,9 @@ type half struct {
 	timers             [2]*time.Timer
 }
 
-func newHalf(n *Network) *half {
-	return &half{network: n, readable: sync.NewCond(&n.mu), writable: sync.NewCond(&n.mu)}
+func newHalf(s *session) *half {
+	n := s.network
+	return &half{network: n, between: s.between, readable: sync.NewCond(&n.mu), writable: sync.NewCond(&n.mu)}
 }
 
 func passed(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
@@ -200,14 +217,14 @@ func (h *half) read(p []byte, ended *bool) (int, error) {
 			return 0, errReset
 		case passed(h.readBy):
 			return 0, os.ErrDeadlineExceeded
-		case !h.network.held && len(h.buf) > 0:
+		case !h.network.holds(h.between) && len(h.buf) > 0:
 			n := copy(p, h.buf)
 			if h.buf = h.buf[n:]; len(h.buf) == 0 {
 				h.buf = nil
 			}
 			h.writable.Broadcast()
 			return n, nil
-		case !h.network.held && h.closed:
+		case !h.network.holds(h.between) && h.closed:
 			return 0, io.EOF
 		}
 		h.readable.Wait()
@@ -258,6 +275,7 @@ func (h *half) deadline(i int, cond *sync.Cond, at time.Time) {
 // stream is one side's view of two halves.
 type stream struct {
 	session *session
+	born    int
 	in, out *half
 	unknown bool // to the other side, until the first byte
 	ended   bool // with the session
@@ -301,7 +319,7 @@ func (s *stream) arrive() {
 	peer.hear()
 	if s.unknown {
 		s.unknown = false
-		theirs := &stream{session: peer, in: s.out, out: s.in}
+		theirs := &stream{session: peer, born: peer.network.nextBorn(), in: s.out, out: s.in}
 		peer.open[theirs] = struct{}{}
 		peer.arrived = append(peer.arrived, theirs)
 		peer.arrivals.Broadcast()
@@ -351,7 +369,7 @@ func (s *stream) Abort(bool) {
 	s.in.buf, s.in.unread = nil, true
 	s.in.writable.Broadcast()
 	s.quiesce()
-	s.session.network.deliver(func() {
+	s.session.network.deliver(s.session.between, func() {
 		s.in.refused = true
 		s.in.writable.Broadcast()
 	})
