@@ -20,70 +20,35 @@ func (w *world) silencePath(f *Fault, path, why string) (end func()) {
 	return func() { given(settled); route(0) }
 }
 
-func silence(w *world, f *Fault) func() {
+func silence(w *world, f *Fault) func()       { return w.silenceProxies(f, false) }
+func silenceOneWay(w *world, f *Fault) func() { return w.silenceProxies(f, true) }
+
+// silenceProxies is a silence between two proxies of different clusters; the in-memory transport knows no one-way silence.
+func (w *world) silenceProxies(f *Fault, oneWay bool) func() {
 	a, b := w.proxyOf(f.A), w.proxyOf(f.B)
-	switch {
-	case a.cluster == b.cluster:
+	if a.cluster == b.cluster {
 		return nil
-	case w.plan.Memory:
-		return w.hold(f)
 	}
 	end := w.silencePath(f, pathOf(a.name, b.name), "the path to the peer's proxy was silent")
-	w.net.Silence(a.host.Addr(), b.host.Addr())
-	w.net.Silence(b.host.Addr(), a.host.Addr())
-	return func() {
-		w.net.Heal(a.host.Addr(), b.host.Addr())
-		w.net.Heal(b.host.Addr(), a.host.Addr())
-		end()
-	}
-}
-
-func silenceOneWay(w *world, f *Fault) func() {
-	a, b := w.proxyOf(f.A), w.proxyOf(f.B)
-	switch {
-	case a.cluster == b.cluster:
-		return nil
-	case w.plan.Memory:
-		return w.hold(f)
-	}
-	end := w.silencePath(f, pathOf(a.name, b.name), "the path to the peer's proxy was silent")
-	w.net.Silence(a.host.Addr(), b.host.Addr())
-	return func() {
-		w.net.Heal(a.host.Addr(), b.host.Addr())
-		end()
-	}
-}
-
-// hold is a silence of the in-memory transport, which falls silent between all proxies at once.
-func (w *world) hold(f *Fault) func() {
-	if !w.held.take() {
-		return nil
-	}
-	var ends []func()
-	for _, path := range w.wide() {
-		ends = append(ends, w.silencePath(f, path, "the path to the peer's proxy was silent"))
-	}
-	w.memory.Hold(true)
-	return func() {
-		w.memory.Hold(false)
-		for _, end := range ends {
+	from, to := a.host.Addr(), b.host.Addr()
+	if w.plan.Memory {
+		w.memory.HoldBetween(from.String(), to.String(), true)
+		return func() {
+			w.memory.HoldBetween(from.String(), to.String(), false)
 			end()
 		}
-		w.held.give()
 	}
-}
-
-// wide are the paths between proxies of different clusters.
-func (w *world) wide() []string {
-	var paths []string
-	for i, a := range w.proxies() {
-		for _, b := range w.proxies()[:i] {
-			if a.cluster != b.cluster {
-				paths = append(paths, pathOf(a.name, b.name))
-			}
+	w.net.Silence(from, to)
+	if !oneWay {
+		w.net.Silence(to, from)
+	}
+	return func() {
+		w.net.Heal(from, to)
+		if !oneWay {
+			w.net.Heal(to, from)
 		}
+		end()
 	}
-	return paths
 }
 
 // localSilence is between a proxy and an app of its own cluster, both ways.
@@ -102,20 +67,16 @@ func localSilence(w *world, f *Fault) func() {
 	}
 }
 
-// cut resets everything between two proxies at once, of the in-memory transport between all.
+// cut resets everything between two proxies at once.
 func cut(w *world, f *Fault) func() {
-	if w.plan.Memory {
-		for _, path := range w.wide() {
-			w.truth.note(path, "the connections to the peer's proxy were cut", time.Now(), time.Now().Add(time.Second))
-			w.truth.note(path+" route", "cut", time.Now(), time.Now())
-		}
-		w.memory.Cut()
-		return nil
-	}
 	a, b := w.proxyOf(f.A), w.proxyOf(f.B)
 	path := pathOf(a.name, b.name)
 	defer w.truth.begin(path, "the connections to the peer's proxy were cut")(time.Second)
 	defer w.truth.begin(path+" route", "cut")(0)
+	if w.plan.Memory {
+		w.memory.CutBetween(a.host.Addr().String(), b.host.Addr().String())
+		return nil
+	}
 	w.net.Cut(a.host.Addr(), b.host.Addr())
 	return nil
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,15 +59,38 @@ func (w *world) excuse(o *outcome) string {
 			continue
 		}
 		if l.result == "no_endpoint" || l.result == "timeout" {
-			if w.reachable(o) {
-				return ""
+			if !w.reachable(o) {
+				return "no endpoint could be reached"
 			}
-			return "no endpoint could be reached"
+			return w.cutOffPeer(o, lines)
 		}
 		for _, part := range w.way(o, l, lines) {
 			if why := w.truth.why(part, o.began, o.ended); why != "" {
 				return why
 			}
+			if o.call.Kind == EndpointResets && w.truth.why(part+" route", o.began, o.ended) != "" {
+				return "on a path that was silent, the endpoint's reset overtook what it had sent before"
+			}
+		}
+	}
+	return ""
+}
+
+// cutOffPeer: the call was sent to a peer's proxy that could not reach any endpoint of its cluster, while another proxy of the
+// peer could. One proxy of a peer is tried after the other, and within the budget there was no time for the next.
+func (w *world) cutOffPeer(o *outcome, lines []access) string {
+	for i := range lines {
+		if !lines[i].inbound {
+			continue
+		}
+		name, _, _ := strings.Cut(lines[i].proxy, "-")
+		p := w.proxies()[slices.IndexFunc(w.proxies(), func(p *proxy) bool { return p.name == name })]
+		cutOff := !slices.ContainsFunc(p.cluster.apps, func(a *app) bool {
+			path := pathOf(p.name, a.name)
+			return a.service == o.call.Service && w.truth.calm(o.began.Add(-noticed), o.ended, a.name, a.route(), path, path+" route")
+		})
+		if cutOff {
+			return "the peer's proxy could not reach its endpoints; another one could"
 		}
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/eastway/eastway/certs"
@@ -56,6 +57,8 @@ type proxyRun struct {
 	auth     *certs.Authenticator
 	node     *tunnel.Node
 	failover *failover.Proxy
+	registry *prometheus.Registry
+	sessions sessions
 	stop     context.CancelFunc
 	parts    sync.WaitGroup
 	mu       sync.Mutex // one change of the catalog after the other
@@ -95,7 +98,9 @@ func (p *proxy) current() *proxyRun {
 func (p *proxy) start() {
 	p.mu.Lock()
 	p.starts++
-	r := &proxyRun{proxy: p, replica: fmt.Sprintf("%s-%d", p.name, p.starts), proc: p.host.Start(), catalog: discovery.NewCatalog(nil)}
+	r := &proxyRun{
+		proxy: p, replica: fmt.Sprintf("%s-%d", p.name, p.starts), proc: p.host.Start(), registry: prometheus.NewRegistry(),
+	}
 	p.mu.Unlock()
 	if err := r.build(); err != nil {
 		p.w.findings.violate(RuleClean, "%s does not start: %v", r.replica, err)
@@ -120,10 +125,13 @@ func (p *proxy) start() {
 func (r *proxyRun) build() (err error) {
 	p := r.proxy
 	log := p.w.trace.logger(r.replica)
+	r.catalog = discovery.NewCatalog(r.registry)
 	if r.auth, err = certs.NewAuthenticator(certs.Config{Source: r, Now: p.now}); err != nil {
 		return err
 	}
-	r.exchange, err = discovery.NewExchange(discovery.ExchangeConfig{Cluster: p.cluster.name, Catalog: r.catalog, Log: log})
+	r.exchange, err = discovery.NewExchange(discovery.ExchangeConfig{
+		Cluster: p.cluster.name, Catalog: r.catalog, Log: log, Registerer: r.registry,
+	})
 	if err != nil {
 		return err
 	}
@@ -135,16 +143,23 @@ func (r *proxyRun) build() (err error) {
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return r.exchange.Serve(ctx, l.Peer, l.Replica, c)
 		},
-		Transports: []transport.Transport{r.transport()}, Log: log,
+		Transports: []transport.Transport{watchedTransport{r.transport(), &r.sessions}}, Log: log, Metrics: r.registry,
 	})
 	if err != nil {
 		return err
 	}
 	r.failover, err = failover.New(failover.Config{
 		Cluster: p.cluster.name, Locality: at, Catalog: r.catalog, Tunnels: failover.TunnelsOf(r.node), Network: simnet.Calls{Process: r.proc},
-		Log: log, AccessLog: p.w.access.logger(r.replica),
+		Log: log, AccessLog: p.w.access.logger(r.replica), Metrics: r.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	remember(p.w.parts, r.replica+"'s tunnels", r.node)
+	remember(p.w.parts, r.replica+"'s failover", r.failover)
+	remember(p.w.parts, r.replica+"'s catalog", r.catalog)
+	remember(p.w.parts, r.replica+"'s exchange", r.exchange)
+	return nil
 }
 
 func (p *proxy) setSkew(d time.Duration) {
@@ -275,6 +290,7 @@ func (r *proxyRun) end() {
 	r.proc.Kill()
 	r.stop()
 	r.parts.Wait()
+	r.checkEnded()
 }
 
 // drain is SIGTERM. It returns when the process has ended.
@@ -302,6 +318,7 @@ func (p *proxy) drain() {
 	if p.takeDown() == r {
 		r.stop()
 		r.parts.Wait()
+		r.checkEnded()
 		r.proc.Kill()
 	}
 }

@@ -142,7 +142,10 @@ func (r *proxyRun) leftOver() string {
 			}
 		}
 	}
-	return ""
+	if s := r.sessions.streamProblem(); s != "" {
+		return s
+	}
+	return r.gaugeProblem(idleGauges())
 }
 
 // watchRamps looks at all outlier checks all the time, until ctx ends: what was ejected must not be back at once.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +56,7 @@ func (w *world) live(end context.CancelFunc) *Report {
 	w.callAll()
 	w.faults.Wait()
 	w.net.HealAll()
+	pass(watchLag)
 	w.awaitRecovery()
 	w.judgeCalls()
 	w.checkShares()
@@ -82,35 +82,6 @@ func (w *world) shutDown(cancel context.CancelFunc) {
 	for _, a := range w.apps() {
 		a.kill()
 	}
-}
-
-// checkLeft looks for what nothing should have left behind.
-func (w *world) checkLeft() {
-	pass(2 * time.Minute) // the network forgets what it cannot deliver
-	synctest.Wait()
-	if n, bytes := w.net.Open(), w.net.Buffered(); n > 0 || bytes > 0 {
-		w.findings.violate(RuleClean, "%d ends of connections and %d bytes are left in the network", n, bytes)
-	}
-	if left := goroutines(); len(left) > 0 {
-		w.findings.violate(RuleClean, "%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
-	}
-}
-
-// goroutines are those of this bubble but for the caller's and the test's own.
-func goroutines() []string {
-	buf := make([]byte, 4<<20)
-	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
-	_, bubble, _ := strings.Cut(stacks[0], "synctest bubble ")
-	bubble, _, _ = strings.Cut(bubble, "]")
-	var left []string
-	for _, s := range stacks[1:] {
-		header, _, _ := strings.Cut(s, "\n")
-		own := strings.Contains(s, "synctest.Test") || strings.Contains(s, "internal/synctest.Run")
-		if strings.Contains(header, "synctest bubble "+bubble+"]") && !own {
-			left = append(left, s)
-		}
-	}
-	return left
 }
 
 func (l *ledger) digest() uint64 {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -71,6 +72,38 @@ func TestSeeds(t *testing.T) {
 		r := sim.Run(t, sim.NewPlan(seed), pki, nil)
 		for _, v := range r.Violations {
 			t.Errorf("seed %d: %v", seed, v)
+		}
+	}
+}
+
+// TestMemory: worlds that have ended leave nothing in the process. What belongs to their processes is looked for after each
+// world; this finds what else grows, such as a table of a package.
+func TestMemory(t *testing.T) {
+	const (
+		warm, runs = 2, 8
+		most       = 16 << 10 // bytes that a run may leave
+	)
+	pki := sim.NewPKI()
+	for _, inMemory := range []bool{false, true} {
+		p := sim.NewPlan(1)
+		for p.Memory != inMemory {
+			p = sim.NewPlan(p.Seed + 1)
+		}
+		heap := func(times int) uint64 {
+			for range times {
+				sim.Run(t, p, pki, nil)
+			}
+			for range 2 { // the first empties pools
+				runtime.GC()
+			}
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap(warm)
+		after := heap(runs)
+		if after > before+runs*most {
+			t.Errorf("seed %d: after %d runs more the heap has %d bytes instead of %d", p.Seed, runs, after, before)
 		}
 	}
 }

@@ -81,7 +81,7 @@ const (
 	RuleTold      = "an end is told to the other side"
 	RuleRecovered = "after everything has healed, links, catalogs and shares are back"
 	RuleRamped    = "an endpoint that was ejected comes back gradually"
-	RuleClean     = "no goroutine, stream or byte is left"
+	RuleClean     = "no goroutine, timer, stream or byte is left"
 )
 
 func (v Violation) String() string { return v.Rule + ": " + v.Text }

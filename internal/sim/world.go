@@ -19,7 +19,6 @@ type world struct {
 	ctx      context.Context //nolint:containedctx // the world's own life
 	net      *simnet.Network
 	memory   *mem.Network // of tunnels, where the plan says so
-	held     claim
 	clusters []*cluster
 	truth    *truth
 	findings *findings
@@ -30,6 +29,7 @@ type world struct {
 	wg       sync.WaitGroup
 	faults   sync.WaitGroup
 	injected map[string]int
+	parts    *memory // of processes
 }
 
 // newWorld builds the world; nothing runs yet.
@@ -39,7 +39,7 @@ func newWorld(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *world {
 		plan: p, pki: pki, ctx: ctx, net: simnet.New(p.Seed, p.WAN),
 		truth: newTruth(), findings: f, ledger: newLedger(f),
 		memory: mem.NewNetwork(), access: &accessLog{byCaller: make(map[string][]access)}, trace: &trace{to: to, began: time.Now()},
-		injected: make(map[string]int),
+		injected: make(map[string]int), parts: newMemory(),
 	}
 	for i := range p.Clusters {
 		w.clusters = append(w.clusters, w.newCluster(i))

@@ -2,9 +2,11 @@ package simnet
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -53,7 +55,7 @@ func (h *Host) Vanish() {
 		c.out.drop()
 		c.vanish()
 	}
-	for _, l := range h.listeners {
+	for _, l := range h.listening() {
 		l.close()
 	}
 	h.net.watchIdleHost(h.addr)
@@ -65,6 +67,15 @@ func (h *Host) Return() {
 	defer h.net.mu.Unlock()
 	h.off = false
 	h.net.resume()
+}
+
+// listening are the host's listeners, by port.
+func (h *Host) listening() []*Listener {
+	all := make([]*Listener, 0, len(h.listeners))
+	for _, port := range slices.Sorted(maps.Keys(h.listeners)) {
+		all = append(all, h.listeners[port])
+	}
+	return all
 }
 
 // Start starts a process.
@@ -113,7 +124,7 @@ func (p *Process) Kill() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p.dead = true
-	for _, l := range p.host.listeners {
+	for _, l := range p.host.listening() {
 		if l.proc == p {
 			l.close()
 		}

@@ -153,6 +153,17 @@ func (n *Network) Open() int {
 	return len(n.conns)
 }
 
+// Listening is how many ports are open.
+func (n *Network) Listening() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	total := 0
+	for _, h := range n.hosts {
+		total += len(h.listeners)
+	}
+	return total
+}
+
 // Buffered is how many bytes the network holds.
 func (n *Network) Buffered() int {
 	n.mu.Lock()

@@ -25,7 +25,8 @@ type pipe struct {
 	sent     int64    // bytes that were written
 	cutAt    int64    // the connection is reset once so many were sent; below 0: never
 	last     time.Time
-	stalled  bool // the first segment in flight waits for a silence to end
+	stalled  bool      // the first segment in flight waits for a silence to end
+	since    time.Time // when it began to
 	timer    *time.Timer
 	giveUp   *time.Timer
 }
@@ -141,7 +142,7 @@ func (p *pipe) stall() {
 		p.drop()
 		return
 	}
-	p.stalled = true
+	p.stalled, p.since = true, time.Now()
 	p.giveUp = time.AfterFunc(userTimeout, func() {
 		n := p.net()
 		n.mu.Lock()
@@ -165,7 +166,7 @@ func (p *pipe) resume() {
 	}
 	p.stalled = false
 	p.giveUp.Stop()
-	at := n.arrival(p.from.local.Addr(), p.from.remote.Addr(), 0).Add(time.Duration(n.rng.Int64N(int64(maxRTO))))
+	at := n.arrival(p.from.local.Addr(), p.from.remote.Addr(), 0).Add(time.Duration(n.rng.Int64N(int64(p.retransmission()))))
 	for i := range p.flight {
 		if p.flight[i].at.Before(at) {
 			p.flight[i].at = at
@@ -173,6 +174,13 @@ func (p *pipe) resume() {
 	}
 	p.last = at
 	p.arm()
+}
+
+// retransmission is the longest time after a silence until the sender tries again. The pauses between retransmissions double,
+// so that the next one comes no later than the silence has lasted, and one timeout.
+func (p *pipe) retransmission() time.Duration {
+	rto := minRTO + 2*p.net().path(p.from.local.Addr(), p.from.remote.Addr()).Latency
+	return min(time.Since(p.since)+rto, maxRTO)
 }
 
 // read takes what has arrived.

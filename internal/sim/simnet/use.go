@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// Calls are the connections of a process with callers and endpoints; it is a failover.Network. What it dials ends with a RST
-// until SetLinger says otherwise, as failover's own sockets do.
+// Calls are the connections of a process with callers and endpoints; it is a failover.Network. What it dials and accepts ends
+// with a RST until SetLinger says otherwise, as failover's own sockets do.
 type Calls struct{ Process *Process }
 
 // Dial connects to an endpoint.
@@ -25,6 +25,7 @@ func (c Calls) Listen(_ context.Context, at netip.AddrPort) (net.Listener, error
 	if err != nil {
 		return nil, err
 	}
+	l.SetLinger(0)
 	return l, nil
 }
 
