@@ -73,7 +73,7 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	if err != nil {
 		out.add(file, m.Document, err)
 		if kind, ok := p.kindOf(m.ID); ok {
-			out.unread[key{kind: kind, namespace: m.ID.Namespace, name: m.ID.Name}] = true
+			out.unread[p.pattern(kind, m.ID)] = true
 		}
 		return
 	}
@@ -123,15 +123,34 @@ func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 // Eastway does not read: such an object cannot be one that was read before. A kind that Eastway reads counts in every
 // version, and also with a typing error in its name or group.
 func (p *parser) kindOf(id manifest.ID) (string, bool) {
-	if id.Kind == "" {
+	if id.Kind == "" || mistyped(id.Kind, "List") && !strings.Contains(id.Group(), ".") {
 		return "", true
 	}
 	for t := range p.kinds {
-		if mistyped(id.Kind, t.Kind) && (id.APIVersion == "" || mistyped(id.Group(), t.GroupVersionKind().Group)) {
+		if mistyped(id.Kind, t.Kind) && (id.APIVersion == "" || sameGroup(id.Group(), t.GroupVersionKind().Group)) {
 			return t.Kind, true
 		}
 	}
 	return "", false
+}
+
+// pattern is the key of an object that is not usable. What it may be in any namespace, or in none, is kept in all.
+func (p *parser) pattern(kind string, id manifest.ID) key {
+	k := key{kind: kind, name: id.Name}
+	for t, known := range p.kinds {
+		if t.Kind == kind && known.namespaced {
+			k.namespace = id.Namespace
+		}
+	}
+	return k
+}
+
+// sameGroup is true if a group may stand for the wanted one: with a typing error, without its domain, or with another one. No
+// group without a domain has kinds with our names.
+func sameGroup(got, want string) bool {
+	name, _, domain := strings.Cut(got, ".")
+	wanted, _, _ := strings.Cut(want, ".")
+	return mistyped(got, want) || !domain || name == wanted
 }
 
 // mistyped is true if the names are the same but for case and one character that is missing, added, replaced or swapped with

@@ -26,11 +26,11 @@ func Peers(cfg Config) ([]PeerManifest, []FileError, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err
 	}
-	files, err := readDir(cfg.Dir)
+	s := newStore(&cfg)
+	files, err := s.limits.readDir(cfg.Dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := newStore(&cfg)
 	local, errs := s.apply(files)
 	var peers []PeerManifest
 	relevant := map[FileError]bool{} // by file and document

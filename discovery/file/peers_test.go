@@ -46,6 +46,36 @@ func TestPeerIsDeletedBesideForeignKinds(t *testing.T) {
 	}
 }
 
+// Trust does not end with a typing error.
+func TestPeerIsKept(t *testing.T) {
+	t.Parallel()
+	good := peer("b")
+	spaced := strings.Replace(good, "{name: b}", "{name: b, namespace: eastway}", 1)
+	for name, tt := range map[string]struct{ before, from, to string }{
+		"a field twice": {good, "spec: {", "spec: {trustBundle: X, "},
+		"a field twice, in a Peer with a namespace":   {spaced, "spec: {", "spec: {trustBundle: X, "},
+		"kind mistyped, in a Peer with a namespace":   {spaced, "kind: Peer", "kind: peer"},
+		"a newer version, in a Peer with a namespace": {spaced, "v1alpha1", "v1beta1"},
+		"apiVersion without a version":                {good, "eastway.dev/v1alpha1", "eastway.dev"},
+		"apiVersion without a group":                  {good, "eastway.dev/v1alpha1", "v1alpha1"},
+		"apiVersion of another domain":                {good, "eastway.dev/v1alpha1", "eastway.io/v1alpha1"},
+		"apiVersion with an incomplete group":         {good, "eastway.dev/v1alpha1", "eastway/v1alpha1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cfg := config(dir)
+			s := newStore(&cfg)
+			for _, text := range []string{tt.before, strings.Replace(tt.before, tt.from, tt.to, 1)} {
+				write(t, dir, "peer-b.yaml", text)
+				if local, errs, err := s.load(); err != nil || local.Peers["b"] == nil {
+					t.Errorf("Peer b is gone: %v, %v, from %s", errs, err, text)
+				}
+			}
+		})
+	}
+}
+
 // What Peers finds is what a Source finds.
 func TestPeers(t *testing.T) {
 	t.Parallel()

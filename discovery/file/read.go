@@ -30,19 +30,25 @@ const dataLink = "..data"
 type content struct {
 	name string
 	data []byte
-	err  error
+	err  error // errBeyond: the error of an earlier file counts this one
 	// ignored is why the file was not read on purpose; "" for a manifest.
 	ignored string
 }
 
-var errMoved = errors.New("the directory changed while it was read")
+var (
+	errMoved  = errors.New("the directory changed while it was read")
+	errBeyond = errors.New("not read")
+)
+
+// limits of what is read of one directory.
+type limits struct{ files, total int }
 
 // readDir reads all manifest files of a directory at one moment, as far as a file system has moments: it starts again
 // if a file vanished or the ConfigMap was swapped meanwhile.
-func readDir(dir string) (files []content, err error) {
+func (l limits) readDir(dir string) (files []content, err error) {
 	for range maxReadTries {
 		before := linkTarget(dir)
-		files, err = readOnce(dir)
+		files, err = l.readOnce(dir)
 		if err == nil && linkTarget(dir) != before {
 			err = errMoved
 		}
@@ -61,12 +67,13 @@ func linkTarget(dir string) string {
 	return target
 }
 
-func readOnce(dir string) ([]content, error) {
+func (l limits) readOnce(dir string) ([]content, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var files []content
+	var beyond []content
 	count, total := 0, 0
 	for _, e := range entries {
 		if !isManifest(e.Name()) || e.IsDir() {
@@ -75,10 +82,9 @@ func readOnce(dir string) ([]content, error) {
 			}
 			continue
 		}
-		if count >= maxFiles || total >= maxTotal {
-			files = append(files, content{name: e.Name(), err: fmt.Errorf(
-				"not read: the directory has more than %d files or %d MiB; combine or remove some", maxFiles, maxTotal>>20)})
-			break
+		if count >= l.files || total >= l.total {
+			beyond = append(beyond, content{name: e.Name(), err: errBeyond})
+			continue
 		}
 		path := filepath.Join(dir, e.Name())
 		data, err := readFile(path)
@@ -94,7 +100,11 @@ func readOnce(dir string) ([]content, error) {
 		count, total = count+1, total+len(data)
 		files = append(files, content{name: e.Name(), data: data, err: err})
 	}
-	return files, nil
+	if len(beyond) > 0 {
+		beyond[0].err = fmt.Errorf("this and all later files are not read, %d in all: the directory has more than %d files or %d bytes; combine or remove some",
+			len(beyond), l.files, l.total)
+	}
+	return append(files, beyond...), nil
 }
 
 // isManifest is true for the names of files that are read. Editors' temporary files (.x.yaml.swp, x.yaml~, #x.yaml#) are not.

@@ -3,6 +3,7 @@ package file
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,11 +17,12 @@ const maxObjects = 100_000
 // store holds the last good state of every object, file by file.
 type store struct {
 	parser
-	cfg   *Config
-	files map[string]*fileState
-	owner map[key]string // the file that an object is taken from
-	age   map[key]uint64 // the load in which an object was first seen
-	loads uint64
+	cfg    *Config
+	limits limits
+	files  map[string]*fileState
+	owner  map[key]string // the file that an object is taken from
+	age    map[key]uint64 // the load in which an object was first seen
+	loads  uint64
 	// ignored are the entries of the directory that were not read, with the reason.
 	ignored map[string]string
 }
@@ -41,7 +43,7 @@ type held struct {
 
 func newStore(cfg *Config) *store {
 	return &store{
-		parser: newParser(cfg), cfg: cfg,
+		parser: newParser(cfg), cfg: cfg, limits: limits{files: maxFiles, total: maxTotal},
 		files: map[string]*fileState{},
 		owner: map[key]string{},
 		age:   map[key]uint64{},
@@ -50,7 +52,7 @@ func newStore(cfg *Config) *store {
 
 // load reads the directory. An error means that it could not be read as a whole: nothing has changed then.
 func (s *store) load() (discovery.Local, []FileError, error) {
-	files, err := readDir(s.cfg.Dir)
+	files, err := s.limits.readDir(s.cfg.Dir)
 	if err != nil {
 		return discovery.Local{}, nil, fmt.Errorf("file: read manifests: %w", err)
 	}
@@ -92,7 +94,10 @@ func (s *store) take(f content) {
 	}
 	if f.err != nil {
 		st.sum = [sha256.Size]byte{}
-		st.errs = []FileError{{File: f.name, Message: f.err.Error()}}
+		st.errs = nil
+		if !errors.Is(f.err, errBeyond) {
+			st.errs = []FileError{{File: f.name, Message: f.err.Error()}}
+		}
 		st.keep(func(key) bool { return true })
 		return
 	}

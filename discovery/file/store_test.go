@@ -155,6 +155,27 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": listYAML},
 			{"x.yaml": "apiVersion: v1\nkind: List\nitems: {}\n"},
 		}, []string{"a:80"}, 1},
+		{"a List whose items are mistyped", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.Replace(listYAML, "items:", "item:", 1)},
+		}, []string{"a:80"}, 1},
+		{"a List that has items twice", []files{{"x.yaml": listYAML}, {"x.yaml": listYAML + "items: []\n"}}, []string{"a:80"}, 1},
+		{"a List whose items have another case", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.Replace(listYAML, "items:", "Items:", 1)},
+		}, []string{"a:80"}, 1},
+		{"a List whose kind is mistyped", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.Replace(listYAML, "kind: List", "kind: list", 1)},
+		}, []string{"a:80"}, 1},
+		{"a List without apiVersion", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.Replace(listYAML, "apiVersion: v1\nkind: List", "kind: List", 1)},
+		}, []string{"a:80"}, 1},
+		{"a List whose apiVersion is mistyped", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.Replace(listYAML, "apiVersion: v1\nkind: List", "apiVersion: V1\nkind: List", 1)},
+		}, []string{"a:80"}, 1},
 		{
 			"a deleted file",
 			[]files{{"x.yaml": service("a", 80), "y.yaml": service("b", 81)}, {"x.yaml": ""}},
@@ -222,6 +243,60 @@ func TestLastGoodState(t *testing.T) {
 			}
 			if last := errs[len(errs)-1]; len(last) != tt.errs {
 				t.Errorf("errors %v, want %d", last, tt.errs)
+			}
+		})
+	}
+}
+
+func TestEndpointsAreKept(t *testing.T) {
+	t.Parallel()
+	const slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a-1, labels: {kubernetes.io/service-name: a}}\n" +
+		"addressType: IPv4\nports: [{port: 8080}]\nendpoints: [{addresses: [10.0.0.1]}]\n"
+	for _, version := range []string{"discovery.k8s.io", "v1", "discovery/v1"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cfg := config(dir)
+			s := newStore(&cfg)
+			for _, text := range []string{slice, strings.Replace(slice, "discovery.k8s.io/v1", version, 1)} {
+				write(t, dir, "a.yaml", service("a", 80)+"---\n"+text)
+				local, errs, err := s.load()
+				n := 0
+				for _, svc := range local.Services.All() {
+					n += len(svc.Endpoints[80])
+				}
+				if err != nil || n != 1 {
+					t.Errorf("%d endpoints: %v, %v, from %s", n, errs, err, text)
+				}
+			}
+		})
+	}
+}
+
+// Files beyond the bounds of a directory keep their last good state, and one error names how many.
+func TestTooMuchToRead(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]limits{"files": {files: 2, total: maxTotal}, "bytes": {files: maxFiles, total: 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cfg := config(dir)
+			s := newStore(&cfg)
+			for i, name := range []string{"x", "y", "z"} {
+				write(t, dir, name+".yaml", service(name, 80+i))
+			}
+			if local, _, err := s.load(); err != nil || local.Services.Len() != 3 {
+				t.Fatal(local.Services.Len(), err)
+			}
+			s.limits = limits
+			write(t, dir, "a.yaml", "# 1\n")
+			write(t, dir, "b.yaml", "# 2\n")
+			local, errs, err := s.load()
+			if err != nil || local.Services.Len() != 3 {
+				t.Errorf("%d services, want 3: %v", local.Services.Len(), err)
+			}
+			if len(errs) != 1 || !strings.Contains(errs[0].Message, "all later files are not read, ") {
+				t.Errorf("errors %v, want one", errs)
 			}
 		})
 	}

@@ -82,7 +82,10 @@ func expand(root *yaml.Node, part part) []*Object {
 		return []*Object{o}
 	}
 	items := child(root, "items")
-	if items == nil || items.Tag == "!!null" {
+	if items == nil {
+		return noItems(o, root, part)
+	}
+	if items.Tag == "!!null" {
 		return nil
 	}
 	if items.Kind != yaml.SequenceNode {
@@ -95,6 +98,21 @@ func expand(root *yaml.Node, part part) []*Object {
 		objects = append(objects, newObject(resolve(n), part))
 	}
 	return objects
+}
+
+// noItems returns nothing for an empty List, and o with an error if its items are mistyped, or there twice.
+func noItems(o *Object, root *yaml.Node, part part) []*Object {
+	for i := 0; i < len(root.Content); i += 2 {
+		key := resolve(root.Content[i])
+		switch key.Value {
+		case "apiVersion", "kind", "metadata":
+			continue
+		}
+		o.Err = &Error{Line: key.Line + part.line - 1, Field: key.Value, err: errors.New("a List has items, once, and nothing else")}
+		o.ID = ID{} // it may hold anything
+		return []*Object{o}
+	}
+	return nil
 }
 
 func newObject(root *yaml.Node, part part) *Object {
