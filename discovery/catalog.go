@@ -25,6 +25,7 @@ type Catalog struct {
 	exports   exportLog
 
 	peersChanged notify.Broadcast // with each advert of a peer
+	peerAdded    notify.Broadcast // with each Peer that is new or has another SPIFFE ID
 }
 
 // NewCatalog returns an empty catalog, at revision 0, whose metrics are registered on reg unless that is nil.
@@ -76,9 +77,24 @@ func (c *Catalog) SetLocal(l Local) {
 	if same {
 		return
 	}
+	for name, is := range l.Peers {
+		if was := c.local.Peers[name]; was == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
+			c.peerAdded.Notify()
+			break
+		}
+	}
 	c.local = l
 	c.exports.update(names, l.Services)
 	c.publish(dirty)
+}
+
+// lacks is true if there is a Peer, but no advert of the replica. It lacks an advert that it had when a Peer is deleted and made
+// again so fast that the link stays.
+func (c *Catalog) lacks(link ReplicaID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.peers[link.Peer]
+	return c.local.Peers[link.Peer] != nil && (p == nil || p.replicas[link.Replica] == nil)
 }
 
 func (c *Catalog) dropPeer(name string) {

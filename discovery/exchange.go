@@ -149,6 +149,7 @@ func (x *Exchange) update(s *session, u Update) error {
 	err := x.cfg.Catalog.UpdateRemote(s.link, u)
 	if err == nil {
 		s.lost.Store(false)
+		s.heard.Store(true)
 	}
 	return err
 }
@@ -159,6 +160,7 @@ type session struct {
 	link     ReplicaID
 	conn     Conn
 
+	heard     atomic.Bool   // the catalog has had an advert of the replica from this session
 	lost      atomic.Bool   // an update did not follow the last one, or was not applied: a snapshot is needed
 	gap       notify.Signal // this side needs a snapshot
 	requested notify.Signal // the peer needs a snapshot
@@ -179,6 +181,10 @@ func (s *session) send(ctx context.Context) error {
 		if err := pace.Wait(ctx); err != nil {
 			return err
 		}
+		peerAdded := s.exchange.cfg.Catalog.peerAdded.Changed()
+		if s.heard.Load() && !s.lost.Load() && s.exchange.cfg.Catalog.lacks(s.link) {
+			s.needSnapshot()
+		}
 		d, ok, more := s.exchange.cfg.Catalog.deltaSince(sent)
 		if ok {
 			if err := sendDelta(ctx, s.conn, s.exchange.cfg.Cluster, s.exchange.cfg.Epoch, &d); err != nil {
@@ -190,6 +196,7 @@ func (s *session) send(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-more:
+		case <-peerAdded:
 		case <-requested:
 			requested, snapshotNow = nil, time.After(snapshots.Reserve().Delay())
 		case <-snapshotNow:
@@ -242,7 +249,7 @@ func (s *session) receive(ctx context.Context) error {
 
 func (s *session) apply(u Update) error {
 	err := s.exchange.update(s, u)
-	if errors.Is(err, ErrGap) {
+	if errors.Is(err, ErrGap) || errors.Is(err, ErrUnknownPeer) { // the link ends if the Peer stays away
 		s.needSnapshot()
 		return nil
 	}

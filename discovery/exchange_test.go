@@ -491,3 +491,39 @@ func TestExchangeConfig(t *testing.T) {
 		t.Error("a replica with an endless name")
 	}
 }
+
+// A Peer is deleted and made again (kubectl replace --force) before the tunnels notice, so the link stays. The catalog has dropped
+// what the peer exports, and gets it back from that link, whether an update came in between or not.
+func TestPeerMadeAgainIsHeardAgain(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(b *side){
+		"nothing between":   func(*side) {},
+		"an update between": func(b *side) { b.catalog.SetLocal(localWith([]string{"a"}, echo, ServiceName{"demo", "other"})) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				a := newSide(t, "a", 1, []string{"b"})
+				b := newSide(t, "b", 1, []string{"a"}, echo)
+				ca, cb := newPipe()
+				doneA, doneB := serve(ctx, a, "b", "b1", ca), serve(ctx, b, "a", "a1", cb)
+				bubble.Pass(coalesce)
+				if ready(a.catalog) != 1 {
+					t.Fatal("a does not know b's echo")
+				}
+				a.catalog.SetLocal(localWith(nil))
+				between(b)
+				bubble.Pass(2 * coalesce)
+				a.catalog.SetLocal(localWith([]string{"b"}))
+				bubble.Pass(3 * resyncInterval)
+				if n := ready(a.catalog); n != 1 {
+					t.Errorf("%d ready endpoints of echo, want 1; heard: %v", n, a.catalog.Heard("b"))
+				}
+				cancel()
+				must(t, <-doneA)
+				must(t, <-doneB)
+			})
+		})
+	}
+}

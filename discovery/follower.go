@@ -122,18 +122,21 @@ func (s *followSession) take(m *catalogpb.Update) error {
 	return err
 }
 
-// requestSnapshots requests everything a little after something was missing: it may be available then.
+// requestSnapshots requests everything a little after something was missing, or a Peer was added: it may be available then.
 func (s *followSession) requestSnapshots(ctx context.Context) error {
+	peerAdded := s.follower.catalog.peerAdded.Changed()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.gap:
+		case <-peerAdded: // what the proxy knows of it may have been dropped with the Peer before
 		}
 		if !pace.Sleep(ctx, resyncInterval) {
 			return ctx.Err()
 		}
 		s.gap.Clear()
+		peerAdded = s.follower.catalog.peerAdded.Changed()
 		if err := send(ctx, s.conn, resyncMessage()); err != nil {
 			return err
 		}

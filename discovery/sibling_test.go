@@ -132,6 +132,22 @@ func TestSiblingsKnowPeersEarlier(t *testing.T) {
 	})
 }
 
+// The controller drops a Peer that is made again at once; the proxy, which has not noticed, sends what it knows of it again.
+func TestSiblingsKeepAPeerThatIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFamily(t, "b")
+		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.controller.SetLocal(localWith(nil))
+		f.controller.SetLocal(localWith([]string{"b"}))
+		bubble.Pass(3 * resyncInterval)
+		if got := exporters(f.controller, echo); got != "b:2 " {
+			t.Errorf("exporters = %q", got)
+		}
+		f.cut()
+	})
+}
+
 // A word that a proxy has of an exporter from before it was linked to the controller is told as the last one.
 func TestSiblingTellsLastWords(t *testing.T) {
 	t.Parallel()
