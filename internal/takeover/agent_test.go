@@ -250,6 +250,54 @@ func TestAgentWaitsForProxies(t *testing.T) {
 	})
 }
 
+// A node that is short of CPU: a probe of the only proxy times out, the agent itself then stands still for three seconds, and one more
+// probe times out. The proxy works all the time.
+func TestAgentKeepsTheLastProxyThroughItsOwnPause(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		b.fake.set("a", lively)
+		b.source.set(twoProxies()) // b refuses
+		bubble.Pass(10 * time.Second)
+		n := 0
+		b.fake.set("a", func(ctx context.Context) (*Report, error) {
+			switch n++; n {
+			case 1, 3:
+				return hung(ctx)
+			case 2:
+				<-ctx.Done()
+				<-time.After(suspectLife)
+				return nil, ctx.Err()
+			}
+			return lively(ctx)
+		})
+		for range 100 {
+			bubble.Pass(100 * time.Millisecond)
+			if len(b.tables.proxies()) == 0 {
+				t.Fatalf("the tables are empty after %d probes of which two timed out", n)
+			}
+		}
+	})
+}
+
+// An agent starts, and the only proxy answers every other probe. Its predecessor's entries must not end before the first write.
+func TestAgentStartsBesideASlowProxy(t *testing.T) {
+	t.Parallel()
+	working(t, func(t *testing.T, b *bench) {
+		n := 0
+		b.fake.set("a", func(ctx context.Context) (*Report, error) {
+			if n++; n%2 == 1 {
+				return hung(ctx)
+			}
+			return lively(ctx)
+		})
+		b.source.set(twoProxies()) // b refuses
+		bubble.Pass(EntryLife)
+		if w, n := b.tables.last(); n == 0 || len(w.services) == 0 {
+			t.Errorf("%d writes in %v, the last of %d services; ready: %v", n, EntryLife, len(w.services), b.Ready())
+		}
+	})
+}
+
 func TestAgentWithoutAPIServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -47,10 +47,11 @@ func (h *Health) rank() int {
 type vitals struct {
 	Health
 
-	probed bool      // at least once
-	good   int       // successes in a row
-	silent time.Time // start of the first of the timeouts in a row; zero: the last probe did not time out
-	pauses int       // probes in a row that the agent's own pauses spoiled
+	probed   bool      // at least once
+	good     int       // successes in a row
+	silent   time.Time // start of the first of the timeouts in a row; zero: the last probe did not time out
+	timeouts int       // in a row
+	pauses   int       // probes in a row that the agent's own pauses spoiled
 }
 
 // outcome is one probe.
@@ -70,23 +71,27 @@ func (v *vitals) observe(o *outcome) bool {
 	switch o.result {
 	case resultOK:
 		v.good++
-		v.silent = time.Time{}
-		if !v.probed || v.State == Alive || v.good >= risingProbes {
+		v.silent, v.timeouts = time.Time{}, 0
+		switch {
+		case !v.probed || v.State == Alive || v.good >= risingProbes:
 			v.Health = Health{State: Alive, Report: *o.report}
+		case v.State == Suspect:
+			v.Report = *o.report // it gets calls
 		}
 	case resultTimeout, resultPaused:
 		v.good = 0
+		v.timeouts++
 		if v.silent.IsZero() {
 			v.silent = o.began
 		}
 		if !v.probed || v.State == Alive {
 			v.State = Suspect
 		}
-		if o.ended.Sub(v.silent) >= suspectLife {
+		if v.timeouts >= suspectTimeouts && o.ended.Sub(v.silent) >= suspectLife {
 			v.State = Dead
 		}
 	default:
-		v.good, v.silent, v.State = 0, time.Time{}, Dead
+		v.good, v.silent, v.timeouts, v.State = 0, time.Time{}, 0, Dead
 	}
 	v.probed = true
 	return true
@@ -117,13 +122,13 @@ func changeOf(before, after *Health) change {
 	}
 }
 
-// conclusive is false while too little is known for a first plan: a proxy has not been probed, or no proxy is alive but one is
+// conclusive is false while too little is known for a first plan: a proxy has not been probed, or none has answered but one is
 // suspect. What a predecessor has written stays until then.
 func conclusive(health map[netip.Addr]Health, proxies int) bool {
-	alive, suspect := false, false
+	usable, suspect := false, false
 	for _, h := range health {
-		alive = alive || h.State == Alive
+		usable = usable || h.State == Alive || h.State == Suspect && h.Report.Listeners != nil
 		suspect = suspect || h.State == Suspect
 	}
-	return len(health) >= proxies && (alive || !suspect)
+	return len(health) >= proxies && (usable || !suspect)
 }

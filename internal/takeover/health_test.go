@@ -60,6 +60,57 @@ func TestVitals(t *testing.T) {
 	}
 }
 
+// Two probes that time out are not the five that make a proxy dead, if the agent itself stood still between them or during
+// one: its own pause is not the proxy's silence.
+func TestOwnPauseIsNoSilence(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	r := proxyReport(true, map[uint16]string{20000: "shop"})
+	probe := func(v *vitals, result string, takes time.Duration) {
+		o := outcome{result: result, began: now, ended: now.Add(takes)}
+		if result == resultOK {
+			o.report = &r
+		}
+		v.observe(&o)
+		now = o.ended
+	}
+	var between, during vitals
+	probe(&between, resultOK, time.Millisecond)
+	probe(&between, resultTimeout, probeTimeout)
+	now = now.Add(3 * time.Second) // the agent gets no CPU, or its machine is suspended
+	probe(&between, resultTimeout, probeTimeout)
+	if between.State != Suspect {
+		t.Errorf("two timeouts with the agent's pause between them: state %v, want suspect", between.State)
+	}
+	probe(&during, resultOK, time.Millisecond)
+	probe(&during, resultTimeout, probeTimeout)
+	probe(&during, resultPaused, 3*time.Second)
+	probe(&during, resultTimeout, probeTimeout)
+	if during.State != Suspect {
+		t.Errorf("two timeouts with a paused probe between them: state %v, want suspect", during.State)
+	}
+}
+
+// A suspect proxy gets calls, so what it answers counts at once: its port may have become another service's.
+func TestReportOfASuspectIsUsed(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	before := proxyReport(true, map[uint16]string{20000: "a"})
+	after := proxyReport(true, map[uint16]string{20000: "b"})
+	var v vitals
+	for i, p := range []*Report{&before, nil, &after, nil, &after, nil, &after} {
+		o := outcome{result: resultTimeout, report: p, began: now, ended: now.Add(probeTimeout)}
+		if p != nil {
+			o.result = resultOK
+		}
+		v.observe(&o)
+		now = o.ended.Add(100 * time.Millisecond)
+		if i >= 2 && v.State != Dead && v.Report.Listeners[20000] != "default/b" {
+			t.Errorf("after probe %d, state %v: calls of default/a still go to port 20000, which is %s's now", i, v.State, "default/b")
+		}
+	}
+}
+
 func TestConclusive(t *testing.T) {
 	t.Parallel()
 	a, b := addr("10.0.0.1"), addr("10.0.0.2")
@@ -83,5 +134,9 @@ func TestConclusive(t *testing.T) {
 		if got := conclusive(health, tt.proxies); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
+	}
+	answered := map[netip.Addr]Health{a: {State: Suspect, Report: proxyReport(true, map[uint16]string{20000: "shop"})}}
+	if !conclusive(answered, 1) {
+		t.Error("a suspect that has answered is not enough")
 	}
 }

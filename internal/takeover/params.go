@@ -22,6 +22,8 @@ const (
 	// suspectLife is how long a proxy may let all probes time out before it is dead: five probes. One is no evidence, but calls
 	// to a proxy that hangs must not be lost for long where kube-proxy has endpoints.
 	suspectLife = 3 * time.Second
+	// suspectTimeouts in a row at least: time alone may be the agent's own pause.
+	suspectTimeouts = 3
 	// minProbeGap keeps slow probes from following each other without a break.
 	minProbeGap = 100 * time.Millisecond
 	// risingProbes in a row must succeed before a proxy that had failed is used again.
