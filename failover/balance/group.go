@@ -80,7 +80,7 @@ func (g *group) succeeded(t *target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.forgetFailures()
-	if t.isEjected() {
+	if t.isEjected() && !t.gone {
 		g.ramp(t)
 	}
 }
