@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/internal/kubecli"
 )
 
@@ -35,20 +36,14 @@ by this cluster, or by the peer, is up). With --config it lists those of a direc
 				if err != nil {
 					return err
 				}
-				list := make([]v1alpha1.Peer, 0, len(peers))
-				for _, p := range peers {
-					if p.Used {
-						list = append(list, *p.Peer)
-					}
-				}
-				return printPeers(w, output, list, false)
+				return printFilePeers(w, output, peers)
 			}
 			return kube.with(func(c *kubecli.Cluster) error {
 				peers, err := c.Peers(cmd.Context())
 				if err != nil {
 					return err
 				}
-				return printPeers(w, output, peers, true)
+				return printPeers(w, output, peers)
 			})
 		},
 	}
@@ -61,21 +56,32 @@ by this cluster, or by the peer, is up). With --config it lists those of a direc
 	return cmd
 }
 
-func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer, status bool) error {
+// printFilePeers prints the Peers of a directory. JSON has those that can be used.
+func printFilePeers(w io.Writer, output outputFormat, peers []file.PeerManifest) error {
+	used := []v1alpha1.Peer{}
+	rows := make([][]string, 0, len(peers))
+	for _, p := range peers {
+		if !p.Used {
+			// A running proxy keeps its last good version.
+			rows = append(rows, []string{p.Name, "not usable: repair or remove " + p.File})
+			continue
+		}
+		used = append(used, *p.Peer)
+		rows = append(rows, []string{p.Name, strings.Join(p.Peer.Spec.Addresses, " ")})
+	}
+	if output == outputJSON {
+		return printJSON(w, used)
+	}
+	return printTable(w, []string{"PEER", "ADDRESSES"}, rows)
+}
+
+func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer) error {
 	if output == outputJSON {
 		return printJSON(w, append([]v1alpha1.Peer{}, peers...))
-	}
-	headings := []string{"PEER", "ADDRESSES"}
-	if status {
-		headings = []string{"PEER", "TRUSTED", "CONNECTED", "OUT", "IN", "LANES", "RTT", "SERVICES", "LAST ERROR"}
 	}
 	rows := make([][]string, 0, len(peers))
 	for i := range peers {
 		p := &peers[i]
-		if !status {
-			rows = append(rows, []string{p.Name, strings.Join(p.Spec.Addresses, " ")})
-			continue
-		}
 		rtt := none
 		if p.Status.RoundTripTime != nil {
 			rtt = formatRTT(p.Status.RoundTripTime.Duration)
@@ -86,7 +92,7 @@ func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer, status 
 			strconv.Itoa(int(p.Status.Lanes)), rtt, strconv.Itoa(int(p.Status.Services)), problem(p),
 		})
 	}
-	return printTable(w, headings, rows)
+	return printTable(w, []string{"PEER", "TRUSTED", "CONNECTED", "OUT", "IN", "LANES", "RTT", "SERVICES", "LAST ERROR"}, rows)
 }
 
 // condition is yes, no, or "?" while it is not known.

@@ -197,7 +197,7 @@ func TestPeerCommandsReadAsTheProxyDoes(t *testing.T) {
 			"peer-cluster-b.yaml", manifest + "---\n" + service, true, "with other objects", "peer-cluster-b.yaml",
 		},
 		"a Peer that is not used": {
-			"peer-cluster-b.yaml", strings.Replace(manifest, "spec:", "spec:\n  color: red", 1), false, "", "",
+			"peer-cluster-b.yaml", strings.Replace(manifest, "spec:", "spec:\n  color: red", 1), true, "", "",
 		},
 		"as import wrote it": {"peer-cluster-b.yaml", manifest, true, "", ""},
 	} {
@@ -246,7 +246,8 @@ func TestPeerListNotesWhatIsNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runCommand(t, "peer", "list", "--config", d.config)
-	if r.code != exitOK || !strings.Contains(r.stderr, "note: b.yaml:7: document 1: spec.color: unknown field") {
+	if r.code != exitOK || !strings.Contains(r.stderr, "note: b.yaml:7: document 1: spec.color: unknown field") ||
+		!strings.Contains(r.stdout, "cluster-b  not usable: repair or remove ") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 }
