@@ -9,11 +9,11 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"runtime"
-	"runtime/pprof"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,12 +28,12 @@ func TestPathGigabyte(t *testing.T) {
 	if raceDetector || testing.Short() {
 		size = 32 << 20 // each way
 	}
-	forTransports(t, func(t *testing.T, transport string) {
-		p := newPath(t, spec{transport: transport})
+	onSockets(t, func(t *testing.T, over string) {
+		p := newPath(t, spec{on: machine{}, transport: over})
 		client, server := p.connect()
 		var g errgroup.Group
 		var sums [][2]hash.Hash // sent and received, each way
-		for i, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {
+		for i, way := range [][2]conn{{client, server}, {server, client}} {
 			from, to := way[0], way[1]
 			_ = from.SetDeadline(time.Now().Add(5 * time.Minute))
 			sent, received := sha256.New(), sha256.New()
@@ -65,73 +65,55 @@ func TestPathGigabyte(t *testing.T) {
 
 // TestPathShortConnections: a new connection for each request, very often; nothing fails, and nothing is left of them.
 func TestPathShortConnections(t *testing.T) {
-	const atOnce = 32
-	connections := 10_000
-	if raceDetector || testing.Short() {
-		connections = 1000
-	}
-	for _, transport := range transports {
-		t.Run(transport, func(t *testing.T) {
-			message := bytes.Repeat([]byte("0123456789"), 10)
-			sp := spec{transport: transport, b: []discovery.Endpoint{ready(listen(t, echo), near)}}
-			steady(t, sp, func(p *path) error {
-				ask := func(int) error { return p.ask(message) }
-				if transport != "quic" {
-					p.widen(t)
-				}
-				if err := repeat(300, atOnce, ask); err != nil {
-					return err
-				}
-				p.awaitIdle(t)
-				before, were := runtime.NumGoroutine(), stacks()
-				if err := repeat(connections, atOnce, ask); err != nil {
-					return err
-				}
-				p.awaitIdle(t)
-				if !eventually(func() bool { return runtime.NumGoroutine() <= before }) {
-					return fmt.Errorf("%d goroutines, %d before: %s\n\nbefore: %s", runtime.NumGoroutine(), before, stacks(), were)
-				}
-				return nil
-			})
-		})
-	}
+	t.Parallel()
+	const connections, atOnce = 1000, 32
+	message := bytes.Repeat([]byte("0123456789"), 10)
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		p := newPath(t, spec{on: g, transport: over, b: []discovery.Endpoint{ready(listen(t, g, echo), near)}})
+		ask := func(int) error { return p.ask(message) }
+		p.widen(t, map[string]int{"tcp": 8, "mem": 4, "both": 8}[over])
+		must(t, repeat(300, atOnce, ask))
+		p.awaitIdle(t)
+		before, were := bubbleGoroutines()
+		must(t, repeat(connections, atOnce, ask))
+		p.awaitIdle(t)
+		if now, are := bubbleGoroutines(); now > before {
+			t.Errorf("%d goroutines, %d before: %s\n\nbefore: %s", now, before, are, were)
+		}
+	})
 }
 
-// widen holds connections until the tunnel has as many TCP lanes as it ever has (they are kept for a minute without a stream):
-// from then on only connections add goroutines.
-func (p *path) widen(t *testing.T) {
+// widen holds connections until a has as many lanes of its first transport as it ever has (they stay for a minute without a
+// stream): from then on only connections add goroutines.
+func (p *path) widen(t *testing.T, most int) {
 	t.Helper()
-	const most = 8
-	var held []*net.TCPConn
+	var held []conn
 	await(t, "all lanes", func() bool {
-		lanes := 0
-		for _, lane := range p.a.node.Status()[0].Links[0].Lanes {
-			if lane.Transport == "tcp" && lane.Role == "lane" {
-				lanes++
-			}
-		}
-		if lanes == most {
-			return true
-		}
 		c, err := p.dial()
 		must(t, err)
+		must(t, transfer(c, c, "hold"))
 		held = append(held, c)
-		_, err = c.Write([]byte{0})
-		must(t, err)
-		_, err = io.ReadFull(c, make([]byte, 1))
-		must(t, err)
-		return false
+		return p.a.lanes("b", p.a.over[0]) == most
 	})
 	for _, c := range held {
 		_ = c.Close()
 	}
 }
 
-// stacks are all goroutines, those with the same stack together.
-func stacks() string {
-	var out bytes.Buffer
-	_ = pprof.Lookup("goroutine").WriteTo(&out, 1)
-	return out.String()
+// bubbleGoroutines are those of this test's bubble, once all of them wait.
+func bubbleGoroutines() (n int, stacks string) {
+	synctest.Wait()
+	own := make([]byte, 1<<10)
+	own = own[:runtime.Stack(own, false)]
+	_, bubble, _ := strings.Cut(string(own[:bytes.IndexByte(own, ':')]), "synctest bubble ")
+	all := make([]byte, 16<<20)
+	for _, stack := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if head, _, _ := strings.Cut(stack, ":"); strings.Contains(head, "synctest bubble "+bubble) {
+			n++
+			stacks += "\n\n" + stack
+		}
+	}
+	return n, stacks
 }
 
 // repeat calls f so many times, some at once.
@@ -150,19 +132,18 @@ func repeat(times, atOnce int, f func(i int) error) error {
 }
 
 // echo sends back what comes, with its end.
-func echo(c *net.TCPConn) {
+func echo(c conn) {
 	_, _ = io.Copy(c, c)
 	_ = c.Close()
 }
 
 // ask sends a message to an endpoint that echoes.
 func (p *path) ask(message []byte) error {
-	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(p.service))
+	c, err := p.dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	bound(c)
 	if _, err := c.Write(message); err != nil {
 		return fmt.Errorf("%w%s", err, p.story(c))
 	}
@@ -183,12 +164,10 @@ func (p *path) ask(message []byte) error {
 func TestPathUnreadStreams(t *testing.T) {
 	t.Parallel()
 	const unread = 8
-	forTransports(t, func(t *testing.T, transport string) {
-		var stuck, flowing []string // callers
-		p := steady(t, spec{transport: transport}, func(p *path) (err error) {
-			stuck, flowing, err = p.flowBeside(unread)
-			return err
-		})
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		p := newPath(t, spec{on: g, transport: over})
+		stuck, flowing, err := p.flowBeside(unread)
+		must(t, err)
 		p.a.stopNode() // ends those that are stuck
 		await(t, "all are logged", func() bool { return p.a.access.Len() == len(stuck)+len(flowing) })
 		held, used := p.lanesOf(stuck), p.lanesOf(flowing)
@@ -228,7 +207,7 @@ func (p *path) flowBeside(unread int) (stuck, flowing []string, err error) {
 			return nil, nil, errors.Join(err, g.Wait())
 		}
 		flowing = append(flowing, client.LocalAddr().String())
-		for _, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {
+		for _, way := range [][2]conn{{client, server}, {server, client}} {
 			g.Go(func() error {
 				_, err := io.WriteString(way[0], message)
 				return errors.Join(err, way[0].CloseWrite())

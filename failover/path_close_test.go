@@ -2,48 +2,59 @@ package failover_test
 
 import (
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // TestPathHalfClose: either side ends its direction first and goes on receiving.
 func TestPathHalfClose(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		p := newPath(t, spec{transport: transport})
-		long := strings.Repeat("0123456789abcdef", 16<<10)
-		for range 20 {
-			for _, clientFirst := range []bool{true, false} {
-				client, server := p.connect()
-				first, second := client, server
-				if !clientFirst {
-					first, second = server, client
-				}
-				halfClose(t, first, second, "the last words")
-				// The other direction goes on: what was not said before the end, and much of it.
-				must(t, transfer(second, first, "go on"))
-				sent := make(chan error, 1)
-				go func() {
-					_, err := io.WriteString(second, long)
-					sent <- err
-					_ = second.CloseWrite()
-				}()
-				got, err := io.ReadAll(first)
-				if err != nil || string(got) != long {
-					t.Fatalf("client first %v: %d bytes of %d, %v", clientFirst, len(got), len(long), err)
-				}
-				must(t, <-sent)
-				_, _ = client.Close(), server.Close()
-			}
-		}
-		p.awaitIdle(t)
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		newPath(t, spec{on: g, transport: over}).mustHalfClose(t)
 	})
 }
 
+// TestPathHalfCloseOnSockets: the kernel's FINs.
+func TestPathHalfCloseOnSockets(t *testing.T) {
+	t.Parallel()
+	onSockets(t, func(t *testing.T, over string) {
+		newPath(t, spec{on: machine{}, transport: over}).mustHalfClose(t)
+	})
+}
+
+func (p *path) mustHalfClose(t *testing.T) {
+	t.Helper()
+	long := strings.Repeat("0123456789abcdef", 16<<10)
+	for i := range 20 {
+		client, server := p.connect()
+		first, second := client, server
+		if i%2 == 1 {
+			first, second = server, client
+		}
+		halfClose(t, first, second, "the last words")
+		// The other direction goes on: what was not sent before the end, and much of it.
+		must(t, transfer(second, first, "go on"))
+		sent := make(chan error, 1)
+		go func() {
+			_, err := io.WriteString(second, long)
+			sent <- err
+			_ = second.CloseWrite()
+		}()
+		got, err := io.ReadAll(first)
+		if err != nil || string(got) != long {
+			t.Fatalf("connection %d: %d bytes of %d, %v", i, len(got), len(long), err)
+		}
+		must(t, <-sent)
+		_, _ = client.Close(), server.Close()
+	}
+	p.awaitIdle(t)
+}
+
 // halfClose ends one direction after some words and checks that just these arrive, and a clean end.
-func halfClose(t *testing.T, from, to *net.TCPConn, words string) {
+func halfClose(t *testing.T, from, to conn, words string) {
 	t.Helper()
 	_, err := io.WriteString(from, words)
 	must(t, err)
@@ -64,8 +75,8 @@ func (p *path) awaitIdle(t *testing.T) {
 // TestPathServerFirst: the server greets, and the client says nothing before it was greeted.
 func TestPathServerFirst(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		p := newPath(t, spec{transport: transport})
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		p := newPath(t, spec{on: g, transport: over})
 		for range 20 {
 			client, server := p.connect()
 			must(t, transfer(server, client, "220 mail.example.com ESMTP\r\n"))
@@ -79,14 +90,14 @@ func TestPathServerFirst(t *testing.T) {
 	})
 }
 
-// TestPathWriterStops: a writer that says nothing for longer than any of the proxies' and lanes' short timers is not cut
+// TestPathWriterStops: a writer that sends nothing for longer than any of the proxies' and lanes' short timers is not cut
 // off, whether both directions are open or only its own.
 func TestPathWriterStops(t *testing.T) {
 	t.Parallel()
-	const stop = 2 * time.Second
-	forTransports(t, func(t *testing.T, transport string) {
-		p := newPath(t, spec{transport: transport})
-		type pair struct{ reader, writer *net.TCPConn }
+	const stop = 2 * time.Minute
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		p := newPath(t, spec{on: g, transport: over})
+		type pair struct{ reader, writer conn }
 		var pairs []pair
 		for i := range 4 {
 			client, server := p.connect()
@@ -100,7 +111,7 @@ func TestPathWriterStops(t *testing.T) {
 			}
 			pairs = append(pairs, pr)
 		}
-		<-time.After(stop)
+		bubble.Pass(stop)
 		for _, pr := range pairs {
 			must(t, transfer(pr.writer, pr.reader, "where was I"))
 			halfClose(t, pr.writer, pr.reader, "done")

@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
 // download is what a client has of a body of known length.
@@ -20,7 +22,7 @@ type download struct {
 }
 
 // read reads to the end.
-func (d *download) read(c *net.TCPConn) { d.got, d.err = io.ReadAll(c) }
+func (d *download) read(c conn) { d.got, d.err = io.ReadAll(c) }
 
 // whole: everything arrived, with a clean end.
 func (d *download) whole() bool { return d.err == nil && bytes.Equal(d.got, d.body) }
@@ -47,181 +49,199 @@ func pattern(n int) []byte {
 	return b
 }
 
-// TestPathCutAtAnyByte: the lane breaks after any number of bytes; the client gets all of the answer or a reset. What
-// follows goes over other lanes.
+// TestPathCutAtAnyByte: the lane breaks after any number of bytes, with a RST or a FIN; the client gets all of the answer or a
+// reset. What follows goes over other lanes.
 func TestPathCutAtAnyByte(t *testing.T) {
 	t.Parallel()
-	// What the peer says for one such answer: the body, records' headers, yamux' and TLS'.
-	const body, all, step = 1500, 2100, 13
-	for _, transport := range []string{"tcp", "both"} {
-		t.Run(transport, func(t *testing.T) {
+	// What the peer sends for one such answer: the body, and the headers of records, of the mux and of TLS.
+	const body, all, step = 1500, 2100, 7
+	inBubbles(t, []string{"tcp", "both"}, func(t *testing.T, g *simulated, over string) {
+		d := download{body: pattern(body)}
+		p := newPath(t, spec{on: g, transport: over, b: []discovery.Endpoint{
+			ready(listen(t, g, func(c conn) {
+				_, _ = c.Write(d.body)
+				_ = c.Close()
+			}), near),
+		}})
+		reset, whole := 0, 0
+		for n := 0; n < all; n += step {
+			await(t, "there are lanes", func() bool { return p.a.lanes("b", "tcp") > 1 && p.a.node.State("b").Usable })
+			cut := g.net.CutAfter
+			if n%2 == 0 {
+				cut = g.net.EndAfter
+			}
+			cut(siteAddrs["b"], siteAddrs["a"], int64(n))
+			if c, err := p.dial(); err != nil {
+				d.got, d.err = nil, err // reset before connect had returned
+			} else {
+				d.read(c)
+				_ = c.Close()
+			}
+			g.net.CutNever(siteAddrs["b"], siteAddrs["a"])
+			if err := d.check(); err != nil {
+				t.Errorf("cut after %d bytes: %v", n, err)
+			}
+			if d.whole() {
+				whole++
+			} else {
+				reset++
+			}
+		}
+		if reset < all/step/4 || whole == 0 {
+			t.Errorf("%d were reset and %d arrived whole: the cuts do not hit", reset, whole)
+		}
+	})
+}
+
+// TestPathSilenced: the network falls silent while many answers are on their way. Once the lane is given up each client has its
+// whole answer or a reset, and the connections' other ends know too.
+func TestPathSilenced(t *testing.T) {
+	t.Parallel()
+	const rate = 100_000 // bytes per second: the answers take half a second
+	for _, after := range []time.Duration{0, wan, wan + 70*time.Millisecond, wan + 300*time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
 			t.Parallel()
-			d := download{body: pattern(body)}
-			p := newPath(t, spec{transport: transport, wired: true, b: []discovery.Endpoint{
-				ready(listen(t, func(c *net.TCPConn) {
-					_, _ = c.Write(d.body)
-					_ = c.Close()
-				}), near),
-			}})
-			reset, whole := 0, 0
-			for n := 0; n < all; n += step {
-				await(t, "there are lanes", func() bool { return p.a.lanes("b", "tcp") > 1 && p.a.node.State("b").Usable })
-				p.wire.cutAfter(n, n%2 == 0)
-				if c, err := p.dial(); err != nil {
-					d.got, d.err = nil, err // reset before connect had returned
-				} else {
-					d.read(c)
-					_ = c.Close()
-				}
-				if err := d.check(); err != nil {
-					t.Errorf("cut after %d bytes: %v", n, err)
-				}
-				if d.whole() {
-					whole++
-				} else {
-					reset++
-				}
-			}
-			if reset < all/step/4 || whole == 0 {
-				t.Errorf("%d were reset and %d arrived whole: the cuts do not hit", reset, whole)
-			}
+			inBubble(t, func(t *testing.T, g *simulated) {
+				p := newPath(t, spec{on: g, transport: "tcp"})
+				wait := p.download(t)
+				g.net.SetPath(siteAddrs["b"], siteAddrs["a"], simnet.Path{Latency: wan, Rate: rate})
+				mustBeCutOff(t, wait, func() {
+					bubble.Pass(after)
+					g.silence("a", "b")
+					g.silence("b", "a")
+				})
+			})
 		})
 	}
+	t.Run("mem", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(t *testing.T, g *simulated) {
+			p := newPath(t, spec{on: g, transport: "mem"})
+			wait := p.download(t)
+			g.mem.Hold(true)
+			defer g.mem.Hold(false)
+			mustBeCutOff(t, wait, func() {})
+		})
+	})
 }
 
-// TestPathSilencedAtAnyByte: the network swallows everything after any number of bytes, while many answers are on their
-// way. Once the lane is given up each client has its whole answer or a reset, and the connections' other ends know too.
-// All at the same time: most of it is waiting.
-func TestPathSilencedAtAnyByte(t *testing.T) {
-	t.Parallel()
-	var waits []func()
-	for _, transport := range transports {
-		for _, n := range []int{0, 700, 20_000} {
-			wait := silenced(t, transport, n)
-			waits = append(waits, func() {
-				cutOff, err := wait()
-				if err != nil {
-					t.Errorf("%s silent after %d bytes: %v", transport, n, err)
-				}
-				if cutOff == 0 {
-					t.Errorf("%s silent after %d bytes: too late, everything had arrived", transport, n)
-				}
-			})
-		}
+func mustBeCutOff(t *testing.T, start func() (wait func() (cutOff int, err error)), silence func()) {
+	t.Helper()
+	wait := start()
+	silence()
+	cutOff, err := wait()
+	if err != nil {
+		t.Error(err)
 	}
-	for _, wait := range waits {
-		wait()
+	if cutOff == 0 {
+		t.Error("too late, everything had arrived")
 	}
 }
 
-// silenced starts downloads and a silence after n bytes; wait says how many were cut off.
-func silenced(t *testing.T, transport string, n int) (wait func() (cutOff int, err error)) {
+// download opens connections on which the first part of an answer has been sent. start sends the rest; wait returns how many
+// were cut off.
+func (p *path) download(t *testing.T) (start func() (wait func() (cutOff int, err error))) {
 	t.Helper()
 	downloads := make([]download, 30)
-	conns := make([][2]*net.TCPConn, len(downloads))
-	p := steady(t, spec{transport: transport, wired: true}, func(p *path) error {
-		for i := range downloads {
-			client, server, err := p.open()
-			if err != nil {
-				return err
-			}
-			conns[i] = [...]*net.TCPConn{client, server}
-			downloads[i].body = pattern(1000 + 100*i)
-			if _, err := server.Write(downloads[i].body[:i*25]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	var g errgroup.Group
-	start := make(chan struct{})
+	conns := make([][2]conn, len(downloads))
 	for i := range downloads {
-		d, client, server := &downloads[i], conns[i][0], conns[i][1]
-		g.Go(func() error {
-			d.read(client)
-			return d.check()
-		})
-		g.Go(func() error {
-			<-start
-			_, _ = server.Write(d.body[i*25:])
-			_ = server.CloseWrite()
-			// The client never ends its direction: only a reset ends it.
-			if err := readOut(server); !isReset(err) {
-				return fmt.Errorf("the endpoint saw: %w", err)
-			}
-			return nil
-		})
+		client, server := p.connect()
+		conns[i] = [...]conn{client, server}
+		downloads[i].body = pattern(1000 + 100*i)
+		_, err := server.Write(downloads[i].body[:i*25])
+		must(t, err)
 	}
-	p.wire.silenceAfter(n)
-	close(start)
-	return func() (int, error) {
-		err := g.Wait()
-		cutOff := 0
+	var g errgroup.Group
+	return func() func() (int, error) {
 		for i := range downloads {
-			if !downloads[i].whole() {
-				cutOff++
-			}
+			d, client, server := &downloads[i], conns[i][0], conns[i][1]
+			g.Go(func() error {
+				d.read(client)
+				return d.check()
+			})
+			g.Go(func() error {
+				_, _ = server.Write(d.body[i*25:])
+				_ = server.CloseWrite()
+				// The client never ends its direction: only a reset ends it.
+				if err := readOut(server); !isReset(err) {
+					return fmt.Errorf("the endpoint saw: %w", err)
+				}
+				return nil
+			})
 		}
-		return cutOff, err
+		return func() (int, error) {
+			err := g.Wait()
+			cutOff := 0
+			for i := range downloads {
+				if !downloads[i].whole() {
+					cutOff++
+				}
+			}
+			return cutOff, err
+		}
 	}
 }
 
 // TestPathPeerStopsWhileSending: the peer's node ends while many answers are on their way.
 func TestPathPeerStopsWhileSending(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		for _, side := range []string{"a", "b"} {
-			t.Run(side, func(t *testing.T) {
-				t.Parallel()
-				p := newPath(t, spec{transport: transport})
-				downloads := make([]download, 64)
-				var g errgroup.Group
-				var arrived atomic.Int64
-				enough, stopped := make(chan struct{}), make(chan struct{})
-				for i := range downloads {
-					d := &downloads[i]
-					d.body = pattern(1 + i*i*64)
-					client, server := p.connect()
-					g.Go(func() error {
-						buf := make([]byte, 4<<10)
-						for d.err == nil {
-							n, err := client.Read(buf)
-							d.got = append(d.got, buf[:n]...)
-							if at := arrived.Add(int64(n)); at >= 1<<20 && at-int64(n) < 1<<20 {
-								close(enough)
-							}
-							d.err = err
-						}
-						if d.err == io.EOF { //nolint:errorlint // a socket returns io.EOF itself
-							d.err = nil
-						}
-						return d.check()
-					})
-					g.Go(func() error {
-						half := len(d.body) / 2
-						_, _ = server.Write(d.body[:half])
-						if i%4 == 3 {
-							<-stopped
-						}
-						_, _ = server.Write(d.body[half:])
-						_ = server.Close()
-						return nil
-					})
-				}
-				<-enough
-				map[string]*site{"a": p.a, "b": p.b}[side].stopNode()
-				close(stopped)
-				must(t, g.Wait())
-				whole := 0
-				for i := range downloads {
-					if downloads[i].whole() {
-						whole++
-					}
-				}
-				if whole == 0 || whole == len(downloads) {
-					t.Errorf("%d of %d arrived whole: the stop came at no good time", whole, len(downloads))
-				}
+	for _, side := range []string{"a", "b"} {
+		t.Run(side, func(t *testing.T) {
+			t.Parallel()
+			inBubbles(t, simTransports, func(t *testing.T, on *simulated, over string) {
+				newPath(t, spec{on: on, transport: over}).mustStopWhileSending(t, side)
 			})
+		})
+	}
+}
+
+func (p *path) mustStopWhileSending(t *testing.T, side string) {
+	t.Helper()
+	downloads := make([]download, 64)
+	var g errgroup.Group
+	var arrived atomic.Int64
+	enough, stopped := make(chan struct{}), make(chan struct{})
+	for i := range downloads {
+		d := &downloads[i]
+		d.body = pattern(1 + i*i*64)
+		client, server := p.connect()
+		g.Go(func() error {
+			buf := make([]byte, 4<<10)
+			for d.err == nil {
+				n, err := client.Read(buf)
+				d.got = append(d.got, buf[:n]...)
+				if at := arrived.Add(int64(n)); at >= 1<<20 && at-int64(n) < 1<<20 {
+					close(enough)
+				}
+				d.err = err
+			}
+			if d.err == io.EOF { //nolint:errorlint // a connection returns io.EOF itself
+				d.err = nil
+			}
+			return d.check()
+		})
+		g.Go(func() error {
+			half := len(d.body) / 2
+			_, _ = server.Write(d.body[:half])
+			if i%4 == 3 {
+				<-stopped
+			}
+			_, _ = server.Write(d.body[half:])
+			_ = server.Close()
+			return nil
+		})
+	}
+	<-enough
+	map[string]*site{"a": p.a, "b": p.b}[side].stopNode()
+	close(stopped)
+	must(t, g.Wait())
+	whole := 0
+	for i := range downloads {
+		if downloads[i].whole() {
+			whole++
 		}
-	})
+	}
+	if whole == 0 || whole == len(downloads) {
+		t.Errorf("%d of %d arrived whole: the stop came at no good time", whole, len(downloads))
+	}
 }

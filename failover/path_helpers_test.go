@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -28,12 +27,13 @@ import (
 	"github.com/eastway/eastway/tunnel"
 )
 
-// The path tests carry connections of applications over everything that is real: sockets, both clusters' proxies, the
-// exchange of catalogs, and a tunnel whose two sides authenticate each other.
+// The path tests carry connections of applications over everything that is real: both clusters' proxies, the exchange of
+// catalogs, and a tunnel whose two sides authenticate each other. Most stand on simulated hosts, where faults come at a byte
+// and a time, and nothing depends on how fast the machine is; some on real sockets, for what a kernel does.
 
 const (
-	// patience is how long a test waits for what must happen; it times nothing.
-	patience    = time.Minute
+	// patience is how long a test waits for what must happen; it times nothing. No timer of a simulated path is longer.
+	patience    = 5 * time.Minute
 	servicePort = 8000
 )
 
@@ -45,20 +45,6 @@ var (
 	abroad   = discovery.Locality{Region: "ap-northeast-1", Zone: "ap-northeast-1a"}
 )
 
-// transports a tunnel has: either alone, and both.
-var transports = []string{"tcp", "quic", "both"}
-
-// forTransports runs f for each.
-func forTransports(t *testing.T, f func(t *testing.T, transport string)) {
-	t.Helper()
-	for _, transport := range transports {
-		t.Run(transport, func(t *testing.T) {
-			t.Parallel()
-			f(t, transport)
-		})
-	}
-}
-
 // site is one cluster's proxy.
 type site struct {
 	name    string
@@ -67,15 +53,16 @@ type site struct {
 	catalog *discovery.Catalog
 	access  *observer.ObservedLogs
 	log     *observer.ObservedLogs
+	// over are the transports that its lanes have.
+	over []string
 	// stopNode ends all tunnels at once, stopProxy what it carries.
 	stopNode, stopProxy func()
 }
 
 // spec says what a path is made of.
 type spec struct {
+	on        ground
 	transport string
-	// wired: a reaches b over a wire.
-	wired bool
 	// locals are a's own endpoints, b and c those of its peers. An empty b gets one that hands its connections to the test;
 	// without endpoints there is no c.
 	locals, b, c []discovery.Endpoint
@@ -84,38 +71,35 @@ type spec struct {
 // path leads from a's listener to b's endpoint. b is near a, c is far away.
 type path struct {
 	t       *testing.T
+	on      ground
 	a, b, c *site
-	wire    *wire
 	service netip.AddrPort
 	// conns are those that b's endpoint accepted.
-	conns chan *net.TCPConn
-	dials sync.Mutex
+	conns chan conn
+	// opening holds a token while a connection is opened; in a bubble no time passes while a mutex is waited for.
+	opening chan struct{}
 }
 
 func newPath(t *testing.T, sp spec) *path {
 	t.Helper()
-	p := &path{t: t, conns: make(chan *net.TCPConn, 1), service: netip.AddrPortFrom(freshAddress(t), servicePort)}
+	p := &path{t: t, on: sp.on, conns: make(chan conn, 1), opening: make(chan struct{}, 1), service: sp.on.service(t)}
 	if sp.b == nil {
-		sp.b = []discovery.Endpoint{ready(listen(t, func(c *net.TCPConn) { p.conns <- c }), near)}
+		sp.b = []discovery.Endpoint{ready(listen(t, sp.on, func(c conn) { p.conns <- c }), near)}
 	}
 	names := []string{"a", "b"}
 	if sp.c != nil {
 		names = append(names, "c")
 	}
 	world := certstest.New(t, names...)
-	p.b = newSite(t, world["b"], "b", near, sp.transport)
+	p.b = newSite(t, sp, world["b"], "b", near)
 	p.b.follow(world, map[string]string{"a": ""}, exported(sp.b))
 	addresses := map[string]string{"b": p.b.node.Addr().String()}
-	if sp.wired {
-		p.wire = newWire(t, addresses["b"])
-		addresses["b"] = p.wire.addr
-	}
 	if sp.c != nil {
-		p.c = newSite(t, world["c"], "c", abroad, sp.transport)
+		p.c = newSite(t, sp, world["c"], "c", abroad)
 		p.c.follow(world, map[string]string{"a": ""}, exported(sp.c))
 		addresses["c"] = p.c.node.Addr().String()
 	}
-	p.a = newSite(t, world["a"], "a", here, sp.transport)
+	p.a = newSite(t, sp, world["a"], "a", here)
 	p.a.follow(world, addresses, &discovery.Service{
 		Name: echoName, Ports: ports(), Listeners: discovery.ListenersAt(ports(), p.service.Addr()),
 		Endpoints: map[uint16][]discovery.Endpoint{servicePort: sp.locals},
@@ -128,7 +112,7 @@ func newPath(t *testing.T, sp spec) *path {
 			}
 		}
 		return healthy == len(names)-1 && len(p.a.proxy.Listening()) == 1 && p.b.follows() && (p.c == nil || p.c.follows()) &&
-			p.b.ready(sp.transport, "a") && p.a.ready(sp.transport, names[1:]...)
+			p.b.ready("a") && p.a.ready(names[1:]...)
 	})
 	return p
 }
@@ -143,25 +127,28 @@ func exported(at []discovery.Endpoint) *discovery.Service {
 	}
 }
 
-func newSite(t *testing.T, world *certstest.Cluster, name string, at discovery.Locality, transport string) *site {
+func newSite(t *testing.T, sp spec, world *certstest.Cluster, name string, at discovery.Locality) *site {
 	t.Helper()
 	access, lines := observer.New(zapcore.InfoLevel)
 	log, events := observer.New(zapcore.InfoLevel)
 	s := &site{name: name, catalog: discovery.NewCatalog(nil), access: lines, log: events}
 	exchange, err := discovery.NewExchange(discovery.ExchangeConfig{Cluster: name, Catalog: s.catalog})
 	must(t, err)
-	s.node, err = tunnel.New(t.Context(), tunnel.Config{
-		Cluster: name, Replica: name + "1", Region: at.Region, Zone: at.Zone, Listen: "127.0.0.1:0",
+	cfg := tunnel.Config{
+		Cluster: name, Replica: name + "1", Region: at.Region, Zone: at.Zone,
 		Credentials: world.Auth, Reason: certs.Reason,
 		Handle: func(in *tunnel.Incoming) { s.proxy.ServeStream(failover.IncomingOf(in)) },
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return exchange.Serve(ctx, l.Peer, l.Replica, c)
 		},
-		DisableTCP: transport == "quic", DisableQUIC: transport == "tcp", Log: zap.New(log),
-	})
+		Log: zap.New(log),
+	}
+	s.over = sp.on.tunnels(name, sp.transport, &cfg)
+	s.node, err = tunnel.New(t.Context(), cfg)
 	must(t, err)
 	s.proxy, err = failover.New(failover.Config{
-		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: failover.TunnelsOf(s.node), AccessLog: zap.New(access), Log: zap.New(log),
+		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: failover.TunnelsOf(s.node), Network: sp.on.network(name),
+		AccessLog: zap.New(access), Log: zap.New(log),
 	})
 	must(t, err)
 	s.stopProxy = run(t, s.proxy.Run)
@@ -193,11 +180,15 @@ func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]
 func (s *site) follows() bool { return s.proxy.Revision() == s.catalog.Snapshot().Revision }
 
 // ready: every peer is reached over each transport.
-func (s *site) ready(transport string, peers ...string) bool {
+func (s *site) ready(peers ...string) bool {
 	for _, peer := range peers {
-		if !s.node.State(peer).Usable ||
-			transport != "quic" && s.lanes(peer, "tcp") == 0 || transport != "tcp" && s.lanes(peer, "quic") == 0 {
+		if !s.node.State(peer).Usable {
 			return false
+		}
+		for _, over := range s.over {
+			if s.lanes(peer, over) == 0 {
+				return false
+			}
 		}
 	}
 	return true
@@ -234,8 +225,8 @@ func (s *site) eachLane(f func(peer string, l status.Lane)) {
 }
 
 // dial connects an application to a's listener.
-func (p *path) dial() (*net.TCPConn, error) {
-	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(p.service))
+func (p *path) dial() (conn, error) {
+	c, err := p.on.dial(p.t.Context(), p.service)
 	if err != nil {
 		return nil, err
 	}
@@ -246,9 +237,9 @@ func (p *path) dial() (*net.TCPConn, error) {
 
 // open returns both ends of a new connection: the application's and the endpoint's. Nothing has been sent on it. Any
 // goroutine may call it.
-func (p *path) open() (client, server *net.TCPConn, err error) {
-	p.dials.Lock()
-	defer p.dials.Unlock()
+func (p *path) open() (client, server conn, err error) {
+	p.opening <- struct{}{}
+	defer func() { <-p.opening }()
 	if client, err = p.dial(); err != nil {
 		return nil, nil, err
 	}
@@ -262,7 +253,7 @@ func (p *path) open() (client, server *net.TCPConn, err error) {
 }
 
 // story is what the logs say about a client's connection and about the tunnel, to be read when a test has failed.
-func (p *path) story(client *net.TCPConn) string {
+func (p *path) story(client conn) string {
 	var out strings.Builder
 	for _, s := range []*site{p.a, p.b} {
 		for _, e := range s.log.All() {
@@ -278,7 +269,7 @@ func (p *path) story(client *net.TCPConn) string {
 }
 
 // connect is open for the test's own goroutine.
-func (p *path) connect() (client, server *net.TCPConn) {
+func (p *path) connect() (client, server conn) {
 	p.t.Helper()
 	client, server, err := p.open()
 	must(p.t, err)
@@ -286,26 +277,28 @@ func (p *path) connect() (client, server *net.TCPConn) {
 }
 
 // bound keeps a test from hanging, and the kernel from holding unread megabytes.
-func bound(c *net.TCPConn) {
+func bound(c conn) {
 	_ = c.SetDeadline(time.Now().Add(patience))
-	_ = c.SetReadBuffer(256 << 10)
-	_ = c.SetWriteBuffer(256 << 10)
+	if c, ok := c.(*net.TCPConn); ok {
+		_ = c.SetReadBuffer(256 << 10)
+		_ = c.SetWriteBuffer(256 << 10)
+	}
 }
 
 // listen is an endpoint: serve is called with each connection, which is closed at the test's end at the latest.
-func listen(t *testing.T, serve func(c *net.TCPConn)) netip.AddrPort {
+func listen(t *testing.T, on ground, serve func(c conn)) netip.AddrPort {
 	t.Helper()
-	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	must(t, err)
+	ln := on.listen(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var conns []*net.TCPConn
+	var conns []conn
 	wg.Go(func() {
 		for {
-			c, err := ln.AcceptTCP()
+			accepted, err := ln.Accept()
 			if err != nil {
 				return
 			}
+			c := accepted.(conn)
 			bound(c)
 			mu.Lock()
 			conns = append(conns, c)
@@ -327,28 +320,6 @@ func listen(t *testing.T, serve func(c *net.TCPConn)) netip.AddrPort {
 
 func ready(a netip.AddrPort, at discovery.Locality) discovery.Endpoint {
 	return discovery.Endpoint{Address: a, Locality: at, Ready: true}
-}
-
-// dead is an address where nothing listens.
-func dead(t *testing.T) netip.AddrPort {
-	t.Helper()
-	return netip.AddrPortFrom(freshAddress(t), servicePort)
-}
-
-// freshAddress is a loopback address whose service port is free. Random: several test processes may run at a time.
-func freshAddress(t *testing.T) netip.Addr {
-	t.Helper()
-	for {
-		a := netip.AddrFrom4([4]byte{127, byte(200 + rand.IntN(50)), byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
-		ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, servicePort)))
-		if err == nil {
-			must(t, ln.Close())
-			return a
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			t.Fatal(err)
-		}
-	}
 }
 
 // run runs until the test ends or stop is called, which returns when it has ended.
@@ -400,7 +371,7 @@ func must(t *testing.T, err error) {
 }
 
 // reset ends a connection with a RST.
-func reset(c *net.TCPConn) {
+func reset(c conn) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -27,14 +26,13 @@ type app struct {
 }
 
 // newApp starts one; held keeps it from answering.
-func newApp(t *testing.T, name string, held bool) *app {
+func newApp(t *testing.T, on ground, name string, held bool) *app {
 	t.Helper()
 	a := &app{name: name, executing: make(chan struct{}, 16), hold: make(chan struct{})}
 	if !held {
 		close(a.hold)
 	}
-	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	must(t, err)
+	ln := on.listen(t)
 	a.addr = ln.Addr().(*net.TCPAddr).AddrPort()
 	srv := &http.Server{Handler: a}
 	run(t, func(ctx context.Context) error {
@@ -60,9 +58,11 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// post sends one request on a connection of its own, and returns the name of whom it was answered by.
+// post sends one request on a connection of its own, and returns the name of the application that answered.
 func (p *path) post(ctx context.Context) (string, error) {
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{
+		DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.on.dial(ctx, p.service) },
+	}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.service.String(), strings.NewReader("order one"))
 	if err != nil {
@@ -101,11 +101,11 @@ func (p *path) mustAttempt(t *testing.T, lines int, want ...string) {
 // runs nowhere else, and the client is told that something went wrong.
 func TestPathPeerDiesWhileExecuting(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		b, c := newApp(t, "b", true), newApp(t, "c", false)
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		b, c := newApp(t, g, "b", true), newApp(t, g, "c", false)
 		p := newPath(t, spec{
-			transport: transport,
-			b:         []discovery.Endpoint{ready(b.addr, near)}, c: []discovery.Endpoint{ready(c.addr, abroad)},
+			on: g, transport: over,
+			b: []discovery.Endpoint{ready(b.addr, near)}, c: []discovery.Endpoint{ready(c.addr, abroad)},
 		})
 		answered := make(chan error, 1)
 		go func() {
@@ -136,11 +136,11 @@ func TestPathPeerDiesWhileExecuting(t *testing.T) {
 // TestPathRefusalIsReplayed: the nearer peer's endpoint refuses, so the request runs at the other peer, once.
 func TestPathRefusalIsReplayed(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		c := newApp(t, "c", false)
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		c := newApp(t, g, "c", false)
 		p := newPath(t, spec{
-			transport: transport,
-			b:         []discovery.Endpoint{ready(dead(t), near)}, c: []discovery.Endpoint{ready(c.addr, abroad)},
+			on: g, transport: over,
+			b: []discovery.Endpoint{ready(g.unused(t), near)}, c: []discovery.Endpoint{ready(c.addr, abroad)},
 		})
 		if who, err := p.post(t.Context()); err != nil || who != "c" {
 			t.Errorf("answered by %q, %v", who, err)
@@ -152,117 +152,73 @@ func TestPathRefusalIsReplayed(t *testing.T) {
 	})
 }
 
-// TestPathAnswerLost: the request reaches the peer and runs, but no word of it comes back, not even that it was accepted. It
-// is not repeated elsewhere.
+// TestPathAnswerLost: the request reaches the peer and runs, but nothing of it comes back, not even that it was accepted. It is
+// not repeated elsewhere.
 func TestPathAnswerLost(t *testing.T) {
 	t.Parallel()
-	for _, l := range loseContact(t, fromTarget) {
-		if l.b.ran.Load() != 1 {
-			t.Errorf("%s: ran %d times at b", l.transport, l.b.ran.Load())
+	inBubble(t, func(t *testing.T, g *simulated) {
+		if ran := loseContact(t, g, func() { g.silence("b", "a") }); ran != 1 {
+			t.Errorf("ran %d times at b", ran)
 		}
-	}
+	})
 }
 
-// TestPathSilentPeer: the peer has fallen silent without anyone knowing yet when a request goes there. The client is told
-// once the peer is given up, and the request does not run elsewhere, whether or not the peer gets it in the end.
+// TestPathSilentPeer: the peer has fallen silent, which nothing has noticed yet, when a request goes there. The client sees a
+// reset once the peer is given up, and the request does not run elsewhere, whether or not the peer gets it in the end.
 func TestPathSilentPeer(t *testing.T) {
 	t.Parallel()
-	for _, l := range loseContact(t, toTarget, fromTarget) {
-		if l.b.ran.Load() > 1 {
-			t.Errorf("%s: ran %d times at b", l.transport, l.b.ran.Load())
+	inBubble(t, func(t *testing.T, g *simulated) {
+		if ran := loseContact(t, g, func() { g.silence("a", "b"); g.silence("b", "a") }); ran > 1 {
+			t.Errorf("ran %d times at b", ran)
 		}
-	}
+	})
 }
 
-// lost is a path whose a has lost contact to b with a request on its way.
-type lost struct {
-	transport string
-	path      *path
-	b, c      *app
-	posts     int32
-	err       error
-}
-
-// loseContact posts while directions are silent, checks that the client saw a reset once b was given up, and not
-// earlier, and that c was not asked. Then b is heard again. All transports at the same time: most of it is waiting.
-func loseContact(t *testing.T, directions ...int) []*lost {
+// loseContact posts during a silence, checks that the client sees a reset once b is given up, and not earlier, and that the
+// request does not run at c. Then b is heard again. It returns how often the request ran at b.
+func loseContact(t *testing.T, g *simulated, silence func()) int32 {
 	t.Helper()
-	var all []*lost
-	var wg sync.WaitGroup
-	for _, transport := range transports {
-		l := &lost{transport: transport, b: newApp(t, "b", false), c: newApp(t, "c", false)}
-		l.path = newPath(t, spec{
-			transport: transport, wired: true,
-			b: []discovery.Endpoint{ready(l.b.addr, near)}, c: []discovery.Endpoint{ready(l.c.addr, abroad)},
-		})
-		all = append(all, l)
+	b, c := newApp(t, g, "b", false), newApp(t, g, "c", false)
+	p := newPath(t, spec{
+		on: g, transport: "tcp",
+		b: []discovery.Endpoint{ready(b.addr, near)}, c: []discovery.Endpoint{ready(c.addr, abroad)},
+	})
+	silence()
+	name, err := p.post(t.Context())
+	if !isReset(err) {
+		t.Errorf("answered by %q, %v", name, err)
 	}
-	longestWait := watchTurns()
-	for _, l := range all {
-		wg.Go(func() { l.err = l.lose(t.Context(), directions) })
+	if p.a.node.State("b").Usable {
+		t.Error("a reset while b counted as alive")
 	}
-	wg.Wait()
-	busy := longestWait() > maxTurn
-	for _, l := range all {
-		if l.err != nil {
-			t.Errorf("%s: %v", l.transport, l.err)
-		}
-		// Where the proxies hardly get a turn, the time for all attempts may be over before b is given up.
-		got := l.path.attempts(t, int(l.posts))
-		if !slices.Equal(got, []string{"b unknown"}) && (!busy || !slices.Equal(got, []string{"b abandoned"})) {
-			t.Errorf("%s: attempts %q", l.transport, got)
-		}
-		await(t, "b is heard again", l.heard)
-		if n := l.c.ran.Load(); n != l.posts-1 {
-			t.Errorf("%s: ran %d times at c", l.transport, n)
-		}
+	p.mustAttempt(t, 1, "b unknown")
+	g.net.HealAll()
+	await(t, "b is heard again", func() bool { return p.a.node.State("b").Usable })
+	if n := c.ran.Load(); n != 0 {
+		t.Errorf("ran %d times at c", n)
 	}
-	return all
+	return b.ran.Load()
 }
 
-func (l *lost) lose(ctx context.Context, directions []int) error {
-	for {
-		l.posts++
-		l.path.wire.silence(true, directions...)
-		who, err := l.path.post(ctx)
-		usable := l.heard()
-		l.path.wire.silence(false, toTarget, fromTarget)
-		switch {
-		case err == nil && who == "c" && l.posts < 5:
-			// The machine was so slow that the silence was noticed before the request went out: b got nothing of it.
-			if !eventually(l.heard) {
-				return errors.New("b does not come back")
-			}
-			continue
-		case !isReset(err):
-			return fmt.Errorf("answered by %q, %w", who, err)
-		case usable:
-			return errors.New("a reset while b counted as alive")
-		}
-		return nil
-	}
-}
-
-func (l *lost) heard() bool { return l.path.a.node.State("b").Usable }
-
-// TestPathSilentPeerHeaderOnly: the client says nothing before it was greeted, so the next peer greets it long before
-// the silent one is given up.
+// TestPathSilentPeerHeaderOnly: the client sends nothing before it was greeted, so the next peer greets it long before the
+// silent one is given up.
 func TestPathSilentPeerHeaderOnly(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		greeter := listen(t, func(c *net.TCPConn) {
+	inBubble(t, func(t *testing.T, g *simulated) {
+		greeter := listen(t, g, func(c conn) {
 			_, _ = io.WriteString(c, "220 c")
 			echo(c)
 		})
-		p := newPath(t, spec{transport: transport, wired: true, c: []discovery.Endpoint{ready(greeter, abroad)}})
-		p.wire.silence(true, toTarget, fromTarget)
+		p := newPath(t, spec{on: g, transport: "tcp", c: []discovery.Endpoint{ready(greeter, abroad)}})
+		g.silence("a", "b")
+		g.silence("b", "a")
 		c, err := p.dial()
 		must(t, err)
 		got := make([]byte, len("220 c"))
 		if _, err := io.ReadFull(c, got); err != nil || string(got) != "220 c" {
 			t.Fatalf("greeted with %q, %v%s", got, err, p.story(c))
 		}
-		if p.a.lanes("b", "tcp")+p.a.lanes("b", "quic") == 0 {
+		if p.a.lanes("b", "tcp") == 0 {
 			t.Error("the silent peer had been given up by then")
 		}
 		halfClose(t, c, c, " and on")
@@ -272,33 +228,27 @@ func TestPathSilentPeerHeaderOnly(t *testing.T) {
 // TestPathOrder: local endpoints are tried before peers, and what refuses is not seen by the client.
 func TestPathOrder(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		b, local := newApp(t, "b", false), newApp(t, "local", false)
-		dead1, dead2 := dead(t), dead(t)
-		for _, tt := range []struct {
-			who    string
-			locals []discovery.Endpoint
-			want   []string
-		}{
-			{
-				"local",
-				[]discovery.Endpoint{ready(dead1, here), ready(local.addr, beside)},
-				[]string{dead1.String() + " refused", local.addr.String() + " accepted"},
-			},
-			{
-				"b",
-				[]discovery.Endpoint{ready(dead1, here), ready(dead2, beside)},
-				[]string{dead1.String() + " refused", dead2.String() + " refused", "b accepted"},
-			},
-		} {
-			p := newPath(t, spec{transport: transport, locals: tt.locals, b: []discovery.Endpoint{ready(b.addr, near)}})
-			if who, err := p.post(t.Context()); err != nil || who != tt.who {
-				t.Errorf("answered by %q, %v; want %s", who, err, tt.who)
-			}
-			p.mustAttempt(t, 1, tt.want...)
-		}
-		if b.ran.Load() != 1 || local.ran.Load() != 1 {
-			t.Errorf("ran %d times at b and %d times here", b.ran.Load(), local.ran.Load())
-		}
-	})
+	for _, last := range []string{"local", "b"} {
+		t.Run(last, func(t *testing.T) {
+			t.Parallel()
+			inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+				b, local := newApp(t, g, "b", false), newApp(t, g, "local", false)
+				dead1, dead2 := g.unused(t), g.unused(t)
+				locals := []discovery.Endpoint{ready(dead1, here), ready(dead2, beside)}
+				want := []string{dead1.String() + " refused", dead2.String() + " refused", "b accepted"}
+				if last == "local" {
+					locals[1] = ready(local.addr, beside)
+					want = []string{dead1.String() + " refused", local.addr.String() + " accepted"}
+				}
+				p := newPath(t, spec{on: g, transport: over, locals: locals, b: []discovery.Endpoint{ready(b.addr, near)}})
+				if name, err := p.post(t.Context()); err != nil || name != last {
+					t.Errorf("answered by %q, %v; want %s", name, err, last)
+				}
+				p.mustAttempt(t, 1, want...)
+				if b.ran.Load()+local.ran.Load() != 1 {
+					t.Errorf("ran %d times at b and %d times here", b.ran.Load(), local.ran.Load())
+				}
+			})
+		})
+	}
 }

@@ -15,18 +15,16 @@ import (
 
 const (
 	// resets is how many connections are reset at each moment, resetsAtOnce how many of them at a time.
-	resets       = 100
-	resetsAtOnce = 16
-	// fullResets is the same for connections with megabytes in flight, with the race detector.
-	fullResets = 8
+	resets       = 32
+	resetsAtOnce = 8
 	// stalled is how long a write takes that meets full windows.
-	stalled = 300 * time.Millisecond
+	stalled = 2 * time.Second
 )
 
 // end is one side of a connection that is going to be reset. Only one goroutine uses it, so that no other takes
 // the socket's error.
 type end struct {
-	conn *net.TCPConn
+	conn conn
 	// what goes on when the reset comes: nil, or a copy that runs.
 	busy chan error
 	// unread: it must notice the reset without reading.
@@ -100,7 +98,7 @@ func flow(from, to *end) error {
 }
 
 // fill writes until nothing more goes in: every buffer and window up to the other end, without a reader, is full.
-func fill(c *net.TCPConn) error {
+func fill(c conn) error {
 	b := make([]byte, 64<<10)
 	for {
 		_ = c.SetWriteDeadline(time.Now().Add(stalled))
@@ -113,7 +111,7 @@ func fill(c *net.TCPConn) error {
 }
 
 // readOut reads to the end, which is an error unless it is clean.
-func readOut(c *net.TCPConn) error {
+func readOut(c conn) error {
 	_, err := io.Copy(io.Discard, c)
 	return err
 }
@@ -141,138 +139,63 @@ func (e *end) mustBeReset() error {
 	return nil
 }
 
-// awaitBroken waits until the kernel knows that the connection was reset, without reading.
-func awaitBroken(c *net.TCPConn) error {
-	return awaitSocket(c, "the reset has arrived although nobody reads", func(fd int) bool {
-		fds := []unix.PollFd{{Fd: int32(fd)}}
-		_, _ = unix.Poll(fds, 0)
-		return fds[0].Revents&unix.POLLERR != 0
-	})
-}
-
-// awaitSent waits until the other end's kernel has everything that was written.
-func awaitSent(c *net.TCPConn) error {
-	return awaitSocket(c, "everything is acknowledged", func(fd int) bool {
-		left, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		return err == nil && left == 0
-	})
-}
-
-func awaitSocket(c *net.TCPConn, what string, cond func(fd int) bool) error {
-	raw, err := c.SyscallConn()
+// awaitBroken waits until the reset has arrived, without reading.
+func awaitBroken(c conn) error {
+	if c, ok := c.(interface{ Broken() <-chan struct{} }); ok {
+		select {
+		case <-c.Broken():
+			return nil
+		case <-time.After(patience):
+			return errors.New("no reset has arrived")
+		}
+	}
+	raw, err := c.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.Now().Add(patience); time.Now().Before(limit); <-tick.C {
-		ok := false
-		if err := raw.Control(func(fd uintptr) { ok = cond(int(fd)) }); err != nil || ok {
-			return err
-		}
+	broken := false
+	if !eventually(func() bool {
+		err = raw.Control(func(fd uintptr) {
+			fds := []unix.PollFd{{Fd: int32(fd)}}
+			_, _ = unix.Poll(fds, 0)
+			broken = fds[0].Revents&unix.POLLERR != 0
+		})
+		return err != nil || broken
+	}) {
+		return errors.New("no reset has arrived")
 	}
-	return fmt.Errorf("waited %v until %s", patience, what)
+	return err
 }
 
 // TestPathReset: a reset by either end arrives at the other as a reset, every time and at every moment.
 func TestPathReset(t *testing.T) {
 	t.Parallel()
-	forTransports(t, func(t *testing.T, transport string) {
-		for _, m := range moments {
-			for _, by := range []string{"client", "server"} {
-				t.Run(m.name+" by "+by, func(t *testing.T) {
-					t.Parallel()
-					n := resets
-					if raceDetector && m.name == "full windows" {
-						n = fullResets
-					}
-					p := steady(t, spec{transport: transport}, func(p *path) error {
-						return repeat(n, resetsAtOnce, func(i int) error { return p.resetBy(by, m, i) })
-					})
+	for _, m := range moments {
+		for _, by := range []string{"client", "server"} {
+			t.Run(m.name+" by "+by, func(t *testing.T) {
+				t.Parallel()
+				inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+					p := newPath(t, spec{on: g, transport: over})
+					must(t, repeat(resets, resetsAtOnce, func(i int) error { return p.resetBy(by, m, i) }))
 					p.awaitIdle(t)
 				})
+			})
+		}
+	}
+}
+
+// TestPathResetOnSockets: the kernel's RSTs, at every moment and by either end.
+func TestPathResetOnSockets(t *testing.T) {
+	t.Parallel()
+	onSockets(t, func(t *testing.T, over string) {
+		p := newPath(t, spec{on: machine{}, transport: over})
+		for _, m := range moments {
+			for _, by := range []string{"client", "server"} {
+				must(t, repeat(4, 4, func(i int) error { return p.resetBy(by, m, i) }))
 			}
 		}
+		p.awaitIdle(t)
 	})
-}
-
-// steady runs round on a path, which it returns. Where the machine keeps this process waiting for its turn, proxies give
-// connections up and take each other for silent: then another path gets another round.
-func steady(t *testing.T, sp spec, round func(p *path) error) *path {
-	t.Helper()
-	for range 5 {
-		p := newPath(t, sp)
-		longestWait := watchTurns()
-		err := round(p)
-		waited := longestWait()
-		gaveUp := p.gaveUp()
-		// An end is known at the socket before it is logged.
-		for limit := time.Now().Add(5 * time.Second); err != nil && gaveUp == "" && time.Now().Before(limit); gaveUp = p.gaveUp() {
-			<-time.After(10 * time.Millisecond)
-		}
-		switch {
-		case gaveUp != "" && waited > maxTurn:
-			t.Logf("once more, the machine is too busy (no turn for %v): %s, %v", waited, gaveUp, err)
-			for _, s := range []*site{p.a, p.b} {
-				s.stopNode()
-				s.stopProxy()
-			}
-		case err != nil:
-			t.Fatalf("%v; %s; longest wait for a turn: %v", err, gaveUp, waited)
-		default:
-			return p
-		}
-	}
-	t.Fatal("the machine was too busy")
-	return nil
-}
-
-// maxTurn is how late a goroutine may get its turn before what the proxies gave up may be the machine's fault.
-const maxTurn = 300 * time.Millisecond
-
-// watchTurns measures, until longest is called, how late a goroutine gets its turn.
-func watchTurns() (longest func() time.Duration) {
-	const pause = 20 * time.Millisecond
-	stop, late := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		var most time.Duration
-		for last := time.Now(); ; last = time.Now() {
-			select {
-			case <-stop:
-				late <- max(most, time.Since(last)-pause)
-				return
-			case <-time.After(pause):
-				most = max(most, time.Since(last)-pause)
-			}
-		}
-	}()
-	return func() time.Duration {
-		close(stop)
-		return <-late
-	}
-}
-
-// gaveUp says what a proxy gave up because it took too long or seemed to be lost, "" for nothing.
-func (p *path) gaveUp() string {
-	for _, s := range []*site{p.a, p.b} {
-		if s.log.FilterMessage("link changed state").Len() > 0 {
-			return s.name + ": a link was silent"
-		}
-		for _, line := range s.access.All() {
-			m := line.ContextMap()
-			if m["result"] == "timeout" {
-				return s.name + ": no attempt succeeded in time"
-			}
-			attempts, _ := m["attempts"].([]any)
-			for _, a := range attempts {
-				switch result := a.(map[string]any)["result"]; result {
-				case "timeout", "suspect", "lost", "unknown", "unreachable":
-					return fmt.Sprintf("%s: an attempt ended with %q", s.name, result)
-				}
-			}
-		}
-	}
-	return ""
 }
 
 func (p *path) resetBy(by string, m moment, i int) error {
@@ -293,6 +216,9 @@ func (p *path) resetBy(by string, m moment, i int) error {
 		return fmt.Errorf("the other end saw: %w%s", err, p.story(c))
 	}
 	_ = whom.conn.Close()
+	if who.busy != nil {
+		<-who.busy
+	}
 	return nil
 }
 
@@ -300,89 +226,70 @@ func (p *path) resetBy(by string, m moment, i int) error {
 func TestPathDataBeforeReset(t *testing.T) {
 	t.Parallel()
 	sizes := []int{1, 1000, 40_000, 400_000}
-	forTransports(t, func(t *testing.T, transport string) {
-		p := newPath(t, spec{transport: transport})
-		must(t, repeat(60, 4, func(i int) error {
-			// A proxy that the machine pauses for longer than its grace for a stalled reader gives up early; not every time.
-			var err error
-			for range 3 {
-				var short bool
-				if short, err = p.sayAndReset(sizes[i%len(sizes)], i%3 == 2); !short {
-					break
-				}
-			}
-			return err
-		}))
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		p := newPath(t, spec{on: g, transport: over})
+		must(t, repeat(60, 4, func(i int) error { return p.sendAndReset(sizes[i%len(sizes)], i%3 == 2) }))
 	})
 }
 
-// sayAndReset has one side write and reset the connection, and says what was wrong about what the other side read;
-// short: only that there was too little.
-func (p *path) sayAndReset(size int, byClient bool) (short bool, err error) {
+// sendAndReset has one side write and reset the connection; the other must read all of it and then the reset.
+func (p *path) sendAndReset(size int, byClient bool) error {
 	client, server, err := p.open()
 	if err != nil {
-		return false, err
+		return err
 	}
 	from, to := server, client
 	if byClient {
 		from, to = to, from
 	}
-	// Without a word before it, a reset could overtake the proxies' connecting.
+	// Without a byte before it, a reset could overtake the proxies' connecting.
 	if err := errors.Join(transfer(from, to, "hello"), transfer(to, from, "hello")); err != nil {
-		return false, fmt.Errorf("%w%s", err, p.story(client))
+		return fmt.Errorf("%w%s", err, p.story(client))
 	}
 	written := make(chan error, 1)
 	go func() {
 		_, err := from.Write(make([]byte, size))
-		if err == nil {
-			err = awaitSent(from)
-		}
 		reset(from)
 		written <- err
 	}()
 	n, err := io.Copy(io.Discard, to)
 	if werr := <-written; werr != nil {
-		return false, werr
+		return werr
 	}
-	switch {
-	case err == nil:
-		return false, fmt.Errorf("%d bytes of %d and a clean end%s", n, size, p.story(client))
-	case !isReset(err):
-		return false, err
-	case n != int64(size):
-		return true, fmt.Errorf("%d bytes of %d before the reset%s", n, size, p.story(client))
+	if n != int64(size) || !isReset(err) {
+		return fmt.Errorf("%d bytes of %d, then %w%s", n, size, err, p.story(client))
 	}
-	return false, nil
+	return nil
 }
 
 // TestPathTunnelLost: when a node stops, everything that it carried ends as a reset at both ends, whatever was going on.
 func TestPathTunnelLost(t *testing.T) {
 	t.Parallel()
-	rounds := 5
-	if raceDetector || testing.Short() {
-		rounds = 1
-	}
-	forTransports(t, func(t *testing.T, transport string) {
-		for _, side := range []string{"a", "b"} {
-			t.Run(side+" stops", func(t *testing.T) {
-				t.Parallel()
-				for range rounds {
-					var conns []moment
-					var ends []*end
-					p := steady(t, spec{transport: transport}, func(p *path) (err error) {
-						conns, ends, err = p.prepareAll()
-						return err
-					})
-					map[string]*site{"a": p.a, "b": p.b}[side].stopNode()
-					for i, e := range ends {
-						if err := e.mustBeReset(); err != nil {
-							t.Errorf("%s: %v%s", conns[i/2].name, err, p.story(ends[i/2*2].conn))
-						}
-					}
-				}
+	for _, side := range []string{"a", "b"} {
+		t.Run(side+" stops", func(t *testing.T) {
+			t.Parallel()
+			inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+				newPath(t, spec{on: g, transport: over}).mustLose(t, side)
 			})
+			t.Run("quic", func(t *testing.T) {
+				t.Parallel()
+				newPath(t, spec{on: machine{}, transport: "quic"}).mustLose(t, side)
+			})
+		})
+	}
+}
+
+// mustLose stops one side's node while connections are at each of the moments.
+func (p *path) mustLose(t *testing.T, side string) {
+	t.Helper()
+	conns, ends, err := p.prepareAll()
+	must(t, err)
+	map[string]*site{"a": p.a, "b": p.b}[side].stopNode()
+	for i, e := range ends {
+		if err := e.mustBeReset(); err != nil {
+			t.Errorf("%s: %v%s", conns[i/2].name, err, p.story(ends[i/2*2].conn))
 		}
-	})
+	}
 }
 
 // prepareAll opens connections and brings them to each of the moments. It returns the moment of each, and both ends of each.

@@ -125,12 +125,21 @@ func (n *Network) Cut(a, b netip.Addr) int {
 // CutAfter resets each connection between two hosts as soon as so many more bytes have gone from the one to the other. It
 // returns how many connections there are.
 func (n *Network) CutAfter(from, to netip.Addr, bytes int64) int {
+	return n.cutAfter(from, to, bytes, false)
+}
+
+// EndAfter is CutAfter with a FIN: what has gone so far looks like all that was sent.
+func (n *Network) EndAfter(from, to netip.Addr, bytes int64) int {
+	return n.cutAfter(from, to, bytes, true)
+}
+
+func (n *Network) cutAfter(from, to netip.Addr, bytes int64, fin bool) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	count := 0
 	for _, c := range n.between(from, to) {
 		if c.local.Addr() == from {
-			c.out.cutAt = c.out.sent + bytes
+			c.out.cutAt, c.out.cutFIN = c.out.sent+bytes, fin
 			count++
 		}
 	}

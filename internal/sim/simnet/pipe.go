@@ -23,7 +23,8 @@ type pipe struct {
 	used     int      // bytes of the buffer in use: in flight, arrived, or read and not acknowledged
 	owed     int      // of used: read, but the acknowledgement does not get through
 	sent     int64    // bytes that were written
-	cutAt    int64    // the connection is reset once so many were sent; below 0: never
+	cutAt    int64    // the connection is cut once so many were sent; below 0: never
+	cutFIN   bool     // cut with a FIN, not with a RST
 	last     time.Time
 	stalled  bool      // the first segment in flight waits for a silence to end
 	since    time.Time // when it began to
@@ -48,7 +49,7 @@ func (p *pipe) write(b []byte) int {
 		p.push(segment{data: append([]byte(nil), b[:n]...)})
 	}
 	if cut {
-		p.push(segment{rst: true})
+		p.push(segment{rst: !p.cutFIN, fin: p.cutFIN})
 		p.from.broke(errReset) // what has passed the cut still arrives
 	}
 	return n

@@ -224,6 +224,23 @@ func TestCutAtAByte(t *testing.T) {
 	})
 }
 
+func TestEndAtAByte(t *testing.T) {
+	run(t, usual(), func(t *testing.T, w *world) {
+		w.dial(t)
+		w.net.EndAfter(w.a.Addr(), w.b.Addr(), 5)
+		if n, err := w.ca.Write([]byte("0123456789")); n != 5 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("wrote %d bytes, %v", n, err)
+		}
+		got, err := io.ReadAll(w.cb)
+		if string(got) != "01234" || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
+		<-w.ca.Broken()
+		_, _ = w.cb.Write([]byte("answer"))
+		<-w.cb.Broken()
+	})
+}
+
 func TestFullBufferHoldsTheWriter(t *testing.T) {
 	run(t, usual(), func(t *testing.T, w *world) {
 		w.dial(t)
