@@ -105,6 +105,14 @@ func mutations() []mutation {
 			"	s.link.forget(s)\n	s.raw.Finish()",
 			"	s.raw.Finish()",
 		}}},
+		{"a stream that has ended keeps its place in the session", "tunnel", []edit{{
+			"	s.link.forget(s)\n	s.raw.Finish()",
+			"	s.link.forget(s)",
+		}}},
+		{"a timer outlives its link", "tunnel", []edit{{
+			"	close(l.gone)\n",
+			"	close(l.gone)\n	time.AfterFunc(time.Hour, func() { l.pending = nil })\n",
+		}}},
 		{"a cut-off connection ends with a FIN", "internal/relay", []edit{{
 			"		s.forget()\n		_ = s.conn.Close() // with a reset, see resetOnClose",
 			"		s.forget()\n		_ = s.conn.SetLinger(-1)\n		_ = s.conn.Close()",
