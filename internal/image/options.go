@@ -66,7 +66,7 @@ func (o Options) Validate() error {
 func (o Options) tag() (name.Tag, error) {
 	tag, err := name.NewTag(Repository+":"+o.Version, name.StrictValidation)
 	if err != nil {
-		return name.Tag{}, fmt.Errorf("image: Version %q can not be an image's tag: %w", o.Version, err)
+		return name.Tag{}, fmt.Errorf("image: Version %q cannot be an image's tag: %w", o.Version, err)
 	}
 	return tag, nil
 }

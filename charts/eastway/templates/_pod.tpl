@@ -14,7 +14,7 @@ annotations:
 {{- $values := index $.Values (index . 1) -}}
 serviceAccountName: {{ include "eastway.name" $ }}-{{ index . 1 }}
 automountServiceAccountToken: true
-# Thousands of derived Services may lie in this namespace; as environment variables they would not fit.
+# This namespace can hold thousands of derived Services: too many for environment variables.
 enableServiceLinks: false
 {{- with $.Values.imagePullSecrets }}
 imagePullSecrets:
