@@ -84,7 +84,7 @@ func newSourceMetrics(r prometheus.Registerer) (*sourceMetrics, error) {
 			"Unix time when the CA that issues this proxy's certificate expires; 0 when it is not known."),
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "renewals_total",
-			Help: "Renewals (or re-reads after a change) of this proxy's certificate by result.",
+			Help: "Renewals of this proxy's certificate, or reads of its files after a change.",
 		}, []string{"result"}),
 	}
 	m.renewed(true, 0)

@@ -173,7 +173,7 @@ func TestExchangeBothWays(t *testing.T) {
 		if b.catalog.Snapshot().Services.Get(mine) == nil {
 			t.Error("the last word was not kept")
 		}
-		const want = `# HELP eastway_discovery_services Services in the catalog: known here only (local), from peers only (peer), or both.
+		const want = `# HELP eastway_discovery_services Services in the catalog.
 # TYPE eastway_discovery_services gauge
 eastway_discovery_services{origin="both"} 1
 eastway_discovery_services{origin="local"} 0

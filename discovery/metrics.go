@@ -14,7 +14,7 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 	}
 	return &catalogCollector{
 		catalog:      c,
-		services:     desc("services", "Services in the catalog: known here only (local), from peers only (peer), or both.", "origin"),
+		services:     desc("services", "Services in the catalog.", "origin"),
 		revision:     desc("revision", "Changes of the catalog since the process started."),
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
@@ -89,10 +89,10 @@ func newExchangeMetrics(reg prometheus.Registerer) *exchangeMetrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eastway_discovery_exchange_" + name, Help: help}, labels)
 	}
 	m := &exchangeMetrics{
-		messages: counter("messages_total", "Messages exchanged with the peer.", "peer", "direction"),
-		bytes:    counter("bytes_total", "Bytes of messages exchanged with the peer.", "peer", "direction"),
+		messages: counter("messages_total", "Catalog messages exchanged with the peer.", "peer", "direction"),
+		bytes:    counter("bytes_total", "Bytes of catalog messages exchanged with the peer.", "peer", "direction"),
 		resyncs:  counter("resyncs_total", "Snapshots requested because an update did not follow the last one.", "peer"),
-		invalid:  counter("invalid_total", "Exchanges ended because of an invalid message of the peer.", "peer"),
+		invalid:  counter("invalid_total", "Exchanges ended because a message of the peer was not valid.", "peer"),
 	}
 	if reg != nil {
 		reg.MustRegister(m.messages, m.bytes, m.resyncs, m.invalid)

@@ -34,19 +34,19 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_connections_total", Help: "Connections that ended, by how.",
+			Name: "eastway_connections_total", Help: "Connections that ended.",
 		}, []string{"service", "direction", "result"}),
 		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_connections_active", Help: "Connections in flight.",
 		}, []string{"direction"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_connection_bytes_total", Help: "Bytes carried, towards the endpoint (up) and from it (down).",
+			Name: "eastway_connection_bytes_total", Help: "Bytes carried, counted when a connection ends.",
 		}, []string{"service", "direction", "way"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_connection_attempts_total", Help: "Attempts to reach an endpoint, by result.",
+			Name: "eastway_connection_attempts_total", Help: "Attempts to reach an endpoint.",
 		}, []string{"target", "result"}),
 		accept: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "eastway_connection_accept_seconds", Help: "Time until an endpoint accepted a connection.",
+			Name: "eastway_connection_accept_seconds", Help: "Time until an endpoint accepted a connection, all attempts included.",
 			// From a local connect to the connect budget.
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 		}, []string{"direction"}),
@@ -54,10 +54,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "eastway_failover_ejections_total", Help: "Endpoints taken out of rotation.",
 		}, []string{"service", "kind"}),
 		ejectedNow: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "eastway_failover_ejected_endpoints", Help: "Endpoints out of rotation now.",
+			Name: "eastway_failover_ejected_endpoints", Help: "Endpoints out of rotation.",
 		}, []string{"service"}),
 		listeners: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "eastway_failover_listener_errors", Help: "Listeners that cannot be opened now.",
+			Name: "eastway_failover_listener_errors", Help: "Service ports that cannot be listened on.",
 		}),
 	}
 	if r == nil {

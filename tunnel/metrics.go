@@ -27,17 +27,17 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 	}
 	m := &metrics{
 		node:       n,
-		handshakes: counter("eastway_tunnel_handshakes_refused_total", "Tunnel connections that failed authentication, by reason.", "reason"),
-		streams:    counter("eastway_tunnel_streams_total", "Streams opened, by peer and direction (out: by this proxy).", "peer", "direction"),
-		states:     counter("eastway_tunnel_link_state_changes_total", "Links that became suspect, dead or connected again.", "peer", "state"),
+		handshakes: counter("eastway_tunnel_handshakes_refused_total", "Connections that failed authentication, on either side.", "reason"),
+		streams:    counter("eastway_tunnel_streams_total", "Streams opened.", "peer", "direction"),
+		states:     counter("eastway_tunnel_link_state_changes_total", "Replicas of a peer that became suspect (silent), dead or connected again.", "peer", "state"),
 		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
 		paths: counter("eastway_tunnel_path_migrations_total",
-			"Dialed QUIC connections that went silent and looked for another network path, by what became of it.", "peer", "result"),
-		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open tunnel connections.",
+			"Dialed QUIC connections that went silent and looked for another network path.", "peer", "result"),
+		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open connections of tunnels.",
 			[]string{"peer", "transport", "role", "congestion_control"}, nil),
-		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel, by state.", []string{"peer", "state"}, nil),
-		rtt:    prometheus.NewDesc("eastway_tunnel_rtt_seconds", "Smallest smoothed round trip to a peer's replicas.", []string{"peer"}, nil),
-		active: prometheus.NewDesc("eastway_tunnel_streams", "Streams open now.", []string{"peer"}, nil),
+		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel.", []string{"peer", "state"}, nil),
+		rtt:    prometheus.NewDesc("eastway_tunnel_rtt_seconds", "Smallest smoothed round trip to a usable replica of the peer.", []string{"peer"}, nil),
+		active: prometheus.NewDesc("eastway_tunnel_streams", "Open streams.", []string{"peer"}, nil),
 	}
 	if reg != nil {
 		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m.paths, m)

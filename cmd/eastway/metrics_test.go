@@ -136,6 +136,9 @@ func TestMetricsTable(t *testing.T) {
 			t.Errorf("%s is not in the table; add: | %#q | %s | %s | %s |", name, name, f.kind, f.labels, f.help)
 			continue
 		}
+		if !strings.HasPrefix(d.help, f.help) {
+			t.Errorf("%s: its help is %q, %s begins otherwise: %q", name, f.help, table, d.help)
+		}
 		if d.kind != f.kind || d.labels != f.labels {
 			t.Errorf("%s is a %s with labels %q, %s says a %s with labels %q", name, f.kind, f.labels, table, d.kind, d.labels)
 		}

@@ -18,11 +18,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		errors: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_discovery_file_errors",
-			Help: "Errors in the manifests as they are now, warnings not counted.",
+			Help: "Current errors in the manifests, warnings not counted.",
 		}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_discovery_reloads_total",
-			Help: "Readings of the manifests by result: ok, errors (applied but for what is broken), failed.",
+			Help: "Reads of the manifests.",
 		}, []string{"result"}),
 	}
 	for _, r := range []string{resultOK, resultErrors, resultFailed} {

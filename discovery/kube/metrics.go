@@ -43,10 +43,10 @@ func newMetrics(reg prometheus.Registerer, resources []*resource, restored func(
 		problems: prometheus.NewGauge(prometheus.GaugeOpts(opts("errors",
 			"Current errors in objects of the API server, and in requests to it; warnings not counted."))),
 		updates: prometheus.NewCounter(prometheus.CounterOpts(opts("updates_total", "Updates of the catalog."))),
-		synced:  gauge("synced", "1 when the objects in use come from the API server, 0 when from the snapshot or from nowhere."),
-		objects: gauge("objects", "Objects that are held."),
+		synced:  gauge("synced", "1 when the objects in use come from the API server, 0 when from the snapshot or from none."),
+		objects: gauge("objects", "Objects in the cache."),
 		lists:   counter("lists_total", "Lists requested from the API server, by result: ok, failed.", "resource", "result"),
-		writes:  counter("snapshot_writes_total", "Writings of the snapshot, one per resource that changed, by result: ok, failed.", "result"),
+		writes:  counter("snapshot_writes_total", "Writes of the snapshot, one per resource that changed, by result: ok, failed.", "result"),
 	}
 	for _, result := range []string{resultOK, resultFailed} {
 		m.writes.WithLabelValues(result)
@@ -60,7 +60,7 @@ func newMetrics(reg prometheus.Registerer, resources []*resource, restored func(
 		return m
 	}
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("snapshot_age_seconds",
-		"Age of the snapshot that is in use in place of the API server's answers; 0 when none is.")), func() float64 {
+		"Age of the snapshot that is in use while the API server does not answer; 0: none.")), func() float64 {
 		if at := restored(); !at.IsZero() {
 			return time.Since(at).Seconds()
 		}

@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		services: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_takeover_services",
 			Help: "Services to take over, and those of imports, on this node. " +
-				"state: taken, partly, fail_open (kube-proxy serves it), refused; /takeovers says why.",
+				"state: taken, partly, fail_open (kube-proxy serves it), refused; /takeovers shows why.",
 		}, []string{"state"}),
 		ports: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_takeover_ports",

@@ -98,7 +98,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		svidExpiry: gauge("svid_expiry_timestamp_seconds", "Unix time when the certificate in the proxies' Secret expires; 0: not known."),
 		caExpiry:   gauge("ca_expiry_timestamp_seconds", "Unix time when the cluster's CA expires; 0: not Eastway's, or not known."),
-		ok:         gauge("identity_ok", "1 when CA, certificate and Peer manifest are as they should be."),
+		ok:         gauge("identity_ok", "1 when CA, certificate and Peer manifest are valid and current."),
 		renewals: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "eastway_controller_certificates_issued_total", Help: "Certificates issued for the cluster's proxies.",
 		}),

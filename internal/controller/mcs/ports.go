@@ -58,12 +58,12 @@ func NewPorts(within PortRange, reg prometheus.Registerer) (*Ports, error) {
 		owners: map[slot]string{}, held: map[string]map[servicePort]uint16{},
 		used: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_controller_listener_ports_used",
-			Help: "Listener ports on the proxies that services have, by protocol.",
+			Help: "Listener ports assigned to services, by protocol.",
 		}, []string{"protocol"}),
 	}
 	free := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "eastway_controller_listener_ports",
-		Help: "Listener ports that there are for each protocol (--listener-ports).",
+		Help: "Listener ports available for each protocol (--listener-ports).",
 	}, func() float64 { return float64(within.size()) })
 	if reg != nil {
 		for _, c := range []prometheus.Collector{p.used, free} {

@@ -105,10 +105,10 @@ func TestPortsAreLearntFromObjects(t *testing.T) {
 		}
 	}
 	want := `
-# HELP eastway_controller_listener_ports Listener ports that there are for each protocol (--listener-ports).
+# HELP eastway_controller_listener_ports Listener ports available for each protocol (--listener-ports).
 # TYPE eastway_controller_listener_ports gauge
 eastway_controller_listener_ports 11
-# HELP eastway_controller_listener_ports_used Listener ports on the proxies that services have, by protocol.
+# HELP eastway_controller_listener_ports_used Listener ports assigned to services, by protocol.
 # TYPE eastway_controller_listener_ports_used gauge
 eastway_controller_listener_ports_used{protocol="TCP"} 4
 `
