@@ -2,7 +2,6 @@ package takeover
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -50,16 +49,4 @@ func (e *Env) listen(ctx context.Context, address string, share bool) (l net.Lis
 		return err
 	})
 	return l, err
-}
-
-// control calls f with the file descriptor.
-func control(raw syscall.RawConn, what string, f func(fd int) error) error {
-	var err error
-	if e := raw.Control(func(fd uintptr) { err = f(int(fd)) }); e != nil {
-		err = e
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
 }

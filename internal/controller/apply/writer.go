@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -152,4 +154,9 @@ func (w *Writer) configuration(o client.Object) (*unstructured.Unstructured, err
 		unstructured.RemoveNestedField(u.Object, "metadata", field)
 	}
 	return u, nil
+}
+
+// OwnedBy reports whether o has that owner; always true for nil.
+func OwnedBy(o metav1.Object, owner *metav1.OwnerReference) bool {
+	return owner == nil || slices.ContainsFunc(o.GetOwnerReferences(), func(has metav1.OwnerReference) bool { return has.UID == owner.UID })
 }

@@ -124,3 +124,29 @@ func TestNamelessIsRefused(t *testing.T) {
 		t.Error("applied an object without a name")
 	}
 }
+
+func TestOwnedBy(t *testing.T) {
+	t.Parallel()
+	owner := &metav1.OwnerReference{Kind: "ClusterRole", Name: "role", UID: "new"}
+	tests := map[string]struct {
+		has  []metav1.OwnerReference
+		by   *metav1.OwnerReference
+		want bool
+	}{
+		"no owner":              {nil, owner, false},
+		"no owner, none wanted": {nil, nil, true},
+		"owned":                 {[]metav1.OwnerReference{{UID: "other"}, *owner}, owner, true},
+		"an older owner of that name": {
+			[]metav1.OwnerReference{{Kind: "ClusterRole", Name: "role", UID: "old"}}, owner, false,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{OwnerReferences: test.has}}
+			if got := apply.OwnedBy(o, test.by); got != test.want {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
+	}
+}

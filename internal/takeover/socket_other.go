@@ -11,3 +11,5 @@ import (
 func setMark(context.Context, string, string, syscall.RawConn) error { return errors.ErrUnsupported }
 
 func sharePort(syscall.RawConn) error { return nil }
+
+func loadBBR() {}
