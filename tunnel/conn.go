@@ -35,8 +35,9 @@ type conn struct {
 	ping     pingState
 	life     lanePhase
 	suspect  bool
-	suspectC chan struct{} // closed while suspect
-	failure  string        // why it ended
+	suspectC chan struct{}              // closed while suspect
+	failure  string                     // why it ended
+	met      map[transport.Limit]uint64 // of the session's limits, as counted
 }
 
 func newConn(sess transport.Session, role tunnelpb.Hello_Role, number uint32, channel transport.Stream) *conn {

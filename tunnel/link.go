@@ -109,6 +109,7 @@ func (l *link) verify(c *conn) error {
 // watch detaches a connection when it ends.
 func (l *link) watch(c *conn) {
 	<-c.sess.Done()
+	l.meetSession(c)
 	c.setSuspect(true)
 	l.mu.Lock()
 	unexpected := !l.life.ended && !c.retired()

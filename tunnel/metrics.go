@@ -15,6 +15,7 @@ type metrics struct {
 	states     *prometheus.CounterVec
 	badHeaders *prometheus.CounterVec
 	paths      *prometheus.CounterVec
+	limits     *prometheus.CounterVec
 	lanes      *prometheus.Desc
 	links      *prometheus.Desc
 	rtt        *prometheus.Desc
@@ -33,6 +34,7 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
 		paths: counter("eastway_tunnel_path_migrations_total",
 			"Dialed QUIC connections that went silent and looked for another network path.", "peer", "result"),
+		limits: counter("eastway_tunnel_limits_met_total", "Streams or connections that met a limit.", "peer", "limit"),
 		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open connections of tunnels.",
 			[]string{"peer", "transport", "role", "congestion_control"}, nil),
 		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel.", []string{"peer", "state"}, nil),
@@ -40,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		active: prometheus.NewDesc("eastway_tunnel_streams", "Open streams.", []string{"peer"}, nil),
 	}
 	if reg != nil {
-		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m.paths, m)
+		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m.paths, m.limits, m)
 	}
 	return m
 }
@@ -50,6 +52,9 @@ func (m *metrics) opened(peer, direction string) { m.streams.WithLabelValues(pee
 
 func (m *metrics) linkState(peer string, s linkState) {
 	m.states.WithLabelValues(peer, s.String()).Inc()
+}
+func (m *metrics) limited(peer string, limit transport.Limit, times uint64) {
+	m.limits.WithLabelValues(peer, string(limit)).Add(float64(times))
 }
 func (m *metrics) badHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
 func (m *metrics) pathSearched(peer string, result transport.MoveResult) {

@@ -77,6 +77,7 @@ type Node struct {
 	wg      sync.WaitGroup
 	changed chan struct{}
 	gate    *handshakeGate
+	limits  *limitBook
 	// transports are those of the Config; each has a listener, in the same order, if Config.Listen is set.
 	transports []transport.Transport
 	listeners  []transport.Listener
@@ -112,7 +113,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg.Reason = func(error) string { return reasonOther }
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(),
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(), limits: newLimitBook(),
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = newMetrics(cfg.Metrics, n)

@@ -91,7 +91,7 @@ func (l *link) acceptLoop(ctx context.Context, c *conn) {
 			return
 		}
 		if !c.admits() {
-			l.node.metrics.badHeader(l.peer)
+			l.meet(c, limitHeaders, 1)
 			raw.Abort(false) // no answer: the peer knows the limits and passed them by far
 			continue
 		}
@@ -146,6 +146,7 @@ func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 	})
 	in := &Incoming{stream: s, header: h, ctx: ctx}
 	if full {
+		l.meet(c, limitStreams, 1)
 		_ = in.Refuse(tunnelpb.Answer_CODE_OVERLOADED, "too many streams on one lane", 0)
 		return
 	}

@@ -164,7 +164,9 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtfu
 	l.movePath(c, waiting, paused)
 	alone := state == alive && paused == 0 && waiting && silent >= laneSuspectAfter
 	c.setSuspect(state != alive || alone)
+	l.meetSession(c)
 	if c.sess.Streams()-int(c.active.Load()+c.opening.Load()) > maxAbandoned {
+		l.meet(c, limitAbandoned, 1)
 		c.fail("the peer keeps streams open that this side has given up")
 	}
 	if alone && silent >= c.sess.Caps().DeadAfter {

@@ -345,6 +345,7 @@ func (p *proxy) status() admin.Status {
 		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(p.catalog.Snapshot()),
 	}
 	st.Errors = append(st.Errors, p.source.problems()...)
+	st.Errors = append(st.Errors, p.node.Problems()...)
 	for _, l := range p.failover.Listening() {
 		if l.Error != "" {
 			st.Errors = append(st.Errors, l.Error)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type mux struct {
 	granted  int    // sum of the windows beyond initialWindow that the peer was given
 	accepted chan *muxStream
 	dirty    []*muxStream // have frames without a body to send
+	met      map[Limit]uint64
 }
 
 // newMux starts on an authenticated connection. close_ ends that without waiting for the peer; window is how much may be on
@@ -44,7 +46,7 @@ type mux struct {
 func newMux(conn io.ReadWriter, close_ func(), window func() int, dialed bool) *mux {
 	m := &mux{
 		conn: conn, close_: close_, window: window, done: make(chan struct{}), wake: notify.NewSignal(),
-		writing: make(chan struct{}, 1), streams: make(map[uint32]*muxStream), nextID: 2, accepted: make(chan *muxStream, acceptBacklog),
+		writing: make(chan struct{}, 1), streams: make(map[uint32]*muxStream), nextID: 2, accepted: make(chan *muxStream, AcceptBacklog),
 	}
 	if dialed {
 		m.nextID = 1
@@ -62,7 +64,8 @@ func (m *mux) open() (*muxStream, error) {
 	switch {
 	case m.err != nil:
 		return nil, m.err
-	case m.unacked >= acceptBacklog:
+	case m.unacked >= AcceptBacklog:
+		m.meetLocked(LimitPeer)
 		return nil, fmt.Errorf("tunnel: %d streams wait for the peer to accept them", m.unacked)
 	case m.nextID >= maxWindow-2:
 		return nil, errors.New("tunnel: all stream IDs of the connection are used")
@@ -97,9 +100,27 @@ func (m *mux) accept(ctx context.Context) (*muxStream, error) {
 // grantLocked is the window beyond initialWindow for a new stream. What all streams of a session may hold unread is
 // bounded: the more they have been given, the less is left for the next.
 func (m *mux) grantLocked() int {
-	g := max(min(m.window()-initialWindow, (maxGranted-m.granted)/4), 0)
+	want, left := m.window()-initialWindow, (maxGranted-m.granted)/4
+	if left < initialWindow && left < want {
+		m.meetLocked(LimitBuffer)
+	}
+	g := max(min(want, left), 0)
 	m.granted += g
 	return g
+}
+
+// meetLocked counts that a limit was met.
+func (m *mux) meetLocked(l Limit) {
+	if m.met == nil {
+		m.met = make(map[Limit]uint64)
+	}
+	m.met[l]++
+}
+
+func (m *mux) limits() map[Limit]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.met)
 }
 
 func (m *mux) ended() error {
@@ -316,9 +337,11 @@ func (m *mux) acceptLocked(id uint32) error {
 	case m.accepted <- s:
 		m.streams[id] = s
 	default: // more than anyone accepts
+		m.meetLocked(LimitBacklog)
 		s.flags = flagRST
 		m.queueLocked(s)
 		if len(m.dirty) > maxRefused {
+			m.meetLocked(LimitRefusals)
 			return fmt.Errorf("%w: %d streams are refused and the peer does not read it", errFrame, len(m.dirty))
 		}
 	}
@@ -335,6 +358,7 @@ func (m *mux) flagsLocked(s *muxStream, flags frameFlags) {
 		s.canRead.Notify()
 	}
 	if flags&flagRST != 0 {
+		m.meetLocked(LimitPeer)
 		s.reset, s.ended, s.closed = true, true, true
 		s.wakeLocked()
 	}

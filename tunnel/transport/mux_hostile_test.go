@@ -85,6 +85,7 @@ func TestMuxAbandoned(t *testing.T) {
 		for h.send(frame{kind: frameData, stream: 1, length: 100_000}, make([]byte, 100_000)) {
 		}
 		<-h.m.done
+		mustMeet(t, h.m, LimitWindow, 1)
 	})
 }
 
@@ -120,6 +121,7 @@ func TestMuxGrants(t *testing.T) {
 		if a.granted > maxGranted {
 			t.Errorf("%d bytes are granted", a.granted)
 		}
+		mustMeet(t, a, LimitBuffer, MaxStreams/2)
 	})
 }
 
@@ -169,9 +171,39 @@ func TestMuxBacklog(t *testing.T) {
 				break
 			}
 		}
-		if n := int(id / 2); n < acceptBacklog || n > acceptBacklog+2*maxRefused {
+		if n := int(id / 2); n < AcceptBacklog || n > AcceptBacklog+2*maxRefused {
 			t.Errorf("ended after %d streams", n)
 		}
+		mustMeet(t, m, LimitBacklog, maxRefused)
+		mustMeet(t, m, LimitRefusals, 1)
+	})
+}
+
+// mustMeet checks that a limit was met at least that often.
+func mustMeet(t *testing.T, m *mux, l Limit, least uint64) {
+	t.Helper()
+	if met := m.limits(); met[l] < least {
+		t.Errorf("limits met: %v, want %q at least %d times", met, l, least)
+	}
+}
+
+// TestMuxRefused: a stream that the peer refuses, and one that is not opened because the peer accepts none, are counted.
+func TestMuxRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostile(t) // never accepts
+		for range AcceptBacklog {
+			if _, err := h.m.open(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := h.m.open(); err == nil {
+			t.Error("opened beyond the backlog")
+		}
+		mustMeet(t, h.m, LimitPeer, 1)
+		h.send(frame{kind: frameWindow, flags: flagRST, stream: 2}, nil)
+		synctest.Wait()
+		mustMeet(t, h.m, LimitPeer, 2)
 	})
 }
 

@@ -148,6 +148,7 @@ func (s *muxStream) tryRead(p []byte) (int, error) {
 // receiveLocked reads a data frame's body from r. The lock is free meanwhile: only the read loop adds chunks.
 func (s *muxStream) receiveLocked(n int, r io.Reader) error {
 	if n > s.window {
+		s.mux.meetLocked(LimitWindow)
 		return fmt.Errorf("%w: %d bytes on stream %d, whose window is %d", errFrame, n, s.id, s.window)
 	}
 	s.window -= n

@@ -20,8 +20,8 @@ const (
 const (
 	// userTimeout (TCP_USER_TIMEOUT) is the kernel's backstop behind deadAfter.
 	userTimeout = 20 * time.Second
-	// acceptBacklog is how many streams a side may open before the other has accepted one of them; more are refused.
-	acceptBacklog = 256
+	// AcceptBacklog is how many streams a side may open before the other has accepted one of them; more are refused.
+	AcceptBacklog = 256
 	// maxRefused is how many refusals may wait to be sent.
 	maxRefused = 1024
 	// muxWindow is a stream's receive window in bytes, farWindow that of a session with a round trip above farRTT: 320

@@ -98,8 +98,9 @@ func (s *quicSession) Heard() time.Duration {
 	return now - time.Duration(s.last.Load())
 }
 
-func (s *quicSession) Streams() int            { return 0 } // bounded by quicStreams
-func (s *quicSession) Progress() time.Duration { return s.Heard() }
+func (s *quicSession) Streams() int             { return 0 }   // bounded by quicStreams
+func (s *quicSession) Limits() map[Limit]uint64 { return nil } // quic-go keeps them: flow control holds up what exceeds them
+func (s *quicSession) Progress() time.Duration  { return s.Heard() }
 
 func (s *quicSession) Stats() Stats {
 	st := s.conn.ConnectionStats()

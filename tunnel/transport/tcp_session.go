@@ -85,6 +85,8 @@ func (s *tcpSession) Addrs() (local, remote net.Addr) {
 
 func (s *tcpSession) Streams() int { return s.mux.count() }
 
+func (s *tcpSession) Limits() map[Limit]uint64 { return s.mux.limits() }
+
 func (s *tcpSession) Progress() time.Duration {
 	heard := s.Heard()
 	// While something of ours is unacknowledged, an acknowledgement proves that the path works

@@ -96,7 +96,21 @@ type Session interface {
 	Stats() Stats
 	// Streams counts those that the session itself holds, where that can differ from what its user counts.
 	Streams() int
+	// Limits counts how often each of the session's limits was met; nil: none was. It may be called after the end.
+	Limits() map[Limit]uint64
 }
+
+// Limit is a bound that streams meet, as the metric names it.
+type Limit string
+
+// Limits of a session.
+const (
+	LimitBacklog  Limit = "backlog"      // a stream of the peer's was refused: too many wait to be accepted here
+	LimitPeer     Limit = "peer_backlog" // a stream of ours was refused, or not opened: too many wait to be accepted there
+	LimitBuffer   Limit = "buffer"       // a stream got little more than the least window: others were given the rest
+	LimitWindow   Limit = "window"       // the session ended: the peer sent more than a stream's window
+	LimitRefusals Limit = "refusals"     // the session ended: the peer opens streams and does not read that they are refused
+)
 
 // Stats are counters and measurements of one session.
 type Stats struct {

@@ -188,6 +188,9 @@ func (s *session) Stats() transport.Stats { return transport.Stats{Congestion: "
 // Streams implements transport.Session.
 func (s *session) Streams() int { return 0 }
 
+// Limits implements transport.Session.
+func (s *session) Limits() map[transport.Limit]uint64 { return nil }
+
 // half is one direction of a stream. The network's lock guards it.
 type half struct {
 	network            *Network
