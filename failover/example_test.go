@@ -24,7 +24,11 @@ func Example() {
 	}
 	go greet(endpoint)
 	defer endpoint.Close()
-	refuses, listens := unused(ctx)
+	refuses, listens, err := unused(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	name := discovery.ServiceName{Namespace: "default", Name: "hello"}
 	catalog := discovery.NewCatalog(nil) // usually filled by discovery/kube or discovery/file
@@ -73,16 +77,17 @@ func loopback(ctx context.Context) (net.Listener, error) {
 func addressOf(l net.Listener) netip.AddrPort { return netip.MustParseAddrPort(l.Addr().String()) }
 
 // unused are two addresses on which nothing listens.
-func unused(ctx context.Context) (a, b netip.AddrPort) {
-	for _, address := range []*netip.AddrPort{&a, &b} {
-		l, err := loopback(ctx)
-		if err != nil {
-			continue
-		}
-		defer l.Close() // not before the other address is known
-		*address = addressOf(l)
+func unused(ctx context.Context) (a, b netip.AddrPort, err error) {
+	one, err := loopback(ctx)
+	if err != nil {
+		return a, b, err
 	}
-	return a, b
+	defer one.Close() // not before the other address is known
+	other, err := loopback(ctx)
+	if err != nil {
+		return a, b, err
+	}
+	return addressOf(one), addressOf(other), other.Close()
 }
 
 // greet answers every connection until the listener is closed.
