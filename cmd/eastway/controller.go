@@ -178,7 +178,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 		return err
 	}
 	health, err := admin.Listen(ctx, admin.Config{
-		Address: o.health, HealthOnly: true, Gatherer: prometheus.Gatherers{reg, ownMetrics{ctrlmetrics.Registry}},
+		Address: o.health, HealthOnly: true, Gatherer: prometheus.Gatherers{reg, ownMetrics{ctrlmetrics.Registry}}, Registerer: reg,
 		Checks: []admin.Check{{Name: "objects", Ready: c.Ready}, {Name: "identity", Ready: c.IdentityReady}},
 		Logger: log.Named("health"),
 	})

@@ -123,9 +123,9 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 }
 
 // listenAdmin opens the admin listener and, if there shall be one, the listener for probes.
-func (p *proxy) listenAdmin(ctx context.Context, reg prometheus.Gatherer) error {
+func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 	cfg := admin.Config{
-		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Logger: p.log.Named("admin"),
+		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Registerer: reg, Logger: p.log.Named("admin"),
 		Checks:    []admin.Check{{Name: "proxy", Ready: p.ready, Serving: p.serving}},
 		Listeners: p.failover,
 		Status:    p.status,
@@ -346,6 +346,10 @@ func (p *proxy) status() admin.Status {
 	}
 	st.Errors = append(st.Errors, p.source.problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)
+	st.Errors = append(st.Errors, p.admin.Problems()...)
+	if p.health != nil {
+		st.Errors = append(st.Errors, p.health.Problems()...)
+	}
 	for _, l := range p.failover.Listening() {
 		if l.Error != "" {
 			st.Errors = append(st.Errors, l.Error)

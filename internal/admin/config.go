@@ -24,6 +24,8 @@ type Config struct {
 	HealthOnly bool
 	// Gatherer feeds PathMetrics; nil: no metrics.
 	Gatherer prometheus.Gatherer
+	// Registerer gets the server's own metrics; nil: none.
+	Registerer prometheus.Registerer
 	// Checks must all pass for PathReadyz and PathServingz to answer 200.
 	Checks []Check
 	// Status feeds PathStatus; nil: 404.

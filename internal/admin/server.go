@@ -25,7 +25,7 @@ func Listen(ctx context.Context, cfg Config) (*httpserve.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", httpserve.ListenError(cfg.address(), err))
 	}
-	s, err := httpserve.New(l, newHandler(cfg, log), log)
+	s, err := httpserve.New(l, newHandler(cfg, log), log, cfg.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}

@@ -29,7 +29,7 @@ func Example() {
 		fmt.Println(httpserve.ListenError("127.0.0.1:0", err)) // with what to do about it
 		return
 	}
-	server, err := httpserve.New(l, httpserve.Metrics(registry, zap.NewNop()), zap.NewNop())
+	server, err := httpserve.New(l, httpserve.Metrics(registry, zap.NewNop()), zap.NewNop(), nil)
 	if err != nil {
 		fmt.Println(err)
 		return

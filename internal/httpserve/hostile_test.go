@@ -7,17 +7,20 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 )
 
 // hostileServer serves /readyz, and /slow: a response that never completes, as to a client that does not read. It has no
 // timeouts, so that a hostile client holds on to what it has for as long as the listener lets it.
-func hostileServer(t *testing.T, log *zap.Logger) (address string) {
+func hostileServer(t *testing.T, log *zap.Logger, reg prometheus.Registerer) *Server {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,7 +32,7 @@ func hostileServer(t *testing.T, log *zap.Logger) (address string) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
-	server, err := New(l, mux, log)
+	server, err := New(l, mux, log, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +46,7 @@ func hostileServer(t *testing.T, log *zap.Logger) (address string) {
 			t.Error(err)
 		}
 	})
-	return server.Addr().String()
+	return server
 }
 
 // dialFrom connects from an address of this machine and sends a beginning.
@@ -100,7 +103,7 @@ func TestHostileConnections(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			address := hostileServer(t, zap.NewNop())
+			address := hostileServer(t, zap.NewNop(), nil).Addr().String()
 			for i := range tt.conns {
 				conn := dialFrom(t, tt.from(i), address, tt.beginning)
 				if tt.beginning == get || tt.beginning == slow { // it is being served, or idle, when its answer has begun
@@ -120,7 +123,10 @@ func TestHostileConnections(t *testing.T) {
 func TestHostileConnectionsCostOthersNothing(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.WarnLevel)
-	address := hostileServer(t, zap.New(core))
+	reg := prometheus.NewRegistry()
+	server := hostileServer(t, zap.New(core), reg)
+	hostileServer(t, zap.NewNop(), reg) // another one of the process: the metric is one
+	address := server.Addr().String()
 	const request = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 	scraper := dialFrom(t, "127.0.0.2", address, request)
 	answers := bufio.NewReader(scraper)
@@ -152,5 +158,37 @@ func TestHostileConnectionsCostOthersNothing(t *testing.T) {
 	ask()
 	if logs.Len() != 1 {
 		t.Errorf("logged %v, want one line", logs.All())
+	}
+	if n, err := testutil.GatherAndCount(reg, "eastway_http_evicted_connections_total"); err != nil || n != 1 {
+		t.Errorf("%d metrics, %v", n, err)
+	}
+	server.listener.mu.Lock()
+	evicted := server.listener.full.recent
+	server.listener.mu.Unlock()
+	if n := testutil.ToFloat64(server.listener.evicted); evicted < 10 || int(n) != evicted {
+		t.Errorf("%v connections counted, %d closed", n, evicted)
+	}
+	if p := server.Problems(); len(p) != 1 || !strings.Contains(p[0], "is full") || !strings.Contains(p[0], "127.0.0.3") {
+		t.Errorf("problems: %q", p)
+	}
+}
+
+func TestFullness(t *testing.T) {
+	t.Parallel()
+	var f fullness
+	start := time.Unix(1000, 0)
+	for _, step := range []struct {
+		after          time.Duration
+		logged, recent int
+	}{
+		{0, 1, 1}, {time.Second, 0, 2}, {fullReportInterval, 2, 3}, {fullReportInterval + fullShown, 1, 4}, {3 * fullShown, 1, 1},
+	} {
+		now := start.Add(step.after)
+		if n := f.note(now, netip.Addr{}); n != step.logged || f.recent != step.recent || f.over(now) {
+			t.Errorf("after %v: %d logged, %d recent", step.after, n, f.recent)
+		}
+	}
+	if !f.over(start.Add(4*fullShown + 1)) {
+		t.Error("it shows for ever")
 	}
 }

@@ -2,11 +2,14 @@ package httpserve
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
@@ -14,17 +17,17 @@ import (
 type listener struct {
 	net.Listener
 
-	log *zap.Logger
+	log     *zap.Logger
+	evicted prometheus.Counter
 
-	mu     sync.Mutex
-	table  *table
-	conns  map[*slot]*conn
-	closed int       // to admit others, since the last report
-	report time.Time // when to log the next one
+	mu    sync.Mutex
+	table *table
+	conns map[*slot]*conn
+	full  fullness
 }
 
-func newListener(l net.Listener, maxConns int, log *zap.Logger) *listener {
-	return &listener{Listener: l, log: log, table: newTable(maxConns), conns: make(map[*slot]*conn, maxConns)}
+func newListener(l net.Listener, maxConns int, log *zap.Logger, evicted prometheus.Counter) *listener {
+	return &listener{Listener: l, log: log, evicted: evicted, table: newTable(maxConns), conns: make(map[*slot]*conn, maxConns)}
 }
 
 // conn is a connection with its place in the table.
@@ -55,21 +58,57 @@ func (l *listener) Accept() (net.Conn, error) {
 	return admitted, nil
 }
 
-// reportFull logs that the table is full, at most once per fullReportInterval.
+// remedy is what an operator can do about a listener that is full.
+const remedy = "stop what keeps connections to it open"
+
+// reportFull counts that the table is full, and logs it at most once per fullReportInterval.
 func (l *listener) reportFull(evicted *conn) {
-	now := time.Now()
+	l.evicted.Inc()
 	l.mu.Lock()
-	l.closed++
-	closed, due := l.closed, !now.Before(l.report)
-	if due {
-		l.closed, l.report = 0, now.Add(fullReportInterval)
-	}
+	closed := l.full.note(time.Now(), evicted.slot.source)
 	l.mu.Unlock()
-	if due {
+	if closed > 0 {
 		l.log.Warn("HTTP listener is full: connections of the source with the most were closed to admit others",
 			zap.Stringer("listener", l.Addr()), zap.Stringer("source", evicted.slot.source),
-			zap.Int("closed", closed), zap.Int("limit", l.table.max))
+			zap.Int("closed", closed), zap.Int("limit", l.table.max), zap.String("remedy", remedy))
 	}
+}
+
+// problem is that the table was full lately, for the operator; "" if not.
+func (l *listener) problem(now time.Time) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.full.over(now) {
+		return ""
+	}
+	return fmt.Sprintf("HTTP listener %s is full: %d connections closed to admit others, at most %d are held (last %v ago, from %s): %s",
+		l.Addr(), l.full.recent, l.table.max, now.Sub(l.full.last).Truncate(time.Second), l.full.source, remedy)
+}
+
+// fullness is how often a table was full. It is fed with times.
+type fullness struct {
+	pending int // connections closed since the last log line
+	logged  time.Time
+	recent  int // connections closed since it shows as a problem
+	last    time.Time
+	source  netip.Addr // of the last one
+}
+
+// over: it does not show as a problem any more.
+func (f *fullness) over(now time.Time) bool { return f.last.IsZero() || now.Sub(f.last) > fullShown }
+
+// note takes one connection that was closed. It returns how many to log; 0: not now.
+func (f *fullness) note(now time.Time, source netip.Addr) int {
+	if f.over(now) {
+		f.recent = 0
+	}
+	f.recent, f.pending, f.last, f.source = f.recent+1, f.pending+1, now, source
+	if !f.logged.IsZero() && now.Sub(f.logged) < fullReportInterval {
+		return 0
+	}
+	n := f.pending
+	f.pending, f.logged = 0, now
+	return n
 }
 
 // Close frees the connection's place.

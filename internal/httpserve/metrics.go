@@ -1,6 +1,7 @@
 package httpserve
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -25,4 +26,21 @@ func Metrics(g prometheus.Gatherer, log *zap.Logger) http.Handler {
 		Timeout:             scrapeTimeout,
 		EnableOpenMetrics:   true,
 	})
+}
+
+// evictedMetric is the one that reg has already, or a new one.
+func evictedMetric(reg prometheus.Registerer) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "eastway_http_evicted_connections_total",
+		Help: "Connections to admin and health listeners that were closed to admit others, because the listener was full.",
+	})
+	if reg == nil {
+		return c
+	}
+	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](reg.Register(c)); ok {
+		if counter, ok := there.ExistingCollector.(prometheus.Counter); ok {
+			return counter
+		}
+	}
+	return c
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
@@ -28,6 +29,8 @@ const (
 	maxConns = 256
 	// fullReportInterval is the time between two log lines about a listener that is full.
 	fullReportInterval = time.Minute
+	// fullShown is how long a listener that was full is shown as a problem.
+	fullShown = 10 * time.Minute
 	// shutdownTimeout lets answers under way finish.
 	shutdownTimeout = time.Second
 )
@@ -39,13 +42,14 @@ type Server struct {
 	log      *zap.Logger
 }
 
-// New takes over the listener: it is closed when New fails, and by Run. log gets the errors of connections.
-func New(l net.Listener, h http.Handler, log *zap.Logger) (*Server, error) {
+// New takes over the listener: it is closed when New fails, and by Run. log gets the errors of connections. The metric of all
+// servers of a process is one; a nil reg has none.
+func New(l net.Listener, h http.Handler, log *zap.Logger, reg prometheus.Registerer) (*Server, error) {
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", l.Addr(), errors.Join(err, l.Close()))
 	}
-	return &Server{listener: newListener(l, maxConns, log), log: log, http: &http.Server{
+	return &Server{listener: newListener(l, maxConns, log, evictedMetric(reg)), log: log, http: &http.Server{
 		Handler:           serving(h),
 		ConnContext:       withConn,
 		ConnState:         idle,
@@ -60,6 +64,14 @@ func New(l net.Listener, h http.Handler, log *zap.Logger) (*Server, error) {
 
 // Addr is where the server listens; useful when the port was 0.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Problems are what has gone wrong lately, for the operator.
+func (s *Server) Problems() []string {
+	if p := s.listener.problem(time.Now()); p != "" {
+		return []string{p}
+	}
+	return nil
+}
 
 // Run serves until ctx ends, as the contexts of all requests then do, and returns when the last connection is closed.
 func (s *Server) Run(ctx context.Context) error {

@@ -28,7 +28,7 @@ func start(t *testing.T) (address string, stop func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(l, Metrics(reg, zap.NewNop()), zap.NewNop())
+	server, err := New(l, Metrics(reg, zap.NewNop()), zap.NewNop(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestRunTellsOfABrokenListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(l, http.NotFoundHandler(), zap.NewNop())
+	server, err := New(l, http.NotFoundHandler(), zap.NewNop(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,12 +19,12 @@ import (
 
 // Listen binds the address, which the successor of this process may bind at the same time. The server answers /healthz,
 // /readyz, /metrics and /takeovers, all read-only: it is on the node's own network, open to any client there.
-func Listen(ctx context.Context, address string, a *Agent, metrics prometheus.Gatherer, log *zap.Logger) (*httpserve.Server, error) {
+func Listen(ctx context.Context, address string, a *Agent, metrics *prometheus.Registry, log *zap.Logger) (*httpserve.Server, error) {
 	l, err := a.cfg.Env.listen(ctx, address, true)
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w", httpserve.ListenError(address, err))
 	}
-	s, err := httpserve.New(l, handler(a, metrics, log), log)
+	s, err := httpserve.New(l, handler(a, metrics, log), log, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w", err)
 	}
