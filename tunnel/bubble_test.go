@@ -111,3 +111,32 @@ func TestLinkInABubble(t *testing.T) {
 		mustEcho(t, p.open(t))
 	})
 }
+
+// TestLanesWearOut: a lane that can open no more streams for long is replaced before that, and no call notices.
+func TestLanesWearOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := mem.NewNetwork()
+		ca, cb := configs(t, func(a, b *Config) { a.Handle, b.Handle = echo, echo })
+		for host, c := range map[string]*Config{"10.0.0.1": &ca, "10.0.0.2": &cb} {
+			over := network.Transport(host)
+			over.Capabilities.Lifetime = 160
+			c.Transports = []transport.Transport{over}
+		}
+		cb.Listen = "10.0.0.2:443"
+		p := joined(t, startNode(t, ca), startNode(t, cb))
+		for i := range 1000 {
+			from, to := p.a, "b"
+			if i%2 == 0 {
+				from, to = p.b, "a"
+			}
+			s, err := from.Open(t.Context(), to, header(), nil)
+			if err != nil {
+				t.Fatalf("call %d: %v", i, err)
+			}
+			mustEcho(t, s)
+			_ = s.Close()
+			bubble.Pass(time.Second)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ type conn struct {
 	messages chan transport.Stream
 
 	active     atomic.Int32 // streams of both sides
+	opened     atomic.Int64 // streams of ours, ever
+	maxOpened  int64        // then the lane is retired
 	opening    atomic.Int32 // of the peer's, without a whole header yet
 	unanswered atomic.Int32 // of ours, without an answer yet
 	moving     atomic.Bool  // looks for another network path
@@ -43,10 +46,17 @@ type conn struct {
 func newConn(sess transport.Session, role tunnelpb.Hello_Role, number uint32, channel transport.Stream) *conn {
 	return &conn{
 		sess: sess, role: role, number: number, channel: channel,
-		name: fmt.Sprintf("%s-%d", sess.Caps().Name, number),
+		name: fmt.Sprintf("%s-%d", sess.Caps().Name, number), maxOpened: openedAtMost(sess.Caps().Lifetime),
 		born: time.Now(), out: make(chan *tunnelpb.Control, controlQueue),
 		messages: make(chan transport.Stream, 1), suspectC: make(chan struct{}),
 	}
+}
+
+// openedAtMost is how many streams this side opens on a session that can open so many: lanes of the same age must not be used up
+// at the same time.
+func openedAtMost(lifetime int64) int64 {
+	eighth := max(lifetime/8, 1)
+	return max(lifetime-eighth-rand.Int64N(eighth), 1)
 }
 
 // send queues a control message; false when the queue is full.
@@ -130,33 +140,35 @@ func (c *conn) retired() bool {
 	return c.life.retired
 }
 
-// retire asks the peer to open no more streams on this lane.
+// retire asks the peer to open no more streams on this lane. A second call does nothing.
 func (c *conn) retire(reason string) {
 	c.mu.Lock()
-	c.life.retired = true
-	c.mu.Unlock()
-	c.send(wire.GoAway(reason))
+	defer c.mu.Unlock()
+	if !c.life.retired {
+		c.life.retired = true
+		c.send(wire.GoAway(reason))
+	}
 }
 
-func (c *conn) heardGoAway(done bool) {
+func (c *conn) heardGoAway(m *tunnelpb.GoAway) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.life.heardGoAway(done)
+	c.life.heardGoAway(m)
 }
 
-// tellDone tells the peer, once, that a retired lane has no stream left here.
+// tellDone tells the peer that a retired lane has no stream left here.
 func (c *conn) tellDone() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life.doneDue(int(c.active.Load() + c.opening.Load())) {
-		c.life.ourDone = c.send(wire.GoAwayDone())
+	if c.life.doneDue(int(c.active.Load()+c.opening.Load())) && c.send(c.life.say()) {
+		c.life.said()
 	}
 }
 
 func (c *conn) drained() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.life.drained(int(c.active.Load()))
+	return c.life.drained(int(c.active.Load() + c.opening.Load()))
 }
 
 // setSuspect opens or closes the gate that streams without an answer look at.

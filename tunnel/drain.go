@@ -69,11 +69,15 @@ func (n *Node) searchesNoMore(usable bool) bool {
 
 func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 	if c.role != tunnelpb.Hello_ROLE_CONTROL {
-		c.heardGoAway(m.GetDone())
+		c.heardGoAway(m)
 		return
 	}
 	l.mu.Lock()
-	first := l.life.heardGoAway(time.Now(), m.GetDone())
+	if m.GetDone() && c != l.control { // late: on the next connection the peer announces it again
+		l.mu.Unlock()
+		return
+	}
+	first := l.life.heardGoAway(time.Now(), m)
 	l.mu.Unlock()
 	if first {
 		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica),
@@ -124,12 +128,12 @@ func (n *Node) perReplica(peer string) bool {
 	return n.wanted[peer].PerReplica
 }
 
-// tellDone tells the peer, once, that a draining link or lane has no stream left here, unless the link is still needed.
+// tellDone tells the peer that a draining link or lane has no stream left here, unless the link is still needed.
 func (l *link) tellDone(conns []*conn) {
 	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
 	l.mu.Lock()
-	if !needed && l.control != nil && l.life.doneDue(len(l.streams)) {
-		l.life.ourDone = l.control.send(wire.GoAwayDone())
+	if !needed && l.control != nil && l.life.doneDue(len(l.streams)) && l.control.send(l.life.say()) {
+		l.life.said()
 	}
 	l.mu.Unlock()
 	for _, c := range conns {

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"io"
 	"testing"
+	"time"
 
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -93,6 +94,76 @@ func TestGoAwayServesOwnCallers(t *testing.T) {
 		}
 		if err := p.b.Drain(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestDrainAfterDone: the peer was done before this side opened its last streams; what was sent on these is read all the same.
+func TestDrainAfterDone(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, over string) {
+		const size = 128 << 10
+		type result struct {
+			n   int64
+			err error
+		}
+		read := make(chan result, 1)
+		goOn := make(chan struct{})
+		ca, cb := configs(t, withTransport(over), func(a, _ *Config) {
+			a.Handle = func(in *Incoming) {
+				s, err := in.Accept(&tunnelpb.Answer{})
+				if err != nil {
+					return
+				}
+				_ = s.CloseWrite()
+				<-goOn // a slow endpoint
+				n, err := io.Copy(io.Discard, s)
+				read <- result{n, err}
+			}
+		})
+		nb, err := New(t.Context(), cb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := runNode(t, nb)
+		p := &pair{a: startNode(t, ca), b: nb}
+		nb.SetPeers([]Peer{{Name: "a"}})
+		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{nb.Addr().String()}}})
+		p.awaitUsable(t)
+		l := onlyLink(t, nb)
+		nb.GoAway()
+		await(t, "the peer has no stream left", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.life.peerDone
+		})
+		s, err := nb.Open(t.Context(), "a", header(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(s); err != nil {
+			t.Fatal(err)
+		}
+		drained := make(chan error, 1)
+		go func() {
+			drained <- nb.Drain(t.Context())
+			stop() // as the process does
+		}()
+		await(t, "the peer has heard", func() bool { return !p.a.State("b").Usable })
+		select {
+		case err := <-drained:
+			t.Errorf("Drain returned %v before the peer has read", err)
+		case <-time.After(2 * tick): // long enough for a done that is said too early
+		}
+		close(goOn)
+		if r := <-read; r.err != nil || r.n != size {
+			t.Errorf("the peer reads %d of %d bytes, %v, after Drain", r.n, size, r.err)
 		}
 	})
 }

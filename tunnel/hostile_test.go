@@ -63,3 +63,25 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
 }
+
+// TestRecentKeys: of any number of resets that came too early the newest are kept, each for one stream.
+func TestRecentKeys(t *testing.T) {
+	t.Parallel()
+	var r recentKeys
+	key := func(i int) streamKey { return streamKey{id: uint64(i)} } //nolint:gosec // small
+	const n = 3*maxEarlyResets + 7
+	for i := range n {
+		r.add(key(i))
+	}
+	if len(r.keys) != maxEarlyResets || len(r.added) != maxEarlyResets {
+		t.Errorf("%d keys, %d in the ring, want %d", len(r.keys), len(r.added), maxEarlyResets)
+	}
+	if r.take(key(n - maxEarlyResets - 1)) {
+		t.Error("an old one is kept")
+	}
+	for i := n - maxEarlyResets; i < n; i++ {
+		if !r.take(key(i)) || r.take(key(i)) {
+			t.Errorf("key %d is not there once", i)
+		}
+	}
+}

@@ -39,8 +39,8 @@ type link struct {
 	control     *conn
 	lanes       []*conn
 	streams     map[streamKey]*Stream
-	earlyResets map[streamKey]time.Time // resets that overtook their header
-	pending     []*tunnelpb.Reset       // resets that wait for a control connection
+	earlyResets recentKeys        // resets that overtook their header
+	pending     []*tunnelpb.Reset // resets that wait for a control connection
 	life        phase
 	vitals      vitals
 }
@@ -50,7 +50,7 @@ func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link
 		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello, dataLimit: wire.DataLimit(hello),
 		born: time.Now(), gone: make(chan struct{}),
 		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		streams: make(map[streamKey]*Stream), earlyResets: make(map[streamKey]time.Time),
+		streams: make(map[streamKey]*Stream), life: phase{farewell: farewell{again: wire.SaysDoneAgain(hello)}},
 		vitals: newVitals(time.Now()),
 	}
 }
@@ -175,7 +175,7 @@ func (l *link) handleReset(r *tunnelpb.Reset) {
 	l.mu.Lock()
 	s := l.streams[key]
 	if s == nil && !key.ours {
-		l.rememberEarlyReset(key)
+		l.earlyResets.add(key)
 	}
 	l.mu.Unlock()
 	if s != nil {
@@ -183,18 +183,32 @@ func (l *link) handleReset(r *tunnelpb.Reset) {
 	}
 }
 
-// rememberEarlyReset notes a reset whose stream has not arrived yet. Old entries (streams that had ended cleanly
-// when they were reset) make room.
-func (l *link) rememberEarlyReset(key streamKey) {
-	now := time.Now()
-	if len(l.earlyResets) >= maxEarlyResets {
-		for k, t := range l.earlyResets {
-			if now.Sub(t) > streamHeaderTimeout || len(l.earlyResets) >= maxEarlyResets {
-				delete(l.earlyResets, k)
-			}
-		}
+// recentKeys are the newest maxEarlyResets keys that were added, without those that were taken: most resets are of streams
+// that have ended meanwhile, and nothing comes for these.
+type recentKeys struct {
+	keys  map[streamKey]struct{}
+	added []streamKey // a ring
+	next  int
+}
+
+func (r *recentKeys) add(k streamKey) {
+	if r.keys == nil {
+		r.keys = make(map[streamKey]struct{})
 	}
-	l.earlyResets[key] = now
+	if len(r.added) < maxEarlyResets {
+		r.added = append(r.added, k)
+	} else {
+		delete(r.keys, r.added[r.next])
+		r.added[r.next] = k
+		r.next = (r.next + 1) % maxEarlyResets
+	}
+	r.keys[k] = struct{}{}
+}
+
+func (r *recentKeys) take(k streamKey) bool {
+	_, ok := r.keys[k]
+	delete(r.keys, k)
+	return ok
 }
 
 // sendReset tells the other side of a reset, now or when the control connection is back.
@@ -221,8 +235,7 @@ func (l *link) add(s *Stream) bool {
 	if s.key.ours && (l.life.draining() && !l.lastResortLocked() || s.conn.retired()) {
 		return false // chosen before the GoAway
 	}
-	if _, reset := l.earlyResets[s.key]; reset {
-		delete(l.earlyResets, s.key)
+	if l.earlyResets.take(s.key) {
 		return false
 	}
 	if _, dup := l.streams[s.key]; dup {

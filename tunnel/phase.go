@@ -1,6 +1,11 @@
 package tunnel
 
-import "time"
+import (
+	"time"
+
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/wire"
+)
 
 // opening is whether this side opens streams on a link.
 type opening int
@@ -15,13 +20,12 @@ const (
 // and does no I/O: events are its methods, which return what is to be sent. The zero value is a new link's.
 //
 // A link drains when either side has asked the other to open no more streams. It has drained once each side has announced
-// that it has no stream left ("done"), which it does only when it opens none either.
+// that it has no stream left ("done", see farewell), which it does only when it opens none either.
 type phase struct {
+	farewell
 	opening  opening
 	goAwayAt time.Time // when the peer asked for it, or another link began to replace this one
 	reason   string    // of the GoAway that the peer was sent; empty: none
-	ourDone  bool      // this side has announced that it has no stream left
-	peerDone bool      // and so has the peer
 	retired  bool      // its address is no longer the peer's: the next link with the replica replaces it
 	attached bool      // had a connection
 	ended    bool
@@ -34,7 +38,7 @@ func (p *phase) attach(control bool) (goAway string) {
 	if !control {
 		return ""
 	}
-	p.ourDone = false
+	p.forget()
 	return p.reason
 }
 
@@ -63,9 +67,9 @@ func (p *phase) drain(reason string) (goAway string) {
 
 // heardGoAway is the peer's GoAway. First is true when it is the peer that goes away, and this is the first that is heard
 // of it. With done, the peer has no stream left; if this side has asked for that, it is not asked for the same itself.
-func (p *phase) heardGoAway(now time.Time, done bool) (first bool) {
-	p.peerDone = p.peerDone || done
-	if done && p.reason != "" {
+func (p *phase) heardGoAway(now time.Time, m *tunnelpb.GoAway) (first bool) {
+	p.heard(m)
+	if m.GetDone() && p.reason != "" {
 		return false
 	}
 	first = p.goAwayAt.IsZero()
@@ -103,21 +107,55 @@ func (p *phase) takesLastResort(now time.Time) bool {
 
 // doneDue: this side should announce that it has no stream left. Streams that the peer opened before it heard of the
 // GoAway are in its own count until they have ended.
-func (p *phase) doneDue(streams int) bool { return p.opening != opens && !p.ourDone && streams == 0 }
+func (p *phase) doneDue(streams int) bool { return p.opening != opens && streams == 0 && p.due() }
 
 // drained: no stream is left on either side, and none will come.
 func (p *phase) drained(streams int) bool {
-	return p.opening != opens && p.ourDone && p.peerDone && streams == 0
+	return p.opening != opens && streams == 0 && p.over()
 }
 
 // lanePhase is a lane's life, likewise. Whichever side sends a GoAway on a lane, neither opens streams there any more.
-type lanePhase struct{ retired, ourDone, peerDone bool }
+type lanePhase struct {
+	farewell
 
-func (p *lanePhase) heardGoAway(done bool) {
-	p.retired = true
-	p.peerDone = p.peerDone || done
+	retired bool
 }
 
-func (p *lanePhase) doneDue(streams int) bool { return p.retired && !p.ourDone && streams == 0 }
+func (p *lanePhase) heardGoAway(m *tunnelpb.GoAway) {
+	p.retired = true
+	p.heard(m)
+}
 
-func (p *lanePhase) drained(streams int) bool { return p.ourDone && p.peerDone && streams == 0 }
+func (p *lanePhase) doneDue(streams int) bool { return p.retired && streams == 0 && p.due() }
+
+func (p *lanePhase) drained(streams int) bool { return streams == 0 && p.over() }
+
+// farewell is each side's announcement that it has no stream left and opens none ("done").
+//
+// A peer's done that was sent before it knew of our last streams says nothing about them: it may still hold what we sent on
+// these. So a peer that can says done again once it has heard ours, and that one counts.
+type farewell struct {
+	again     bool // the peer says done again
+	ourDone   bool // this side has announced it
+	ourAgain  bool // ... after the peer's
+	peerDone  bool
+	peerAgain bool
+}
+
+// forget what was announced: it may be lost with a connection, so each side announces it again on the next one.
+func (f *farewell) forget() { *f = farewell{again: f.again} }
+
+func (f *farewell) due() bool { return !f.ourDone || f.again && f.peerDone && !f.ourAgain }
+
+// say is the announcement to be sent; said notes that it was.
+func (f *farewell) say() *tunnelpb.Control { return wire.GoAwayDone(f.again && f.peerDone) }
+
+func (f *farewell) said() { f.ourDone, f.ourAgain = true, f.peerDone }
+
+func (f *farewell) heard(m *tunnelpb.GoAway) {
+	f.peerDone = f.peerDone || m.GetDone()
+	f.peerAgain = f.peerAgain || m.GetDone() && m.GetHeardDone()
+}
+
+// over: nothing is left to be read on either side.
+func (f *farewell) over() bool { return f.ourDone && f.peerDone && (f.peerAgain || !f.again) }

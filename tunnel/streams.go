@@ -64,6 +64,9 @@ func (l *link) openRaw(c *conn, header []byte, key streamKey) (*Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: open stream on %s: %w", ErrNoLane, c.name, err)
 	}
+	if c.opened.Add(1) == c.maxOpened {
+		defer l.wearOut(c)
+	}
 	s := newStream(l, c, raw, key)
 	if !l.add(s) {
 		raw.Abort(false)
@@ -78,6 +81,15 @@ func (l *link) openRaw(c *conn, header []byte, key streamKey) (*Stream, error) {
 		s.terminate(fmt.Errorf("%w: link has ended", ErrReset), false)
 	}
 	return s, nil
+}
+
+// wearOut retires a lane that can open no more streams for long, and asks the dialer for another one.
+func (l *link) wearOut(c *conn) {
+	c.retire("its stream IDs are nearly used up")
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
 }
 
 // acceptLoop takes the peer's streams on one connection.

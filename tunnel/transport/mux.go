@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -67,7 +68,7 @@ func (m *mux) open() (*muxStream, error) {
 	case m.unacked >= AcceptBacklog:
 		m.meetLocked(LimitPeer)
 		return nil, fmt.Errorf("tunnel: %d streams wait for the peer to accept them", m.unacked)
-	case m.nextID >= maxWindow-2:
+	case m.nextID > maxStreamID: // lanes are retired before that
 		return nil, errors.New("tunnel: all stream IDs of the connection are used")
 	}
 	s := newMuxStream(m, m.nextID)
@@ -210,7 +211,9 @@ var writeBuffers = sync.Pool{New: func() any { return new([controlBytes + frameH
 
 // write sends body as one data frame of s, behind what else waits to be sent.
 func (m *mux) write(s *muxStream, body []byte) error {
-	m.writing <- struct{}{} // in a bubble, time passes while a channel is waited for, and not for a mutex
+	if err := m.beginWrite(s); err != nil {
+		return err
+	}
 	defer func() { <-m.writing }()
 	buf, _ := writeBuffers.Get().(*[controlBytes + frameHeader + maxFrame]byte)
 	defer writeBuffers.Put(buf)
@@ -224,6 +227,30 @@ func (m *mux) write(s *muxStream, body []byte) error {
 	m.mu.Unlock()
 	b = frame{kind: frameData, stream: s.id, length: uint32(len(body))}.append(b) // ≤ maxFrame
 	return m.send(append(b, body...))
+}
+
+// beginWrite takes the token. Another stream's write may hold it for as long as the peer reads nothing: s need not wait for it
+// beyond its deadline or its end.
+func (m *mux) beginWrite(s *muxStream) error {
+	select {
+	case m.writing <- struct{}{}: // in a bubble, time passes while a channel is waited for, and not for a mutex
+		return nil
+	default:
+	}
+	for {
+		select {
+		case m.writing <- struct{}{}:
+			return nil
+		case <-m.done:
+			return m.ended()
+		case <-s.writeLimit.passed():
+			return os.ErrDeadlineExceeded
+		case <-s.canWrite:
+			if err := s.writeError(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (m *mux) send(b []byte) error {
@@ -304,10 +331,12 @@ func (m *mux) take(f frame, r io.Reader) error {
 		}
 		s.canWrite.Notify()
 	}
-	m.flagsLocked(s, f.flags)
 	if f.kind == frameData && f.length > 0 {
-		return s.receiveLocked(int(f.length), r)
+		if err := s.receiveLocked(int(f.length), r); err != nil {
+			return err
+		}
 	}
+	m.flagsLocked(s, f.flags) // a FIN is behind the body
 	return nil
 }
 

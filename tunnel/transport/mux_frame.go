@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // The frames on a TCP session are those of hashicorp/yamux (its spec.md): version, type, flags (2), stream (4),
@@ -16,6 +17,8 @@ const (
 	initialWindow = 256 << 10
 	// maxWindow is the largest window that is believed.
 	maxWindow = 1 << 31
+	// maxStreamID leaves room to count on. Each side has every other ID.
+	maxStreamID = math.MaxUint32 - 2
 )
 
 type frameType uint8

@@ -244,3 +244,19 @@ func FuzzFrame(f *testing.F) {
 		}
 	})
 }
+
+// TestReviewFinWithBody: a data frame may carry FIN (yamux' spec.md); its body comes before the end.
+func TestMuxFinBehindTheBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostile(t)
+		h.send(frame{kind: frameData, flags: flagSYN | flagFIN, stream: 1, length: 3}, []byte("abc"))
+		s, err := h.m.accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(s); string(got) != "abc" || err != nil {
+			t.Errorf("read %q, %v: the body is lost and the end looks clean", got, err)
+		}
+	})
+}

@@ -207,6 +207,7 @@ func (s *muxStream) Write(p []byte) (int, error) {
 			return sent, err
 		}
 		if err := s.mux.write(s, p[sent:sent+n]); err != nil {
+			s.giveBack(n)
 			return sent, err
 		}
 		sent += n
@@ -231,16 +232,36 @@ func (s *muxStream) reserve(most int) (int, error) {
 	}
 }
 
+// giveBack a part of the window: nothing was sent. (After an error of the connection nothing will be.)
+func (s *muxStream) giveBack(n int) {
+	s.mux.mu.Lock()
+	defer s.mux.mu.Unlock()
+	s.sendWindow += int64(n)
+}
+
+func (s *muxStream) writeError() error {
+	s.mux.mu.Lock()
+	defer s.mux.mu.Unlock()
+	return s.writeErrorLocked()
+}
+
+func (s *muxStream) writeErrorLocked() error {
+	switch {
+	case s.mux.err != nil:
+		return s.mux.err
+	case s.reset:
+		return errRefused
+	case s.closed:
+		return io.ErrClosedPipe
+	}
+	return nil
+}
+
 func (s *muxStream) tryReserve(most int) (int, error) {
 	s.mux.mu.Lock()
 	defer s.mux.mu.Unlock()
-	switch {
-	case s.mux.err != nil:
-		return 0, s.mux.err
-	case s.reset:
-		return 0, errRefused
-	case s.closed:
-		return 0, io.ErrClosedPipe
+	if err := s.writeErrorLocked(); err != nil {
+		return 0, err
 	}
 	n := min(int64(most), s.sendWindow)
 	s.sendWindow -= n

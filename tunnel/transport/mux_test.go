@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/yamux"
 
+	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -307,4 +308,69 @@ func TestInTime(t *testing.T) {
 	if got := inTime(net.ErrClosed); !errors.Is(got, net.ErrClosed) || got.Error() != net.ErrClosed.Error() {
 		t.Errorf("another error is %v", got)
 	}
+}
+
+// TestMuxWriteBehindAStuckOne: a Write that waits for another stream's write, on a connection whose peer reads nothing, ends at
+// its deadline and with Abort.
+func TestMuxWriteBehindAStuckOne(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *muxStream){
+		"deadline": func(s *muxStream) { _ = s.SetWriteDeadline(time.Now().Add(time.Second)) },
+		"abort":    func(s *muxStream) { s.Abort(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				m := onPipe(near, true)
+				defer m.close()
+				defer far.Close()
+				stuck, _ := m.open()
+				waiting, _ := m.open()
+				go func() { _, _ = stuck.Write([]byte{1}) }()
+				synctest.Wait()
+				done := make(chan error, 1)
+				go func() {
+					_, err := waiting.Write([]byte{1})
+					done <- err
+				}()
+				synctest.Wait()
+				end(waiting)
+				bubble.Pass(2 * time.Second)
+				select {
+				case err := <-done:
+					if err == nil {
+						t.Error("written, on a connection that nothing reads")
+					}
+				default:
+					t.Error("still waiting")
+				}
+				if waiting.sendWindow != initialWindow {
+					t.Errorf("a window of %d, want all of it: nothing was sent", waiting.sendWindow)
+				}
+			})
+		})
+	}
+}
+
+// TestMuxStreamIDs: the last IDs are used, and no more.
+func TestMuxStreamIDs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := muxPair(t)
+		for _, m := range []*mux{a, b} {
+			m.mu.Lock()
+			m.nextID += (maxStreamID - 4) &^ 1
+			m.mu.Unlock()
+			n := 0
+			for ; n < 10; n++ {
+				if _, err := m.open(); err != nil {
+					break
+				}
+			}
+			if n == 0 || n > 3 {
+				t.Errorf("%d streams opened at the end of the IDs", n)
+			}
+		}
+	})
 }

@@ -48,6 +48,8 @@ const (
 	quicStreams      = 128
 	quicStreamWindow = 512 << 10
 	quicConnWindow   = (quicStreams + 8) * quicStreamWindow
+	// quicLifetime: stream IDs have 62 bits, of which two are the kind.
+	quicLifetime = 1 << 60
 	// quicLinger is how long the socket of a closed session stays: the packet that closes it may get lost, and is
 	// repeated when the peer goes on sending. A ping comes within it.
 	quicLinger = time.Second
@@ -71,10 +73,15 @@ const (
 )
 
 func tcpCaps() Caps {
-	return Caps{Name: "tcp", Streams: MaxStreams, DeadAfter: deadAfter, Rank: 1, Lanes: tcpLanes, MaxLanes: tcpMaxLanes}
+	return Caps{
+		Name: "tcp", Streams: MaxStreams, Lifetime: maxStreamID / 2, DeadAfter: deadAfter, Rank: 1, Lanes: tcpLanes, MaxLanes: tcpMaxLanes,
+	}
 }
 
 // quicCaps: QUIC collapses under bulk, so it ranks behind TCP.
 func quicCaps() Caps {
-	return Caps{Name: "quic", Streams: quicStreams, DeadAfter: quicDeadAfter, Moves: true, Rank: 2, Lanes: quicLanes, MaxLanes: quicLanes}
+	return Caps{
+		Name: "quic", Streams: quicStreams, Lifetime: quicLifetime, DeadAfter: quicDeadAfter, Moves: true, Rank: 2,
+		Lanes: quicLanes, MaxLanes: quicLanes,
+	}
 }

@@ -60,6 +60,8 @@ type Caps struct {
 	Name string
 	// Streams is how many streams, of both sides, may be open at a time.
 	Streams int
+	// Lifetime is how many streams this side can open in the session's life.
+	Lifetime int64
 	// DeadAfter is the silence that ends a session whose peer is heard over others.
 	DeadAfter time.Duration
 	// Moves: the session can move to another network path (Session.Move).

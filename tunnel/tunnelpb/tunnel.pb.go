@@ -574,7 +574,10 @@ type GoAway struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The sender has no stream left there: it has read, or given up, everything. Sent once that is so.
-	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// With done: the sender has heard the receiver's done before, so this one covers every stream that the receiver opened.
+	// Only for a peer whose features have "done-again"; a done without it is sent a second time then.
+	HeardDone     bool `protobuf:"varint,3,opt,name=heard_done,json=heardDone,proto3" json:"heard_done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -619,6 +622,13 @@ func (x *GoAway) GetReason() string {
 func (x *GoAway) GetDone() bool {
 	if x != nil {
 		return x.Done
+	}
+	return false
+}
+
+func (x *GoAway) GetHeardDone() bool {
+	if x != nil {
+		return x.HeardDone
 	}
 	return false
 }
@@ -905,10 +915,12 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x05Reset\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x12(\n" +
 	"\x10opened_by_sender\x18\x02 \x01(\bR\x0eopenedBySender\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"4\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"S\n" +
 	"\x06GoAway\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done\"\x9f\x03\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12\x1d\n" +
+	"\n" +
+	"heard_done\x18\x03 \x01(\bR\theardDone\"\x9f\x03\n" +
 	"\x04Open\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +

@@ -92,7 +92,7 @@ func GoAway(reason string) *tunnelpb.Control {
 	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: reason}}}
 }
 
-// GoAwayDone announces that no stream is left on the sender's side.
-func GoAwayDone() *tunnelpb.Control {
-	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true}}}
+// GoAwayDone announces that no stream is left on the sender's side. heard: the other side has announced the same before.
+func GoAwayDone(heard bool) *tunnelpb.Control {
+	return &tunnelpb.Control{Message: &tunnelpb.Control_GoAway{GoAway: &tunnelpb.GoAway{Reason: "done", Done: true, HeardDone: heard}}}
 }

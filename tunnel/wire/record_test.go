@@ -38,7 +38,8 @@ func samples() map[string]struct {
 			Stream: 9, OpenedBySender: true, Reason: "client reset",
 		}}}},
 		"goaway": {Control, GoAway("shutting down")},
-		"done":   {Control, GoAwayDone()},
+		"done":   {Control, GoAwayDone(false)},
+		"again":  {Control, GoAwayDone(true)},
 		"open": {Open, &tunnelpb.Open{
 			Id: 9, Namespace: "default", Service: "mockb", Port: 8000, Protocol: "TCP", Caller: "10.0.0.7", CallerLocality: loc,
 			Attempts: 3, Visited: []string{"cn-hangzhou"}, TimeoutMs: 15000, Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",

@@ -64,7 +64,7 @@ func NewNetwork() *Network {
 // Transport is that of one host, an IP address or a name. Its capabilities may be changed before it is used.
 func (n *Network) Transport(host string) *Transport {
 	return &Transport{Capabilities: transport.Caps{
-		Name: "mem", Streams: streams, DeadAfter: 6 * time.Second, Rank: 1, Lanes: 2, MaxLanes: 4,
+		Name: "mem", Streams: streams, Lifetime: 1 << 60, DeadAfter: 6 * time.Second, Rank: 1, Lanes: 2, MaxLanes: 4,
 	}, network: n, host: host}
 }
 

@@ -16,8 +16,9 @@ import (
 )
 
 var (
-	errReset   = errors.New("mem: stream reset")
-	errStreams = errors.New("mem: too many streams")
+	errReset    = errors.New("mem: stream reset")
+	errStreams  = errors.New("mem: too many streams")
+	errLifetime = errors.New("mem: the session can open no more streams")
 )
 
 // session is one side of a connection. The network's lock guards it.
@@ -37,6 +38,7 @@ type session struct {
 	arrivals      *sync.Cond
 	arrived       []*stream // not accepted yet
 	open          map[*stream]struct{}
+	opened        int64 // streams of this side, ever
 }
 
 func newSession(n *Network, caps transport.Caps, state tls.ConnectionState, local, remote net.Addr, between pair) *session {
@@ -110,7 +112,10 @@ func (s *session) Open() (transport.Stream, error) {
 		return nil, transport.ErrClosed
 	case len(s.open) >= s.caps.Streams:
 		return nil, errStreams
+	case s.opened >= s.caps.Lifetime:
+		return nil, errLifetime
 	}
+	s.opened++
 	there, back := newHalf(s), newHalf(s)
 	ours := &stream{session: s, born: s.network.nextBorn(), in: back, out: there, unknown: true}
 	s.open[ours] = struct{}{}
