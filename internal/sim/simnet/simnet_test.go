@@ -208,6 +208,24 @@ func TestSilence(t *testing.T) {
 	})
 }
 
+// TestShortSilence: what was lost is sent again soon after, as the sender has not waited long.
+func TestShortSilence(t *testing.T) {
+	const silence, most = 50 * time.Millisecond, 50*time.Millisecond + 200*time.Millisecond + 3*latency
+	run(t, usual(), func(t *testing.T, w *world) {
+		w.dial(t)
+		for range 20 {
+			w.net.Silence(w.a.Addr(), w.b.Addr())
+			_, _ = w.ca.Write([]byte("x"))
+			bubble.Pass(silence)
+			w.net.Heal(w.a.Addr(), w.b.Addr())
+			began := time.Now()
+			if n, err := w.cb.Read(make([]byte, 1)); n != 1 || err != nil || time.Since(began) > most {
+				t.Errorf("%d bytes, %v, after %v", n, err, time.Since(began))
+			}
+		}
+	})
+}
+
 func TestCutAtAByte(t *testing.T) {
 	run(t, usual(), func(t *testing.T, w *world) {
 		w.dial(t)
