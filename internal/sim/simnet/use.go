@@ -16,7 +16,8 @@ func (c Calls) Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, err
 	if err != nil {
 		return nil, err // not a nil *Conn in an interface
 	}
-	return conn, conn.SetLinger(0)
+	err = conn.SetLinger(0)
+	return conn, err
 }
 
 // Listen opens a port of the host.
@@ -46,7 +47,8 @@ func (t Tunnels) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn, conn.SetWriteBuffer(tunnelBuffer)
+	err = conn.SetWriteBuffer(tunnelBuffer)
+	return conn, err
 }
 
 // Listen opens the port of IP:PORT.
