@@ -154,7 +154,7 @@ func TestClockThatIsSet(t *testing.T) {
 		if second == first {
 			t.Fatal("not renewed when the clock jumped ahead")
 		}
-		r.ahead.Store(0) // and back: second is valid from 20 hours hence
+		r.ahead.Store(0) // and back: second is valid from 20 hours later
 		third := r.after(clockCheck + time.Second)
 		if third == second {
 			t.Fatal("not renewed when the clock was set back")

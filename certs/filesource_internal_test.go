@@ -72,7 +72,7 @@ func follow(t *testing.T, dir string) followed {
 	return followed{s, logs}
 }
 
-// eventually polls: what is waited for is a change of files that the kernel tells of in its own time.
+// eventually polls: the kernel reports changes of files with a delay.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	limit := time.NewTimer(waitLimit)

@@ -135,7 +135,7 @@ func udpTransport(t *testing.T) *quic.Transport {
 	return tr
 }
 
-// recordRefusal keeps what VerifyConnection said, which quic-go tells only the other side.
+// recordRefusal keeps what VerifyConnection said, which quic-go sends only to the other side.
 func recordRefusal(c *tls.Config, refused chan<- error) *tls.Config {
 	c = c.Clone()
 	verify := c.VerifyConnection

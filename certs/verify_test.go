@@ -19,7 +19,7 @@ const (
 	idD = "spiffe://b.test/eastway/cluster/cluster-d" // a second peer of b's trust domain
 )
 
-// scene is what a case of the table may build upon.
+// scene is what the cases of the table start from.
 type scene struct {
 	a, b, c    *authority // the clusters' own CAs
 	sharedRoot *authority
@@ -264,7 +264,7 @@ func TestCertificateTable(t *testing.T) {
 				}
 				o := handshake(t, them, us.ServerConfig())
 				if transport == "quic" && o.server != nil && certs.Reason(o.server) == certs.ReasonOther {
-					// quic-go tells only the other side what crypto/tls itself refused.
+					// quic-go sends errors of crypto/tls only to the other side.
 					r.check(t, "accepting, seen from the peer", o.client, certs.ReasonRefusedByPeer)
 					return
 				}

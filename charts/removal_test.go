@@ -9,7 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// allows tells whether one of the rules gives a right on exactly that object, and on no other.
+// allows reports whether one of the rules gives a right on exactly that object, and on no other.
 func allows(rules []rbacv1.PolicyRule, group, resource, verb, name string) bool {
 	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
 		return slices.Equal(r.APIGroups, []string{group}) && slices.Equal(r.Resources, []string{resource}) &&

@@ -202,7 +202,7 @@ func TestReplicasOfAPeer(t *testing.T) {
 			l.Peers["b"].Spec.Addresses = []string{"192.0.2.1:7443"}
 			c.SetLocal(l)
 		}, 2},
-		{"told by a stranger", func(t *testing.T, c *Catalog) {
+		{"update of an unknown peer", func(t *testing.T, c *Catalog) {
 			t.Helper()
 			if err := c.UpdateRemote(ReplicaID{"x", "x1"}, says(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
 				t.Errorf("err = %v, want ErrUnknownPeer", err)

@@ -11,7 +11,7 @@ import (
 	"github.com/eastway/eastway/discovery/catalogpb"
 )
 
-// richService is a headless service of which there is everything to tell.
+// richService is a headless service with all fields set.
 func richService() *Service {
 	return &Service{
 		Name: echo, Ports: []ServicePort{{Name: "db", Port: 5432, Protocol: TCP}},
@@ -33,7 +33,7 @@ func richService() *Service {
 
 func richExport() *export { return exportOf(richService()) }
 
-// Everything arrives as it was told.
+// All fields arrive as they were sent.
 func TestMetadataArrives(t *testing.T) {
 	t.Parallel()
 	s := richService()
@@ -60,7 +60,7 @@ func TestMetadataArrives(t *testing.T) {
 	}
 }
 
-// Each part of the metadata that changes is told.
+// Each part of the metadata that changes is sent.
 func TestMetadataChangesAreTold(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Service){
@@ -162,7 +162,7 @@ func TestInvalidMetadata(t *testing.T) {
 	}
 }
 
-// What this cluster tells is never more than a peer takes.
+// What this cluster sends never exceeds what a peer accepts.
 func TestExportsAreBoundedBeforeTheyAreTold(t *testing.T) {
 	t.Parallel()
 	s := richService()

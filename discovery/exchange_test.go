@@ -162,7 +162,7 @@ func TestExchangeBothWays(t *testing.T) {
 			t.Error("an import was exported again")
 		}
 		if inB.Get(hidden) != nil {
-			t.Error("a service without a ServiceExport was told")
+			t.Error("a service without a ServiceExport was sent")
 		}
 		cancel()
 		for _, done := range []<-chan error{doneA, doneB} {
@@ -298,7 +298,7 @@ func TestGapIsHealedBySnapshot(t *testing.T) {
 		if n := count(2 * resyncInterval); n != 0 {
 			t.Errorf("asked %d times for a snapshot that had come", n)
 		}
-		// The other way round: this side is asked.
+		// The other way round: this side gets the request.
 		for range 5 {
 			p.send(&catalogpb.Message{Message: &catalogpb.Message_Resync{Resync: &catalogpb.Resync{}}})
 		}

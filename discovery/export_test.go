@@ -35,7 +35,7 @@ func TestExportOf(t *testing.T) {
 	}
 }
 
-// More zones than fit are told as their region.
+// More zones than fit are sent as their region.
 func TestReadinessIsToldCoarserWhenThereIsTooMuch(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -62,7 +62,7 @@ func TestTell(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	if _, ok, _ := c.deltaSince(0); ok {
-		t.Fatal("told something before a source spoke")
+		t.Fatal("sent something before a source had flushed")
 	}
 	c.SetLocal(localWith(nil, echo))
 	first, ok, more := c.deltaSince(0)
@@ -90,7 +90,7 @@ func TestTell(t *testing.T) {
 		t.Error("woken by a service that is not exported")
 	default:
 	}
-	// Renaming a port is told with the readiness, so that both always fit.
+	// Renaming a port is sent with the readiness, so that both always fit.
 	l = localWith(nil, echo)
 	c.SetLocal(l)
 	before := c.exports.revision

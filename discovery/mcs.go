@@ -171,7 +171,7 @@ func samePorts(a, b []ServicePort) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(p ServicePort) bool { return !slices.Contains(b, p) })
 }
 
-// Heard is true when the peer has told what it exports since the catalog was made. Before that, a service that is not
+// Heard is true when the peer has sent its exports since the catalog was created. Before that, a service that is not
 // among its exports may be one all the same.
 func (c *Catalog) Heard(peer string) bool {
 	c.mu.Lock()

@@ -48,7 +48,7 @@ func (f *family) cut() {
 	<-f.hear
 }
 
-// says makes a peer's replica tell the proxy that.
+// says makes a peer's replica send that to the proxy.
 func (f *family) says(t *testing.T, l ReplicaID, u Update) {
 	t.Helper()
 	must(t, f.proxy.catalog.UpdateRemote(l, u))
@@ -148,7 +148,7 @@ func TestSiblingsKeepAPeerThatIsMadeAgain(t *testing.T) {
 	})
 }
 
-// A word that a proxy has of an exporter from before it was linked to the controller is told as the last one.
+// What a proxy learned of an exporter before it was linked to the controller is passed on as the last known state.
 func TestSiblingTellsLastWords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

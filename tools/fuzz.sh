@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every fuzz target of the module for a given time, one after the other:
 #   tools/fuzz.sh 3s
-# `go test -fuzz` takes one target at a time, links the package anew for each, and
+# `go test -fuzz` takes one target at a time, links the package again for each, and
 # first compiles everything that it imports with coverage counters (minutes). Here
 # every package is built once, with counters in this module's own code.
 set -eu

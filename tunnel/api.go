@@ -30,7 +30,7 @@ type Peer struct {
 	PerReplica bool
 }
 
-// Header is what a stream tells before its first byte.
+// Header is what a stream carries before its first byte.
 type Header = tunnelpb.Open
 
 // Code says why a stream was refused.

@@ -156,7 +156,7 @@ func (c *conn) heardGoAway(m *tunnelpb.GoAway) {
 	c.life.heardGoAway(m)
 }
 
-// tellDone tells the peer that a retired lane has no stream left here.
+// tellDone sends the peer that a retired lane has no stream left here.
 func (c *conn) tellDone() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

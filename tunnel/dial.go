@@ -15,7 +15,7 @@ import (
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
-// logDown tells why there is no tunnel, but for the same reason only once: a peer may be away for days. It returns the reason.
+// logDown logs why there is no tunnel, the same reason only once: a peer may be away for days. It returns the reason.
 func (n *Node) logDown(said, peer, addr string, pause time.Duration, err error) string {
 	reason, level := n.cfg.Reason(err), zap.WarnLevel
 	if reason == reasonOther {
@@ -66,7 +66,7 @@ func newLinkDialer(n *Node, peer, addr string) *linkDialer {
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
-// become lanes. It tells linked once there is a link, and returns when that has ended. Once retired is closed, no more
+// become lanes. It signals linked once there is a link, and returns when that has ended. Once retired is closed, no more
 // lanes are dialed.
 func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -222,7 +222,7 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	}
 	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay))
 	switch {
-	case errors.Is(r.err, errOtherReplica): // nothing that an operator could mend
+	case errors.Is(r.err, errOtherReplica): // nothing that an operator could repair
 	case d.link != nil:
 		d.n.setLastError(d.peer, r.err)
 	default:
@@ -318,7 +318,7 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
 }
 
-// refused tells what an authenticated peer's "no" means.
+// refused is the meaning of an authenticated peer's rejection.
 func (d *linkDialer) refused(r *helloRefusedError) error {
 	switch {
 	case r.Reason == refusedDuplicate:

@@ -128,7 +128,7 @@ func (n *Node) perReplica(peer string) bool {
 	return n.wanted[peer].PerReplica
 }
 
-// tellDone tells the peer that a draining link or lane has no stream left here, unless the link is still needed.
+// tellDone sends the peer that a draining link or lane has no stream left here, unless the link is still needed.
 func (l *link) tellDone(conns []*conn) {
 	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
 	l.mu.Lock()

@@ -76,6 +76,6 @@ func TestForgedAddressKeepsNobodyOut(t *testing.T) {
 	a.SetPeers([]Peer{{Name: "b", Addresses: []string{b.Addr().String()}}})
 	await(t, "usable", func() bool { return a.State("b").Usable })
 	if n := testutil.ToFloat64(b.metrics.handshakes.WithLabelValues("overloaded")); n > 0 {
-		t.Errorf("%v handshakes were refused for want of a place", n)
+		t.Errorf("%v handshakes were refused because none was free", n)
 	}
 }

@@ -211,7 +211,7 @@ func (r *recentKeys) take(k streamKey) bool {
 	return ok
 }
 
-// sendReset tells the other side of a reset, now or when the control connection is back.
+// sendReset sends the other side a reset, now or when the control connection is back.
 func (l *link) sendReset(key streamKey, reason string) {
 	r := &tunnelpb.Reset{Stream: key.id, OpenedBySender: key.ours, Reason: clip(reason)}
 	l.mu.Lock()

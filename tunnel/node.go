@@ -86,7 +86,7 @@ type Node struct {
 	mu        sync.Mutex
 	wanted    map[string]Peer
 	peers     map[string]*peer
-	goingAway bool // peers were asked to open no more streams here
+	goingAway bool // peers got GoAway: they open no more streams here
 	draining  bool // nor does this side
 }
 

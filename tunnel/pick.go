@@ -118,7 +118,7 @@ func (l *link) usableLanes() []*conn {
 	return out
 }
 
-// hasUsable tells whether a link to the peer takes streams.
+// hasUsable reports whether a link to the peer takes streams.
 func (n *Node) hasUsable(peer string) bool {
 	links, _ := n.links(peer)
 	return slices.ContainsFunc(links, func(l *link) bool { return l.usable() && len(l.usableLanes()) > 0 })

@@ -135,7 +135,7 @@ func (s *search) rest() {
 	s.pause = min(2*s.pause, searchMax)
 }
 
-// failed waits before the next attempt, and tells why there is no link, if there is none.
+// failed waits before the next attempt, and logs why there is no link, if there is none.
 func (s *search) failed(err error) {
 	if s.working() {
 		s.n.log.Debug("no other replica of the peer was found", zap.String("peer", s.peer), zap.String("address", s.addr),

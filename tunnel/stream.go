@@ -157,7 +157,7 @@ func (s *Stream) writeRaw(b []byte) error {
 	select {
 	case <-s.answered:
 		s.remoteReset("write failed: " + err.Error())
-	default: // a refusal may be right behind: its answer, a reset on the control connection or the lane's end tells
+	default: // a refusal may be right behind: the answer, a reset on the control connection or the lane's end shows it
 	}
 	return fmt.Errorf("%w: %w", ErrReset, err)
 }
@@ -225,7 +225,7 @@ func (s *Stream) readFailed(err error) error {
 	return s.reset
 }
 
-// Reset gives the stream up in both directions and tells the other side, past any full window. It never waits
+// Reset gives the stream up in both directions and notifies the other side, past any full window. It never waits
 // for the network and may be called at any time; after a clean end it does nothing.
 func (s *Stream) Reset(reason string) {
 	s.terminate(fmt.Errorf("%w by this side: %s", ErrReset, reason), true)
@@ -389,7 +389,7 @@ func (in *Incoming) Info() StreamInfo { return in.stream.Info() }
 // Context ends with the stream.
 func (in *Incoming) Context() context.Context { return in.ctx }
 
-// Accept tells the opener that the stream is taken. It must come before the first byte is written to an
+// Accept reports to the opener that the stream is accepted. It must come before the first byte is written to an
 // endpoint: without it the opener may send the same bytes elsewhere.
 func (in *Incoming) Accept(a *tunnelpb.Answer) (*Stream, error) {
 	if !in.state.CompareAndSwap(0, 1) {
@@ -402,7 +402,7 @@ func (in *Incoming) Accept(a *tunnelpb.Answer) (*Stream, error) {
 	return in.stream, nil
 }
 
-// Refuse tells the opener that nothing was written to any endpoint.
+// Refuse reports to the opener that nothing was written to any endpoint.
 func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) error {
 	if !in.state.CompareAndSwap(0, 1) {
 		return errors.New("tunnel: stream was answered before")

@@ -33,7 +33,7 @@ func (p *proxyFlags) add(cmd *cobra.Command, where string) {
 	cmd.MarkFlagsMutuallyExclusive("admin", "all")
 }
 
-// local tells whether to ask a proxy on this machine.
+// local reports whether to query a proxy on this machine.
 func (p *proxyFlags) local(cmd *cobra.Command) bool {
 	return cmd.Flags().Changed("admin") || (!p.all && p.pod == "" && !p.kube.wanted(cmd))
 }
@@ -111,7 +111,7 @@ func adminError(err error, remedy string) error {
 	}
 }
 
-// answers prints the answer of each proxy: tables one below the other, JSON as one value, or as a list where all were asked.
+// answers prints the answer of each proxy: tables one below the other, JSON as one value, or as a list with --all.
 type answers struct {
 	w      io.Writer
 	json   bool

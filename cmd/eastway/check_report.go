@@ -75,7 +75,7 @@ func (r *report) end(counts map[check.Level]int) error {
 	}
 }
 
-// summary is a line for people; of what there is none it says nothing.
+// summary is a line for people; it leaves out counts of zero.
 func summary(counts map[check.Level]int) string {
 	number := func(n int, one, more string) string {
 		if n == 1 {

@@ -62,7 +62,7 @@ intermediate below a shared root, is used and never written). It maintains the p
 RELEASE-svid), this cluster's Peer manifest (ConfigMap RELEASE-cluster), and the objects of the Multi-Cluster Services
 API: conditions of ServiceExports, ServiceImports, EndpointSlices, and derived Services that select the proxies.
 
-It accepts no connections from outside and needs no internet access: the proxies tell it what peers export.`,
+It accepts no connections from outside and needs no internet access: it learns from the proxies what peers export.`,
 		Example: `  eastway controller --cluster cn-hangzhou --namespace eastway-system`,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

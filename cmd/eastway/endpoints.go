@@ -92,7 +92,7 @@ func parseService(arg, namespace string) (ns, name string, err error) {
 	return ns, name, nil
 }
 
-// serviceNames completes SERVICE; without a proxy there is nothing to offer.
+// serviceNames completes SERVICE; without a proxy it offers none.
 func serviceNames(cmd *cobra.Command, address string) []cobra.Completion {
 	var names []cobra.Completion
 	_ = ask(address, func(client *admin.Client) error {
@@ -157,7 +157,7 @@ func shortLocality(region, zone string) string {
 	return discovery.Locality{Region: region, Zone: zone}.String()
 }
 
-// endpointAddress tells the rows of a peer apart where the service has several ports.
+// endpointAddress distinguishes the rows of a peer where the service has several ports.
 func endpointAddress(e *status.Endpoint, severalPorts bool) string {
 	if severalPorts && e.Address == e.Cluster {
 		return e.Address + ":" + strconv.Itoa(int(e.Port))

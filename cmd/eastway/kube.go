@@ -30,7 +30,7 @@ const (
 	eastwayNamespaceFlag = "eastway-namespace"
 )
 
-// add gives cmd the flags; one that is told several contexts has a flag of its own for them.
+// add gives cmd the flags; a command for several contexts has a flag of its own for them.
 func (k *kubeFlags) add(cmd *cobra.Command, where string) {
 	k.where = where
 	flags := cmd.Flags()
@@ -67,7 +67,7 @@ func (k *kubeFlags) excludes(cmd *cobra.Command, names ...string) {
 	}
 }
 
-// wanted tells whether a command that works in both worlds shall work in Kubernetes: its flags say so, or there is a kubeconfig.
+// wanted reports whether a command that works in both worlds uses Kubernetes: by its flags, or because there is a kubeconfig.
 func (k *kubeFlags) wanted(cmd *cobra.Command) bool {
 	for _, name := range []string{"context", "kubeconfig", "release", k.where} {
 		if cmd.Flags().Changed(name) {
@@ -114,7 +114,7 @@ func (k *kubeFlags) completeNamespaces(cmd *cobra.Command, _ []string, _ string)
 	return k.complete(cmd, (*kubecli.Cluster).Namespaces)
 }
 
-// complete offers what the cluster answers; without one there is nothing to offer.
+// complete offers what the cluster answers; without one it offers none.
 func (k *kubeFlags) complete(
 	cmd *cobra.Command, ask func(*kubecli.Cluster, context.Context) ([]string, error),
 ) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -91,7 +91,7 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 	return cmd
 }
 
-// serviceFromEnv is the API server's Service as Kubernetes tells it to each container.
+// serviceFromEnv is the API server's Service, from the environment that Kubernetes sets in each container.
 func serviceFromEnv() string {
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if a, err := netip.ParseAddrPort(net.JoinHostPort(host, port)); err == nil {

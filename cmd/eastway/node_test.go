@@ -35,7 +35,7 @@ func TestNodeUsage(t *testing.T) {
 	}
 }
 
-// An agent without an API server says so, touches nothing, and ends when it is told to.
+// An agent without an API server reports that, changes nothing, and ends on SIGTERM.
 func TestNodeWithoutAPIServer(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -106,7 +106,7 @@ func TestPeerImport(t *testing.T) {
 	if r.code != exitOK || !strings.Contains(r.stdout, "addresses: b.example.com:2, were b.example.com:1") {
 		t.Errorf("new address: %+v", r)
 	}
-	// The same identity with another root: the CA was made anew.
+	// The same identity with another root: the CA was replaced.
 	renewed := newPeerDirs(t)
 	r = importFrom(t, renewed.export(t, "--address", "b.example.com:2"), "--config", d.config)
 	if r.code != exitOK || !strings.Contains(r.stdout, "new root") || !strings.Contains(r.stdout, "dropped root") {

@@ -40,7 +40,7 @@ type proxyOptions struct {
 
 // Defaults of flags.
 const (
-	// defaultTunnelAddress: any address, the port that peers are told unless they are told another one.
+	// defaultTunnelAddress is any address and the port that peers dial by default.
 	defaultTunnelAddress = ":15443"
 	defaultState         = "/var/lib/eastway"
 	// defaultInstallation is the namespace of the Eastway installation on Kubernetes.

@@ -43,7 +43,7 @@ func startChild(t *testing.T, unprivileged bool, args ...string) *child {
 	}
 	go func() {
 		defer close(c.ended)
-		_ = c.Wait() // ProcessState tells
+		_ = c.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
@@ -111,7 +111,7 @@ func needPrivilegedPorts(t *testing.T) {
 	}
 }
 
-// The user may not bind port 80: that service is not served, the others are, and both the cause and the remedy are told.
+// The user may not bind port 80: that service is not served, the others are, and the log names the cause and the remedy.
 func TestNoPermissionToBind(t *testing.T) {
 	t.Parallel()
 	needPrivilegedPorts(t)

@@ -25,7 +25,7 @@ func TestAccessLogOnFullDisk(t *testing.T) {
 	})
 	told := p.stderr.lines(t, map[string]any{"msg": "access log cannot be written, its lines are lost; connections go on"})
 	if len(told) != 1 {
-		t.Errorf("it was told %d times, want once: %v", len(told), told)
+		t.Errorf("logged %d times, want once: %v", len(told), told)
 	}
 	if code := p.stop(t); code != exitOK {
 		t.Errorf("exit code %d", code)

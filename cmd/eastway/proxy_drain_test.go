@@ -22,7 +22,7 @@ func (s *site) replica(t *testing.T) *site {
 	return r
 }
 
-// A proxy that is told to end finishes what is open, takes what comes during its delay, sends peers elsewhere, and nothing is lost.
+// A proxy that gets SIGTERM finishes open connections, accepts new ones during its delay, sends peers elsewhere, and loses nothing.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	a, b := newSite(t, "aa"), newSite(t, "bb")
@@ -66,7 +66,7 @@ func TestDrain(t *testing.T) {
 	if _, err := call(t, vipB); err != nil {
 		t.Errorf("a call during the delay: %v", err)
 	}
-	eventually(t, "peers are told", func() error {
+	eventually(t, "peers get GoAway", func() error {
 		for i := range pa.status(t).Peers[0].Links {
 			if l := pa.status(t).Peers[0].Links[i]; l.State == "draining" {
 				return nil
@@ -75,7 +75,7 @@ func TestDrain(t *testing.T) {
 		return errors.New("not yet")
 	})
 	if _, err := call(t, vipFar); err != nil {
-		t.Errorf("a call to the peer, when it has been told: %v", err)
+		t.Errorf("a call to the peer, after GoAway: %v", err)
 	}
 	eventually(t, "the listener is closed", func() error {
 		if c, err := dialService(t, vipB); err == nil {

@@ -25,7 +25,7 @@ import (
 const (
 	// patience is how long anything may take on a busy machine under the race detector.
 	patience = 60 * time.Second
-	// glance is the time between two looks at something that tells no one when it changes.
+	// glance is the time between two looks at something that does not signal its changes.
 	glance = 20 * time.Millisecond
 
 	tunnelPort  = "15443"
@@ -274,7 +274,7 @@ func (p *proxyRun) metric(t *testing.T, name string, labels ...string) float64 {
 	return sum
 }
 
-// connected waits until the tunnel to peer stands and it has told what it exports.
+// connected waits until the tunnel to peer is up and its exports have arrived.
 func (p *proxyRun) connected(t *testing.T, peer string) {
 	t.Helper()
 	eventually(t, p.site.name+" is connected to "+peer, func() error {

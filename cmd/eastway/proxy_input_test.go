@@ -43,7 +43,7 @@ func TestProxyFlags(t *testing.T) {
 	}
 }
 
-// What is not there is told before anything is made.
+// What is missing is reported before anything is created.
 func TestProxyPaths(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "aa")

@@ -21,7 +21,7 @@ const (
 	logThereafter = 1000
 )
 
-// newLog writes events; nothing is left to tell that to when it fails.
+// newLog writes events; its own failures cannot be reported anywhere.
 func newLog(w io.Writer, level zapcore.Level) *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder

@@ -52,7 +52,7 @@ func TestUnreachablePeer(t *testing.T) {
 	}
 }
 
-// A name that does not resolve is told as such.
+// A name that does not resolve is reported as such.
 func TestPeerWithUnknownName(t *testing.T) {
 	t.Parallel()
 	a, b := newSite(t, "aa"), newSite(t, "bb")

@@ -91,6 +91,6 @@ func TestBusyServicePort(t *testing.T) {
 		t.Errorf("%d lines in the log, want one however often it was tried", n)
 	}
 	if len(p.stderr.lines(t, map[string]any{"msg": "listener recovered"})) != 1 {
-		t.Error(errors.New("the log does not tell that it listens now"))
+		t.Error(errors.New("the log does not report that it listens now"))
 	}
 }

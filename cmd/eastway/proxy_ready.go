@@ -57,7 +57,7 @@ func (p *proxy) serving() error {
 	return p.gate.check(time.Now(), p.unheard(p.catalog.Snapshot()))
 }
 
-// unheard are the peers, sorted, which this proxy dials and which have no tunnel or have not told their exports. Those that
+// unheard are the peers, sorted, which this proxy dials and which have no tunnel or have not sent their exports. Those that
 // dial this one may find it only once it is ready.
 func (p *proxy) unheard(s *discovery.Snapshot) []string {
 	var names []string

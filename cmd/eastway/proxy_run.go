@@ -122,7 +122,7 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 	return p.listenAdmin(ctx, reg)
 }
 
-// listenAdmin opens the admin listener and, if there shall be one, the listener for probes.
+// listenAdmin opens the admin listener and, if configured, the listener for probes.
 func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 	cfg := admin.Config{
 		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Registerer: reg, Logger: p.log.Named("admin"),
@@ -276,7 +276,7 @@ func addrText(n *tunnel.Node) string {
 	return "only dialed"
 }
 
-// drain lets open connections end: first it is no longer ready, and peers are told, but it goes on accepting; then listeners close.
+// drain lets open connections end: first it is no longer ready and sends peers GoAway, but goes on accepting; then listeners close.
 func (p *proxy) drain(ctx context.Context) {
 	p.draining.Store(true)
 	p.log.Info("draining", zap.Duration("delay", p.o.drainDelay), zap.Duration("timeout", p.o.drainTimeout),

@@ -7,7 +7,7 @@ import (
 	"github.com/eastway/eastway/internal/kubecli/kubetest"
 )
 
-// wantRefused runs a command with wrong arguments: each is a mistake in the command line, and told in those words.
+// wantRefused runs a command with wrong arguments: each is a mistake in the command line and is reported as one.
 func wantRefused(t *testing.T, command string, words map[string]string) {
 	t.Helper()
 	for args, want := range words {

@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 		})
 	}
 	if got := runCommand(t, "--help"); !strings.Contains(got.stdout, exitHelp) {
-		t.Errorf("help does not tell the exit codes:\n%s", got.stdout)
+		t.Errorf("help does not list the exit codes:\n%s", got.stdout)
 	}
 }
 

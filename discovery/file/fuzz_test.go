@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzFile: whatever a file holds, it is read without harm, each error has a line within it, and what comes of it is
-// fit to be told to peers.
+// fit to be sent to peers.
 func FuzzFile(f *testing.F) {
 	names, err := filepath.Glob(filepath.Join("testdata", "broken", "*"))
 	if err != nil {

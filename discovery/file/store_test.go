@@ -35,7 +35,7 @@ const foreignItem = `- apiVersion: v1
   metadata: {name: b}
 `
 
-// loads writes files step by step, "" removes one, and tells after each step what the catalog would be given:
+// loads writes files step by step, "" removes one, and reports after each step what the catalog would get:
 // NAME:PORT of each service, with ! when it is not listened for.
 func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]FileError) {
 	t.Helper()
@@ -91,7 +91,7 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 90) + sep + broken},
 		}, []string{"a:90", "b:81"}, 1},
-		{"what a broken file no longer tells is kept", []files{
+		{"what a broken file no longer shows is kept", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 90) + sep + "kind: [\n"},
 		}, []string{"a:90", "b:81"}, 1},

@@ -30,7 +30,7 @@ type apiServer struct {
 	oldest   int // watches from before are answered with 410
 	objects  map[string]map[string]*unstructured.Unstructured
 	events   []apiEvent
-	more     chan struct{} // closed, and made anew, with each event and when watches are to end
+	more     chan struct{} // closed, and replaced, with each event and when watches are to end
 	ends     int           // of all watches so far
 	refuse   map[string]int
 	lists    map[string]int
@@ -235,7 +235,7 @@ func (a *apiServer) encode(w http.ResponseWriter, v any) {
 	}
 }
 
-// group of a request's path: apiVersion of what is asked for.
+// group of a request's path: apiVersion of the resource.
 func groupOf(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	return strings.Join(parts[1:len(parts)-1], "/")

@@ -99,7 +99,7 @@ func (l *lab) fill(services int) {
 	}
 }
 
-// BenchmarkStart is all that is done between the API server's answers and the first telling.
+// BenchmarkStart is all that is done between the API server's answers and the first update.
 func BenchmarkStart(b *testing.B) {
 	for _, services := range []int{1_000, manyServices} {
 		b.Run(strconv.Itoa(services), func(b *testing.B) {

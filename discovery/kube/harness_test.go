@@ -26,7 +26,7 @@ const (
 	ownNamespace = "eastway-system"
 )
 
-// nodes of the tests: two zones of region north, each with a network, and one that says nothing of itself.
+// nodes of the tests: two zones of region north, each with a network, and one without labels.
 const nodesYAML = `
 {apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/region: north, topology.kubernetes.io/zone: n-1}},
  spec: {podCIDRs: [10.1.1.0/24, "fd00:1::/64"]}, status: {addresses: [{type: InternalIP, address: 192.0.2.1}, {type: Hostname, address: n1}]}}
@@ -124,7 +124,7 @@ func (l *lab) remove(manifests string) {
 	}
 }
 
-// tell flushes and describes what the catalog would be told, one line per fact.
+// tell flushes and describes what the catalog would get, one line per fact.
 func (l *lab) tell() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/eastway/eastway/internal/bubble"
 )
 
-// timed is a sink that remembers when it was told.
+// timed is a sink that records when it got updates.
 type timed struct {
 	began time.Time
 	at    []time.Duration
@@ -51,7 +51,7 @@ func (l *lab) list(all bool) {
 	}
 }
 
-// Events are told together, when it is quiet; when it never is, soon enough all the same.
+// Events are passed on together, when no more come; if they never stop, after a maximum time.
 func TestDebounce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestGrace(t *testing.T) {
 			bubble.Pass(time.Minute)
 		})
 		if len(at) != 1 || at[0] != debounce {
-			t.Errorf("when the other kinds have failed it is told at %v", at)
+			t.Errorf("when the other kinds have failed the update is at %v", at)
 		}
 	})
 }
@@ -153,7 +153,7 @@ func TestSnapshotPace(t *testing.T) {
 			t.Errorf("%v writings in 10 s", got) // six files at first, then only that of the Services
 		}
 
-		// What cannot be written is told, tried again, and mended.
+		// A failed write is reported, tried again, and repaired.
 		must(t, os.RemoveAll(cfg.SnapshotDir))
 		l.apply(shopYAML)
 		bubble.Pass(time.Minute)
@@ -162,7 +162,7 @@ func TestSnapshotPace(t *testing.T) {
 		}
 		must(t, os.Mkdir(cfg.SnapshotDir, 0o700))
 		bubble.Pass(saveRetry)
-		expect(t, "problems, mended", l.problems())
+		expect(t, "problems, repaired", l.problems())
 		cancel()
 		<-ended
 		again := newLab(t, cfg)
@@ -197,7 +197,7 @@ func TestFailureWords(t *testing.T) {
 			if f.kind == kindSlice {
 				f.failure = &failure{verb: "watch", err: err, since: since}
 			} else if i == 0 && strings.HasPrefix(want, "Kubernetes API") {
-				f.failure = &failure{verb: "list", err: err, since: since.Add(time.Hour)} // the earlier one is told, once
+				f.failure = &failure{verb: "list", err: err, since: since.Add(time.Hour)} // the earlier one is reported, once
 			}
 		}
 		expect(t, "problems", l.problems(), want)

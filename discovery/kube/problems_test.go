@@ -173,7 +173,7 @@ func TestLastGoodVersion(t *testing.T) {
 	}
 	expect(t, "peers, listed", about(l.tell(), "peer"), "peer b spiffe://b/eastway/cluster/b")
 	l.apply(good)
-	expect(t, "problems, mended", l.problems())
+	expect(t, "problems, repaired", l.problems())
 	l.apply(bad)
 	l.remove(bad)
 	expect(t, "peers, removed", about(l.tell(), "peer"))

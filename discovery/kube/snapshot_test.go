@@ -100,7 +100,7 @@ func TestSnapshotIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzSnapshot: whatever a file holds, it is refused, or makes a world that can be told of.
+// FuzzSnapshot: whatever a file holds, it is refused, or makes a world that can be described.
 func FuzzSnapshot(f *testing.F) {
 	all := resources(ownNamespace)
 	l := newLab(f, testConfig())
@@ -204,7 +204,7 @@ func TestRestartDuringOutage(t *testing.T) {
 	second.ages(false)
 }
 
-// ages checks whether the metric tells of a snapshot in use.
+// ages checks whether the metric shows a snapshot in use.
 func (r *running) ages(want bool) {
 	r.t.Helper()
 	families, err := r.reg.Gather()
@@ -218,7 +218,7 @@ func (r *running) ages(want bool) {
 		}
 		return
 	}
-	r.t.Error("no metric tells the snapshot's age")
+	r.t.Error("no metric has the snapshot's age")
 }
 
 // Files that are damaged or another installation's are as good as none, and do not take the others with them.

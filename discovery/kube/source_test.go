@@ -35,7 +35,7 @@ func (r *recorder) SetLocal(l discovery.Local) {
 	r.more = make(chan struct{})
 }
 
-// all that was told so far.
+// all updates so far.
 func (r *recorder) all() ([][]string, chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +78,7 @@ func (a *apiServer) source(dir string) Config {
 	return cfg
 }
 
-// until waits for the last of what was told to be good.
+// until waits for the last update to be good.
 func (r *running) until(what string, good func(last []string) bool) {
 	r.t.Helper()
 	timeout := time.After(patience)
@@ -90,7 +90,7 @@ func (r *running) until(what string, good func(last []string) bool) {
 		select {
 		case <-more:
 		case <-timeout:
-			r.t.Fatalf("it is not told %s:\n%s\nproblems %v", what, strings.Join(slices.Concat(told[max(0, len(told)-1):]...), "\n"), r.Errors())
+			r.t.Fatalf("there is no update %s:\n%s\nproblems %v", what, strings.Join(slices.Concat(told[max(0, len(told)-1):]...), "\n"), r.Errors())
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestFollows(t *testing.T) {
 	r.until("of what is there", has(exported))
 	told, _ := r.all()
 	if len(about(told[0], "service", "endpoint", "peer", "policy")) != 5 {
-		t.Errorf("it was told in pieces: first %q", told[0])
+		t.Errorf("the update came in pieces: first %q", told[0])
 	}
 	r.synced()
 	api.apply(strings.ReplaceAll(shopSlice, "10.1.1.5", "10.1.1.6"))
@@ -196,7 +196,7 @@ func TestRelistLosesNothing(t *testing.T) {
 	api.endWatches()
 	r.complains("") // an expired watch is no problem
 	release()
-	r.until("of the change that no watch told", has("endpoint default/shop:80 10.1.2.6"))
+	r.until("of the change that no watch reported", has("endpoint default/shop:80 10.1.2.6"))
 	if api.listed("endpointslices") == before {
 		t.Error("nothing was listed again: the test tests nothing")
 	}
@@ -206,7 +206,7 @@ func TestRelistLosesNothing(t *testing.T) {
 	told, _ := r.all()
 	for _, lines := range told {
 		if !has(shopReady)(lines) || !has(exported)(lines) {
-			t.Errorf("meanwhile it was told %q", lines)
+			t.Errorf("an update in between: %q", lines)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestOutage(t *testing.T) {
 	told, _ := r.all()
 	for _, lines := range told {
 		if !has(shopReady)(lines) {
-			t.Errorf("meanwhile it was told %q", lines)
+			t.Errorf("an update in between: %q", lines)
 		}
 	}
 }
@@ -262,7 +262,7 @@ func TestMissingAndForbidden(t *testing.T) {
 	r.complains("")
 }
 
-// Without Nodes nothing is told, and it is said why.
+// Without Nodes there is no update, and a problem names the reason.
 func TestCoreKindsAreNeeded(t *testing.T) {
 	t.Parallel()
 	api := startAPIServer(t)
@@ -284,7 +284,7 @@ func TestCoreKindsAreNeeded(t *testing.T) {
 		return nil
 	})
 	if told, _ := r.all(); len(told) > 0 || r.hasFlushed() {
-		t.Errorf("it was told %q", told)
+		t.Errorf("updates: %q", told)
 	}
 }
 

@@ -226,5 +226,5 @@ func (t *table) markUnreachable() {
 // known is true once there is something to work with. t.mu is held.
 func (t *table) known() bool { return t.synced || !t.restored.IsZero() }
 
-// settled is true once there is nothing to wait for. t.mu is held.
+// settled is true once no kind is waited for. t.mu is held.
 func (t *table) settled() bool { return t.known() || t.failed }

@@ -211,7 +211,7 @@ func TestTooManyServices(t *testing.T) {
 	expect(t, "problems, one gone", l.problems())
 }
 
-// What was told is never changed, and stays the same where nothing changed.
+// An update is never changed later, and shares what did not change.
 func TestMapsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, testConfig())
@@ -221,22 +221,22 @@ func TestMapsAreLeftAlone(t *testing.T) {
 	again := l.world.flush()
 	if first.Services != again.Services || first.Localities != again.Localities || first.Policies != again.Policies ||
 		!sameMap(first.Peers, again.Peers) {
-		t.Error("maps are made anew for nothing")
+		t.Error("maps are copied without a change")
 	}
 	shop := first.Services.Get(name{Namespace: "default", Name: "shop"})
 	l.apply(join(strings.ReplaceAll(shopYAML, "shop", "cart"), strings.ReplaceAll(shopExport, "shop", "cart"),
 		strings.NewReplacer("shop", "cart", "10.1.1.5", "10.9.9.9").Replace(shopSlice), peerYAML("b", 1)))
 	next := l.world.flush()
 	if next.Services.Get(shop.Name) != shop {
-		t.Error("a service was made anew for nothing")
+		t.Error("a service was copied without a change")
 	}
 	if next.Services.Len() != 2 || next.Localities.Len() != first.Localities.Len()+1 || len(next.Peers) != 1 {
 		t.Errorf("told %q", describe(next))
 	}
-	expect(t, "what was told before", describe(first), was...)
+	expect(t, "the earlier update", describe(first), was...)
 	l.remove(join(nodesYAML, shopYAML, shopSlice))
 	l.world.flush()
-	expect(t, "what was told before", describe(first), was...)
+	expect(t, "the earlier update", describe(first), was...)
 }
 
 // While the control plane is out of touch with a node, and until the kubelet has had time to put things right, its word that a
@@ -272,7 +272,7 @@ func TestLostNodes(t *testing.T) {
 				case got := <-told:
 					expect(t, what, got, want...)
 				default:
-					t.Errorf("%s: nothing is told", what)
+					t.Errorf("%s: no update", what)
 				}
 			}
 			l.list(true)

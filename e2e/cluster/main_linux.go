@@ -40,7 +40,7 @@ func command() *cobra.Command {
 		Short:         "Start and stop real Kubernetes clusters on this computer",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	name := root.PersistentFlags().String("name", lab.DefaultName, "tells labs of one computer apart")
+	name := root.PersistentFlags().String("name", lab.DefaultName, "name of the lab, if a computer has several")
 	root.AddCommand(upCommand(name), buildCommand(), downCommand(name), statusCommand(name), loadCommand(name), sampleCommand(name),
 		enterCommand(name))
 	return root

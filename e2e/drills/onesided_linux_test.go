@@ -31,7 +31,7 @@ func oneSided(w *world, t *testing.T) {
 	d.end()
 }
 
-// setPublic changes how the second cluster can be reached, and lets all proxies begin anew.
+// setPublic changes how the second cluster can be reached, and restarts all proxies.
 func (w *world) setPublic(ctx context.Context, t *testing.T, public bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -87,7 +87,7 @@ func (w *world) begin(t *testing.T, name string, p plan) *drill {
 			w.explain(t)
 		}
 	})
-	t.Cleanup(func() { d.stop() }) // also when the drill does not come to its end
+	t.Cleanup(func() { d.stop() }) // also when the drill fails early
 	_ = os.RemoveAll(d.logDir())   // of an earlier run
 	d.must(w.settled(ctx))
 	d.must(w.callable(ctx))

@@ -22,7 +22,7 @@ const (
 	extractLines = 12
 )
 
-// Diagnose writes everything that tells why something went wrong into a folder,
+// Diagnose writes everything that helps to find a failure's cause into a folder,
 // and shows its path and the extract that one looks at first as progress: without
 // -v that comes before what the test itself says, which is easily found then.
 func (i *Installer) Diagnose(ctx context.Context, name string) {

@@ -13,7 +13,7 @@ import (
 	"github.com/eastway/eastway/internal/pace"
 )
 
-// completePoll is how often peers and proxies are asked whether they have everything: each question costs them something.
+// completePoll is how often peers and proxies are polled for completeness: each poll costs them something.
 const completePoll = 200 * time.Millisecond
 
 // converge starts controller, proxies and a node agent in a cluster that has none of them, and waits until everything is written and known.

@@ -16,7 +16,7 @@ import (
 const (
 	// deltaTime bounds the wait for one change to be known.
 	deltaTime = time.Minute
-	// endpointPoll is how often a proxy is asked whether it knows of a change, and so how exact the time is.
+	// endpointPoll is how often a proxy is polled for a change, and so how exact the time is.
 	endpointPoll = 2 * time.Millisecond
 	// deltaPause between two changes is longer than proxies gather them: each is measured for itself.
 	deltaPause = 200 * time.Millisecond

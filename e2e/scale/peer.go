@@ -87,7 +87,7 @@ func (p *peer) identify() error {
 	return err
 }
 
-// manifest is how the cluster is told of the peer.
+// manifest is the peer's manifest for the cluster.
 func (p *peer) manifest() (v1alpha1.PeerSpec, error) {
 	svid, err := p.identity.GetX509SVID()
 	if err != nil {
@@ -167,7 +167,7 @@ func (p *peer) hears(ctx context.Context, i, ready int) error {
 	}
 }
 
-// complete is nil when the peer holds that many services of the cluster, told by that many proxies.
+// complete is nil when the peer holds that many services of the cluster, reported by that many proxies.
 func (p *peer) complete(services, proxies int) error {
 	families, err := p.metrics.Gather()
 	if err != nil {
@@ -180,7 +180,7 @@ func (p *peer) complete(services, proxies int) error {
 		}
 	}
 	if s, r := is["eastway_discovery_peer_services"], is["eastway_discovery_peer_replicas"]; s != services || r != proxies {
-		return fmt.Errorf("%s holds %d of %d services, told by %d of %d proxies", p.name, s, services, r, proxies)
+		return fmt.Errorf("%s holds %d of %d services, reported by %d of %d proxies", p.name, s, services, r, proxies)
 	}
 	return nil
 }

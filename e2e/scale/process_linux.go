@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// readyPoll is how often it is asked whether a process is ready.
+	// readyPoll is how often a process is polled for readiness.
 	readyPoll = 20 * time.Millisecond
 	// callTime bounds one question to a process: with 10,000 services some answers are megabytes.
 	callTime = 20 * time.Second
@@ -59,7 +59,7 @@ func start(ctx context.Context, on *lab.Node, dir, name, health string, args ...
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // its ProcessState tells
+		_ = p.cmd.Wait() // its ProcessState has the result
 	}()
 	return p, nil
 }

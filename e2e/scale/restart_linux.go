@@ -10,7 +10,7 @@ import (
 	"github.com/eastway/eastway/e2e/install"
 )
 
-// marker is a service that changes while no proxy lives: who knows that was told everything by a new one.
+// marker is a service that changes while no proxy lives: a peer that knows it has everything from a new one.
 const marker = 0
 
 // replace kills all proxies at once and starts others, which know nothing.

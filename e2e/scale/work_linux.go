@@ -143,7 +143,7 @@ func (b *bench) still(ctx context.Context, what string, count func(samples) floa
 			return fmt.Errorf("%.0f until now", last)
 		}
 		if err := enough(); err != nil {
-			changed = time.Now() // it is asked again when it has been still again
+			changed = time.Now() // it is polled again after the next pause
 			return err
 		}
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/eastway/eastway/e2e/wan/link"
 )
 
-// The addresses of the ends unless told otherwise: documentation ranges do not
+// The addresses of the ends by default: documentation ranges do not
 // clash with anything (RFC 5737, RFC 3849).
 const (
 	defaultAddressesA = "192.0.2.1/30,2001:db8::1/64"

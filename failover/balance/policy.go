@@ -43,7 +43,7 @@ type policy struct {
 	maxPercent     int
 	connectTimeout time.Duration
 	failover       []v1alpha1.LocalityFailover
-	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by that which decides for all clusters.
+	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by the spec that decides for all clusters.
 	sticky, stickySet bool
 }
 

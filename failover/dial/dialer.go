@@ -99,7 +99,7 @@ type Request struct {
 	// Caller is the IP:PORT that peers learn, with where it is.
 	Caller         string
 	CallerLocality discovery.Locality
-	// Early is what the application sends before an endpoint has accepted; nil when there is nothing to read before.
+	// Early is what the application sends before an endpoint has accepted; nil for protocols that read nothing before.
 	Early *Early
 	// Broken is closed when the application is gone; nil: that is not noticed.
 	Broken <-chan struct{}

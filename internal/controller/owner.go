@@ -26,7 +26,7 @@ func (c *Controller) owner(ctx context.Context, r client.Reader) (*metav1.OwnerR
 	}
 	var role rbacv1.ClusterRole
 	if err := r.Get(ctx, client.ObjectKey{Name: c.cfg.Names.OwnerClusterRole}, &role); err != nil {
-		return nil, fmt.Errorf("controller: read ClusterRole %s, which shall own what the controller makes: %w",
+		return nil, fmt.Errorf("controller: read ClusterRole %s, which is to own what the controller creates: %w",
 			c.cfg.Names.OwnerClusterRole, err)
 	}
 	return &metav1.OwnerReference{

@@ -95,7 +95,7 @@ func TestOwner(t *testing.T) {
 		t.Errorf("unasked for: %v, %v", owner, err)
 	}
 	c := &Controller{cfg: Config{Names: Names{OwnerClusterRole: "none"}}}
-	if _, err := c.owner(t.Context(), w); err == nil || !strings.Contains(err.Error(), "ClusterRole none, which shall own") {
+	if _, err := c.owner(t.Context(), w); err == nil || !strings.Contains(err.Error(), "ClusterRole none, which is to own") {
 		t.Errorf("one that is not there: %v", err)
 	}
 }

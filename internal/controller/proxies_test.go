@@ -50,7 +50,7 @@ func TestTunnelAddresses(t *testing.T) {
 	}
 }
 
-// told is what the siblings were told.
+// told records the calls of the siblings.
 type told struct {
 	addresses [][]string
 	err       error
@@ -67,7 +67,7 @@ func (s *told) PeerStates() (map[string][]discovery.PeerConnectivity, <-chan str
 	return nil, nil
 }
 
-// The siblings are told of proxies once there is an identity to dial them with.
+// The siblings get the proxies once there is an identity to dial them with.
 func TestSiblingsAreTold(t *testing.T) {
 	t.Parallel()
 	scheme, err := Scheme()

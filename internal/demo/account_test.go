@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // at is a moment, in milliseconds after some beginning.
 func at(ms int) time.Time {
@@ -273,7 +273,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("differs from %s (write it anew with -update):\n%s", path, got)
+		t.Errorf("differs from %s (write it again with -update):\n%s", path, got)
 	}
 }
 

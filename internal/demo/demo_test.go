@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// output is where the demo prints; it tells when a text has come.
+// output is where the demo prints; it signals when a text has come.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

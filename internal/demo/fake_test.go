@@ -141,7 +141,7 @@ func relay(ctx context.Context, kind, zoneName string, listen netip.AddrPort, ac
 	return srv.ListenAndServe()
 }
 
-// answers tells whether a process does, and is not only there.
+// answers reports whether a process does, and not only exists.
 func answers(at netip.AddrPort) bool {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + at.String() + admin.PathReadyz)

@@ -60,5 +60,5 @@ func (l *load) send(ctx context.Context, client *http.Client, zone, method, id s
 	l.rec.end(rec)
 }
 
-// serviceURL is how callers name a service, wherever their calls are led.
+// serviceURL is how callers name a service, wherever their calls go.
 func serviceURL(role string) string { return "http://" + role + "/" }

@@ -120,7 +120,7 @@ func Differing[K, V comparable](a, b Map[K, V]) iter.Seq[K] {
 	return func(yield func(K) bool) { differing(a.root, b.root, 0, yield) }
 }
 
-// Equal tells whether two maps have the same.
+// Equal reports whether two maps have the same.
 func Equal[K, V comparable](a, b Map[K, V]) bool {
 	if a.size != b.size {
 		return false

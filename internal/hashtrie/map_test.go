@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// check that a Map has what a map of Go's has, in every way in which it can be asked.
+// check that a Map has what a map of Go's has, by every method.
 func check(t *testing.T, m Map[int, int], want map[int]int) {
 	t.Helper()
 	if m.Len() != len(want) {

@@ -62,7 +62,7 @@ func (o Options) config(arch string) *v1.ConfigFile {
 		Config: v1.Config{
 			Entrypoint: []string{binaryPath},
 			Env:        []string{"PATH=/"}, // `kubectl exec POD -- eastway status`
-			// Numbers: the kubelet cannot tell from a name that it is not root's.
+			// Numbers: the kubelet cannot see by a name that it is not root's.
 			User:       strconv.Itoa(UserID) + ":" + strconv.Itoa(GroupID),
 			WorkingDir: "/",
 			Labels:     o.labels(),

@@ -31,7 +31,7 @@ func (j *Journal[T]) Await(ctx context.Context, counts func(*T) bool, condition 
 	}
 }
 
-// LastOf is a condition for Await: the newest n entries of each group are good. groupOf tells an entry's group;
+// LastOf is a condition for Await: the newest n entries of each group are good. groupOf is an entry's group;
 // entries of other groups do not matter.
 func LastOf[T any](n int, groups []string, groupOf func(*T) string, good func(*T) bool) func([]T) bool {
 	return func(entries []T) bool {

@@ -41,7 +41,7 @@ func TestAwait(t *testing.T) {
 			t.Errorf("what has happened is not seen in a journal that ended: %v", err)
 		}
 		if err := j.Await(t.Context(), even, never); err == nil {
-			t.Error("waited for what an ended journal will never tell")
+			t.Error("waited for an entry that an ended journal will never have")
 		}
 	})
 }

@@ -30,7 +30,7 @@ func (j *Journal[T]) Add(entry T) {
 	j.changed.Notify()
 }
 
-// Close lets readers come to an end.
+// Close ends the readers once they have read everything.
 func (j *Journal[T]) Close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// root is what tests with namespaces, devices or nftables are told.
+// root is the message for tests with namespaces, devices or nftables.
 const root = "it needs root: run the tests with sudo"
 
-// Missing skips the test for want of what the message says how to get. With CI set in the environment it fails instead.
+// Missing skips the test: something is missing, and the message says how to get it. With CI set in the environment it fails.
 func Missing(t testing.TB, message string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

@@ -21,7 +21,7 @@ const (
 	maxReason = 512
 )
 
-// ValidID tells whether the ID is 1 to 64 of A-Z a-z 0-9 . _ -, so that it stays one word of a log.
+// ValidID reports whether the ID is 1 to 64 of A-Z a-z 0-9 . _ -, so that it stays one word of a log.
 func ValidID(id string) bool {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 	return id != "" && len(id) <= maxRequestID && strings.Trim(id, alphabet) == ""

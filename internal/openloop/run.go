@@ -57,7 +57,7 @@ func Run(ctx context.Context, l Load, send func(ctx context.Context, n int)) {
 	}
 }
 
-// Method of request n: GET and POST in turn.
+// Method of request n: GET and POST alternate.
 func Method(n int) string {
 	if n%2 == 1 {
 		return http.MethodPost

@@ -91,7 +91,7 @@ func TestParse(t *testing.T) {
 		}
 		for _, leak := range []string{"Go value", "Go struct", "v1alpha1.", "json:", "\n"} {
 			if strings.Contains(strings.ReplaceAll(err.Error(), v1alpha1.GroupVersion, ""), leak) {
-				t.Errorf("%s: the error tells of %q: %v", name, leak, err)
+				t.Errorf("%s: the error contains %q: %v", name, leak, err)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func TestCleanBothWaysThenGone(t *testing.T) {
 		select {
 		case <-client.ended:
 		default:
-			t.Error("the reader was not told of the clean end")
+			t.Error("the reader did not see the clean end")
 		}
 		select {
 		case <-client.aborted:

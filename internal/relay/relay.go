@@ -89,7 +89,7 @@ type run struct {
 	client, server End
 	up, down       direction
 	halves         chan half
-	// first is the Side that ended clean first, noted before the end goes on to the other side, which may end at once in turn.
+	// first is the Side that ended clean first, recorded before the end is passed on to the other side, which may then end at once.
 	first atomic.Int32
 
 	result  Result
@@ -192,7 +192,7 @@ func (r *run) supervise(ctx context.Context) {
 	}
 }
 
-// arm starts the timer anew: the grace while an end is dying, else the idle check of a half-closed connection.
+// arm restarts the timer: the grace while an end is dying, else the idle check of a half-closed connection.
 func (r *run) arm(d time.Duration) {
 	r.disarm()
 	r.timer, r.seen = time.NewTimer(d), r.carried()

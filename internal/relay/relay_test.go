@@ -128,7 +128,7 @@ func mustReset(t *testing.T, c net.Conn) []byte {
 }
 
 // mustResetWhileWriting is for an end on which the test writes at the same time: a write may take the socket's
-// error, and the socket's state tells then, because its write side was not shut down.
+// error, and the socket's state shows it then, because its write side was not shut down.
 func mustResetWhileWriting(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	raw, err := c.SyscallConn()

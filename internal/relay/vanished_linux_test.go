@@ -33,7 +33,7 @@ func TestIsVanished(t *testing.T) {
 	}
 }
 
-// TestVanishedHost: what ends is told as a loss, not as a reset by the other side, whatever the relay waits for at that moment.
+// TestVanishedHost: the end is reported as a loss, not as a reset by the other side, whatever the relay waits for at that moment.
 func TestVanishedHost(t *testing.T) {
 	t.Parallel()
 	w := watcher(t)

@@ -58,7 +58,7 @@ func run(t *testing.T, part func(context.Context) error) {
 	})
 }
 
-// startProxy is a proxy that accepts siblings and passes on what peer b told it.
+// startProxy is a proxy that accepts siblings and passes on what peer b sent.
 func startProxy(t *testing.T, id *certs.CASource, ready uint32) string {
 	t.Helper()
 	catalog := catalogOf()
@@ -125,7 +125,7 @@ func TestSiblings(t *testing.T) {
 		svc := catalog.Snapshot().Services.Get(shop)
 		return svc != nil && len(svc.Peers) == 1 && svc.Peers[0].Readiness[0].Ready == 2
 	})
-	eventually(t, "both tell how b is connected", func() bool {
+	eventually(t, "both report how b is connected", func() bool {
 		states, _ := s.PeerStates()
 		for _, told := range states {
 			if len(told) != 1 || told[0].Error != "no route" {

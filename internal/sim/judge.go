@@ -130,7 +130,7 @@ func (w *world) appAt(address string) *app {
 	return nil
 }
 
-// reachable tells whether, by ground truth, an endpoint was healthy and could be reached all the time.
+// reachable reports whether, by ground truth, an endpoint was healthy and could be reached all the time.
 func (w *world) reachable(o *outcome) bool {
 	p := o.proxy
 	if !w.truth.calm(o.began.Add(-noticed), o.ended, p.route()) {
@@ -153,7 +153,7 @@ func (w *world) reachable(o *outcome) bool {
 	return false
 }
 
-// linked tells whether a proxy of the app's cluster was there all the time through which the app could be reached.
+// linked reports whether a proxy of the app's cluster was there all the time through which the app could be reached.
 func (w *world) linked(o *outcome, p *proxy, a *app) bool {
 	from, to := o.began.Add(-recovery), o.ended
 	if !w.truth.calm(from, to, a.cluster.exportOf()) {

@@ -56,7 +56,7 @@ func (t *truth) why(part string, from, to time.Time) string {
 	return ""
 }
 
-// calm tells whether all parts could be relied on all the time.
+// calm reports whether all parts could be relied on all the time.
 func (t *truth) calm(from, to time.Time, parts ...string) bool {
 	for _, p := range parts {
 		if t.why(p, from, to) != "" {
@@ -78,7 +78,7 @@ const (
 	RuleOnce      = "nothing is executed twice"
 	RuleWhole     = "no cut-off answer reads as whole, no byte is lost, added or out of order"
 	RuleServed    = "a call succeeds while a healthy endpoint can be reached"
-	RuleTold      = "an end is told to the other side"
+	RuleTold      = "an end reaches the other side"
 	RuleRecovered = "after everything has healed, links, catalogs and shares are back"
 	RuleRamped    = "an endpoint that was ejected comes back gradually"
 	RuleClean     = "no goroutine, timer, stream or byte is left"

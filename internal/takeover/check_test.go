@@ -85,6 +85,6 @@ func TestChecker(t *testing.T) {
 	}
 	var none *checker
 	if none.rule() != nil || none.datapath().Checked {
-		t.Error("without a check there is something to tell of it")
+		t.Error("without a check there is a result of it")
 	}
 }

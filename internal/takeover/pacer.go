@@ -47,7 +47,7 @@ func (p *pacer) turn(now time.Time) work {
 	return w
 }
 
-// planned: a plan was made, or could not be made yet; changed tells whether it differs from the tables.
+// planned: a plan was made, or could not be made yet; changed reports whether it differs from the tables.
 func (p *pacer) planned(known, changed bool) {
 	p.known, p.outdated, p.changed = known, !known, known && changed
 }

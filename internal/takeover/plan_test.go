@@ -123,7 +123,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("got %q, want %q", text, tt.want)
 			}
 			if taken != len(plan.Rules) {
-				t.Errorf("%d rules, but the status tells of %d", len(plan.Rules), taken)
+				t.Errorf("%d rules, but the status has %d", len(plan.Rules), taken)
 			}
 			if err := (&nft.Ruleset{Services: plan.Rules}).Validate(); err != nil {
 				t.Error(err)

@@ -162,7 +162,7 @@ func TestProberTellsOfListeners(t *testing.T) {
 			select {
 			case <-tell.by:
 			default:
-				t.Errorf("%v was not told, or as something else", r)
+				t.Errorf("%v was not reported, or as something else", r)
 			}
 			if got := p.snapshot()[addr("10.0.0.1")]; got.State != Alive || !got.Report.equal(&r) {
 				t.Errorf("health = %+v, want %+v", got, r)

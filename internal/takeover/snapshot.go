@@ -52,7 +52,7 @@ func (s *snapshot) load() (inv Inventory, ok bool, err error) {
 	}
 	inv, err = parseSnapshot(data)
 	if err != nil {
-		return Inventory{}, false, fmt.Errorf("read the snapshot %s: %w: it is made anew when the API server answers", path, err)
+		return Inventory{}, false, fmt.Errorf("read the snapshot %s: %w: it is written again when the API server answers", path, err)
 	}
 	return inv, true, nil
 }

@@ -15,7 +15,7 @@ const Protocol = "eastway/1"
 // -X github.com/eastway/eastway/internal/version.release=v1.2.3
 var release string //nolint:gochecknoglobals // the linker can only set a variable
 
-// unknown stands for what a build does not tell, e.g. the commit of a build
+// unknown stands for what a build does not record, e.g. the commit of a build
 // from an unpacked archive.
 const unknown = "unknown"
 
@@ -34,7 +34,7 @@ func Get() Info {
 	return describe(release, build)
 }
 
-// describe prefers the release that the build was told over the module's own
+// describe prefers the release that was set at build time over the module's own
 // version, which only `go install …@version` knows. A nil build is allowed.
 func describe(release string, build *debug.BuildInfo) Info {
 	info := Info{

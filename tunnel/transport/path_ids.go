@@ -42,7 +42,7 @@ func (c *connIDs) GenerateConnectionID() (quic.ConnectionID, error) {
 // ConnectionIDLen implements quic.ConnectionIDGenerator.
 func (c *connIDs) ConnectionIDLen() int { return connIDSize }
 
-// meant tells whether a datagram is one of the connection's after its handshake (RFC 9000, 17.3.1).
+// meant reports whether a datagram is one of the connection's after its handshake (RFC 9000, 17.3.1).
 func (c *connIDs) meant(datagram []byte) bool {
 	const form, short = 0xc0, 0x40 // of the first byte
 	if len(datagram) <= connIDSize || datagram[0]&form != short {

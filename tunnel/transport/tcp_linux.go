@@ -9,7 +9,7 @@ import (
 )
 
 // setLaneOptions prepares a TCP socket before it connects or listens (accepted sockets inherit them).
-// BBR is asked for because it fills a lossy line; where the kernel does not allow it the default stays and status says so.
+// BBR is requested because it fills a lossy line; where the kernel does not allow it the default stays and status says so.
 func setLaneOptions(_, _ string, c syscall.RawConn) error {
 	return c.Control(func(fd uintptr) {
 		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")

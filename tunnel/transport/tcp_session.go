@@ -108,7 +108,7 @@ func (s *tcpSession) Stats() Stats {
 // pulseConn notes when the peer was last heard, and can collect what is written.
 type pulseConn struct {
 	net.Conn
-	tcp  *net.TCPConn // nil: another network than the kernel's, which has nothing to tell
+	tcp  *net.TCPConn // nil: another network than the kernel's, without TCP_INFO
 	born time.Time
 	last atomic.Int64 // nanoseconds after born
 

@@ -130,7 +130,7 @@ type Stream interface {
 	io.Writer
 	SetReadDeadline(t time.Time) error
 	SetWriteDeadline(t time.Time) error
-	// EndWrite is called after the last Write, whose bytes tell the peer that it was the last.
+	// EndWrite is called after the last Write, whose bytes show the peer that it was the last.
 	EndWrite()
 	// Finish is called once both directions have ended like that. It never waits for the network.
 	Finish()

@@ -16,7 +16,7 @@ import (
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // samples are one of each message, with every field set: their bytes are the wire format of release 1.
 func samples() map[string]struct {

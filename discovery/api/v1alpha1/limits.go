@@ -19,7 +19,7 @@ const (
 	MinInterval = 100 * time.Millisecond
 	// MaxInterval and MaxEjectionTime: longer is a mistake in the unit.
 	MaxInterval = 24 * time.Hour
-	// MinEjectionTime is the shortest that is told from none.
+	// MinEjectionTime is the shortest that differs from none.
 	MinEjectionTime = time.Millisecond
 	// MaxEjectionTime bounds baseEjectionTime.
 	MaxEjectionTime = 24 * time.Hour

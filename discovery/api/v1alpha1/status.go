@@ -12,7 +12,7 @@ type PeerStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Proxies is how many proxies of this cluster told of the peer, ConnectedProxies how many of them have a tunnel to it.
+	// Proxies is how many proxies of this cluster reported the peer, ConnectedProxies how many of them have a tunnel to it.
 	// +optional
 	Proxies int32 `json:"proxies,omitempty"`
 	// +optional

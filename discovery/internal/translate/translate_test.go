@@ -60,7 +60,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// Conditions of endpoints: those that terminate and serve are told apart from those that are ready, and from the rest.
+// Conditions of endpoints: those that terminate and serve are distinct from those that are ready, and from the rest.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	const (

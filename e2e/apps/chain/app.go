@@ -57,7 +57,7 @@ type App struct {
 	Executions journal.Journal[Execution]
 
 	client Client
-	// leaving: it was told to end, so each answer ends its connection: no later request meets one that is being closed.
+	// leaving: it got SIGTERM, so each answer ends its connection, and no later request meets one that is being closed.
 	leaving atomic.Bool
 }
 

@@ -59,7 +59,7 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 	end, cancel := context.WithTimeout(until, endTime)
 	defer cancel()
 	err := front.Shutdown(end)
-	app.Executions.Close() // its readers come to an end
+	app.Executions.Close() // its readers end
 	err = errors.Join(err, back.Shutdown(end))
 	cut()
 	return errors.Join(err, serving.Wait())

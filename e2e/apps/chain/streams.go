@@ -106,14 +106,14 @@ func (s *Streams) serve(ctx context.Context, conn net.Conn) error {
 
 // Stream opens a stream to HOST:PORT and keeps it open until ctx ends, or it was
 // cut off, which is the error: it writes a number at each interval and reads it
-// back. The greeting tells who answered, also if the stream failed later.
+// back. The greeting names what answered, also if the stream failed later.
 func Stream(ctx context.Context, dialer *Dialer, address string, every time.Duration) (greeting string, err error) {
 	dial, cancel := context.WithTimeout(ctx, RequestTimeout)
 	conn, err := dialer.DialContext(dial, "tcp", address)
 	cancel()
 	if err != nil {
 		if ctx.Err() != nil {
-			return "", nil // it was told to end before it began
+			return "", nil // it ended before it began
 		}
 		return "", fmt.Errorf("open a stream to %s: %w", address, err)
 	}
@@ -128,7 +128,7 @@ func Stream(ctx context.Context, dialer *Dialer, address string, every time.Dura
 	wrote := <-sent
 	switch {
 	case err != nil:
-		// The writer may have been told of a reset, which the reader then sees as an end.
+		// The writer may have got the reset, which the reader then sees as an end.
 		return greeting, fmt.Errorf("stream to %s from %s broke off after %d numbers: %w", address, conn.LocalAddr(), n, errors.Join(err, wrote))
 	case !ended:
 		return greeting, fmt.Errorf("stream to %s from %s ended by itself after %d numbers (%w)",

@@ -21,13 +21,13 @@ import (
 
 // Config is one load.
 type Config struct {
-	// Name begins the IDs of all requests; it tells loads and their places apart.
+	// Name begins the IDs of all requests; it distinguishes loads and their places.
 	Name    string    `json:"name"`
 	Calls   []Calls   `json:"calls,omitempty"`
 	Streams []Streams `json:"streams,omitempty"`
 }
 
-// Calls to one URL, GET and POST in turn.
+// Calls to one URL, alternately GET and POST.
 type Calls struct {
 	URL string `json:"url"`
 	// Rate is how many begin per second, while fewer than maxPending are without an answer.

@@ -2,8 +2,8 @@
 // them from a node:
 //
 //	mock serve    the application of package chain
-//	mock nothing  listens on nothing until it is told to end: a broken application
-//	mock load     makes load when it is asked to (package load)
+//	mock nothing  listens on nothing until SIGTERM: a broken application
+//	mock load     makes load on request (package load)
 //	mock ask [-X METHOD] [-d BODY] URL  prints the answer as it comes
 package main
 

@@ -83,7 +83,7 @@ func TestHealthLag(t *testing.T) {
 			{10, false, false, true},
 			{11, false, false, false},
 			{12, true, true, false},
-			{13, false, false, false}, // begins anew
+			{13, false, false, false}, // starts again
 			{14, true, true, false},
 			{23, true, true, false},
 			{24, true, true, true},

@@ -113,7 +113,7 @@ func (b *balancer) step(ctx context.Context) error {
 	return errAPI
 }
 
-// learn from the API server, and tell it of addresses.
+// learn services from the API server, and write their addresses there.
 func (b *balancer) learn(ctx context.Context) error {
 	services, err := b.api.services(ctx)
 	if err != nil {

@@ -36,7 +36,7 @@ type node struct {
 	address netip.Addr
 }
 
-// assign an address to each service: the one that it has been told if that is one of
+// assign an address to each service: the one in its status if that is one of
 // ours and no older service has it, else the first free one.
 func assign(services []service, first, last netip.Addr) []service {
 	services = slices.Clone(services)

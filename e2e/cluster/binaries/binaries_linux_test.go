@@ -144,7 +144,7 @@ func TestBuildFails(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(source, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := (Builder{}).build(t.Context(), "mended", source, folder, nil); err != nil || !built(filepath.Join(folder, "broken")) {
+	if err := (Builder{}).build(t.Context(), "repaired", source, folder, nil); err != nil || !built(filepath.Join(folder, "broken")) {
 		t.Errorf("not built: %v", err)
 	}
 }

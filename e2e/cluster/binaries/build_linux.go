@@ -157,11 +157,11 @@ func cacheKey(ctx context.Context, source string, flags []string) (string, error
 		}
 		fmt.Fprintf(hash, "%s %d\n%s", name, len(text), text)
 	}
-	const length = 6 // bytes: a handful of versions are told apart
+	const length = 6 // bytes: enough to distinguish a handful of versions
 	return fmt.Sprintf("%x", hash.Sum(nil)[:length]), nil
 }
 
-// countPackages is how many a build may compile, 0 if that cannot be told.
+// countPackages is how many a build may compile, 0 if that is not known.
 func countPackages(ctx context.Context, source string) int {
 	output, err := goOutput(ctx, source, "list", "-deps", "tool")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// meterTime is how often progress is told.
+	// meterTime is how often progress is printed.
 	meterTime = 15 * time.Second
 	// maxComplaints in bytes bounds what is kept of a compiler's complaints.
 	maxComplaints = 16 << 10

@@ -17,7 +17,7 @@ import (
 var corednsManifest string
 
 // addOns installs the CRDs of the multi-cluster services API, then CoreDNS,
-// which would stay unready without them, then what was asked for.
+// which would stay unready without them, then the requested ones.
 func (c *Cluster) addOns(ctx context.Context) error {
 	manifest, err := template.New("coredns").Parse(corednsManifest)
 	if err != nil {

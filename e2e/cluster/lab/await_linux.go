@@ -9,7 +9,7 @@ import (
 	"github.com/eastway/eastway/e2e/cluster/machine"
 )
 
-// Await returns when done has said nil, which is asked again and again until
+// Await returns when done has returned nil. It is called repeatedly until
 // then, for the limit at most. The error says what was waited for ("the pods to
 // be ready") and what done said last.
 func Await(ctx context.Context, what string, limit time.Duration, done func(ctx context.Context) error) error {
@@ -28,7 +28,7 @@ type wait struct {
 	what string
 	// limit of the time.
 	limit time.Duration
-	// done is asked again until it says nil; its errors say what is missing.
+	// done is called until it returns nil; its errors name what is missing.
 	done func(ctx context.Context) error
 	// by are the daemons that it depends on: if one ends, waiting is in vain.
 	by []daemonRef
@@ -66,7 +66,7 @@ func (w wait) run(ctx context.Context) error {
 	}
 }
 
-// ended tells of a daemon that does not run any more.
+// ended reports a daemon that has ended.
 func (w wait) ended(ctx context.Context) error {
 	for _, by := range w.by {
 		daemons, err := by.machine.Daemons(ctx)

@@ -8,7 +8,7 @@ import (
 
 // Config of a lab. The zero value is two clusters of two nodes.
 type Config struct {
-	// Name tells labs of one computer apart; empty: DefaultName. Tests take the
+	// Name distinguishes labs of one computer; empty: DefaultName. Tests take the
 	// name of their package.
 	Name string
 	// Clusters, 1 to 6; 0: 2. They are called cluster-1 and so on.

@@ -162,7 +162,7 @@ func (l *Lab) up(ctx context.Context, build binaries.Builder) error {
 	if err := l.startInternet(ctx); err != nil {
 		return err
 	}
-	var group errgroup.Group // without a context: all failures are told, not what the first one caused
+	var group errgroup.Group // without a context: all failures are reported, not what the first one caused
 	for _, c := range l.Clusters {
 		group.Go(func() error { return c.up(ctx) })
 	}

@@ -14,7 +14,7 @@ const (
 	podTime = 2 * time.Minute
 	// downTime for a lab to be gone.
 	downTime = time.Minute
-	// stopTime for a daemon to end when it was asked to.
+	// stopTime for a daemon to end after SIGTERM.
 	stopTime = 30 * time.Second
 	// pollTime is the time between two looks at what sends no event.
 	pollTime = 100 * time.Millisecond

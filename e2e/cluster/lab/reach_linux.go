@@ -25,7 +25,7 @@ const (
 	Silent Reach = "silent"
 )
 
-// rules of the gateway for its reach. Device names tell inside from outside; a
+// rules of the gateway for its reach. Device names distinguish inside and outside; a
 // line of an emulated WAN is outside as well. Load balancers' addresses change
 // to nodes' before any of this.
 func (r Reach) rules(f family, self netip.Addr) (string, error) {

@@ -1,6 +1,6 @@
 // Package machine makes machines out of namespaces: a process that is the first
 // one of a PID namespace of its own, with its own network, mounts, host name and
-// /run, /var/lib and /var/log, and daemons that it starts when it is told to.
+// /run, /var/lib and /var/log, and daemons that it starts on request.
 // Programs and all other files are the host's. Linux only; root is needed.
 //
 // All that a machine has hangs on its first process: the kernel kills every

@@ -19,7 +19,7 @@ import (
 const (
 	// startTime is how long a machine may take until it answers; it takes milliseconds on an idle computer.
 	startTime = 20 * time.Second
-	// pollTime is how often is looked for what the kernel does not tell.
+	// pollTime is the interval of polls for what the kernel does not signal.
 	pollTime = 10 * time.Millisecond
 	// hostnameLength is the kernel's limit in bytes.
 	hostnameLength = 64

@@ -1,6 +1,6 @@
 package machine
 
-// Op is what the first process of a machine is asked to do.
+// Op is an operation of a machine's first process.
 type Op string
 
 // The operations.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// line is the model of one direction. It has no clock: each method is told the
+// line is the model of one direction. It has no clock: each method gets the
 // time since some fixed moment, which never goes back. It is not safe for
 // concurrent use.
 type line struct {

@@ -79,7 +79,7 @@ func (w *Writer) ApplyStatus(ctx context.Context, o client.Object) error {
 	u.SetNamespace(o.GetNamespace())
 	u.SetName(o.GetName())
 	if uid := o.GetUID(); uid != "" {
-		u.SetUID(uid) // an object of that name that was made anew meanwhile is another one
+		u.SetUID(uid) // an object of that name that was recreated meanwhile is another one
 	}
 	err = w.client.Status().Patch(ctx, u, client.Apply, StatusOwner, client.ForceOwnership)
 	return w.done(u, verbStatus, err)

@@ -133,7 +133,7 @@ func family(address string) corev1.IPFamily {
 	}
 }
 
-// spread takes one node of each zone in turn.
+// spread takes the nodes zone by zone, round robin.
 func spread(nodes []corev1.Node) []corev1.Node {
 	byZone := map[string][]corev1.Node{}
 	var zones []string

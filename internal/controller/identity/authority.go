@@ -23,7 +23,7 @@ func (r *Reconciler) authority(ctx context.Context) (*certs.CA, error) {
 			ca, err := certs.ParseCA(certs.SecretOf(s.Data), certs.Options{TrustDomain: r.cfg.TrustDomain, Now: r.cfg.Now})
 			if err != nil {
 				return nil, fmt.Errorf("the CA in Secret %s/%s cannot be used and was left as it is; the present certificate is used until it "+
-					"expires. Restore the Secret, or delete it and have every peer import this cluster's Peer anew: %w",
+					"expires. Restore the Secret, or delete it and have every peer import this cluster's Peer again: %w",
 					r.cfg.Namespace, r.cfg.CASecret, err)
 			}
 			return ca, nil
@@ -52,7 +52,7 @@ func (r *Reconciler) makeAuthority(ctx context.Context) error {
 		return err
 	}
 	s := r.newSecret(r.cfg.CASecret, content)
-	s.OwnerReferences = nil // an installation that is removed and made anew is the same cluster to its peers
+	s.OwnerReferences = nil // an installation that is removed and recreated is the same cluster to its peers
 	if err := r.cfg.Writer.Create(ctx, s); err != nil {
 		return err
 	}

@@ -172,7 +172,7 @@ func TestRenewal(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody was told")
+		t.Error("no subscriber was notified")
 	}
 	if w.secret("ca").ResourceVersion != ca {
 		t.Error("the CA's Secret was written")
@@ -374,7 +374,7 @@ func TestOwner(t *testing.T) {
 			"ca": w.secret("ca").OwnerReferences, "svid": w.secret("svid").OwnerReferences, "cluster": m.OwnerReferences,
 		}
 	}
-	for _, uid := range []types.UID{"first", "second"} { // and one that was removed and made anew at once
+	for _, uid := range []types.UID{"first", "second"} { // and one that was removed and recreated at once
 		w.r.cfg.Owner = &metav1.OwnerReference{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "role", UID: uid}
 		w.must()
 		for name, has := range owners() {

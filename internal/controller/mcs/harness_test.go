@@ -45,7 +45,7 @@ type world struct {
 	catalog *discovery.Catalog
 	r       *mcs.Reconciler
 	events  *record.FakeRecorder
-	told    map[string]uint64 // revisions that peers told
+	told    map[string]uint64 // revisions that peers sent
 	dual    bool
 	// asked is called when a Peer is read, if it is not nil.
 	asked func(peer string)
@@ -91,7 +91,7 @@ spec: {clusterIP: None, selector: {app.kubernetes.io/component: proxy}, ports: [
 	return w
 }
 
-// restart is a controller that starts anew: it knows the objects, and nothing of the peers.
+// restart replaces the controller: the new one knows the objects, and nothing of the peers.
 func (w *world) restart() {
 	w.t.Helper()
 	w.catalog = discovery.NewCatalog(nil)
@@ -237,7 +237,7 @@ func get[T client.Object](w *world, o T, namespace, name string) T {
 	return o
 }
 
-// tell is what a peer says it exports, all of it.
+// tell is a peer's complete list of exports.
 func (w *world) tell(peer string, exports ...discovery.PeerExport) {
 	w.t.Helper()
 	w.told[peer]++

@@ -30,7 +30,7 @@ func TestPeerNotHeardSinceTheStart(t *testing.T) {
 		if written := w.reconcile(); len(written) > 0 {
 			t.Errorf("%s: after a restart: %v", name, written)
 		}
-		// What is known anew goes on being followed.
+		// What is known again is followed on.
 		w.remove(&mcsv1beta1.ServiceExport{}, "default", "shop")
 		w.reconcile()
 		w.expectClusters("a", "b")

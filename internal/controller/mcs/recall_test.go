@@ -22,7 +22,7 @@ func remembering(note string, endpoints ...discoveryv1.Endpoint) *discoveryv1.En
 	}
 }
 
-// What is remembered of a peer is what it told, but for counts.
+// What is remembered of a peer is what it sent, except for counts.
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	e := discovery.PeerExport{

@@ -130,7 +130,7 @@ func TestTooManyPods(t *testing.T) {
 		pods = append(pods, discovery.Pod{Hostname: fmt.Sprintf("shop-%03d", i), Ready: true})
 	}
 	w.tell("a", remote(20, headless(pods...)))
-	// 256 Services are allowed, and there are 100 ports: the user is told, nothing else breaks.
+	// 256 Services are allowed, and there are 100 ports: a condition names it, nothing else breaks.
 	if _, err := w.try(); err == nil || !strings.Contains(err.Error(), "no listener port is left") {
 		t.Errorf("%v", err)
 	}

@@ -35,7 +35,7 @@ const (
 // Backoff of a service that cannot be brought into line.
 const (
 	retryMin = 200 * time.Millisecond
-	retryMax = time.Minute // the longest that a user waits after mending what was wrong
+	retryMax = time.Minute // the longest that a user waits after a repair
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]

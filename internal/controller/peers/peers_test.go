@@ -171,7 +171,7 @@ func TestConditions(t *testing.T) {
 		want      string // Trusted Connected ReachableFromUs ReachesUs
 		err       string
 	}{
-		"nobody tells": {nil, false, "Unknown/Pending Unknown/Pending Unknown/Pending Unknown/Pending", ""},
+		"no report": {nil, false, "Unknown/Pending Unknown/Pending Unknown/Pending Unknown/Pending", ""},
 		"connected": {
 			map[string][]discovery.PeerConnectivity{"p1": {{Peer: "a", Links: []discovery.PeerLink{link(true, 3, time.Millisecond)}}}},
 			false, "True/HandshakeSucceeded True/TunnelUp True/TunnelUp Unknown/OtherSideDialled", "",

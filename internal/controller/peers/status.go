@@ -14,7 +14,7 @@ import (
 	"github.com/eastway/eastway/internal/status"
 )
 
-// rttChange is by which part a round trip must differ from the one in the status to be written anew: it is never the same twice.
+// rttChange is by which part a round trip must differ from the one in the status to be written: it is never the same twice.
 const rttChange = 0.25
 
 // summary is one peer as all proxies together see it.

@@ -19,7 +19,7 @@ import (
 // errNoPort: there is an import, and nothing that leads to it.
 var errNoPort = errors.New("the controller has not given it a port on the proxies")
 
-// notImported is why there is nothing to call.
+// notImported is why a service cannot be called.
 func (f *facts) notImported(ctx context.Context, target *Target) Result {
 	name := target.Namespace + "/" + target.Service
 	export := fmt.Sprintf("eastway export %s -n %s", target.Service, target.Namespace)

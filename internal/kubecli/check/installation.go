@@ -14,7 +14,7 @@ import (
 // zoneLabel of nodes.
 const zoneLabel = "topology.kubernetes.io/zone"
 
-// installed ends the checks where there is nothing to check.
+// installed ends the checks without an installation.
 func (f *facts) installed(ctx context.Context) []Result {
 	proxies, err := f.getProxies(ctx)
 	if err != nil {

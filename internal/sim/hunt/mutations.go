@@ -46,11 +46,11 @@ func mutations() []mutation {
 			"			return 0, s.readFailed(err)\n		case t == wire.End:",
 			"			_ = s.readFailed(err)\n			return 0, io.EOF\n		case t == wire.End:",
 		}}},
-		{"a half-close is not told", "tunnel", []edit{{
+		{"a half-close is not sent", "tunnel", []edit{{
 			"	if err := s.writeRaw(end[:]); err != nil {\n		return err\n	}\n",
 			"",
 		}}},
-		{"a reset is not told on the control connection", "tunnel", []edit{{
+		{"a reset is not sent on the control connection", "tunnel", []edit{{
 			"		s.link.sendReset(s.key, reason)\n",
 			"		_ = reason\n",
 		}}},

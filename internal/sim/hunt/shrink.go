@@ -18,7 +18,7 @@ type shrinker struct {
 // tries is how often a shorter plan is run before it passes: chances that no seed decides may hide a violation once.
 const tries = 2
 
-// breaks tells whether a plan still breaks the rule.
+// breaks reports whether a plan still breaks the rule.
 func (s *shrinker) breaks(ctx context.Context, p *sim.Plan) bool {
 	for range tries {
 		if s.runs++; s.runs > s.most || ctx.Err() != nil {

@@ -202,7 +202,7 @@ func (n *Network) path(from, to netip.Addr) *path {
 	return p
 }
 
-// reaches tells whether a segment that arrives now gets through.
+// reaches reports whether a segment that arrives now gets through.
 func (n *Network) reaches(from, to netip.Addr) bool {
 	h := n.hosts[to]
 	return h != nil && !h.off && !n.path(from, to).silent

@@ -68,7 +68,7 @@ type writer struct {
 	services, ports, hairpin *nftables.Set
 }
 
-// write declares the table's content. before is how many groups it has now; nil: that is not known, so it is made anew.
+// write declares the table's content. before is how many groups it has now; nil: that is not known, so it is recreated.
 func (w *writer) write(before *int) error {
 	w.conn.AddTable(w.table) // so that deleting cannot fail
 	if before == nil || w.content.empty() {

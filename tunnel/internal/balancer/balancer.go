@@ -95,7 +95,7 @@ func (b *Balancer) Lose(oneOf int) {
 	b.lose = oneOf
 }
 
-// lost tells for each datagram whether it gets lost.
+// lost decides for each datagram whether it gets lost.
 func (b *Balancer) lost() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -22,7 +22,7 @@ const (
 	window = 256 << 10
 	// streams is how many a session may have open.
 	streams = 1024
-	// firstPort is where port numbers begin that are asked for as 0 or dialed from.
+	// firstPort is the first port number for listeners on port 0 and for dialers.
 	firstPort = 40000
 )
 
@@ -133,7 +133,7 @@ func (n *Network) Open() (sessions, listeners int) {
 	return len(n.sessions), len(n.listeners)
 }
 
-// deliver runs f, which tells the other side something, now or when nothing is held between the two hosts. The lock is held.
+// deliver runs f, which notifies the other side, now or when nothing is held between the two hosts. The lock is held.
 func (n *Network) deliver(p pair, f func()) {
 	if n.holds(p) {
 		n.deferred = append(n.deferred, deferred{p, f})

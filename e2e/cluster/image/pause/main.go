@@ -1,6 +1,6 @@
 //go:build unix
 
-// Command pause is what holds a pod's namespaces: it waits to be told to end,
+// Command pause is what holds a pod's namespaces: it waits for SIGTERM,
 // and buries processes that were left to it.
 package main
 
