@@ -80,11 +80,11 @@ func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) err
 		var err error
 		switch {
 		case p.all:
-			err = c.AskProxies(ctx, each)
+			err = c.QueryProxies(ctx, each)
 		case p.pod != "":
-			err = c.AskPod(ctx, p.pod, each)
+			err = c.QueryPod(ctx, p.pod, each)
 		default:
-			err = c.AskProxy(ctx, func(skipped error) { note(cmd, "%v; trying another proxy", skipped) }, chosen)
+			err = c.QueryProxy(ctx, func(skipped error) { note(cmd, "%v; trying another proxy", skipped) }, chosen)
 		}
 		return adminError(err, "")
 	})

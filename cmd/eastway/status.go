@@ -217,7 +217,7 @@ func serviceRows(of admin.Status) [][]string {
 	return rows
 }
 
-// formatPort leaves TCP out, as people do.
+// formatPort leaves TCP out, as is usual.
 func formatPort(p discovery.ServicePort) string {
 	if p.Protocol == discovery.TCP {
 		return strconv.Itoa(int(p.Port))

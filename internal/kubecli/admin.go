@@ -32,15 +32,15 @@ func (c *Cluster) Admin(ctx context.Context, pod *corev1.Pod) (*admin.Client, er
 	}), nil
 }
 
-// AskProxy calls f with the admin listener of one ready proxy, and of the next one when that cannot be reached.
+// QueryProxy calls f with the admin listener of one ready proxy, and of the next one when that cannot be reached.
 // skipped gets those errors. ready is how many proxies there are to choose from.
-func (c *Cluster) AskProxy(ctx context.Context, skipped func(error), f func(pod *corev1.Pod, ready int, client *admin.Client) error) error {
+func (c *Cluster) QueryProxy(ctx context.Context, skipped func(error), f func(pod *corev1.Pod, ready int, client *admin.Client) error) error {
 	pods, err := c.ReadyProxies(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range pods {
-		err = c.askPod(ctx, &pods[i], func(pod *corev1.Pod, client *admin.Client) error { return f(pod, len(pods), client) })
+		err = c.queryPod(ctx, &pods[i], func(pod *corev1.Pod, client *admin.Client) error { return f(pod, len(pods), client) })
 		if !errors.Is(err, ErrUnreachable) && !errors.Is(err, admin.ErrUnreachable) {
 			return err
 		}
@@ -51,29 +51,29 @@ func (c *Cluster) AskProxy(ctx context.Context, skipped func(error), f func(pod 
 	return err
 }
 
-// AskPod calls f with the admin listener of that pod.
-func (c *Cluster) AskPod(ctx context.Context, name string, f func(*corev1.Pod, *admin.Client) error) error {
+// QueryPod calls f with the admin listener of that pod.
+func (c *Cluster) QueryPod(ctx context.Context, name string, f func(*corev1.Pod, *admin.Client) error) error {
 	pod, err := c.Pod(ctx, name)
 	if err != nil {
 		return err
 	}
-	return c.askPod(ctx, pod, f)
+	return c.queryPod(ctx, pod, f)
 }
 
-// AskProxies calls f with the admin listener of every ready proxy; an error of one does not keep it from the others.
-func (c *Cluster) AskProxies(ctx context.Context, f func(*corev1.Pod, *admin.Client) error) error {
+// QueryProxies calls f with the admin listener of every ready proxy; an error of one does not keep it from the others.
+func (c *Cluster) QueryProxies(ctx context.Context, f func(*corev1.Pod, *admin.Client) error) error {
 	pods, err := c.ReadyProxies(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for i := range pods {
-		errs = append(errs, c.askPod(ctx, &pods[i], f))
+		errs = append(errs, c.queryPod(ctx, &pods[i], f))
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Cluster) askPod(ctx context.Context, pod *corev1.Pod, f func(*corev1.Pod, *admin.Client) error) error {
+func (c *Cluster) queryPod(ctx context.Context, pod *corev1.Pod, f func(*corev1.Pod, *admin.Client) error) error {
 	client, err := c.Admin(ctx, pod)
 	if err != nil {
 		return err

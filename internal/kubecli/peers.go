@@ -21,7 +21,7 @@ const FieldManager = "eastway-cli"
 
 // ImportOptions of Import.
 type ImportOptions struct {
-	// Own is this cluster's name, where its controller has not published it yet; "" asks the cluster.
+	// Own is this cluster's name, where its controller has not published it yet; "": it is read from the cluster.
 	Own string
 	// Force takes over fields of another field manager, such as a GitOps controller.
 	Force bool

@@ -72,7 +72,7 @@ func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target
 func (f *facts) places(
 	ctx context.Context, proxy *corev1.Pod, imported *kubecli.ServiceImport, target *Target,
 ) (places []status.Endpoint, err error) {
-	err = f.cluster.AskPod(ctx, proxy.Name, func(_ *corev1.Pod, client *admin.Client) error {
+	err = f.cluster.QueryPod(ctx, proxy.Name, func(_ *corev1.Pod, client *admin.Client) error {
 		found, err := client.Endpoints(ctx, target.Namespace, target.Service)
 		places = found.Endpoints
 		return err

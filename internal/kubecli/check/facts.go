@@ -97,7 +97,7 @@ func (f *facts) getStatuses(ctx context.Context) ([]proxyStatus, error) {
 		var out []proxyStatus
 		for i := range ready {
 			s := proxyStatus{pod: &ready[i]}
-			s.err = f.cluster.AskPod(ctx, ready[i].Name, func(_ *corev1.Pod, client *admin.Client) (err error) {
+			s.err = f.cluster.QueryPod(ctx, ready[i].Name, func(_ *corev1.Pod, client *admin.Client) (err error) {
 				s.status, err = client.Status(ctx)
 				return err
 			})

@@ -28,7 +28,7 @@ func count(n int, singular, plural string) string {
 	return fmt.Sprintf("%d %s", n, plural)
 }
 
-// left is a time span in the unit that people would use.
+// left is a time span in its usual unit.
 func left(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
