@@ -220,7 +220,7 @@ func (r *rendered) checkBindings(t *testing.T) {
 	}
 	for name := range named[*rbacv1.Role](r) {
 		if bindings[name] == nil {
-			t.Errorf("Role %s is bound to nobody", name)
+			t.Errorf("Role %s is not bound", name)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 	}
 	for _, kind := range []string{"NetworkPolicy", "HorizontalPodAutoscaler", "PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"} {
 		if slices.Contains(slices.Collect(maps.Values(r.kinds)), kind) {
-			t.Errorf("there is a %s, which nobody asked for", kind)
+			t.Errorf("there is a %s that no value enables", kind)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestResolvePrecedence(t *testing.T) {
 		peers list
 		want  []string
 	}{
-		"nobody exports":          {nil, nil, nil},
+		"no exporter":             {nil, nil, nil},
 		"own alone":               {&Export{}, nil, []string{"b"}},
 		"peer alone":              {nil, list{exporting("a", 5, nil)}, []string{"a"}},
 		"oldest first":            {&Export{Created: created(5)}, list{exporting("a", 9, nil), exporting("c", 1, nil)}, []string{"c", "b", "a"}},

@@ -26,7 +26,7 @@ func TestDecisive(t *testing.T) {
 		peers  []PeerExport
 		want   string
 	}{
-		"nobody exports":           {nil, nil, "m"},
+		"no exporter":              {nil, nil, "m"},
 		"only the own":             {&own5, nil, "m"},
 		"only a peer":              {nil, []PeerExport{export("z", 9)}, "z"},
 		"the oldest":               {&own9, []PeerExport{export("a", 7), export("z", 5)}, "z"},

@@ -53,7 +53,7 @@ func TestControllerNames(t *testing.T) {
 // All parts take their metrics from one registry without getting into each other's way.
 func TestControllerParts(t *testing.T) {
 	t.Parallel()
-	o := controllerOptions{cluster: "a", namespace: "n", release: "r", listenerPorts: "20000-20001", kubeconfig: nobodysKubeconfig(t)}
+	o := controllerOptions{cluster: "a", namespace: "n", release: "r", listenerPorts: "20000-20001", kubeconfig: deadKubeconfig(t)}
 	reg := prometheus.NewRegistry()
 	c, err := newController(t.Context(), &o, zap.NewNop(), reg)
 	if err != nil {

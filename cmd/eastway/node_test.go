@@ -42,7 +42,7 @@ func TestNodeWithoutAPIServer(t *testing.T) {
 	log, done := &record{}, make(chan int, 1)
 	go func() {
 		done <- run(ctx, []string{
-			"node", "--node-name", "n1", "--kubeconfig", nobodysKubeconfig(t), "--health", "127.0.0.1:0", "--state", t.TempDir(), "--check-address=",
+			"node", "--node-name", "n1", "--kubeconfig", deadKubeconfig(t), "--health", "127.0.0.1:0", "--state", t.TempDir(), "--check-address=",
 		}, &bytes.Buffer{}, log)
 	}()
 	address := ""

@@ -99,7 +99,7 @@ func (s *site) give(t *testing.T) {
 	}
 }
 
-// needPrivilegedPorts is for tests of a port that a user may not bind: containers often let everybody bind every port.
+// needPrivilegedPorts is for tests of a port that a user may not bind: containers often let every user bind every port.
 func needPrivilegedPorts(t *testing.T) {
 	t.Helper()
 	first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")

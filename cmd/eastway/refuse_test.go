@@ -18,8 +18,8 @@ func wantRefused(t *testing.T, command string, words map[string]string) {
 	}
 }
 
-// nobodysKubeconfig is the file of a cluster whose API server is not there.
-func nobodysKubeconfig(t *testing.T) string {
+// deadKubeconfig is the file of a cluster whose API server is not there.
+func deadKubeconfig(t *testing.T) string {
 	t.Helper()
 	return kubetest.Kubeconfig(t, map[string]*kubetest.Server{"a": {URL: "http://127.0.0.1:1"}})
 }

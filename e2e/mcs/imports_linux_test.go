@@ -13,7 +13,7 @@ import (
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 )
 
-// notExported: whatever is not exported is not there for anybody.
+// notExported: a service that is not exported is not visible in any cluster.
 func notExported(s *spec) {
 	s.create(s.first)
 	for _, c := range s.both() {

@@ -175,7 +175,7 @@ func listen(t *testing.T, ns *netns.Namespace, port uint16) net.Listener {
 	return l
 }
 
-// answer has everybody who connects to the port told the name and his own address.
+// answer serves the name and the client's own address on the port.
 func (p *pod) answer(t *testing.T, port uint16, name string) {
 	t.Helper()
 	l := listen(t, p.Namespace, port)

@@ -278,8 +278,8 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestResetWhileNobodyReads: both directions are blocked on full windows; only the watch can notice.
-func TestResetWhileNobodyReads(t *testing.T) {
+// TestResetWithoutReader: both directions are blocked on full windows; only the watch can notice.
+func TestResetWithoutReader(t *testing.T) {
 	t.Parallel()
 	w := watcher(t)
 	for _, side := range []Side{Client, Server} {

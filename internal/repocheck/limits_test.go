@@ -117,7 +117,7 @@ var unlisted = map[string][]string{
 	"internal/takeover":            {"maxPauses", "maxReadyBytes", "maxRest"},
 	"internal/takeover/nft":        {"MaxProxies", "MaxServices"},
 	"tunnel":                       {"maxLaneStreams", "maxStrayed"},
-	"tunnel/transport":             {"maxConnIDs", "maxDatagram", "maxFrame", "maxPathBytes", "maxWindow"},
+	"tunnel/transport":             {"maxConnIDs", "maxDatagram", "maxFrame", "maxPathBytes", "maxStreamID", "maxWindow"},
 	"tunnel/wire":                  {"MaxData", "MaxMessage", "MaxName"},
 }
 

@@ -39,7 +39,7 @@ func TestChecker(t *testing.T) {
 	}{
 		{"rule", "", ""},
 		{"another program", other.Addr().String(), "answered by another program"},
-		{"nobody", "127.0.0.1:1", "did not reach the rule"},
+		{"no listener", "127.0.0.1:1", "did not reach the rule"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

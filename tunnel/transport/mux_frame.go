@@ -15,9 +15,9 @@ const (
 	maxFrame = 64<<10 - frameHeader
 	// initialWindow is what either side may send on a stream before it has heard of the other.
 	initialWindow = 256 << 10
-	// maxWindow is the largest window that is believed.
+	// maxWindow is the largest window that is accepted.
 	maxWindow = 1 << 31
-	// maxStreamID leaves room to count on. Each side has every other ID.
+	// maxStreamID is the largest ID that is used. Each side has every other ID.
 	maxStreamID = math.MaxUint32 - 2
 )
 

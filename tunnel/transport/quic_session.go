@@ -111,7 +111,7 @@ type quicStream struct{ *quic.Stream }
 
 func (s quicStream) EndWrite() { _ = s.Close() }
 
-// Finish frees the receiving side, which otherwise waits for someone to read the FIN behind the end record.
+// Finish frees the receiving side, which otherwise waits until the FIN is read behind the end record.
 func (s quicStream) Finish() { s.CancelRead(quicReset) }
 
 func (s quicStream) Abort(writing bool) {

@@ -202,7 +202,7 @@ func TestAddressesOutliveTheirServer(t *testing.T) {
 			return answer, nil
 		}}
 		if _, err := d.lookup(t.Context(), "mockb"); err == nil {
-			t.Error("a name has an address that nobody gave it")
+			t.Error("a name has an unknown address")
 		}
 		for step, test := range []struct {
 			later  bool
@@ -233,7 +233,7 @@ func TestAddressesOutliveTheirServer(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForDNS(t *testing.T) {
+func TestCallsDoNotWaitForDNS(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		silent := make(chan struct{})

@@ -78,7 +78,7 @@ func TestCacheKey(t *testing.T) {
 func TestLock(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(t.Context(), path, func() { t.Error("nobody to wait for") })
+	unlock, err := lock(t.Context(), path, func() { t.Error("it waits for a lock that is free") })
 	if err != nil {
 		t.Fatal(err)
 	}

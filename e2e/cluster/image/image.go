@@ -34,7 +34,7 @@ type File struct {
 	Path string
 	// Source is a file on this computer; its permissions are taken along.
 	Source string
-	// Content of a small file that anybody may read.
+	// Content of a small file, readable by all users.
 	Content []byte
 	// Link makes it a symbolic link to this path.
 	Link string
@@ -119,7 +119,7 @@ func (i Image) writeLayer(w io.Writer) error {
 	return layer.Close()
 }
 
-// addFolders that lead to a file, once. Everybody may write to /tmp.
+// addFolders that lead to a file, once. All users may write to /tmp.
 func addFolders(layer *tar.Writer, made map[string]bool, folder string) error {
 	if made[folder] {
 		return nil

@@ -15,7 +15,7 @@ type Reach string
 
 // The kinds of reach.
 const (
-	// Public: everybody reaches the nodes, and the addresses of load balancers.
+	// Public: the nodes can be reached from anywhere, and the addresses of load balancers.
 	Public Reach = "public"
 	// Private: as behind an office's router. Connections go out, with the
 	// gateway's address; those that come in are dropped, and so nothing of the

@@ -50,7 +50,7 @@ func TestServeAndCall(t *testing.T) {
 	}
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"call", at.String()}, &out); err != nil || !strings.HasPrefix(out.String(), "error: ") {
-		t.Errorf("a call that nobody answers: %q, %v", &out, err)
+		t.Errorf("a call without an answer: %q, %v", &out, err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// dir is where iproute2 and everybody else looks for named namespaces.
+	// dir is where iproute2 and other programs look for named namespaces.
 	dir = "/run/netns"
 	// current is the network namespace of the calling thread.
 	current = "/proc/thread-self/ns/net"

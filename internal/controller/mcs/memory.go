@@ -37,7 +37,7 @@ func remember(e *discovery.PeerExport) (string, error) {
 	return string(data), err
 }
 
-// valid is false for what an API server would refuse: everyone with the right to edit the slices can edit the annotation.
+// valid is false for what an API server would refuse: every client with the right to edit the slices can edit the annotation.
 func (m *memory) valid() bool {
 	if len(m.Ports) > maxImportPorts || m.Export.Created.Year() > 9999 {
 		return false

@@ -216,7 +216,7 @@ spec: {type: ExternalName, externalName: example.com}
 		}
 		w.nothingImported()
 	})
-	t.Run("import of somebody else", func(t *testing.T) {
+	t.Run("import of another implementation", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, shop, shopExport, `
 apiVersion: multicluster.x-k8s.io/v1beta1

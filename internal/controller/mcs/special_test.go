@@ -139,7 +139,7 @@ func TestTooManyPods(t *testing.T) {
 	}
 }
 
-// A taken-over Service has ports on the proxies whether or not anybody exports it.
+// A taken-over Service has ports on the proxies whether or not a cluster exports it.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop)

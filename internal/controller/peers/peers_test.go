@@ -264,7 +264,7 @@ func TestLastGoodStateIsKept(t *testing.T) {
 	}
 }
 
-func TestOwnNameIsNobody(t *testing.T) {
+func TestOwnNameIsNoPeer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, validPeer(t, "here"))
 	w.look(0)
