@@ -11,14 +11,16 @@ import (
 // included, a handshake over a slow line, and the exchange of catalogs.
 const recovery = 12 * time.Second
 
-// judgeCalls holds every outcome against the ground truth.
-func (w *world) judgeCalls() {
+// judge holds outcomes of calls against the ground truth.
+type judge struct{ *world }
+
+func (w judge) all() {
 	for _, o := range w.ledger.outcomes {
-		w.judge(o)
+		w.one(o)
 	}
 }
 
-func (w *world) judge(o *outcome) {
+func (w judge) one(o *outcome) {
 	bad := new(wrongByteError)
 	switch {
 	case o.err == nil:
@@ -45,7 +47,7 @@ func (w *world) judge(o *outcome) {
 
 // excuse is the exception of ARCHITECTURE's table that a failed call falls under; "" if there is none. Only what the call has
 // really come through excuses it.
-func (w *world) excuse(o *outcome) string {
+func (w judge) excuse(o *outcome) string {
 	if o.proxy == nil {
 		return "no proxy of the own cluster was ready"
 	}
@@ -78,7 +80,7 @@ func (w *world) excuse(o *outcome) string {
 
 // cutOffPeer: the call was sent to a peer's proxy that could not reach any endpoint of its cluster, while another proxy of the
 // peer could. One proxy of a peer is tried after the other, and within the budget there was no time for the next.
-func (w *world) cutOffPeer(o *outcome, lines []access) string {
+func (w judge) cutOffPeer(o *outcome, lines []access) string {
 	for i := range lines {
 		if !lines[i].inbound {
 			continue
@@ -97,7 +99,7 @@ func (w *world) cutOffPeer(o *outcome, lines []access) string {
 }
 
 // way is what a call has come through behind its own proxy, as the proxies have logged it.
-func (w *world) way(o *outcome, out *access, lines []access) []string {
+func (w judge) way(o *outcome, out *access, lines []access) []string {
 	if out.replica == "" {
 		if a := w.appAt(out.endpoint); a != nil {
 			return []string{a.name, pathOf(o.proxy.name, a.name)}
@@ -121,7 +123,7 @@ func (w *world) way(o *outcome, out *access, lines []access) []string {
 	return parts
 }
 
-func (w *world) appAt(address string) *app {
+func (w judge) appAt(address string) *app {
 	for _, a := range w.apps() {
 		if strings.HasPrefix(address, a.host.Addr().String()+":") {
 			return a
@@ -131,7 +133,7 @@ func (w *world) appAt(address string) *app {
 }
 
 // reachable reports whether, by ground truth, an endpoint was healthy and could be reached all the time.
-func (w *world) reachable(o *outcome) bool {
+func (w judge) reachable(o *outcome) bool {
 	p := o.proxy
 	if !w.truth.calm(o.began.Add(-noticed), o.ended, p.route()) {
 		return false
@@ -154,7 +156,7 @@ func (w *world) reachable(o *outcome) bool {
 }
 
 // linked reports whether a proxy of the app's cluster was there all the time through which the app could be reached.
-func (w *world) linked(o *outcome, p *proxy, a *app) bool {
+func (w judge) linked(o *outcome, p *proxy, a *app) bool {
 	from, to := o.began.Add(-recovery), o.ended
 	if !w.truth.calm(from, to, a.cluster.exportOf()) {
 		return false

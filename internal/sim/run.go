@@ -58,7 +58,7 @@ func (w *world) live(end context.CancelFunc) *Report {
 	w.net.HealAll()
 	pass(watchLag)
 	w.awaitRecovery()
-	w.judgeCalls()
+	judge{w}.all()
 	w.checkShares()
 	w.shutDown(end)
 	<-watched
