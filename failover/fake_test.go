@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -50,7 +49,6 @@ type pipe struct {
 	cond  *sync.Cond
 	data  []byte
 	ended bool
-	late  bool // its reader's deadline has passed
 	err   error
 	total []byte // everything ever written
 }
@@ -66,11 +64,8 @@ func newPipe() *pipe {
 func (p *pipe) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.data) == 0 && !p.ended && p.err == nil && !p.late {
+	for len(p.data) == 0 && !p.ended && p.err == nil {
 		p.cond.Wait()
-	}
-	if p.late {
-		return 0, os.ErrDeadlineExceeded
 	}
 	if len(p.data) > 0 {
 		n := copy(b, p.data)
