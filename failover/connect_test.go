@@ -180,7 +180,7 @@ func locals(pairs ...any) setup {
 			name := pairs[i].(string)
 			at := dead(w.t)
 			if strings.HasPrefix(name, "LIVE") {
-				at = backend(w.t, says(name))
+				at = backend(w.t, answers(name))
 			}
 			w.names[at.String()] = name
 			w.service.Endpoints[servicePort] = append(w.service.Endpoints[servicePort], endpoint(at, pairs[i+1].(locality)))
@@ -334,7 +334,7 @@ func TestEndpointResetBeforeData(t *testing.T) {
 			_, _ = c.Read(make([]byte, 1)) // a reset during connecting would be a refusal
 			reset(c)
 		}), here),
-		endpoint(backend(t, says("other")), beside)))
+		endpoint(backend(t, answers("other")), beside)))
 	if got, err := w.ask("hi"); !isReset(err) {
 		t.Errorf("got %q, %v; want a reset", got, err)
 	}
@@ -365,7 +365,7 @@ func TestStreamCutOff(t *testing.T) {
 	}
 }
 
-// TestOverloadedPeerIsLeftAlone for as long as it asked.
+// TestOverloadedPeerIsLeftAlone for as long as its refusal holds.
 func TestOverloadedPeerIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t,

@@ -216,8 +216,8 @@ func backend(t *testing.T, behave func(c *net.TCPConn)) netip.AddrPort {
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// says is a backend that tells its name and what it read up to the end.
-func says(name string) func(c *net.TCPConn) {
+// answers is a backend that sends its name and what it read up to the end.
+func answers(name string) func(c *net.TCPConn) {
 	return func(c *net.TCPConn) {
 		b, err := io.ReadAll(c)
 		if err == nil {
@@ -375,7 +375,7 @@ func diesAfter(want string) handler {
 // silent never answers.
 func silent(in *fakeIncoming) { <-in.ctx.Done() }
 
-// suspectAt once tells that the lane fell silent, and never answers.
+// suspectAt makes the lane suspect, and never answers.
 func suspectAt(want string) handler {
 	return func(in *fakeIncoming) {
 		if hears(in, want) {

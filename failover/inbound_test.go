@@ -98,7 +98,7 @@ func TestServeStream(t *testing.T) {
 // TestServeStreamAffinity: a client of another cluster stays with its endpoint whichever replica it comes through.
 func TestServeStreamAffinity(t *testing.T) {
 	t.Parallel()
-	at := []discovery.Endpoint{endpoint(backend(t, says("one")), here), endpoint(backend(t, says("two")), beside)}
+	at := []discovery.Endpoint{endpoint(backend(t, answers("one")), here), endpoint(backend(t, answers("two")), beside)}
 	for client := range 4 {
 		var answers []string
 		for _, zone := range []discovery.Locality{here, beside} {
@@ -150,7 +150,7 @@ func TestServeStreamRefuses(t *testing.T) {
 		"been here":         {func(h *tunnel.Header) { h.Visited = []string{"x", "cn-hangzhou"} }, tunnelpb.Answer_CODE_INVALID},
 		"no second hop":     {func(h *tunnel.Header) { h.Service = "lonely" }, tunnelpb.Answer_CODE_UNAVAILABLE},
 		"one attempt only":  {func(h *tunnel.Header) { h.Attempts = 1 }, tunnelpb.Answer_CODE_UNAVAILABLE},
-		"nothing told":      {func(h *tunnel.Header) { h.Attempts, h.TimeoutMs, h.Protocol, h.Visited = 0, 0, "", nil }, 0},
+		"no bounds":         {func(h *tunnel.Header) { h.Attempts, h.TimeoutMs, h.Protocol, h.Visited = 0, 0, "", nil }, 0},
 		"a huge deadline":   {func(h *tunnel.Header) { h.TimeoutMs = 1 << 63 }, 0},
 	} {
 		h := request()

@@ -23,7 +23,7 @@ func other(w *world, addr netip.Addr) *discovery.Snapshot {
 	ports := []discovery.ServicePort{{Port: servicePort, Protocol: "TCP"}, {Port: servicePort, Protocol: "UDP"}}
 	s.Services = s.Services.With(name, &discovery.Service{
 		Name: name, Addresses: []netip.Addr{addr}, Ports: ports, Listeners: discovery.ListenersAt(ports, addr),
-		Endpoints: map[uint16][]discovery.Endpoint{servicePort: {endpoint(backend(w.t, says("other")), here)}},
+		Endpoints: map[uint16][]discovery.Endpoint{servicePort: {endpoint(backend(w.t, answers("other")), here)}},
 	})
 	return s
 }

@@ -53,14 +53,14 @@ func (p *path) mustHalfClose(t *testing.T) {
 	p.awaitIdle(t)
 }
 
-// halfClose ends one direction after some words and checks that just these arrive, and a clean end.
-func halfClose(t *testing.T, from, to conn, words string) {
+// halfClose ends one direction after some text and checks that just these arrive, and a clean end.
+func halfClose(t *testing.T, from, to conn, text string) {
 	t.Helper()
-	_, err := io.WriteString(from, words)
+	_, err := io.WriteString(from, text)
 	must(t, err)
 	must(t, from.CloseWrite())
-	if got, err := io.ReadAll(to); err != nil || string(got) != words {
-		t.Fatalf("read %q, %v; want %q and a clean end", got, err, words)
+	if got, err := io.ReadAll(to); err != nil || string(got) != text {
+		t.Fatalf("read %q, %v; want %q and a clean end", got, err, text)
 	}
 }
 
@@ -72,7 +72,7 @@ func (p *path) awaitIdle(t *testing.T) {
 	})
 }
 
-// TestPathServerFirst: the server greets, and the client says nothing before it was greeted.
+// TestPathServerFirst: the server greets, and the client sends nothing before it was greeted.
 func TestPathServerFirst(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {

@@ -59,7 +59,7 @@ type site struct {
 	stopNode, stopProxy func()
 }
 
-// spec says what a path is made of.
+// spec is what a path is made of.
 type spec struct {
 	on        ground
 	transport string
@@ -156,7 +156,7 @@ func newSite(t *testing.T, sp spec, world *certstest.Cluster, name string, at di
 	return s
 }
 
-// follow tells the site of its service and of its peers, by name with their addresses.
+// follow gives the site its service and its peers, by name with their addresses.
 func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]string, svc *discovery.Service) {
 	local := discovery.Local{
 		Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{svc.Name: svc}), Peers: map[string]*discovery.Peer{},

@@ -98,7 +98,7 @@ func (p *path) mustAttempt(t *testing.T, lines int, want ...string) {
 }
 
 // TestPathPeerDiesWhileExecuting: the peer has handed the request to its application when it dies. It ran there, so it
-// runs nowhere else, and the client is told that something went wrong.
+// runs nowhere else, and the client sees a reset.
 func TestPathPeerDiesWhileExecuting(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
@@ -109,9 +109,9 @@ func TestPathPeerDiesWhileExecuting(t *testing.T) {
 		})
 		answered := make(chan error, 1)
 		go func() {
-			who, err := p.post(t.Context())
+			name, err := p.post(t.Context())
 			if err == nil {
-				err = fmt.Errorf("%s answered", who)
+				err = fmt.Errorf("%s answered", name)
 			}
 			answered <- err
 		}()
@@ -120,15 +120,15 @@ func TestPathPeerDiesWhileExecuting(t *testing.T) {
 		if err := <-answered; !isReset(err) {
 			t.Errorf("the client saw: %v", err)
 		}
-		// The word that b had accepted may have died with it.
+		// That b had accepted may have been lost with it.
 		if got := p.attempts(t, 1); !slices.Equal(got, []string{"b accepted"}) && !slices.Equal(got, []string{"b unknown"}) {
 			t.Errorf("attempts %q", got)
 		}
 		if b.ran.Load() != 1 || c.ran.Load() != 0 {
 			t.Errorf("ran %d times at b and %d times at c", b.ran.Load(), c.ran.Load())
 		}
-		if who, err := p.post(t.Context()); err != nil || who != "c" {
-			t.Errorf("the next one was answered by %q, %v", who, err)
+		if name, err := p.post(t.Context()); err != nil || name != "c" {
+			t.Errorf("the next one was answered by %q, %v", name, err)
 		}
 	})
 }
@@ -142,8 +142,8 @@ func TestPathRefusalIsReplayed(t *testing.T) {
 			on: g, transport: over,
 			b: []discovery.Endpoint{ready(g.unused(t), near)}, c: []discovery.Endpoint{ready(c.addr, abroad)},
 		})
-		if who, err := p.post(t.Context()); err != nil || who != "c" {
-			t.Errorf("answered by %q, %v", who, err)
+		if name, err := p.post(t.Context()); err != nil || name != "c" {
+			t.Errorf("answered by %q, %v", name, err)
 		}
 		p.mustAttempt(t, 1, "b refused", "c accepted")
 		if c.ran.Load() != 1 {

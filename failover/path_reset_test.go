@@ -116,7 +116,7 @@ func readOut(c conn) error {
 	return err
 }
 
-// mustBeReset says how the end differs from one that was reset; nil when it was.
+// mustBeReset returns how the end differs from one that was reset; nil when it was.
 func (e *end) mustBeReset() error {
 	var err error
 	switch {
@@ -207,17 +207,17 @@ func (p *path) resetBy(by string, m moment, i int) error {
 	if err := m.prepare(client, server, i%4); err != nil {
 		return fmt.Errorf("prepare: %w%s", err, p.story(c))
 	}
-	who, whom := client, server
+	from, to := client, server
 	if by == "server" {
-		who, whom = server, client
+		from, to = server, client
 	}
-	reset(who.conn)
-	if err := whom.mustBeReset(); err != nil {
+	reset(from.conn)
+	if err := to.mustBeReset(); err != nil {
 		return fmt.Errorf("the other end saw: %w%s", err, p.story(c))
 	}
-	_ = whom.conn.Close()
-	if who.busy != nil {
-		<-who.busy
+	_ = to.conn.Close()
+	if from.busy != nil {
+		<-from.busy
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func TestBytesOutAndNoAnswer(t *testing.T) {
 func TestDeadEndpointsDoNotAddUp(t *testing.T) {
 	t.Parallel()
 	hole := blackhole(t)
-	live := backend(t, says("live"))
+	live := backend(t, answers("live"))
 	w := newWorld(t, endpoints(endpoint(hole, here), endpoint(live, beside)))
 	for range ejectAfter {
 		if got, err := w.ask("hi"); err != nil || got != "live got hi" {

@@ -157,7 +157,7 @@ func TestReplicaRestarted(t *testing.T) {
 		t.Error("the new process was looked for only after the old one had been given up")
 	}
 	<-l.gone
-	await(t, "the log says why the old link ended", func() bool {
+	await(t, "the log has why the old link ended", func() bool {
 		ended := logs.FilterMessage("link to peer replica ended").All()
 		return len(ended) == 1 && ended[0].ContextMap()["replica"] == l.replica && ended[0].ContextMap()["error"] != ""
 	})

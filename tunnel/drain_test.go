@@ -63,8 +63,8 @@ func TestDrainWithoutLinks(t *testing.T) {
 	}
 }
 
-// TestGoAwayServesOwnCallers: who has asked its peers to open no more streams goes on opening its own, also when they have
-// said that they have none left.
+// TestGoAwayServesOwnCallers: a process that sent GoAway goes on opening its own streams, also when its peers have
+// answered that they have none left.
 func TestGoAwayServesOwnCallers(t *testing.T) {
 	t.Parallel()
 	forTransports(t, func(t *testing.T, transport string) {

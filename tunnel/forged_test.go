@@ -57,8 +57,8 @@ func forge(ctx context.Context, t *testing.T, ca Config, n *Node, wg *sync.WaitG
 	<-deaf.sent
 }
 
-// TestForgedAddressKeepsNobodyOut: who forges a peer's address cannot use up that peer's places in the gate.
-func TestForgedAddressKeepsNobodyOut(t *testing.T) {
+// TestForgedAddressLeavesRoom: a forged address of a peer cannot use up that peer's places in the gate.
+func TestForgedAddressLeavesRoom(t *testing.T) {
 	t.Parallel()
 	ca, cb := configs(t, withTransport("quic"), withHandler(echo))
 	reg := prometheus.NewPedanticRegistry()

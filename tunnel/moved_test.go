@@ -26,33 +26,33 @@ func TestAddressChanges(t *testing.T) {
 		old := onlyLink(t, p.a)
 		s := p.open(t)
 		<-s.Answered()
-		says := func(s *Stream, word string) {
+		echoed := func(s *Stream, text string) {
 			t.Helper()
-			if _, err := s.Write([]byte(word)); err != nil {
+			if _, err := s.Write([]byte(text)); err != nil {
 				t.Fatal(err)
 			}
-			got := make([]byte, len(word))
-			if _, err := io.ReadFull(s, got); err != nil || string(got) != word {
+			got := make([]byte, len(text))
+			if _, err := io.ReadFull(s, got); err != nil || string(got) != text {
 				t.Fatalf("%q, %v", got, err)
 			}
 		}
-		says(s, "before")
+		echoed(s, "before")
 
 		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{deadAddress(t)}}})
 		await(t, "the link is retired", old.isRetired)
-		says(s, "meanwhile")
+		echoed(s, "meanwhile")
 		other := p.open(t)
 		<-other.Answered()
-		says(other, "another stream")
+		echoed(other, "another stream")
 
 		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
 		await(t, "there is another link", func() bool {
 			one := p.open(t)
-			says(one, "at any time")
+			echoed(one, "at any time")
 			one.Reset("that was all")
 			return p.a.linkTo("b", p.b.Replica()) != old && p.a.hasUsable("b")
 		})
-		says(s, "after")
+		echoed(s, "after")
 		for _, one := range []*Stream{s, other} {
 			if err := one.CloseWrite(); err != nil {
 				t.Fatal(err)
@@ -124,7 +124,7 @@ func (r *revoking) PeerName(cs tls.ConnectionState) (string, error) {
 	return name, err
 }
 
-// TestTrustReplacedInHandshake: who was trusted when its handshake began, and is not when it ends, has no tunnel.
+// TestTrustReplacedInHandshake: a peer that is trusted when its handshake begins, and not when it ends, has no tunnel.
 func TestTrustReplacedInHandshake(t *testing.T) {
 	t.Parallel()
 	ca, cb := configs(t)

@@ -185,7 +185,7 @@ func TestLanesGrowAndPreferIdle(t *testing.T) {
 	await(t, "more lanes", func() bool { return lanesOf(p.a, "tcp") > tcpLanes })
 }
 
-// TestHelloIsChecked: an authenticated peer that says something wrong in its Hello gets no link.
+// TestHelloIsChecked: an authenticated peer whose Hello is wrong gets no link.
 func TestHelloIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*tunnelpb.Hello){
@@ -215,7 +215,7 @@ func TestHelloIsChecked(t *testing.T) {
 	}
 }
 
-// dialRaw is an authenticated connection of a's that has not said Hello.
+// dialRaw is an authenticated connection of a's that has not sent Hello.
 func dialRaw(t *testing.T, ca Config, b *Node) transport.Session {
 	t.Helper()
 	cfg, err := ca.Credentials.ClientConfig("b")
@@ -246,8 +246,8 @@ func TestStrangerIsRefused(t *testing.T) {
 			b.SetPeers([]Peer{{Name: "a"}})
 			a := startNode(t, ca)
 			a.SetPeers([]Peer{{Name: "b", Addresses: []string{b.Addr().String()}}})
-			// The dialer refuses first: b's certificate is none of its world's. It says so in status.
-			await(t, "a says why", func() bool { return strings.Contains(a.Status()[0].LastError, "unknown_authority") })
+			// The dialer refuses first: b's certificate is none of its world's. Status has the reason.
+			await(t, "a's status has the reason", func() bool { return strings.Contains(a.Status()[0].LastError, "unknown_authority") })
 			if reason := a.Status()[0].Reason; reason != certs.ReasonUnknownAuthority {
 				t.Errorf("reason %q", reason)
 			}
@@ -295,7 +295,7 @@ func TestUntrustedDialerIsRefused(t *testing.T) {
 				}
 				return false
 			})
-			await(t, "a tells of it", func() bool { return a.Status()[0].Reason == certs.ReasonRefusedByPeer })
+			await(t, "a's status has the reason", func() bool { return a.Status()[0].Reason == certs.ReasonRefusedByPeer })
 			if len(b.allLinks()) != 0 {
 				t.Error("there is a link")
 			}

@@ -65,7 +65,7 @@ func (n *Node) pathsThat(result transport.MoveResult) int {
 	return int(testutil.ToFloat64(n.metrics.paths.WithLabelValues("b", string(result))))
 }
 
-// transfer sends random bytes to a stream that echoes them, until told to stop, and compares what comes back.
+// transfer sends random bytes to a stream that echoes them, until it is stopped, and compares what comes back.
 type transfer struct {
 	read atomic.Int64
 	stop atomic.Bool

@@ -46,14 +46,14 @@ func TestPhase(t *testing.T) {
 		draining   bool
 		lastResort bool // soon
 		doneDue    bool // without streams
-		drained    bool // once ours is told
+		drained    bool // once ours is sent
 	}
 	usable := want{}
 	fresh := want{sent: "again"}
 	lastOne := want{draining: true, lastResort: true, doneDue: true}
 	none := want{draining: true, doneDue: true}
 	sent := func(w want, s string) want { w.sent = s; return w }
-	told := func(w want) want { w.doneDue, w.lastResort = false, false; return w }
+	sentDone := func(w want) want { w.doneDue, w.lastResort = false, false; return w }
 	peerDone := func(w want) want { w.drained = true; return w }
 	over := want{draining: true}
 	table := map[string]map[string]want{
@@ -63,7 +63,7 @@ func TestPhase(t *testing.T) {
 		},
 		"asked": {
 			"nothing": lastOne, "lane": lastOne, "control": lastOne, "ask away": sent(lastOne, "again"), "replace": sent(lastOne, "again"),
-			"drain": sent(none, "again"), "goaway": lastOne, "peer's done": peerDone(lastOne), "our done": told(lastOne), "retire": lastOne,
+			"drain": sent(none, "again"), "goaway": lastOne, "peer's done": peerDone(lastOne), "our done": sentDone(lastOne), "retire": lastOne,
 			"end": none,
 		},
 		"asking": { // that the peer is done is what was asked for: streams are opened to it as before
@@ -72,11 +72,11 @@ func TestPhase(t *testing.T) {
 		},
 		"replaced": {
 			"nothing": lastOne, "lane": lastOne, "control": sent(lastOne, "r"), "ask away": lastOne, "replace": lastOne,
-			"drain": none, "goaway": lastOne, "peer's done": peerDone(lastOne), "our done": told(lastOne), "retire": lastOne, "end": none,
+			"drain": none, "goaway": lastOne, "peer's done": peerDone(lastOne), "our done": sentDone(lastOne), "retire": lastOne, "end": none,
 		},
 		"leaving": {
 			"nothing": none, "lane": none, "control": sent(none, "r"), "ask away": none, "replace": none,
-			"drain": none, "goaway": none, "peer's done": peerDone(none), "our done": told(none), "retire": none, "end": none,
+			"drain": none, "goaway": none, "peer's done": peerDone(none), "our done": sentDone(none), "retire": none, "end": none,
 		},
 		"ended": {
 			"nothing": over, "lane": over, "control": over, "ask away": sent(over, "again"), "replace": sent(none, "again"),
@@ -104,7 +104,7 @@ func TestPhase(t *testing.T) {
 	}
 }
 
-// TestPhaseOnce: what happens a second time is no news, and what was said on a lost control connection is said again.
+// TestPhaseOnce: what happens a second time is no news, and what was sent on a lost control connection is sent again.
 func TestPhaseOnce(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
@@ -123,7 +123,7 @@ func TestPhaseOnce(t *testing.T) {
 	var asking phase
 	asking.askAway("r")
 	if asking.heardGoAway(now, done) {
-		t.Error("that a peer has done as it was asked is no GoAway of its own")
+		t.Error("a peer's answer to GoAway counts as a GoAway of its own")
 	}
 }
 

@@ -58,7 +58,7 @@ func TestLinksToAllReplicasOfOneAddress(t *testing.T) {
 		t.Errorf("links to %v", seen)
 	}
 	if st := a.Status(); st[0].LastError != "" {
-		t.Errorf("status tells of %q although nothing is wrong", st[0].LastError)
+		t.Errorf("status shows %q although nothing is wrong", st[0].LastError)
 	}
 }
 

@@ -183,7 +183,7 @@ func TestResetWaitsForReader(t *testing.T) {
 	})
 }
 
-// readSlowly reads to the end, piece by piece, and tells the longest time from one to the next.
+// readSlowly reads to the end, piece by piece, and returns the longest time from one to the next.
 func readSlowly(s *Stream, piece int64, pause time.Duration) (n int64, longest time.Duration, err error) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()

@@ -201,12 +201,12 @@ func TestStrangerMovesNothing(t *testing.T) {
 	}
 }
 
-// TestWriteErrorStaysTheSame: what fails from another port each time is told in the same words.
+// TestWriteErrorStaysTheSame: what fails from another port each time has the same text.
 func TestWriteErrorStaysTheSame(t *testing.T) {
 	t.Parallel()
 	peer := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}
 	tooLong := make([]byte, 1<<16)
-	words := make(map[string]bool)
+	texts := make(map[string]bool)
 	for range 2 {
 		m, err := newMovingSocket(peer)
 		if err != nil {
@@ -215,12 +215,12 @@ func TestWriteErrorStaysTheSame(t *testing.T) {
 		if _, err = m.WriteTo(tooLong, peer); err == nil {
 			t.Fatal("it was sent")
 		}
-		words[err.Error()] = true
+		texts[err.Error()] = true
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(words) != 1 {
-		t.Errorf("%v", words)
+	if len(texts) != 1 {
+		t.Errorf("%v", texts)
 	}
 }
