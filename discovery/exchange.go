@@ -166,6 +166,13 @@ type session struct {
 	requested notify.Signal // the peer needs a snapshot
 }
 
+// restore requests a snapshot when the catalog has dropped what this link brought.
+func (s *session) restore() {
+	if s.heard.Load() && !s.lost.Load() && s.exchange.cfg.Catalog.lacks(s.link) {
+		s.needSnapshot()
+	}
+}
+
 // send sends changes to the peer at once, but not more often than every coalesce; it sends and requests snapshots not
 // more often than every resyncInterval.
 func (s *session) send(ctx context.Context) error {
@@ -182,9 +189,7 @@ func (s *session) send(ctx context.Context) error {
 			return err
 		}
 		peerAdded := s.exchange.cfg.Catalog.peerAdded.Changed()
-		if s.heard.Load() && !s.lost.Load() && s.exchange.cfg.Catalog.lacks(s.link) {
-			s.needSnapshot()
-		}
+		s.restore()
 		d, ok, more := s.exchange.cfg.Catalog.deltaSince(sent)
 		if ok {
 			if err := sendDelta(ctx, s.conn, s.exchange.cfg.Cluster, s.exchange.cfg.Epoch, &d); err != nil {

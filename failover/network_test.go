@@ -36,7 +36,7 @@ func TestProxyInABubble(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer ln.Close()
+			t.Cleanup(func() { _ = ln.Close() })
 			endpoints[at] = ln
 		}
 		endpoints[hung].SetMode(simnet.Dropping)

@@ -66,7 +66,11 @@ func TestPathGigabyte(t *testing.T) {
 // TestPathShortConnections: a new connection for each request, very often; nothing fails, and nothing is left of them.
 func TestPathShortConnections(t *testing.T) {
 	t.Parallel()
-	const connections, atOnce = 1000, 32
+	const atOnce = 32
+	connections := 1000
+	if raceDetector {
+		connections = 200
+	}
 	message := bytes.Repeat([]byte("0123456789"), 10)
 	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
 		p := newPath(t, spec{on: g, transport: over, b: []discovery.Endpoint{ready(listen(t, g, echo), near)}})
@@ -107,7 +111,7 @@ func bubbleGoroutines() (n int, stacks string) {
 	own = own[:runtime.Stack(own, false)]
 	_, bubble, _ := strings.Cut(string(own[:bytes.IndexByte(own, ':')]), "synctest bubble ")
 	all := make([]byte, 16<<20)
-	for _, stack := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
+	for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
 		if head, _, _ := strings.Cut(stack, ":"); strings.Contains(head, "synctest bubble "+bubble) {
 			n++
 			stacks += "\n\n" + stack

@@ -54,7 +54,11 @@ func pattern(n int) []byte {
 func TestPathCutAtAnyByte(t *testing.T) {
 	t.Parallel()
 	// What the peer sends for one such answer: the body, and the headers of records, of the mux and of TLS.
-	const body, all, step = 1500, 2100, 7
+	const body, all = 1500, 2100
+	step := 7
+	if raceDetector {
+		step *= 7
+	}
 	inBubbles(t, []string{"tcp", "both"}, func(t *testing.T, g *simulated, over string) {
 		d := download{body: pattern(body)}
 		p := newPath(t, spec{on: g, transport: over, b: []discovery.Endpoint{

@@ -69,7 +69,7 @@ var (
 )
 
 // inBubbles runs f in one bubble for each transport, on a ground of its own.
-func inBubbles(t *testing.T, transports []string, f func(t *testing.T, g *simulated, transport string)) {
+func inBubbles(t *testing.T, transports []string, f func(t *testing.T, g *simulated, over string)) {
 	t.Helper()
 	for _, over := range transports {
 		t.Run(over, func(t *testing.T) {
@@ -156,7 +156,7 @@ type machine struct{}
 var realTransports = []string{"tcp", "quic", "both"}
 
 // onSockets runs f on this machine for each transport.
-func onSockets(t *testing.T, f func(t *testing.T, transport string)) {
+func onSockets(t *testing.T, f func(t *testing.T, over string)) {
 	t.Helper()
 	for _, over := range realTransports {
 		t.Run(over, func(t *testing.T) {

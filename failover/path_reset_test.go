@@ -176,6 +176,10 @@ func TestPathReset(t *testing.T) {
 				t.Parallel()
 				inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
 					p := newPath(t, spec{on: g, transport: over})
+					resets := resets
+					if raceDetector {
+						resets = resetsAtOnce
+					}
 					must(t, repeat(resets, resetsAtOnce, func(i int) error { return p.resetBy(by, m, i) }))
 					p.awaitIdle(t)
 				})

@@ -30,9 +30,11 @@ func limitText(l transport.Limit) (what, remedy string) {
 	const hostile = "upgrade the peer; if it is up to date, suspect it"
 	switch l {
 	case transport.LimitBacklog:
-		return fmt.Sprintf("streams refused: %d wait to be accepted here", transport.AcceptBacklog), "give this cluster's proxies more CPU, or run more of them"
+		return fmt.Sprintf("streams refused: %d wait to be accepted here", transport.AcceptBacklog),
+			"give this cluster's proxies more CPU, or run more of them"
 	case transport.LimitPeer:
-		return fmt.Sprintf("streams refused: %d wait for the peer to accept them", transport.AcceptBacklog), "give the peer's proxies more CPU, or run more of them"
+		return fmt.Sprintf("streams refused: %d wait for the peer to accept them", transport.AcceptBacklog),
+			"give the peer's proxies more CPU, or run more of them"
 	case limitStreams:
 		return fmt.Sprintf("streams refused: one lane carries at most %d", maxLaneStreams), "run more proxies on either side"
 	case limitHeaders:

@@ -30,15 +30,17 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		node:       n,
 		handshakes: counter("eastway_tunnel_handshakes_refused_total", "Connections that failed authentication, on either side.", "reason"),
 		streams:    counter("eastway_tunnel_streams_total", "Streams opened.", "peer", "direction"),
-		states:     counter("eastway_tunnel_link_state_changes_total", "Replicas of a peer that became suspect (silent), dead or connected again.", "peer", "state"),
+		states: counter("eastway_tunnel_link_state_changes_total",
+			"Replicas of a peer that became suspect (silent), dead or connected again.", "peer", "state"),
 		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
 		paths: counter("eastway_tunnel_path_migrations_total",
 			"Dialed QUIC connections that went silent and looked for another network path.", "peer", "result"),
 		limits: counter("eastway_tunnel_limits_met_total", "Streams or connections that met a limit.", "peer", "limit"),
 		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open connections of tunnels.",
 			[]string{"peer", "transport", "role", "congestion_control"}, nil),
-		links:  prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel.", []string{"peer", "state"}, nil),
-		rtt:    prometheus.NewDesc("eastway_tunnel_rtt_seconds", "Smallest smoothed round trip to a usable replica of the peer.", []string{"peer"}, nil),
+		links: prometheus.NewDesc("eastway_tunnel_links", "Replicas of a peer with a tunnel.", []string{"peer", "state"}, nil),
+		rtt: prometheus.NewDesc("eastway_tunnel_rtt_seconds", "Smallest smoothed round trip to a usable replica of the peer.",
+			[]string{"peer"}, nil),
 		active: prometheus.NewDesc("eastway_tunnel_streams", "Open streams.", []string{"peer"}, nil),
 	}
 	if reg != nil {
@@ -53,10 +55,13 @@ func (m *metrics) opened(peer, direction string) { m.streams.WithLabelValues(pee
 func (m *metrics) linkState(peer string, s linkState) {
 	m.states.WithLabelValues(peer, s.String()).Inc()
 }
+
 func (m *metrics) limited(peer string, limit transport.Limit, times uint64) {
 	m.limits.WithLabelValues(peer, string(limit)).Add(float64(times))
 }
+
 func (m *metrics) badHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
+
 func (m *metrics) pathSearched(peer string, result transport.MoveResult) {
 	m.paths.WithLabelValues(peer, string(result)).Inc()
 }

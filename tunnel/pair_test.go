@@ -149,11 +149,11 @@ func await(t *testing.T, what string, cond func() bool) {
 func header() *Header { return &Header{Namespace: "default", Service: "echo", Port: 8000} }
 
 // lanesOf counts a node's lanes over one transport.
-func lanesOf(n *Node, transport string) int {
+func lanesOf(n *Node, over string) int {
 	sum := 0
 	for _, l := range n.allLinks() {
 		lanes, _ := l.laneCounts()
-		sum += lanes[transport]
+		sum += lanes[over]
 	}
 	return sum
 }
