@@ -68,7 +68,7 @@ func heap() uint64 {
 func TestRecentKeys(t *testing.T) {
 	t.Parallel()
 	var r recentKeys
-	key := func(i int) streamKey { return streamKey{id: uint64(i)} } //nolint:gosec // small
+	key := func(i int) streamKey { return streamKey{id: uint64(i)} }
 	const n = 3*maxEarlyResets + 7
 	for i := range n {
 		r.add(key(i))

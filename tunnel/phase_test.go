@@ -9,9 +9,9 @@ import (
 
 // Messages of a peer.
 var (
-	goAway    = &tunnelpb.GoAway{Reason: "r"}                                 //nolint:gochecknoglobals // constants
-	done      = &tunnelpb.GoAway{Reason: "done", Done: true}                  //nolint:gochecknoglobals // constants
-	doneAgain = &tunnelpb.GoAway{Reason: "done", Done: true, HeardDone: true} //nolint:gochecknoglobals // constants
+	goAway    = &tunnelpb.GoAway{Reason: "r"}
+	done      = &tunnelpb.GoAway{Reason: "done", Done: true}
+	doneAgain = &tunnelpb.GoAway{Reason: "done", Done: true, HeardDone: true}
 )
 
 // TestPhase is the table of states and events: what is sent, and what the link is good for afterwards.
