@@ -67,7 +67,7 @@ func printFilePeers(w io.Writer, output outputFormat, peers []file.PeerManifest)
 			continue
 		}
 		used = append(used, *p.Peer)
-		rows = append(rows, []string{p.Name, strings.Join(p.Peer.Spec.Addresses, " ")})
+		rows = append(rows, []string{p.Name, strings.Join(p.Spec.Addresses, " ")})
 	}
 	if output == outputJSON {
 		return printJSON(w, used)

@@ -99,7 +99,8 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		},
 		"controller's rights": {
 			func(w *world) { w.denied = "serviceexports/status" },
-			"rights", Failed, "the controller (service account eastway-controller) is not allowed to patch serviceexports.multicluster.x-k8s.io/status",
+			"rights", Failed,
+			"the controller (service account eastway-controller) is not allowed to patch serviceexports.multicluster.x-k8s.io/status",
 		},
 		"rights unknown": {
 			func(w *world) { w.server.Forbid("create", "subjectaccessreviews") },
