@@ -101,8 +101,8 @@ func (l limits) readOnce(dir string) ([]content, error) {
 		files = append(files, content{name: e.Name(), data: data, err: err})
 	}
 	if len(beyond) > 0 {
-		beyond[0].err = fmt.Errorf("this and all later files are not read, %d in all: the directory has more than %d files or %d bytes; combine or remove some",
-			len(beyond), l.files, l.total)
+		beyond[0].err = fmt.Errorf("this and all later files are not read, %d in all: "+
+			"the directory has more than %d files or %d bytes; combine or remove some", len(beyond), l.files, l.total)
 	}
 	return append(files, beyond...), nil
 }

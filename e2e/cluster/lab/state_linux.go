@@ -55,7 +55,7 @@ func readState(name string) (state, error) {
 	return s, nil
 }
 
-// ErrUp: a lab of this name is up.
+// ErrUp is that a lab of this name is up.
 var ErrUp = errors.New("a lab of this name is up already, or was left behind by one: take it down first")
 
 // claim makes the folder of a lab, and finds addresses that no other one has.

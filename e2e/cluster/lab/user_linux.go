@@ -23,7 +23,7 @@ const UserVariable = "E2E_KUBECONFIGS"
 // ImagesVariable says, by its value "loaded", that all nodes of the user's clusters have the images of the tests.
 const ImagesVariable = "E2E_IMAGES"
 
-// ErrNotLoaded: they do not.
+// ErrNotLoaded is the error if they do not have one.
 var ErrNotLoaded = errors.New("an image is missing")
 
 // Users reports whether the clusters are the user's own.
