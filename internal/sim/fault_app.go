@@ -15,16 +15,11 @@ func appKill(w *world, f *Fault) func() {
 	route := w.truth.begin(a.route(), "down")
 	gone := w.truth.begin(a.name, "the endpoint died")
 	a.kill()
-	if f.N == 0 {
-		w.faults.Go(func() {
-			pass(min(2*time.Second, f.For))
-			a.cluster.changed(func() { a.ready = false })
-		})
-	}
+	healed := w.noticed(a, f, 2*time.Second)
 	return func() {
 		a.start()
 		gone(0)
-		a.cluster.changed(func() { a.ready = true })
+		healed()
 		route(0)
 		a.busy.give()
 	}
@@ -41,18 +36,26 @@ func appMode(w *world, f *Fault, m simnet.Mode) func() {
 	}
 	route := w.truth.begin(a.route(), "taking no connections")
 	a.setMode(m)
-	if f.N == 0 {
-		w.faults.Go(func() {
-			pass(min(3*time.Second, f.For))
-			a.cluster.changed(func() { a.ready = false })
-		})
-	}
+	healed := w.noticed(a, f, 3*time.Second)
 	return func() {
 		a.setMode(simnet.Accepting)
-		a.cluster.changed(func() { a.ready = true })
+		healed()
 		route(0)
 		a.busy.give()
 	}
+}
+
+// noticed makes an app unready after a while, if f is a fault that Kubernetes notices and has not healed by then. What it returns
+// makes the app ready.
+func (w *world) noticed(a *app, f *Fault, after time.Duration) (healed func()) {
+	over := false // guarded by the cluster
+	if f.N == 0 {
+		w.faults.Go(func() {
+			pass(min(after, f.For))
+			a.cluster.changed(func() { a.ready = a.ready && over })
+		})
+	}
+	return func() { a.cluster.changed(func() { over, a.ready = true, true }) }
 }
 
 // appPause stops an app for a time: its kernel goes on.
