@@ -127,6 +127,10 @@ func (p *parser) kindOf(id manifest.ID) (string, bool) {
 		return "", true
 	}
 	for t := range p.kinds {
+		list := mistyped(id.Kind, "List") || mistyped(id.Kind, t.Kind+"List")
+		if list && mistyped(id.Group(), t.GroupVersionKind().Group) {
+			return "", true
+		}
 		if mistyped(id.Kind, t.Kind) && (id.APIVersion == "" || sameGroup(id.Group(), t.GroupVersionKind().Group)) {
 			return t.Kind, true
 		}
@@ -136,6 +140,9 @@ func (p *parser) kindOf(id manifest.ID) (string, bool) {
 
 // pattern is the key of an object that is not usable. What it may be in any namespace, or in none, is kept in all.
 func (p *parser) pattern(kind string, id manifest.ID) key {
+	if kind == "" && id.Kind != "" {
+		return key{} // a List, whose own name is not that of its items
+	}
 	k := key{kind: kind, name: id.Name}
 	for t, known := range p.kinds {
 		if t.Kind == kind && known.namespaced {

@@ -176,6 +176,18 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": listYAML},
 			{"x.yaml": strings.Replace(listYAML, "apiVersion: v1\nkind: List", "apiVersion: V1\nkind: List", 1)},
 		}, []string{"a:80"}, 1},
+		{"a List with a name whose kind is mistyped", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.NewReplacer("kind: List", "kind: list", `{resourceVersion: ""}`, "{name: all}").Replace(listYAML)},
+		}, []string{"a:80"}, 1},
+		{"a List of one of our own groups", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.Replace(listYAML, "apiVersion: v1\nkind: List", "apiVersion: eastway.dev/v1alpha1\nkind: List", 1)},
+		}, []string{"a:80"}, 1},
+		{"a List that names its kind", []files{
+			{"x.yaml": listYAML},
+			{"x.yaml": strings.NewReplacer("kind: List", "kind: ServiceList", `{resourceVersion: ""}`, "{name: all}").Replace(listYAML)},
+		}, []string{"a:80"}, 1},
 		{
 			"a deleted file",
 			[]files{{"x.yaml": service("a", 80), "y.yaml": service("b", 81)}, {"x.yaml": ""}},
