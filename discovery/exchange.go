@@ -221,7 +221,7 @@ func (s *session) send(ctx context.Context) error {
 
 // resync requests a snapshot, unless one has arrived meanwhile.
 func (s *session) resync(ctx context.Context) error {
-	if !s.lost.Load() {
+	if !s.lost.Load() && !s.exchange.cfg.Catalog.lacks(s.link) {
 		return nil
 	}
 	s.exchange.metrics.resyncs.WithLabelValues(s.link.Peer).Inc()

@@ -19,12 +19,13 @@ type Follower struct {
 
 	mu      sync.Mutex
 	states  map[string][]PeerConnectivity // by proxy
+	owner   map[string]*followSession     // of each proxy's links the one that spoke last: another one's end changes nothing
 	changed notify.Broadcast
 }
 
 // NewFollower returns one without links.
 func NewFollower(catalog *Catalog) *Follower {
-	return &Follower{catalog: catalog, states: map[string][]PeerConnectivity{}}
+	return &Follower{catalog: catalog, states: map[string][]PeerConnectivity{}, owner: map[string]*followSession{}}
 }
 
 // PeerStates returns the last state that each linked proxy sent, by the proxy's replica name. The map is not altered later.
@@ -35,14 +36,10 @@ func (f *Follower) PeerStates() (map[string][]PeerConnectivity, <-chan struct{})
 	return maps.Clone(f.states), f.changed.Changed()
 }
 
-func (f *Follower) setStates(replica string, states []PeerConnectivity, linked bool) {
+func (f *Follower) setStates(s *followSession, states []PeerConnectivity) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if linked {
-		f.states[replica] = states
-	} else {
-		delete(f.states, replica)
-	}
+	f.states[s.replica], f.owner[s.replica] = states, s
 	f.changed.Notify()
 }
 
@@ -53,7 +50,7 @@ func (f *Follower) Follow(ctx context.Context, replica string, conn Conn) error 
 		return invalid("replica", "a name of 1 to %d bytes is expected", maxReplicaName)
 	}
 	s := &followSession{follower: f, replica: replica, conn: conn, peers: map[string]*assembler{}, gap: notify.NewSignal()}
-	f.setStates(replica, nil, true)
+	f.setStates(s, nil)
 	defer s.end()
 	err := bothWays(ctx, s.requestSnapshots, s.receive)
 	if ctx.Err() != nil {
@@ -74,10 +71,18 @@ type followSession struct {
 func (s *followSession) link(peer string) ReplicaID { return ReplicaID{Peer: peer, Replica: s.replica} }
 
 func (s *followSession) end() {
-	for peer := range s.peers {
-		s.follower.catalog.ForgetReplica(s.link(peer))
+	f := s.follower
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.owner[s.replica] != s {
+		return
 	}
-	s.follower.setStates(s.replica, nil, false)
+	for peer := range s.peers {
+		f.catalog.ForgetReplica(s.link(peer))
+	}
+	delete(f.states, s.replica)
+	delete(f.owner, s.replica)
+	f.changed.Notify()
 }
 
 func (s *followSession) receive(ctx context.Context) error {
@@ -92,7 +97,7 @@ func (s *followSession) receive(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			s.follower.setStates(s.replica, states, true)
+			s.follower.setStates(s, states)
 		case *catalogpb.Message_Resync:
 			return errNotSibling
 		}

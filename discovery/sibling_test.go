@@ -202,3 +202,25 @@ func TestPeerStates(t *testing.T) {
 		}
 	})
 }
+
+// TestOlderLinkOfAProxyEnds: the older of two links to a proxy ends; the newer one's states and adverts stay.
+func TestOlderLinkOfAProxyEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFamily(t, "b")
+		states := []PeerConnectivity{{Peer: "b", Links: []PeerLink{{Replica: "b1", State: "connected", Dialed: true}}}}
+		f.states.Store(&states)
+		bubble.Pass(2 * peerStatesInterval)
+		old, tell, hear := f.link, f.tell, f.hear
+		f.connect(t.Context())
+		bubble.Pass(2 * peerStatesInterval)
+		old.cut()
+		<-tell
+		<-hear
+		bubble.Pass(20 * peerStatesInterval)
+		if got, _ := f.follower.PeerStates(); len(got) != 1 || len(got["proxy-1"]) != 1 {
+			t.Errorf("states of the proxy that is still linked: %+v", got)
+		}
+		f.cut()
+	})
+}
