@@ -167,3 +167,19 @@ func TestDrainAfterDone(t *testing.T) {
 		}
 	})
 }
+
+// TestLanesSayDoneAgain: a lane that either side retires waits for what the other still reads, as a link does.
+func TestLanesSayDoneAgain(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	for _, n := range []*Node{p.a, p.b} {
+		l := onlyLink(t, n)
+		for _, c := range l.usableLanes() {
+			c.mu.Lock()
+			if !c.life.again || !l.life.again {
+				t.Errorf("lane %s takes a first done for the last word: %t, its link: %t", c.name, !c.life.again, !l.life.again)
+			}
+			c.mu.Unlock()
+		}
+	}
+}

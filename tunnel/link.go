@@ -84,6 +84,7 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 		if len(l.lanes) >= maxConnsPerLink {
 			return errLinkFull
 		}
+		c.life.again = l.life.again
 		l.lanes = append(l.lanes, c)
 		l.life.attach(false)
 	}
