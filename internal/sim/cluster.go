@@ -72,6 +72,8 @@ func (c *cluster) changed(edit func()) {
 	}
 }
 
+func (c *cluster) setPolicy(p *v1alpha1.TrafficPolicySpec) { c.changed(func() { c.policy = p }) }
+
 // local is the catalog as the proxy reads it from the API server.
 func (c *cluster) local(p *proxy) discovery.Local {
 	peers := make(map[string]*discovery.Peer)

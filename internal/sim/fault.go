@@ -47,7 +47,7 @@ const (
 //nolint:gochecknoglobals // a constant
 var faultNames = []string{
 	"silence", "silence-one-way", "blip", "local-silence", "cut", "cut-at-byte", "slow-path",
-	"app-kill", "app-refuse", "app-drop", "app-pause", "app-scale", "app-cut",
+	"app-kill", "app-refuse", "app-drop", "app-pause", "app-scale", "app-cut", "app-turn",
 	"proxy-kill", "proxy-vanish", "proxy-replace", "proxy-pause", "proxy-slow", "proxy-move", "rolling",
 	"unexport", "policy", "renewal", "root", "clock",
 }
@@ -68,6 +68,7 @@ func faultKinds() map[string]faultKind {
 		"app-pause":       {2, s, 8 * s, onApp, onNothing, 0, appPause},
 		"app-scale":       {3, s, 15 * s, onApp, onNothing, 0, appScale},
 		"app-cut":         {2, 0, 0, onProxy, onApp, 0, appCut},
+		"app-turn":        {3, s, 5 * s, onApp, onNothing, 0, appTurn},
 		"proxy-kill":      {4, s / 10, 10 * s, onProxy, onNothing, 0, proxyKill},
 		"proxy-vanish":    {3, s, 15 * s, onProxy, onNothing, 0, proxyVanish},
 		"proxy-replace":   {4, 0, 0, onProxy, onNothing, 0, proxyReplace},

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -84,6 +85,55 @@ func appScale(w *world, f *Fault) func() {
 		a.cluster.changed(func() { a.listed, a.ready, a.terminating = true, true, false })
 		route(0)
 		a.busy.give()
+	}
+}
+
+// appTurn has an app refuse connections, which its cluster ejects it for at once, and then all others of its service in place of
+// it: calls must find the one that is ejected.
+func appTurn(w *world, f *Fault) func() {
+	a := w.appOf(f.A)
+	var others []*app
+	for _, o := range w.apps() {
+		if o.service == a.service && o != a {
+			others = append(others, o)
+		}
+	}
+	all := append([]*app{a}, others...)
+	for i, o := range all {
+		if !o.busy.take() {
+			for _, taken := range all[:i] {
+				taken.busy.give()
+			}
+			return nil
+		}
+	}
+	once := uint32(1)
+	a.cluster.setPolicy(&v1alpha1.TrafficPolicySpec{OutlierDetection: &v1alpha1.OutlierDetection{ConsecutiveLocalOriginFailures: &once}})
+	accept := w.refuse(a)
+	pass(f.For)
+	accept()
+	var back []func()
+	for _, o := range others {
+		back = append(back, w.refuse(o))
+	}
+	return func() {
+		for _, accept := range back {
+			accept()
+		}
+		a.cluster.setPolicy(nil)
+		for _, o := range all {
+			o.busy.give()
+		}
+	}
+}
+
+// refuse has an app refuse connections until accept is called.
+func (w *world) refuse(a *app) (accept func()) {
+	route := w.truth.begin(a.route(), "taking no connections")
+	a.setMode(simnet.Refusing)
+	return func() {
+		a.setMode(simnet.Accepting)
+		route(0)
 	}
 }
 

@@ -37,12 +37,10 @@ func policy(w *world, f *Fault) func() {
 	c := w.clusterOf(f.A)
 	once, second := uint32(1), metav1.Duration{Duration: time.Second}
 	base := metav1.Duration{Duration: 3 * time.Second}
-	c.changed(func() {
-		c.policy = &v1alpha1.TrafficPolicySpec{
-			OutlierDetection: &v1alpha1.OutlierDetection{ConsecutiveLocalOriginFailures: &once, Interval: &second, BaseEjectionTime: &base},
-		}
+	c.setPolicy(&v1alpha1.TrafficPolicySpec{
+		OutlierDetection: &v1alpha1.OutlierDetection{ConsecutiveLocalOriginFailures: &once, Interval: &second, BaseEjectionTime: &base},
 	})
-	return func() { c.changed(func() { c.policy = nil }) }
+	return func() { c.setPolicy(nil) }
 }
 
 // renewal gives a cluster's proxies another certificate. Nothing may fail for it.
