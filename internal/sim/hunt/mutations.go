@@ -79,8 +79,8 @@ func mutations() []mutation {
 			"e.pump = &pump{stream: s, done: make(chan struct{}), written: len(e.copied)}",
 		}}},
 		{"a half-close that came early is lost", "failover", []edit{{
-			"return func() relay.Head { return relay.Head{Rest: e.copied, Ended: e.fin} }",
-			"return func() relay.Head { return relay.Head{Rest: e.copied} }",
+			"	err := p.stream.CloseWrite()\n	p.ended = err == nil\n	return err",
+			"	p.ended = true\n	return nil",
 		}}},
 		{"pods that terminate are not used, though nothing else is there", "failover", []edit{{
 			"if !e.Ready && !e.Terminating ||",
