@@ -139,7 +139,7 @@ func newDemoAppCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Name, "name", "", "`name` of the application: mocka, mockb or mockc")
+	flags.StringVar(&o.Name, "name", "", "`name` of the application: name of the application, shown in its answers")
 	flags.StringVar(&o.Zone, "zone", "", "`zone`, shown as the version")
 	flags.StringVar(&o.Listen, "listen", "", "`IP:PORT` to listen on; calls come from that IP as well")
 	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")

@@ -254,13 +254,17 @@ func TestCorefile(t *testing.T) {
 		{".:53 {\n kubernetes cluster.local clusterset.local {\n  multicluster clusterset.local\n }\n}", "", ""},
 		{
 			"# kubernetes x clusterset.local {\n.:53 {\n kubernetes cluster.local in-addr.arpa ip6.arpa {\n }\n}",
-			"kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa { multicluster clusterset.local …", "zone is missing",
+			`"kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa {", and below it the line "multicluster clusterset.local"`, "zone is missing",
 		},
 		{
 			"kubernetes cluster.local clusterset.local {\n # multicluster clusterset.local\n}",
-			"kubernetes cluster.local clusterset.local { multicluster clusterset.local …", `the line "multicluster clusterset.local" is missing`,
+			`"kubernetes cluster.local clusterset.local {", and below it the line "multicluster clusterset.local"`,
+			`the line "multicluster clusterset.local" is missing`,
 		},
-		{"", "kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa { multicluster clusterset.local …", "no kubernetes block"},
+		{
+			"", `"kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa {", and below it the line "multicluster clusterset.local"`,
+			"no kubernetes block",
+		},
 	} {
 		lines, wrong := corefile(c.text)
 		if lines != c.lines || !strings.Contains(wrong, c.wrong) || (wrong == "") != (c.wrong == "") {

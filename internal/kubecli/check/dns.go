@@ -75,7 +75,7 @@ func corefile(text string) (lines, wrong string) {
 	if !served {
 		fields = slices.Insert(fields, min(2, len(fields)), zone)
 	}
-	return strings.Join(fields, " ") + " { multicluster " + zone + " …", wrong
+	return fmt.Sprintf("%q, and below it the line %q", strings.Join(fields, " ")+" {", "multicluster "+zone), wrong
 }
 
 func (f *facts) dnsLookup(ctx context.Context) []Result {
