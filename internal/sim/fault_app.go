@@ -108,7 +108,9 @@ func appTurn(w *world, f *Fault) func() {
 		}
 	}
 	once := uint32(1)
-	a.cluster.setPolicy(&v1alpha1.TrafficPolicySpec{OutlierDetection: &v1alpha1.OutlierDetection{ConsecutiveLocalOriginFailures: &once}})
+	a.cluster.setPolicy(&v1alpha1.TrafficPolicySpec{
+		OutlierDetection: &v1alpha1.OutlierDetection{ConsecutiveLocalOriginFailures: &once},
+	})
 	accept := w.refuse(a)
 	pass(f.For)
 	accept()
