@@ -220,7 +220,7 @@ func (s *serving) stall() error {
 	for {
 		_ = s.conn.SetWriteDeadline(time.Now().Add(s.call.Think))
 		if err := s.out.send(s.conn, 16<<10); err != nil {
-			s.app.w.ledger.gaveUp(s.call.ID)
+			s.app.w.ledger.gaveUp(s.call.ID, s.app.host.Awake())
 			return errGivenUp
 		}
 	}

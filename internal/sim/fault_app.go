@@ -61,8 +61,12 @@ func (w *world) noticed(a *app, f *Fault, after time.Duration) (healed func()) {
 
 // appPause stops an app for a time: its kernel goes on.
 func appPause(w *world, f *Fault) func() {
-	w.appOf(f.A).host.Pause(f.For)
-	return nil
+	a := w.appOf(f.A)
+	if !a.busy.take() { // an app that stops accepting loses what its kernel has accepted meanwhile
+		return nil
+	}
+	a.host.Pause(f.For)
+	return a.busy.give
 }
 
 // appScale takes an endpoint out of service in order, and puts it back.

@@ -43,11 +43,11 @@ func (l *ledger) by(call int) []execution {
 	return l.runs[call]
 }
 
-// gaveUp notes that the endpoint of a stalled call resets it now.
-func (l *ledger) gaveUp(call int) {
+// gaveUp notes when the reset of the endpoint of a stalled call leaves it: of a paused one, after the pause.
+func (l *ledger) gaveUp(call int, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.gave[call] = time.Now()
+	l.gave[call] = at
 }
 
 func (l *ledger) gaveUpAt(call int) time.Time {

@@ -38,6 +38,16 @@ func (h *Host) Pause(d time.Duration) {
 	h.paused = time.Now().Add(d)
 }
 
+// Awake is when the host goes on: now, or when its pause is over.
+func (h *Host) Awake() time.Time {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	if now := time.Now(); now.After(h.paused) {
+		return now
+	}
+	return h.paused
+}
+
 // Slow has everything that the host's processes get and send take up to d longer; 0 ends that.
 func (h *Host) Slow(d time.Duration) {
 	h.net.mu.Lock()
