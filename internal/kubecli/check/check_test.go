@@ -254,7 +254,8 @@ func TestCorefile(t *testing.T) {
 		{".:53 {\n kubernetes cluster.local clusterset.local {\n  multicluster clusterset.local\n }\n}", "", ""},
 		{
 			"# kubernetes x clusterset.local {\n.:53 {\n kubernetes cluster.local in-addr.arpa ip6.arpa {\n }\n}",
-			`"kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa {", and below it the line "multicluster clusterset.local"`, "zone is missing",
+			`"kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa {", and below it the line "multicluster clusterset.local"`,
+			"zone is missing",
 		},
 		{
 			"kubernetes cluster.local clusterset.local {\n # multicluster clusterset.local\n}",
