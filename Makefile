@@ -27,7 +27,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: build ## two regions on this machine: break things and count what fails (about 90 s)
+demo: build ## two regions on this machine: break things and count what fails (about 95 s)
 	bin/eastway demo
 
 .PHONY: build

@@ -156,8 +156,8 @@ func (c *conn) heardGoAway(m *tunnelpb.GoAway) {
 	c.life.heardGoAway(m)
 }
 
-// tellDone sends the peer that a retired lane has no stream left here.
-func (c *conn) tellDone() {
+// announceDone announces to the peer that a retired lane has no stream left here.
+func (c *conn) announceDone() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life.doneDue(int(c.active.Load()+c.opening.Load())) && c.send(c.life.say()) {

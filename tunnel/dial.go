@@ -66,7 +66,7 @@ func newLinkDialer(n *Node, peer, addr string) *linkDialer {
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
-// become lanes. It signals linked once there is a link, and returns when that has ended. Once retired is closed, no more
+// become lanes. It calls linked once there is a link, and returns when that has ended. Once retired is closed, no more
 // lanes are dialed.
 func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -318,7 +318,7 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
 }
 
-// refused is the meaning of an authenticated peer's rejection.
+// refused translates an authenticated peer's rejection.
 func (d *linkDialer) refused(r *helloRefusedError) error {
 	switch {
 	case r.Reason == refusedDuplicate:

@@ -128,8 +128,8 @@ func (n *Node) perReplica(peer string) bool {
 	return n.wanted[peer].PerReplica
 }
 
-// tellDone sends the peer that a draining link or lane has no stream left here, unless the link is still needed.
-func (l *link) tellDone(conns []*conn) {
+// announceDone announces to the peer that a draining link or lane has no stream left here, unless the link is still needed.
+func (l *link) announceDone(conns []*conn) {
 	needed := l.isLastResort() && !l.node.hasUsable(l.peer)
 	l.mu.Lock()
 	if !needed && l.control != nil && l.life.doneDue(len(l.streams)) && l.control.send(l.life.say()) {
@@ -138,7 +138,7 @@ func (l *link) tellDone(conns []*conn) {
 	l.mu.Unlock()
 	for _, c := range conns {
 		if c.role == tunnelpb.Hello_ROLE_LANE {
-			c.tellDone()
+			c.announceDone()
 		}
 	}
 }

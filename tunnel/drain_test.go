@@ -3,10 +3,24 @@ package tunnel
 import (
 	"io"
 	"testing"
-	"time"
 
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
+
+// stoppable is a pair whose second node ends with stop, as its process does.
+func stoppable(t *testing.T, ca, cb Config) (p *pair, stop func()) {
+	t.Helper()
+	b, err := New(t.Context(), cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = runNode(t, b)
+	p = &pair{a: startNode(t, ca), b: b}
+	b.SetPeers([]Peer{{Name: "a"}})
+	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{b.Addr().String()}}})
+	p.awaitUsable(t)
+	return p, stop
+}
 
 // TestDrainWaitsForTheReader: the last bytes are read although the writer's proxy is shut down as soon as Drain returns.
 func TestDrainWaitsForTheReader(t *testing.T) {
@@ -22,15 +36,8 @@ func TestDrainWaitsForTheReader(t *testing.T) {
 			_ = s.CloseWrite()
 			_, _ = io.Copy(io.Discard, s)
 		}))
-		nb, err := New(t.Context(), cb)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := runNode(t, nb)
-		p := &pair{a: startNode(t, ca), b: nb}
-		nb.SetPeers([]Peer{{Name: "a"}})
-		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{nb.Addr().String()}}})
-		p.awaitUsable(t)
+		p, stop := stoppable(t, ca, cb)
+		nb := p.b
 		s := p.open(t)
 		if err := s.CloseWrite(); err != nil {
 			t.Fatal(err)
@@ -121,15 +128,8 @@ func TestDrainAfterDone(t *testing.T) {
 				read <- result{n, err}
 			}
 		})
-		nb, err := New(t.Context(), cb)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := runNode(t, nb)
-		p := &pair{a: startNode(t, ca), b: nb}
-		nb.SetPeers([]Peer{{Name: "a"}})
-		p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{nb.Addr().String()}}})
-		p.awaitUsable(t)
+		p, stop := stoppable(t, ca, cb)
+		nb := p.b
 		l := onlyLink(t, nb)
 		nb.GoAway()
 		await(t, "the peer has no stream left", func() bool {
@@ -153,17 +153,22 @@ func TestDrainAfterDone(t *testing.T) {
 		drained := make(chan error, 1)
 		go func() {
 			drained <- nb.Drain(t.Context())
-			stop() // as the process does
+			stop()
 		}()
-		await(t, "the peer has heard", func() bool { return !p.a.State("b").Usable })
-		select {
-		case err := <-drained:
-			t.Errorf("Drain returned %v before the peer has read", err)
-		case <-time.After(2 * tick): // long enough for a done that is said too early
+		await(t, "this side is done", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.life.ourDone
+		})
+		if l.drained() {
+			t.Error("drained before the peer has read")
 		}
 		close(goOn)
 		if r := <-read; r.err != nil || r.n != size {
 			t.Errorf("the peer reads %d of %d bytes, %v, after Drain", r.n, size, r.err)
+		}
+		if err := <-drained; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/transport"
 )
 
@@ -18,16 +19,9 @@ const (
 	limitAbandoned transport.Limit = "abandoned" // the lane ended: the peer keeps streams open that were given up here
 )
 
-const (
-	// limitLogInterval is the least time between two log lines about one limit and peer.
-	limitLogInterval = time.Minute
-	// limitShown is how long status shows that a limit was met.
-	limitShown = 10 * time.Minute
-)
-
 // limitText is what an operator reads about a limit: what happened, with the bound, and what to do.
 func limitText(l transport.Limit) (what, remedy string) {
-	const hostile = "upgrade the peer; if it is up to date, suspect it"
+	const hostile = "upgrade the peer; if it is up to date, find out what uses its certificate"
 	switch l {
 	case transport.LimitBacklog:
 		return fmt.Sprintf("streams refused: %d wait to be accepted here", transport.AcceptBacklog),
@@ -52,7 +46,7 @@ func limitText(l transport.Limit) (what, remedy string) {
 // limitBook remembers which limits were met with which peer. It is fed with times.
 type limitBook struct {
 	mu  sync.Mutex
-	met map[limitKey]*limitEntry
+	met map[limitKey]*tally.Tally
 }
 
 type limitKey struct {
@@ -60,33 +54,16 @@ type limitKey struct {
 	limit transport.Limit
 }
 
-type limitEntry struct {
-	pending uint64 // times since the last log line
-	logged  time.Time
-	last    time.Time
-	recent  uint64 // times since status shows it
-}
+func newLimitBook() *limitBook { return &limitBook{met: make(map[limitKey]*tally.Tally)} }
 
-func newLimitBook() *limitBook { return &limitBook{met: make(map[limitKey]*limitEntry)} }
-
-// note takes that a limit was met n times. It returns how often to log; 0: not now.
+// note counts that a limit was met n times. It returns how many to log; 0: write no log line.
 func (b *limitBook) note(now time.Time, k limitKey, n uint64) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.met[k]
-	if e == nil {
-		e = &limitEntry{}
-		b.met[k] = e
+	if b.met[k] == nil {
+		b.met[k] = new(tally.Tally)
 	}
-	if now.Sub(e.last) > limitShown {
-		e.recent = 0
-	}
-	e.last, e.recent, e.pending = now, e.recent+n, e.pending+n
-	if !e.logged.IsZero() && now.Sub(e.logged) < limitLogInterval {
-		return 0
-	}
-	n, e.pending, e.logged = e.pending, 0, now
-	return n
+	return b.met[k].Note(now, n)
 }
 
 // problems are the limits that were met lately, for the operator. Older ones are forgotten.
@@ -94,20 +71,20 @@ func (b *limitBook) problems(now time.Time) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []string
-	for k, e := range b.met {
-		if now.Sub(e.last) > limitShown {
+	for k, t := range b.met {
+		if t.Over(now) {
 			delete(b.met, k)
 			continue
 		}
 		what, remedy := limitText(k.limit)
 		out = append(out, fmt.Sprintf("peer %s: %s (%d×, last %v ago): %s",
-			k.peer, what, e.recent, now.Sub(e.last).Truncate(time.Second), remedy))
+			k.peer, what, t.Recent, now.Sub(t.Last).Truncate(time.Second), remedy))
 	}
 	slices.Sort(out)
 	return out
 }
 
-// Problems are what streams have met lately that an operator should know of, each with what to do.
+// Problems are limits that streams have met lately, each with what to do.
 func (n *Node) Problems() []string { return n.limits.problems(time.Now()) }
 
 // meet counts that a limit was met on c, and logs it if that is due.

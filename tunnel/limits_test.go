@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -30,10 +31,10 @@ func TestLimitBook(t *testing.T) {
 		{0, k, 1, 1, 1},
 		{time.Second, k, 2, 0, 1},
 		{2 * time.Second, other, 5, 5, 2}, // each limit and peer for itself
-		{limitLogInterval - 1, k, 1, 0, 2},
-		{limitLogInterval, k, 4, 7, 2},
-		{limitShown + 3*time.Second, k, 1, 1, 1}, // the other one is over
-		{3 * limitShown, k, 1, 1, 1},
+		{tally.LogInterval - 1, k, 1, 0, 2},
+		{tally.LogInterval, k, 4, 7, 2},
+		{tally.Shown + 3*time.Second, k, 1, 1, 1}, // the other one is over
+		{3 * tally.Shown, k, 1, 1, 1},
 	} {
 		now := start.Add(step.after)
 		if log := b.note(now, step.key, step.n); log != step.log {
@@ -44,7 +45,7 @@ func TestLimitBook(t *testing.T) {
 		}
 	}
 	const want = "peer b: streams refused: 256 wait to be accepted here (1×, last 5s ago): give this cluster's proxies more CPU, or run more of them"
-	if got := b.problems(start.Add(3*limitShown + 5*time.Second)); !slices.Equal(got, []string{want}) {
+	if got := b.problems(start.Add(3*tally.Shown + 5*time.Second)); !slices.Equal(got, []string{want}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -95,7 +96,7 @@ eastway_tunnel_limits_met_total{limit="window",peer="a"} 3
 		if problems := p.b.Problems(); len(problems) != 2 {
 			t.Errorf("status shows %q", problems)
 		}
-		bubble.Pass(limitShown + time.Second)
+		bubble.Pass(tally.Shown + time.Second)
 		if problems := p.b.Problems(); len(problems) != 0 {
 			t.Errorf("status still shows %q", problems)
 		}

@@ -80,16 +80,16 @@ func (s *search) step(run, ctx context.Context) {
 		began, replica := time.Now(), ""
 		err := s.n.dialLink(run, ctx.Done(), s.peer, s.addr, func(l *link) {
 			replica = l.replica
-			s.tell(ctx, searchEvent{link: l})
+			s.report(ctx, searchEvent{link: l})
 		})
 		if replica != "" && ctx.Err() != nil && run.Err() == nil { // this search is over
 			s.ended(replica, err)
 		}
-		s.tell(ctx, searchEvent{err: err, replica: replica, began: began})
+		s.report(ctx, searchEvent{err: err, replica: replica, began: began})
 	})
 }
 
-func (s *search) tell(ctx context.Context, e searchEvent) {
+func (s *search) report(ctx context.Context, e searchEvent) {
 	select {
 	case s.events <- e:
 	case <-ctx.Done():

@@ -264,7 +264,7 @@ func (s *Stream) graceOver(err error, seen int64, steps int) {
 }
 
 // terminate ends the stream without grace.
-func (s *Stream) terminate(err error, tell bool) {
+func (s *Stream) terminate(err error, notify bool) {
 	s.mu.Lock()
 	if s.released {
 		s.mu.Unlock()
@@ -273,11 +273,11 @@ func (s *Stream) terminate(err error, tell bool) {
 	if s.reset == nil {
 		s.reset = err
 	} else {
-		tell = false // the other side said so first
+		notify = false // it is the other side's reset
 	}
 	s.answerLocked(nil, &LostError{Sent: s.sentData, Err: err})
 	s.mu.Unlock()
-	s.finish(tell)
+	s.finish(notify)
 }
 
 // answerLocked sets the outcome unless it is known.
@@ -295,7 +295,7 @@ func (s *Stream) answerLocked(a *tunnelpb.Answer, outcome error) {
 }
 
 // finish releases a stream that was reset; once.
-func (s *Stream) finish(tell bool) {
+func (s *Stream) finish(notify bool) {
 	s.mu.Lock()
 	if s.released {
 		s.mu.Unlock()
@@ -308,7 +308,7 @@ func (s *Stream) finish(tell bool) {
 	reason := s.reset.Error()
 	s.mu.Unlock()
 	close(s.done)
-	if tell {
+	if notify {
 		s.link.sendReset(s.key, reason)
 	}
 	s.link.forget(s)

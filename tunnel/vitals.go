@@ -146,7 +146,7 @@ func (l *link) check() error {
 	for _, c := range conns {
 		l.checkConn(c, state, paused, doubtful)
 	}
-	l.tellDone(conns)
+	l.announceDone(conns)
 	return nil
 }
 

@@ -24,7 +24,7 @@ func newDemoCommand() *cobra.Command {
 two proxies and the applications mocka → mockb → mockc, each a process of its own. While
 callers in every zone call mocka, services, proxies and a whole cluster fail and return.
 At the end a table shows the results of the requests, and how many calls were saved. It
-takes about 90 seconds and leaves nothing behind.
+takes about 95 seconds and leaves nothing behind.
 
 Calls go to the nearest ready proxy, as "eastway node" directs them in a Kubernetes
 cluster; without one they go to endpoints of the caller's zone, as without Eastway.
@@ -139,7 +139,7 @@ func newDemoAppCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Name, "name", "", "`name` of the application: name of the application, shown in its answers")
+	flags.StringVar(&o.Name, "name", "", "`name` of the application, shown in its answers")
 	flags.StringVar(&o.Zone, "zone", "", "`zone`, shown as the version")
 	flags.StringVar(&o.Listen, "listen", "", "`IP:PORT` to listen on; calls come from that IP as well")
 	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")

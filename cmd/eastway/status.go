@@ -27,7 +27,7 @@ func newStatusCommand() *cobra.Command {
 cluster it queries a ready proxy, or all (--all); without a kubeconfig, or with --admin,
 one on this machine.
 
-The first line names the pod. Each proxy has its own tunnels.
+On Kubernetes the first line names the pod. Each proxy has its own tunnels.
 
 LANES: CC is the congestion control of the connection, STRM the streams in flight,
 LOSS% the share of retransmitted packets. NOTE: "control" is the control connection,

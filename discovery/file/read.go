@@ -72,8 +72,7 @@ func (l limits) readOnce(dir string) ([]content, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files []content
-	var beyond []content
+	var files, beyond []content
 	count, total := 0, 0
 	for _, e := range entries {
 		if !isManifest(e.Name()) || e.IsDir() {
@@ -102,7 +101,7 @@ func (l limits) readOnce(dir string) ([]content, error) {
 	}
 	if len(beyond) > 0 {
 		beyond[0].err = fmt.Errorf("this and all later files are not read, %d in all: "+
-			"the directory has more than %d files or %d bytes; combine or remove some", len(beyond), l.files, l.total)
+			"the directory has more than %d files or %d MiB; combine or remove some", len(beyond), l.files, l.total>>20)
 	}
 	return append(files, beyond...), nil
 }

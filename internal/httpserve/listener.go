@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/tally"
 )
 
 // listener bounds the connections of a server by a table.
@@ -23,7 +25,8 @@ type listener struct {
 	mu    sync.Mutex
 	table *table
 	conns map[*slot]*conn
-	full  fullness
+	full  tally.Tally
+	last  netip.Addr // source of the connection that was closed last, to admit another one
 }
 
 func newListener(l net.Listener, maxConns int, log *zap.Logger, evicted prometheus.Counter) *listener {
@@ -61,16 +64,17 @@ func (l *listener) Accept() (net.Conn, error) {
 // remedy is what an operator can do about a listener that is full.
 const remedy = "stop what keeps connections to it open"
 
-// reportFull counts that the table is full, and logs it at most once per fullReportInterval.
+// reportFull counts that the table is full, and logs it from time to time.
 func (l *listener) reportFull(evicted *conn) {
 	l.evicted.Inc()
 	l.mu.Lock()
-	closed := l.full.note(time.Now(), evicted.slot.source)
+	closed := l.full.Note(time.Now(), 1)
+	l.last = evicted.slot.source
 	l.mu.Unlock()
 	if closed > 0 {
 		l.log.Warn("HTTP listener is full: connections of the source with the most were closed to admit others",
 			zap.Stringer("listener", l.Addr()), zap.Stringer("source", evicted.slot.source),
-			zap.Int("closed", closed), zap.Int("limit", l.table.max), zap.String("remedy", remedy))
+			zap.Uint64("closed", closed), zap.Int("limit", l.table.max), zap.String("remedy", remedy))
 	}
 }
 
@@ -78,37 +82,11 @@ func (l *listener) reportFull(evicted *conn) {
 func (l *listener) problem(now time.Time) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.full.over(now) {
+	if l.full.Over(now) {
 		return ""
 	}
 	return fmt.Sprintf("HTTP listener %s is full: %d connections closed to admit others, at most %d are held (last %v ago, from %s): %s",
-		l.Addr(), l.full.recent, l.table.max, now.Sub(l.full.last).Truncate(time.Second), l.full.source, remedy)
-}
-
-// fullness is how often a table was full. It is fed with times.
-type fullness struct {
-	pending int // connections closed since the last log line
-	logged  time.Time
-	recent  int // connections closed since it shows as a problem
-	last    time.Time
-	source  netip.Addr // of the last one
-}
-
-// over: it does not show as a problem any more.
-func (f *fullness) over(now time.Time) bool { return f.last.IsZero() || now.Sub(f.last) > fullShown }
-
-// note takes one connection that was closed. It returns how many to log; 0: not now.
-func (f *fullness) note(now time.Time, source netip.Addr) int {
-	if f.over(now) {
-		f.recent = 0
-	}
-	f.recent, f.pending, f.last, f.source = f.recent+1, f.pending+1, now, source
-	if !f.logged.IsZero() && now.Sub(f.logged) < fullReportInterval {
-		return 0
-	}
-	n := f.pending
-	f.pending, f.logged = 0, now
-	return n
+		l.Addr(), l.full.Recent, l.table.max, now.Sub(l.full.Last).Truncate(time.Second), l.last, remedy)
 }
 
 // Close frees the connection's place.

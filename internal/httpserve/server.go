@@ -27,10 +27,6 @@ const (
 	// maxConns bounds memory: a connection costs two buffers of 4 KiB, its goroutines and at most MaxHeaderBytes, so all of them
 	// cost less than 10 MiB. Node agents and scrapers of a cluster keep one connection each.
 	maxConns = 256
-	// fullReportInterval is the time between two log lines about a listener that is full.
-	fullReportInterval = time.Minute
-	// fullShown is how long a listener that was full is shown as a problem.
-	fullShown = 10 * time.Minute
 	// shutdownTimeout lets answers under way finish.
 	shutdownTimeout = time.Second
 )

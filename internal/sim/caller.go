@@ -80,7 +80,7 @@ var (
 	errNoProxy = errors.New("no proxy is ready")
 	// errCutOff is a clean end before everything was there.
 	errCutOff = errors.New("clean end of a cut-off answer")
-	errUntold = errors.New("the caller was not told that the endpoint has reset the connection")
+	errUntold = errors.New("the endpoint's reset did not reach the caller")
 )
 
 // calling is one call at its caller.

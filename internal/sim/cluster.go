@@ -131,7 +131,7 @@ func (c *cluster) serviceLocked(i int, p *proxy) *discovery.Service {
 	return s
 }
 
-// identity is what other clusters have been told of this one.
+// identity is what the Peers of other clusters have of this one.
 type identity struct {
 	roots []int
 	ports []uint16 // of the proxies' tunnels

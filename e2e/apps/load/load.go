@@ -1,7 +1,7 @@
 // Package load makes load inside a cluster and records what becomes of each
 // request: calls at a steady pace, whether or not earlier ones were answered
-// (as long as no more than 100 are pending), each on a new connection, and streams that are always open. It is told what
-// to do over HTTP, and its records can be read live.
+// (as long as no more than 100 are pending), each on a new connection, and streams that are always open. It gets its orders
+// over HTTP, and its records can be read live.
 package load
 
 import (

@@ -221,7 +221,7 @@ func newTally(out io.Writer) *tally {
 	return &tally{out: out, began: time.Now(), said: time.Now(), injected: map[string]int{}, exceptions: map[string]int{}}
 }
 
-// sayEvery is how often a long hunt tells how far it is.
+// sayEvery is how often a long hunt prints its progress.
 const sayEvery = 30 * time.Second
 
 func (t *tally) add(r *sim.Reply) {

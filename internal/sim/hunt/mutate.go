@@ -63,7 +63,7 @@ func mutate(ctx context.Context, o options, dir string, out io.Writer) error {
 	return nil
 }
 
-// control tells whether the product as it is keeps all rules with a seed.
+// control reports whether the product as it is keeps all rules with a seed.
 func control(ctx context.Context, seed uint64, binary string) (bool, error) {
 	for range controlRuns {
 		found, err := hunt(ctx, options{seeds: 1, from: seed, procs: 1, enough: 1}, binary, func(*sim.Reply) {})
