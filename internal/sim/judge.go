@@ -70,12 +70,26 @@ func (w judge) excuse(o *outcome) string {
 			if why := w.truth.why(part, o.began, o.ended); why != "" {
 				return why
 			}
-			if o.call.Kind == EndpointResets && w.truth.why(part+" route", o.began, o.ended) != "" {
+			if w.truth.why(part+" route", o.began, o.ended) == "" {
+				continue
+			}
+			switch {
+			case o.call.Kind == EndpointResets:
 				return "on a path that was silent, the endpoint's reset overtook what it had sent before"
+			case errors.Is(o.err, errUntold) && w.leadsToApp(part):
+				return "on a path that was silent, the endpoint's reset was lost"
 			}
 		}
 	}
 	return ""
+}
+
+// leadsToApp is true for the path between a proxy and an endpoint. A reset that is lost there is not sent again; the kernel's
+// keepalives, which show it within a minute, are not simulated. Between proxies a reset is a message, which TCP sends again.
+func (w judge) leadsToApp(path string) bool {
+	return slices.ContainsFunc(w.apps(), func(a *app) bool {
+		return slices.ContainsFunc(w.proxies(), func(p *proxy) bool { return path == pathOf(p.name, a.name) })
+	})
 }
 
 // cutOffPeer: the call was sent to a peer's proxy that could not reach any endpoint of its cluster, while another proxy of the
