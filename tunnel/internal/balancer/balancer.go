@@ -34,19 +34,24 @@ type flow struct{ out net.Conn }
 // datagram is more than the bytes of any packet that is forwarded.
 const datagram = 2048
 
-// ListenBoth listens on the same free port of TCP and UDP.
+// ListenBoth listens on the same free port of TCP and UDP. A port that is free for TCP may be taken for UDP, so it tries a few.
 func ListenBoth(t *testing.T) (net.Listener, net.PacketConn) {
 	t.Helper()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	for range 10 {
+		ln, lerr := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if lerr != nil {
+			t.Fatal(lerr)
+		}
+		var pc net.PacketConn
+		if pc, err = lc.ListenPacket(t.Context(), "udp", ln.Addr().String()); err == nil {
+			return ln, pc
+		}
+		_ = ln.Close()
 	}
-	pc, err := lc.ListenPacket(t.Context(), "udp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln, pc
+	t.Fatal(err)
+	return nil, nil
 }
 
 // New starts one that ends with the test.
