@@ -62,6 +62,7 @@ test: verify-tidy ## lint, all tests with the race detector, every fuzz target f
 	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
 	+$(MAKE) fuzz FUZZTIME=2s
 	+$(MAKE) sim SEEDS=300 # without the race detector, which is five times slower
+	$(GO) test -run '^TestDocumentsHaveCommands$$' ./e2e/drills # what e2e would find after half an hour
 
 .PHONY: unit
 unit: ## all tests, without the race detector

@@ -3,9 +3,7 @@ package drills
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +42,7 @@ func firstCall(w *world, t *testing.T) {
 			t.Fatalf("%s: %v: %s", app, err, out)
 		}
 	}
-	commands := shellBlock(t, "README.md", "\nFive commands lead to the first call")
+	commands := shellBlock(t, "README.md", firstCallCommands)
 	if len(commands) > maxCommands {
 		t.Errorf("the README needs %d commands for the first call, more than %d", len(commands), maxCommands)
 	}
@@ -64,7 +62,7 @@ func firstCall(w *world, t *testing.T) {
 		t.Errorf("the first call printed %q, not the answer of shop", answer)
 	}
 	fmt.Fprintf(progress(t), "helm install to first call: %.1fs, %d commands\n", time.Since(began).Seconds(), len(commands))
-	for _, line := range shellBlock(t, "README.md", "\nApplications call it by its name") {
+	for _, line := range shellBlock(t, "README.md", callByName) {
 		var err error
 		if answer, err = w.Shell(ctx, line); err != nil {
 			t.Fatal(err)
@@ -78,7 +76,7 @@ func firstCall(w *world, t *testing.T) {
 // removed runs the commands of docs/remove.md: nothing of the first cluster's installation is left.
 func removed(w *world, t *testing.T) {
 	ctx := t.Context()
-	for _, line := range shellBlock(t, "docs/remove.md", "# Removing it\n") {
+	for _, line := range shellBlock(t, "docs/remove.md", removeCommands) {
 		if _, err := w.Shell(ctx, line); err != nil {
 			t.Fatal(err)
 		}
@@ -95,22 +93,6 @@ func removed(w *world, t *testing.T) {
 	if out, err := w.Shell(ctx, "eastway peer list --context "+w.clusters[1].Name); err != nil || strings.Contains(out, one.Name) {
 		t.Errorf("the other cluster's peers: %v\n%s", err, out)
 	}
-}
-
-// shellBlock is the first block of commands below a line of a document.
-func shellBlock(t *testing.T, document, line string) []string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(document)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(text), line)
-	_, rest, begun := strings.Cut(rest, "\n```sh\n")
-	block, _, ended := strings.Cut(rest, "\n```\n")
-	if !found || !begun || !ended {
-		t.Fatalf("%s has no block of commands below %q", document, line)
-	}
-	return strings.Split(block, "\n")
 }
 
 // cleanUp what an earlier run has left in clusters that were kept.
