@@ -135,8 +135,8 @@ func (c *Catalog) merge(name ServiceName) *Service {
 		*s = *local
 		s.Peers, s.Policy = peers, policy
 	}
-	for i := range peers {
-		s.Ports = unionPorts(s.Ports, peers[i].Ports)
+	for _, e := range inPrecedence(peers) {
+		s.Ports = unionPorts(s.Ports, e.Ports)
 	}
 	return s
 }

@@ -210,11 +210,14 @@ func decodePort(at string, p *catalogpb.Port) (ServicePort, error) {
 	if err != nil {
 		return ServicePort{}, err
 	}
-	sp := ServicePort{Name: p.GetName(), Port: port, Protocol: p.GetProtocol(), AppProtocol: p.GetAppProtocol()}
+	sp := ServicePort{Name: p.GetName(), Port: port, Protocol: p.GetProtocol(), AppProtocol: p.GetAppProtocol(), HTTP: p.GetHttp()}
 	switch sp.Protocol {
 	case TCP, UDP, SCTP:
 	default:
 		return sp, invalid(at+".protocol", "%q is none of TCP, UDP, SCTP", clip(sp.Protocol))
+	}
+	if sp.HTTP && sp.Protocol != TCP {
+		return sp, invalid(at+".http", "%d/%s cannot be HTTP", sp.Port, sp.Protocol)
 	}
 	if sp.Name != "" {
 		if err := checkString(at+".name", sp.Name, validation.IsDNS1123Label); err != nil {

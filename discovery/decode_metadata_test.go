@@ -64,6 +64,7 @@ func TestMetadataArrives(t *testing.T) {
 func TestMetadataChangesAreTold(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Service){
+		"HTTP":          func(s *Service) { s.Ports[0].HTTP = true },
 		"created":       func(s *Service) { s.Export.Created = time.Unix(1, 0) },
 		"labels":        func(s *Service) { s.Export.Labels = map[string]string{"team": "b"} },
 		"annotations":   func(s *Service) { s.Export.Annotations = nil },

@@ -19,7 +19,7 @@ import (
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
-// goldenMessages are messages whose bytes are in testdata as the first release wrote them: a change breaks its
+// goldenMessages are messages whose bytes are in testdata as the first release that has them wrote them: a change breaks its
 // neighbors.
 func goldenMessages(t *testing.T) map[string][]byte {
 	t.Helper()
@@ -27,6 +27,9 @@ func goldenMessages(t *testing.T) map[string][]byte {
 		metadata:  Metadata{Ports: []ServicePort{{Name: "http", Port: 80, Protocol: TCP, AppProtocol: "http"}}},
 		endpoints: Endpoints{Rows: []Readiness{{Locality: Locality{Region: "r", Zone: "z"}, Port: 80, Ready: 2, Total: 3}}},
 	}
+	protocols := &export{metadata: Metadata{Ports: []ServicePort{
+		{Name: "web", Port: 80, Protocol: TCP, HTTP: true}, {Name: "db", Port: 5432, Protocol: TCP}, {Name: "dns", Port: 53, Protocol: UDP},
+	}}}
 	one := func(tell *delta) []byte {
 		m, err := encode("a", 7, tell)
 		must(t, err)
@@ -41,6 +44,7 @@ func goldenMessages(t *testing.T) map[string][]byte {
 		"snapshot":  one(&delta{revision: 3, changes: []change{{echo, partMetadata | partReadiness, e}}}),
 		"readiness": one(&delta{base: 3, revision: 4, changes: []change{{echo, partReadiness, e}}}),
 		"metadata":  one(&delta{base: 5, revision: 6, changes: []change{{echo, partMetadata | partReadiness, richExport()}}}),
+		"http":      one(&delta{base: 6, revision: 7, changes: []change{{echo, partMetadata, protocols}}}),
 		"withdrawn": one(&delta{base: 4, revision: 5, changes: []change{{echo, partMetadata, nil}}}),
 		"resync":    resync,
 	}
@@ -122,6 +126,10 @@ func TestInvalidUpdates(t *testing.T) {
 		"protocol": {
 			func(u *catalogpb.Update) { port(u).Protocol = "tcp" },
 			"update.exports[0].ports[0].protocol",
+		},
+		"HTTP over UDP": {
+			func(u *catalogpb.Update) { port(u).Protocol, port(u).Http = UDP, true },
+			"update.exports[0].ports[0].http",
 		},
 		"port name": {func(u *catalogpb.Update) { port(u).Name = "A B" }, "update.exports[0].ports[0].name"},
 		"app protocol": {
@@ -264,7 +272,7 @@ func TestUpdatesAreBounded(t *testing.T) {
 
 // FuzzExchange feeds whatever a peer may send into a catalog.
 func FuzzExchange(f *testing.F) {
-	for _, name := range []string{"snapshot", "readiness", "withdrawn", "resync", "metadata"} {
+	for _, name := range []string{"snapshot", "readiness", "withdrawn", "resync", "metadata", "http"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name+".hex"))
 		if err != nil {
 			f.Fatal(err)

@@ -98,7 +98,9 @@ func encodePods(pods []Pod) []*catalogpb.Readiness_Pod {
 func encodePorts(ports []ServicePort) []*catalogpb.Port {
 	out := make([]*catalogpb.Port, 0, len(ports))
 	for _, p := range ports {
-		out = append(out, &catalogpb.Port{Name: p.Name, Port: uint32(p.Port), Protocol: p.Protocol, AppProtocol: p.AppProtocol})
+		out = append(out, &catalogpb.Port{
+			Name: p.Name, Port: uint32(p.Port), Protocol: p.Protocol, AppProtocol: p.AppProtocol, Http: p.HTTP,
+		})
 	}
 	return out
 }

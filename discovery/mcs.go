@@ -81,6 +81,18 @@ func (s *Service) Decisive(cluster string) ServiceSpec {
 	return slices.MinFunc(offers, precedence).spec
 }
 
+// inPrecedence are the exports in the order of precedence.
+func inPrecedence(exports []PeerExport) []*PeerExport {
+	sorted := make([]*PeerExport, len(exports))
+	for i := range exports {
+		sorted[i] = &exports[i]
+	}
+	slices.SortFunc(sorted, func(a, b *PeerExport) int {
+		return precedence(offer{cluster: a.Peer, export: a.Export}, offer{cluster: b.Peer, export: b.Export})
+	})
+	return sorted
+}
+
 func offersOf(cluster string, s *Service) []offer {
 	offers := make([]offer, 0, len(s.Peers)+1)
 	if s.Export != nil {
@@ -166,9 +178,14 @@ func importType(s *ServiceSpec) string {
 	return "ClusterSetIP"
 }
 
-// samePorts compares without regard to order.
+// samePorts compares without regard to order, and to how ports are carried: that each cluster decides for its own callers.
 func samePorts(a, b []ServicePort) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(p ServicePort) bool { return !slices.Contains(b, p) })
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(p ServicePort) bool {
+		return !slices.ContainsFunc(b, func(o ServicePort) bool {
+			o.HTTP = p.HTTP
+			return o == p
+		})
+	})
 }
 
 // Heard is true when the peer has sent its exports since the catalog was created. Before that, a service that is not

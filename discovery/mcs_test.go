@@ -56,6 +56,7 @@ func TestResolvePorts(t *testing.T) {
 	t.Parallel()
 	type list = []ServicePort
 	udp := func(name string, port uint16) ServicePort { return ServicePort{Name: name, Port: port, Protocol: UDP} }
+	web := ServicePort{Name: "http", Port: 80, Protocol: TCP, HTTP: true}
 	h2c := ServicePort{Name: "http", Port: 80, Protocol: TCP, AppProtocol: "kubernetes.io/h2c"}
 	for name, tc := range map[string]struct {
 		old, young, want list
@@ -70,6 +71,8 @@ func TestResolvePorts(t *testing.T) {
 		"no name":            {list{tcp("", 1)}, list{tcp("", 2)}, list{tcp("", 1)}, []string{"young"}},
 		"other protocol":     {list{tcp("a", 53)}, list{tcp("a", 53), udp("b", 53)}, list{tcp("a", 53), udp("b", 53)}, []string{"old"}},
 		"other app protocol": {list{h2c}, list{tcp("http", 80)}, list{h2c}, []string{"young"}},
+		"HTTP":               {list{web}, list{tcp("http", 80)}, list{web}, nil}, // no conflict
+		"HTTP, the younger":  {list{tcp("http", 80)}, list{web}, list{tcp("http", 80)}, nil},
 	} {
 		s := &Service{Peers: []PeerExport{exporting("old", 1, tc.old), exporting("young", 2, tc.young)}}
 		got := Resolve("here", s)

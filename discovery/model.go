@@ -62,6 +62,8 @@ type ServicePort struct {
 	Port        uint16 `json:"port"`
 	Protocol    string `json:"protocol"`
 	AppProtocol string `json:"appProtocol,omitempty"`
+	// HTTP: requests on this port are carried one by one; else its connections are carried as they are. Only TCP ports have it.
+	HTTP bool `json:"http,omitempty"`
 }
 
 // Endpoint is one local address behind one service port.
@@ -165,7 +167,8 @@ type PeerExport struct {
 // Service is one service as this cluster sees it: its own endpoints and what peers export
 // under the same name. It is immutable once it is part of a Snapshot.
 type Service struct {
-	Name  ServiceName   `json:"name"`
+	Name ServiceName `json:"name"`
+	// Ports are the own ones; in a Snapshot also those that only peers export, each as the oldest export has it.
 	Ports []ServicePort `json:"ports"`
 	// Addresses are those on which callers reach the service (clusterIP, clusterIPs).
 	Addresses []netip.Addr `json:"addresses,omitempty"`

@@ -736,8 +736,11 @@ type Port struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Port  uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
 	// TCP, UDP or SCTP.
-	Protocol      string `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	AppProtocol   string `protobuf:"bytes,4,opt,name=app_protocol,json=appProtocol,proto3" json:"app_protocol,omitempty"`
+	Protocol    string `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	AppProtocol string `protobuf:"bytes,4,opt,name=app_protocol,json=appProtocol,proto3" json:"app_protocol,omitempty"`
+	// The sender carries requests on this TCP port one by one, and so accepts streams of HTTP for it. A release that does not know the
+	// field opens streams of TCP.
+	Http          bool `protobuf:"varint,5,opt,name=http,proto3" json:"http,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -798,6 +801,13 @@ func (x *Port) GetAppProtocol() string {
 		return x.AppProtocol
 	}
 	return ""
+}
+
+func (x *Port) GetHttp() bool {
+	if x != nil {
+		return x.Http
+	}
+	return false
 }
 
 type Readiness struct {
@@ -1079,12 +1089,13 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x01\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12!\n" +
-	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\xab\x03\n" +
+	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\x12\x12\n" +
+	"\x04http\x18\x05 \x01(\bR\x04http\"\xab\x03\n" +
 	"\tReadiness\x125\n" +
 	"\aservice\x18\x01 \x01(\v2\x1b.eastway.catalog.v1.ServiceR\aservice\x125\n" +
 	"\x04rows\x18\x02 \x03(\v2!.eastway.catalog.v1.Readiness.RowR\x04rows\x125\n" +
