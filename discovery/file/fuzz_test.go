@@ -24,6 +24,7 @@ func FuzzFile(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(echoYAML))
+	f.Add([]byte(annotated("a", 80, "http")))
 	f.Add([]byte("\r\r0"))
 	cfg := config("unused")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -44,8 +45,8 @@ func FuzzFile(f *testing.F) {
 				t.Errorf("service %+v", s)
 			}
 			for _, port := range s.Ports {
-				if port.Port == 0 {
-					t.Errorf("service %s has port 0", n)
+				if port.Port == 0 || port.HTTP && port.Protocol != discovery.TCP {
+					t.Errorf("service %s has the port %+v", n, port)
 				}
 			}
 		}

@@ -18,6 +18,11 @@ func service(name string, port int) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: 127.1.0.1, ports: [{port: %d}]}\n", name, port)
 }
 
+// annotated is that manifest with a protocol.
+func annotated(name string, port int, protocol string) string {
+	return strings.Replace(service(name, port), "metadata: {", "metadata: {annotations: {eastway.dev/protocol: "+protocol+"}, ", 1)
+}
+
 const listYAML = `apiVersion: v1
 kind: List
 metadata: {resourceVersion: ""}
@@ -36,7 +41,7 @@ const foreignItem = `- apiVersion: v1
 `
 
 // loads writes files step by step, "" removes one, and reports after each step what the catalog would get:
-// NAME:PORT of each service, with ! when it is not listened for.
+// NAME:PORT of each service, with /http when the port is HTTP, and ! when it is not listened for.
 func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]FileError) {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,8 +64,11 @@ func loads(t *testing.T, steps ...map[string]string) (got [][]string, errs [][]F
 		names := []string{}
 		for n, svc := range local.Services.All() {
 			mark := ""
+			if svc.Ports[0].HTTP {
+				mark = "/http"
+			}
 			if len(svc.Addresses) == 0 {
-				mark = "!"
+				mark += "!"
 			}
 			names = append(names, fmt.Sprintf("%s:%d%s", n.Name, svc.Ports[0].Port, mark))
 		}
@@ -233,6 +241,21 @@ func TestLastGoodState(t *testing.T) {
 			{"a.yaml": service("a", 80)},
 			{"x.yaml": ""},
 		}, []string{"a:80"}, 0},
+		{"a protocol", []files{{"x.yaml": annotated("a", 80, "http") + sep + annotated("b", 81, "81=tcp")}}, []string{"a:80/http", "b:81"}, 0},
+		{"another protocol", []files{{"x.yaml": annotated("a", 80, "http")}, {"x.yaml": annotated("a", 80, "tcp")}}, []string{"a:80"}, 0},
+		{"no protocol any more", []files{{"x.yaml": annotated("a", 80, "http")}, {"x.yaml": service("a", 80)}}, []string{"a:80"}, 0},
+		{
+			"a protocol that is not known",
+			[]files{{"x.yaml": annotated("a", 80, "http")}, {"x.yaml": annotated("a", 90, "htpp")}},
+			[]string{"a:80/http"},
+			1,
+		},
+		{
+			"a protocol of a port that went",
+			[]files{{"x.yaml": annotated("a", 80, "80=http")}, {"x.yaml": annotated("a", 90, "80=http")}},
+			[]string{"a:80/http"},
+			1,
+		},
 		{
 			"the file that had an object first keeps it",
 			[]files{{"x.yaml": service("a", 80)}, {"a.yaml": service("a", 90)}},

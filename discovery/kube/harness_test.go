@@ -145,6 +145,9 @@ func describe(local discovery.Local) []string {
 		head := "service " + at.String()
 		for _, p := range s.Ports {
 			head += fmt.Sprintf(" %s:%d/%s", p.Name, p.Port, p.Protocol)
+			if p.HTTP {
+				head += "/http"
+			}
 		}
 		if len(s.Addresses) > 0 {
 			head += fmt.Sprint(" at ", s.Addresses)

@@ -124,6 +124,16 @@ func TestPeersAndPolicies(t *testing.T) {
 			nil,
 			[]string{"EndpointSlice default/shop-abc: warning: ports[0]: Service default/shop has no TCP port named \"web\""},
 		},
+		{
+			"a protocol that is not known",
+			[]string{annotated(shopYAML, "80=htpp"), shopExport},
+			nil,
+			[]string{
+				`Service default/shop: metadata.annotations[eastway.dev/protocol]: Unsupported value: "htpp": supported values: "http", `,
+				"ServiceExport default/shop: warning: metadata.name: there is no Service default/shop to export",
+			},
+		},
+		{"a protocol of a Service that is none of ours", []string{annotated(shopYAML, "htpp")}, nil, nil},
 		{"a bad slice of a Service that is none of ours", []string{shopYAML, strings.Replace(shopSlice, "port: 8080", "port: 0", 1)}, nil, nil},
 		{
 			"a bad slice of one of ours",

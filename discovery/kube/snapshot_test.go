@@ -225,7 +225,7 @@ func (r *running) ages(want bool) {
 func TestSnapshotsOfOthers(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func() Config { c := testConfig(); c.SnapshotDir = t.TempDir(); return c }())
-	l.apply(join(nodesYAML, shopYAML, shopSlice, shopExport, peerYAML("b", 1)))
+	l.apply(join(nodesYAML, annotated(shopYAML, "http"), shopSlice, shopExport, peerYAML("b", 1)))
 	for _, table := range l.tables {
 		must(t, table.Replace(everything(table), "1"))
 	}
@@ -240,7 +240,7 @@ func TestSnapshotsOfOthers(t *testing.T) {
 		other.keeper.load()
 		return about(other.tell(), "service", "peer")
 	}
-	const service = exported
+	service := strings.Replace(exported, "80/TCP", "80/TCP/http", 1)
 	expect(t, "the same", load(func(*Config) {}), "peer b spiffe://b/eastway/cluster/b", service)
 	expect(t, "another cluster", load(func(c *Config) { c.Cluster = "other" }))
 	expect(t, "another namespace", load(func(c *Config) { c.Namespace = "other" }))

@@ -46,6 +46,23 @@ func derivedYAML(own, kind string, target any, created int, more map[string]stri
 		own, ownNamespace, created, labeled(labels), created, target)
 }
 
+// annotated is a Service with that protocol, and with an annotation that Eastway does not read.
+func annotated(service, protocol string) string {
+	return strings.Replace(service, "metadata: {", `metadata: {annotations: {example.com/own: kept, eastway.dev/protocol: "`+protocol+`"}, `, 1)
+}
+
+// Of the annotations of a Service those stay that the catalog needs.
+func TestTrimmedAnnotations(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, testConfig())
+	l.apply(strings.Replace(annotated(shopYAML, "http"), "example.com/own: kept", `example.com/own: kept, eastway.dev/takeover: "true"`, 1))
+	got := l.world.services[name{Namespace: "default", Name: "shop"}].Annotations
+	want := map[string]string{"eastway.dev/protocol": "http", "eastway.dev/takeover": "true"}
+	if !maps.Equal(got, want) {
+		t.Errorf("annotations %v, want %v", got, want)
+	}
+}
+
 func TestServices(t *testing.T) {
 	t.Parallel()
 	endpoints := []string{
@@ -58,6 +75,8 @@ func TestServices(t *testing.T) {
 	)
 	takenOver := strings.Replace(shopYAML, "metadata: {", `metadata: {annotations: {eastway.dev/takeover: "true"}, `, 1)
 	imported := derivedYAML("shop-1", "import", 20001, 1, nil)
+	http := annotated(shopYAML, "http")
+	const httpPort = "service default/shop http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10"
 	for _, test := range []struct {
 		name string
 		docs []string
@@ -77,6 +96,15 @@ func TestServices(t *testing.T) {
 			`{apiVersion: v1, kind: Service, metadata: {name: shop, namespace: default}, spec: {type: ExternalName, externalName: example.com}}`,
 			shopExport,
 		}, nil},
+		{"HTTP, exported", []string{http, shopExport}, []string{httpPort + "] exported"}},
+		{"HTTP of one port", []string{annotated(shopYAML, "80=h2c"), shopExport}, []string{httpPort + "] exported"}},
+		{"no longer HTTP", []string{http, annotated(shopYAML, "tcp"), shopExport}, []string{exported}},
+		{"HTTP, no longer annotated", []string{http, shopYAML, shopExport}, []string{exported}},
+		{"HTTP of a port that is not there", []string{http, annotated(shopYAML, "90=http"), shopExport}, []string{httpPort + "] exported"}},
+		{"HTTP, imported", []string{imported, http}, []string{
+			"listener default/shop [::]:20001 for 80 clusterset", httpPort + " 10.96.9.1]",
+		}},
+		{"HTTP alone makes none of ours", []string{http}, nil},
 		{"imported only", []string{imported}, []string{
 			"listener default/shop [::]:20001 for 80 clusterset", "service default/shop at [10.96.9.1]",
 		}},

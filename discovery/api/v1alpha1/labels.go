@@ -4,6 +4,9 @@ package v1alpha1
 const (
 	// TakeoverAnnotation on a Service, set to "true", has Eastway answer the Service's own cluster IP.
 	TakeoverAnnotation = "eastway.dev/takeover"
+	// ProtocolAnnotation on a Service is the protocol of its TCP ports: one for all, or a list PORT=PROTOCOL[,PORT=PROTOCOL…] with
+	// names or numbers of ports. Requests on ports with a protocol that is HTTP in clear are carried one by one.
+	ProtocolAnnotation = "eastway.dev/protocol"
 
 	// DerivedLabel marks a Service that the controller made for another one: one of the Derived… values.
 	DerivedLabel = "eastway.dev/derived"

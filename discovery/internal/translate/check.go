@@ -97,7 +97,7 @@ func checkService(s *corev1.Service) field.ErrorList {
 		}
 		numbers[number] = true
 	}
-	return errs
+	return append(errs, checkProtocols(s)...)
 }
 
 func checkPort(at *field.Path, number int32, p discovery.ServicePort) field.ErrorList {

@@ -17,8 +17,11 @@ import (
 // Service is a checked Service as it stands in its own object: ports and spec, neither addresses nor endpoints.
 func Service(name discovery.ServiceName, s *corev1.Service) *discovery.Service {
 	out := &discovery.Service{Name: name, Spec: serviceSpec(&s.Spec)}
+	annotated, _ := annotatedProtocols(s) // checked
 	for i := range s.Spec.Ports {
-		out.Ports = append(out.Ports, servicePort(&s.Spec.Ports[i]))
+		p := servicePort(&s.Spec.Ports[i])
+		p.HTTP = isHTTP(&s.Spec.Ports[i], annotated[p.Port], automaticHTTP)
+		out.Ports = append(out.Ports, p)
 	}
 	return out
 }
@@ -45,6 +48,7 @@ func serviceSpec(s *corev1.ServiceSpec) discovery.ServiceSpec {
 	return spec
 }
 
+// servicePort is the port without how it is carried, which the Service as a whole decides.
 func servicePort(p *corev1.ServicePort) discovery.ServicePort {
 	port := uint16(p.Port) // validated
 	sp := discovery.ServicePort{Name: p.Name, Port: port, Protocol: cmp.Or(string(p.Protocol), discovery.TCP)}
