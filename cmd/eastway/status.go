@@ -219,7 +219,10 @@ func serviceRows(of admin.Status) [][]string {
 
 // formatPort leaves TCP out, as is usual.
 func formatPort(p discovery.ServicePort) string {
-	if p.Protocol == discovery.TCP {
+	switch {
+	case p.HTTP:
+		return fmt.Sprintf("%d/http", p.Port)
+	case p.Protocol == discovery.TCP:
 		return strconv.Itoa(int(p.Port))
 	}
 	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
