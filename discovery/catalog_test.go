@@ -42,8 +42,8 @@ func newService(n ServiceName, ready int) *Service {
 	return s
 }
 
-// says is an update that exports the services on port 80 with that many ready endpoints.
-func says(epoch, base, revision uint64, ready uint32, services ...ServiceName) Update {
+// updateOf is an update that exports the services on port 80 with that many ready endpoints.
+func updateOf(epoch, base, revision uint64, ready uint32, services ...ServiceName) Update {
 	u := Update{
 		Epoch: epoch, Base: base, Revision: revision, Exports: map[ServiceName]Metadata{},
 		Readiness: map[ServiceName]Endpoints{},
@@ -87,10 +87,10 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 	local := localWith([]string{"b", "a"}, echo)
 	local.Policies = local.Policies.With(only, &v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TargetRef{Name: "only"}})
 	c.SetLocal(local)
-	u := says(1, 0, 1, 2, echo, only)
+	u := updateOf(1, 0, 1, 2, echo, only)
 	u.Exports[echo] = Metadata{Ports: append(u.Exports[echo].Ports, ServicePort{Name: "more", Port: 81, Protocol: TCP})}
 	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, u))
-	must(t, c.UpdateRemote(ReplicaID{"a", "a1"}, says(1, 0, 1, 3, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"a", "a1"}, updateOf(1, 0, 1, 3, echo)))
 
 	s := c.Snapshot().Services.Get(echo)
 	if len(s.Ports) != 2 || s.Ports[0].Name != "http" || s.Ports[1].Port != 81 {
@@ -124,7 +124,7 @@ func TestChangedIsCoalescedAndPrecise(t *testing.T) {
 	}
 	changed, before := c.Changed(), c.Snapshot()
 	c.SetLocal(localWith([]string{"b"}))
-	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 1)))
 	select {
 	case <-changed:
 		t.Error("woken by something that changes nothing")
@@ -139,7 +139,7 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}, echo))
-	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 1, echo)))
 	old := c.Snapshot()
 	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, Update{Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{echo}}))
 	c.SetLocal(localWith([]string{"b"}))
@@ -158,8 +158,8 @@ func TestReplicasOfAPeer(t *testing.T) {
 		t.Helper()
 		c := NewCatalog(nil)
 		c.SetLocal(localWith([]string{"b"}))
-		must(t, c.UpdateRemote(old, says(1, 0, 1, 1, echo)))
-		must(t, c.UpdateRemote(young, says(2, 0, 1, 2, echo)))
+		must(t, c.UpdateRemote(old, updateOf(1, 0, 1, 1, echo)))
+		must(t, c.UpdateRemote(young, updateOf(2, 0, 1, 2, echo)))
 		return c
 	}
 	tests := []struct {
@@ -171,23 +171,23 @@ func TestReplicasOfAPeer(t *testing.T) {
 		{"the other does not interrupt", func(t *testing.T, c *Catalog) {
 			t.Helper()
 			before := c.Snapshot()
-			must(t, c.UpdateRemote(old, says(1, 1, 2, 7, echo)))
+			must(t, c.UpdateRemote(old, updateOf(1, 1, 2, 7, echo)))
 			if c.Snapshot() != before {
 				t.Error("flapped")
 			}
 		}, 2},
-		{"when it goes the other speaks", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young) }, 1},
-		{"the last word is kept", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young); c.ForgetReplica(old) }, 1},
-		{"the last word is kept until another speaks", func(t *testing.T, c *Catalog) {
+		{"when it goes the other one counts", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young) }, 1},
+		{"the last advert is kept", func(_ *testing.T, c *Catalog) { c.ForgetReplica(young); c.ForgetReplica(old) }, 1},
+		{"the last advert is kept until another replica sends one", func(t *testing.T, c *Catalog) {
 			t.Helper()
 			c.ForgetReplica(old)
 			c.ForgetReplica(young)
-			must(t, c.UpdateRemote(old, says(1, 0, 5, 4, echo)))
+			must(t, c.UpdateRemote(old, updateOf(1, 0, 5, 4, echo)))
 		}, 4},
-		{"a dropped word is not built on", func(t *testing.T, c *Catalog) {
+		{"a dropped advert is not built on", func(t *testing.T, c *Catalog) {
 			t.Helper()
 			c.ForgetReplica(young)
-			if err := c.UpdateRemote(young, says(2, 1, 2, 9, echo)); !errors.Is(err, ErrGap) {
+			if err := c.UpdateRemote(young, updateOf(2, 1, 2, 9, echo)); !errors.Is(err, ErrGap) {
 				t.Errorf("err = %v, want ErrGap", err)
 			}
 		}, 1},
@@ -204,7 +204,7 @@ func TestReplicasOfAPeer(t *testing.T) {
 		}, 2},
 		{"update of an unknown peer", func(t *testing.T, c *Catalog) {
 			t.Helper()
-			if err := c.UpdateRemote(ReplicaID{"x", "x1"}, says(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
+			if err := c.UpdateRemote(ReplicaID{"x", "x1"}, updateOf(1, 0, 1, 1, echo)); !errors.Is(err, ErrUnknownPeer) {
 				t.Errorf("err = %v, want ErrUnknownPeer", err)
 			}
 		}, 2},
@@ -214,7 +214,7 @@ func TestReplicasOfAPeer(t *testing.T) {
 		}, -1},
 		{"left out of a snapshot", func(t *testing.T, c *Catalog) {
 			t.Helper()
-			must(t, c.UpdateRemote(young, says(2, 0, 2, 1)))
+			must(t, c.UpdateRemote(young, updateOf(2, 0, 2, 1)))
 		}, -1},
 	}
 	for _, tt := range tests {
@@ -249,12 +249,12 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 			Exports: map[ServiceName]Metadata{echo: {Ports: []ServicePort{{Port: 90, Protocol: TCP}}}},
 		}, "update.readiness"},
 		"exported and withdrawn": {func() Update {
-			u := says(1, 1, 2, 5, echo)
+			u := updateOf(1, 1, 2, 5, echo)
 			u.Withdrawn = []ServiceName{echo}
 			return u
 		}(), "update.withdrawn"},
 		"too many": {func() Update {
-			u := says(1, 1, 2, 5)
+			u := updateOf(1, 1, 2, 5)
 			for i := range MaxServices {
 				u.Exports[ServiceName{"n", fmt.Sprint(i)}] = Metadata{}
 			}
@@ -266,7 +266,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 			t.Parallel()
 			c := NewCatalog(nil)
 			c.SetLocal(localWith([]string{"b"}))
-			must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1, echo)))
+			must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 1, echo)))
 			before := c.Snapshot()
 			var bad *InvalidError
 			if err := c.UpdateRemote(ReplicaID{"b", "b1"}, tt.update); !errors.As(err, &bad) || bad.Field != tt.field {
@@ -275,7 +275,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 			if c.Snapshot() != before {
 				t.Error("part of it was applied")
 			}
-			must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 1, 2, 8, echo)))
+			must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, updateOf(1, 1, 2, 8, echo)))
 			if ready(c) != 8 {
 				t.Error("a good update after it was not applied")
 			}
@@ -283,13 +283,13 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// What replicas say alike is held once.
+// What replicas advertise alike is held once.
 func TestReplicasShareMemory(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}))
-	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, says(1, 0, 1, 1, echo)))
-	must(t, c.UpdateRemote(ReplicaID{"b", "b2"}, says(2, 0, 9, 1, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 1, echo)))
+	must(t, c.UpdateRemote(ReplicaID{"b", "b2"}, updateOf(2, 0, 9, 1, echo)))
 	replicas := c.peers["b"].replicas
 	if replicas["b1"].exports.Get(echo) != replicas["b2"].exports.Get(echo) {
 		t.Error("two copies")
@@ -301,10 +301,10 @@ func TestReplicasAreBounded(t *testing.T) {
 	c := NewCatalog(nil)
 	c.SetLocal(localWith([]string{"b"}))
 	for i := range maxReplicas {
-		must(t, c.UpdateRemote(ReplicaID{"b", fmt.Sprint(i)}, says(1, 0, 1, 1, echo)))
+		must(t, c.UpdateRemote(ReplicaID{"b", fmt.Sprint(i)}, updateOf(1, 0, 1, 1, echo)))
 	}
 	var bad *InvalidError
-	if err := c.UpdateRemote(ReplicaID{"b", "more"}, says(1, 0, 1, 1, echo)); !errors.As(err, &bad) {
+	if err := c.UpdateRemote(ReplicaID{"b", "more"}, updateOf(1, 0, 1, 1, echo)); !errors.As(err, &bad) {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -318,13 +318,13 @@ func BenchmarkDelta(b *testing.B) {
 	}
 	c.SetLocal(localWith([]string{"b"}, names...))
 	link, revision := ReplicaID{"b", "b1"}, uint64(1)
-	if err := c.UpdateRemote(link, says(1, 0, 1, 1, names...)); err != nil {
+	if err := c.UpdateRemote(link, updateOf(1, 0, 1, 1, names...)); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		name := names[revision%uint64(len(names))]
-		if err := c.UpdateRemote(link, says(1, revision, revision+1, uint32(revision%7), name)); err != nil {
+		if err := c.UpdateRemote(link, updateOf(1, revision, revision+1, uint32(revision%7), name)); err != nil {
 			b.Fatal(err)
 		}
 		revision++

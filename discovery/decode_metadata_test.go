@@ -61,7 +61,7 @@ func TestMetadataArrives(t *testing.T) {
 }
 
 // Each part of the metadata that changes is sent.
-func TestMetadataChangesAreTold(t *testing.T) {
+func TestMetadataChangesAreSent(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Service){
 		"HTTP":          func(s *Service) { s.Ports[0].HTTP = true },
@@ -88,14 +88,14 @@ func TestMetadataChangesAreTold(t *testing.T) {
 			l.Services = l.Services.With(echo, richService())
 			c.SetLocal(l)
 			if c.exports.revision != before {
-				t.Fatal("the same again is news")
+				t.Fatal("the same again is a change")
 			}
 			l = localWith(nil)
 			l.Services = l.Services.With(echo, richService())
 			change(l.Services.Get(echo))
 			c.SetLocal(l)
 			if d, ok, _ := c.deltaSince(before); !ok || len(d.changes) != 1 {
-				t.Errorf("told %+v", d)
+				t.Errorf("delta = %+v", d)
 			}
 		})
 	}
@@ -104,11 +104,11 @@ func TestMetadataChangesAreTold(t *testing.T) {
 func TestInvalidMetadata(t *testing.T) {
 	t.Parallel()
 	many := func(n int) map[string]string {
-		words := map[string]string{}
+		entries := map[string]string{}
 		for i := range n {
-			words[fmt.Sprintf("k%d", i)] = "v"
+			entries[fmt.Sprintf("k%d", i)] = "v"
 		}
-		return words
+		return entries
 	}
 	export := func(change func(*catalogpb.Export)) func(*catalogpb.Update) {
 		return func(u *catalogpb.Update) { change(u.GetExports()[0]) }
@@ -133,7 +133,7 @@ func TestInvalidMetadata(t *testing.T) {
 			x.Annotations = map[string]string{"a": strings.Repeat("x", maxAnnotationBytes)}
 		}), "update.exports[0].annotations"},
 		"annotation value": {export(func(x *catalogpb.Export) { x.Annotations = map[string]string{"a": "b c"} }), ""},
-		"newer words": {export(func(x *catalogpb.Export) {
+		"newer values": {export(func(x *catalogpb.Export) {
 			x.SessionAffinity, x.TrafficDistribution, x.IpFamilies = "Cookie", "PreferQuiet", []string{"IPv7", "IPv6", "IPv6"}
 		}), ""},
 		"endless affinity": {export(func(x *catalogpb.Export) { x.SessionAffinity, x.SessionAffinitySeconds = "ClientIP", 1<<32-1 }), ""},
@@ -164,7 +164,7 @@ func TestInvalidMetadata(t *testing.T) {
 }
 
 // What this cluster sends never exceeds what a peer accepts.
-func TestExportsAreBoundedBeforeTheyAreTold(t *testing.T) {
+func TestExportsAreBoundedBeforeTheyAreSent(t *testing.T) {
 	t.Parallel()
 	s := richService()
 	long := strings.Repeat("x", 63)

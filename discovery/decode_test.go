@@ -30,8 +30,8 @@ func goldenMessages(t *testing.T) map[string][]byte {
 	protocols := &export{metadata: Metadata{Ports: []ServicePort{
 		{Name: "web", Port: 80, Protocol: TCP, HTTP: true}, {Name: "db", Port: 5432, Protocol: TCP}, {Name: "dns", Port: 53, Protocol: UDP},
 	}}}
-	one := func(tell *delta) []byte {
-		m, err := encode("a", 7, tell)
+	one := func(d *delta) []byte {
+		m, err := encode("a", 7, d)
 		must(t, err)
 		if len(m) != 1 {
 			t.Fatalf("%d messages", len(m))
@@ -307,19 +307,19 @@ func FuzzExchange(f *testing.F) {
 // checkCatalog makes sure that the parts of a catalog agree with each other.
 func checkCatalog(t *testing.T, c *Catalog) {
 	t.Helper()
-	word := c.peers["a"].current
+	current := c.peers["a"].current
 	cost := 0
-	for n, e := range word.exports.All() {
+	for n, e := range current.exports.All() {
 		s := c.Snapshot().Services.Get(n)
 		if s == nil || len(s.Peers) != 1 || !equalPeerExport(&s.Peers[0], e) {
-			t.Fatalf("%s: told %+v, snapshot %+v", n, e, s)
+			t.Fatalf("%s: advert %+v, snapshot %+v", n, e, s)
 		}
 		cost += exportCost(n, e)
 	}
-	if cost != word.cost {
-		t.Fatalf("cost %d, counted %d", word.cost, cost)
+	if cost != current.cost {
+		t.Fatalf("cost %d, counted %d", current.cost, cost)
 	}
-	if n := c.Snapshot().Services.Len(); n > word.exports.Len()+1 {
-		t.Fatalf("%d services of %d exports", n, word.exports.Len())
+	if n := c.Snapshot().Services.Len(); n > current.exports.Len()+1 {
+		t.Fatalf("%d services of %d exports", n, current.exports.Len())
 	}
 }

@@ -145,7 +145,7 @@ func TestExchangeBothWays(t *testing.T) {
 		local := localWith([]string{"b", "c"}, echo, mine, hidden)
 		local.Services.Get(hidden).Export = nil
 		a.catalog.SetLocal(local)
-		must(t, a.catalog.UpdateRemote(ReplicaID{"c", "c1"}, says(1, 0, 1, 5, third)))
+		must(t, a.catalog.UpdateRemote(ReplicaID{"c", "c1"}, updateOf(1, 0, 1, 5, third)))
 		b := newSide(t, "b", 1, []string{"a"}, echo)
 		ca, cb := newPipe()
 		doneA, doneB := serve(ctx, a, "b", "b1", ca), serve(ctx, b, "a", "a1", cb)
@@ -171,7 +171,7 @@ func TestExchangeBothWays(t *testing.T) {
 			}
 		}
 		if b.catalog.Snapshot().Services.Get(mine) == nil {
-			t.Error("the last word was not kept")
+			t.Error("the last advert was not kept")
 		}
 		const want = `# HELP eastway_discovery_services Services in the catalog.
 # TYPE eastway_discovery_services gauge
@@ -185,7 +185,7 @@ eastway_discovery_services{origin="peer"} 1
 	})
 }
 
-func TestNothingIsToldBeforeTheSourceSpoke(t *testing.T) {
+func TestNothingIsSentBeforeTheSourceIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -196,12 +196,12 @@ func TestNothingIsToldBeforeTheSourceSpoke(t *testing.T) {
 		p := &puppet{t, far}
 		done := serve(ctx, &side{exchange: x}, "b", "b1", near)
 		if got := p.got(); len(got) != 0 {
-			t.Fatalf("told: %v", got)
+			t.Fatalf("sent: %v", got)
 		}
 		c.SetLocal(localWith([]string{"b"}))
 		bubble.Pass(coalesce)
 		if got := p.got(); len(got) != 1 || got[0].GetUpdate().GetBase() != 0 || !got[0].GetUpdate().GetLast() {
-			t.Fatalf("told: %v, want an empty snapshot", got)
+			t.Fatalf("sent: %v, want an empty snapshot", got)
 		}
 		cancel()
 		must(t, <-done)
@@ -278,14 +278,14 @@ func TestGapIsHealedBySnapshot(t *testing.T) {
 			p.update(&catalogpb.Update{Cluster: "b", Epoch: 7, Base: 4 + i, Revision: 5 + i, Last: true})
 		}
 		if n := count(time.Second); n != 1 {
-			t.Errorf("asked %d times for a snapshot, want once", n)
+			t.Errorf("requested %d snapshots, want one", n)
 		}
 		if ready(a.catalog) != 1 {
 			t.Error("the last good state was lost")
 		}
 		p.update(&catalogpb.Update{Cluster: "b", Epoch: 7, Base: 9, Revision: 10, Last: true})
 		if n := count(2 * resyncInterval); n != 1 {
-			t.Errorf("asked %d times again, want once, later", n)
+			t.Errorf("requested %d more snapshots, want one, later", n)
 		}
 		p.update(snapshotOf(7, 11, 4, echo))
 		if ready(a.catalog) != 4 {
@@ -296,7 +296,7 @@ func TestGapIsHealedBySnapshot(t *testing.T) {
 		p.update(&catalogpb.Update{Cluster: "b", Epoch: 7, Base: 13, Revision: 14, Last: true})
 		p.update(snapshotOf(7, 15, 4, echo))
 		if n := count(2 * resyncInterval); n != 0 {
-			t.Errorf("asked %d times for a snapshot that had come", n)
+			t.Errorf("requested %d snapshots that had come", n)
 		}
 		// The other way round: this side gets the request.
 		for range 5 {
@@ -338,7 +338,7 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 		done2, farDone2 := serve(ctx, a, "b", "b2", near2), serve(ctx, b2, "a", "a1", far2)
 		synctest.Wait()
 		if got := a.catalog.Snapshot().Revision; got != revision {
-			t.Errorf("revision went from %d to %d while all replicas said the same", revision, got)
+			t.Errorf("revision went from %d to %d while all replicas advertised the same", revision, got)
 		}
 		l := localWith([]string{"a"}, echo)
 		l.Services = l.Services.With(echo, newService(echo, 3))
@@ -352,7 +352,7 @@ func TestReconnectAndReplicaChange(t *testing.T) {
 		<-done2
 		<-farDone2
 		if ready(a.catalog) != 3 {
-			t.Errorf("ready = %d, want the older replica's word once it is alone", ready(a.catalog))
+			t.Errorf("ready = %d, want the older replica's advert once it is alone", ready(a.catalog))
 		}
 		cancel()
 		<-done1

@@ -36,7 +36,7 @@ func TestExportOf(t *testing.T) {
 }
 
 // More zones than fit are sent as their region.
-func TestReadinessIsToldCoarserWhenThereIsTooMuch(t *testing.T) {
+func TestReadinessIsSentCoarserWhenThereIsTooMuch(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		regions, zones, rows int
@@ -58,7 +58,7 @@ func TestReadinessIsToldCoarserWhenThereIsTooMuch(t *testing.T) {
 	}
 }
 
-func TestTell(t *testing.T) {
+func TestDelta(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	if _, ok, _ := c.deltaSince(0); ok {
@@ -103,7 +103,7 @@ func TestTell(t *testing.T) {
 }
 
 // A link that is further behind than the log reaches back gets a snapshot, every other one exactly what changed.
-func TestTellWhenFarBehind(t *testing.T) {
+func TestDeltaWhenFarBehind(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	names := make([]ServiceName, maxExportLog)
@@ -112,7 +112,7 @@ func TestTellWhenFarBehind(t *testing.T) {
 	}
 	c.SetLocal(localWith(nil, names...))
 	if d, ok, _ := c.deltaSince(1); ok {
-		t.Errorf("news after the first revision: %d", len(d.changes))
+		t.Errorf("changes after the first revision: %d", len(d.changes))
 	}
 	other := localWith(nil, names[:10]...)
 	c.SetLocal(other)

@@ -19,7 +19,7 @@ type Follower struct {
 
 	mu      sync.Mutex
 	states  map[string][]PeerConnectivity // by proxy
-	owner   map[string]*followSession     // of each proxy's links the one that spoke last: another one's end changes nothing
+	owner   map[string]*followSession     // of each proxy's links the one that sent last: another one's end changes nothing
 	changed notify.Broadcast
 }
 

@@ -194,18 +194,18 @@ func TestHeard(t *testing.T) {
 	c := NewCatalog(nil)
 	c.SetLocal(Local{Peers: map[string]*Peer{"p": {Name: "p"}}})
 	if c.Heard("p") {
-		t.Error("heard before it spoke")
+		t.Error("heard before it sent anything")
 	}
 	link := ReplicaID{Peer: "p", Replica: "1"}
 	if err := c.UpdateRemote(link, Update{Epoch: 1, Revision: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if !c.Heard("p") {
-		t.Error("not heard although it said that it exports nothing")
+		t.Error("not heard although it sent that it exports nothing")
 	}
 	c.ForgetReplica(link)
 	if !c.Heard("p") {
-		t.Error("what it said is no longer known once the link is gone")
+		t.Error("what it sent is no longer known once the link is gone")
 	}
 	c.SetLocal(Local{})
 	if c.Heard("p") {

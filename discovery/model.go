@@ -10,7 +10,7 @@ import (
 	"github.com/eastway/eastway/internal/hashtrie"
 )
 
-// Locality says where an endpoint, a proxy or a caller is. The cluster is kept
+// Locality is where an endpoint, a proxy or a caller is. The cluster is kept
 // beside it, not in it: two clusters may share a region and even a zone.
 // The names are those of Kubernetes' labels topology.kubernetes.io/region and /zone.
 type Locality struct {

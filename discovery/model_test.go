@@ -16,7 +16,7 @@ func TestDecisive(t *testing.T) {
 		}
 		return Export{Created: time.Unix(seconds, 0)}
 	}
-	spec := func(word string) ServiceSpec { return ServiceSpec{TrafficDistribution: word} }
+	spec := func(distribution string) ServiceSpec { return ServiceSpec{TrafficDistribution: distribution} }
 	export := func(peer string, seconds int64) PeerExport {
 		return PeerExport{Peer: peer, Export: at(seconds), Spec: spec(peer)}
 	}

@@ -15,12 +15,12 @@ import (
 
 // family is a proxy that passes on to a controller.
 type family struct {
-	proxy      *side
-	controller *Catalog
-	follower   *Follower
-	link       *pipeConn
-	tell, hear chan error
-	states     atomic.Pointer[[]PeerConnectivity]
+	proxy            *side
+	controller       *Catalog
+	follower         *Follower
+	link             *pipeConn
+	served, followed chan error
+	states           atomic.Pointer[[]PeerConnectivity]
 }
 
 func newFamily(t *testing.T, known ...string) *family {
@@ -36,20 +36,20 @@ func newFamily(t *testing.T, known ...string) *family {
 
 func (f *family) connect(ctx context.Context) {
 	near, far := newPipe()
-	tell, hear, follower := make(chan error, 1), make(chan error, 1), f.follower
-	f.link, f.tell, f.hear = near, tell, hear
-	go func() { tell <- f.proxy.exchange.ServeSibling(ctx, "controller", near) }()
-	go func() { hear <- follower.Follow(ctx, "proxy-1", far) }()
+	served, followed, follower := make(chan error, 1), make(chan error, 1), f.follower
+	f.link, f.served, f.followed = near, served, followed
+	go func() { served <- f.proxy.exchange.ServeSibling(ctx, "controller", near) }()
+	go func() { followed <- follower.Follow(ctx, "proxy-1", far) }()
 }
 
 func (f *family) cut() {
 	f.link.cut()
-	<-f.tell
-	<-f.hear
+	<-f.served
+	<-f.followed
 }
 
-// says makes a peer's replica send that to the proxy.
-func (f *family) says(t *testing.T, l ReplicaID, u Update) {
+// advertise makes a peer's replica send the update to the proxy.
+func (f *family) advertise(t *testing.T, l ReplicaID, u Update) {
 	t.Helper()
 	must(t, f.proxy.catalog.UpdateRemote(l, u))
 	bubble.Pass(2 * coalesce)
@@ -76,42 +76,42 @@ func TestSiblings(t *testing.T) {
 	other := ServiceName{"demo", "other"}
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t, "b", "c")
-		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo, other))
-		f.says(t, ReplicaID{"c", "c1"}, says(1, 0, 1, 3, echo))
+		f.advertise(t, ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 2, echo, other))
+		f.advertise(t, ReplicaID{"c", "c1"}, updateOf(1, 0, 1, 3, echo))
 		check := func(when, wantEcho, wantOther string) {
 			t.Helper()
 			if e, o := exporters(f.controller, echo), exporters(f.controller, other); e != wantEcho || o != wantOther {
 				t.Fatalf("%s: echo of %q, other of %q, want %q and %q", when, e, o, wantEcho, wantOther)
 			}
 		}
-		check("told", "b:2 c:3 ", "b:2 ")
-		f.says(t, ReplicaID{"b", "b1"}, Update{
+		check("sent", "b:2 c:3 ", "b:2 ")
+		f.advertise(t, ReplicaID{"b", "b1"}, Update{
 			Epoch: 1, Base: 1, Revision: 2, Withdrawn: []ServiceName{other},
 			Readiness: map[ServiceName]Endpoints{echo: {Rows: []Readiness{{Port: 80, Ready: 5, Total: 5}}}},
 		})
 		check("changed", "b:5 c:3 ", "")
 		before := f.controller.Snapshot()
-		f.says(t, ReplicaID{"c", "c1"}, says(1, 0, 2, 3, echo))
+		f.advertise(t, ReplicaID{"c", "c1"}, updateOf(1, 0, 2, 3, echo))
 		if f.controller.Snapshot() != before {
-			t.Error("the same again was news")
+			t.Error("the same again is a change")
 		}
 		if w := f.controller.peers["b"].current; !w.linked {
 			t.Error("b is not linked")
 		}
 		f.proxy.catalog.ForgetReplica(ReplicaID{"b", "b1"})
 		bubble.Pass(2 * coalesce)
-		check("b is gone: its last word is kept", "b:5 c:3 ", "")
+		check("b is gone: its last advert is kept", "b:5 c:3 ", "")
 		if w := f.controller.peers["b"].current; w.linked {
 			t.Error("b is still linked")
 		}
-		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 3, 5, echo))
+		f.advertise(t, ReplicaID{"b", "b1"}, updateOf(1, 0, 3, 5, echo))
 		if w := f.controller.peers["b"].current; !w.linked {
 			t.Error("b is back and not linked")
 		}
 		f.cut()
 		check("the proxy is gone", "b:5 c:3 ", "")
 		f.connect(t.Context())
-		f.says(t, ReplicaID{"b", "b1"}, says(1, 3, 4, 1, echo))
+		f.advertise(t, ReplicaID{"b", "b1"}, updateOf(1, 3, 4, 1, echo))
 		check("the proxy is back", "b:1 c:3 ", "")
 		f.cut()
 	})
@@ -122,7 +122,7 @@ func TestSiblingsKnowPeersEarlier(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t)
-		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.advertise(t, ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 2, echo))
 		f.controller.SetLocal(localWith([]string{"b"}))
 		bubble.Pass(3 * resyncInterval)
 		if got := exporters(f.controller, echo); got != "b:2 " {
@@ -137,7 +137,7 @@ func TestSiblingsKeepAPeerThatIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t, "b")
-		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.advertise(t, ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 2, echo))
 		f.controller.SetLocal(localWith(nil))
 		f.controller.SetLocal(localWith([]string{"b"}))
 		bubble.Pass(3 * resyncInterval)
@@ -149,11 +149,11 @@ func TestSiblingsKeepAPeerThatIsMadeAgain(t *testing.T) {
 }
 
 // What a proxy learned of an exporter before it was linked to the controller is passed on as the last known state.
-func TestSiblingTellsLastWords(t *testing.T) {
+func TestSiblingForwardsLastAdverts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFamily(t, "b", "c")
-		f.says(t, ReplicaID{"b", "b1"}, says(1, 0, 1, 2, echo))
+		f.advertise(t, ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 2, echo))
 		f.cut()
 		f.proxy.catalog.ForgetReplica(ReplicaID{"b", "b1"})
 		f.controller = NewCatalog(nil)
@@ -193,7 +193,7 @@ func TestPeerStates(t *testing.T) {
 		bubble.Pass(2 * peerStatesInterval)
 		select {
 		case <-changed:
-			t.Error("a little more round trip is news")
+			t.Error("a little more round trip is a change")
 		default:
 		}
 		f.cut()
@@ -211,12 +211,12 @@ func TestOlderLinkOfAProxyEnds(t *testing.T) {
 		states := []PeerConnectivity{{Peer: "b", Links: []PeerLink{{Replica: "b1", State: "connected", Dialed: true}}}}
 		f.states.Store(&states)
 		bubble.Pass(2 * peerStatesInterval)
-		old, tell, hear := f.link, f.tell, f.hear
+		old, served, followed := f.link, f.served, f.followed
 		f.connect(t.Context())
 		bubble.Pass(2 * peerStatesInterval)
 		old.cut()
-		<-tell
-		<-hear
+		<-served
+		<-followed
 		bubble.Pass(20 * peerStatesInterval)
 		if got, _ := f.follower.PeerStates(); len(got) != 1 || len(got["proxy-1"]) != 1 {
 			t.Errorf("states of the proxy that is still linked: %+v", got)

@@ -23,7 +23,7 @@ func config(dir string) Config {
 	}
 }
 
-// Each error names file, line, document and field, and says what is wrong in words that a user knows.
+// Each error names file, line, document and field, and what is wrong in a user's own terms.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	errs, err := Check(config(filepath.Join("testdata", "broken")))

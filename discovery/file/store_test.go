@@ -428,7 +428,7 @@ endpoints:
 		t.Errorf("headless = %+v", headless)
 	}
 	if e := headless.Endpoints[80]; len(e) != 1 || !e[0].Ready || len(headless.Endpoints) != 1 {
-		t.Errorf("endpoints = %+v, want one, ready because one slice says so", headless.Endpoints)
+		t.Errorf("endpoints = %+v, want one, ready because it is in one slice", headless.Endpoints)
 	}
 	dual := local.Services.Get(discovery.ServiceName{Namespace: "default", Name: "dual"})
 	if want := []netip.Addr{netip.MustParseAddr("127.1.0.1"), netip.MustParseAddr("fd00::1")}; !slices.Equal(dual.Addresses,

@@ -176,7 +176,7 @@ func BenchmarkMemory(b *testing.B) {
 		known := heap() - before
 		local := l.world.flush()
 		b.ReportMetric(known/(1<<20), "MB/known")
-		b.ReportMetric((heap()-before-known)/(1<<20), "MB/told")
+		b.ReportMetric((heap()-before-known)/(1<<20), "MB/update")
 		runtime.KeepAlive(local)
 		runtime.KeepAlive(l)
 	}

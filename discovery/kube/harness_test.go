@@ -124,8 +124,8 @@ func (l *lab) remove(manifests string) {
 	}
 }
 
-// tell flushes and describes what the catalog would get, one line per fact.
-func (l *lab) tell() []string {
+// state flushes and describes what the catalog would get, one line per fact.
+func (l *lab) state() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return describe(l.world.flush())
@@ -195,10 +195,10 @@ func describe(local discovery.Local) []string {
 	return lines
 }
 
-// only the lines that begin with one of the words.
-func about(lines []string, words ...string) []string {
+// only the lines that begin with one of the prefixes.
+func about(lines []string, prefixes ...string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
-		return !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(line, w) })
+		return !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(line, p) })
 	})
 }
 

@@ -64,12 +64,12 @@ func TestDebounce(t *testing.T) {
 			bubble.Pass(time.Minute)
 		})
 		if len(at) < 4 || len(at) > 6 {
-			t.Errorf("told at %v", at)
+			t.Errorf("updates at %v", at)
 		}
 		last := time.Duration(0)
 		for _, moment := range at {
 			if moment-last > maxDebounce+debounce {
-				t.Errorf("nothing told between %v and %v", last, moment)
+				t.Errorf("no update between %v and %v", last, moment)
 			}
 			last = moment
 		}
@@ -86,7 +86,7 @@ func TestGrace(t *testing.T) {
 			bubble.Pass(time.Minute)
 		})
 		if want := time.Minute + debounce + settleGrace; len(at) != 1 || at[0] != want {
-			t.Errorf("told at %v, want %v", at, want)
+			t.Errorf("updates at %v, want %v", at, want)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestSnapshotPace(t *testing.T) {
 	})
 }
 
-// What is said of each way in which the API server may fail.
+// The problem that is reported for each way in which the API server may fail.
 func TestFailureWords(t *testing.T) {
 	t.Parallel()
 	const away = "Kubernetes API: the API server cannot be reached since 2026-01-02T03:04:05Z, what is known stays in use: "

@@ -151,7 +151,7 @@ func TestPeersAndPolicies(t *testing.T) {
 		}
 		l := newLab(t, cfg)
 		l.apply(join(test.docs...))
-		expect(t, test.name, about(l.tell(), "peer", "policy"), test.want...)
+		expect(t, test.name, about(l.state(), "peer", "policy"), test.want...)
 		problems := l.problems()
 		for i := range min(len(problems), len(test.problems)) {
 			if strings.HasPrefix(problems[i], test.problems[i]) {
@@ -160,7 +160,7 @@ func TestPeersAndPolicies(t *testing.T) {
 		}
 		expect(t, test.name+", problems", problems, test.problems...)
 		l.remove(join(test.docs...))
-		expect(t, test.name+", removed", about(l.tell(), "peer", "policy"))
+		expect(t, test.name+", removed", about(l.state(), "peer", "policy"))
 		expect(t, test.name+", removed, problems", l.problems())
 	}
 }
@@ -173,7 +173,7 @@ func TestLastGoodVersion(t *testing.T) {
 	bad := strings.Replace(good, "spiffe://b", "https://b", 1)
 	l.apply(good)
 	l.apply(bad)
-	expect(t, "peers", about(l.tell(), "peer"), "peer b spiffe://b/eastway/cluster/b")
+	expect(t, "peers", about(l.state(), "peer"), "peer b spiffe://b/eastway/cluster/b")
 	const text = `Peer b: spec.spiffeID: Invalid value: "https://b/eastway/cluster/b": must begin with spiffe://`
 	expect(t, "problems", l.problems(), text+"; its last good version stays in use")
 
@@ -181,13 +181,13 @@ func TestLastGoodVersion(t *testing.T) {
 	if err := l.table(objects(t, bad)[0]).Replace(list, "1"); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "peers, listed", about(l.tell(), "peer"), "peer b spiffe://b/eastway/cluster/b")
+	expect(t, "peers, listed", about(l.state(), "peer"), "peer b spiffe://b/eastway/cluster/b")
 	l.apply(good)
 	expect(t, "problems, repaired", l.problems())
 	l.apply(bad)
 	l.remove(bad)
-	expect(t, "peers, removed", about(l.tell(), "peer"))
+	expect(t, "peers, removed", about(l.state(), "peer"))
 	l.apply(bad)
-	expect(t, "peers, never good", about(l.tell(), "peer"))
+	expect(t, "peers, never good", about(l.state(), "peer"))
 	expect(t, "problems, never good", l.problems(), text)
 }

@@ -140,7 +140,7 @@ func FuzzSnapshot(f *testing.F) {
 		}
 		table := l.tables[int(kind)%len(all)]
 		table.restore(found, saved)
-		l.tell()
+		l.state()
 		l.problems()
 		table.convert = own[metav1.Object] // what is in a table is typed already
 		must(t, table.Replace(slices.Clone(base[table.name]), "1"))
@@ -164,8 +164,8 @@ func TestRestartDuringOutage(t *testing.T) {
 	first := start(t, api.source(dir))
 	first.until("of what is there", has(exported))
 	first.stop()
-	told, _ := first.all()
-	want := told[len(told)-1]
+	updates, _ := first.all()
+	want := updates[len(updates)-1]
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 6 {
 		t.Fatalf("files %v, %v", files, err)
@@ -179,8 +179,8 @@ func TestRestartDuringOutage(t *testing.T) {
 	api.stop()
 	second := start(t, api.source(dir))
 	second.until("of what was known", has(exported))
-	told, _ = second.all()
-	expect(t, "after the restart", told[0], want...)
+	updates, _ = second.all()
+	expect(t, "after the restart", updates[0], want...)
 	if at, err := second.WaitLocality(t.Context()); err != nil || at.String() != "north/n-1" {
 		t.Errorf("locality %s, %v", at, err)
 	}
@@ -191,11 +191,11 @@ func TestRestartDuringOutage(t *testing.T) {
 	api.answer("peers", 403)
 	api.remove(join(shopExport, policyYAML("p", "shop", 1, 1), peerYAML("b", 1)))
 	api.start()
-	second.until("of what the API server says", func(lines []string) bool { return len(about(lines, "service", "policy")) == 0 })
+	second.until("of what the API server has", func(lines []string) bool { return len(about(lines, "service", "policy")) == 0 })
 	second.complains("Peer: the API server does not allow to list peers.eastway.dev")
-	told, _ = second.all()
-	if !has("peer b")(told[len(told)-1]) {
-		t.Error("the peer is gone before the API server said so")
+	updates, _ = second.all()
+	if !has("peer b")(updates[len(updates)-1]) {
+		t.Error("the peer is gone before the API server was read")
 	}
 	second.ages(true)
 	api.answer("peers", 0)
@@ -238,7 +238,7 @@ func TestSnapshotsOfOthers(t *testing.T) {
 		edit(&cfg)
 		other := newLab(t, cfg)
 		other.keeper.load()
-		return about(other.tell(), "service", "peer")
+		return about(other.state(), "service", "peer")
 	}
 	service := strings.Replace(exported, "80/TCP", "80/TCP/http", 1)
 	expect(t, "the same", load(func(*Config) {}), "peer b spiffe://b/eastway/cluster/b", service)

@@ -22,15 +22,15 @@ const patience = time.Minute
 
 // recorder is a sink that remembers everything.
 type recorder struct {
-	mu   sync.Mutex
-	told [][]string
-	more chan struct{}
+	mu      sync.Mutex
+	updates [][]string
+	more    chan struct{}
 }
 
 func (r *recorder) SetLocal(l discovery.Local) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, describe(l))
+	r.updates = append(r.updates, describe(l))
 	close(r.more)
 	r.more = make(chan struct{})
 }
@@ -39,7 +39,7 @@ func (r *recorder) SetLocal(l discovery.Local) {
 func (r *recorder) all() ([][]string, chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.told), r.more
+	return slices.Clone(r.updates), r.more
 }
 
 // running is a Source that runs.
@@ -83,14 +83,15 @@ func (r *running) until(what string, good func(last []string) bool) {
 	r.t.Helper()
 	timeout := time.After(patience)
 	for {
-		told, more := r.all()
-		if len(told) > 0 && good(told[len(told)-1]) {
+		updates, more := r.all()
+		if len(updates) > 0 && good(updates[len(updates)-1]) {
 			return
 		}
 		select {
 		case <-more:
 		case <-timeout:
-			r.t.Fatalf("there is no update %s:\n%s\nproblems %v", what, strings.Join(slices.Concat(told[max(0, len(told)-1):]...), "\n"), r.Errors())
+			last := slices.Concat(updates[max(0, len(updates)-1):]...)
+			r.t.Fatalf("there is no update %s:\n%s\nproblems %v", what, strings.Join(last, "\n"), r.Errors())
 		}
 	}
 }
@@ -159,9 +160,9 @@ func TestFollows(t *testing.T) {
 		t.Errorf("locality %s, %v", at, err)
 	}
 	r.until("of what is there", has(exported))
-	told, _ := r.all()
-	if len(about(told[0], "service", "endpoint", "peer", "policy")) != 5 {
-		t.Errorf("the update came in pieces: first %q", told[0])
+	updates, _ := r.all()
+	if len(about(updates[0], "service", "endpoint", "peer", "policy")) != 5 {
+		t.Errorf("the update came in pieces: first %q", updates[0])
 	}
 	r.synced()
 	api.apply(strings.ReplaceAll(shopSlice, "10.1.1.5", "10.1.1.6"))
@@ -203,8 +204,8 @@ func TestRelistLosesNothing(t *testing.T) {
 	api.endWatches()
 	api.apply(strings.ReplaceAll(shopSlice, "10.1.2.5", "10.1.2.7"))
 	r.until("of a change after the watches ended", has("endpoint default/shop:80 10.1.2.7"))
-	told, _ := r.all()
-	for _, lines := range told {
+	updates, _ := r.all()
+	for _, lines := range updates {
 		if !has(shopReady)(lines) || !has(exported)(lines) {
 			t.Errorf("an update in between: %q", lines)
 		}
@@ -226,8 +227,8 @@ func TestOutage(t *testing.T) {
 	api.start()
 	r.until("of what happened meanwhile", has("endpoint default/shop:80 10.1.2.6"))
 	r.complains("")
-	told, _ := r.all()
-	for _, lines := range told {
+	updates, _ := r.all()
+	for _, lines := range updates {
 		if !has(shopReady)(lines) {
 			t.Errorf("an update in between: %q", lines)
 		}
@@ -283,8 +284,8 @@ func TestCoreKindsAreNeeded(t *testing.T) {
 		}
 		return nil
 	})
-	if told, _ := r.all(); len(told) > 0 || r.hasFlushed() {
-		t.Errorf("updates: %q", told)
+	if updates, _ := r.all(); len(updates) > 0 || r.hasFlushed() {
+		t.Errorf("updates: %q", updates)
 	}
 }
 

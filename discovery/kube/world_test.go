@@ -137,11 +137,11 @@ func TestServices(t *testing.T) {
 	} {
 		l := newLab(t, testConfig())
 		l.apply(join(append([]string{nodesYAML}, test.docs...)...))
-		expect(t, test.name, about(l.tell(), "service", "endpoint", "listener"), test.want...)
+		expect(t, test.name, about(l.state(), "service", "endpoint", "listener"), test.want...)
 		l.apply(join(test.docs...))
-		expect(t, test.name+", said again", about(l.tell(), "service", "endpoint", "listener"), test.want...)
+		expect(t, test.name+", applied again", about(l.state(), "service", "endpoint", "listener"), test.want...)
 		l.remove(join(test.docs...))
-		expect(t, test.name+", removed", about(l.tell(), "service", "endpoint", "listener", "caller 10"))
+		expect(t, test.name+", removed", about(l.state(), "service", "endpoint", "listener", "caller 10"))
 		if len(l.world.derived.of)+len(l.world.derived.claims)+len(l.world.slices)+len(l.world.problems) > 0 {
 			t.Errorf("%s: something stays when all is gone: %+v", test.name, l.world)
 		}
@@ -155,11 +155,11 @@ func TestListenerIsTaken(t *testing.T) {
 	older := derivedYAML("z", "import", 20001, 1, nil)
 	other := strings.Replace(derivedYAML("a", "import", 20001, 2, nil), `service-name: "shop"`, `service-name: "cart"`, 1)
 	l.apply(join(other, older))
-	expect(t, "listeners", about(l.tell(), "listener"), "listener default/shop [::]:20001 for 80 clusterset")
+	expect(t, "listeners", about(l.state(), "listener"), "listener default/shop [::]:20001 for 80 clusterset")
 	expect(t, "problems", l.problems(), "Service eastway-system/a: spec.ports: port 20001 on the proxies is already that of Service "+
 		"eastway-system/z: port 80 of default/cart is not listened for here")
 	l.remove(older)
-	expect(t, "listeners, the older one gone", about(l.tell(), "listener"), "listener default/cart [::]:20001 for 80 clusterset")
+	expect(t, "listeners, the older one gone", about(l.state(), "listener"), "listener default/cart [::]:20001 for 80 clusterset")
 	expect(t, "problems, the older one gone", l.problems())
 }
 
@@ -169,23 +169,23 @@ func TestPlacesFollowNodes(t *testing.T) {
 	l := newLab(t, testConfig())
 	far := strings.NewReplacer("10.1.1.5", "10.9.9.9", "shop", "far").Replace(shopSlice) // not in its node's network
 	l.apply(join(shopYAML, shopSlice, shopExport, far))
-	expect(t, "without nodes", about(l.tell(), "endpoint", "caller", "network"),
+	expect(t, "without nodes", about(l.state(), "endpoint", "caller", "network"),
 		"caller 10.1.1.5 -/n-1", "caller 10.1.2.5 -/-", "caller 10.9.9.9 -/n-1",
 		"endpoint default/shop:80 10.1.1.5:8080 -/n-1", "endpoint default/shop:80 10.1.2.5:8080 -/- unready")
 	l.apply(nodesYAML)
-	expect(t, "with nodes", about(l.tell(), "endpoint", "caller", "network"),
+	expect(t, "with nodes", about(l.state(), "endpoint", "caller", "network"),
 		"caller 10.9.9.9 north/n-1", "caller 192.0.2.1 north/n-1", "caller 192.0.2.2 north/n-2",
 		"endpoint default/shop:80 10.1.1.5:8080 north/n-1", "endpoint default/shop:80 10.1.2.5:8080 north/n-2 unready",
 		"network 10.1.1.0/24 north/n-1", "network 10.1.2.0/24 north/n-2", "network fd00:1::/64 north/n-1")
 	l.apply(strings.ReplaceAll(nodesYAML, "n-2", "n-3"))
-	expect(t, "a node moved", about(l.tell(), "endpoint", "caller", "network"),
+	expect(t, "a node moved", about(l.state(), "endpoint", "caller", "network"),
 		"caller 10.9.9.9 north/n-1", "caller 192.0.2.1 north/n-1", "caller 192.0.2.2 north/n-3",
 		"endpoint default/shop:80 10.1.1.5:8080 north/n-1", "endpoint default/shop:80 10.1.2.5:8080 north/n-3 unready",
 		"network 10.1.1.0/24 north/n-1", "network 10.1.2.0/24 north/n-3", "network fd00:1::/64 north/n-1")
 	l.remove(far)
-	expect(t, "pods gone", about(l.tell(), "caller"), "caller 192.0.2.1 north/n-1", "caller 192.0.2.2 north/n-3")
+	expect(t, "pods gone", about(l.state(), "caller"), "caller 192.0.2.1 north/n-1", "caller 192.0.2.2 north/n-3")
 	l.remove(nodesYAML)
-	expect(t, "nodes gone", about(l.tell(), "endpoint", "caller", "network"),
+	expect(t, "nodes gone", about(l.state(), "endpoint", "caller", "network"),
 		"caller 10.1.1.5 -/n-1", "caller 10.1.2.5 -/-",
 		"endpoint default/shop:80 10.1.1.5:8080 -/n-1", "endpoint default/shop:80 10.1.2.5:8080 -/- unready")
 }
@@ -199,14 +199,14 @@ func TestNetworksDoNotOverlap(t *testing.T) {
 	}
 	l.apply(join(node("a", "z1", "10.0.1.7/24"), node("b", "z2", "10.0.0.0/16"), node("c", "z3", "10.1.0.0/16, fd00::/64, nonsense"),
 		node("d", "", "10.2.0.0/16"), node("e", "z5", "10.0.0.0/24")))
-	expect(t, "networks", about(l.tell(), "network"), "network 10.0.0.0/16 -/z2", "network 10.1.0.0/16 -/z3", "network fd00::/64 -/z3")
+	expect(t, "networks", about(l.state(), "network"), "network 10.0.0.0/16 -/z2", "network 10.1.0.0/16 -/z3", "network fd00::/64 -/z3")
 }
 
 // What is not in a cluster of its own region is where the own node is.
 func TestOwnRegionIsTheDefault(t *testing.T) {
 	t.Parallel()
 	bare := `{apiVersion: v1, kind: Node, metadata: {name: n2}, spec: {podCIDRs: [10.1.2.0/24]}}`
-	for region, want := range map[string]string{"": "north/-", "said": "said/-"} {
+	for region, want := range map[string]string{"": "north/-", "own": "own/-"} {
 		cfg := testConfig()
 		cfg.Region = region
 		l := newLab(t, cfg)
@@ -214,7 +214,7 @@ func TestOwnRegionIsTheDefault(t *testing.T) {
 			t.Errorf("the own node is at %s before it is known", at)
 		}
 		l.apply(join(nodesYAML, bare))
-		expect(t, "networks", about(l.tell(), "network 10.1.2"), "network 10.1.2.0/24 "+want)
+		expect(t, "networks", about(l.state(), "network 10.1.2"), "network 10.1.2.0/24 "+want)
 		if at, ok := l.Locality(); !ok || at.String() != "north/n-1" {
 			t.Errorf("the own node is at %s, %v", at, ok)
 		}
@@ -232,10 +232,10 @@ func TestTooManyServices(t *testing.T) {
 	}
 	l.apply(join(docs...))
 	const rest = " http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10] exported"
-	expect(t, "services", about(l.tell(), "service"), "service default/a"+rest, "service default/b"+rest)
+	expect(t, "services", about(l.state(), "service"), "service default/a"+rest, "service default/b"+rest)
 	expect(t, "problems", l.problems(), "Service: more than 2 services are relevant to Eastway: 1 of them are ignored")
 	l.remove(docs[1])
-	expect(t, "services, one gone", about(l.tell(), "service"), "service default/b"+rest, "service default/c"+rest)
+	expect(t, "services, one gone", about(l.state(), "service"), "service default/b"+rest, "service default/c"+rest)
 	expect(t, "problems, one gone", l.problems())
 }
 
@@ -259,7 +259,7 @@ func TestMapsAreLeftAlone(t *testing.T) {
 		t.Error("a service was copied without a change")
 	}
 	if next.Services.Len() != 2 || next.Localities.Len() != first.Localities.Len()+1 || len(next.Peers) != 1 {
-		t.Errorf("told %q", describe(next))
+		t.Errorf("state %q", describe(next))
 	}
 	expect(t, "the earlier update", describe(first), was...)
 	l.remove(join(nodesYAML, shopYAML, shopSlice))
@@ -267,8 +267,8 @@ func TestMapsAreLeftAlone(t *testing.T) {
 	expect(t, "the earlier update", describe(first), was...)
 }
 
-// While the control plane is out of touch with a node, and until the kubelet has had time to put things right, its word that a
-// pod there is not ready is not taken, if nothing else is ready.
+// While the control plane is out of touch with a node, and until the kubelet has had time to put things right, its report that a
+// pod there is not ready does not count, if nothing else is ready.
 func TestLostNodes(t *testing.T) {
 	t.Parallel()
 	const (
@@ -284,20 +284,20 @@ func TestLostNodes(t *testing.T) {
 	leaving := strings.Replace(unready, "nodeName: n2, conditions: {ready: false}",
 		"nodeName: n2, conditions: {ready: false, serving: false, terminating: true}", 1)
 	synctest.Test(t, func(t *testing.T) {
-		told := make(chan []string, 1)
+		updates := make(chan []string, 1)
 		followed(t, func(l *lab) {
 			l.sink = sinkFunc(func(local discovery.Local) {
 				select {
-				case <-told:
+				case <-updates:
 				default:
 				}
-				told <- about(describe(local), "endpoint")
+				updates <- about(describe(local), "endpoint")
 			})
 			look := func(what string, want ...string) {
 				t.Helper()
 				bubble.Pass(2 * maxDebounce)
 				select {
-				case got := <-told:
+				case got := <-updates:
 					expect(t, what, got, want...)
 				default:
 					t.Errorf("%s: no update", what)

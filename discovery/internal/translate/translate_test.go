@@ -229,7 +229,7 @@ func TestPlaces(t *testing.T) {
 		`{nodeName: a}`:           "east/e1",
 		`{nodeName: a, zone: e9}`: "east/e9",
 		`{zone: e1}`:              "east/e1",
-		`{nodeName: d}`:           "east/e1", // the zone's region is the one that was heard first
+		`{nodeName: d}`:           "east/e1", // the first region of a zone counts
 		`{}`:                      "home/-",
 	} {
 		e := parse[discoveryv1.Endpoint](t, endpoint)
@@ -237,8 +237,8 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s is in %s, want %s", endpoint, got, want)
 		}
 	}
-	said := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{corev1.LabelTopologyRegion: "said"}}}
-	if got := p.Endpoint(said, parse[discoveryv1.Endpoint](t, `{nodeName: a}`)).String(); got != "said/e1" {
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{corev1.LabelTopologyRegion: "far"}}}
+	if got := p.Endpoint(slice, parse[discoveryv1.Endpoint](t, `{nodeName: a}`)).String(); got != "far/e1" {
 		t.Errorf("with an annotation it is in %s", got)
 	}
 }
