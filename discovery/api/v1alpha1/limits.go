@@ -14,6 +14,11 @@ const (
 	MaxFailover = 64
 	// MaxConsecutive bounds the counts of consecutive errors; more would never be reached.
 	MaxConsecutive = 65535
+	// MaxErrorCodes is how many statuses outlierDetectionHttpErrorCodes may have: all errors of HTTP and some more.
+	MaxErrorCodes = 200
+	// MinErrorCode and MaxErrorCode bound them, as Istio does.
+	MinErrorCode = 100
+	MaxErrorCode = 599
 
 	// MinInterval keeps sweeps from costing more than they bring.
 	MinInterval = 100 * time.Millisecond
@@ -21,8 +26,10 @@ const (
 	MaxInterval = 24 * time.Hour
 	// MinEjectionTime is the shortest that differs from none.
 	MinEjectionTime = time.Millisecond
-	// MaxEjectionTime bounds baseEjectionTime.
+	// MaxEjectionTime bounds baseEjectionTime and maxEjectionTime.
 	MaxEjectionTime = 24 * time.Hour
+	// DefaultBaseEjectionTime is what an absent baseEjectionTime means.
+	DefaultBaseEjectionTime = 30 * time.Second
 	// MinConnectTimeout is the shortest that a packet could make.
 	MinConnectTimeout = time.Millisecond
 	// MaxConnectTimeout is longer than any caller waits.

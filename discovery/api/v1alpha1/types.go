@@ -111,34 +111,68 @@ type TargetRef struct {
 	Name string `json:"name"`
 }
 
-// OutlierDetection ejects endpoints that fail. A nil field means the default
-// (see failover's table).
+// OutlierDetection ejects endpoints that fail. A nil field means the default (docs/policy.md). It follows Istio's message of that
+// name; MaxEjectionTime is Envoy's.
 type OutlierDetection struct {
-	// SplitExternalLocalOriginErrors separates connect failures from 5xx responses. Eastway always does;
-	// the field is accepted so that a DestinationRule's policy can be copied.
+	// SplitExternalLocalOriginErrors counts failed connects and missing answers apart from 5xx answers, by
+	// consecutiveLocalOriginFailures; it is the default. If false, on HTTP ports they count as the 503 or 504 that a gateway answers. Other
+	// ports are always split.
 	// +optional
 	SplitExternalLocalOriginErrors *bool `json:"splitExternalLocalOriginErrors,omitempty"`
-	// ConsecutiveLocalOriginFailures is the number of consecutive connect failures that ejects an endpoint; 0 disables it.
+	// ConsecutiveLocalOriginFailures is the number of consecutive failed connects, and on HTTP ports of missing answers, that ejects an
+	// endpoint; 0 disables it.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	ConsecutiveLocalOriginFailures *uint32 `json:"consecutiveLocalOriginFailures,omitempty"`
-	// Consecutive5xxErrors counts HTTP responses; connections carried as plain TCP have none.
+	// ConsecutiveGatewayErrors is the number of consecutive HTTP answers with status 502, 503 or 504 that ejects an endpoint; 0, the
+	// default, disables it.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
+	ConsecutiveGatewayErrors *uint32 `json:"consecutiveGatewayErrors,omitempty"`
+	// Consecutive5xxErrors is the number of consecutive HTTP answers with a 5xx status that ejects an endpoint; 0 disables it.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	Consecutive5xxErrors *uint32 `json:"consecutive5xxErrors,omitempty"`
+	// ConsecutiveErrors is deprecated: consecutiveGatewayErrors, and no consecutive5xxErrors, unless these are set.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
+	ConsecutiveErrors *uint32 `json:"consecutiveErrors,omitempty"`
+	// OutlierDetectionHTTPErrorCodes are the HTTP statuses that count as errors, instead of all 5xx.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=200
+	// +kubebuilder:validation:items:Minimum=100
+	// +kubebuilder:validation:items:Maximum=599
+	OutlierDetectionHTTPErrorCodes []uint32 `json:"outlierDetectionHttpErrorCodes,omitempty"`
+	// FailurePercentageThreshold is the share of an endpoint's HTTP answers in an interval that are errors and eject it, 1 to 100; 0, the
+	// default, disables it.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	FailurePercentageThreshold *uint32 `json:"failurePercentageThreshold,omitempty"`
 	// Interval is the time between sweeps that probe ejected endpoints and end ejections, at least 100ms.
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// BaseEjectionTime is multiplied by the number of times the endpoint has been ejected.
 	// +optional
 	BaseEjectionTime *metav1.Duration `json:"baseEjectionTime,omitempty"`
+	// MaxEjectionTime bounds the product, at least baseEjectionTime.
+	// +optional
+	MaxEjectionTime *metav1.Duration `json:"maxEjectionTime,omitempty"`
 	// MaxEjectionPercent of all the service's endpoints (a peer counts as one), 0 to 100; one always stays in rotation.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	MaxEjectionPercent *int32 `json:"maxEjectionPercent,omitempty"`
+	// MinHealthPercent of the service's endpoints, 0 to 100: while fewer are not ejected, ejected ones are used like all others.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	MinHealthPercent *int32 `json:"minHealthPercent,omitempty"`
 }
 
 // LoadBalancer orders localities.

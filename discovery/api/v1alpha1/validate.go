@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,18 +94,39 @@ func validateTarget(at *field.Path, t *TargetRef) field.ErrorList {
 }
 
 func validateOutlierDetection(at *field.Path, o *OutlierDetection) field.ErrorList {
-	var errs field.ErrorList
-	count := func(name string, n *uint32) {
-		if n != nil && *n > MaxConsecutive {
-			errs = append(errs, field.Invalid(at.Child(name), *n, fmt.Sprintf("must be between 0 and %d", MaxConsecutive)))
-		}
+	errs := slices.Concat(
+		within(at.Child("consecutiveLocalOriginFailures"), o.ConsecutiveLocalOriginFailures, MaxConsecutive),
+		within(at.Child("consecutiveGatewayErrors"), o.ConsecutiveGatewayErrors, MaxConsecutive),
+		within(at.Child("consecutive5xxErrors"), o.Consecutive5xxErrors, MaxConsecutive),
+		within(at.Child("consecutiveErrors"), o.ConsecutiveErrors, MaxConsecutive),
+		within(at.Child("failurePercentageThreshold"), o.FailurePercentageThreshold, 100),
+		within(at.Child("maxEjectionPercent"), o.MaxEjectionPercent, 100),
+		within(at.Child("minHealthPercent"), o.MinHealthPercent, 100),
+		duration(at.Child("interval"), o.Interval, MinInterval, MaxInterval),
+		duration(at.Child("baseEjectionTime"), o.BaseEjectionTime, MinEjectionTime, MaxEjectionTime),
+		duration(at.Child("maxEjectionTime"), o.MaxEjectionTime, MinEjectionTime, MaxEjectionTime),
+		validateErrorCodes(at.Child("outlierDetectionHttpErrorCodes"), o.OutlierDetectionHTTPErrorCodes),
+	)
+	base := metav1.Duration{Duration: DefaultBaseEjectionTime}
+	if o.BaseEjectionTime != nil {
+		base = *o.BaseEjectionTime
 	}
-	count("consecutiveLocalOriginFailures", o.ConsecutiveLocalOriginFailures)
-	count("consecutive5xxErrors", o.Consecutive5xxErrors)
-	errs = append(errs, duration(at.Child("interval"), o.Interval, MinInterval, MaxInterval)...)
-	errs = append(errs, duration(at.Child("baseEjectionTime"), o.BaseEjectionTime, MinEjectionTime, MaxEjectionTime)...)
-	if p := o.MaxEjectionPercent; p != nil && (*p < 0 || *p > 100) {
-		errs = append(errs, field.Invalid(at.Child("maxEjectionPercent"), *p, "must be between 0 and 100"))
+	if longest := o.MaxEjectionTime; len(errs) == 0 && longest != nil && longest.Duration < base.Duration {
+		errs = append(errs, field.Invalid(at.Child("maxEjectionTime"), longest.Duration.String(),
+			fmt.Sprintf("must be at least baseEjectionTime, %s", base.Duration)))
+	}
+	return errs
+}
+
+func validateErrorCodes(at *field.Path, codes []uint32) field.ErrorList {
+	if n := len(codes); n > MaxErrorCodes {
+		return field.ErrorList{field.TooMany(at, n, MaxErrorCodes)}
+	}
+	var errs field.ErrorList
+	for i, code := range codes {
+		if code < MinErrorCode || code > MaxErrorCode {
+			errs = append(errs, field.Invalid(at.Index(i), code, fmt.Sprintf("must be between %d and %d", MinErrorCode, MaxErrorCode)))
+		}
 	}
 	return errs
 }
@@ -150,6 +172,14 @@ func region(at *field.Path, name string) field.ErrorList {
 		errs = append(errs, field.Invalid(at, short(name), msg))
 	}
 	return errs
+}
+
+// within checks a number that is at least 0.
+func within[N int32 | uint32](at *field.Path, n *N, most N) field.ErrorList {
+	if n == nil || *n >= 0 && *n <= most {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, *n, fmt.Sprintf("must be between 0 and %d", most))}
 }
 
 func duration(at *field.Path, d *metav1.Duration, least, most time.Duration) field.ErrorList {

@@ -46,6 +46,9 @@ spec:
 // edit replaces old by new in the manifest; both empty leave it as it is.
 type edit struct{ old, new, want string }
 
+// with adds a field to the policy's outlierDetection.
+func with(line, want string) edit { return edit{"interval: 30s", "interval: 30s\n    " + line, want} }
+
 func TestValidateTrafficPolicy(t *testing.T) {
 	t.Parallel()
 	pairs := strings.Builder{}
@@ -84,6 +87,33 @@ func TestValidateTrafficPolicy(t *testing.T) {
 			"baseEjectionTime: 5m", "baseEjectionTime: 25h",
 			`spec.outlierDetection.baseEjectionTime: Invalid value: "25h0m0s": must be between 1ms and 24h0m0s`,
 		},
+		with("consecutiveGatewayErrors: 65535", ""),
+		with("consecutiveGatewayErrors: 65536",
+			`spec.outlierDetection.consecutiveGatewayErrors: Invalid value: 65536: must be between 0 and 65535`),
+		with("consecutiveErrors: 7", ""),
+		with("consecutiveErrors: 65536", `spec.outlierDetection.consecutiveErrors: Invalid value: 65536: must be between 0 and 65535`),
+		with("failurePercentageThreshold: 100", ""),
+		with("failurePercentageThreshold: 101",
+			`spec.outlierDetection.failurePercentageThreshold: Invalid value: 101: must be between 0 and 100`),
+		with("minHealthPercent: 100", ""),
+		with("minHealthPercent: 101", `spec.outlierDetection.minHealthPercent: Invalid value: 101: must be between 0 and 100`),
+		with("minHealthPercent: -1", `spec.outlierDetection.minHealthPercent: Invalid value: -1: must be between 0 and 100`),
+		with("maxEjectionTime: 5m", ""),
+		with("maxEjectionTime: 25h",
+			`spec.outlierDetection.maxEjectionTime: Invalid value: "25h0m0s": must be between 1ms and 24h0m0s`),
+		with("maxEjectionTime: 299s",
+			`spec.outlierDetection.maxEjectionTime: Invalid value: "4m59s": must be at least baseEjectionTime, 5m0s`),
+		{"baseEjectionTime: 5m", "maxEjectionTime: 30s", ""},
+		{
+			"baseEjectionTime: 5m", "maxEjectionTime: 29s",
+			`spec.outlierDetection.maxEjectionTime: Invalid value: "29s": must be at least baseEjectionTime, 30s`,
+		},
+		with("outlierDetectionHttpErrorCodes: [100, 429, 599]", ""),
+		with("outlierDetectionHttpErrorCodes: [429, 99, 600]",
+			`spec.outlierDetection.outlierDetectionHttpErrorCodes[1]: Invalid value: 99: must be between 100 and 599
+spec.outlierDetection.outlierDetectionHttpErrorCodes[2]: Invalid value: 600: must be between 100 and 599`),
+		with("outlierDetectionHttpErrorCodes: [100"+strings.Repeat(", 100", MaxErrorCodes)+"]",
+			`spec.outlierDetection.outlierDetectionHttpErrorCodes: Too many: 201: must have at most 200 items`),
 		{
 			"connectTimeout: 1s", "connectTimeout: 61s",
 			`spec.connectionPool.tcp.connectTimeout: Invalid value: "1m1s": must be between 1ms and 1m0s`,
@@ -191,6 +221,9 @@ func FuzzValidate(f *testing.F) {
 		if yaml.Unmarshal(data, policy) == nil && len(ValidateTrafficPolicy(policy)) == 0 {
 			if o := policy.Spec.OutlierDetection; o != nil && o.Interval != nil && o.Interval.Duration < MinInterval {
 				t.Errorf("interval %s", o.Interval.Duration)
+			}
+			if o := policy.Spec.OutlierDetection; o != nil && len(o.OutlierDetectionHTTPErrorCodes) > MaxErrorCodes {
+				t.Errorf("%d statuses", len(o.OutlierDetectionHTTPErrorCodes))
 			}
 			if lb := policy.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil &&
 				len(lb.LocalityLbSetting.Failover) > MaxFailover {

@@ -97,8 +97,28 @@ func (in *OutlierDetection) DeepCopyInto(out *OutlierDetection) {
 		*out = new(uint32)
 		**out = **in
 	}
+	if in.ConsecutiveGatewayErrors != nil {
+		in, out := &in.ConsecutiveGatewayErrors, &out.ConsecutiveGatewayErrors
+		*out = new(uint32)
+		**out = **in
+	}
 	if in.Consecutive5xxErrors != nil {
 		in, out := &in.Consecutive5xxErrors, &out.Consecutive5xxErrors
+		*out = new(uint32)
+		**out = **in
+	}
+	if in.ConsecutiveErrors != nil {
+		in, out := &in.ConsecutiveErrors, &out.ConsecutiveErrors
+		*out = new(uint32)
+		**out = **in
+	}
+	if in.OutlierDetectionHTTPErrorCodes != nil {
+		in, out := &in.OutlierDetectionHTTPErrorCodes, &out.OutlierDetectionHTTPErrorCodes
+		*out = make([]uint32, len(*in))
+		copy(*out, *in)
+	}
+	if in.FailurePercentageThreshold != nil {
+		in, out := &in.FailurePercentageThreshold, &out.FailurePercentageThreshold
 		*out = new(uint32)
 		**out = **in
 	}
@@ -112,8 +132,18 @@ func (in *OutlierDetection) DeepCopyInto(out *OutlierDetection) {
 		*out = new(v1.Duration)
 		**out = **in
 	}
+	if in.MaxEjectionTime != nil {
+		in, out := &in.MaxEjectionTime, &out.MaxEjectionTime
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.MaxEjectionPercent != nil {
 		in, out := &in.MaxEjectionPercent, &out.MaxEjectionPercent
+		*out = new(int32)
+		**out = **in
+	}
+	if in.MinHealthPercent != nil {
+		in, out := &in.MinHealthPercent, &out.MinHealthPercent
 		*out = new(int32)
 		**out = **in
 	}
