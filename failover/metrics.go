@@ -17,7 +17,7 @@ import (
 //	eastway_connection_bytes_total{service,direction,way}      way: "up" towards the endpoint, "down" from it
 //	eastway_connection_attempts_total{target,result}           target: "local" or "peer"
 //	eastway_connection_accept_seconds{direction}               until an endpoint accepted
-//	eastway_failover_ejections_total{service,kind}             kind: local, peer, probe
+//	eastway_failover_ejections_total{service,kind}             kind: balance.Failure
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_listener_errors                           listeners that could not be opened
 type metrics struct {

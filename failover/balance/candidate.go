@@ -19,6 +19,8 @@ type Caller struct {
 	Remote bool
 	// Hostname, of a pod, leaves out all other own endpoints.
 	Hostname string
+	// HTTP: it makes requests, whose answers are judged too; not the bytes on an HTTP port that are no HTTP.
+	HTTP bool
 }
 
 // Candidate is one place that a connection can be sent to, as it looks at one moment.
@@ -44,16 +46,25 @@ type Candidate struct {
 	terminating bool
 	// last marks what is tried only when all else failed: ejected, or held for a while.
 	last bool
+	// ejected: last because of that.
+	ejected bool
+	// request: the caller makes requests.
+	request bool
 }
 
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)
-	return &Use{target: c.target}
+	return &Use{target: c.target, lastResort: c.ejected, request: c.request}
 }
 
-// Use is one attempt at a candidate, and the connection that it became.
-type Use struct{ target *target }
+// Use is one attempt at a candidate, and the connection that it became; for HTTP it is one request.
+type Use struct {
+	target *target
+	// lastResort: the target was ejected when it was chosen.
+	lastResort bool
+	request    bool
+}
 
 // Outcome is what a Use means for its candidate when it ends. The zero value means nothing.
 type Outcome struct {
@@ -63,15 +74,23 @@ type Outcome struct {
 	RetryAfter time.Duration
 }
 
-// Accepted records at once that the candidate accepted, which clears its failures; the connection counts until Done. It is apart from
-// Done because a connection may last for days.
-func (u *Use) Accepted() { u.target.group.succeeded(u.target) }
+// Accepted records at once that the candidate accepted, which clears its failed connects; the connection counts until Done. It is
+// apart from Done because a connection may last for days.
+func (u *Use) Accepted() { u.target.group.connected(u.target) }
+
+// Answered records the status of the final answer to a request; for gRPC, the HTTP status that its own status stands for. Done then
+// gets no failure for the same answer. A peer is judged by its own answers only, not by those of its endpoints.
+func (u *Use) Answered(status int) { u.target.group.answered(u.target, status, u.lastResort) }
 
 // Done ends the use; it is called once.
 func (u *Use) Done(o Outcome) {
 	t := u.target
 	t.active.Add(-1)
-	if o.Failure != NoFailure {
+	switch {
+	case o.Failure == NoFailure:
+	case u.request || o.Failure.isAnswer():
+		t.group.failedRequest(t, o.Failure)
+	default:
 		t.group.failed(t, o.Failure)
 	}
 	if o.RetryAfter > 0 {
@@ -96,7 +115,7 @@ func (tb *Table) Candidates(k Key, c Caller) []Candidate {
 		candidates := tb.localCandidates(svc, g, &p, &c, tb.seenFromHere(c.Locality, client != 0))
 		return order(candidates, client, tb.random)
 	}
-	candidates := tb.peerCandidates(svc, g, &p, c.Locality)
+	candidates := tb.peerCandidates(svc, g, &p, &c)
 	if !c.ClusterSet || svc.Export != nil {
 		candidates = append(tb.localCandidates(svc, g, &p, &c, c.Locality), candidates...)
 	}
@@ -134,7 +153,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
 			HTTP:   isHTTP(svc.Ports, g.key.Port),
 			target: t, rank: localRank(from, e.Locality, p), load: float64(t.active.Load()), share: h.share,
-			terminating: e.Terminating, last: h.last,
+			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
 	return out
@@ -148,7 +167,7 @@ func isOwnListener(svc *discovery.Service, endpoint netip.AddrPort) bool {
 }
 
 // peerCandidates are the peers that export the service port with endpoints that take connections, and can be reached.
-func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, from discovery.Locality) []Candidate {
+func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *Caller) []Candidate {
 	now := time.Now()
 	var out []Candidate
 	for i := range svc.Peers {
@@ -163,11 +182,12 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, fro
 		if t == nil {
 			continue
 		}
-		at, where := peerRank(from, e, g.key.Port, terminating, p, state.RTT)
+		at, where := peerRank(c.Locality, e, g.key.Port, terminating, p, state.RTT)
 		out = append(out, Candidate{
 			Address: a, Cluster: e.Peer, Locality: where, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
 			HTTP:   isHTTP(e.Ports, g.key.Port),
-			target: t, rank: at, load: float64(t.active.Load()) / float64(n), share: h.share, terminating: terminating, last: h.last,
+			target: t, rank: at, load: float64(t.active.Load()) / float64(n), share: h.share,
+			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
 	return out

@@ -2,9 +2,9 @@
 // keeps the health of every endpoint and peer behind every service port (outlier
 // detection, ramps, probes) and answers Table.Candidates for each caller: own zone, own
 // region, near peers, far peers; then endpoints that terminate and still serve;
-// ejected ones last. What became of each candidate comes back through Use.
+// ejected ones last. What became of each candidate comes back through Use: a connection that was
+// accepted or not, a request's answer or what came instead of one.
 //
-// It never opens a connection and knows no protocol: packages dial and tcp use
-// it, and a handler for HTTP will. Weights will be a field of Candidate; a failure of another kind (an answer with
-// status 500) is one more Failure, with its own counter and threshold.
+// It never opens a connection and reads no protocol: packages dial and tcp use
+// it, and a handler for HTTP will. Weights will be a field of Candidate.
 package balance

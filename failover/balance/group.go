@@ -16,6 +16,8 @@ type group struct {
 	policy    policy
 	targets   map[Address]*target
 	nextSweep time.Time // zero: nothing to sweep
+	// panic: too few members are out of ejection for the policy's minHealthPercent, so that ejection decides nothing.
+	panic bool
 }
 
 // events is what a group reports, with its lock held; the table implements it.
@@ -46,10 +48,12 @@ type Health struct {
 	State State
 	// Left is the rest of the ejection.
 	Left time.Duration
+	// Kind is why it was ejected, NoFailure once it is OK.
+	Kind Failure
 	// share is the part of its usual connections that it gets.
 	share float64
-	// last: it is tried only when all else failed.
-	last bool
+	// last: it is tried only when all else failed; ejected: because of its ejection.
+	last, ejected bool
 }
 
 func (g *group) health(a Address, now time.Time) (*target, Health) {
@@ -59,28 +63,49 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 	if t == nil {
 		return nil, Health{share: 1}
 	}
-	h := Health{State: t.state, share: 1, last: now.Before(t.heldUntil)}
+	h := Health{State: t.state, share: 1, ejected: t.isEjected() && !g.panic}
+	h.last = h.ejected || now.Before(t.heldUntil)
 	switch t.state {
 	case Ejected:
-		h.last, h.Left = true, max(t.until.Sub(now), 0)
-	case Probing:
-		h.last = true
+		h.Left = max(t.until.Sub(now), 0)
 	case Ramping:
 		h.share = min(rampStart+(1-rampStart)*float64(now.Sub(t.rampFrom))/float64(rampTime), 1)
 		if h.share == 1 {
 			h.State = OK
 		}
-	case OK:
+	case OK, Probing:
+	}
+	if h.State != OK {
+		h.Kind = t.kind
 	}
 	return t, h
 }
 
-// succeeded records that t accepted a connection. An ejected one that was tried as last resort has passed its probe by that.
-func (g *group) succeeded(t *target) {
+// connected records that t accepted a connection. One that was ejected for failed connects, and was tried as last resort, has
+// passed its probe by that.
+func (g *group) connected(t *target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.forgetFailures()
-	if t.isEjected() && !t.gone {
+	t.record.connected()
+	if t.isEjected() && !t.gone && !t.byAnswers {
+		g.ramp(t)
+	}
+}
+
+// answered records the status of an answer. Without an error it brings back a target that was ejected for its answers and was tried
+// as last resort.
+func (g *group) answered(t *target, status int, lastResort bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.policy.judge(status); f != NoFailure {
+		g.count(t, f, true)
+		return
+	}
+	switch {
+	case !t.isEjected():
+		t.record.answered()
+		g.observe(t, false)
+	case lastResort && t.byAnswers && !t.gone:
 		g.ramp(t)
 	}
 }
@@ -89,16 +114,52 @@ func (g *group) succeeded(t *target) {
 func (g *group) failed(t *target, kind Failure) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	threshold := g.policy.threshold(kind)
-	if t.gone || t.isEjected() || threshold == 0 {
+	g.count(t, kind, false)
+}
+
+// failedRequest records a failure of a request.
+func (g *group) failedRequest(t *target, kind Failure) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.count(t, g.policy.ofRequest(kind), true)
+}
+
+// count counts a failure, and ejects t when a threshold is reached. While t is ejected nothing counts.
+func (g *group) count(t *target, kind Failure, request bool) {
+	if t.gone || t.isEjected() {
 		return
 	}
-	t.failed[kind]++
+	if kind == ServerError || kind == GatewayError {
+		g.observe(t, true)
+	}
+	detected := t.record.failed(kind, &g.policy.thresholds, t.state == Ramping, request)
+	if t.record.hasFailed() || detected != NoFailure {
+		g.sweepSoon()
+	}
+	if detected != NoFailure && g.mayEject() {
+		g.eject(t, detected)
+	}
+}
+
+// observe adds an answer to the window that the next sweep judges.
+func (g *group) observe(t *target, isError bool) {
+	if g.policy.failurePercentage == 0 {
+		return
+	}
+	t.window = t.window.with(isError)
 	g.sweepSoon()
-	// One that has only just returned has no credit.
-	if t.failed[kind] >= threshold || t.state == Ramping {
+}
+
+// judgeWindows ejects what failed too often since the last sweep.
+func (g *group) judgeWindows() {
+	targets, windows := make([]*target, 0, len(g.targets)), make([]window, 0, len(g.targets))
+	for _, t := range g.targets {
+		targets, windows = append(targets, t), append(windows, t.window)
+		t.window = window{}
+	}
+	for _, i := range failing(windows, g.policy.failurePercentage) {
 		if g.mayEject() {
-			g.eject(t, kind)
+			g.eject(targets[i], failurePercentage)
 		}
 	}
 }
@@ -112,7 +173,13 @@ func (g *group) hold(t *target, d time.Duration) {
 
 // mayEject keeps the share of ejected targets within the policy, and one always out of ejection.
 func (g *group) mayEject() bool {
-	members, ejected := 0, 1
+	members, ejected := g.members()
+	ejected++
+	return ejected < members && ejected*100 <= g.policy.maxPercent*members
+}
+
+// members is the denominator of maxEjectionPercent and minHealthPercent, and how many of it are ejected.
+func (g *group) members() (members, ejected int) {
 	for _, t := range g.targets {
 		if !t.member {
 			continue
@@ -122,22 +189,34 @@ func (g *group) mayEject() bool {
 			ejected++
 		}
 	}
-	return ejected < members && ejected*100 <= g.policy.maxPercent*members
+	return members, ejected
+}
+
+// weigh sets panic; it is called after each change of the members or of what is ejected.
+func (g *group) weigh() {
+	if g.policy.minHealthPercent == 0 {
+		g.panic = false
+		return
+	}
+	members, ejected := g.members()
+	g.panic = (members-ejected)*100 < g.policy.minHealthPercent*members
 }
 
 func (g *group) eject(t *target, kind Failure) {
 	again := t.isEjected()
 	t.ejections++
-	d := min(g.policy.baseEjection*time.Duration(t.ejections), max(maxEjection, g.policy.baseEjection))
-	t.forgetFailures()
+	d := min(g.policy.baseEjection*time.Duration(t.ejections), g.policy.maxEjection)
+	t.record, t.window, t.kind = record{}, window{}, kind
+	t.byAnswers = kind.isAnswer() || again && t.byAnswers
 	t.state, t.lenient, t.tried, t.until = Ejected, false, time.Now(), time.Now().Add(d)
+	g.weigh()
 	g.sweepSoon()
 	g.events.ejected(t, kind, d, again)
 }
 
 func (g *group) ramp(t *target) {
-	t.forgetFailures()
 	t.state, t.rampFrom = Ramping, time.Now()
+	g.weigh()
 	g.sweepSoon()
 	g.events.returned(t)
 }
@@ -176,10 +255,13 @@ func (g *group) sweep(now time.Time) (probes []*target, next time.Time) {
 		return nil, g.nextSweep
 	}
 	g.nextSweep = time.Time{}
+	if g.policy.failurePercentage > 0 {
+		g.judgeWindows()
+	}
 	for _, t := range g.targets {
 		switch t.state {
 		case OK:
-			if !t.hasFailed() {
+			if !t.record.hasFailed() {
 				t.ejections = max(t.ejections-1, 0)
 			}
 		case Ejected:
@@ -251,6 +333,7 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 			g.drop(t)
 		}
 	}
+	g.weigh()
 }
 
 // standings is what the catalog has on each place behind the service port.

@@ -15,6 +15,10 @@ const (
 	rampStart = 0.1
 	// rttStep is the grain in which peers' round trips are compared, so that jitter does not change their order.
 	rttStep = 5 * time.Millisecond
+	// failurePercentageVolume is how many answers a target needs in an interval before their share of errors means something,
+	// failurePercentageHosts how many targets need them (Envoy's failure_percentage_request_volume and _minimum_hosts).
+	failurePercentageVolume = 50
+	failurePercentageHosts  = 5
 	// maxHold bounds how long a peer's retry-after keeps connections of a service away from it.
 	maxHold = 10 * time.Second
 	// maxProbes is how many probes run at a time, of own endpoints and of peers each.

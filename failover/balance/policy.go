@@ -16,18 +16,24 @@ import (
 //	consecutiveLocalOriginFailures  5        3       a failed connect is not shown to the caller, the next endpoint
 //	                                                 is tried; so ejecting only saves time. One lost SYN or a process
 //	                                                 that restarts must not cost 30 s, three in a row are no accident.
+//	consecutive5xxErrors            5        5       of HTTP, as the next three
+//	consecutiveGatewayErrors        off      off
+//	failurePercentageThreshold      off      off     Istio's 85 holds only where the field is set
+//	splitExternalLocalOriginErrors  false    true    connections of TCP have no answers to be counted with
 //	interval                        10 s     10 s    sweeps that probe, and that forget past ejections
 //	baseEjectionTime                30 s     30 s    times the number of ejections in a row
-//	(longest ejection)              300 s    300 s
+//	maxEjectionTime                 300 s    300 s   or baseEjectionTime, if longer
 //	maxEjectionPercent              10       100     10 % of two endpoints is none: it would forbid failover
+//	minHealthPercent                50       0       as in Istio
 //
-// The denominator of maxEjectionPercent is the number of ready local endpoints of that service port plus one for each peer that
+// The denominator of maxEjectionPercent and minHealthPercent is the number of ready local endpoints of that service port plus one for each peer that
 // exports it with ready endpoints; where none is ready, those count that terminate. Whatever the policy, one is always left that is not
 // ejected; and ejected endpoints are still tried when everything else failed.
 const (
 	defaultConsecutiveFailures = 3
+	defaultServerErrors        = 5
 	defaultInterval            = 10 * time.Second
-	defaultBaseEjection        = 30 * time.Second
+	defaultBaseEjection        = v1alpha1.DefaultBaseEjectionTime
 	defaultMaxEjectionPercent  = 100
 	maxEjection                = 5 * time.Minute
 	// minInterval bounds how often a policy can have sweeps.
@@ -37,12 +43,15 @@ const (
 // policy is what a service's TrafficPolicy and specs mean for choosing, with the defaults filled in. It is made once per change of
 // the catalog.
 type policy struct {
-	consecutive    uint32 // local-origin failures in a row; 0: never eject
-	interval       time.Duration
-	baseEjection   time.Duration
-	maxPercent     int
-	connectTimeout time.Duration
-	failover       []v1alpha1.LocalityFailover
+	thresholds
+	interval     time.Duration
+	baseEjection time.Duration
+	maxEjection  time.Duration
+	maxPercent   int
+	// minHealthPercent of the members have to be out of ejection, or it decides nothing.
+	minHealthPercent int
+	connectTimeout   time.Duration
+	failover         []v1alpha1.LocalityFailover
 	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by the spec that decides for all clusters.
 	sticky, stickySet bool
 }
@@ -51,9 +60,10 @@ type policy struct {
 // the name of the own cluster.
 func policyOf(own string, svc *discovery.Service) policy {
 	s := policy{
-		consecutive:    defaultConsecutiveFailures,
+		thresholds:     thresholds{consecutive: defaultConsecutiveFailures, serverErrors: defaultServerErrors},
 		interval:       defaultInterval,
 		baseEjection:   defaultBaseEjection,
+		maxEjection:    maxEjection,
 		maxPercent:     defaultMaxEjectionPercent,
 		connectTimeout: defaultConnectTimeout,
 		sticky:         svc.Spec.SessionAffinity == sessionAffinityClientIP,
@@ -64,14 +74,12 @@ func policyOf(own string, svc *discovery.Service) policy {
 		return s
 	}
 	if o := p.OutlierDetection; o != nil {
-		if o.ConsecutiveLocalOriginFailures != nil {
-			s.consecutive = *o.ConsecutiveLocalOriginFailures
-		}
-		if o.MaxEjectionPercent != nil {
-			s.maxPercent = min(max(int(*o.MaxEjectionPercent), 0), 100)
-		}
+		s.thresholds = thresholdsOf(o)
+		s.maxPercent = percent(o.MaxEjectionPercent, s.maxPercent)
+		s.minHealthPercent = percent(o.MinHealthPercent, 0)
 		s.interval = max(duration(o.Interval, s.interval), minInterval)
 		s.baseEjection = duration(o.BaseEjectionTime, s.baseEjection)
+		s.maxEjection = max(duration(o.MaxEjectionTime, s.maxEjection), s.baseEjection)
 	}
 	if l := p.LoadBalancer; l != nil && l.LocalityLbSetting != nil {
 		s.failover = l.LocalityLbSetting.Failover
@@ -82,14 +90,35 @@ func policyOf(own string, svc *discovery.Service) policy {
 	return s
 }
 
-// threshold is how many failures of a kind in a row eject a target; 0: none do.
-func (s *policy) threshold(kind Failure) uint32 {
-	switch kind {
-	case LocalFailure, PeerFailure:
-		return s.consecutive
-	default:
-		return 0
+func thresholdsOf(o *v1alpha1.OutlierDetection) thresholds {
+	th := thresholds{
+		consecutive:       or(o.ConsecutiveLocalOriginFailures, defaultConsecutiveFailures),
+		serverErrors:      defaultServerErrors,
+		failurePercentage: min(or(o.FailurePercentageThreshold, 0), 100),
+		unsplit:           !or(o.SplitExternalLocalOriginErrors, true),
+		errorCodes:        o.OutlierDetectionHTTPErrorCodes,
 	}
+	if o.ConsecutiveErrors != nil { // Istio counted gateway errors by it, and then no others
+		th.gatewayErrors, th.serverErrors = *o.ConsecutiveErrors, 0
+	}
+	th.gatewayErrors = or(o.ConsecutiveGatewayErrors, th.gatewayErrors)
+	th.serverErrors = or(o.Consecutive5xxErrors, th.serverErrors)
+	return th
+}
+
+// or is the value of a field, or the default of an absent one.
+func or[T any](field *T, otherwise T) T {
+	if field == nil {
+		return otherwise
+	}
+	return *field
+}
+
+func percent(field *int32, otherwise int) int {
+	if field == nil {
+		return otherwise
+	}
+	return min(max(int(*field), 0), 100)
 }
 
 func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {

@@ -83,6 +83,9 @@ func (tb *Table) peerStatus(e *discovery.PeerExport, port uint16, p *policy) (st
 func checked(st status.Endpoint, g *group, a Address) status.Endpoint {
 	t, h := g.health(a, time.Now())
 	st.EjectedFor = h.Left
+	if h.Kind != NoFailure {
+		st.EjectionKind = h.Kind.String()
+	}
 	switch h.State {
 	case Ejected:
 		st.OutlierCheck = status.CheckFailed

@@ -16,36 +16,6 @@ const (
 	Ramping       // back, with a growing share
 )
 
-// Failure is a kind of failure that a target is to blame for. Each kind is counted by itself.
-type Failure int
-
-// The kinds of failures.
-const (
-	// NoFailure: the target is not to blame.
-	NoFailure Failure = iota
-	// LocalFailure: a local endpoint refused, reset or did not take the connection in time.
-	LocalFailure
-	// PeerFailure: the peer answered that none of its endpoints takes connections of this service.
-	PeerFailure
-	failures // how many kinds are counted
-	// probeFailure: an ejected target failed its probe; it is not counted.
-	probeFailure
-)
-
-// String is the kind as metrics and logs name it.
-func (f Failure) String() string {
-	switch f {
-	case NoFailure:
-		return "none"
-	case PeerFailure:
-		return "peer"
-	case probeFailure:
-		return "probe"
-	default:
-		return "local"
-	}
-}
-
 // standing is a target's readiness in the catalog.
 type standing int
 
@@ -75,8 +45,12 @@ type target struct {
 
 	// The rest is guarded by group.mu.
 	state     State
-	failed    [failures]uint32 // in a row, by kind
-	ejections int              // in a row, forgotten one by one while healthy
+	record    record
+	window    window
+	ejections int     // in a row, forgotten one by one while healthy
+	kind      Failure // of the last ejection
+	// byAnswers: it is out for its answers, so that a connect alone does not bring it back before its ejection is over.
+	byAnswers bool
 	until     time.Time
 	tried     time.Time // when it was ejected, or last probed in vain
 	lenient   bool      // its next probe comes before its ejection is over: a failed one does not prolong the ejection
@@ -89,7 +63,3 @@ type target struct {
 
 // isEjected: no connection is given to it unless all else failed.
 func (t *target) isEjected() bool { return t.state == Ejected || t.state == Probing }
-
-func (t *target) forgetFailures() { t.failed = [failures]uint32{} }
-
-func (t *target) hasFailed() bool { return t.failed != [failures]uint32{} }

@@ -12,7 +12,8 @@ import (
 func ExampleEndpoint() {
 	endpoint := status.Endpoint{
 		Address: "west", Cluster: "west", Port: 80, Region: "eu-west", Level: 3,
-		Status: status.Healthy, OutlierCheck: status.CheckFailed, EjectedFor: 30 * time.Second, RTT: 20 * time.Millisecond,
+		Status: status.Healthy, OutlierCheck: status.CheckFailed, EjectedFor: 30 * time.Second, EjectionKind: "peer",
+		RTT: 20 * time.Millisecond,
 	}
 	text, err := json.MarshalIndent(endpoint, "", "  ")
 	fmt.Println(string(text), err)
@@ -26,6 +27,7 @@ func ExampleEndpoint() {
 	//   "status": "HEALTHY",
 	//   "outlierCheck": "FAILED",
 	//   "ejectedForNanos": 30000000000,
+	//   "ejectionKind": "peer",
 	//   "active": 0,
 	//   "rttNanos": 20000000
 	// } <nil>

@@ -36,8 +36,10 @@ type Endpoint struct {
 	OutlierCheck string `json:"outlierCheck"`
 	// EjectedFor is the time left, when ejected.
 	EjectedFor time.Duration `json:"ejectedForNanos,omitempty"`
-	Active     int           `json:"active"` // connections in flight
-	RTT        time.Duration `json:"rttNanos,omitempty"`
+	// EjectionKind is why it was ejected, as in metrics, until it is OK again.
+	EjectionKind string        `json:"ejectionKind,omitempty"`
+	Active       int           `json:"active"` // connections in flight
+	RTT          time.Duration `json:"rttNanos,omitempty"`
 }
 
 // Listener is one address and port on which callers reach a service.
