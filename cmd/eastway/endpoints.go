@@ -34,12 +34,12 @@ NAMESPACE/NAME.
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
 other regions.
 
-STATUS: HEALTHY; EJECTED after consecutive failures, with the time left; PROBING and
+STATUS: HEALTHY; EJECTED after failures, with their kind and the time left; PROBING and
 RAMPING, on the way back from that; NOT_READY or TERMINATING, as in Kubernetes;
 UNREACHABLE, a peer without a lane.
 
 ACTIVE counts connections in flight. -o json separates readiness (status) and ejection
-(outlierCheck); durations are in nanoseconds.`,
+(outlierCheck, ejectionKind); durations are in nanoseconds.`,
 		Example: `  eastway endpoints mockb
   eastway endpoints shop/cart -o json`,
 		Args: arguments("SERVICE"),
@@ -142,11 +142,18 @@ func endpointState(e *status.Endpoint) string {
 		return e.Status
 	case e.OutlierCheck != status.CheckFailed:
 		return e.OutlierCheck
-	case e.EjectedFor > 0:
-		return fmt.Sprintf("%s (%s left)", stateEjected, formatAge(e.EjectedFor.Round(time.Second)))
-	default:
+	}
+	var details []string
+	if e.EjectionKind != "" {
+		details = append(details, e.EjectionKind)
+	}
+	if e.EjectedFor > 0 {
+		details = append(details, formatAge(e.EjectedFor.Round(time.Second))+" left")
+	}
+	if len(details) == 0 {
 		return stateEjected
 	}
+	return fmt.Sprintf("%s (%s)", stateEjected, strings.Join(details, ", "))
 }
 
 // shortLocality leaves the region out where the zone's name begins with it, as those of most clouds do.

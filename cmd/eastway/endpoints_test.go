@@ -71,6 +71,24 @@ func TestEndpointState(t *testing.T) {
 	}
 }
 
+// The kind is that of metrics; proxies of an older release do not report it.
+func TestEndpointStateNamesTheKind(t *testing.T) {
+	t.Parallel()
+	for left, want := range map[time.Duration]string{
+		30 * time.Second: "EJECTED (consecutive_5xx, 30s left)",
+		0:                "EJECTED (consecutive_5xx)",
+	} {
+		e := status.Endpoint{Status: status.Healthy, OutlierCheck: status.CheckFailed, EjectedFor: left, EjectionKind: "consecutive_5xx"}
+		if got := endpointState(&e); got != want {
+			t.Errorf("%v: %q, want %q", left, got, want)
+		}
+		e.OutlierCheck = status.CheckRamping
+		if got := endpointState(&e); got != status.CheckRamping {
+			t.Errorf("back: %q", got)
+		}
+	}
+}
+
 func TestEndpointsCommand(t *testing.T) {
 	t.Parallel()
 	address := startAdmin(t)
