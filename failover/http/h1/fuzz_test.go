@@ -23,28 +23,89 @@ func FuzzReader(f *testing.F) {
 			f.Add(c.Input, uint64(1))
 		}
 	}
-	f.Fuzz(func(t *testing.T, input string, seed uint64) {
-		got := read(t, strings.NewReader(input), h1.Limits{}, 4096)
-		rnd := rand.New(rand.NewPCG(seed, seed))
-		for range 3 {
-			if split := read(t, &splits{input, rnd}, h1.Limits{}, 1+rnd.IntN(300)); split != got {
-				t.Fatalf("splits matter: %+v, whole: %+v", split, got)
+	f.Fuzz(func(t *testing.T, input string, seed uint64) { agree(t, input, seed) })
+}
+
+// Connections of random pieces, most of them where they belong: closer to requests than what a fuzzer makes up.
+func TestPiecesAgree(t *testing.T) {
+	t.Parallel()
+	const connections = 20_000
+	passed := 0
+	for seed := range uint64(connections) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		var input strings.Builder
+		for range 1 + rnd.IntN(4) {
+			pieces(&input, rnd)
+		}
+		passed += agree(t, input.String(), seed)
+	}
+	if passed < connections {
+		t.Errorf("only %d requests passed", passed)
+	}
+}
+
+// pieces writes about one request.
+func pieces(input *strings.Builder, rnd *rand.Rand) {
+	one := func(of ...string) {
+		if rnd.IntN(50) == 0 { // one that does not belong there
+			of = []string{
+				" ", "\n", "\r", ":", "\x00", "a", "\r\n", "0\r\n\r\n", "5\r\n",
+				"Host: a\r\n", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n",
 			}
 		}
-		if !begins(got.passed, input) {
-			t.Fatalf("passed %q", got.passed)
+		input.WriteString(of[rnd.IntN(len(of))])
+	}
+	one("", "", "", "\r\n")
+	one("GET / HTTP/1.1\r\nHost: a\r\n", "POST /p?q=%z HTTP/1.1\r\nhost:a:80\r\n", "GET http://a/b%20c HTTP/1.0\r\n",
+		"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n", "HEAD HTTPS://A?b HTTP/1.1\r\nHost: a:443\r\n", "put //b HTTP/1.0\r\n")
+	for range rnd.IntN(4) {
+		one("Trailer: X-A\r\n", "Connection: Upgrade\r\n", "Upgrade: h2c\r\n", "Upgrade: x\r\n", "X-A: b\r\n", "X-A:\r\n", "Pragma: no-cache\r\n",
+			"Expect: 100-continue\r\n", "Connection: close, x\r\n", "Cookie: \t a=b \t\r\n", "x-a:\xff:\r\n")
+	}
+	switch rnd.IntN(3) {
+	case 0:
+		one("\r\n")
+	case 1:
+		body := []string{"", "hello", "5\r\nhello\r\n0\r\n\r\n", "GET /body HTTP/1.1\r\nHost: a\r\n\r\n"}[rnd.IntN(4)]
+		one(fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)), fmt.Sprintf("content-length:000%d \r\n\r\n", len(body)))
+		one(body)
+	case 2:
+		one("Transfer-Encoding: chunked\r\n\r\n", "TRANSFER-encoding:  Chunked \r\n\r\n")
+		for range rnd.IntN(4) {
+			one("5\r\nhello\r\n", "3;a=b\r\nabc\r\n", "000C\r\n0\r\n\r\nGET / \r\r\n", "1;a;b=\"c;\\\"\"\r\n\n\r\n")
 		}
-		requests, rest := parse(t, got.passed)
-		src := bufio.NewReader(strings.NewReader(got.passed))
-		for i := range requests {
-			if want, is := requests[i].String(), byNetHTTP(t, src); is != want {
-				t.Fatalf("request %d of %q:\nnet/http: %s\nnaively:  %s", i, got.passed, is, want)
-			}
+		one("0\r\n", "00;x=y\r\n")
+		for range rnd.IntN(3) {
+			one("X-A: b\r\n", "X-B:\r\n", "x-a: \t c\r\n")
 		}
-		if after, err := io.ReadAll(src); string(after) != rest || err != nil {
-			t.Fatalf("net/http leaves %q, want %q", after, rest)
+		one("\r\n")
+	}
+}
+
+// agree checks one input, and returns how many requests pass.
+func agree(t *testing.T, input string, seed uint64) int {
+	t.Helper()
+	got := read(t, strings.NewReader(input), h1.Limits{}, 4096)
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	for range 3 {
+		if split := read(t, &splits{input, rnd}, h1.Limits{}, 1+rnd.IntN(300)); split != got {
+			t.Fatalf("splits matter: %+v, whole: %+v", split, got)
 		}
-	})
+	}
+	if !begins(got.passed, input) {
+		t.Fatalf("passed %q", got.passed)
+	}
+	requests, rest := parse(t, got.passed)
+	src := bufio.NewReader(strings.NewReader(got.passed))
+	for i := range requests {
+		if want, is := requests[i].String(), byNetHTTP(t, src); is != want {
+			t.Fatalf("request %d of %q:\nnet/http: %s\nnaively:  %s", i, got.passed, is, want)
+		}
+	}
+	if after, err := io.ReadAll(src); string(after) != rest || err != nil {
+		t.Fatalf("net/http leaves %q, want %q", after, rest)
+	}
+	return len(requests)
 }
 
 // begins: passed is the beginning of input, except for empty lines that were skipped.
