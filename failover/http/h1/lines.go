@@ -1,5 +1,7 @@
 package h1
 
+import "bytes"
+
 // lines takes a block of lines apart as its bytes come: a head, the size of a chunk, a trailer section. Each call gets the
 // whole block so far, and looks only at what is new.
 type lines struct {
@@ -38,7 +40,9 @@ func (l *lines) next(block []byte, limit int, tooLong Reason) (line []byte, ok b
 	return line, true, nil
 }
 
-// splitField takes a line apart into a name and a value.
+// splitField takes a line apart into a name and a value, without spaces around it. Tabs are left: RFC 9110 allows them there,
+// but nginx takes "Transfer-Encoding:<tab>chunked" for another coding, so that in a field that matters they are no part of a
+// valid value.
 func (l *lines) splitField(line []byte) (name, value []byte, v *Violation) {
 	n := tokenLength(line)
 	switch {
@@ -51,5 +55,5 @@ func (l *lines) splitField(line []byte) (name, value []byte, v *Violation) {
 	case n == 0 || line[n] != ':':
 		return nil, nil, refuse(ReasonFieldName, "line %d: byte 0x%02x", l.count, line[n])
 	}
-	return line[:n], trimSpace(line[n+1:]), nil
+	return line[:n], bytes.Trim(line[n+1:], " "), nil
 }

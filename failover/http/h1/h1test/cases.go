@@ -112,7 +112,7 @@ func encodings() []Case {
 	for _, value := range []string{
 		"", "identity", "gzip", "xchunked", "chunkedx", "chunked, identity", "gzip, chunked",
 		"chunked,", ",chunked", "chunked;a=b", "\"chunked\"", "'chunked'",
-		"chunked chunked", "chunked, chunked", "chun\tked", "\x85chunked", "chunked\xa0", "c\xe8unked", "chu\u212aed",
+		"chunked chunked", "chunked, chunked", "chun\tked", "\tchunked", "chunked\t", "\x85chunked", "chunked\xa0", "c\xe8unked", "chu\u212aed",
 	} {
 		cases = append(cases, Case{Name: "value " + value, Input: post("Transfer-Encoding: " + value), Reason: "transfer-encoding"})
 	}
@@ -128,7 +128,7 @@ func encodings() []Case {
 		Case{Name: "space before the colon", Input: post("Transfer-Encoding : chunked"), Reason: "field-space"},
 		Case{Name: "underscore", Input: post("Transfer_Encoding: chunked"), Reason: "field-alias"},
 		Case{Name: "mixed underscore", Input: post("Content-Length: 3", "TRANSFER_ENCODING: chunked"), Reason: "field-alias"},
-		Case{Name: "spaces around", Input: head("POST /a HTTP/1.1", "Transfer-Encoding: \t chunked \t") + "0\r\n\r\n", Requests: 1},
+		Case{Name: "spaces around", Input: head("POST /a HTTP/1.1", "Transfer-Encoding:   chunked  ") + "0\r\n\r\n", Requests: 1},
 		Case{Name: "no space", Input: head("POST /a HTTP/1.1", "Transfer-Encoding:Chunked") + "0\r\n\r\n", Requests: 1},
 	)
 }
@@ -136,7 +136,7 @@ func encodings() []Case {
 func lengths() []Case {
 	var cases []Case
 	for _, value := range []string{
-		"", "+3", "-3", "-0", "3.", "3.0", "0x3", "3e1", "3 4", "3,4", "3, 3", "3,", ",3", "three", "3;", "\"3\"", "3_0", "\xb3",
+		"", "+3", "-3", "-0", "3.", "3.0", "0x3", "3e1", "3 4", "3,4", "3, 3", "3,", ",3", "three", "3;", "\"3\"", "3_0", "\t43", "43\t", "\xb3",
 		"9223372036854775808", "18446744073709551619", "99999999999999999999", strings.Repeat("0", 40) + "3",
 	} {
 		cases = append(cases, Case{Name: "value " + value, Input: post("Content-Length: " + value), Reason: "content-length"})
@@ -244,11 +244,11 @@ func hosts() []Case {
 	for _, host := range []string{
 		"", "a.example, b.example", "a b", "user@a.example", "a.example/b", "a.example:", "a.example:x", "a.example:65536",
 		"a.example:000080", ":80", "a:1:2", "::1", "[::1", "[::1]x", "[127.0.0.1]", "[fe80::1%25eth0]", "[]",
-		"a.example#", "a.example?b", "a\\b", "a%2eb", "b\xc3\xbccher.example", "a;b", "a\tb",
+		"a.example#", "a.example?b", "a\\b", "a%2eb", "b\xc3\xbccher.example", "a;b", "a\tb", "\ta", "a\t",
 	} {
 		cases = append(cases, Case{Name: "value " + host, Input: bare("GET /a HTTP/1.1", "Host: "+host), Reason: "host-invalid"})
 	}
-	for _, host := range []string{"a", "A.example.", "a_b.c-d", "10.0.0.1:8080", "[::1]", "[2001:db8::1]:65535", "a.example:0", "\t a \t"} {
+	for _, host := range []string{"a", "A.example.", "a_b.c-d", "10.0.0.1:8080", "[::1]", "[2001:db8::1]:65535", "a.example:0", "  a  "} {
 		cases = append(cases, Case{Name: "value " + host, Input: bare("GET /a HTTP/1.1", "Host: "+host), Requests: 1})
 	}
 	return cases
