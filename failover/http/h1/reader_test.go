@@ -274,6 +274,20 @@ func TestOpaqueBeforeTheBody(t *testing.T) {
 	}
 }
 
+// What a refused head asks for changes nothing for the request before it.
+func TestOpaqueNotByRefusedHead(t *testing.T) {
+	t.Parallel()
+	const get = "GET /a HTTP/1.1\r\nHost: a\r\n"
+	const bad = get + "Connection: Upgrade\r\nUpgrade: x\r\nA : b\r\n\r\n"
+	for n := range len(bad) {
+		r := h1.NewReader(&steps{get + "\r\n" + bad[:n], "", bad[n:]}, h1.Limits{})
+		p := make([]byte, 4096)
+		if _, err := r.Read(p); err != nil || r.Opaque() {
+			t.Fatalf("%d bytes of the second head: %v, opaque: %v", n, err, r.Opaque())
+		}
+	}
+}
+
 // What a client sends as a secret is in no detail.
 func TestDetailsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
