@@ -40,11 +40,20 @@ func serve(t *testing.T, maxHeaderBytes int, handler http.Handler) (address stri
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: handler, MaxHeaderBytes: maxHeaderBytes}
-	var running sync.WaitGroup
+	var running, connections sync.WaitGroup
+	server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			connections.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			connections.Done()
+		}
+	}
 	running.Go(func() { server.Serve(listener{l}) })
 	t.Cleanup(func() {
 		server.Close()
 		running.Wait()
+		connections.Wait() // the server lingers after a 431
 	})
 	return l.Addr().String()
 }
