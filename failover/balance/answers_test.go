@@ -364,6 +364,20 @@ func TestGoodAnswersNeedNoSweep(t *testing.T) {
 	})
 }
 
+// A failure that does not count needs no sweep either, even if others counted under another policy.
+func TestWhatIsOffNeedsNoSweep(t *testing.T) {
+	t.Parallel()
+	inBubble(t, benchService(2, outlier(3, time.Minute, 100)), func(b *bench) {
+		b.fail(localKey(0), 2)
+		b.table.Apply(benchService(2, outlier(0, time.Minute, 100)))
+		bubble.Pass(2 * time.Second)
+		b.fail(localKey(0), 1)
+		if g, _, _ := b.get(localKey(0)); !g.nextSweep.IsZero() {
+			t.Error("a sweep is due")
+		}
+	})
+}
+
 // What a policy does not name has its default, and the deprecated consecutiveErrors means what it once meant.
 func TestThresholdsOf(t *testing.T) {
 	t.Parallel()

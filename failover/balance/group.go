@@ -132,8 +132,9 @@ func (g *group) count(t *target, kind Failure, request bool) {
 	if kind == ServerError || kind == GatewayError {
 		g.observe(t, true)
 	}
+	before := t.record
 	detected := t.record.failed(kind, &g.policy.thresholds, t.state == Ramping, request)
-	if t.record.hasFailed() || detected != NoFailure {
+	if t.record != before || detected != NoFailure { // what is off counts nothing and needs no sweep
 		g.sweepSoon()
 	}
 	if detected != NoFailure && g.mayEject() {
