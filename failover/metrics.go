@@ -2,6 +2,8 @@ package failover
 
 import (
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,6 +20,11 @@ import (
 //	eastway_connection_attempts_total{target,result}           target: "local" or "peer"
 //	eastway_connection_accept_seconds{direction}               until an endpoint accepted
 //	eastway_failover_ejections_total{service,kind}             kind: balance.Failure
+//	eastway_connections_not_http_total{service}                on a port that is HTTP, carried as TCP
+//	eastway_http_requests_total{service,code}                  code: "2xx" and so on; "none": there was no answer
+//	eastway_http_refused_requests_total{service,reason}        not well-formed; reason: h1.Reason
+//	eastway_http_request_seconds                               until the answer's end
+//	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_listener_errors                           listeners that could not be opened
 type metrics struct {
@@ -26,6 +33,11 @@ type metrics struct {
 	bytes       *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	accept      *prometheus.HistogramVec
+	notHTTP     *prometheus.CounterVec
+	requests    *prometheus.CounterVec
+	answered    prometheus.Histogram
+	retries     *prometheus.CounterVec
+	refused     *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
@@ -50,6 +62,22 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			// From a local connect to the connect budget.
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 		}, []string{"direction"}),
+		notHTTP: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_connections_not_http_total", Help: "Connections to HTTP ports that are not HTTP and are carried as TCP.",
+		}, []string{"service"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_http_requests_total", Help: "HTTP requests that ended.",
+		}, []string{"service", "code"}),
+		answered: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "eastway_http_request_seconds", Help: "Time until an HTTP answer's end, all tries included.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_http_retries_total", Help: "HTTP requests that were sent once more.",
+		}, []string{"service", "reason"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_http_refused_requests_total", Help: "HTTP requests that were refused because they are not well-formed.",
+		}, []string{"service", "reason"}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_failover_ejections_total", Help: "Endpoints taken out of rotation.",
 		}, []string{"service", "kind"}),
@@ -64,7 +92,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connections, m.active, m.bytes, m.attempts, m.accept, m.ejections, m.ejectedNow, m.listeners,
+		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
+		m.ejections, m.ejectedNow, m.listeners,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("failover: register metrics: %w", err)
@@ -110,11 +139,30 @@ func (m *metrics) ended(e *access.Entry) {
 	}
 }
 
+// requestEnded counts a request.
+func (m *metrics) requestEnded(e *access.Entry) {
+	code := "none"
+	if s := e.HTTP.Status; s > 0 {
+		code = strconv.Itoa(s/100) + "xx"
+	}
+	m.requests.WithLabelValues(e.Service, code).Inc()
+	m.answered.Observe(time.Since(e.Started).Seconds())
+}
+
+// retried counts one more try of a request.
+func (m *metrics) retried(s discovery.ServiceName, reason string) {
+	m.retries.WithLabelValues(s.String(), reason).Inc()
+}
+
 // Forgotten implements balance.Metrics: the series of the service end.
 func (m *metrics) Forgotten(name discovery.ServiceName) {
 	label := prometheus.Labels{"service": name.String()}
 	m.connections.DeletePartialMatch(label)
 	m.bytes.DeletePartialMatch(label)
+	m.notHTTP.DeletePartialMatch(label)
+	m.requests.DeletePartialMatch(label)
+	m.retries.DeletePartialMatch(label)
+	m.refused.DeletePartialMatch(label)
 	m.ejections.DeletePartialMatch(label)
 	m.ejectedNow.DeletePartialMatch(label)
 }

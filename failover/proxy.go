@@ -14,6 +14,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
@@ -29,6 +30,7 @@ type Proxy struct {
 	conns     *registry.Registry
 	listeners *listen.Listeners
 	tcp       *tcp.Handler
+	http      *requests.Handler
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
 	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
@@ -54,6 +56,10 @@ func New(cfg Config) (*Proxy, error) {
 	})
 	p.tcp = tcp.New(tcp.Config{
 		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
+	})
+	p.http = requests.New(requests.Config{
+		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
+		Finished: p.finishRequest, Refused: (&malformed{metrics: m, log: log}).refused, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil
@@ -82,6 +88,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	p.conns.Abort(registry.ErrStopped)
 	<-p.conns.Idle()
 	p.listeners.Wait()
+	p.http.Close(ctx)
 	return err
 }
 
@@ -112,6 +119,7 @@ func (p *Proxy) follow(ctx context.Context) error {
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.conns.Refuse(registry.ErrDraining)
 	p.listeners.Close()
+	p.http.Drain(ctx)
 	select {
 	case <-p.conns.Idle():
 		return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
+	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
@@ -29,9 +30,19 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 	var attempts sync.WaitGroup // some are heard out when the connection has ended already
 	defer attempts.Wait()
 	defer p.conns.Remove(tracked)
-	defer p.finish(e)
 	defer p.metrics.begun(access.Outbound)()
-	p.tcp.Serve(ctx, conn, b, tcp.Call{Entry: e, Life: life, Attempts: &attempts})
+	var first []byte
+	if p.table.HTTP(b.Key) {
+		var served bool
+		if first, served = p.http.Serve(ctx, conn, b, requests.Call{Caller: e.Caller, Life: life, Attempts: &attempts}); served {
+			e.Result = access.OK
+			p.metrics.ended(e) // its requests have lines of their own
+			return
+		}
+		p.metrics.notHTTP.WithLabelValues(e.Service).Inc()
+	}
+	defer p.finish(e)
+	p.tcp.Serve(ctx, conn, b, tcp.Call{Entry: e, Life: life, Attempts: &attempts, First: first})
 }
 
 // ServeStream carries one stream of a peer to an endpoint of this cluster, or
@@ -54,8 +65,14 @@ func (p *Proxy) ServeStream(in Incoming) {
 	p.tcp.ServeStream(ctx, in, tcp.Call{Entry: e, Life: life, Attempts: &attempts})
 }
 
-// finish writes the line of the access log and counts.
+// finish writes a connection's line of the access log and counts.
 func (p *Proxy) finish(e *access.Entry) {
 	p.metrics.ended(e)
+	e.Write(p.cfg.AccessLog)
+}
+
+// finishRequest writes a request's line of the access log and counts.
+func (p *Proxy) finishRequest(e *access.Entry) {
+	p.metrics.requestEnded(e)
 	e.Write(p.cfg.AccessLog)
 }

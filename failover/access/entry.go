@@ -91,6 +91,33 @@ type Entry struct {
 	Result string
 	Ended  string
 	Err    error
+
+	// HTTP makes it the line of a request; nil: it is that of a connection.
+	HTTP *HTTP
+}
+
+// HTTP is what a line has of a request. The names in the log are Envoy's.
+type HTTP struct {
+	Method    string
+	Path      string
+	Protocol  string
+	Authority string
+	UserAgent string
+	RequestID string
+	// Status of the answer; 0: there was none.
+	Status int
+}
+
+func (h *HTTP) fields() []zap.Field {
+	return []zap.Field{
+		zap.String("method", h.Method),
+		zap.String("path", h.Path),
+		zap.String("protocol", h.Protocol),
+		zap.String("authority", h.Authority),
+		zap.String("user_agent", h.UserAgent),
+		zap.String("request_id", h.RequestID),
+		zap.Int("response_code", h.Status),
+	}
 }
 
 // Write writes the line.
@@ -116,6 +143,9 @@ func (e *Entry) Write(log *zap.Logger) {
 	}
 	if e.Err != nil {
 		fields = append(fields, zap.String("error", Clip(e.Err.Error())))
+	}
+	if e.HTTP != nil {
+		fields = append(fields, e.HTTP.fields()...)
 	}
 	log.Info("connection", fields...)
 }

@@ -26,8 +26,10 @@ type Early struct {
 	sent   int64
 }
 
-// NewEarly reads app; gone is called when the application reset the connection.
-func NewEarly(app relay.Socket, gone func()) *Early { return &Early{app: app, gone: gone} }
+// NewEarly reads app, of which first was read before; gone is called when the application reset the connection.
+func NewEarly(app relay.Socket, first []byte, gone func()) *Early {
+	return &Early{app: app, gone: gone, copied: first}
+}
 
 // Sent is how many early bytes went to the winner, and whether the application's end was read; valid once the relay has ended.
 func (e *Early) Sent() (n int64, ended bool) { return e.sent, e.fin }
@@ -146,7 +148,7 @@ func (e *Early) forward(p *pump) error {
 func (e *Early) read(p *pump) bool {
 	if len(e.copied) == cap(e.copied) {
 		size := ReplayStart
-		if cap(e.copied) > 0 {
+		if cap(e.copied) >= ReplayStart {
 			size = ReplayLimit
 		}
 		e.copied = append(make([]byte, 0, size), e.copied...)

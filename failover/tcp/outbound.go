@@ -38,6 +38,8 @@ type Call struct {
 	// Life outlives the connection, see dial.Request. The caller waits for Attempts.
 	Life     context.Context
 	Attempts *sync.WaitGroup
+	// First is what was read of an application's connection before.
+	First []byte
 }
 
 // Serve carries one connection of an application to the nearest endpoint that accepts it. It owns conn.
@@ -50,7 +52,7 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	}
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	early := dial.NewEarly(app, func() { cancel(dial.ErrClientReset) })
+	early := dial.NewEarly(app, c.First, func() { cancel(dial.ErrClientReset) })
 	if from, err := netip.ParseAddrPort(e.Caller); err == nil {
 		e.CallerLocality = h.cfg.Table.Locate(from.Addr())
 	}

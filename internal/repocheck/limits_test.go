@@ -108,6 +108,7 @@ var unlisted = map[string][]string{
 	"discovery/kube":               {"maxBackoff", "maxDebounce", "maxReason", "maxSnapshotHeader"},
 	"failover/access":              {"MaxText"},
 	"failover/balance":             {"defaultMaxEjectionPercent"}, // docs/configuration.md
+	"failover/http":                {"maxMethod", "maxSniff"},
 	"internal/admin":               {"maxAnswer", "maxListingAge", "maxProblem"},
 	"internal/controller/mcs":      {"maxAffinity", "maxNamed", "maxServiceName"},
 	"internal/controller/peers":    {"maxMessage"},

@@ -1,0 +1,150 @@
+package http
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/eastway/eastway/failover/access"
+)
+
+// reasonHeader says why an answer comes from Eastway and not from an endpoint.
+const reasonHeader = "X-Eastway-Reason"
+
+// fail answers in place of an endpoint.
+func (e *exchange) fail(status int, result, reason string) {
+	e.entry.Result, e.entry.Ended, e.entry.HTTP.Status = result, reason, status
+	if e.front.opaque() {
+		e.w.Header().Set("Connection", "close")
+	}
+	e.w.Header().Set(reasonHeader, reason)
+	e.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	e.w.WriteHeader(status)
+	_, _ = io.WriteString(e.w, "eastway: "+reason+"\n")
+}
+
+// answer passes an endpoint's answer on.
+func (e *exchange) answer(t *try) {
+	e.entry.HTTP.Status = t.resp.StatusCode
+	e.answeredBy(t)
+	t.up.learn(t.resp.Header)
+	if t.resp.StatusCode == http.StatusSwitchingProtocols {
+		e.upgrade(t)
+		return
+	}
+	h := e.w.Header()
+	maps.Copy(h, t.resp.Header)
+	removeHopByHop(h)
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := h[name]; !ok {
+			h[name] = nil // net/http would add one
+		}
+	}
+	if e.front.opaque() || e.early() {
+		h.Set("Connection", "close")
+	}
+	announced := make([]string, 0, len(t.resp.Trailer))
+	for name := range t.resp.Trailer {
+		announced = append(announced, name)
+	}
+	if len(announced) > 0 {
+		h.Set("Trailer", strings.Join(announced, ", "))
+	}
+	e.w.WriteHeader(t.resp.StatusCode)
+	err := e.copyBody(t.resp)
+	if err != nil {
+		e.cutOff(t, err)
+	}
+	for name, values := range t.resp.Trailer {
+		if len(announced) == 0 { // the head said nothing of them
+			name = http.TrailerPrefix + name
+		}
+		h[name] = values
+	}
+	e.entry.Result, e.entry.Ended = access.OK, endEndpoint+" answered"
+	e.end(t, true)
+}
+
+// early is true when the answer begins before the request's body has ended. HTTP/1 allows that, but net/http's server has to be told, and
+// cannot keep the connection then.
+func (e *exchange) early() bool {
+	if e.body == nil || e.body.complete() || e.r.ProtoMajor > 1 {
+		return false
+	}
+	_ = http.NewResponseController(e.w).EnableFullDuplex()
+	return true
+}
+
+// The names of an exchange's ends in the access log.
+const (
+	endClient   = "client"
+	endEndpoint = "endpoint"
+)
+
+// errClient is a failure of the client's side while an answer is passed on.
+var errClient = errors.New("the client is gone")
+
+// copyBody passes the body on as it comes; each part leaves at once.
+func (e *exchange) copyBody(resp *http.Response) error {
+	buf, _ := e.buffers.Get().(*[]byte)
+	defer e.buffers.Put(buf)
+	flush := http.NewResponseController(e.w)
+	if resp.ContentLength < 0 { // the first part may be a long time in coming
+		if err := flush.Flush(); err != nil {
+			return errors.Join(errClient, err)
+		}
+	}
+	for {
+		n, err := resp.Body.Read(*buf)
+		if n > 0 {
+			if _, werr := e.w.Write((*buf)[:n]); werr != nil {
+				return errors.Join(errClient, werr)
+			}
+			e.entry.Down += int64(n)
+			if err == nil {
+				if ferr := flush.Flush(); ferr != nil {
+					return errors.Join(errClient, ferr)
+				}
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+	}
+}
+
+// cutOff ends an answer so that the client sees that it is not whole.
+func (e *exchange) cutOff(t *try, err error) {
+	e.entry.Err = err
+	e.entry.Result, e.entry.Ended = access.Reset, endEndpoint+" reset"
+	if errors.Is(err, errClient) || e.r.Context().Err() != nil {
+		e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
+	}
+	e.end(t, false)
+	if e.r.ProtoMajor < 2 {
+		e.front.reset()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// counted counts a body's bytes. A try that is over may still read when the request has ended.
+type counted struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}

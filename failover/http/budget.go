@@ -1,0 +1,47 @@
+package http
+
+import "time"
+
+// budget bounds the retries of one service port, so that an outage does not multiply its load: within the window at most
+// budgetPercent of the requests may be retries; budgetMin are always allowed to be under way. It has no clock and no lock of
+// its own.
+type budget struct {
+	slots   [10]struct{ requests, retries int }
+	newest  int64 // the slot's number since the epoch
+	retries int   // under way
+}
+
+const slotTime = budgetWindow / 10
+
+// advance forgets what is older than the window.
+func (b *budget) advance(now time.Time) {
+	at := now.UnixNano() / int64(slotTime)
+	for n := max(b.newest+1, at-int64(len(b.slots))+1); n <= at; n++ {
+		b.slots[n%int64(len(b.slots))] = struct{ requests, retries int }{}
+	}
+	b.newest = max(b.newest, at)
+}
+
+// request counts a new request.
+func (b *budget) request(now time.Time) {
+	b.advance(now)
+	b.slots[b.newest%int64(len(b.slots))].requests++
+}
+
+// take begins a retry if one is allowed; put ends it.
+func (b *budget) take(now time.Time) bool {
+	b.advance(now)
+	requests, retries := 0, 0
+	for _, s := range b.slots {
+		requests += s.requests
+		retries += s.retries
+	}
+	if b.retries >= budgetMin && (retries+1)*100 > requests*budgetPercent {
+		return false
+	}
+	b.slots[b.newest%int64(len(b.slots))].retries++
+	b.retries++
+	return true
+}
+
+func (b *budget) put() { b.retries-- }

@@ -1,0 +1,56 @@
+package http
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	// take takes n retries and returns how many it got.
+	take := func(b *budget, now time.Time, n int) (got int) {
+		for range n {
+			if b.take(now) {
+				got++
+			}
+		}
+		return got
+	}
+	requests := func(b *budget, now time.Time, n int) {
+		for range n {
+			b.request(now)
+		}
+	}
+	for name, c := range map[string]struct {
+		run  func(b *budget) int
+		want int
+	}{
+		"the least, without requests":     {func(b *budget) int { return take(b, at(0), 10) }, budgetMin},
+		"a fifth of the requests":         {func(b *budget) int { requests(b, at(0), 100); return take(b, at(1), 100) }, 20},
+		"requests spread over the window": {func(b *budget) int { requests(b, at(0), 50); requests(b, at(9), 50); return take(b, at(9), 100) }, 20},
+		"requests of an earlier window":   {func(b *budget) int { requests(b, at(0), 100); return take(b, at(11), 100) }, budgetMin},
+		"a clock that goes back":          {func(b *budget) int { requests(b, at(5), 100); return take(b, at(1), 100) }, 20},
+		"retries of an earlier window count while they run": {func(b *budget) int {
+			take(b, at(0), budgetMin)
+			return take(b, at(60), 10)
+		}, 0},
+		"what has ended leaves room for the least": {func(b *budget) int {
+			take(b, at(0), budgetMin)
+			b.put()
+			return take(b, at(1), 10)
+		}, 1},
+		"what has ended still counts in the share": {func(b *budget) int {
+			requests(b, at(0), 100)
+			for range take(b, at(0), 20) {
+				b.put()
+			}
+			return take(b, at(1), 100)
+		}, budgetMin},
+	} {
+		if got := c.run(&budget{}); got != c.want {
+			t.Errorf("%s: %d retries, want %d", name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,357 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+)
+
+// exchange is one request of a client and its tries.
+type exchange struct {
+	*Handler
+	w     http.ResponseWriter
+	r     *http.Request
+	front *front
+	entry *access.Entry
+
+	out   *http.Request // what is sent, without its body
+	body  *body         // nil: there is none
+	tried []balance.Address
+	tries int // that an endpoint may have seen
+	all   int // tries
+	// received counts the bytes of the client's body.
+	received atomic.Int64
+	// fresh: a kept connection has failed, so that others of its age may be dead, too.
+	fresh bool
+	// retrying: the try under way is on the budget.
+	retrying bool
+
+	mu    sync.Mutex
+	begun bool // a part of an answer was passed on
+}
+
+// try is one attempt to get an answer.
+type try struct {
+	up     *upstream
+	reused bool
+	// failure is what the endpoint is to blame for.
+	failure balance.Failure
+	use     *balance.Use
+	resp    *http.Response
+	err     error
+	cancel  context.CancelFunc
+}
+
+// serveHTTP carries one request.
+func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	f, ok := r.Context().Value(frontKey{}).(*front)
+	if !ok || !f.begin() {
+		panic(http.ErrAbortHandler)
+	}
+	defer f.ended()
+	e := &exchange{Handler: h, w: w, r: r, front: f, entry: newEntry(h.cfg.Cluster, f, described(r))}
+	defer e.finish()
+	switch {
+	case r.Method == http.MethodConnect:
+		e.fail(http.StatusMethodNotAllowed, access.Refused, "connect")
+		return
+	case fields(r.Header) > maxFields: // of HTTP/2
+		e.fail(http.StatusRequestHeaderFieldsTooLarge, access.Refused, "too-many-fields")
+		return
+	}
+	h.budgetOf(f.from.Key, func(b *budget) { b.request(time.Now()) })
+	e.out = outgoing(r)
+	if r.Body != nil && r.Body != http.NoBody {
+		source := &counted{ReadCloser: r.Body, n: &e.received}
+		e.body = newBody(source, func() http.Header { return r.Trailer })
+	}
+	e.run(r.Context())
+}
+
+// finish reports the request.
+func (e *exchange) finish() {
+	if e.entry.Up == 0 { // not an upgraded connection
+		e.entry.Up = e.received.Load()
+	}
+	e.cfg.Finished(e.entry)
+}
+
+func fields(h http.Header) (n int) {
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
+}
+
+// run tries until there is an answer, or none can be had.
+func (e *exchange) run(ctx context.Context) {
+	for {
+		t, o := e.try(ctx)
+		if e.retrying {
+			e.retrying = false
+			e.budgetOf(e.front.from.Key, func(b *budget) { b.put() })
+		}
+		if e.decide(o) == again {
+			e.drop(t, o)
+			continue
+		}
+		switch {
+		case t.resp != nil:
+			e.answer(t)
+		case o == clientGone:
+			e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
+			panic(http.ErrAbortHandler)
+		case o == noCandidate:
+			e.entry.Err = t.err
+			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
+		case o == notExecuted:
+			e.entry.Err = t.err
+			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "not-executed")
+		default:
+			e.entry.Err = t.err
+			e.fail(http.StatusServiceUnavailable, access.UnknownOutcome, "unknown-outcome")
+		}
+		return
+	}
+}
+
+func (e *exchange) decide(o outcome) verdict {
+	e.mu.Lock()
+	begun := e.begun
+	e.mu.Unlock()
+	h := history{
+		method: e.r.Method, tries: e.tries, all: e.all, begun: begun,
+		replayable: e.body == nil || e.body.replayable(),
+		others:     o == unavailable && len(e.candidates()) > 0,
+	}
+	h.budget = func() bool {
+		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now()) })
+		return e.retrying
+	}
+	return decide(o, h)
+}
+
+// drop ends a try that is followed by another one.
+func (e *exchange) drop(t *try, o outcome) {
+	reason := "unknown"
+	switch {
+	case o == notExecuted:
+		reason = "not_executed"
+	case t.resp != nil:
+		reason = strconv.Itoa(t.resp.StatusCode)
+	}
+	e.cfg.Retried(e.front.from.Service, reason)
+	e.end(t, false)
+}
+
+// candidates are those for the next try: what was tried before comes last.
+func (e *exchange) candidates() (untried []balance.Candidate) {
+	untried, _ = e.split()
+	return untried
+}
+
+func (e *exchange) split() (untried, tried []balance.Candidate) {
+	from := &e.front.from
+	all := e.cfg.Table.Candidates(from.Key, balance.Caller{
+		Cluster: e.cfg.Cluster, Address: e.front.call.Caller, Locality: from.locality, ClusterSet: from.ClusterSet,
+		HTTP: true,
+	})
+	for i := range all {
+		if slices.Contains(e.tried, all[i].Address) {
+			tried = append(tried, all[i])
+		} else {
+			untried = append(untried, all[i])
+		}
+	}
+	return untried, tried
+}
+
+// try sends the request to one candidate. The answer's body is still to be read, and the try to be ended.
+func (e *exchange) try(ctx context.Context) (*try, outcome) {
+	ctx, cancel := context.WithCancel(ctx)
+	t := &try{cancel: cancel}
+	e.all++
+	if o := e.connect(ctx, t); o != answered {
+		cancel()
+		return t, o
+	}
+	ctx, stop := e.traced(ctx)
+	req := withBody(e.out.Clone(ctx), e.body, e.r.Trailer)
+	if e.all > 1 {
+		req.Header.Set(attemptHeader, strconv.Itoa(e.all))
+	}
+	sent, started := t.up.wire.written.Load(), time.Now()
+	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
+	stop()
+	o := e.outcomeOf(t, sent)
+	if o != notExecuted {
+		e.tries++
+	}
+	if t.reused && t.err != nil {
+		e.fresh = true // that the connection had ended says nothing of the endpoint
+	} else {
+		e.tried = append(e.tried, t.up.at.Address)
+		if o == unknown {
+			t.failure = balance.BrokenAnswer
+		}
+	}
+	e.record(t, o, time.Since(started))
+	if t.resp == nil {
+		e.end(t, false)
+	}
+	return t, o
+}
+
+// outcomeOf is how a round trip ended.
+func (e *exchange) outcomeOf(t *try, sent int64) outcome {
+	switch {
+	case t.err == nil:
+		return judge(t.resp.StatusCode)
+	case e.r.Context().Err() != nil, e.body != nil && e.body.failed() != nil:
+		return clientGone
+	case !t.up.target.h2 && t.up.wire.written.Load() == sent, t.up.target.h2 && notProcessed(t.err):
+		return notExecuted
+	default:
+		return unknown
+	}
+}
+
+// connect fills in a connection with a place for the request: one that is idle, to the candidate that comes first, or a new one.
+func (e *exchange) connect(ctx context.Context, t *try) outcome {
+	untried, tried := e.split()
+	candidates := slices.Concat(untried, tried)
+	if len(candidates) == 0 {
+		t.err = dial.ErrNoEndpoint
+		return noCandidate
+	}
+	from := &e.front.from
+	to := target{key: from.Key, address: candidates[0].Address, h2: e.r.ProtoMajor == 2}
+	if !e.fresh {
+		if t.up = e.pool.take(to); t.up != nil {
+			t.use, t.reused = candidates[0].Begin(), true
+			return answered
+		}
+	}
+	conn, attempts, err := e.cfg.Dialer.Connect(ctx, &dial.Request{
+		Key: from.Key, Caller: e.front.call.Caller, CallerLocality: from.locality,
+		Budget: e.cfg.Budget, Life: e.front.call.Life, Attempts: e.front.call.Attempts,
+	}, candidates)
+	e.entry.Attempts = append(e.entry.Attempts, attempts...)
+	if err == nil {
+		to.address, t.use = conn.Address, conn.Use
+		if t.up, err = e.clientConn(ctx, to, conn); err == nil {
+			if err = t.up.client.Reserve(); err == nil {
+				return answered
+			}
+			t.up.close()
+		}
+		t.use.Done(balance.Outcome{})
+	}
+	t.err = err
+	if e.r.Context().Err() != nil {
+		return clientGone
+	}
+	return noCandidate
+}
+
+// end gives back what a try has used; whole is true when its answer was read to the end.
+func (e *exchange) end(t *try, whole bool) {
+	if t.resp != nil {
+		_ = t.resp.Body.Close()
+	}
+	if !whole {
+		t.cancel()
+	}
+	e.settle(t, whole)
+	if t.up.target.h2 || whole {
+		e.pool.put(t.up)
+	} else {
+		_ = t.up.client.Close()
+	}
+	t.cancel()
+}
+
+// settle reports what a try means for the endpoint. What a peer's endpoints do is for the peer's proxy to judge.
+func (e *exchange) settle(t *try, whole bool) {
+	local := t.up.target.address.Peer == ""
+	switch {
+	case !local, e.r.Context().Err() != nil:
+		t.failure = balance.NoFailure
+	case t.resp != nil && !whole && judge(t.resp.StatusCode) == answered:
+		t.failure = balance.BrokenAnswer // it was cut off
+	case t.resp != nil:
+		t.use.Answered(statusOf(t.resp))
+	}
+	t.use.Done(balance.Outcome{Failure: t.failure})
+}
+
+// traced passes interim answers on, until stop: net/http may still be reading one when it has given up.
+func (e *exchange) traced(ctx context.Context) (traced context.Context, stop func()) {
+	over := false
+	interim := func(code int, header textproto.MIMEHeader) error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if over || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+			return nil // net/http's server sends 100 by itself, when the body is read
+		}
+		e.begun = true
+		h := e.w.Header()
+		maps.Copy(h, header)
+		e.w.WriteHeader(code)
+		clear(h)
+		return nil
+	}
+	traced = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim})
+	return traced, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		over = true
+	}
+}
+
+// record adds a try to the access log.
+func (e *exchange) record(t *try, o outcome, took time.Duration) {
+	result, reason := "answered", ""
+	switch {
+	case t.err != nil:
+		result, reason = o.String(), access.Clip(t.err.Error())
+	case o == unavailable:
+		result = strconv.Itoa(t.resp.StatusCode)
+	}
+	e.entry.Attempts = append(e.entry.Attempts, access.Attempt{
+		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took,
+	})
+}
+
+// String is the outcome in the access log.
+func (o outcome) String() string {
+	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset"}[o]
+}
+
+// notProcessed is true for an error of an HTTP/2 connection that guarantees that the server did nothing with the request.
+func notProcessed(err error) bool {
+	if stream, ok := errors.AsType[streamError](err); ok {
+		return stream.Code == refusedStream
+	}
+	switch fmt.Sprint(err) { // net/http does not export them
+	case "http2: Transport received Server's graceful shutdown GOAWAY", "http2: client conn not usable":
+		return true
+	}
+	return false
+}
+
+// refusedStream is REFUSED_STREAM (RFC 9113, 8.7).
+const refusedStream = 7

@@ -1,0 +1,197 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/failover/http/h1"
+)
+
+// front is a client's connection as net/http's server uses it.
+type front struct {
+	*socket
+	head []byte // what was read before, to be read again
+	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
+	strict *h1.Reader
+	call   Call
+	from   Source
+
+	mu       sync.Mutex
+	cut      bool // it ends with a reset: what the client got is not whole
+	closed   bool
+	requests int
+	done     chan struct{} // closed when it is closed and no request is under way
+	served   chan struct{} // closed when net/http's server has ended with it
+}
+
+// begins is called with what was read of it before.
+func (f *front) begins(kind protocol, head []byte) {
+	f.head = head
+	if kind == http1 {
+		f.strict = h1.NewReader(unread{f}, h1.Limits{HeadBytes: maxHeaderBytes, Fields: maxFields})
+	}
+}
+
+// unread reads the connection without verifying it.
+type unread struct{ *front }
+
+// Read implements net.Conn.
+func (f *front) Read(p []byte) (int, error) {
+	if f.strict != nil {
+		return f.strict.Read(p)
+	}
+	return unread{f}.Read(p)
+}
+
+// Read implements io.Reader.
+func (f unread) Read(p []byte) (int, error) {
+	if len(f.head) > 0 {
+		n := copy(p, f.head)
+		f.head = f.head[n:]
+		return n, nil
+	}
+	return f.socket.Read(p)
+}
+
+// Close ends the connection: with everything sent, or with a reset after reset.
+func (f *front) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return net.ErrClosed
+	}
+	f.closed = true
+	if f.requests == 0 {
+		close(f.done)
+	}
+	if f.violation() != nil && !f.cut {
+		f.linger()
+	}
+	f.end(!f.cut)
+	return nil
+}
+
+// violation is why a request was refused, nil if none was.
+func (f *front) violation() *h1.Violation {
+	if f.strict == nil {
+		return nil
+	}
+	return f.strict.Violation()
+}
+
+// opaque is true when what follows the request is not verified, as it asks for an upgrade: unless the connection is switched it has to
+// end.
+func (f *front) opaque() bool { return f.strict != nil && f.strict.Opaque() }
+
+// linger reads on for a moment, so that no reset for unread bytes overtakes the answer.
+func (f *front) linger() {
+	_ = f.CloseWrite()
+	_ = f.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, f.socket, lingerBytes)
+}
+
+// reset makes Close reset the connection.
+func (f *front) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cut = true
+}
+
+// begin counts a request; false: the connection has ended.
+func (f *front) begin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	f.requests++
+	return true
+}
+
+func (f *front) ended() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.requests--; f.requests == 0 && f.closed {
+		close(f.done)
+	}
+}
+
+// firstBytes reads until they show what the connection is. A client that is silent waits for the server to speak, which HTTP never
+// does; ctx ends the wait as well.
+func firstBytes(ctx context.Context, conn net.Conn) (protocol, []byte, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(sniffTimeout)); err != nil {
+		return notHTTP, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	b := make([]byte, 0, maxSniff)
+	for {
+		n, err := conn.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch p := sniff(b); {
+		case p != undecided:
+			return p, b, conn.SetReadDeadline(time.Time{})
+		case ctx.Err() != nil:
+			return notHTTP, b, context.Cause(ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF):
+			return notHTTP, b, conn.SetReadDeadline(time.Time{})
+		case err != nil:
+			return notHTTP, b, err
+		}
+	}
+}
+
+// oneConn is a listener that accepts one connection.
+type oneConn struct{ conn net.Conn }
+
+// Accept implements net.Listener.
+func (l *oneConn) Accept() (net.Conn, error) {
+	c := l.conn
+	if c == nil {
+		return nil, io.EOF
+	}
+	l.conn = nil
+	return c, nil
+}
+
+// Close implements net.Listener.
+func (*oneConn) Close() error { return nil }
+
+// Addr implements net.Listener.
+func (*oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+type frontKey struct{}
+
+// newServer reads clients' requests.
+func newServer(h http.Handler, log *zap.Logger) *http.Server {
+	s := &http.Server{
+		ErrorLog:          zap.NewStdLog(log),
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       frontIdleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// "OPTIONS *" is the endpoint's to answer.
+		DisableGeneralOptionsHandler: true,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, frontKey{}, c)
+		},
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if f, ok := c.(*front); ok && (s == http.StateClosed || s == http.StateHijacked) {
+				close(f.served)
+			}
+		},
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		Protocols: new(http.Protocols),
+	}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	return s
+}

@@ -1,0 +1,44 @@
+package http
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// statusOf is the status that counts for an endpoint: of gRPC that of its own status, which comes in the trailers or, without a body, in
+// the head. Valid when the body was read.
+func statusOf(resp *http.Response) int {
+	if resp.StatusCode != http.StatusOK || !isGRPC(resp.Header) {
+		return resp.StatusCode
+	}
+	text := resp.Trailer.Get("Grpc-Status")
+	if text == "" {
+		text = resp.Header.Get("Grpc-Status")
+	}
+	code, err := strconv.Atoi(text)
+	if err != nil {
+		return resp.StatusCode
+	}
+	return grpcStatus(code)
+}
+
+func isGRPC(h http.Header) bool {
+	kind := h.Get("Content-Type")
+	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;")
+}
+
+// grpcStatus is the HTTP status that a gRPC status counts as. Envoy also counts UNKNOWN and UNIMPLEMENTED, which are usually the
+// application's own, and does not look into trailers.
+func grpcStatus(code int) int {
+	switch code {
+	case 4: // DEADLINE_EXCEEDED
+		return http.StatusGatewayTimeout
+	case 13, 15: // INTERNAL, DATA_LOSS
+		return http.StatusInternalServerError
+	case 14: // UNAVAILABLE
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusOK
+	}
+}

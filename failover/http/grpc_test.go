@@ -1,0 +1,41 @@
+package http
+
+import (
+	"net/http"
+	"testing"
+)
+
+func TestStatusOf(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status        int
+		kind          string
+		head, trailer string
+		want          int
+	}{
+		"no gRPC":             {200, "text/plain", "14", "14", 200},
+		"grpc-web":            {200, "application/grpc-web", "14", "", 200},
+		"fine":                {200, "application/grpc", "", "0", 200},
+		"in the trailers":     {200, "application/grpc+proto", "", "14", 503},
+		"in the head":         {200, "application/grpc", "13", "", 500},
+		"DATA_LOSS":           {200, "application/grpc; x", "", "15", 500},
+		"DEADLINE_EXCEEDED":   {200, "application/grpc", "", "4", 504},
+		"UNKNOWN":             {200, "application/grpc", "", "2", 200},
+		"UNIMPLEMENTED":       {200, "application/grpc", "", "12", 200},
+		"no number":           {200, "application/grpc", "", "x", 200},
+		"none":                {200, "application/grpc", "", "", 200},
+		"the HTTP status too": {503, "application/grpc", "", "0", 503},
+	} {
+		r := &http.Response{StatusCode: c.status, Header: http.Header{}, Trailer: http.Header{}}
+		r.Header.Set("Content-Type", c.kind)
+		if c.head != "" {
+			r.Header.Set("Grpc-Status", c.head)
+		}
+		if c.trailer != "" {
+			r.Trailer.Set("Grpc-Status", c.trailer)
+		}
+		if got := statusOf(r); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

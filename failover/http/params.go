@@ -1,0 +1,53 @@
+package http
+
+import "time"
+
+const (
+	// sniffTimeout is how long a connection may be silent before it is carried as TCP: in some protocols the server speaks first.
+	sniffTimeout = 3 * time.Second
+	// maxMethod, in bytes, is the longest method of a request that is taken for HTTP.
+	maxMethod = 32
+	// maxHeaderBytes of a request's header and of an answer's: Envoy's default for requests is 60 KiB.
+	maxHeaderBytes = 60 << 10
+	// maxFields of a header: Envoy's default.
+	maxFields = 100
+	// headerTimeout bounds how slowly a request's header may arrive.
+	headerTimeout = 30 * time.Second
+	// frontIdleTimeout is how long a client's connection may be idle between requests: Envoy's default is 1 h, and a client that
+	// reuses a connection while it is closed loses a request, so it is long.
+	frontIdleTimeout = time.Hour
+	// maxStreams is how many requests one HTTP/2 connection of a client has under way; more wait.
+	maxStreams = 1000
+
+	// lingerTime and lingerBytes bound how long a client whose request was refused is read on.
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+
+	// replayLimit, in bytes, is how much of a request's body is kept for another try. A longer body is sent once.
+	replayLimit = 64 << 10
+	// maxTries of one request in which an endpoint may have seen it. Istio's default is two retries.
+	maxTries = 3
+	// maxSafeTries bounds how often a request is sent again that no endpoint has executed.
+	maxSafeTries = 16
+
+	// budgetWindow is the time over which retries are compared with requests.
+	budgetWindow = 10 * time.Second
+	// budgetPercent of the requests in the window may be retries (Envoy's default, too).
+	budgetPercent = 20
+	// budgetMin retries may be under way whatever the share.
+	budgetMin = 3
+
+	// idleTimeout of a connection to an endpoint, unless the endpoint names a shorter one (Keep-Alive: timeout). Servers
+	// close after 60 s or more, or announce it.
+	idleTimeout = 55 * time.Second
+	// keepAliveMargin is how much earlier than announced a connection is given up: a request must not meet its end.
+	keepAliveMargin = time.Second
+	// maxIdlePerTarget bounds the idle connections to one endpoint, or through one peer, of a service port.
+	maxIdlePerTarget = 128
+	// leaveTime is how long the other end of an unused stream has to end it, too.
+	leaveTime = time.Second
+	// continueTimeout is how long an endpoint may take to answer "Expect: 100-continue" before the body is sent all the same.
+	continueTimeout = 5 * time.Second
+	// copyBuffer, in bytes, carries an answer's body.
+	copyBuffer = 32 << 10
+)

@@ -1,0 +1,119 @@
+package http
+
+import (
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+)
+
+// attemptHeader has the number of the try, from the second on, so that an application sees that a request may not be new.
+const attemptHeader = "X-Eastway-Attempt"
+
+// removeHopByHop removes the fields that belong to one connection (RFC 9110, 7.6.1); "TE: trailers" stays.
+func removeHopByHop(h http.Header) {
+	for _, field := range h["Connection"] {
+		for name := range strings.SplitSeq(field, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	trailers := hasToken(h["Te"], "trailers")
+	h.Del("Te")
+	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Http2-Settings"} {
+		h.Del(name)
+	}
+	if trailers {
+		h.Set("Te", "trailers")
+	}
+}
+
+// hasToken is true when a comma-separated field contains a token; parameters do not count.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			t, _, _ = strings.Cut(t, ";")
+			if strings.EqualFold(textproto.TrimString(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// upgradeOf is the protocol that a message switches to, empty if it does not. What changes to HTTP/2 does not count: the request is
+// carried as HTTP/1.1, which a server may always do.
+func upgradeOf(h http.Header) string {
+	if !hasToken(h["Connection"], "upgrade") {
+		return ""
+	}
+	if to := h.Get("Upgrade"); !strings.EqualFold(to, "h2c") {
+		return to
+	}
+	return ""
+}
+
+// outgoing is r as the next hop gets it; each try clones it.
+func outgoing(r *http.Request) *http.Request {
+	out := &http.Request{
+		Method: r.Method, URL: targetOf(r), Host: r.Host, Header: r.Header.Clone(),
+		ContentLength: r.ContentLength, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+	}
+	if out.Header == nil {
+		out.Header = http.Header{}
+	}
+	to := upgradeOf(r.Header)
+	removeHopByHop(out.Header)
+	if to != "" {
+		out.Header.Set("Connection", "Upgrade")
+		out.Header.Set("Upgrade", to)
+	}
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // net/http would add its own
+	}
+	return out
+}
+
+// targetOf keeps the request target byte for byte: net/url would change some escapes and drop what it cannot parse of a query.
+func targetOf(r *http.Request) *url.URL {
+	u := &url.URL{Scheme: "http", Host: r.Host}
+	if u.Host == "" {
+		u.Host = "endpoint" // HTTP/1.0 needs none, net/http does
+	}
+	raw := r.RequestURI
+	if !strings.HasPrefix(raw, "/") && raw != "*" { // absolute form
+		_, rest, _ := strings.Cut(raw, "://")
+		if slash := strings.IndexAny(rest, "/?"); slash >= 0 {
+			raw = rest[slash:]
+		} else {
+			raw = "/"
+		}
+		if strings.HasPrefix(raw, "?") {
+			raw = "/" + raw
+		}
+	}
+	if strings.HasPrefix(raw, "//") { // as Opaque this would be taken for an authority
+		u.Path, u.RawPath, u.RawQuery, u.ForceQuery = r.URL.Path, r.URL.RawPath, r.URL.RawQuery, r.URL.ForceQuery
+		return u
+	}
+	u.Opaque = raw
+	return u
+}
+
+// withBody is a request for one try.
+func withBody(r *http.Request, b *body, announced http.Header) *http.Request {
+	if b == nil {
+		r.Body = http.NoBody
+		return r
+	}
+	r.Trailer = make(http.Header, len(announced))
+	for name := range announced {
+		r.Trailer[name] = nil
+	}
+	r.Body = b.try(r.Trailer)
+	if r.ContentLength >= 0 && len(announced) == 0 {
+		r.Trailer = nil // only a chunked body has trailers
+	}
+	return r
+}

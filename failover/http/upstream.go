@@ -1,0 +1,168 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+)
+
+// target is what connections are kept for: requests to one service port, at one place.
+type target struct {
+	key     balance.Key
+	address balance.Address
+	h2      bool
+}
+
+// upstream is a connection to an endpoint, its own or through a peer.
+type upstream struct {
+	target target
+	at     balance.Candidate // as it was when the connection was made
+	wire   *wire
+	client *http.ClientConn
+	// idle is how long it may be unused.
+	idle time.Duration
+	// timer closes it when it was unused for so long; the pool's.
+	timer *time.Timer
+}
+
+// usable is true while it can take a request.
+func (u *upstream) usable() bool { return u.client.Err() == nil && u.client.Available() > 0 }
+
+// close ends a connection on which no request is under way.
+func (u *upstream) close() {
+	u.wire.unused.Store(true)
+	_ = u.client.Close()
+}
+
+// learn takes in how long the endpoint keeps idle connections.
+func (u *upstream) learn(h http.Header) {
+	for _, v := range h.Values("Keep-Alive") {
+		for p := range strings.SplitSeq(v, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+			if seconds, err := strconv.Atoi(value); strings.EqualFold(name, "timeout") && err == nil && seconds >= 0 {
+				u.idle = max(min(u.idle, time.Duration(seconds)*time.Second-keepAliveMargin), 0)
+			}
+		}
+	}
+}
+
+// wire is the connection as net/http's client uses it. It counts what is written, so that "nothing was sent" is known.
+type wire struct {
+	net.Conn
+	written atomic.Int64 // counted before it is written
+	unused  atomic.Bool  // no request is under way: it ends clean
+}
+
+// Close implements net.Conn.
+func (w *wire) Close() error {
+	if s, ok := w.Conn.(streamConn); ok && w.unused.Load() {
+		return s.leave()
+	}
+	return w.Conn.Close()
+}
+
+// Write implements net.Conn.
+func (w *wire) Write(p []byte) (int, error) {
+	w.written.Add(int64(len(p)))
+	return w.Conn.Write(p)
+}
+
+// CloseWrite ends the write side of an upgraded connection.
+func (w *wire) CloseWrite() error {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return fmt.Errorf("failover: half-close: %w", errors.ErrUnsupported)
+}
+
+// streamConn makes a peer's stream a net.Conn for net/http's client, which ends connections by Close and sets no deadlines.
+type streamConn struct{ dial.Stream }
+
+// Close gives the stream up.
+func (c streamConn) Close() error {
+	c.Reset("the HTTP connection was closed")
+	return nil
+}
+
+// leave ends the stream clean: so the endpoint at its other end sees no reset. It is given up if the other side does not follow.
+func (c streamConn) leave() error {
+	err := c.CloseWrite()
+	time.AfterFunc(leaveTime, func() { c.Reset("the HTTP connection was closed") })
+	return err
+}
+
+type streamAddr string
+
+func (streamAddr) Network() string  { return "tunnel" }
+func (a streamAddr) String() string { return string(a) }
+
+// LocalAddr implements net.Conn.
+func (c streamConn) LocalAddr() net.Addr { return streamAddr(c.Info().Lane) }
+
+// RemoteAddr implements net.Conn.
+func (c streamConn) RemoteAddr() net.Addr { return streamAddr(c.Info().Replica) }
+
+// SetDeadline implements net.Conn.
+func (streamConn) SetDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// SetReadDeadline implements net.Conn.
+func (streamConn) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// SetWriteDeadline implements net.Conn.
+func (streamConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// wireKey is where a context has the connection that a client connection is made of.
+type wireKey struct{}
+
+// newTransport makes client connections of wires; its own pool is not used.
+func newTransport(h2 bool) *http.Transport {
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			w, ok := ctx.Value(wireKey{}).(*wire)
+			if !ok {
+				return nil, errors.New("failover: a connection that nothing dialed") // not reached
+			}
+			return w, nil
+		},
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ExpectContinueTimeout:  continueTimeout,
+		Protocols:              new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(!h2)
+	t.Protocols.SetUnencryptedHTTP2(h2)
+	return t
+}
+
+// clientConn speaks HTTP on a connection that a candidate accepted.
+func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upstream, error) {
+	w := &wire{}
+	if c.Stream != nil {
+		w.Conn = streamConn{c.Stream}
+	} else {
+		s, err := newSocket(c.Socket, h.cfg.Watch())
+		if err != nil {
+			return nil, err
+		}
+		w.Conn = s
+	}
+	transport := h.http1
+	if t.h2 {
+		transport = h.http2
+	}
+	client, err := transport.NewClientConn(context.WithValue(ctx, wireKey{}, w), "http", "endpoint:80")
+	if err != nil {
+		_ = w.Close()
+		return nil, fmt.Errorf("failover: speak HTTP to %s: %w", c.Candidate, err)
+	}
+	return &upstream{target: t, at: c.Candidate, wire: w, client: client, idle: idleTimeout}, nil
+}

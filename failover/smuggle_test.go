@@ -1,0 +1,72 @@
+package failover
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/eastway/eastway/failover/http/h1/h1test"
+)
+
+var looksLikeHTTP = regexp.MustCompile(`^[A-Z_-]+ [/*hH]`)
+
+// TestNothingIsSmuggled: no endpoint sees a request that is hidden in another one, nor anything of one that is refused; the client
+// gets an answer, and the refusal is counted.
+func TestNothingIsSmuggled(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	seen := map[string]int{}
+	w := newWorld(t, overHTTP, webs(here, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen[r.URL.Path]++
+		mu.Unlock()
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "ok")
+	}))
+	refused := 0
+	for _, c := range h1test.Cases() {
+		conn := w.dial()
+		_, _ = io.WriteString(conn, c.Input)
+		_ = conn.CloseWrite()
+		r := bufio.NewReader(conn)
+		var statuses []int
+		for {
+			resp, err := http.ReadResponse(r, nil) //nolint:bodyclose // the connection is closed
+			if err != nil {
+				break
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			statuses = append(statuses, resp.StatusCode)
+		}
+		_ = conn.Close()
+		if !looksLikeHTTP.MatchString(c.Input) || strings.HasPrefix(c.Input, "PRI ") {
+			continue // it is carried as TCP, or is HTTP/2
+		}
+		if c.Status != 0 {
+			refused++
+			if len(statuses) == 0 || statuses[len(statuses)-1] != c.Status {
+				t.Errorf("%s, %s: answers %v, want %d at last", c.Class, c.Name, statuses, c.Status)
+			}
+			w.eventually(c.Class+", "+c.Name+" counted", func() bool {
+				return testutil.ToFloat64(w.proxy.metrics.refused.WithLabelValues("shop/echo", c.Reason)) > 0
+			})
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if n := seen[h1test.Smuggled]; n > 0 {
+		t.Errorf("%d requests were smuggled", n)
+	}
+	if refused < 50 || seen["/a"] == 0 {
+		t.Errorf("%d cases were refused, %d requests served", refused, seen["/a"])
+	}
+	if n := w.log.FilterMessageSnippet("HTTP request refused").Len(); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+}
