@@ -52,7 +52,7 @@ const ejectAfter = 3
 
 // world is a proxy under test.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	proxy   *Proxy
 	catalog *fakeCatalog
 	tunnels *fakeTunnels
@@ -71,7 +71,7 @@ type locality = discovery.Locality
 
 type setup func(w *world, c *Config)
 
-func newWorld(t *testing.T, options ...setup) *world {
+func newWorld(t testing.TB, options ...setup) *world {
 	t.Helper()
 	access, lines := observer.New(zapcore.InfoLevel)
 	log, events := observer.New(zapcore.DebugLevel)
@@ -183,7 +183,7 @@ func results(line map[string]any) []string {
 }
 
 // backend is an endpoint; nil behave echoes. It returns its address.
-func backend(t *testing.T, behave func(c *net.TCPConn)) netip.AddrPort {
+func backend(t testing.TB, behave func(c *net.TCPConn)) netip.AddrPort {
 	t.Helper()
 	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(freshAddress(), 0)))
 	if err != nil {
@@ -227,13 +227,13 @@ func answers(name string) func(c *net.TCPConn) {
 }
 
 // dead is an address where nothing listens.
-func dead(t *testing.T) netip.AddrPort {
+func dead(t testing.TB) netip.AddrPort {
 	t.Helper()
 	return netip.AddrPortFrom(freshAddress(), 9)
 }
 
 // blackhole is an address that swallows connections: its backlog is full.
-func blackhole(t *testing.T) netip.AddrPort {
+func blackhole(t testing.TB) netip.AddrPort {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -290,7 +290,7 @@ func policy(p *v1alpha1.TrafficPolicySpec) setup {
 }
 
 // ask sends a request that ends with a half-close and reads the answer.
-func ask(t *testing.T, c *net.TCPConn, request string) (string, error) {
+func ask(t testing.TB, c *net.TCPConn, request string) (string, error) {
 	t.Helper()
 	if _, err := io.WriteString(c, request); err != nil {
 		return "", err

@@ -49,7 +49,7 @@ func TestUpgrade(t *testing.T) {
 // TestNotHTTP: what is not HTTP on a port that is passes as TCP, and is counted.
 func TestNotHTTP(t *testing.T) {
 	t.Parallel()
-	for _, request := range []string{"hello\n", "get key\r\n", "\x16\x03\x01\x02", "SET key value", ""} {
+	for _, request := range []string{"hello\n", "get key\r\n", "\x16\x03\x01\x02", "SET key value", "GET "} {
 		t.Run(fmt.Sprintf("%q", request), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, overHTTP, locals("LIVE", here))
@@ -61,6 +61,22 @@ func TestNotHTTP(t *testing.T) {
 				t.Errorf("%v counted", n)
 			}
 		})
+	}
+}
+
+// TestConnectedAhead: a client that connects and sends nothing costs the endpoint no connection.
+func TestConnectedAhead(t *testing.T) {
+	t.Parallel()
+	var conns atomic.Int32
+	w := newWorld(t, overHTTP, endpoints(endpoint(backend(t, func(*net.TCPConn) { conns.Add(1) }), here)))
+	c := w.dial()
+	_ = c.CloseWrite()
+	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+		t.Errorf("%q, %v", b, err)
+	}
+	w.eventually("ended", func() bool { return w.proxy.Active() == 0 })
+	if n := conns.Load(); n > 0 {
+		t.Errorf("%d connections", n)
 	}
 }
 

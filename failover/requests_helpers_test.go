@@ -24,13 +24,16 @@ func webs(l locality, handlers ...http.HandlerFunc) setup {
 }
 
 // web is a web server for HTTP/1.1 and h2c.
-func web(t *testing.T, h http.HandlerFunc) netip.AddrPort {
+func web(t testing.TB, h http.HandlerFunc) netip.AddrPort { return webWith(t, h, nil) }
+
+// webWith also reports its connections.
+func webWith(t testing.TB, h http.HandlerFunc, state func(net.Conn, http.ConnState)) netip.AddrPort {
 	t.Helper()
 	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(freshAddress(), 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	s := &http.Server{Handler: h, ConnState: state, Protocols: new(http.Protocols)}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 	done := make(chan struct{})

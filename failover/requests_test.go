@@ -421,11 +421,10 @@ func TestUnreadBody(t *testing.T) {
 		endpoint setup
 		length   int64
 		want     int
-		goesOn   bool
 	}{
-		"no endpoint":                       {endpoints(endpoint(dead(t), here)), 5, 503, true},
-		"an early answer to a small body":   {early, 5, 200, false},
-		"an early answer to an endless one": {early, 1 << 40, 200, false},
+		"no endpoint":                       {endpoints(endpoint(dead(t), here)), 5, 503},
+		"an early answer to a small body":   {early, 5, 200},
+		"an early answer to an endless one": {early, 1 << 40, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -441,7 +440,7 @@ func TestUnreadBody(t *testing.T) {
 				if _, err := io.ReadAll(resp.Body); err != nil {
 					t.Fatal(err)
 				}
-				if resp.Close && c.goesOn || !resp.Close && c.length > 5 {
+				if !resp.Close && c.length > 5 {
 					t.Fatalf("request %d: close is %v", i, resp.Close)
 				}
 				if resp.Close {

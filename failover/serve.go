@@ -33,9 +33,7 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 	defer p.metrics.begun(access.Outbound)()
 	var first []byte
 	if p.table.HTTP(b.Key) {
-		var served bool
-		if first, served = p.http.Serve(ctx, conn, b, requests.Call{Caller: e.Caller, Life: life, Attempts: &attempts}); served {
-			e.Result = access.OK
+		if first, e.Result = p.http.Serve(ctx, conn, b, requests.Call{Caller: e.Caller, Life: life, Attempts: &attempts}); e.Result != "" {
 			p.metrics.ended(e) // its requests have lines of their own
 			return
 		}

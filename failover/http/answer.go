@@ -2,13 +2,16 @@ package http
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
 )
 
 // reasonHeader says why an answer comes from Eastway and not from an endpoint.
@@ -17,23 +20,29 @@ const reasonHeader = "X-Eastway-Reason"
 // fail answers in place of an endpoint.
 func (e *exchange) fail(status int, result, reason string) {
 	e.entry.Result, e.entry.Ended, e.entry.HTTP.Status = result, reason, status
-	if e.front.opaque() {
+	if e.front.opaque() || e.early() {
 		e.w.Header().Set("Connection", "close")
 	}
 	e.w.Header().Set(reasonHeader, reason)
 	e.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	e.w.WriteHeader(status)
+	e.head(status)
 	_, _ = io.WriteString(e.w, "eastway: "+reason+"\n")
 }
 
 // answer passes an endpoint's answer on.
 func (e *exchange) answer(t *try) {
-	e.entry.HTTP.Status = t.resp.StatusCode
 	e.answeredBy(t)
-	t.up.learn(t.resp.Header)
-	if t.resp.StatusCode == http.StatusSwitchingProtocols {
+	switch {
+	case e.switches(t.resp):
 		e.upgrade(t)
 		return
+	case t.resp.StatusCode < 200 || t.resp.StatusCode > 999: // no final answer, or a switch that the client has not requested
+		e.badAnswer(t)
+		return
+	}
+	e.entry.HTTP.Status = t.resp.StatusCode
+	if e.body != nil {
+		e.body.passed()
 	}
 	h := e.w.Header()
 	maps.Copy(h, t.resp.Header)
@@ -53,19 +62,33 @@ func (e *exchange) answer(t *try) {
 	if len(announced) > 0 {
 		h.Set("Trailer", strings.Join(announced, ", "))
 	}
-	e.w.WriteHeader(t.resp.StatusCode)
+	e.head(t.resp.StatusCode)
 	err := e.copyBody(t.resp)
 	if err != nil {
 		e.cutOff(t, err)
 	}
 	for name, values := range t.resp.Trailer {
-		if len(announced) == 0 { // the head said nothing of them
+		if !slices.Contains(announced, name) { // the head has nothing of it
 			name = http.TrailerPrefix + name
 		}
 		h[name] = values
 	}
 	e.entry.Result, e.entry.Ended = access.OK, endEndpoint+" answered"
 	e.end(t, true)
+}
+
+// switches is true for an answer that switches to the protocol that the client has requested.
+func (e *exchange) switches(resp *http.Response) bool {
+	to := upgradeOf(e.out.Header)
+	return resp.StatusCode == http.StatusSwitchingProtocols && to != "" && strings.EqualFold(upgradeOf(resp.Header), to)
+}
+
+// badAnswer answers in place of an endpoint whose answer is none to the request.
+func (e *exchange) badAnswer(t *try) {
+	t.failure = balance.BrokenAnswer
+	e.entry.Err = fmt.Errorf("failover: %s answers with status %d, which the request does not allow", t.up.at, t.resp.StatusCode)
+	e.end(t, false)
+	e.fail(http.StatusBadGateway, access.Error, "bad-answer")
 }
 
 // early is true when the answer begins before the request's body has ended. HTTP/1 allows that, but net/http's server has to be told, and
@@ -130,10 +153,15 @@ func (e *exchange) cutOff(t *try, err error) {
 		e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
 	}
 	e.end(t, false)
-	if e.r.ProtoMajor < 2 {
-		e.front.reset()
-	}
 	panic(http.ErrAbortHandler)
+}
+
+// head writes the final answer's head.
+func (e *exchange) head(status int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.headed = true
+	e.w.WriteHeader(status)
 }
 
 // counted counts a body's bytes. A try that is over may still read when the request has ended.

@@ -6,27 +6,55 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"time"
 )
 
-var errAttemptOver = errors.New("the try is over")
+var (
+	errTryOver = errors.New("the try is over")
+	errNotKept = errors.New("a part of the body is not kept")
+)
 
-// body is a request's body that several tries can send. It keeps what was read of it, up to replayLimit. A try that is over may
-// still be waiting for the client's bytes: what it gets is kept for the next one.
+// body is a request's body that several tries can send. One goroutine reads the client, when a try wants more than there is, so that
+// a try can end while the client is silent. What was read is kept up to replayLimit, and beyond until the try has it.
 type body struct {
 	source  io.ReadCloser
 	trailer func() http.Header // the request's trailers, valid at the end of source
-	turn    chan struct{}      // holds a token unless source is being read
+	// proceed is called before the first byte is read; for "Expect: 100-continue" it answers 100. Nil: there is nothing to do.
+	proceed func()
+	want    chan struct{} // a token: more is wanted
+	done    chan struct{} // closed when the request has ended
+	once    sync.Once
 
-	mu   sync.Mutex
-	kept []byte
-	lost bool  // more was read than is kept
-	err  error // how source ended; io.EOF is a clean end
+	mu       sync.Mutex
+	started  bool
+	allowed  chan struct{} // closed when the client may be read
+	changed  chan struct{} // closed and replaced when what follows changes
+	kept     []byte
+	start    int  // where kept begins in the body
+	lost     bool // it is not all of what was read
+	err      error
+	trailers http.Header
 }
 
-func newBody(source io.ReadCloser, trailer func() http.Header) *body {
-	b := &body{source: source, trailer: trailer, turn: make(chan struct{}, 1)}
-	b.turn <- struct{}{}
+func newBody(source io.ReadCloser, trailer func() http.Header, proceed func()) *body {
+	b := &body{
+		source: source, trailer: trailer, proceed: proceed,
+		want: make(chan struct{}, 1), done: make(chan struct{}), allowed: make(chan struct{}), changed: make(chan struct{}),
+	}
+	if proceed == nil {
+		close(b.allowed)
+	}
 	return b
+}
+
+// allow lets the client be read: the endpoint, or the time, has come to that.
+func (b *body) allow() {
+	b.once.Do(func() {
+		if b.proceed != nil {
+			b.proceed()
+			close(b.allowed)
+		}
+	})
 }
 
 // replayable is true while another try can send all of the body.
@@ -53,7 +81,54 @@ func (b *body) failed() error {
 	return b.err
 }
 
-// try is the body for one more try. At its end it fills trailer, which the try has announced.
+// passed is called when an answer is passed on: no other try follows, and nothing has to be kept for one.
+func (b *body) passed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = true
+}
+
+// end ends the reading. A read of the client that is under way ends with its request.
+func (b *body) end() { close(b.done) }
+
+// read reads the client as long as more is wanted.
+func (b *body) read() {
+	select {
+	case <-b.allowed:
+	case <-b.done:
+		return
+	}
+	buf := make([]byte, readBuffer)
+	for {
+		select {
+		case <-b.want:
+		case <-b.done:
+			return
+		}
+		n, err := b.source.Read(buf)
+		b.add(buf[:n], err)
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (b *body) add(p []byte, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept = append(b.kept, p...)
+	if b.start+len(b.kept) > replayLimit {
+		b.lost = true
+	}
+	if err != nil {
+		b.err = err
+		b.trailers = b.trailer()
+	}
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// try is the body for one more try; the one before it has ended. At its end it fills trailer.
 func (b *body) try(trailer http.Header) *tryBody {
 	return &tryBody{body: b, trailer: trailer, over: make(chan struct{})}
 }
@@ -75,68 +150,73 @@ func (t *tryBody) Close() error {
 
 // Read implements io.Reader for one goroutine.
 func (t *tryBody) Read(p []byte) (int, error) {
-	if n, err, ok := t.replay(p); ok {
-		return n, err
+	if err := t.mayRead(); err != nil {
+		return 0, err
 	}
-	select {
-	case <-t.turn:
-	case <-t.over:
-		return 0, errAttemptOver
+	for {
+		n, changed, err := t.take(p)
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+		select {
+		case t.want <- struct{}{}:
+		default: // it is wanted already
+		}
+		select {
+		case <-changed:
+		case <-t.over:
+			return 0, errTryOver
+		}
 	}
-	if n, err, ok := t.replay(p); ok { // what the try before this one was waiting for
-		t.turn <- struct{}{}
-		return n, err
-	}
-	n, err := t.source.Read(p)
-	t.keep(p[:n], err)
-	t.turn <- struct{}{}
-	if n > 0 {
-		err = nil // it is there for the next Read
-	}
-	return n, t.ended(err)
 }
 
-// replay reads what is kept, or how the body ended; ok is false when the client has to be read.
-func (t *tryBody) replay(p []byte) (n int, err error, ok bool) { //nolint:revive // the error belongs to n
+// mayRead waits until the client may be read, which is not before the endpoint's 100 if the client expects that.
+func (t *tryBody) mayRead() error {
 	select {
 	case <-t.over:
-		return 0, errAttemptOver, true
+		return errTryOver
+	case <-t.allowed:
+		return nil
 	default:
 	}
+	timer := time.NewTimer(continueTimeout)
+	defer timer.Stop()
+	select {
+	case <-t.allowed:
+	case <-timer.C:
+		t.allow()
+	case <-t.over:
+		return errTryOver
+	}
+	return nil
+}
+
+// take is what there is for the try, or how the body ended; else changed is closed when there may be more.
+func (t *tryBody) take(p []byte) (n int, changed <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lost {
-		return 0, t.err, t.err != nil
+	select {
+	case <-t.over:
+		return 0, nil, errTryOver
+	default:
 	}
-	if t.pos < len(t.kept) {
-		n = copy(p, t.kept[t.pos:])
+	if t.pos < t.start {
+		return 0, nil, errNotKept
+	}
+	if n = copy(p, t.kept[t.pos-t.start:]); n > 0 {
 		t.pos += n
-		return n, nil, true
+		if t.lost { // only what the try does not have yet
+			t.kept = t.kept[:copy(t.kept, t.kept[t.pos-t.start:])]
+			t.start = t.pos
+		}
+		return n, nil, nil
 	}
-	return 0, t.ended(t.err), t.err != nil
-}
-
-// keep records what was read for later tries.
-func (t *tryBody) keep(p []byte, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err != nil {
-		t.err = err
+	if t.err == nil && !t.started {
+		t.started = true
+		go t.read()
 	}
-	if t.lost {
-		return
+	if errors.Is(t.err, io.EOF) {
+		maps.Copy(t.trailer, t.trailers)
 	}
-	if len(t.kept)+len(p) > replayLimit {
-		t.lost, t.kept = true, nil
-		return
-	}
-	t.kept = append(t.kept, p...)
-	t.pos = len(t.kept)
-}
-
-func (t *tryBody) ended(err error) error {
-	if errors.Is(err, io.EOF) {
-		maps.Copy(t.trailer, t.body.trailer())
-	}
-	return err
+	return 0, t.changed, t.err
 }

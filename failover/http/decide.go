@@ -49,7 +49,7 @@ func decide(o outcome, h history) verdict {
 	switch {
 	case h.begun, !h.replayable:
 		return pass
-	case o == notExecuted && h.all < maxSafeTries:
+	case o == notExecuted && h.all < maxSafeTries && (h.all <= freeRetries || h.budget()):
 		return again
 	case o == unknown && idempotent(h.method), o == unavailable && idempotent(h.method) && h.others:
 		if h.tries < maxTries && h.budget() {

@@ -16,37 +16,36 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
-	"github.com/eastway/eastway/failover/dial"
 )
 
 // exchange is one request of a client and its tries.
 type exchange struct {
-	*Handler
-	w     http.ResponseWriter
-	r     *http.Request
-	front *front
-	entry *access.Entry
+	route
+	w http.ResponseWriter
+	r *http.Request
 
-	out   *http.Request // what is sent, without its body
-	body  *body         // nil: there is none
-	tried []balance.Address
-	tries int // that an endpoint may have seen
-	all   int // tries
+	out      *http.Request // what is sent, without its body
+	body     *body         // nil: there is none
+	trailers []string      // that the request announces
+	current  *try          // not ended; nil: none
+	tries    int           // that an endpoint may have seen
+	all      int           // tries
 	// received counts the bytes of the client's body.
 	received atomic.Int64
-	// fresh: a kept connection has failed, so that others of its age may be dead, too.
-	fresh bool
 	// retrying: the try under way is on the budget.
 	retrying bool
 
-	mu    sync.Mutex
-	begun bool // a part of an answer was passed on
+	mu     sync.Mutex // guards what net/http's client does meanwhile
+	begun  bool       // a part of an answer was passed on
+	headed bool       // the final head is being written
 }
 
 // try is one attempt to get an answer.
 type try struct {
 	up     *upstream
+	body   *tryBody // nil: there is none
 	reused bool
+	ended  bool
 	// failure is what the endpoint is to blame for.
 	failure balance.Failure
 	use     *balance.Use
@@ -62,23 +61,66 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer f.ended()
-	e := &exchange{Handler: h, w: w, r: r, front: f, entry: newEntry(h.cfg.Cluster, f, described(r))}
+	e := &exchange{w: w, r: r, route: route{
+		Handler: h, front: f, entry: newEntry(h.cfg.Cluster, f, described(r)), h2: r.ProtoMajor == 2,
+	}}
 	defer e.finish()
+	whole := false
+	defer func() { e.leave(whole) }()
 	switch {
 	case r.Method == http.MethodConnect:
 		e.fail(http.StatusMethodNotAllowed, access.Refused, "connect")
+		whole = true
 		return
 	case fields(r.Header) > maxFields: // of HTTP/2
 		e.fail(http.StatusRequestHeaderFieldsTooLarge, access.Refused, "too-many-fields")
+		whole = true
 		return
 	}
 	h.budgetOf(f.from.Key, func(b *budget) { b.request(time.Now()) })
 	e.out = outgoing(r)
-	if r.Body != nil && r.Body != http.NoBody {
-		source := &counted{ReadCloser: r.Body, n: &e.received}
-		e.body = newBody(source, func() http.Header { return r.Trailer })
+	if hasBody(r) {
+		var proceed func()
+		if hasToken(r.Header["Expect"], "100-continue") {
+			proceed = e.proceed
+		}
+		e.trailers = slices.Collect(maps.Keys(r.Trailer))
+		e.body = newBody(&counted{ReadCloser: r.Body, n: &e.received}, func() http.Header { return maps.Clone(r.Trailer) }, proceed)
+		defer e.body.end()
 	}
 	e.run(r.Context())
+	whole = true
+}
+
+// proceed answers 100 to a client that waits for it. net/http's server would do it by itself, but not in step with other interim answers.
+func (e *exchange) proceed() {
+	if e.r.ProtoMajor == 1 {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if !e.headed {
+			e.w.WriteHeader(http.StatusContinue)
+		}
+	}
+}
+
+// leave ends what is left of a request whose handler returns, or panics: then the client must not take what it has for whole.
+func (e *exchange) leave(whole bool) {
+	if e.current != nil {
+		e.end(e.current, false)
+	}
+	e.unretry()
+	if !whole && e.r.ProtoMajor == 1 {
+		e.front.reset()
+		_ = e.front.Close() // net/http would read on first
+	}
+}
+
+// unretry ends the retry under way on the budget.
+func (e *exchange) unretry() {
+	if e.retrying {
+		e.retrying = false
+		e.budgetOf(e.front.from.Key, func(b *budget) { b.put() })
+	}
 }
 
 // finish reports the request.
@@ -100,10 +142,7 @@ func fields(h http.Header) (n int) {
 func (e *exchange) run(ctx context.Context) {
 	for {
 		t, o := e.try(ctx)
-		if e.retrying {
-			e.retrying = false
-			e.budgetOf(e.front.from.Key, func(b *budget) { b.put() })
-		}
+		e.unretry()
 		if e.decide(o) == again {
 			e.drop(t, o)
 			continue
@@ -135,7 +174,7 @@ func (e *exchange) decide(o outcome) verdict {
 	h := history{
 		method: e.r.Method, tries: e.tries, all: e.all, begun: begun,
 		replayable: e.body == nil || e.body.replayable(),
-		others:     o == unavailable && len(e.candidates()) > 0,
+		others:     o == unavailable && e.others(),
 	}
 	h.budget = func() bool {
 		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now()) })
@@ -157,28 +196,6 @@ func (e *exchange) drop(t *try, o outcome) {
 	e.end(t, false)
 }
 
-// candidates are those for the next try: what was tried before comes last.
-func (e *exchange) candidates() (untried []balance.Candidate) {
-	untried, _ = e.split()
-	return untried
-}
-
-func (e *exchange) split() (untried, tried []balance.Candidate) {
-	from := &e.front.from
-	all := e.cfg.Table.Candidates(from.Key, balance.Caller{
-		Cluster: e.cfg.Cluster, Address: e.front.call.Caller, Locality: from.locality, ClusterSet: from.ClusterSet,
-		HTTP: true,
-	})
-	for i := range all {
-		if slices.Contains(e.tried, all[i].Address) {
-			tried = append(tried, all[i])
-		} else {
-			untried = append(untried, all[i])
-		}
-	}
-	return untried, tried
-}
-
 // try sends the request to one candidate. The answer's body is still to be read, and the try to be ended.
 func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -188,8 +205,13 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 		cancel()
 		return t, o
 	}
+	e.current = t
 	ctx, stop := e.traced(ctx)
-	req := withBody(e.out.Clone(ctx), e.body, e.r.Trailer)
+	req := e.out.Clone(ctx)
+	t.body = withBody(req, e.body, e.trailers)
+	if !t.up.target.h2 {
+		t.up.wire.body.Store(t.body)
+	}
 	if e.all > 1 {
 		req.Header.Set(attemptHeader, strconv.Itoa(e.all))
 	}
@@ -222,62 +244,34 @@ func (e *exchange) outcomeOf(t *try, sent int64) outcome {
 		return judge(t.resp.StatusCode)
 	case e.r.Context().Err() != nil, e.body != nil && e.body.failed() != nil:
 		return clientGone
-	case !t.up.target.h2 && t.up.wire.written.Load() == sent, t.up.target.h2 && notProcessed(t.err):
+	case t.up.wire.written.Load() == sent, t.up.target.h2 && notProcessed(t.err):
 		return notExecuted
 	default:
 		return unknown
 	}
 }
 
-// connect fills in a connection with a place for the request: one that is idle, to the candidate that comes first, or a new one.
-func (e *exchange) connect(ctx context.Context, t *try) outcome {
-	untried, tried := e.split()
-	candidates := slices.Concat(untried, tried)
-	if len(candidates) == 0 {
-		t.err = dial.ErrNoEndpoint
-		return noCandidate
-	}
-	from := &e.front.from
-	to := target{key: from.Key, address: candidates[0].Address, h2: e.r.ProtoMajor == 2}
-	if !e.fresh {
-		if t.up = e.pool.take(to); t.up != nil {
-			t.use, t.reused = candidates[0].Begin(), true
-			return answered
-		}
-	}
-	conn, attempts, err := e.cfg.Dialer.Connect(ctx, &dial.Request{
-		Key: from.Key, Caller: e.front.call.Caller, CallerLocality: from.locality,
-		Budget: e.cfg.Budget, Life: e.front.call.Life, Attempts: e.front.call.Attempts,
-	}, candidates)
-	e.entry.Attempts = append(e.entry.Attempts, attempts...)
-	if err == nil {
-		to.address, t.use = conn.Address, conn.Use
-		if t.up, err = e.clientConn(ctx, to, conn); err == nil {
-			if err = t.up.client.Reserve(); err == nil {
-				return answered
-			}
-			t.up.close()
-		}
-		t.use.Done(balance.Outcome{})
-	}
-	t.err = err
-	if e.r.Context().Err() != nil {
-		return clientGone
-	}
-	return noCandidate
-}
-
 // end gives back what a try has used; whole is true when its answer was read to the end.
 func (e *exchange) end(t *try, whole bool) {
-	if t.resp != nil {
-		_ = t.resp.Body.Close()
+	if t.ended || t.up == nil {
+		return
+	}
+	t.ended, e.current = true, nil
+	if t.body != nil {
+		_ = t.body.Close() // net/http waits for a read that is under way
+		t.up.wire.body.CompareAndSwap(t.body, nil)
 	}
 	if !whole {
 		t.cancel()
 	}
+	keep := idleTimeout
+	if t.resp != nil {
+		_ = t.resp.Body.Close()
+		keep = keepFor(t.resp.Header)
+	}
 	e.settle(t, whole)
-	if t.up.target.h2 || whole {
-		e.pool.put(t.up)
+	if whole || t.up.target.h2 {
+		e.pool.put(t.up, keep)
 	} else {
 		_ = t.up.client.Close()
 	}
@@ -304,17 +298,22 @@ func (e *exchange) traced(ctx context.Context) (traced context.Context, stop fun
 	interim := func(code int, header textproto.MIMEHeader) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if over || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
-			return nil // net/http's server sends 100 by itself, when the body is read
+		if over || code == http.StatusContinue || code == http.StatusSwitchingProtocols || !e.r.ProtoAtLeast(1, 1) {
+			return nil
 		}
 		e.begun = true
 		h := e.w.Header()
 		maps.Copy(h, header)
+		removeHopByHop(h)
 		e.w.WriteHeader(code)
 		clear(h)
 		return nil
 	}
-	traced = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim})
+	trace := &httptrace.ClientTrace{Got1xxResponse: interim}
+	if e.body != nil {
+		trace.Got100Continue = e.body.allow
+	}
+	traced = httptrace.WithClientTrace(ctx, trace)
 	return traced, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -347,7 +346,8 @@ func notProcessed(err error) bool {
 		return stream.Code == refusedStream
 	}
 	switch fmt.Sprint(err) { // net/http does not export them
-	case "http2: Transport received Server's graceful shutdown GOAWAY", "http2: client conn not usable":
+	case "http2: Transport received Server's graceful shutdown GOAWAY", "http2: client conn not usable",
+		"http2: client conn could not be established":
 		return true
 	}
 	return false

@@ -19,6 +19,9 @@ import (
 type front struct {
 	*socket
 	head []byte // what was read before, to be read again
+	// ctx ends with the connection, also while nothing reads it.
+	ctx    context.Context
+	cancel context.CancelFunc
 	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
 	strict *h1.Reader
 	call   Call
@@ -69,6 +72,7 @@ func (f *front) Close() error {
 		return net.ErrClosed
 	}
 	f.closed = true
+	f.cancel()
 	if f.requests == 0 {
 		close(f.done)
 	}
@@ -124,10 +128,9 @@ func (f *front) ended() {
 	}
 }
 
-// firstBytes reads until they show what the connection is. A client that is silent waits for the server to speak, which HTTP never
-// does; ctx ends the wait as well.
+// firstBytes reads until they show what the connection is. Clients may connect long before their first request. ctx ends the wait.
 func firstBytes(ctx context.Context, conn net.Conn) (protocol, []byte, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(sniffTimeout)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(frontIdleTimeout)); err != nil {
 		return notHTTP, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
@@ -135,13 +138,18 @@ func firstBytes(ctx context.Context, conn net.Conn) (protocol, []byte, error) {
 	b := make([]byte, 0, maxSniff)
 	for {
 		n, err := conn.Read(b[len(b):cap(b)])
+		if len(b) == 0 && n > 0 && ctx.Err() == nil {
+			_ = conn.SetReadDeadline(time.Now().Add(headerTimeout))
+		}
 		b = b[:len(b)+n]
 		switch p := sniff(b); {
-		case p != undecided:
+		case p != undecided && ctx.Err() == nil:
 			return p, b, conn.SetReadDeadline(time.Time{})
 		case ctx.Err() != nil:
 			return notHTTP, b, context.Cause(ctx)
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF):
+		case errors.Is(err, os.ErrDeadlineExceeded): // too slow for a request
+			return notHTTP, b, err
+		case errors.Is(err, io.EOF) && len(b) > 0:
 			return notHTTP, b, conn.SetReadDeadline(time.Time{})
 		case err != nil:
 			return notHTTP, b, err
@@ -181,7 +189,10 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 		// "OPTIONS *" is the endpoint's to answer.
 		DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, frontKey{}, c)
+			if f, ok := c.(*front); ok {
+				return context.WithValue(f.ctx, frontKey{}, f)
+			}
+			return ctx // not reached
 		},
 		ConnState: func(c net.Conn, s http.ConnState) {
 			if f, ok := c.(*front); ok && (s == http.StateClosed || s == http.StateHijacked) {

@@ -3,9 +3,12 @@ package http
 import (
 	"context"
 	"errors"
+	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -84,24 +87,21 @@ func New(cfg Config) *Handler {
 var errDraining = errors.New("the proxy is draining")
 
 // Serve carries the requests of one connection until it ends; it owns conn then. When the connection is not HTTP, Serve returns the
-// bytes that it has read at once, with ok false: the caller carries conn as TCP.
-func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, c Call) (first []byte, ok bool) {
+// bytes that it has read at once, with an empty result: the caller carries conn as TCP. Otherwise the result is how the connection
+// ended, as in the access log; its requests have lines of their own.
+func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, c Call) (first []byte, result string) {
 	f := &front{call: c, done: make(chan struct{}), served: make(chan struct{})}
 	kind, first, err := h.firstBytes(ctx, f, conn)
 	switch {
-	case errors.Is(err, errDraining) && len(first) == 0:
-		dial.Leave(conn) // clean: nothing was requested
-		return nil, true
+	case errors.Is(err, errDraining) && len(first) > 0, err == nil && (kind == notHTTP || h.isDraining()):
+		return first, "" // when it drains, the server takes no connections any more
 	case err != nil:
-		_ = conn.SetLinger(0)
-		_ = conn.Close()
-		return nil, true
-	case kind == notHTTP:
-		return first, false
+		return nil, endSilent(conn, err)
 	}
 	if f.socket, err = newSocket(conn, h.cfg.Watch()); err != nil {
-		return nil, true
+		return nil, access.Error
 	}
+	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.begins(kind, first)
 	f.from.Binding = b
 	if at, err := netip.ParseAddrPort(c.Caller); err == nil {
@@ -118,6 +118,14 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 		_ = f.Close()
 		close(f.served)
 	}
+	result = access.OK
+	select {
+	case <-f.done:
+	case <-f.relay.Broken(): // also while nothing reads
+		f.reset()
+		_ = f.Close()
+		result = access.ClientReset
+	}
 	<-f.done
 	<-f.served
 	if v := f.violation(); v != nil {
@@ -126,7 +134,31 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 			h.cfg.Finished(refusedEntry(h.cfg.Cluster, f, v))
 		}
 	}
-	return nil, true
+	return nil, result
+}
+
+// endSilent ends a connection on which nothing was requested, and names how it ended.
+func endSilent(conn relay.Conn, why error) (result string) {
+	switch {
+	case errors.Is(why, io.EOF): // a client that connected ahead
+		dial.Leave(conn)
+		return access.OK
+	case errors.Is(why, errDraining):
+		dial.Leave(conn)
+		return access.Stopped
+	}
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+	if errors.Is(why, os.ErrDeadlineExceeded) {
+		return access.Idle
+	}
+	return access.ClientReset
+}
+
+func (h *Handler) isDraining() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining
 }
 
 // firstBytes reads what shows what a connection is. Drain ends the wait.
@@ -172,6 +204,9 @@ func (h *Handler) budgetOf(k balance.Key, f func(*budget)) {
 	defer h.mu.Unlock()
 	b := h.budgets[k]
 	if b == nil {
+		if len(h.budgets) >= manyBudgets {
+			maps.DeleteFunc(h.budgets, func(k balance.Key, b *budget) bool { return b.retries == 0 && !h.cfg.Table.Has(k) })
+		}
 		b = &budget{}
 		h.budgets[k] = b
 	}

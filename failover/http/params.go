@@ -3,8 +3,6 @@ package http
 import "time"
 
 const (
-	// sniffTimeout is how long a connection may be silent before it is carried as TCP: in some protocols the server speaks first.
-	sniffTimeout = 3 * time.Second
 	// maxMethod, in bytes, is the longest method of a request that is taken for HTTP.
 	maxMethod = 32
 	// maxHeaderBytes of a request's header and of an answer's: Envoy's default for requests is 60 KiB.
@@ -48,6 +46,13 @@ const (
 	leaveTime = time.Second
 	// continueTimeout is how long an endpoint may take to answer "Expect: 100-continue" before the body is sent all the same.
 	continueTimeout = 5 * time.Second
-	// copyBuffer, in bytes, carries an answer's body.
+	// copyBuffer, in bytes, carries an answer's body, readBuffer a request's.
 	copyBuffer = 32 << 10
+	readBuffer = 16 << 10
+	// halfClosedIdle is how long an upgraded connection may be silent of which one direction has ended.
+	halfClosedIdle = 5 * time.Minute
+	// freeRetries of a request that was not executed are not on the budget.
+	freeRetries = 2
+	// manyBudgets is when budgets of service ports that are gone are looked for.
+	manyBudgets = 1024
 )

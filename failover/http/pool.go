@@ -6,21 +6,26 @@ import (
 	"time"
 )
 
-// pool keeps connections that are not in use, and those of HTTP/2 that can take more requests. Each request reserves its
+// pool keeps connections that are not in use, and those of HTTP/2, which take several requests at a time. Each request reserves its
 // place on a connection.
 type pool struct {
 	mu     sync.Mutex
 	closed bool
-	idle   map[target][]*upstream // the newest last
+	kept   map[target][]*upstream // the newest last
+	// dialing are HTTP/2 connections that are being made: one at a time for each target.
+	dialing map[target]chan struct{}
 }
 
-func newPool() *pool { return &pool{idle: make(map[target][]*upstream)} }
+func newPool() *pool {
+	return &pool{kept: make(map[target][]*upstream), dialing: make(map[target]chan struct{})}
+}
 
-// take returns a connection to t with a place for a request, nil if there is none.
-func (p *pool) take(t target) *upstream {
+// take returns a connection to t with a place for a request. Without one, the caller makes a new connection and then calls dialed, or,
+// if wait is not nil, waits for another one to do so.
+func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, u := range slices.Backward(slices.Clone(p.idle[t])) {
+	for _, u := range slices.Backward(slices.Clone(p.kept[t])) {
 		if u.client.Reserve() != nil {
 			if u.client.Err() != nil || !t.h2 {
 				p.remove(u)
@@ -28,82 +33,109 @@ func (p *pool) take(t target) *upstream {
 			}
 			continue
 		}
-		if t.h2 {
-			u.timer.Stop()
-		} else {
+		if !t.h2 {
 			p.remove(u)
 		}
-		return u
+		return u, nil
 	}
-	return nil
+	if !t.h2 {
+		return nil, nil
+	}
+	if c := p.dialing[t]; c != nil {
+		return nil, c
+	}
+	p.dialing[t] = make(chan struct{})
+	return nil, nil
 }
 
-// put keeps u for the next request, when one has ended on it.
-func (p *pool) put(u *upstream) {
+// dialed ends the wait of others that take has begun.
+func (p *pool) dialed(t target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	kept := p.has(u)
-	switch {
-	case p.closed, u.client.Err() != nil, u.idle <= 0, !u.target.h2 && !u.usable(),
-		!kept && len(p.idle[u.target]) >= maxIdlePerTarget:
-		if kept {
-			p.remove(u)
-		}
-		if !u.target.h2 || u.client.InFlight() == 0 {
-			u.close()
-		}
-		return
-	}
-	if !kept {
-		p.idle[u.target] = append(p.idle[u.target], u)
-	}
-	if u.client.InFlight() > 0 {
-		return
-	}
-	if u.timer == nil {
-		u.timer = time.AfterFunc(u.idle, func() { p.expire(u) })
-	} else {
-		u.timer.Reset(u.idle)
+	if c := p.dialing[t]; c != nil {
+		close(c)
+		delete(p.dialing, t)
 	}
 }
 
-// expire closes a connection that was not used.
+// share offers a new HTTP/2 connection to other requests while it has its first.
+func (p *pool) share(u *upstream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u.target.h2 && !p.closed && len(p.kept[u.target]) < maxIdlePerTarget {
+		p.kept[u.target] = append(p.kept[u.target], u)
+	}
+}
+
+// put takes back a connection on which a request has ended; the endpoint keeps it for so long at most.
+func (p *pool) put(u *upstream, atMost time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		u.close()
+		return
+	}
+	u.idle = min(u.idle, atMost)
+	shared := slices.Contains(p.kept[u.target], u)
+	if !u.target.h2 {
+		if u.client.Available() == 0 || u.idle <= 0 || len(p.kept[u.target]) >= maxIdlePerTarget {
+			u.close()
+			return
+		}
+		p.kept[u.target] = append(p.kept[u.target], u)
+	} else if shared && (u.client.Err() != nil || u.idle <= 0) {
+		p.remove(u)
+	}
+	p.arm(u)
+}
+
+// arm has u looked at when it may have been unused for its time.
+func (p *pool) arm(u *upstream) {
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+	u.timer = time.AfterFunc(max(u.idle, leaveTime), func() { p.expire(u) })
+}
+
+// expire closes a connection that was not used. net/http may count a request for a while that has ended.
 func (p *pool) expire(u *upstream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.has(u) && u.client.InFlight() == 0 {
-		p.remove(u)
-		u.close()
+	kept := slices.Contains(p.kept[u.target], u)
+	if !u.target.h2 && !kept {
+		return // a request has it
 	}
+	if u.client.Err() == nil && u.client.InFlight() > 0 {
+		p.arm(u)
+		return
+	}
+	p.remove(u)
+	u.close()
 }
 
-// close closes what is not in use, and from here on what comes back.
+// close closes all connections, and from here on what comes back. No request is under way.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	for t, list := range p.idle {
-		delete(p.idle, t)
+	for _, list := range p.kept {
 		for _, u := range list {
-			u.timer.Stop()
-			if u.client.InFlight() == 0 {
-				u.close()
+			if u.timer != nil {
+				u.timer.Stop()
 			}
+			u.close()
 		}
 	}
-}
-
-func (p *pool) has(u *upstream) bool {
-	return slices.Contains(p.idle[u.target], u)
+	clear(p.kept)
 }
 
 // remove takes u out; the lock is held.
 func (p *pool) remove(u *upstream) {
-	list := slices.DeleteFunc(p.idle[u.target], func(o *upstream) bool { return o == u })
+	list := slices.DeleteFunc(p.kept[u.target], func(o *upstream) bool { return o == u })
 	if len(list) == 0 {
-		delete(p.idle, u.target)
+		delete(p.kept, u.target)
 	} else {
-		p.idle[u.target] = list
+		p.kept[u.target] = list
 	}
 	if u.timer != nil {
 		u.timer.Stop()

@@ -65,7 +65,7 @@ func outgoing(r *http.Request) *http.Request {
 	}
 	to := upgradeOf(r.Header)
 	removeHopByHop(out.Header)
-	if to != "" {
+	if to != "" && !hasBody(r) {
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", to)
 	}
@@ -101,19 +101,25 @@ func targetOf(r *http.Request) *url.URL {
 	return u
 }
 
-// withBody is a request for one try.
-func withBody(r *http.Request, b *body, announced http.Header) *http.Request {
+// hasBody: net/http's HTTP/2 server makes a body for every request.
+func hasBody(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
+}
+
+// withBody makes r a request for one try.
+func withBody(r *http.Request, b *body, announced []string) *tryBody {
 	if b == nil {
 		r.Body = http.NoBody
-		return r
+		return nil
 	}
-	r.Trailer = make(http.Header, len(announced))
-	for name := range announced {
-		r.Trailer[name] = nil
+	trailer := make(http.Header, len(announced))
+	for _, name := range announced {
+		trailer[name] = nil
 	}
-	r.Body = b.try(r.Trailer)
-	if r.ContentLength >= 0 && len(announced) == 0 {
-		r.Trailer = nil // only a chunked body has trailers
+	try := b.try(trailer)
+	r.Body = try
+	if r.ContentLength < 0 || len(announced) > 0 { // only a chunked body has trailers
+		r.Trailer = trailer
 	}
-	return r
+	return try
 }

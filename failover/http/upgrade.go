@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/eastway/eastway/failover/access"
 )
@@ -27,6 +28,7 @@ func (e *exchange) upgrade(t *try) {
 		e.cutOff(t, fmt.Errorf("failover: switch protocols with %s: %w", e.entry.Caller, err))
 	}
 	defer func() { _ = conn.Close() }()
+	e.entry.HTTP.Status = t.resp.StatusCode
 	err = switched(buffered.Writer, t.resp)
 	if err == nil {
 		err = e.carry(conn, buffered.Reader, server, t.up.wire)
@@ -38,6 +40,7 @@ func (e *exchange) upgrade(t *try) {
 		e.front.reset()
 	}
 	_ = server.Close()
+	t.ended, e.current = true, nil
 	e.settle(t, true)
 	t.cancel()
 }
@@ -55,9 +58,12 @@ func switched(w *bufio.Writer, resp *http.Response) error {
 	return w.Flush()
 }
 
+// errHalfIdle ends an upgraded connection of which one direction has ended and the other one is silent.
+var errHalfIdle = errors.New("half-closed and idle")
+
 // carry copies both ways; each end that comes clean is passed on by itself.
 func (e *exchange) carry(client net.Conn, fromClient io.Reader, server io.ReadWriteCloser, wire *wire) error {
-	var up, down atomic.Int64
+	var up, down progress
 	var first error
 	var once sync.Once
 	broken := func(err error) {
@@ -66,26 +72,57 @@ func (e *exchange) carry(client net.Conn, fromClient io.Reader, server io.ReadWr
 		_ = client.Close()
 		_ = server.Close()
 	}
+	stop := make(chan struct{})
+	watch := sync.OnceFunc(func() { go watchHalf(stop, &up, &down, broken) })
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		n, err := io.Copy(server, fromClient)
-		up.Store(n)
+		_, err := io.Copy(server, io.TeeReader(fromClient, &up))
 		if err == nil {
 			err = wire.CloseWrite()
 		}
 		if err != nil {
 			broken(err)
 		}
+		watch()
 	})
-	n, err := io.Copy(client, server)
-	down.Store(n)
+	_, err := io.Copy(client, io.TeeReader(server, &down))
 	if err == nil {
 		err = e.front.CloseWrite()
 	}
 	if err != nil {
 		broken(err)
 	}
+	watch()
 	wg.Wait()
+	close(stop)
 	e.entry.Up, e.entry.Down = up.Load(), down.Load()
 	return first
+}
+
+// progress counts the bytes of one direction.
+type progress struct{ atomic.Int64 }
+
+// Write implements io.Writer.
+func (p *progress) Write(b []byte) (int, error) {
+	p.Add(int64(len(b)))
+	return len(b), nil
+}
+
+// watchHalf calls broken when nothing moves for halfClosedIdle.
+func watchHalf(stop <-chan struct{}, up, down *progress, broken func(error)) {
+	tick := time.NewTicker(halfClosedIdle)
+	defer tick.Stop()
+	for last := int64(-1); ; {
+		now := up.Load() + down.Load()
+		if now == last {
+			broken(errHalfIdle)
+			return
+		}
+		last = now
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+	}
 }

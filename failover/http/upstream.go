@@ -28,14 +28,10 @@ type upstream struct {
 	at     balance.Candidate // as it was when the connection was made
 	wire   *wire
 	client *http.ClientConn
-	// idle is how long it may be unused.
-	idle time.Duration
-	// timer closes it when it was unused for so long; the pool's.
+	// idle is how long it may be unused, timer closes it then; the pool's lock guards them.
+	idle  time.Duration
 	timer *time.Timer
 }
-
-// usable is true while it can take a request.
-func (u *upstream) usable() bool { return u.client.Err() == nil && u.client.Available() > 0 }
 
 // close ends a connection on which no request is under way.
 func (u *upstream) close() {
@@ -43,27 +39,34 @@ func (u *upstream) close() {
 	_ = u.client.Close()
 }
 
-// learn takes in how long the endpoint keeps idle connections.
-func (u *upstream) learn(h http.Header) {
+// keepFor is how long a connection may be unused after an answer: some endpoints announce when they close it.
+func keepFor(h http.Header) time.Duration {
+	idle := idleTimeout
 	for _, v := range h.Values("Keep-Alive") {
 		for p := range strings.SplitSeq(v, ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-			if seconds, err := strconv.Atoi(value); strings.EqualFold(name, "timeout") && err == nil && seconds >= 0 {
-				u.idle = max(min(u.idle, time.Duration(seconds)*time.Second-keepAliveMargin), 0)
+			if seconds, err := strconv.Atoi(value); strings.EqualFold(name, "timeout") && err == nil && seconds >= 0 && seconds < 1<<20 {
+				idle = max(min(idle, time.Duration(seconds)*time.Second-keepAliveMargin), 0)
 			}
 		}
 	}
+	return idle
 }
 
-// wire is the connection as net/http's client uses it. It counts what is written, so that "nothing was sent" is known.
+// wire is the connection as net/http's client uses it. It counts what was written, so that "nothing was sent" is known: net/http waits
+// for a write that is under way before it reports an error.
 type wire struct {
 	net.Conn
-	written atomic.Int64 // counted before it is written
-	unused  atomic.Bool  // no request is under way: it ends clean
+	written atomic.Int64
+	unused  atomic.Bool // no request is under way: it ends clean
+	body    atomic.Pointer[tryBody]
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which net/http would wait.
 func (w *wire) Close() error {
+	if b := w.body.Load(); b != nil {
+		_ = b.Close()
+	}
 	if s, ok := w.Conn.(streamConn); ok && w.unused.Load() {
 		return s.leave()
 	}
@@ -72,8 +75,9 @@ func (w *wire) Close() error {
 
 // Write implements net.Conn.
 func (w *wire) Write(p []byte) (int, error) {
-	w.written.Add(int64(len(p)))
-	return w.Conn.Write(p)
+	n, err := w.Conn.Write(p)
+	w.written.Add(int64(n))
+	return n, err
 }
 
 // CloseWrite ends the write side of an upgraded connection.

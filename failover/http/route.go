@@ -1,0 +1,120 @@
+package http
+
+import (
+	"context"
+	"slices"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+)
+
+// route is the way of one request: which endpoints are left to try, and connections to them.
+type route struct {
+	*Handler
+	front *front
+	entry *access.Entry
+	h2    bool
+
+	tried []balance.Address
+	// fresh: a kept connection has failed, so that others of its age may be dead, too.
+	fresh bool
+}
+
+// candidates are those for the next try: what was tried before comes last.
+func (r *route) candidates() (untried, tried []balance.Candidate) {
+	from := &r.front.from
+	all := r.cfg.Table.Candidates(from.Key, balance.Caller{
+		Cluster: r.cfg.Cluster, Address: r.front.call.Caller, Locality: from.locality, ClusterSet: from.ClusterSet,
+		HTTP: true,
+	})
+	for i := range all {
+		if slices.Contains(r.tried, all[i].Address) {
+			tried = append(tried, all[i])
+		} else {
+			untried = append(untried, all[i])
+		}
+	}
+	return untried, tried
+}
+
+// others is true when there is a candidate that was not tried.
+func (r *route) others() bool {
+	untried, _ := r.candidates()
+	return len(untried) > 0
+}
+
+// connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
+func (r *route) connect(ctx context.Context, t *try) outcome {
+	untried, tried := r.candidates()
+	candidates := slices.Concat(untried, tried)
+	if len(candidates) == 0 {
+		t.err = dial.ErrNoEndpoint
+		return noCandidate
+	}
+	to := target{key: r.front.from.Key, address: candidates[0].Address, h2: r.h2}
+	up, first := r.keptOne(ctx, to)
+	if up != nil {
+		t.up, t.use, t.reused = up, candidates[0].Begin(), true
+		return answered
+	}
+	o := r.dial(ctx, t, to, candidates)
+	if first {
+		r.pool.dialed(to)
+	}
+	if o != answered && ctx.Err() != nil {
+		return clientGone
+	}
+	return o
+}
+
+// keptOne is a kept connection, nil if there is none. With first, others wait for the one that the caller makes.
+func (r *route) keptOne(ctx context.Context, to target) (up *upstream, first bool) {
+	if r.fresh {
+		return nil, false
+	}
+	up, wait := r.pool.take(to)
+	if up != nil || wait == nil {
+		return up, r.h2 && up == nil
+	}
+	select {
+	case <-wait:
+	case <-ctx.Done():
+		return nil, false
+	}
+	up, wait = r.pool.take(to)
+	return up, up == nil && wait == nil
+}
+
+// dial makes a new connection.
+func (r *route) dial(ctx context.Context, t *try, to target, candidates []balance.Candidate) outcome {
+	from := &r.front.from
+	conn, attempts, err := r.cfg.Dialer.Connect(ctx, &dial.Request{
+		Key: from.Key, Caller: r.front.call.Caller, CallerLocality: from.locality,
+		Budget: r.cfg.Budget, Life: r.front.call.Life, Attempts: r.front.call.Attempts,
+	}, candidates)
+	r.entry.Attempts = append(r.entry.Attempts, attempts...)
+	if err != nil {
+		t.err = err
+		return noCandidate
+	}
+	to.address = conn.Address
+	up, err := r.clientConn(ctx, to, conn)
+	if err == nil {
+		if err = up.client.Reserve(); err == nil {
+			r.pool.share(up)
+			t.up, t.use = up, conn.Use
+			return answered
+		}
+		up.close()
+	}
+	// It accepted and was gone at once: nothing of the request was sent.
+	r.tried = append(r.tried, conn.Address)
+	var blame balance.Outcome
+	if conn.Peer == "" && ctx.Err() == nil {
+		blame.Failure = balance.BrokenAnswer
+	}
+	conn.Use.Done(blame)
+	t.err = err
+	return notExecuted
+}
