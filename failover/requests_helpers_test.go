@@ -56,14 +56,26 @@ func (w *world) url(path string) string {
 	return fmt.Sprintf("http://%s%s", netip.AddrPortFrom(w.service.Addresses[0], servicePort), path)
 }
 
-// send sends a request and returns the answer's status and body.
+// steady is a client on one connection: each request begins when the proxy has ended with the one before it.
+func (w *world) steady() *http.Client {
+	tr := &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}
+	w.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// send sends a request on a connection of its own and returns the answer's status and body.
 func (w *world) send(method, path, body string) (status int, answer string, header http.Header) {
+	w.t.Helper()
+	return w.sendBy(w.client(), method, path, body)
+}
+
+func (w *world) sendBy(client *http.Client, method, path, body string) (status int, answer string, header http.Header) {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url(path), strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	resp, err := w.client().Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -363,8 +363,9 @@ func TestRequestsThroughPeer(t *testing.T) {
 			_, _ = io.Copy(s, c)
 		}}),
 	)
+	client := w.steady()
 	for range 3 {
-		if code, answer, _ := w.send("POST", "/", "order"); code != 200 || answer != "abroad" {
+		if code, answer, _ := w.sendBy(client, "POST", "/", "order"); code != 200 || answer != "abroad" {
 			t.Errorf("%d %q", code, answer)
 		}
 	}
@@ -507,8 +508,9 @@ func TestKeepAlive(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+keep+"Content-Length: 2\r\n\r\nok")
 		}
 	}), here)))
+	client := w.steady()
 	for _, path := range []string{"/", "/", "/short", "/"} {
-		if code, answer, _ := w.send("GET", path, ""); code != 200 || answer != "ok" {
+		if code, answer, _ := w.sendBy(client, "GET", path, ""); code != 200 || answer != "ok" {
 			t.Errorf("%d %q", code, answer)
 		}
 	}
