@@ -24,6 +24,7 @@ import (
 //	eastway_http_requests_total{service,code}                  code: "2xx" and so on; "none": there was no answer
 //	eastway_http_refused_requests_total{service,reason}        not well-formed; reason: h1.Reason
 //	eastway_http_request_seconds                               until the answer's end
+//	eastway_http_retries_over_budget_total{service}            requests that were not sent once more
 //	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_listener_errors                           listeners that could not be opened
@@ -38,6 +39,7 @@ type metrics struct {
 	answered    prometheus.Histogram
 	retries     *prometheus.CounterVec
 	refused     *prometheus.CounterVec
+	overBudget  *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
@@ -75,6 +77,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_retries_total", Help: "HTTP requests that were sent once more.",
 		}, []string{"service", "reason"}),
+		overBudget: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eastway_http_retries_over_budget_total", Help: "HTTP requests that were not sent once more because too many are.",
+		}, []string{"service"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_refused_requests_total", Help: "HTTP requests that were refused because they are not well-formed.",
 		}, []string{"service", "reason"}),
@@ -92,7 +97,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
+		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused, m.overBudget,
 		m.ejections, m.ejectedNow, m.listeners,
 	} {
 		if err := r.Register(c); err != nil {
@@ -163,6 +168,7 @@ func (m *metrics) Forgotten(name discovery.ServiceName) {
 	m.requests.DeletePartialMatch(label)
 	m.retries.DeletePartialMatch(label)
 	m.refused.DeletePartialMatch(label)
+	m.overBudget.DeletePartialMatch(label)
 	m.ejections.DeletePartialMatch(label)
 	m.ejectedNow.DeletePartialMatch(label)
 }

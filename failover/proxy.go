@@ -57,9 +57,10 @@ func New(cfg Config) (*Proxy, error) {
 	p.tcp = tcp.New(tcp.Config{
 		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
 	})
+	refused := &refusals{metrics: m, log: log}
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-		Finished: p.finishRequest, Refused: (&malformed{metrics: m, log: log}).refused, Retried: m.retried,
+		Finished: p.finishRequest, Refused: refused.request, OverBudget: refused.retry, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil

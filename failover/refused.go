@@ -11,23 +11,36 @@ import (
 	"github.com/eastway/eastway/internal/tally"
 )
 
-// malformed counts HTTP requests that are refused because they are not well-formed, and logs them at most once a minute.
-type malformed struct {
+// refusals counts HTTP requests that are refused, and retries that the budget refuses; it logs each kind at most once a minute.
+type refusals struct {
 	metrics *metrics
 	log     *zap.Logger
 
-	mu    sync.Mutex
-	tally tally.Tally
+	mu                    sync.Mutex
+	malformed, overBudget tally.Tally
 }
 
-// refused is called with each.
-func (m *malformed) refused(s discovery.ServiceName, v *h1.Violation) {
-	m.metrics.refused.WithLabelValues(s.String(), string(v.Reason)).Inc()
-	m.mu.Lock()
-	due := m.tally.Note(time.Now(), 1)
-	m.mu.Unlock()
-	if due > 0 {
-		m.log.Warn("HTTP request refused: it is not well-formed; mend the client, or set the port's protocol to tcp by the annotation "+
+// note counts one, and returns how many to log now.
+func (r *refusals) note(t *tally.Tally) (due uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return t.Note(time.Now(), 1)
+}
+
+// request counts a request that is not well-formed.
+func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
+	r.metrics.refused.WithLabelValues(s.String(), string(v.Reason)).Inc()
+	if due := r.note(&r.malformed); due > 0 {
+		r.log.Warn("HTTP request refused: it is not well-formed; mend the client, or set the port's protocol to tcp by the annotation "+
 			"eastway.dev/protocol", zap.Uint64("requests", due), zap.Stringer("service", s), zap.Error(v))
+	}
+}
+
+// retry counts a retry above the budget.
+func (r *refusals) retry(s discovery.ServiceName) {
+	r.metrics.overBudget.WithLabelValues(s.String()).Inc()
+	if due := r.note(&r.overBudget); due > 0 {
+		r.log.Warn("HTTP requests not repeated: retries are 20 % of the requests already; 'eastway endpoints' shows which endpoints fail",
+			zap.Uint64("requests", due), zap.Stringer("service", s))
 	}
 }

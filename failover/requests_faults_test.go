@@ -82,7 +82,7 @@ func TestNothingStaysInFlight(t *testing.T) {
 		"reset":                       {webs(here, resets), "200 far"},
 		"503":                         {webs(here, refusing(503)), "200 far"},
 		"a status that is none":       {odd("099 Odd\r\nContent-Length: 0"), "502 eastway: bad-answer\n"},
-		"a switch that nobody wants":  {odd("101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo"), "502 eastway: bad-answer\n"},
+		"an unrequested switch":       {odd("101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo"), "502 eastway: bad-answer\n"},
 		"a switch to nothing":         {odd("101 Switching Protocols"), "502 eastway: bad-answer\n"},
 		"accepts and resets":          {endpoints(endpoint(backend(t, func(c *net.TCPConn) { reset(c) }), here)), "200 far"},
 		"an answer with a huge field": {odd("200 OK\r\nX: " + strings.Repeat("x", 1<<20)), "200 far"},

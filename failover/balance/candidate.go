@@ -33,8 +33,6 @@ type Candidate struct {
 	RTT time.Duration
 	// ConnectTimeout bounds one attempt.
 	ConnectTimeout time.Duration
-	// HTTP: a peer exports the port as HTTP, so that its proxy accepts streams of HTTP; for a local endpoint as Table.HTTP.
-	HTTP bool
 
 	target *target
 	rank   rank
@@ -151,7 +149,6 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		}
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
-			HTTP:   isHTTP(svc.Ports, g.key.Port),
 			target: t, rank: localRank(from, e.Locality, p), load: float64(t.active.Load()), share: h.share,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
@@ -185,7 +182,6 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 		at, where := peerRank(c.Locality, e, g.key.Port, terminating, p, state.RTT)
 		out = append(out, Candidate{
 			Address: a, Cluster: e.Peer, Locality: where, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
-			HTTP:   isHTTP(e.Ports, g.key.Port),
 			target: t, rank: at, load: float64(t.active.Load()) / float64(n), share: h.share,
 			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})

@@ -14,10 +14,5 @@ func (tb *Table) HTTP(k Key) bool {
 		return false
 	}
 	svc := s.Services.Get(k.Service)
-	return svc != nil && isHTTP(svc.Ports, k.Port)
-}
-
-// isHTTP is true when the port of that number is HTTP, which only TCP ports are.
-func isHTTP(ports []discovery.ServicePort, number uint16) bool {
-	return slices.ContainsFunc(ports, func(p discovery.ServicePort) bool { return p.Port == number && p.HTTP })
+	return svc != nil && slices.ContainsFunc(svc.Ports, func(p discovery.ServicePort) bool { return p.Port == k.Port && p.HTTP })
 }

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -17,8 +16,7 @@ type linked struct{}
 
 func (linked) State(string) tunnel.PeerState { return tunnel.PeerState{Usable: true} }
 
-// The own port decides for callers of this cluster, the oldest of the peers' exports where there is none; a candidate has what its
-// own cluster exports.
+// The own port decides for callers of this cluster, the oldest of the peers' exports where there is none.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	const (
@@ -60,10 +58,6 @@ func TestHTTP(t *testing.T) {
 				local.Services.Get(echoName).Endpoints[servicePort] = []discovery.Endpoint{endpoint(netip.MustParseAddrPort("10.0.0.1:80"), here)}
 			}
 			c.SetLocal(local)
-			want := map[string]bool{}
-			if test.own != none {
-				want["here"] = test.want
-			}
 			for peer, export := range map[string]struct {
 				protocol string
 				created  int64
@@ -77,7 +71,6 @@ func TestHTTP(t *testing.T) {
 				if export.protocol != none {
 					rows := []discovery.Readiness{{Locality: abroad, Port: servicePort, Ready: 1, Total: 1}}
 					u.Readiness = map[discovery.ServiceName]discovery.Endpoints{echoName: {Rows: rows}}
-					want[peer] = export.protocol == http
 				}
 				if err := c.UpdateRemote(discovery.ReplicaID{Peer: peer, Replica: "1"}, u); err != nil {
 					t.Fatal(err)
@@ -94,13 +87,6 @@ func TestHTTP(t *testing.T) {
 			}
 			if table.HTTP(Key{Service: discovery.ServiceName{Name: "unknown"}, Port: servicePort}) {
 				t.Error("an unknown service is HTTP")
-			}
-			got := map[string]bool{}
-			for _, c := range table.Candidates(key, Caller{Cluster: "here", Locality: here}) {
-				got[c.Cluster] = c.HTTP
-			}
-			if !maps.Equal(got, want) {
-				t.Errorf("candidates %v, want %v", got, want)
 			}
 		})
 	}

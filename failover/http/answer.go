@@ -91,8 +91,8 @@ func (e *exchange) badAnswer(t *try) {
 	e.fail(http.StatusBadGateway, access.Error, "bad-answer")
 }
 
-// early is true when the answer begins before the request's body has ended. HTTP/1 allows that, but net/http's server has to be told, and
-// cannot keep the connection then.
+// early is true when the answer begins before the request's body has ended. HTTP/1 allows that, but net/http's server does it only in
+// full duplex, and cannot keep the connection then.
 func (e *exchange) early() bool {
 	if e.body == nil || e.body.complete() || e.r.ProtoMajor > 1 {
 		return false

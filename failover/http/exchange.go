@@ -16,6 +16,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/http/h1"
 )
 
 // exchange is one request of a client and its tries.
@@ -69,10 +70,12 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { e.leave(whole) }()
 	switch {
 	case r.Method == http.MethodConnect:
+		h.cfg.Refused(f.from.Service, &h1.Violation{Reason: h1.ReasonConnect, Detail: r.Proto})
 		e.fail(http.StatusMethodNotAllowed, access.Refused, "connect")
 		whole = true
 		return
 	case fields(r.Header) > maxFields: // of HTTP/2
+		h.cfg.Refused(f.from.Service, &h1.Violation{Reason: h1.ReasonTooManyFields, Detail: r.Proto})
 		e.fail(http.StatusRequestHeaderFieldsTooLarge, access.Refused, "too-many-fields")
 		whole = true
 		return
@@ -178,6 +181,9 @@ func (e *exchange) decide(o outcome) verdict {
 	}
 	h.budget = func() bool {
 		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now()) })
+		if !e.retrying {
+			e.cfg.OverBudget(e.front.from.Service)
+		}
 		return e.retrying
 	}
 	return decide(o, h)
@@ -223,7 +229,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 		e.tries++
 	}
 	if t.reused && t.err != nil {
-		e.fresh = true // that the connection had ended says nothing of the endpoint
+		e.fresh = true // the connection may have been unused for too long: no failure of the endpoint
 	} else {
 		e.tried = append(e.tried, t.up.at.Address)
 		if o == unknown {

@@ -25,7 +25,7 @@ type front struct {
 	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
 	strict *h1.Reader
 	call   Call
-	from   Source
+	from   origin
 
 	mu       sync.Mutex
 	cut      bool // it ends with a reset: what the client got is not whole

@@ -39,6 +39,8 @@ type Config struct {
 	Finished func(*access.Entry)
 	// Refused is called with each request that is not well-formed.
 	Refused func(service discovery.ServiceName, v *h1.Violation)
+	// OverBudget is called when a request is not sent once more because too many are.
+	OverBudget func(service discovery.ServiceName)
 	// Retried is called with each further try of a request, and what made it necessary.
 	Retried func(service discovery.ServiceName, reason string)
 }
@@ -66,8 +68,8 @@ type Call struct {
 	Attempts *sync.WaitGroup
 }
 
-// Source is where the requests of one connection come from, and what they mean.
-type Source struct {
+// origin is where the requests of one connection come from, and what they mean.
+type origin struct {
 	listen.Binding
 	locality discovery.Locality
 }

@@ -49,8 +49,6 @@ const (
 	// copyBuffer, in bytes, carries an answer's body, readBuffer a request's.
 	copyBuffer = 32 << 10
 	readBuffer = 16 << 10
-	// halfClosedIdle is how long an upgraded connection may be silent of which one direction has ended.
-	halfClosedIdle = 5 * time.Minute
 	// freeRetries of a request that was not executed are not on the budget.
 	freeRetries = 2
 	// manyBudgets is when budgets of service ports that are gone are looked for.

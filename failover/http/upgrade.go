@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/internal/relay"
 )
 
 // upgrade carries a connection that both sides have switched to another protocol, until both directions have ended or one breaks.
@@ -73,8 +74,8 @@ func (e *exchange) carry(client net.Conn, fromClient io.Reader, server io.ReadWr
 		_ = server.Close()
 	}
 	stop := make(chan struct{})
-	watch := sync.OnceFunc(func() { go watchHalf(stop, &up, &down, broken) })
-	var wg sync.WaitGroup
+	var wg, watching sync.WaitGroup
+	watch := sync.OnceFunc(func() { watching.Go(func() { watchHalf(stop, &up, &down, broken) }) })
 	wg.Go(func() {
 		_, err := io.Copy(server, io.TeeReader(fromClient, &up))
 		if err == nil {
@@ -95,6 +96,7 @@ func (e *exchange) carry(client net.Conn, fromClient io.Reader, server io.ReadWr
 	watch()
 	wg.Wait()
 	close(stop)
+	watching.Wait()
 	e.entry.Up, e.entry.Down = up.Load(), down.Load()
 	return first
 }
@@ -108,9 +110,9 @@ func (p *progress) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// watchHalf calls broken when nothing moves for halfClosedIdle.
+// watchHalf calls broken when nothing moves for as long as package relay allows.
 func watchHalf(stop <-chan struct{}, up, down *progress, broken func(error)) {
-	tick := time.NewTicker(halfClosedIdle)
+	tick := time.NewTicker(relay.HalfClosedIdle)
 	defer tick.Stop()
 	for last := int64(-1); ; {
 		now := up.Load() + down.Load()

@@ -154,8 +154,7 @@ func (r *Reader) Violation() *Violation { return r.violation.Load() }
 // another protocol. It may be called from any goroutine.
 func (r *Reader) Passthrough() { r.opaque.Store(true) }
 
-// Opaque is true if what follows this request is not verified, since it asks for an upgrade, or after Passthrough. If the connection is not
-// switched then, the caller closes it after the answer, so that no server takes these bytes for a request. Opaque is to be
-// asked before each answer, and not the fields of the request: two readings of them would be a way around this package. It may
-// be called from any goroutine.
+// Opaque is true after a request for an upgrade, and after Passthrough: what follows is not verified. Unless the connection is
+// switched, the caller closes it after the answer, so that no server takes these bytes for a request. Check it before each answer,
+// rather than the request's fields: two readings of them would be a way around this package. It may be called from any goroutine.
 func (r *Reader) Opaque() bool { return r.opaque.Load() || r.upgrading.Load() }

@@ -58,20 +58,6 @@ const (
 	ReasonTrailerTooLarge Reason = "trailer-too-large"
 )
 
-// Reasons are all of them, for metrics that begin at zero.
-func Reasons() []Reason {
-	return []Reason{
-		ReasonHeadTooLarge, ReasonTooManyFields,
-		ReasonBareLF, ReasonBareCR, ReasonControlByte, ReasonEmptyLines, ReasonObsFold,
-		ReasonRequestLine, ReasonMethod, ReasonConnect, ReasonTarget, ReasonVersion,
-		ReasonNoColon, ReasonFieldSpace, ReasonFieldName, ReasonFieldAlias, ReasonConnectionOption, ReasonTrailerField,
-		ReasonHostMissing, ReasonHostDuplicate, ReasonHostInvalid, ReasonHostMismatch,
-		ReasonContentLength, ReasonContentLengthDuplicate,
-		ReasonTransferEncoding, ReasonTransferEncodingHTTP10, ReasonLengthAndEncoding,
-		ReasonChunkSize, ReasonChunkExtension, ReasonChunkLine, ReasonChunkOverhead, ReasonChunkEnd, ReasonTrailerTooLarge,
-	}
-}
-
 // Violation is why a connection's requests are not read further.
 type Violation struct { //nolint:errname // it is read from a Reader more often than it is returned
 	Reason Reason

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +68,65 @@ func TestNothingIsSmuggled(t *testing.T) {
 		t.Errorf("%d cases were refused, %d requests served", refused, seen["/a"])
 	}
 	if n := w.log.FilterMessageSnippet("HTTP request refused").Len(); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+}
+
+// TestTooManyFieldsOfHTTP2: it is refused and counted as with HTTP/1.1.
+func TestTooManyFieldsOfHTTP2(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, overHTTP, webs(here, says("ok")))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url("/"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header["X-Many"] = slices.Repeat([]string{"x"}, 101)
+	resp, err := w.h2client().RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Error(resp.Status)
+	}
+	if n := testutil.ToFloat64(w.proxy.metrics.refused.WithLabelValues("shop/echo", "too-many-fields")); n != 1 {
+		t.Errorf("%v counted", n)
+	}
+}
+
+// TestRetriesOverBudget: of eight requests at a time that need a second try, three get it; the others get the first answer.
+func TestRetriesOverBudget(t *testing.T) {
+	t.Parallel()
+	goOn := make(chan struct{})
+	busy := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Eastway-Attempt") == "" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		<-goOn
+	}
+	w := newWorld(t, overHTTP, webs(here, busy), webs(beside, busy))
+	var statuses sync.Map
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			code, _, _ := w.send("GET", "/", "")
+			statuses.Store(i, code)
+		})
+	}
+	over := w.proxy.metrics.overBudget.WithLabelValues("shop/echo")
+	w.eventually("over the budget", func() bool { return testutil.ToFloat64(over) == 5 })
+	close(goOn)
+	wg.Wait()
+	answered := map[any]int{}
+	statuses.Range(func(_, code any) bool {
+		answered[code]++
+		return true
+	})
+	if answered[200] != 3 || answered[503] != 5 {
+		t.Errorf("%v", answered)
+	}
+	if n := w.log.FilterMessageSnippet("HTTP requests not repeated").Len(); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 }
