@@ -40,7 +40,7 @@ func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
 func (r *refusals) retry(s discovery.ServiceName) {
 	r.metrics.overBudget.WithLabelValues(s.String()).Inc()
 	if due := r.note(&r.overBudget); due > 0 {
-		r.log.Warn("HTTP requests not repeated: retries are 20 % of the requests already; 'eastway endpoints' shows which endpoints fail",
+		r.log.Warn("HTTP requests not repeated: the retry budget of the service is used up; 'eastway endpoints' shows which endpoints fail",
 			zap.Uint64("requests", due), zap.Stringer("service", s))
 	}
 }

@@ -54,6 +54,7 @@ type policy struct {
 	failover         []v1alpha1.LocalityFailover
 	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by the spec that decides for all clusters.
 	sticky, stickySet bool
+	requests          *Requests
 }
 
 // policyOf takes any policy: discovery has validated it, so that what is out of bounds here is merely clamped. own is
@@ -68,6 +69,7 @@ func policyOf(own string, svc *discovery.Service) policy {
 		connectTimeout: defaultConnectTimeout,
 		sticky:         svc.Spec.SessionAffinity == sessionAffinityClientIP,
 		stickySet:      svc.Decisive(own).SessionAffinity == sessionAffinityClientIP,
+		requests:       RequestsOf(svc.Policy),
 	}
 	p := svc.Policy
 	if p == nil {

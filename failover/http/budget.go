@@ -1,10 +1,13 @@
 package http
 
-import "time"
+import (
+	"time"
 
-// budget bounds the retries of one service port, so that an outage does not multiply its load: within the window at most
-// budgetPercent of the requests may be retries; budgetMin are always allowed to be under way. It has no clock and no lock of
-// its own.
+	"github.com/eastway/eastway/failover/balance"
+)
+
+// budget bounds the retries of one service port, so that an outage does not multiply its load: within the window at most a share of the
+// requests may be retries; some are always allowed to be under way. It has no clock and no lock of its own.
 type budget struct {
 	slots   [10]struct{ requests, retries int }
 	newest  int64 // the slot's number since the epoch
@@ -29,14 +32,14 @@ func (b *budget) request(now time.Time) {
 }
 
 // take begins a retry if one is allowed; put ends it.
-func (b *budget) take(now time.Time) bool {
+func (b *budget) take(now time.Time, r *balance.Retries) bool {
 	b.advance(now)
 	requests, retries := 0, 0
 	for _, s := range b.slots {
 		requests += s.requests
 		retries += s.retries
 	}
-	if b.retries >= budgetMin && (retries+1)*100 > requests*budgetPercent {
+	if b.retries >= r.MinConcurrency && (retries+1)*100 > requests*r.Percent {
 		return false
 	}
 	b.slots[b.newest%int64(len(b.slots))].retries++

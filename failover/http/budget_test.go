@@ -3,16 +3,19 @@ package http
 import (
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/failover/balance"
 )
 
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
+	policy := &balance.Retries{Percent: 20, MinConcurrency: 3}
 	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
 	// take takes n retries and returns how many it got.
 	take := func(b *budget, now time.Time, n int) (got int) {
 		for range n {
-			if b.take(now) {
+			if b.take(now, policy) {
 				got++
 			}
 		}
@@ -27,17 +30,17 @@ func TestBudget(t *testing.T) {
 		run  func(b *budget) int
 		want int
 	}{
-		"the least, without requests":     {func(b *budget) int { return take(b, at(0), 10) }, budgetMin},
+		"the least, without requests":     {func(b *budget) int { return take(b, at(0), 10) }, policy.MinConcurrency},
 		"a fifth of the requests":         {func(b *budget) int { requests(b, at(0), 100); return take(b, at(1), 100) }, 20},
 		"requests spread over the window": {func(b *budget) int { requests(b, at(0), 50); requests(b, at(9), 50); return take(b, at(9), 100) }, 20},
-		"requests of an earlier window":   {func(b *budget) int { requests(b, at(0), 100); return take(b, at(11), 100) }, budgetMin},
+		"requests of an earlier window":   {func(b *budget) int { requests(b, at(0), 100); return take(b, at(11), 100) }, policy.MinConcurrency},
 		"a clock that goes back":          {func(b *budget) int { requests(b, at(5), 100); return take(b, at(1), 100) }, 20},
 		"retries of an earlier window count while they run": {func(b *budget) int {
-			take(b, at(0), budgetMin)
+			take(b, at(0), policy.MinConcurrency)
 			return take(b, at(60), 10)
 		}, 0},
 		"what has ended leaves room for the least": {func(b *budget) int {
-			take(b, at(0), budgetMin)
+			take(b, at(0), policy.MinConcurrency)
 			b.put()
 			return take(b, at(1), 10)
 		}, 1},
@@ -47,7 +50,23 @@ func TestBudget(t *testing.T) {
 				b.put()
 			}
 			return take(b, at(1), 100)
-		}, budgetMin},
+		}, policy.MinConcurrency},
+		"a policy without retries": {func(b *budget) int {
+			requests(b, at(0), 100)
+			policy := &balance.Retries{}
+			if b.take(at(0), policy) {
+				return 1
+			}
+			return 0
+		}, 0},
+		"a policy with more": {func(b *budget) int {
+			requests(b, at(0), 100)
+			n := 0
+			for b.take(at(0), &balance.Retries{Percent: 50, MinConcurrency: 60}) {
+				n++
+			}
+			return n
+		}, 60},
 	} {
 		if got := c.run(&budget{}); got != c.want {
 			t.Errorf("%s: %d retries, want %d", name, got, c.want)

@@ -1,6 +1,11 @@
 package http
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/eastway/eastway/failover/balance"
+)
 
 // outcome is how one try of a request ended.
 type outcome int
@@ -12,7 +17,7 @@ const (
 	notExecuted
 	// unknown: the connection ended, or no answer came in time, after something was written.
 	unknown
-	// unavailable: an answer that shows that this endpoint does not serve now: 502, 503 or 504.
+	// unavailable: an answer that another endpoint may not give: by default 502, 503 and 504.
 	unavailable
 	// noCandidate: none is left, or none accepted a connection.
 	noCandidate
@@ -22,7 +27,8 @@ const (
 
 // history is what a decision depends on beside the last outcome.
 type history struct {
-	method string
+	retries *balance.Retries
+	method  string
 	// tries that an endpoint may have seen, and all of them; the last one included.
 	tries, all int
 	// replayable: all that was sent of the body is kept.
@@ -44,37 +50,28 @@ const (
 )
 
 // decide is the rule of at most once: what was not executed may always be sent again, what may have been executed only if
-// executing it twice is the same as once (RFC 9110, 9.2.2), and only within the budget.
+// executing it twice is the same as once (RFC 9110, 9.2.2), or the policy lists the method; and only within the budget.
 func decide(o outcome, h history) verdict {
 	switch {
 	case h.begun, !h.replayable:
 		return pass
 	case o == notExecuted && h.all < maxSafeTries && (h.all <= freeRetries || h.budget()):
 		return again
-	case o == unknown && idempotent(h.method), o == unavailable && idempotent(h.method) && h.others:
-		if h.tries < maxTries && h.budget() {
+	case o == unknown && h.retries.NoAnswer(), o == unavailable && (h.others || h.retries.Anywhere):
+		if h.retries.Method(h.method) && h.tries <= h.retries.Attempts && h.budget() {
 			return again
 		}
 	}
 	return pass
 }
 
-// idempotent methods may be repeated after an unknown outcome. TRACE and methods that are not known are not among them.
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
-		return true
-	default:
-		return false
+// judge is what an answer means for the try, and its status as a reason to repeat it. Trailers are not known yet.
+func judge(r *balance.Retries, resp *http.Response) (o outcome, reason string) {
+	if r.Status(resp.StatusCode) {
+		return unavailable, strconv.Itoa(resp.StatusCode)
 	}
-}
-
-// judge is what a status means for the try.
-func judge(status int) outcome {
-	switch status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return unavailable
-	default:
-		return answered
+	if code, ok := grpcCode(resp.Header); ok && resp.StatusCode == http.StatusOK && isGRPC(resp.Header) && r.GRPCStatus(code) {
+		return unavailable, "grpc-" + strconv.Itoa(code)
 	}
+	return answered, ""
 }

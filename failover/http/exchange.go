@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -25,6 +26,7 @@ type exchange struct {
 	w http.ResponseWriter
 	r *http.Request
 
+	policy   *balance.Requests
 	out      *http.Request // what is sent, without its body
 	body     *body         // nil: there is none
 	trailers []string      // that the request announces
@@ -33,8 +35,9 @@ type exchange struct {
 	all      int           // tries
 	// received counts the bytes of the client's body.
 	received atomic.Int64
-	// retrying: the try under way is on the budget.
+	// retrying: the try under way is on the budget; retries is how many were.
 	retrying bool
+	retries  int
 
 	mu     sync.Mutex // guards what net/http's client does meanwhile
 	begun  bool       // a part of an answer was passed on
@@ -50,6 +53,7 @@ type try struct {
 	// failure is what the endpoint is to blame for.
 	failure balance.Failure
 	use     *balance.Use
+	outcome outcome
 	resp    *http.Response
 	err     error
 	cancel  context.CancelFunc
@@ -80,6 +84,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		whole = true
 		return
 	}
+	e.policy = h.cfg.Table.Requests(f.from.Key)
 	h.budgetOf(f.from.Key, func(b *budget) { b.request(time.Now()) })
 	e.out = outgoing(r)
 	if hasBody(r) {
@@ -148,14 +153,16 @@ func (e *exchange) run(ctx context.Context) {
 		e.unretry()
 		if e.decide(o) == again {
 			e.drop(t, o)
+			if !e.backOff(ctx) {
+				e.clientLeft()
+			}
 			continue
 		}
 		switch {
 		case t.resp != nil:
 			e.answer(t)
 		case o == clientGone:
-			e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
-			panic(http.ErrAbortHandler)
+			e.clientLeft()
 		case o == noCandidate:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
@@ -170,17 +177,32 @@ func (e *exchange) run(ctx context.Context) {
 	}
 }
 
+// clientLeft ends a request that nothing waits for any more.
+func (e *exchange) clientLeft() {
+	e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
+	panic(http.ErrAbortHandler)
+}
+
+// backOff waits before a retry that is on the budget; false: the client is gone.
+func (e *exchange) backOff(ctx context.Context) bool {
+	if !e.retrying {
+		return true
+	}
+	e.retries++
+	return pause(ctx, backoff(e.policy.Retries.Backoff, e.retries, rand.Float64()))
+}
+
 func (e *exchange) decide(o outcome) verdict {
 	e.mu.Lock()
 	begun := e.begun
 	e.mu.Unlock()
 	h := history{
-		method: e.r.Method, tries: e.tries, all: e.all, begun: begun,
+		retries: &e.policy.Retries, method: e.r.Method, tries: e.tries, all: e.all, begun: begun,
 		replayable: e.body == nil || e.body.replayable(),
 		others:     o == unavailable && e.others(),
 	}
 	h.budget = func() bool {
-		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now()) })
+		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now(), &e.policy.Retries) })
 		if !e.retrying {
 			e.cfg.OverBudget(e.front.from.Service)
 		}
@@ -196,7 +218,7 @@ func (e *exchange) drop(t *try, o outcome) {
 	case o == notExecuted:
 		reason = "not_executed"
 	case t.resp != nil:
-		reason = strconv.Itoa(t.resp.StatusCode)
+		_, reason = judge(&e.policy.Retries, t.resp)
 	}
 	e.cfg.Retried(e.front.from.Service, reason)
 	e.end(t, false)
@@ -236,6 +258,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 			t.failure = balance.BrokenAnswer
 		}
 	}
+	t.outcome = o
 	e.record(t, o, time.Since(started))
 	if t.resp == nil {
 		e.end(t, false)
@@ -247,7 +270,8 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 func (e *exchange) outcomeOf(t *try, sent int64) outcome {
 	switch {
 	case t.err == nil:
-		return judge(t.resp.StatusCode)
+		o, _ := judge(&e.policy.Retries, t.resp)
+		return o
 	case e.r.Context().Err() != nil, e.body != nil && e.body.failed() != nil:
 		return clientGone
 	case t.up.wire.written.Load() == sent, t.up.target.h2 && notProcessed(t.err):
@@ -290,7 +314,7 @@ func (e *exchange) settle(t *try, whole bool) {
 	switch {
 	case !local, e.r.Context().Err() != nil:
 		t.failure = balance.NoFailure
-	case t.resp != nil && !whole && judge(t.resp.StatusCode) == answered:
+	case t.resp != nil && !whole && t.outcome == answered:
 		t.failure = balance.BrokenAnswer // it was cut off
 	case t.resp != nil:
 		t.use.Answered(statusOf(t.resp))
@@ -334,7 +358,7 @@ func (e *exchange) record(t *try, o outcome, took time.Duration) {
 	case t.err != nil:
 		result, reason = o.String(), access.Clip(t.err.Error())
 	case o == unavailable:
-		result = strconv.Itoa(t.resp.StatusCode)
+		_, result = judge(&e.policy.Retries, t.resp)
 	}
 	e.entry.Attempts = append(e.entry.Attempts, access.Attempt{
 		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took,

@@ -12,15 +12,20 @@ func statusOf(resp *http.Response) int {
 	if resp.StatusCode != http.StatusOK || !isGRPC(resp.Header) {
 		return resp.StatusCode
 	}
-	text := resp.Trailer.Get("Grpc-Status")
-	if text == "" {
-		text = resp.Header.Get("Grpc-Status")
+	code, ok := grpcCode(resp.Trailer)
+	if !ok {
+		code, ok = grpcCode(resp.Header)
 	}
-	code, err := strconv.Atoi(text)
-	if err != nil {
+	if !ok {
 		return resp.StatusCode
 	}
 	return grpcStatus(code)
+}
+
+// grpcCode is the gRPC status in the trailers, or in the head of an answer without a body.
+func grpcCode(h http.Header) (code int, ok bool) {
+	code, err := strconv.Atoi(h.Get("Grpc-Status"))
+	return code, err == nil
 }
 
 func isGRPC(h http.Header) bool {

@@ -23,17 +23,11 @@ const (
 
 	// replayLimit, in bytes, is how much of a request's body is kept for another try. A longer body is sent once.
 	replayLimit = 64 << 10
-	// maxTries of one request in which an endpoint may have seen it. Istio's default is two retries.
-	maxTries = 3
 	// maxSafeTries bounds how often a request is sent again that no endpoint has executed.
 	maxSafeTries = 16
 
 	// budgetWindow is the time over which retries are compared with requests.
 	budgetWindow = 10 * time.Second
-	// budgetPercent of the requests in the window may be retries (Envoy's default, too).
-	budgetPercent = 20
-	// budgetMin retries may be under way whatever the share.
-	budgetMin = 3
 
 	// idleTimeout of a connection to an endpoint, unless the endpoint names a shorter one (Keep-Alive: timeout). Servers
 	// close after 60 s or more, or announce it.

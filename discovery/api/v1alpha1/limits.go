@@ -34,4 +34,21 @@ const (
 	MinConnectTimeout = time.Millisecond
 	// MaxConnectTimeout is longer than any caller waits.
 	MaxConnectTimeout = time.Minute
+
+	// MaxAttempts bounds retries.attempts: each one is a request that an endpoint may execute again.
+	MaxAttempts = 10
+	// MaxRetryOn is the longest retryOn, in bytes: all conditions and some statuses.
+	MaxRetryOn = 512
+	// MinRetryStatus and MaxRetryStatus bound its statuses: other answers are no failures.
+	MinRetryStatus = 400
+	MaxRetryStatus = 599
+	// MaxMethods is how many methods may be repeated, MaxMethod how long one is, in bytes; a proxy takes no longer one for HTTP.
+	MaxMethods = 16
+	MaxMethod  = 32
+	// MaxRetryConcurrency bounds budget.minRetryConcurrency.
+	MaxRetryConcurrency = 65535
+	// MinBackoff and MaxBackoff bound the intervals of a backoff. DefaultBackoff is what an absent baseInterval means (Envoy's).
+	MinBackoff     = time.Millisecond
+	MaxBackoff     = time.Minute
+	DefaultBackoff = 25 * time.Millisecond
 )

@@ -97,6 +97,8 @@ type TrafficPolicySpec struct {
 	LoadBalancer *LoadBalancer `json:"loadBalancer,omitempty"`
 	// +optional
 	ConnectionPool *ConnectionPool `json:"connectionPool,omitempty"`
+	// +optional
+	Retries *Retries `json:"retries,omitempty"`
 }
 
 // TargetRef is a Gateway API local policy target reference; group "" (or "core") and kind Service.

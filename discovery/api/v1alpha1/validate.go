@@ -75,6 +75,9 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 		errs = append(errs, duration(spec.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
 			MinConnectTimeout, MaxConnectTimeout)...)
 	}
+	if r := p.Spec.Retries; r != nil {
+		errs = append(errs, validateRetries(spec.Child("retries"), r)...)
+	}
 	return errs
 }
 

@@ -1,0 +1,103 @@
+package balance
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// The defaults of requests of HTTP. Istio has two retries on connect-failure, refused-stream, unavailable and cancelled for every method; here
+// the method comes first, so that nothing is executed twice.
+const (
+	// defaultAttempts is how often a request is repeated that an endpoint may have executed.
+	defaultAttempts = 2
+	// defaultRetryPercent of the requests in the budget's window may be retries, defaultRetryConcurrency whatever the share (Envoy's).
+	defaultRetryPercent     = 20
+	defaultRetryConcurrency = 3
+	// backoffFactor times its base is the longest backoff by default (Envoy's).
+	backoffFactor = 10
+)
+
+// Requests is what a service's TrafficPolicy means for its requests of HTTP, with the defaults filled in. It is made once per change of
+// the catalog and never changes.
+type Requests struct {
+	Retries Retries
+}
+
+// Retries is when a request is repeated that an endpoint may have executed.
+type Retries struct {
+	// Attempts is how often, 0: never.
+	Attempts int
+	// Anywhere: at the same endpoint too, where there is no other.
+	Anywhere bool
+	// Percent and MinConcurrency are the budget.
+	Percent, MinConcurrency int
+	Backoff                 Backoff
+
+	on      v1alpha1.RetryOn
+	methods []string
+}
+
+// Backoff is the time before a retry; the zero value is none.
+type Backoff struct{ Base, Max time.Duration }
+
+// Method is true for methods that may be executed twice.
+func (r *Retries) Method(method string) bool { return slices.Contains(r.methods, method) }
+
+// NoAnswer is true when a request may be repeated that got no answer.
+func (r *Retries) NoAnswer() bool { return r.on.NoAnswer }
+
+// Status is true for an answer that another endpoint may not give.
+func (r *Retries) Status(status int) bool {
+	return r.on.ServerErrors && status >= http.StatusInternalServerError && status <= 599 || slices.Contains(r.on.Statuses, status)
+}
+
+// GRPCStatus is Status for a gRPC status that is in the head of an answer.
+func (r *Retries) GRPCStatus(code int) bool { return slices.Contains(r.on.GRPCStatuses, code) }
+
+// RequestsOf takes any policy, as policyOf does.
+func RequestsOf(p *v1alpha1.TrafficPolicySpec) *Requests {
+	if p == nil {
+		p = &v1alpha1.TrafficPolicySpec{}
+	}
+	return &Requests{Retries: retriesOf(p.Retries)}
+}
+
+// retriesOf: the methods are by default those that RFC 9110, 9.2.2 calls idempotent, without TRACE, which nothing needs.
+func retriesOf(r *v1alpha1.Retries) Retries {
+	out := Retries{
+		Attempts: defaultAttempts, Percent: defaultRetryPercent, MinConcurrency: defaultRetryConcurrency, on: r.On(),
+		methods: []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete},
+	}
+	if r == nil {
+		return out
+	}
+	if r.Attempts != nil {
+		out.Attempts, out.Anywhere = int(min(*r.Attempts, v1alpha1.MaxAttempts)), true
+	}
+	if len(r.Methods) > 0 {
+		out.methods = r.Methods
+	}
+	if b := r.Budget; b != nil {
+		out.Percent = percent(b.Percent, defaultRetryPercent)
+		out.MinConcurrency = int(min(or(b.MinRetryConcurrency, defaultRetryConcurrency), v1alpha1.MaxRetryConcurrency))
+	}
+	if b := r.Backoff; b != nil {
+		out.Backoff.Base = duration(b.BaseInterval, v1alpha1.DefaultBackoff)
+		out.Backoff.Max = max(duration(b.MaxInterval, backoffFactor*out.Backoff.Base), out.Backoff.Base)
+	}
+	return out
+}
+
+// Requests is the policy of a service port for requests; the default for one that the catalog does not have.
+func (tb *Table) Requests(k Key) *Requests {
+	g := tb.group(k)
+	if g == nil {
+		return RequestsOf(nil)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.policy.requests
+}
