@@ -18,12 +18,13 @@ func TestAffinity(t *testing.T) {
 	candidates := make([]Candidate, endpointsCount)
 	for i := range candidates {
 		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 8000)
-		candidates[i] = Candidate{Address: Address{Endpoint: at}, share: 1, load: float64(i)}
+		candidates[i] = Candidate{Address: Address{Endpoint: at}, place: place{endpoints: 1}, share: 1, load: float64(i)}
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	first := func(caller int, from []Candidate) Address {
 		addr := fmt.Sprintf("10.1.%d.%d:%d", caller/256, caller%256, 1024+rnd.IntN(60000))
-		return order(from, p.affinity(&Caller{Cluster: "a", Address: addr}), random{intN: rnd.IntN, float64: rnd.Float64})[0].Address
+		by := choice{affinity: p.affinity(&Caller{Cluster: "a", Address: addr}), random: random{intN: rnd.IntN, float64: rnd.Float64}}
+		return by.order(from)[0].Address
 	}
 	share := map[Address]int{}
 	for c := range callers {

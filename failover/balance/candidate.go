@@ -35,8 +35,8 @@ type Candidate struct {
 	ConnectTimeout time.Duration
 
 	target *target
-	rank   rank
-	// load is what it has in flight, per ready endpoint in the case of a peer.
+	place  place
+	// load is what it has in flight, per endpoint that it stands for.
 	load float64
 	// share is the part of its usual connections that it gets: below 1 while it ramps up.
 	share float64
@@ -108,16 +108,21 @@ func (tb *Table) Candidates(k Key, c Caller) []Candidate {
 		return nil
 	}
 	p := g.policyNow()
-	client := p.affinity(&c)
+	by := choice{affinity: p.affinity(&c), random: tb.random}
+	taken := c.Locality
 	if c.Remote {
-		candidates := tb.localCandidates(svc, g, &p, &c, tb.seenFromHere(c.Locality, client != 0))
-		return order(candidates, client, tb.random)
+		taken = tb.seenFromHere(c.Locality, by.affinity != 0)
 	}
-	candidates := tb.peerCandidates(svc, g, &p, &c)
+	v := p.localities.view(c.Locality, taken)
+	by.weights = v.weights
+	if c.Remote {
+		return by.order(tb.localCandidates(svc, g, &p, &c, &v))
+	}
+	candidates := tb.peerCandidates(svc, g, &p, &c, &v)
 	if !c.ClusterSet || svc.Export != nil {
-		candidates = append(tb.localCandidates(svc, g, &p, &c, c.Locality), candidates...)
+		candidates = append(tb.localCandidates(svc, g, &p, &c, &v), candidates...)
 	}
-	return order(candidates, client, tb.random)
+	return by.order(candidates)
 }
 
 // seenFromHere is where a caller of another cluster is taken to be: only in the own region do its zones mean anything.
@@ -133,7 +138,7 @@ func (tb *Table) seenFromHere(caller discovery.Locality, sticky bool) discovery.
 }
 
 // localCandidates are the endpoints of the own cluster that take connections.
-func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c *Caller, from discovery.Locality) []Candidate {
+func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c *Caller, v *view) []Candidate {
 	now := time.Now()
 	var out []Candidate
 	for i := range svc.Endpoints[g.key.Port] {
@@ -149,7 +154,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		}
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
-			target: t, rank: localRank(from, e.Locality, p), load: float64(t.active.Load()), share: h.share,
+			target: t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
@@ -164,7 +169,7 @@ func isOwnListener(svc *discovery.Service, endpoint netip.AddrPort) bool {
 }
 
 // peerCandidates are the peers that export the service port with endpoints that take connections, and can be reached.
-func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *Caller) []Candidate {
+func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *Caller, v *view) []Candidate {
 	now := time.Now()
 	var out []Candidate
 	for i := range svc.Peers {
@@ -179,10 +184,10 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 		if t == nil {
 			continue
 		}
-		at, where := peerRank(c.Locality, e, g.key.Port, terminating, p, state.RTT)
+		at := v.peer(e, g.key.Port, terminating, state.RTT)
 		out = append(out, Candidate{
-			Address: a, Cluster: e.Peer, Locality: where, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
-			target: t, rank: at, load: float64(t.active.Load()) / float64(n), share: h.share,
+			Address: a, Cluster: e.Peer, Locality: at.locality, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
+			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share,
 			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}

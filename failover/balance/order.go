@@ -11,43 +11,80 @@ type random struct {
 	float64 func() float64
 }
 
+// choice is how candidates are put in order.
+type choice struct {
+	// weights are those of localities.
+	weights []weight
+	// affinity is the same for all calls that shall go to one endpoint, 0 for calls that need not.
+	affinity uint64
+	random   random
+}
+
+// contender is a candidate with what decides its place in the order.
+type contender struct {
+	Candidate
+	class class
+	// preference of the affinity for it; the smallest comes first.
+	preference float64
+}
+
+func (a *contender) compareLevel(b *contender) int {
+	return cmp.Or(cmp.Compare(a.class, b.class), a.place.rank.compare(b.place.rank))
+}
+
 // order sorts candidates into the order in which they are tried: level after level; inside a level the better of two at
-// random, then the others by load, or, with an affinity, always in the same order. What ramps up stands in its place with
+// random, then the others by load, or, with an affinity, always in the same order. Localities with weights are levels in an order that
+// is drawn by their weights. What ramps up stands in its place with
 // the probability of its share, else behind everything healthy, so that the ramp holds against the next level too. What
 // terminates comes behind what is ready, wherever that is; last resorts come last.
-func order(candidates []Candidate, affinity uint64, rnd random) []Candidate {
-	classes := make(map[Address]class, len(candidates))
-	for i := range candidates {
-		classes[candidates[i].Address] = candidates[i].class(affinity, rnd)
-	}
-	sorted := slices.Clone(candidates)
+func (c *choice) order(candidates []Candidate) []Candidate {
+	sorted := c.contenders(candidates)
 	for i := len(sorted) - 1; i > 0; i-- { // shuffled: equal load is no order
-		j := rnd.intN(i + 1)
+		j := c.random.intN(i + 1)
 		sorted[i], sorted[j] = sorted[j], sorted[i]
 	}
-	slices.SortStableFunc(sorted, func(a, b Candidate) int {
-		if c := cmp.Or(cmp.Compare(classes[a.Address], classes[b.Address]), a.rank.compare(b.rank)); c != 0 {
-			return c
-		}
-		if affinity != 0 {
-			return cmp.Compare(preference(affinity, b.Address), preference(affinity, a.Address))
-		}
-		return cmp.Compare(a.load, b.load)
+	slices.SortStableFunc(sorted, func(a, b *contender) int {
+		return cmp.Or(a.compareLevel(b), cmp.Compare(a.preference, b.preference), cmp.Compare(a.load, b.load))
 	})
-	var out []Candidate
+	out := make([]Candidate, 0, len(sorted))
 	for len(sorted) > 0 {
 		n := 1
-		for n < len(sorted) && classes[sorted[n].Address] == classes[sorted[0].Address] && sorted[n].rank == sorted[0].rank {
+		for n < len(sorted) && sorted[n].compareLevel(sorted[0]) == 0 {
 			n++
 		}
-		if affinity == 0 {
-			twoChoices(sorted[:n], rnd)
+		if c.affinity == 0 {
+			twoChoices(sorted[:n], c.random)
 		}
-		out = append(out, sorted[:min(n, MaxPerLevel)]...)
+		for _, one := range sorted[:min(n, MaxPerLevel)] {
+			out = append(out, one.Candidate)
+		}
 		sorted = sorted[n:]
 	}
 	return out
 }
+
+// contenders draws what is left to chance but for the order inside a level.
+func (c *choice) contenders(candidates []Candidate) []*contender {
+	turn := turns(c.weights, func(i int) float64 {
+		if c.affinity != 0 {
+			return fraction(mix(c.affinity ^ hash(c.weights[i].at.String())))
+		}
+		return 1 - c.random.float64()
+	})
+	out := make([]*contender, len(candidates))
+	for i := range candidates {
+		one := &contender{Candidate: candidates[i], class: candidates[i].class(c.affinity, c.random)}
+		one.place.take(turn)
+		if c.affinity != 0 {
+			one.preference = drawn(fraction(preference(c.affinity, one.Address)), float64(one.place.endpoints))
+		}
+		out[i] = one
+	}
+	return out
+}
+
+// fraction is a hash as a number in (0, 1].
+func fraction(h uint64) float64 { return (float64(h>>11) + 1) / (1 << 53) }
 
 // class comes before the level.
 type class int
@@ -72,20 +109,35 @@ func (c *Candidate) class(affinity uint64, rnd random) class {
 	}
 }
 
-// twoChoices moves the less loaded of two candidates at random to the front of a
+// twoChoices moves the less loaded of two endpoints at random to the front of a
 // level that is sorted by load. Taking the least loaded of all would send the
-// connections of all proxies to the same endpoint.
-func twoChoices(level []Candidate, rnd random) {
-	if len(level) < 3 {
+// connections of all proxies to the same endpoint. A peer is drawn as often as all that it stands for.
+func twoChoices(level []*contender, rnd random) {
+	all := 0
+	for _, c := range level {
+		all += c.place.endpoints
+	}
+	if all < 3 {
 		return // the two are all there are, and sorted
 	}
-	a := rnd.intN(len(level))
-	b := rnd.intN(len(level) - 1)
+	a := rnd.intN(all)
+	b := rnd.intN(all - 1)
 	if b >= a {
 		b++
 	}
-	best := min(a, b) // sorted by load
+	best := owner(level, min(a, b)) // sorted by load
 	chosen := level[best]
 	copy(level[1:best+1], level[:best])
 	level[0] = chosen
+}
+
+// owner is the index of the candidate that the endpoint of that number is one of.
+func owner(level []*contender, number int) int {
+	for i, c := range level {
+		number -= c.place.endpoints
+		if number < 0 {
+			return i
+		}
+	}
+	return len(level) - 1
 }

@@ -18,7 +18,13 @@ import (
 var straight = random{intN: func(n int) int { return n - 1 }, float64: func() float64 { return 0 }}
 
 func opt(name string, r rank) Candidate {
-	return Candidate{Address: Address{Peer: name}, rank: r, share: 1}
+	return Candidate{Address: Address{Peer: name}, place: place{rank: r, endpoints: 1}, share: 1}
+}
+
+// order is the order without weights or affinity.
+func order(candidates []Candidate, rnd random) []Candidate {
+	by := choice{random: rnd}
+	return by.order(candidates)
 }
 
 func names(candidates []Candidate) string {
@@ -98,7 +104,7 @@ func TestOrder(t *testing.T) {
 			t.Parallel()
 			rnd := straight
 			rnd.float64 = func() float64 { return tt.float }
-			if got := names(order(tt.in, 0, rnd)); got != tt.want {
+			if got := names(order(tt.in, rnd)); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -116,12 +122,12 @@ func TestOrderKeepsAll(t *testing.T) {
 			o.load, o.last = float64(rnd.IntN(3)), rnd.IntN(4) == 0
 			in = append(in, o)
 		}
-		out := order(in, 0, random{intN: rnd.IntN, float64: rnd.Float64})
+		out := order(in, random{intN: rnd.IntN, float64: rnd.Float64})
 		seen := make(map[string]bool)
 		for i, o := range out {
 			seen[o.Peer] = true
-			if i > 0 && out[i-1].last == o.last && out[i-1].rank.level > o.rank.level || i > 0 && out[i-1].last && !o.last {
-				t.Fatalf("level %d after %d", o.rank.level, out[i-1].rank.level)
+			if i > 0 && out[i-1].last == o.last && out[i-1].place.rank.level > o.place.rank.level || i > 0 && out[i-1].last && !o.last {
+				t.Fatalf("level %d after %d", o.place.rank.level, out[i-1].place.rank.level)
 			}
 		}
 		if len(seen) != len(in) || len(out) != len(in) {
@@ -137,7 +143,7 @@ func TestOrderBoundsALevel(t *testing.T) {
 		in = append(in, opt(fmt.Sprint(i), rank{}))
 	}
 	in = append(in, opt("far", rank{level: levelFar}))
-	out := order(in, 0, straight)
+	out := order(in, straight)
 	if len(out) != MaxPerLevel+1 || out[MaxPerLevel].Peer != "far" {
 		t.Errorf("%d candidates", len(out))
 	}
@@ -155,7 +161,7 @@ func TestTwoChoices(t *testing.T) {
 			o.load = float64(i)
 			in = append(in, o)
 		}
-		first[order(in, 0, random{intN: rnd.IntN, float64: rnd.Float64})[0].Peer]++
+		first[order(in, random{intN: rnd.IntN, float64: rnd.Float64})[0].Peer]++
 	}
 	// Of the 6 pairs, "0" wins 3, "1" 2, "2" 1.
 	if first["3"] != 0 || first["0"] < 4700 || first["0"] > 5300 || first["2"] < 1400 || first["2"] > 1950 {
@@ -165,7 +171,7 @@ func TestTwoChoices(t *testing.T) {
 
 func TestRanks(t *testing.T) {
 	t.Parallel()
-	set := policy{failover: []v1alpha1.LocalityFailover{
+	set := localities{failover: []v1alpha1.LocalityFailover{
 		{From: "cn-hangzhou", To: "ap-northeast-1"}, {From: "other", To: "cn-beijing"}, {From: "cn-hangzhou", To: "cn-shanghai"},
 	}}
 	at := func(region, zone string) discovery.Locality { return discovery.Locality{Region: region, Zone: zone} }
@@ -183,7 +189,8 @@ func TestRanks(t *testing.T) {
 		{at("r", ""), at("r", ""), rank{level: levelRegion}},
 		{at("r1", "z"), at("r2", "z"), rank{level: levelRegion, sub: 1}}, // the zone's name alone says nothing
 	} {
-		if got := localRank(tt.caller, tt.at, &set); got != tt.want {
+		v := set.view(tt.caller, tt.caller)
+		if got := v.local(tt.at).rank; got != tt.want {
 			t.Errorf("local %v from %v: %+v, want %+v", tt.at, tt.caller, got, tt.want)
 		}
 	}
@@ -201,6 +208,7 @@ func TestRanks(t *testing.T) {
 	both := ready(abroad)
 	both.Readiness[1].Terminating = 1
 	rtt := 52 * time.Millisecond
+	fromHere := set.view(here, here)
 	far := func(sub int) rank { return rank{level: levelFar, sub: sub, rtt: 50 * time.Millisecond, name: "p"} }
 	for _, tt := range []struct {
 		e     *discovery.PeerExport
@@ -215,11 +223,11 @@ func TestRanks(t *testing.T) {
 		{ready(at("cn-shanghai", "")), far(1), at("cn-shanghai", "")},
 		{ready(at("cn-beijing", "x"), at("cn-shanghai", "")), far(1), at("cn-shanghai", "")},
 	} {
-		if got, where := peerRank(here, tt.e, servicePort, tt.e == leaving, &set, rtt); got != tt.want || where != tt.where {
-			t.Errorf("peer: %+v at %v, want %+v at %v", got, where, tt.want, tt.where)
+		if got := fromHere.peer(tt.e, servicePort, tt.e == leaving, rtt); got.rank != tt.want || got.locality != tt.where {
+			t.Errorf("peer: %+v at %v, want %+v at %v", got.rank, got.locality, tt.want, tt.where)
 		}
 	}
-	if got, _ := peerRank(here, ready(abroad), servicePort, false, &set, 0); got.rtt < time.Minute {
+	if got := fromHere.peer(ready(abroad), servicePort, false, 0); got.rank.rtt < time.Minute {
 		t.Error("a peer that was not measured comes first")
 	}
 }
@@ -252,7 +260,7 @@ func FuzzOrder(f *testing.F) {
 			intN:    func(m int) int { n++; return int(b[n%len(b)]) % m },
 			float64: func() float64 { n++; return float64(b[n%len(b)]) / 256 },
 		}
-		out := order(in, 0, choose)
+		out := order(in, choose)
 		if len(out) != len(in) {
 			t.Fatalf("%d of %d", len(out), len(in))
 		}

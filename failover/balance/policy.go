@@ -51,7 +51,7 @@ type policy struct {
 	// minHealthPercent of the members have to be out of ejection, or it decides nothing.
 	minHealthPercent int
 	connectTimeout   time.Duration
-	failover         []v1alpha1.LocalityFailover
+	localities       localities
 	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by the spec that decides for all clusters.
 	sticky, stickySet bool
 	requests          *Requests
@@ -83,8 +83,8 @@ func policyOf(own string, svc *discovery.Service) policy {
 		s.baseEjection = duration(o.BaseEjectionTime, s.baseEjection)
 		s.maxEjection = max(duration(o.MaxEjectionTime, s.maxEjection), s.baseEjection)
 	}
-	if l := p.LoadBalancer; l != nil && l.LocalityLbSetting != nil {
-		s.failover = l.LocalityLbSetting.Failover
+	if l := p.LoadBalancer; l != nil {
+		s.localities = localitiesOf(l.LocalityLbSetting)
 	}
 	if c := p.ConnectionPool; c != nil && c.TCP != nil {
 		s.connectTimeout = duration(c.TCP.ConnectTimeout, s.connectTimeout)
@@ -128,20 +128,4 @@ func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 		return otherwise
 	}
 	return d.Duration
-}
-
-// regionRank is where the policy puts a region for callers in from: 0 is preferred most, regions
-// that it does not name come after all that it does.
-func (s *policy) regionRank(from, region string) int {
-	rank := 0
-	for _, f := range s.failover {
-		if f.From != from {
-			continue
-		}
-		if f.To == region {
-			return rank
-		}
-		rank++
-	}
-	return rank
 }

@@ -28,10 +28,11 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 			continue
 		}
 		p := g.policyNow()
+		v := p.localities.view(tb.cfg.Locality, tb.cfg.Locality)
 		for _, e := range svc.Endpoints[port] {
 			st := status.Endpoint{
 				Address: e.Address.String(), Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
-				Level: localRank(tb.cfg.Locality, e.Locality, &p).level, Status: status.Healthy,
+				Level: v.local(e.Locality).level(len(v.weights) > 0), Status: status.Healthy,
 			}
 			switch {
 			case e.Terminating:
@@ -42,7 +43,7 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 			out = append(out, checked(st, g, Address{Endpoint: e.Address}))
 		}
 		for i := range svc.Peers {
-			if st, ok := tb.peerStatus(&svc.Peers[i], port, &p); ok {
+			if st, ok := tb.peerStatus(&svc.Peers[i], port, &v); ok {
 				out = append(out, checked(st, g, Address{Peer: svc.Peers[i].Peer}))
 			}
 		}
@@ -53,17 +54,17 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 	return out
 }
 
-func (tb *Table) peerStatus(e *discovery.PeerExport, port uint16, p *policy) (status.Endpoint, bool) {
+func (tb *Table) peerStatus(e *discovery.PeerExport, port uint16, v *view) (status.Endpoint, bool) {
 	exports := slices.ContainsFunc(e.Ports, func(sp discovery.ServicePort) bool { return sp.Port == port && IsTCP(sp) })
 	if !exports {
 		return status.Endpoint{}, false
 	}
 	state := tb.cfg.Peers.State(e.Peer)
 	n, terminating := servingAt(e, port)
-	at, where := peerRank(tb.cfg.Locality, e, port, terminating, p, state.RTT)
+	at := v.peer(e, port, terminating, state.RTT)
 	st := status.Endpoint{
-		Address: e.Peer, Cluster: e.Peer, Port: port, Region: where.Region, Zone: where.Zone,
-		Level: at.level, Status: status.Healthy, RTT: state.RTT,
+		Address: e.Peer, Cluster: e.Peer, Port: port, Region: at.locality.Region, Zone: at.locality.Zone,
+		Level: at.level(len(v.weights) > 0), Status: status.Healthy, RTT: state.RTT,
 	}
 	switch {
 	case !state.Usable:
@@ -77,6 +78,14 @@ func (tb *Table) peerStatus(e *discovery.PeerExport, port uint16, p *policy) (st
 		st.Level = levelFar // where it would be is not known
 	}
 	return st, true
+}
+
+// level is the place's level where localities have weights or not: the one that those share comes before all others.
+func (p place) level(weighted bool) int {
+	if weighted && len(p.parts) == 0 {
+		return p.rank.level + 1
+	}
+	return p.rank.level
 }
 
 // checked fills in the outlier check.

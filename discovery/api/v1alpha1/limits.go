@@ -12,6 +12,8 @@ const (
 	MaxSPIFFEID = 2048
 	// MaxFailover is how many From → To pairs one policy may have.
 	MaxFailover = 64
+	// MaxDistribute is how many entries distribute may have, and each of them how many weights.
+	MaxDistribute = 64
 	// MaxConsecutive bounds the counts of consecutive errors; more would never be reached.
 	MaxConsecutive = 65535
 	// MaxErrorCodes is how many statuses outlierDetectionHttpErrorCodes may have: all errors of HTTP and some more.

@@ -177,19 +177,47 @@ type OutlierDetection struct {
 	MinHealthPercent *int32 `json:"minHealthPercent,omitempty"`
 }
 
-// LoadBalancer orders localities.
+// LoadBalancer chooses among the endpoints.
 type LoadBalancer struct {
 	// +optional
 	LocalityLbSetting *LocalityLbSetting `json:"localityLbSetting,omitempty"`
 }
 
-// LocalityLbSetting follows Istio's message of that name.
+// LocalityLbSetting follows Istio's message of that name. Other than there, Distribute can be combined with Failover and
+// FailoverPriority, which order what Distribute gives no weight.
 type LocalityLbSetting struct {
+	// Enabled, if false, makes all endpoints of all clusters equal, wherever they are; the other fields then have no effect.
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+	// Distribute divides the calls from one locality among localities by weight.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Distribute []LocalityDistribute `json:"distribute,omitempty"`
 	// Failover lists, for callers in region From, the region to prefer among other regions.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Failover []LocalityFailover `json:"failover,omitempty"`
+	// FailoverPriority are labels by which endpoints are ordered, instead of own cluster before others: first those that have
+	// the caller's values of all labels, then those that have all but the last, and so on.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:Enum=topology.kubernetes.io/region;topology.kubernetes.io/zone;topology.istio.io/cluster
+	FailoverPriority []string `json:"failoverPriority,omitempty"`
+}
+
+// LocalityDistribute divides the calls from one locality. A locality is REGION, REGION/*, REGION/ZONE, REGION/ZONE/* or *.
+type LocalityDistribute struct {
+	// From is the callers' locality.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	From string `json:"from"`
+	// To has the weights of localities, which add up to 100. Localities without weight get no calls while one with weight is healthy.
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=64
+	To map[string]uint32 `json:"to"`
 }
 
 // LocalityFailover is one From → To pair of regions.

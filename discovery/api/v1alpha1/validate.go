@@ -67,9 +67,8 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 	if o := p.Spec.OutlierDetection; o != nil {
 		errs = append(errs, validateOutlierDetection(spec.Child("outlierDetection"), o)...)
 	}
-	if lb := p.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil {
-		errs = append(errs, validateFailover(spec.Child("loadBalancer", "localityLbSetting", "failover"),
-			lb.LocalityLbSetting.Failover)...)
+	if lb := p.Spec.LoadBalancer; lb != nil {
+		errs = append(errs, validateLoadBalancer(spec.Child("loadBalancer"), lb)...)
 	}
 	if cp := p.Spec.ConnectionPool; cp != nil && cp.TCP != nil {
 		errs = append(errs, duration(spec.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
@@ -134,44 +133,12 @@ func validateErrorCodes(at *field.Path, codes []uint32) field.ErrorList {
 	return errs
 }
 
-func validateFailover(at *field.Path, pairs []LocalityFailover) field.ErrorList {
-	if n := len(pairs); n > MaxFailover {
-		return field.ErrorList{field.TooMany(at, n, MaxFailover)}
-	}
-	var errs field.ErrorList
-	seen := map[string]bool{}
-	for i, p := range pairs {
-		from, to := at.Index(i).Child("from"), at.Index(i).Child("to")
-		errs = append(errs, region(from, p.From)...)
-		errs = append(errs, region(to, p.To)...)
-		if p.From == p.To && p.From != "" {
-			errs = append(errs, field.Invalid(to, short(p.To), "must be another region than from"))
-		}
-		if seen[p.From] {
-			errs = append(errs, field.Duplicate(from, short(p.From)))
-		}
-		seen[p.From] = true
-	}
-	return errs
-}
-
 func label(at *field.Path, name string) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
 	var errs field.ErrorList
 	for _, msg := range validation.IsDNS1123Label(name) {
-		errs = append(errs, field.Invalid(at, short(name), msg))
-	}
-	return errs
-}
-
-func region(at *field.Path, name string) field.ErrorList {
-	if name == "" {
-		return field.ErrorList{field.Required(at, "a region, as in topology.kubernetes.io/region")}
-	}
-	var errs field.ErrorList
-	for _, msg := range validation.IsValidLabelValue(name) {
 		errs = append(errs, field.Invalid(at, short(name), msg))
 	}
 	return errs

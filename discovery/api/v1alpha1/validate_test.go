@@ -215,20 +215,12 @@ func check(t *testing.T, manifest string, e edit, into any, validate func() fiel
 // FuzzValidate: whatever a manifest says, it is accepted or refused, and what is accepted is within the bounds.
 func FuzzValidate(f *testing.F) {
 	f.Add([]byte(policyYAML))
+	f.Add([]byte(balancerYAML))
 	f.Add([]byte(peerYAML))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		policy := new(TrafficPolicy)
 		if yaml.Unmarshal(data, policy) == nil && len(ValidateTrafficPolicy(policy)) == 0 {
-			if o := policy.Spec.OutlierDetection; o != nil && o.Interval != nil && o.Interval.Duration < MinInterval {
-				t.Errorf("interval %s", o.Interval.Duration)
-			}
-			if o := policy.Spec.OutlierDetection; o != nil && len(o.OutlierDetectionHTTPErrorCodes) > MaxErrorCodes {
-				t.Errorf("%d statuses", len(o.OutlierDetectionHTTPErrorCodes))
-			}
-			if lb := policy.Spec.LoadBalancer; lb != nil && lb.LocalityLbSetting != nil &&
-				len(lb.LocalityLbSetting.Failover) > MaxFailover {
-				t.Errorf("%d pairs", len(lb.LocalityLbSetting.Failover))
-			}
+			withinBounds(t, &policy.Spec)
 		}
 		peer := new(Peer)
 		if yaml.Unmarshal(data, peer) == nil && len(ValidatePeer(peer)) == 0 {
@@ -237,4 +229,31 @@ func FuzzValidate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// withinBounds checks an accepted policy.
+func withinBounds(t *testing.T, p *TrafficPolicySpec) {
+	t.Helper()
+	if o := p.OutlierDetection; o != nil && o.Interval != nil && o.Interval.Duration < MinInterval {
+		t.Errorf("interval %s", o.Interval.Duration)
+	}
+	if o := p.OutlierDetection; o != nil && len(o.OutlierDetectionHTTPErrorCodes) > MaxErrorCodes {
+		t.Errorf("%d statuses", len(o.OutlierDetectionHTTPErrorCodes))
+	}
+	if p.LoadBalancer == nil || p.LoadBalancer.LocalityLbSetting == nil {
+		return
+	}
+	set := p.LoadBalancer.LocalityLbSetting
+	if n := len(set.Failover); n > MaxFailover {
+		t.Errorf("%d pairs", n)
+	}
+	for _, d := range set.Distribute {
+		sum := uint64(0)
+		for _, weight := range d.To {
+			sum += uint64(weight)
+		}
+		if sum != allWeight {
+			t.Errorf("weights add up to %d", sum)
+		}
+	}
 }

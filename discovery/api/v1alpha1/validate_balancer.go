@@ -1,0 +1,134 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// allWeight is what the weights of a distribution add up to.
+const allWeight = 100
+
+// The labels that failoverPriority may have.
+const (
+	PriorityRegion  = corev1.LabelTopologyRegion
+	PriorityZone    = corev1.LabelTopologyZone
+	PriorityCluster = "topology.istio.io/cluster"
+)
+
+func validateLoadBalancer(at *field.Path, lb *LoadBalancer) field.ErrorList {
+	var errs field.ErrorList
+	if l := lb.LocalityLbSetting; l != nil {
+		setting := at.Child("localityLbSetting")
+		errs = slices.Concat(errs,
+			validateDistribute(setting.Child("distribute"), l.Distribute),
+			validateFailover(setting.Child("failover"), l.Failover),
+			validateFailoverPriority(setting.Child("failoverPriority"), l.FailoverPriority),
+		)
+	}
+	return errs
+}
+
+func validateDistribute(at *field.Path, list []LocalityDistribute) field.ErrorList {
+	if n := len(list); n > MaxDistribute {
+		return field.ErrorList{field.TooMany(at, n, MaxDistribute)}
+	}
+	var errs field.ErrorList
+	var before []LocalityPattern
+	for i, d := range list {
+		before, errs = distinctLocality(at.Index(i).Child("from"), d.From, before, errs)
+		errs = append(errs, validateWeights(at.Index(i).Child("to"), d.To)...)
+	}
+	return errs
+}
+
+func validateWeights(at *field.Path, to map[string]uint32) field.ErrorList {
+	switch n := len(to); {
+	case n == 0:
+		return field.ErrorList{field.Required(at, "localities with weights that add up to 100, such as cn-shanghai/*: 100")}
+	case n > MaxDistribute:
+		return field.ErrorList{field.TooMany(at, n, MaxDistribute)}
+	}
+	var errs field.ErrorList
+	var before []LocalityPattern
+	sum := uint64(0)
+	for _, locality := range slices.Sorted(maps.Keys(to)) {
+		weight := to[locality]
+		before, errs = distinctLocality(at.Key(short(locality)), locality, before, errs)
+		if weight < 1 || weight > allWeight {
+			errs = append(errs, field.Invalid(at.Key(short(locality)), weight, fmt.Sprintf("must be between 1 and %d", allWeight)))
+		}
+		sum += uint64(weight)
+	}
+	if len(errs) == 0 && sum != allWeight {
+		errs = append(errs, field.Invalid(at, sum, fmt.Sprintf("the weights must add up to %d", allWeight)))
+	}
+	return errs
+}
+
+// distinctLocality checks a pattern and adds it to those before it, none of which may overlap with it.
+func distinctLocality(at *field.Path, text string, before []LocalityPattern, errs field.ErrorList) ([]LocalityPattern, field.ErrorList) {
+	p, err := ParseLocality(text)
+	if err != nil {
+		return before, append(errs, field.Invalid(at, short(text), err.Error()))
+	}
+	for _, o := range before {
+		if p.overlaps(o) {
+			return before, append(errs, field.Invalid(at, short(text), fmt.Sprintf("overlaps with %s", o)))
+		}
+	}
+	return append(before, p), errs
+}
+
+func validateFailover(at *field.Path, pairs []LocalityFailover) field.ErrorList {
+	if n := len(pairs); n > MaxFailover {
+		return field.ErrorList{field.TooMany(at, n, MaxFailover)}
+	}
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i, p := range pairs {
+		from, to := at.Index(i).Child("from"), at.Index(i).Child("to")
+		errs = append(errs, region(from, p.From)...)
+		errs = append(errs, region(to, p.To)...)
+		if p.From == p.To && p.From != "" {
+			errs = append(errs, field.Invalid(to, short(p.To), "must be another region than from"))
+		}
+		if seen[p.From] {
+			errs = append(errs, field.Duplicate(from, short(p.From)))
+		}
+		seen[p.From] = true
+	}
+	return errs
+}
+
+func validateFailoverPriority(at *field.Path, labels []string) field.ErrorList {
+	known := []string{PriorityRegion, PriorityZone, PriorityCluster}
+	if n := len(labels); n > len(known) {
+		return field.ErrorList{field.TooMany(at, n, len(known))}
+	}
+	var errs field.ErrorList
+	for i, l := range labels {
+		switch {
+		case !slices.Contains(known, l):
+			errs = append(errs, field.NotSupported(at.Index(i), short(l), known))
+		case slices.Contains(labels[:i], l):
+			errs = append(errs, field.Duplicate(at.Index(i), l))
+		}
+	}
+	return errs
+}
+
+func region(at *field.Path, name string) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(at, "a region, as in topology.kubernetes.io/region")}
+	}
+	var errs field.ErrorList
+	for _, msg := range validation.IsValidLabelValue(name) {
+		errs = append(errs, field.Invalid(at, short(name), msg))
+	}
+	return errs
+}

@@ -1,0 +1,109 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// balancerYAML has one value to replace for each field.
+const balancerYAML = `
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: reviews, namespace: default}
+spec:
+  targetRef: {kind: Service, name: reviews}
+  loadBalancer:
+    localityLbSetting:
+      enabled: true
+      distribute:
+      - {from: cn-hangzhou/*, to: {cn-hangzhou/*: 90, cn-shanghai/*: 10}}
+      - {from: us-west/zone1/*, to: {us-west/zone1/*: 80, us-west/zone2: 20}}
+      failover:
+      - {from: cn-hangzhou, to: cn-shanghai}
+      failoverPriority: [topology.kubernetes.io/region, topology.kubernetes.io/zone]
+`
+
+func TestValidateLoadBalancer(t *testing.T) {
+	t.Parallel()
+	const (
+		setting = "spec.loadBalancer.localityLbSetting."
+		first   = setting + "distribute[0]"
+		weights = "{cn-hangzhou/*: 90, cn-shanghai/*: 10}"
+		labels  = "[topology.kubernetes.io/region, topology.kubernetes.io/zone]"
+	)
+	var entries, to strings.Builder
+	for i := range MaxDistribute + 1 {
+		fmt.Fprintf(&entries, "\n      - {from: r%d, to: {s: 100}}", i)
+		fmt.Fprintf(&to, "r%d: 1, ", i)
+	}
+	for _, e := range []edit{
+		{"", "", ""},
+		{"enabled: true", "enabled: false", ""},
+		{weights, "{'*': 100}", ""},
+		{weights, "{cn-hangzhou/a: 34, cn-hangzhou/b/*: 33, cn-shanghai: 33}", ""},
+		{weights, "{cn-hangzhou/*: 90, cn-shanghai/*: 11}", first + `.to: Invalid value: 101: the weights must add up to 100`},
+		{weights, "{cn-hangzhou/*: 90}", first + `.to: Invalid value: 90: the weights must add up to 100`},
+		{weights, "{cn-hangzhou/*: 100, cn-shanghai/*: 0}", first + `.to[cn-shanghai/*]: Invalid value: 0: must be between 1 and 100`},
+		{weights, "{cn-hangzhou/*: 101}", first + `.to[cn-hangzhou/*]: Invalid value: 101: must be between 1 and 100`},
+		{weights, "{}", first + `.to: Required value: localities with weights`},
+		{weights, "{" + to.String() + "}", first + `.to: Too many: 65: must have at most 64 items`},
+		{
+			weights, "{cn-hangzhou/*: 50, cn-hangzhou/a: 50}",
+			first + `.to[cn-hangzhou/a]: Invalid value: "cn-hangzhou/a": overlaps with cn-hangzhou/*`,
+		},
+		{weights, "{'*': 50, cn-hangzhou/a: 50}", first + `.to[cn-hangzhou/a]: Invalid value: "cn-hangzhou/a": overlaps with *`},
+		{weights, "{cn: 50, cn/*: 50}", first + `.to[cn/*]: Invalid value: "cn/*": overlaps with cn/*`},
+		{weights, "{'': 100}", first + `.to[]: Invalid value: "": must be a locality, such as cn-shanghai/*`},
+		{weights, "{/a: 100}", first + `.to[/a]: Invalid value: "/a": must be REGION, REGION/*, REGION/ZONE, REGION/ZONE/* or *, with no part empty`},
+		{weights, "{cn/: 100}", first + `.to[cn/]: Invalid value: "cn/": must be REGION`},
+		{weights, "{'*/a': 100}", first + `.to[*/a]: Invalid value: "*/a": * stands for all that follows, at the end only`},
+		{weights, "{cn-*: 100}", first + `.to[cn-*]: Invalid value: "cn-*": * stands for all that follows, at the end only`},
+		{weights, "{cn/*/*: 100}", first + `.to[cn/*/*]: Invalid value: "cn/*/*": * stands for all that follows, at the end only`},
+		{weights, "{cn/a/b: 100}", first + `.to[cn/a/b]: Invalid value: "cn/a/b": must be REGION/ZONE at most: sub-zones are not known here`},
+		{weights, "{'c n': 100}", first + `.to[c n]: Invalid value: "c n": a valid label`},
+		{"from: cn-hangzhou/*", "from: ''", first + `.from: Invalid value: "": must be a locality`},
+		{
+			"from: cn-hangzhou/*", "from: us-west/*",
+			setting + `distribute[1].from: Invalid value: "us-west/zone1/*": overlaps with us-west/*`,
+		},
+		{"distribute:", "distribute:" + entries.String(), setting + `distribute: Too many: 67: must have at most 64 items`},
+		{labels, "[topology.istio.io/cluster]", ""},
+		{labels, "[]", ""},
+		{
+			labels, "[version]",
+			setting + `failoverPriority[0]: Unsupported value: "version": supported values: "topology.kubernetes.io/region"`,
+		},
+		{
+			labels, "[topology.kubernetes.io/zone, topology.kubernetes.io/zone]",
+			setting + `failoverPriority[1]: Duplicate value: "topology.kubernetes.io/zone"`,
+		},
+		{labels, "[a, b, c, d]", setting + `failoverPriority: Too many: 4: must have at most 3 items`},
+	} {
+		p := new(TrafficPolicy)
+		check(t, balancerYAML, e, p, func() field.ErrorList { return ValidateTrafficPolicy(p) })
+	}
+}
+
+func TestLocalityPattern(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"*": "cn/a cn/b us/a /", "cn": "cn/a cn/b", "cn/*": "cn/a cn/b", "cn/a": "cn/a", "cn/a/*": "cn/a", "us/b": "",
+	} {
+		p, err := ParseLocality(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, at := range []LocalityPattern{{"cn", "a"}, {"cn", "b"}, {"us", "a"}, {}} {
+			if p.Matches(at.Region, at.Zone) {
+				got = append(got, at.Region+"/"+at.Zone)
+			}
+		}
+		if again, err := ParseLocality(p.String()); strings.Join(got, " ") != want || err != nil || again != p {
+			t.Errorf("%s (%v, %v) matches %v, want %s", text, again, err, got, want)
+		}
+	}
+}
