@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -51,6 +52,8 @@ type pipe struct {
 	ended bool
 	err   error
 	total []byte // everything ever written
+	late  bool   // the read deadline has passed
+	timer *time.Timer
 }
 
 const pipeWindow = 32 << 10
@@ -64,8 +67,11 @@ func newPipe() *pipe {
 func (p *pipe) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.data) == 0 && !p.ended && p.err == nil {
+	for len(p.data) == 0 && !p.ended && p.err == nil && !p.late {
 		p.cond.Wait()
+	}
+	if p.late {
+		return 0, os.ErrDeadlineExceeded
 	}
 	if len(p.data) > 0 {
 		n := copy(b, p.data)
@@ -77,6 +83,21 @@ func (p *pipe) Read(b []byte) (int, error) {
 		return 0, p.err
 	}
 	return 0, io.EOF
+}
+
+// readBy sets the read deadline.
+func (p *pipe) readBy(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	switch p.late = !t.IsZero() && !t.After(time.Now()); {
+	case p.late:
+		p.cond.Broadcast()
+	case !t.IsZero():
+		p.timer = time.AfterFunc(time.Until(t), func() { p.readBy(time.Unix(1, 0)) })
+	}
 }
 
 func (p *pipe) Write(b []byte) (int, error) {
@@ -156,6 +177,12 @@ type fakeLink struct {
 func (s *fakeStream) Read(b []byte) (int, error)  { return s.in.Read(b) }
 func (s *fakeStream) Write(b []byte) (int, error) { return s.out.Write(b) }
 func (s *fakeStream) CloseWrite() error           { return s.out.end() }
+func (s *fakeStream) Retired() bool               { return false }
+
+func (s *fakeStream) SetReadDeadline(t time.Time) error {
+	s.in.readBy(t)
+	return nil
+}
 
 func (s *fakeStream) Reset(reason string) {
 	s.shared.once.Do(func() {

@@ -36,7 +36,7 @@ type metrics struct {
 	accept      *prometheus.HistogramVec
 	notHTTP     *prometheus.CounterVec
 	requests    *prometheus.CounterVec
-	answered    prometheus.Histogram
+	answered    *prometheus.HistogramVec
 	retries     *prometheus.CounterVec
 	refused     *prometheus.CounterVec
 	overBudget  *prometheus.CounterVec
@@ -69,11 +69,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"service"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_requests_total", Help: "HTTP requests that ended.",
-		}, []string{"service", "code"}),
-		answered: prometheus.NewHistogram(prometheus.HistogramOpts{
+		}, []string{"service", "direction", "code"}),
+		answered: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "eastway_http_request_seconds", Help: "Time until an HTTP answer's end, all tries included.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}),
+		}, []string{"direction"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_retries_total", Help: "HTTP requests that were sent once more.",
 		}, []string{"service", "reason"}),
@@ -150,8 +150,8 @@ func (m *metrics) requestEnded(e *access.Entry) {
 	if s := e.HTTP.Status; s > 0 {
 		code = strconv.Itoa(s/100) + "xx"
 	}
-	m.requests.WithLabelValues(e.Service, code).Inc()
-	m.answered.Observe(time.Since(e.Started).Seconds())
+	m.requests.WithLabelValues(e.Service, e.Direction, code).Inc()
+	m.answered.WithLabelValues(e.Direction).Observe(time.Since(e.Started).Seconds())
 }
 
 // retried counts one more try of a request.

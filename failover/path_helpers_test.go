@@ -66,6 +66,8 @@ type spec struct {
 	// locals are a's own endpoints, b and c those of its peers. An empty b gets one that hands its connections to the test;
 	// without endpoints there is no c.
 	locals, b, c []discovery.Endpoint
+	// http makes the service's port HTTP, oldPeer only in cluster a.
+	http, oldPeer bool
 }
 
 // path leads from a's listener to b's endpoint. b is near a, c is far away.
@@ -92,16 +94,16 @@ func newPath(t *testing.T, sp spec) *path {
 	}
 	world := certstest.New(t, names...)
 	p.b = newSite(t, sp, world["b"], "b", near)
-	p.b.follow(world, map[string]string{"a": ""}, exported(sp.b))
+	p.b.follow(world, map[string]string{"a": ""}, sp.exported(sp.b))
 	addresses := map[string]string{"b": p.b.node.Addr().String()}
 	if sp.c != nil {
 		p.c = newSite(t, sp, world["c"], "c", abroad)
-		p.c.follow(world, map[string]string{"a": ""}, exported(sp.c))
+		p.c.follow(world, map[string]string{"a": ""}, sp.exported(sp.c))
 		addresses["c"] = p.c.node.Addr().String()
 	}
 	p.a = newSite(t, sp, world["a"], "a", here)
 	p.a.follow(world, addresses, &discovery.Service{
-		Name: echoName, Ports: ports(), Listeners: discovery.ListenersAt(ports(), p.service.Addr()),
+		Name: echoName, Ports: ports(sp.http), Listeners: discovery.ListenersAt(ports(sp.http), p.service.Addr()),
 		Endpoints: map[uint16][]discovery.Endpoint{servicePort: sp.locals},
 	})
 	await(t, "the path stands", func() bool {
@@ -117,13 +119,14 @@ func newPath(t *testing.T, sp spec) *path {
 	return p
 }
 
-func ports() []discovery.ServicePort {
-	return []discovery.ServicePort{{Name: "http", Port: servicePort, Protocol: discovery.TCP}}
+func ports(http bool) []discovery.ServicePort {
+	return []discovery.ServicePort{{Name: "http", Port: servicePort, Protocol: discovery.TCP, HTTP: http}}
 }
 
-func exported(at []discovery.Endpoint) *discovery.Service {
+func (sp *spec) exported(at []discovery.Endpoint) *discovery.Service {
 	return &discovery.Service{
-		Name: echoName, Ports: ports(), Export: &discovery.Export{}, Endpoints: map[uint16][]discovery.Endpoint{servicePort: at},
+		Name: echoName, Ports: ports(sp.http && !sp.oldPeer), Export: &discovery.Export{},
+		Endpoints: map[uint16][]discovery.Endpoint{servicePort: at},
 	}
 }
 

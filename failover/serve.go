@@ -10,6 +10,7 @@ import (
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 // applications tracks the connections of applications and hands them to the handler of their protocol.
@@ -58,9 +59,34 @@ func (p *Proxy) ServeStream(in Incoming) {
 	var attempts sync.WaitGroup // some are heard out when the stream has ended already
 	defer attempts.Wait()
 	defer p.conns.Remove(tracked)
-	defer p.finish(e)
 	defer p.metrics.begun(access.Inbound)()
+	if in.Header().GetHttp() && p.serveRequests(ctx, in, e, requests.Call{Caller: e.Caller, Life: life, Attempts: &attempts}) {
+		p.metrics.ended(e) // its requests have lines of their own
+		return
+	}
+	defer p.finish(e)
 	p.tcp.ServeStream(ctx, in, tcp.Call{Entry: e, Life: life, Attempts: &attempts})
+}
+
+// serveRequests carries the requests of a peer's stream one by one. It returns false when the port is not HTTP here: then the stream is
+// carried as TCP.
+func (p *Proxy) serveRequests(ctx context.Context, in Incoming, e *access.Entry, c requests.Call) bool {
+	key, err := p.tcp.Authorize(in)
+	if err != nil || !p.table.HTTP(key) {
+		return false
+	}
+	e.Service = key.Service.String()
+	stream, err := in.Accept(&tunnelpb.Answer{Http: true})
+	if err != nil {
+		e.Result = access.ClientReset
+		return true
+	}
+	stop := context.AfterFunc(in.Context(), func() { stream.Reset("the stream has ended") }) //nolint:contextcheck // the stream's end
+	defer stop()
+	e.Result = p.http.ServeStream(ctx, requests.Stream{
+		Stream: stream, Peer: in.Peer(), Key: key, Hostname: in.Header().GetHostname(),
+	}, c)
+	return true
 }
 
 // finish writes a connection's line of the access log and counts.

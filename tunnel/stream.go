@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,9 +32,11 @@ type Stream struct {
 	answered chan struct{} // closed once outcome is set
 	done     chan struct{} // closed when nothing more can come or go: reset or lane lost
 
-	writeMu sync.Mutex   // held by Write and CloseWrite
-	writing atomic.Bool  // a write to raw is under way
-	inData  int          // bytes left of the data record being read
+	writeMu sync.Mutex  // held by Write and CloseWrite
+	writing atomic.Bool // a write to raw is under way
+	inData  int         // bytes left of the data record being read
+	head    [wire.HeaderSize]byte
+	headed  int          // bytes of head that were read
 	read    atomic.Int64 // bytes that Read has returned
 
 	mu       sync.Mutex
@@ -162,6 +165,20 @@ func (s *Stream) writeRaw(b []byte) error {
 	return fmt.Errorf("%w: %w", ErrReset, err)
 }
 
+// SetReadDeadline makes Read fail with os.ErrDeadlineExceeded from then on, also one that waits. Nothing is lost by that. Before the
+// stream is accepted there is none.
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	select {
+	case <-s.answered:
+		return s.raw.SetReadDeadline(t)
+	default:
+		return fmt.Errorf("tunnel: read deadline before the answer: %w", errors.ErrUnsupported)
+	}
+}
+
+// Retired is true when the stream's lane or link takes no new streams: it is to be used for what is under way, and no longer.
+func (s *Stream) Retired() bool { return s.conn.retired() || s.link.isDraining() }
+
 // Read returns the other side's bytes; io.EOF only after its end record, ErrReset when it was reset or cut off.
 func (s *Stream) Read(p []byte) (int, error) {
 	<-s.answered
@@ -175,7 +192,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		if s.ended() {
 			return 0, io.EOF
 		}
-		t, n, err := wire.ReadHeader(s.raw)
+		t, n, err := s.readHeader()
 		switch {
 		case err != nil:
 			return 0, s.readFailed(err)
@@ -195,6 +212,17 @@ func (s *Stream) Read(p []byte) (int, error) {
 		return 0, s.readFailed(err)
 	}
 	return n, nil
+}
+
+// readHeader goes on where a deadline has ended the last call.
+func (s *Stream) readHeader() (wire.Type, int, error) {
+	n, err := io.ReadFull(s.raw, s.head[s.headed:])
+	s.headed += n
+	if err != nil {
+		return 0, 0, err
+	}
+	s.headed = 0
+	return wire.ParseHeader(s.head)
 }
 
 func (s *Stream) ended() bool {
@@ -219,6 +247,9 @@ func (s *Stream) readEnded() {
 // readFailed is reached when the stream stops without its end record, for whatever reason. The reason is kept as text
 // only: it may be io.EOF, and an error that io.EOF can be found in would pass for a clean end.
 func (s *Stream) readFailed(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return os.ErrDeadlineExceeded // it goes on
+	}
 	s.terminate(fmt.Errorf("%w: cut off: %s", ErrReset, err.Error()), false)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -45,6 +47,48 @@ func FuzzStream(f *testing.F) {
 			t.Fatalf("read %x, sent %x", got, want)
 		}
 	})
+}
+
+// hurried is a reader whose deadline passes after each byte.
+type hurried struct {
+	r    io.Reader
+	late bool
+}
+
+func (h *hurried) Read(p []byte) (int, error) {
+	if h.late = !h.late; h.late {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return h.r.Read(p[:min(len(p), 1)])
+}
+
+// TestReadDeadlineLosesNothing: it may pass inside a record's header and inside its data.
+func TestReadDeadlineLosesNothing(t *testing.T) {
+	t.Parallel()
+	sent := []byte{byte(wire.Data), 0, 0, 2, 'h', 'i', byte(wire.Data), 0, 0, 1, '!', byte(wire.End), 0, 0, 0}
+	l := &link{node: &Node{}, streams: map[streamKey]*Stream{}, life: phase{ended: true}}
+	s := newStream(l, &conn{}, &bytesStream{r: &hurried{r: bytes.NewReader(sent)}}, streamKey{id: 1})
+	if err := s.SetReadDeadline(time.Now()); err == nil {
+		t.Error("a deadline before the answer")
+	}
+	close(s.answered)
+	var got []byte
+	buf, late := make([]byte, 8), 0
+	for {
+		n, err := s.Read(buf)
+		got = append(got, buf[:n]...)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			late++
+		case errors.Is(err, io.EOF):
+			if string(got) != "hi!" || late != len(sent) {
+				t.Errorf("read %q with %d deadlines", got, late)
+			}
+			return
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
 }
 
 // parseData is the plainest reading of the format, to compare with.

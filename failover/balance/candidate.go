@@ -31,6 +31,10 @@ type Candidate struct {
 	Locality discovery.Locality
 	// RTT is the peer's; 0 for a local endpoint.
 	RTT time.Duration
+	// Endpoints is how many are behind it: 1, or those of a peer that take connections.
+	Endpoints int
+	// HTTP: it is a peer whose proxies carry requests on the port one by one.
+	HTTP bool
 	// ConnectTimeout bounds one attempt.
 	ConnectTimeout time.Duration
 
@@ -154,7 +158,8 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		}
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
-			target: t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share,
+			Endpoints: 1,
+			target:    t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
@@ -187,6 +192,7 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 		at := v.peer(e, g.key.Port, terminating, state.RTT)
 		out = append(out, Candidate{
 			Address: a, Cluster: e.Peer, Locality: at.locality, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
+			Endpoints: int(n), HTTP: isHTTP(e.Ports, g.key.Port),
 			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share,
 			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})

@@ -14,5 +14,9 @@ func (tb *Table) HTTP(k Key) bool {
 		return false
 	}
 	svc := s.Services.Get(k.Service)
-	return svc != nil && slices.ContainsFunc(svc.Ports, func(p discovery.ServicePort) bool { return p.Port == k.Port && p.HTTP })
+	return svc != nil && isHTTP(svc.Ports, k.Port)
+}
+
+func isHTTP(ports []discovery.ServicePort, port uint16) bool {
+	return slices.ContainsFunc(ports, func(p discovery.ServicePort) bool { return p.Port == port && p.HTTP })
 }

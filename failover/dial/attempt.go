@@ -30,6 +30,7 @@ type attempt struct {
 	conn    relay.Conn // when a local endpoint accepted
 	stream  Stream     // when a peer accepted
 	replica string
+	pending bool // the peer has not answered
 	took    time.Duration
 	err     error
 }
@@ -60,7 +61,7 @@ func (r *race) dial(life, race context.Context, a *attempt) (relay.Conn, error) 
 // not quiet. From then on only an answer, the end of the lane or the end of all attempts ends it: whether the bytes
 // were used is not known. Without bytes it is given up as soon as the lane is silent or the answer takes too long.
 func (r *race) open(ctx context.Context, a *attempt) (Stream, error) {
-	s, err := r.cfg.Tunnels.Open(ctx, a.Peer, r.header(r.Key, r.Caller, r.CallerLocality, a.timeout, a.RTT), a.avoid)
+	s, err := r.cfg.Tunnels.Open(ctx, a.Peer, r.headerTo(a), a.avoid)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +71,10 @@ func (r *race) open(ctx context.Context, a *attempt) (Stream, error) {
 	}
 	if r.Early != nil {
 		r.Early.start(s, &a.gate)
+	}
+	if r.Eager && a.gate.commit() {
+		a.pending = true
+		return s, nil
 	}
 	timer := time.NewTimer(a.timeout)
 	defer timer.Stop()
@@ -95,6 +100,12 @@ func (r *race) open(ctx context.Context, a *attempt) (Stream, error) {
 			return nil, err
 		}
 	}
+}
+
+func (r *race) headerTo(a *attempt) *tunnel.Header {
+	h := r.header(r.Key, r.Caller, r.CallerLocality, a.timeout, a.RTT)
+	h.Http = r.HTTP && a.HTTP
+	return h
 }
 
 // header is what a peer gets that is rtt away. Its deadline is a round trip earlier than ours, so that the refusal is

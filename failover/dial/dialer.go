@@ -43,6 +43,10 @@ type Stream interface {
 	Info() tunnel.StreamInfo
 	// Answer is the accepting answer.
 	Answer() *tunnelpb.Answer
+	// SetReadDeadline bounds Read once the stream is accepted, as that of a net.Conn.
+	SetReadDeadline(t time.Time) error
+	// Retired is true when the stream's lane takes no new streams: what begins now is better sent over another one.
+	Retired() bool
 }
 
 // Tunnels opens streams to peers.
@@ -101,6 +105,10 @@ type Request struct {
 	CallerLocality discovery.Locality
 	// Early is what the application sends before an endpoint has accepted; nil for protocols that read nothing before.
 	Early *Early
+	// HTTP: the connection is for HTTP requests, which a peer may carry one by one.
+	HTTP bool
+	// Eager: a peer that is tried alone, over a lane that was just heard from, need not have answered: the Conn is Pending.
+	Eager bool
 	// Broken is closed when the application is gone; nil: that is not noticed.
 	Broken <-chan struct{}
 	// Budget bounds all attempts together.
@@ -118,6 +126,8 @@ type Conn struct {
 	// Socket is that of a local endpoint, Stream that of a peer; the other one is nil.
 	Socket relay.Conn
 	Stream Stream
+	// Pending: the peer has not answered. Conclude reports what came of it.
+	Pending bool
 }
 
 // Connect tries the candidates until one accepts. The attempts are for the access log, and are there also with an error.
@@ -130,7 +140,7 @@ func (d *Dialer) Connect(ctx context.Context, r *Request, candidates []balance.C
 	if err != nil {
 		return nil, c.attempts, err
 	}
-	return &Conn{Candidate: won.Candidate, Use: won.use, Socket: won.conn, Stream: won.stream}, c.attempts, nil
+	return &Conn{Candidate: won.Candidate, Use: won.use, Socket: won.conn, Stream: won.stream, Pending: won.pending}, c.attempts, nil
 }
 
 // dialLocal connects to a local endpoint.

@@ -49,6 +49,9 @@ func (r *race) run(ctx context.Context) (*attempt, error) {
 		select {
 		case a := <-r.results:
 			r.running = slices.DeleteFunc(r.running, func(o *attempt) bool { return o == a })
+			if a.pending {
+				return a, nil
+			}
 			if a.err == nil {
 				r.record(a, resultAccepted, "", a.took)
 				a.use.Accepted()
@@ -86,7 +89,7 @@ func (r *race) launch(ctx context.Context) <-chan time.Time {
 	if deadline, ok := ctx.Deadline(); ok {
 		a.timeout = min(a.timeout, time.Until(deadline))
 	}
-	if len(r.running) > 0 || r.Early == nil {
+	if len(r.running) > 0 || r.Early == nil && !r.Eager {
 		a.gate.close()
 	}
 	r.running = append(r.running, a)

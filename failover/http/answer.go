@@ -20,10 +20,11 @@ const reasonHeader = "X-Eastway-Reason"
 // fail answers in place of an endpoint.
 func (e *exchange) fail(status int, result, reason string) {
 	e.entry.Result, e.entry.Ended, e.entry.HTTP.Status = result, reason, status
-	if e.front.opaque() || e.early() {
+	if e.closes() {
 		e.w.Header().Set("Connection", "close")
 	}
 	e.w.Header().Set(reasonHeader, reason)
+	reportTo(&e.front.from, e.w.Header(), nil, reason)
 	e.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	e.head(status)
 	_, _ = io.WriteString(e.w, "eastway: "+reason+"\n")
@@ -52,9 +53,10 @@ func (e *exchange) answer(t *try) {
 			h[name] = nil // net/http would add one
 		}
 	}
-	if e.front.opaque() || e.early() {
+	if e.closes() {
 		h.Set("Connection", "close")
 	}
+	reportTo(&e.front.from, h, t, "")
 	announced := make([]string, 0, len(t.resp.Trailer))
 	for name := range t.resp.Trailer {
 		announced = append(announced, name)
@@ -77,6 +79,11 @@ func (e *exchange) answer(t *try) {
 	e.end(t, true)
 }
 
+// closes is true when the connection has to end with the answer.
+func (e *exchange) closes() bool {
+	return e.front.opaque() || e.early() || e.front.from.peer != "" && e.r.ProtoMajor == 1 && e.draining.Load()
+}
+
 // switches is true for an answer that switches to the protocol that the client has requested.
 func (e *exchange) switches(resp *http.Response) bool {
 	to := upgradeOf(e.out.Header)
@@ -85,7 +92,7 @@ func (e *exchange) switches(resp *http.Response) bool {
 
 // badAnswer answers in place of an endpoint whose answer is none to the request.
 func (e *exchange) badAnswer(t *try) {
-	t.failure = balance.BrokenAnswer
+	t.blame.Failure = balance.BrokenAnswer
 	e.entry.Err = fmt.Errorf("failover: %s answers with status %d, which the request does not allow", t.up.at, t.resp.StatusCode)
 	e.end(t, false)
 	e.fail(http.StatusBadGateway, access.Error, "bad-answer")

@@ -35,6 +35,8 @@ type history struct {
 	replayable bool
 	// begun: a part of an answer was passed on, an interim one too.
 	begun bool
+	// remote: the request is a peer's, whose proxy repeats it.
+	remote bool
 	// others: a candidate is left that was not tried.
 	others bool
 	// budget is requested at most once per decision; false: too many retries are under way.
@@ -57,6 +59,7 @@ func decide(o outcome, h history) verdict {
 		return pass
 	case o == notExecuted && h.all < maxSafeTries && (h.all <= freeRetries || h.budget()):
 		return again
+	case h.remote:
 	case o == unknown && h.retries.NoAnswer(), o == unavailable && (h.others || h.retries.Anywhere):
 		if h.retries.Method(h.method) && h.tries <= h.retries.Attempts && h.budget() {
 			return again

@@ -5,15 +5,20 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/http/h1"
 )
 
 // newEntry is the line of the access log that a request begins with.
-func newEntry(cluster string, f *front, of *access.HTTP) *access.Entry {
-	return &access.Entry{
+func newEntry(cluster string, f *front, c *call, of *access.HTTP) *access.Entry {
+	e := &access.Entry{
 		Started: time.Now(), Direction: access.Outbound, Service: f.from.Service.String(), Port: f.from.Port,
-		Caller: f.call.Caller, CallerCluster: cluster, CallerLocality: f.from.locality, HTTP: of,
+		Caller: c.address, CallerCluster: f.from.cluster(cluster), CallerLocality: c.locality, HTTP: of,
 	}
+	if f.from.peer != "" {
+		e.Direction, e.Lane = access.Inbound, f.from.lane
+	}
+	return e
 }
 
 func described(r *http.Request) *access.HTTP {
@@ -25,7 +30,7 @@ func described(r *http.Request) *access.HTTP {
 
 // refusedEntry is the line of a request that is not well-formed.
 func refusedEntry(cluster string, f *front, v *h1.Violation) *access.Entry {
-	e := newEntry(cluster, f, &access.HTTP{Status: v.Status()})
+	e := newEntry(cluster, f, &f.from.caller, &access.HTTP{Status: v.Status()})
 	e.Result, e.Ended, e.Err = access.Refused, "malformed", v
 	return e
 }
@@ -35,14 +40,23 @@ func (e *exchange) answeredBy(t *try) {
 	at := &t.up.at
 	e.entry.Endpoint, e.entry.Cluster, e.entry.Locality = at.String(), at.Cluster, at.Locality
 	e.entry.Accepted = time.Since(e.entry.Started)
-	if stream, ok := t.up.wire.Conn.(streamConn); ok {
-		info := stream.Info()
-		e.entry.Lane = info.Replica + "/" + info.Lane
-		if a := stream.Answer(); a != nil {
-			e.entry.Endpoint = access.Clip(a.GetEndpoint())
-			if l := a.GetEndpointLocality(); l != nil {
-				e.entry.Locality.Region, e.entry.Locality.Zone = access.Clip(l.GetRegion()), access.Clip(l.GetZone())
-			}
-		}
+	stream, ok := t.up.wire.Conn.(streamConn)
+	if !ok {
+		return
+	}
+	e.entry.Lane = laneOf(stream)
+	endpoint, where := t.report.endpoint, t.report.locality // by request
+	if a := stream.Answer(); a != nil && !a.GetHttp() {
+		endpoint = access.Clip(a.GetEndpoint())
+		where.Region, where.Zone = access.Clip(a.GetEndpointLocality().GetRegion()), access.Clip(a.GetEndpointLocality().GetZone())
+	}
+	if endpoint != "" {
+		e.entry.Endpoint = endpoint
+	}
+	if where.Region != "" {
+		e.entry.Locality.Region, e.entry.Locality.Zone = where.Region, where.Zone
 	}
 }
+
+// laneOf is a stream's lane in the access log.
+func laneOf(s dial.Stream) string { return s.Info().Replica + "/" + s.Info().Lane }

@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,6 @@ type exchange struct {
 	trailers []string      // that the request announces
 	current  *try          // not ended; nil: none
 	tries    int           // that an endpoint may have seen
-	all      int           // tries
 	// received counts the bytes of the client's body.
 	received atomic.Int64
 	// retrying: the try under way is on the budget; retries is how many were.
@@ -44,21 +42,6 @@ type exchange struct {
 	headed bool       // the final head is being written
 }
 
-// try is one attempt to get an answer.
-type try struct {
-	up     *upstream
-	body   *tryBody // nil: there is none
-	reused bool
-	ended  bool
-	// failure is what the endpoint is to blame for.
-	failure balance.Failure
-	use     *balance.Use
-	outcome outcome
-	resp    *http.Response
-	err     error
-	cancel  context.CancelFunc
-}
-
 // serveHTTP carries one request.
 func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	f, ok := r.Context().Value(frontKey{}).(*front)
@@ -66,9 +49,11 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer f.ended()
-	e := &exchange{w: w, r: r, route: route{
-		Handler: h, front: f, entry: newEntry(h.cfg.Cluster, f, described(r)), h2: r.ProtoMajor == 2,
-	}}
+	e := &exchange{w: w, r: r, route: route{Handler: h, front: f, call: f.from.caller, h2: r.ProtoMajor == 2}}
+	if f.from.peer != "" {
+		e.call = takeCall(r.Header)
+	}
+	e.entry = newEntry(h.cfg.Cluster, f, &e.call, described(r))
 	defer e.finish()
 	whole := false
 	defer func() { e.leave(whole) }()
@@ -200,6 +185,7 @@ func (e *exchange) decide(o outcome) verdict {
 		retries: &e.policy.Retries, method: e.r.Method, tries: e.tries, all: e.all, begun: begun,
 		replayable: e.body == nil || e.body.replayable(),
 		others:     o == unavailable && e.others(),
+		remote:     e.front.from.peer != "",
 	}
 	h.budget = func() bool {
 		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now(), &e.policy.Retries) })
@@ -240,45 +226,29 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	if !t.up.target.h2 {
 		t.up.wire.body.Store(t.body)
 	}
-	if e.all > 1 {
-		req.Header.Set(attemptHeader, strconv.Itoa(e.all))
-	}
+	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
 	sent, started := t.up.wire.written.Load(), time.Now()
 	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
 	stop()
-	o := e.outcomeOf(t, sent)
+	o := t.judge(&e.policy.Retries, sent)
+	if t.err != nil && e.gone() {
+		o = clientGone
+	}
 	if o != notExecuted {
 		e.tries++
 	}
-	if t.reused && t.err != nil {
-		e.fresh = true // the connection may have been unused for too long: no failure of the endpoint
-	} else {
-		e.tried = append(e.tried, t.up.at.Address)
-		if o == unknown {
-			t.failure = balance.BrokenAnswer
-		}
-	}
+	e.learn(t, o)
 	t.outcome = o
-	e.record(t, o, time.Since(started))
+	e.record(t, o, &e.policy.Retries, time.Since(started))
 	if t.resp == nil {
 		e.end(t, false)
 	}
 	return t, o
 }
 
-// outcomeOf is how a round trip ended.
-func (e *exchange) outcomeOf(t *try, sent int64) outcome {
-	switch {
-	case t.err == nil:
-		o, _ := judge(&e.policy.Retries, t.resp)
-		return o
-	case e.r.Context().Err() != nil, e.body != nil && e.body.failed() != nil:
-		return clientGone
-	case t.up.wire.written.Load() == sent, t.up.target.h2 && notProcessed(t.err):
-		return notExecuted
-	default:
-		return unknown
-	}
+// gone is true when the client has ended its request.
+func (e *exchange) gone() bool {
+	return e.r.Context().Err() != nil || e.body != nil && e.body.failed() != nil
 }
 
 // end gives back what a try has used; whole is true when its answer was read to the end.
@@ -312,14 +282,15 @@ func (e *exchange) end(t *try, whole bool) {
 func (e *exchange) settle(t *try, whole bool) {
 	local := t.up.target.address.Peer == ""
 	switch {
-	case !local, e.r.Context().Err() != nil:
-		t.failure = balance.NoFailure
+	case !local:
+	case e.r.Context().Err() != nil:
+		t.blame.Failure = balance.NoFailure
 	case t.resp != nil && !whole && t.outcome == answered:
-		t.failure = balance.BrokenAnswer // it was cut off
+		t.blame.Failure = balance.BrokenAnswer // it was cut off
 	case t.resp != nil:
 		t.use.Answered(statusOf(t.resp))
 	}
-	t.use.Done(balance.Outcome{Failure: t.failure})
+	t.use.Done(t.blame)
 }
 
 // traced passes interim answers on, until stop: net/http may still be reading one when it has given up.
@@ -349,20 +320,6 @@ func (e *exchange) traced(ctx context.Context) (traced context.Context, stop fun
 		defer e.mu.Unlock()
 		over = true
 	}
-}
-
-// record adds a try to the access log.
-func (e *exchange) record(t *try, o outcome, took time.Duration) {
-	result, reason := "answered", ""
-	switch {
-	case t.err != nil:
-		result, reason = o.String(), access.Clip(t.err.Error())
-	case o == unavailable:
-		_, result = judge(&e.policy.Retries, t.resp)
-	}
-	e.entry.Attempts = append(e.entry.Attempts, access.Attempt{
-		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took,
-	})
 }
 
 // String is the outcome in the access log.

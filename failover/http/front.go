@@ -17,14 +17,13 @@ import (
 
 // front is a client's connection as net/http's server uses it.
 type front struct {
-	*socket
+	clientConn
 	head []byte // what was read before, to be read again
 	// ctx ends with the connection, also while nothing reads it.
 	ctx    context.Context
 	cancel context.CancelFunc
 	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
 	strict *h1.Reader
-	call   Call
 	from   origin
 
 	mu       sync.Mutex
@@ -33,6 +32,21 @@ type front struct {
 	requests int
 	done     chan struct{} // closed when it is closed and no request is under way
 	served   chan struct{} // closed when net/http's server has ended with it
+}
+
+// clientConn is the connection below a front.
+type clientConn interface {
+	net.Conn
+	// CloseWrite ends the write side clean.
+	CloseWrite() error
+	// Broken is closed when the client is gone, also while nothing reads.
+	Broken() <-chan struct{}
+	// end closes the connection: with everything sent, or with a reset.
+	end(clean bool)
+}
+
+func newFront(from origin) *front {
+	return &front{from: from, done: make(chan struct{}), served: make(chan struct{})}
 }
 
 // begins is called with what was read of it before.
@@ -61,7 +75,7 @@ func (f unread) Read(p []byte) (int, error) {
 		f.head = f.head[n:]
 		return n, nil
 	}
-	return f.socket.Read(p)
+	return f.clientConn.Read(p)
 }
 
 // Close ends the connection: with everything sent, or with a reset after reset.
@@ -99,7 +113,7 @@ func (f *front) opaque() bool { return f.strict != nil && f.strict.Opaque() }
 func (f *front) linger() {
 	_ = f.CloseWrite()
 	_ = f.SetReadDeadline(time.Now().Add(lingerTime))
-	_, _ = io.CopyN(io.Discard, f.socket, lingerBytes)
+	_, _ = io.CopyN(io.Discard, f.clientConn, lingerBytes)
 }
 
 // reset makes Close reset the connection.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,16 +48,19 @@ type Config struct {
 
 // Handler carries the requests of applications.
 type Handler struct {
-	cfg          Config
-	server       *http.Server
-	http1, http2 *http.Transport
-	pool         *pool
-	buffers      sync.Pool
+	cfg Config
+	// server has the connections of applications, inbound those of peers.
+	server, inbound *http.Server
+	http1, http2    *http.Transport
+	pool            *pool
+	buffers         sync.Pool
 
-	mu       sync.Mutex
-	budgets  map[balance.Key]*budget
-	draining bool
-	silent   map[*front]context.CancelCauseFunc // connections of which nothing was read yet
+	mu      sync.Mutex
+	budgets map[balance.Key]*budget
+	// draining: applications' connections begin no more requests, drained: nor do those of peers.
+	draining, drained atomic.Bool
+	idle              *time.Timer                        // ends peers' connections that are not in use while the proxy drains
+	silent            map[*front]context.CancelCauseFunc // connections of which nothing was read yet
 }
 
 // Call is one connection that a Handler serves.
@@ -71,7 +75,35 @@ type Call struct {
 // origin is where the requests of one connection come from, and what they mean.
 type origin struct {
 	listen.Binding
-	locality discovery.Locality
+	// caller is that of each request; those of a peer have their own.
+	caller call
+	// peer is the cluster whose proxy carries the requests here; empty: they are from applications of the own one.
+	peer string
+	// hostname, of a pod, is the only one that the peer wants.
+	hostname string
+	// lane is that of the peer's stream.
+	lane string
+	// for connections that are made for the requests
+	life     context.Context
+	attempts *sync.WaitGroup
+}
+
+// cluster is the caller's.
+func (o *origin) cluster(own string) string {
+	if o.peer != "" {
+		return o.peer
+	}
+	return own
+}
+
+// Stream is one stream that a peer opened for requests, and that was accepted.
+type Stream struct {
+	dial.Stream
+	// Peer is the authenticated cluster.
+	Peer string
+	Key  balance.Key
+	// Hostname, of a pod, is the only one that the peer wants.
+	Hostname string
 }
 
 // New makes a Handler.
@@ -82,6 +114,7 @@ func New(cfg Config) *Handler {
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
+	h.inbound = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
 	return h
 }
 
@@ -92,38 +125,66 @@ var errDraining = errors.New("the proxy is draining")
 // bytes that it has read at once, with an empty result: the caller carries conn as TCP. Otherwise the result is how the connection
 // ended, as in the access log; its requests have lines of their own.
 func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, c Call) (first []byte, result string) {
-	f := &front{call: c, done: make(chan struct{}), served: make(chan struct{})}
+	f := newFront(origin{Binding: b, caller: call{address: c.Caller}, life: c.Life, attempts: c.Attempts})
 	kind, first, err := h.firstBytes(ctx, f, conn)
 	switch {
-	case errors.Is(err, errDraining) && len(first) > 0, err == nil && (kind == notHTTP || h.isDraining()):
+	case errors.Is(err, errDraining) && len(first) > 0, err == nil && (kind == notHTTP || h.draining.Load()):
 		return first, "" // when it drains, the server takes no connections any more
 	case err != nil:
 		return nil, endSilent(conn, err)
 	}
-	if f.socket, err = newSocket(conn, h.cfg.Watch()); err != nil {
+	if f.clientConn, err = newSocket(conn, h.cfg.Watch()); err != nil {
 		return nil, access.Error
 	}
-	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.begins(kind, first)
-	f.from.Binding = b
 	if at, err := netip.ParseAddrPort(c.Caller); err == nil {
-		f.from.locality = h.cfg.Table.Locate(at.Addr())
+		f.from.caller.locality = h.cfg.Table.Locate(at.Addr())
 	}
+	return nil, h.carry(ctx, f, h.server)
+}
+
+// ServeStream carries the requests of a peer's stream to endpoints of the own cluster until it ends. The result is how it ended.
+func (h *Handler) ServeStream(ctx context.Context, s Stream, c Call) (result string) {
+	f := newFront(origin{
+		Binding: listen.Binding{Key: s.Key}, peer: s.Peer, hostname: s.Hostname, lane: laneOf(s), life: c.Life, attempts: c.Attempts,
+		caller: call{address: c.Caller},
+	})
+	conn := peerConn{streamConn{s.Stream}}
+	f.clientConn = conn
+	kind, first, err := h.firstBytes(ctx, f, conn)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, errDraining) && len(first) == 0:
+		conn.end(true)
+		return access.OK
+	case err == nil && kind == notHTTP, errors.Is(err, os.ErrDeadlineExceeded):
+		conn.end(false)
+		return access.Error
+	case err != nil && !errors.Is(err, errDraining):
+		conn.end(false)
+		return access.ClientReset
+	}
+	f.begins(kind, first)
+	return h.carry(ctx, f, h.inbound)
+}
+
+// carry has a server read the connection's requests.
+func (h *Handler) carry(ctx context.Context, f *front, server *http.Server) (result string) {
+	f.ctx, f.cancel = context.WithCancel(ctx)
 	abort := context.AfterFunc(ctx, func() {
 		f.reset()
 		_ = f.Close()
 	})
 	defer abort()
 	listener := &oneConn{conn: f}
-	_ = h.server.Serve(listener) // until it is accepted
-	if listener.conn != nil {    // it was not: the proxy drains
+	_ = server.Serve(listener) // until it is accepted
+	if listener.conn != nil {  // it was not: the proxy drains
 		_ = f.Close()
 		close(f.served)
 	}
 	result = access.OK
 	select {
 	case <-f.done:
-	case <-f.relay.Broken(): // also while nothing reads
+	case <-f.Broken(): // also while nothing reads
 		f.reset()
 		_ = f.Close()
 		result = access.ClientReset
@@ -131,12 +192,12 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	<-f.done
 	<-f.served
 	if v := f.violation(); v != nil {
-		h.cfg.Refused(b.Service, v)
+		h.cfg.Refused(f.from.Service, v)
 		if !v.InBody { // no request was seen
 			h.cfg.Finished(refusedEntry(h.cfg.Cluster, f, v))
 		}
 	}
-	return nil, result
+	return result
 }
 
 // endSilent ends a connection on which nothing was requested, and names how it ended.
@@ -157,10 +218,12 @@ func endSilent(conn relay.Conn, why error) (result string) {
 	return access.ClientReset
 }
 
-func (h *Handler) isDraining() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.draining
+// refuses is true when a connection's first request comes too late.
+func (h *Handler) refuses(f *front) bool {
+	if f.from.peer != "" {
+		return h.drained.Load()
+	}
+	return h.draining.Load()
 }
 
 // firstBytes reads what shows what a connection is. Drain ends the wait.
@@ -169,7 +232,7 @@ func (h *Handler) firstBytes(ctx context.Context, f *front, conn net.Conn) (prot
 	defer cancel(nil)
 	h.mu.Lock()
 	h.silent[f] = cancel
-	if h.draining {
+	if h.refuses(f) {
 		cancel(errDraining)
 	}
 	h.mu.Unlock()
@@ -181,22 +244,49 @@ func (h *Handler) firstBytes(ctx context.Context, f *front, conn net.Conn) (prot
 	return firstBytes(ctx, conn)
 }
 
-// Drain ends connections as soon as no request is under way on them, and takes no further requests. It waits for nothing.
+// Drain ends connections as soon as no request is under way on them, and takes no further requests. It waits for nothing. A peer that
+// has just sent a request over an idle connection cannot know that it was not read, so those end a moment later: by then the peer
+// has heard that the proxy drains, and uses them no more.
 func (h *Handler) Drain(ctx context.Context) {
 	h.mu.Lock()
-	h.draining = true
-	for _, cancel := range h.silent {
-		cancel(errDraining)
+	h.draining.Store(true)
+	if h.idle == nil {
+		h.idle = time.AfterFunc(peerDrainTime, func() { h.endInbound(ctx) })
 	}
+	h.endSilentLocked()
 	h.mu.Unlock()
+	shutdown(ctx, h.server)
+}
+
+// endSilentLocked ends the wait for first bytes where it is over.
+func (h *Handler) endSilentLocked() {
+	for f, cancel := range h.silent {
+		if h.refuses(f) {
+			cancel(errDraining)
+		}
+	}
+}
+
+func (h *Handler) endInbound(ctx context.Context) {
+	h.mu.Lock()
+	h.drained.Store(true)
+	h.endSilentLocked()
+	h.mu.Unlock()
+	shutdown(ctx, h.inbound)
+}
+
+// shutdown takes no more requests of a server's connections and closes those that are idle; it does not wait for the others.
+func shutdown(ctx context.Context, s *http.Server) {
 	now, cancel := context.WithCancel(ctx)
 	cancel()
-	_ = h.server.Shutdown(now)
+	_ = s.Shutdown(now)
 }
 
 // Close closes the connections to endpoints that are not in use.
 func (h *Handler) Close(ctx context.Context) {
 	h.Drain(ctx)
+	h.idle.Stop()
+	h.endInbound(ctx)
 	h.pool.close()
 }
 

@@ -38,6 +38,11 @@ const (
 	maxIdlePerTarget = 128
 	// leaveTime is how long the other end of an unused stream has to end it, too.
 	leaveTime = time.Second
+	// peerDrainTime is how long peers may go on using the connections that they keep when the proxy drains: many times what it
+	// takes them to hear of it.
+	peerDrainTime = 2 * time.Second
+	// busyTime is how long nothing more is sent to a peer that has no place for a request.
+	busyTime = time.Second
 	// continueTimeout is how long an endpoint may take to answer "Expect: 100-continue" before the body is sent all the same.
 	continueTimeout = 5 * time.Second
 	// copyBuffer, in bytes, carries an answer's body, readBuffer a request's.

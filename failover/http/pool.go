@@ -26,6 +26,10 @@ func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, u := range slices.Backward(slices.Clone(p.kept[t])) {
+		if u.wire.retired() {
+			p.retire(u)
+			continue
+		}
 		if u.client.Reserve() != nil {
 			if u.client.Err() != nil || !t.h2 {
 				p.remove(u)
@@ -46,6 +50,15 @@ func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 	}
 	p.dialing[t] = make(chan struct{})
 	return nil, nil
+}
+
+// retire keeps u for the requests that are under way on it. The lock is held.
+func (p *pool) retire(u *upstream) {
+	p.remove(u)
+	u.idle = 0
+	if u.client.InFlight() == 0 {
+		u.close()
+	}
 }
 
 // dialed ends the wait of others that take has begun.
@@ -73,6 +86,10 @@ func (p *pool) put(u *upstream, atMost time.Duration) {
 	defer p.mu.Unlock()
 	if p.closed {
 		u.close()
+		return
+	}
+	if u.wire.retired() {
+		p.retire(u)
 		return
 	}
 	u.idle = min(u.idle, atMost)

@@ -16,38 +16,48 @@ type route struct {
 	entry *access.Entry
 	h2    bool
 
-	tried []balance.Address
+	// call is what is known of the caller.
+	call call
+	// all is the number of tries.
+	all int
+	// tried are candidates that come last from now on, triedAt endpoints of peers.
+	tried   []balance.Address
+	triedAt triedAt
 	// fresh: a kept connection has failed, so that others of its age may be dead, too.
 	fresh bool
+	// waits: a peer did not take an earlier try, so that the next one is sent when its answer is there.
+	waits bool
 }
 
-// candidates are those for the next try: what was tried before comes last.
-func (r *route) candidates() (untried, tried []balance.Candidate) {
+// candidates are those for the next try: what was tried before comes last, peers that have another endpoint before it.
+func (r *route) candidates() (untried, again, tried []balance.Candidate) {
 	from := &r.front.from
 	all := r.cfg.Table.Candidates(from.Key, balance.Caller{
-		Cluster: r.cfg.Cluster, Address: r.front.call.Caller, Locality: from.locality, ClusterSet: from.ClusterSet,
-		HTTP: true,
+		Cluster: from.cluster(r.cfg.Cluster), Address: r.call.address, Locality: r.call.locality, ClusterSet: from.ClusterSet,
+		Remote: from.peer != "", Hostname: from.hostname, HTTP: true,
 	})
 	for i := range all {
-		if slices.Contains(r.tried, all[i].Address) {
-			tried = append(tried, all[i])
-		} else {
+		switch {
+		case !slices.Contains(r.tried, all[i].Address) && !slices.Contains(r.call.tried, all[i].String()):
 			untried = append(untried, all[i])
+		case r.triedAt.left(&all[i]):
+			again = append(again, all[i])
+		default:
+			tried = append(tried, all[i])
 		}
 	}
-	return untried, tried
+	return untried, again, tried
 }
 
-// others is true when there is a candidate that was not tried.
+// others is true when there is a candidate that was not tried, or a peer that has another endpoint.
 func (r *route) others() bool {
-	untried, _ := r.candidates()
-	return len(untried) > 0
+	untried, again, _ := r.candidates()
+	return len(untried)+len(again) > 0
 }
 
 // connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
 func (r *route) connect(ctx context.Context, t *try) outcome {
-	untried, tried := r.candidates()
-	candidates := slices.Concat(untried, tried)
+	candidates := slices.Concat(r.candidates())
 	if len(candidates) == 0 {
 		t.err = dial.ErrNoEndpoint
 		return noCandidate
@@ -90,8 +100,8 @@ func (r *route) keptOne(ctx context.Context, to target) (up *upstream, first boo
 func (r *route) dial(ctx context.Context, t *try, to target, candidates []balance.Candidate) outcome {
 	from := &r.front.from
 	conn, attempts, err := r.cfg.Dialer.Connect(ctx, &dial.Request{
-		Key: from.Key, Caller: r.front.call.Caller, CallerLocality: from.locality,
-		Budget: r.cfg.Budget, Life: r.front.call.Life, Attempts: r.front.call.Attempts,
+		Key: from.Key, Caller: r.call.address, CallerLocality: r.call.locality, HTTP: true, Eager: !r.waits,
+		Budget: r.cfg.Budget, Life: from.life, Attempts: from.attempts,
 	}, candidates)
 	r.entry.Attempts = append(r.entry.Attempts, attempts...)
 	if err != nil {
@@ -104,6 +114,9 @@ func (r *route) dial(ctx context.Context, t *try, to target, candidates []balanc
 		if err = up.client.Reserve(); err == nil {
 			r.pool.share(up)
 			t.up, t.use = up, conn.Use
+			if conn.Pending {
+				t.pending = conn
+			}
 			return answered
 		}
 		up.close()

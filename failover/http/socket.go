@@ -27,6 +27,9 @@ func (s *socket) Read(p []byte) (int, error) { return s.relay.Read(p) }
 // Write implements net.Conn.
 func (s *socket) Write(p []byte) (int, error) { return s.relay.Write(p) }
 
+// Broken is closed when the client has reset the connection, or its host has vanished.
+func (s *socket) Broken() <-chan struct{} { return s.relay.Broken() }
+
 // CloseWrite ends the write side clean.
 func (s *socket) CloseWrite() error { return s.relay.CloseWrite() }
 

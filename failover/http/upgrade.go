@@ -51,6 +51,7 @@ func switched(w *bufio.Writer, resp *http.Response) error {
 	to := resp.Header.Get("Upgrade")
 	h := resp.Header.Clone()
 	removeHopByHop(h)
+	h.Del(outcomeHeader)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", to)
 	_, _ = fmt.Fprintf(w, "HTTP/1.1 %s\r\n", resp.Status)

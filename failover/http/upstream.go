@@ -84,6 +84,18 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// isUnused is true when the other end of a stream has used nothing of what was written.
+func (w *wire) isUnused() bool {
+	s, ok := w.Conn.(streamConn)
+	return ok && dial.Unused(s.Stream)
+}
+
+// retired is true for a stream over which nothing more is to be sent.
+func (w *wire) retired() bool {
+	s, ok := w.Conn.(streamConn)
+	return ok && s.Retired()
+}
+
 // CloseWrite ends the write side of an upgraded connection.
 func (w *wire) CloseWrite() error {
 	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
@@ -91,42 +103,6 @@ func (w *wire) CloseWrite() error {
 	}
 	return fmt.Errorf("failover: half-close: %w", errors.ErrUnsupported)
 }
-
-// streamConn makes a peer's stream a net.Conn for net/http's client, which ends connections by Close and sets no deadlines.
-type streamConn struct{ dial.Stream }
-
-// Close gives the stream up.
-func (c streamConn) Close() error {
-	c.Reset("the HTTP connection was closed")
-	return nil
-}
-
-// leave ends the stream clean: so the endpoint at its other end sees no reset. It is given up if the other side does not follow.
-func (c streamConn) leave() error {
-	err := c.CloseWrite()
-	time.AfterFunc(leaveTime, func() { c.Reset("the HTTP connection was closed") })
-	return err
-}
-
-type streamAddr string
-
-func (streamAddr) Network() string  { return "tunnel" }
-func (a streamAddr) String() string { return string(a) }
-
-// LocalAddr implements net.Conn.
-func (c streamConn) LocalAddr() net.Addr { return streamAddr(c.Info().Lane) }
-
-// RemoteAddr implements net.Conn.
-func (c streamConn) RemoteAddr() net.Addr { return streamAddr(c.Info().Replica) }
-
-// SetDeadline implements net.Conn.
-func (streamConn) SetDeadline(time.Time) error { return errors.ErrUnsupported }
-
-// SetReadDeadline implements net.Conn.
-func (streamConn) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
-
-// SetWriteDeadline implements net.Conn.
-func (streamConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
 
 // wireKey is where a context has the connection that a client connection is made of.
 type wireKey struct{}

@@ -110,7 +110,16 @@ func (h *Handler) RefuseStream(in Incoming, e *access.Entry, why error) {
 	refuse(in, e, refusalOf(why))
 }
 
-// authorize returns the service port that the stream requests, if its peer may have it.
+// Authorize returns the service port that the stream requests, if its peer may have it.
+func (h *Handler) Authorize(in Incoming) (balance.Key, error) {
+	key, refused := h.authorize(in)
+	if refused != nil {
+		return key, refused
+	}
+	return key, nil
+}
+
+// authorize is Authorize with the answer to the peer.
 func (h *Handler) authorize(in Incoming) (balance.Key, *refusal) {
 	header := in.Header()
 	if slices.Contains(header.GetVisited(), h.cfg.Cluster) {

@@ -658,7 +658,9 @@ type Open struct {
 	// Set instead of a service: a channel for messages of another package, on control connections only.
 	Channel string `protobuf:"bytes,13,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Of a headless service: the pod of that name and no other.
-	Hostname      string `protobuf:"bytes,14,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Hostname string `protobuf:"bytes,14,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// The bytes are HTTP requests, which may be those of several callers. The receiver may carry them one by one, see Answer.http.
+	Http          bool `protobuf:"varint,15,opt,name=http,proto3" json:"http,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -791,6 +793,13 @@ func (x *Open) GetHostname() string {
 	return ""
 }
 
+func (x *Open) GetHttp() bool {
+	if x != nil {
+		return x.Http
+	}
+	return false
+}
+
 // Answer is the receiver's first record on a stream.
 type Answer struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -801,7 +810,9 @@ type Answer struct {
 	Endpoint         string    `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	EndpointLocality *Locality `protobuf:"bytes,5,opt,name=endpoint_locality,json=endpointLocality,proto3" json:"endpoint_locality,omitempty"`
 	// Streams that the receiver has in flight for this service port.
-	InFlight      uint32 `protobuf:"varint,6,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	InFlight uint32 `protobuf:"varint,6,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// The receiver carries HTTP requests one by one. It chooses an endpoint for each, and its answers have X-Eastway-Outcome.
+	Http          bool `protobuf:"varint,7,opt,name=http,proto3" json:"http,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -878,6 +889,13 @@ func (x *Answer) GetInFlight() uint32 {
 	return 0
 }
 
+func (x *Answer) GetHttp() bool {
+	if x != nil {
+		return x.Http
+	}
+	return false
+}
+
 var File_tunnel_tunnelpb_tunnel_proto protoreflect.FileDescriptor
 
 const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
@@ -920,7 +938,7 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x1d\n" +
 	"\n" +
-	"heard_done\x18\x03 \x01(\bR\theardDone\"\x9f\x03\n" +
+	"heard_done\x18\x03 \x01(\bR\theardDone\"\xb3\x03\n" +
 	"\x04Open\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
@@ -937,14 +955,16 @@ const file_tunnel_tunnelpb_tunnel_proto_rawDesc = "" +
 	"\vtraceparent\x18\v \x01(\tR\vtraceparent\x12\x14\n" +
 	"\x05probe\x18\f \x01(\bR\x05probe\x12\x18\n" +
 	"\achannel\x18\r \x01(\tR\achannel\x12\x1a\n" +
-	"\bhostname\x18\x0e \x01(\tR\bhostname\"\xa5\x03\n" +
+	"\bhostname\x18\x0e \x01(\tR\bhostname\x12\x12\n" +
+	"\x04http\x18\x0f \x01(\bR\x04http\"\xb9\x03\n" +
 	"\x06Answer\x122\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1e.eastway.tunnel.v1.Answer.CodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12$\n" +
 	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\x12\x1a\n" +
 	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12H\n" +
 	"\x11endpoint_locality\x18\x05 \x01(\v2\x1b.eastway.tunnel.v1.LocalityR\x10endpointLocality\x12\x1b\n" +
-	"\tin_flight\x18\x06 \x01(\rR\binFlight\"\xa5\x01\n" +
+	"\tin_flight\x18\x06 \x01(\rR\binFlight\x12\x12\n" +
+	"\x04http\x18\a \x01(\bR\x04http\"\xa5\x01\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCODE_ACCEPTED\x10\x01\x12\x12\n" +

@@ -74,6 +74,11 @@ func ReadHeader(r io.Reader) (Type, int, error) {
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, 0, err
 	}
+	return ParseHeader(h)
+}
+
+// ParseHeader is the type of a record and the length of its payload.
+func ParseHeader(h [HeaderSize]byte) (Type, int, error) {
 	v := binary.BigEndian.Uint32(h[:])
 	t, n := Type(v>>24), int(v&0xffffff)
 	if n > t.limit() {

@@ -1,0 +1,151 @@
+package http
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+)
+
+// Fields between the proxies of two clusters. They are no part of a request or an answer: the proxy that gets one removes it.
+const (
+	// callHeader of a request is a call.
+	callHeader = "X-Eastway-Call"
+	// outcomeHeader of an answer is a report.
+	outcomeHeader = "X-Eastway-Outcome"
+)
+
+// call is what the proxy of the caller tells that of the endpoint about one request: ADDRESS;REGION;ZONE;ENDPOINT,ENDPOINT…
+type call struct {
+	// address is the application's IP:PORT.
+	address  string
+	locality discovery.Locality
+	// tried are the endpoints there that had the request already.
+	tried []string
+}
+
+func (c *call) String() string {
+	return strings.Join([]string{
+		c.address, url.PathEscape(c.locality.Region), url.PathEscape(c.locality.Zone), strings.Join(c.tried, ","),
+	}, ";")
+}
+
+// takeCall removes the call from a request's fields; what a peer sends beyond its bounds is cut.
+func takeCall(h http.Header) call {
+	parts := split(h.Get(callHeader))
+	h.Del(callHeader)
+	c := call{address: access.Clip(parts[0]), locality: discovery.Locality{Region: unescape(parts[1]), Zone: unescape(parts[2])}}
+	for endpoint := range strings.SplitSeq(parts[3], ",") {
+		if len(c.tried) < maxSafeTries && endpoint != "" {
+			c.tried = append(c.tried, access.Clip(endpoint))
+		}
+	}
+	return c
+}
+
+// report is how the proxy of a peer got its answer: OUTCOME;ENDPOINT;REGION;ZONE.
+type report struct {
+	outcome outcome
+	// busy: the peer has no place for the request now.
+	busy bool
+	// endpoint has answered, and is at locality; empty: the proxy has.
+	endpoint string
+	locality discovery.Locality
+}
+
+// The outcomes of a report.
+const (
+	reportAnswered    = "answered"
+	reportNotExecuted = "not-executed"
+	reportUnknown     = "unknown"
+	reportBusy        = "busy"
+)
+
+func (r *report) String() string {
+	text := reportAnswered
+	switch {
+	case r.busy:
+		text = reportBusy
+	case r.outcome == notExecuted:
+		text = reportNotExecuted
+	case r.outcome == unknown:
+		text = reportUnknown
+	}
+	return strings.Join([]string{text, r.endpoint, url.PathEscape(r.locality.Region), url.PathEscape(r.locality.Zone)}, ";")
+}
+
+// takeReport removes the report from an answer's fields. An endpoint answered unless it says otherwise.
+func takeReport(h http.Header) report {
+	parts := split(h.Get(outcomeHeader))
+	h.Del(outcomeHeader)
+	r := report{
+		endpoint: access.Clip(parts[1]),
+		locality: discovery.Locality{Region: unescape(parts[2]), Zone: unescape(parts[3])},
+	}
+	switch parts[0] {
+	case reportNotExecuted:
+		r.outcome = notExecuted
+	case reportBusy:
+		r.outcome, r.busy = notExecuted, true
+	case reportUnknown:
+		r.outcome = unknown
+	}
+	return r
+}
+
+// reportTo adds, for a peer, how its answer came to be: from the try's endpoint or, without one, from here for a reason.
+func reportTo(to *origin, h http.Header, t *try, reason string) {
+	h.Del(outcomeHeader)
+	if to.peer == "" {
+		return
+	}
+	r := report{}
+	switch reason {
+	case "":
+		r.endpoint, r.locality = t.up.at.String(), t.up.at.Locality
+	case "no-endpoint", "not-executed":
+		r.outcome = notExecuted
+	case "unknown-outcome":
+		r.outcome = unknown
+	}
+	h.Set(outcomeHeader, r.String())
+}
+
+// split returns the parts of a field.
+func split(field string) (parts [4]string) {
+	list := strings.SplitN(field, ";", len(parts)+1)
+	for i := range min(len(list), len(parts)) {
+		parts[i] = list[i]
+	}
+	return parts
+}
+
+func unescape(s string) string {
+	if v, err := url.PathUnescape(access.Clip(s)); err == nil {
+		return v
+	}
+	return ""
+}
+
+// triedAt are the endpoints of each peer that had a request.
+type triedAt map[string][]string
+
+func (t *triedAt) add(peer, endpoint string) {
+	if endpoint == "" || slices.Contains((*t)[peer], endpoint) {
+		return
+	}
+	if *t == nil {
+		*t = make(triedAt, 1)
+	}
+	(*t)[peer] = append((*t)[peer], endpoint)
+}
+
+// left is true when a peer that had the request has an endpoint that had not.
+func (t triedAt) left(c *balance.Candidate) bool {
+	seen := len(t[c.Peer])
+	return seen > 0 && seen < c.Endpoints
+}

@@ -1,0 +1,65 @@
+package http
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/eastway/eastway/failover/dial"
+)
+
+// streamConn makes a stream of a tunnel a net.Conn for net/http, which ends connections by Close and sets no write deadlines.
+type streamConn struct{ dial.Stream }
+
+// Close gives the stream up.
+func (c streamConn) Close() error {
+	c.Reset("the HTTP connection was closed")
+	return nil
+}
+
+// leave ends the stream clean: so the endpoint at its other end sees no reset. It is given up if the other side does not follow.
+func (c streamConn) leave() error {
+	err := c.CloseWrite()
+	time.AfterFunc(leaveTime, func() { c.Reset("the HTTP connection was closed") })
+	return err
+}
+
+type streamAddr string
+
+func (streamAddr) Network() string  { return "tunnel" }
+func (a streamAddr) String() string { return string(a) }
+
+// LocalAddr implements net.Conn.
+func (c streamConn) LocalAddr() net.Addr { return streamAddr(c.Info().Lane) }
+
+// RemoteAddr implements net.Conn.
+func (c streamConn) RemoteAddr() net.Addr { return streamAddr(c.Info().Replica) }
+
+// SetDeadline implements net.Conn.
+func (c streamConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetWriteDeadline implements net.Conn. net/http only takes one away.
+func (streamConn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	return errors.ErrUnsupported
+}
+
+// peerConn is a stream that a peer opened, as the connection of a client.
+type peerConn struct{ streamConn }
+
+// Broken implements clientConn.
+func (c peerConn) Broken() <-chan struct{} { return c.Done() }
+
+// end implements clientConn. A clean end waits for that of the peer: what is sent has to be read before the stream is given up.
+func (c peerConn) end(clean bool) {
+	if clean && c.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(leaveTime))
+		_, _ = io.CopyN(io.Discard, c.Stream, lingerBytes)
+	}
+	c.Reset("the HTTP connection was closed")
+}

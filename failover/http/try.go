@@ -1,0 +1,116 @@
+package http
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+)
+
+// try is one attempt to get an answer.
+type try struct {
+	up *upstream
+	// pending: up has not been answered when the request is sent; nil: it has.
+	pending *dial.Conn
+	// report is a peer's, and byPeer true if it has made one.
+	report report
+	byPeer bool
+	body   *tryBody // nil: there is none
+	reused bool
+	ended  bool
+	// blame is what the try means for the candidate.
+	blame   balance.Outcome
+	use     *balance.Use
+	resp    *http.Response
+	err     error
+	outcome outcome
+	cancel  context.CancelFunc
+}
+
+// judge is how a round trip ended; sent is what had been written before it.
+func (t *try) judge(r *balance.Retries, sent int64) outcome {
+	if s, ok := t.up.wire.Conn.(streamConn); ok && t.err == nil && s.Answer().GetHttp() {
+		if t.report, t.byPeer = takeReport(t.resp.Header), true; t.report.outcome != answered {
+			return t.report.outcome
+		}
+	}
+	switch {
+	case t.err == nil:
+		o, _ := judge(r, t.resp)
+		return o
+	case t.up.wire.written.Load() == sent, t.up.wire.isUnused(), t.up.target.h2 && notProcessed(t.err):
+		return notExecuted
+	default:
+		return unknown
+	}
+}
+
+// mark adds what the next hop has to know of this try.
+func (r *route) mark(h http.Header, t *try, before string) {
+	h.Del(callHeader)
+	if r.all > 1 {
+		h.Set(attemptHeader, strconv.Itoa(r.attempt(before)))
+	}
+	if peer := t.up.target.address.Peer; peer != "" && t.up.at.HTTP {
+		c := r.call
+		c.tried = r.triedAt[peer]
+		h.Set(callHeader, c.String())
+	}
+}
+
+// attempt is the number of the try. A peer counts on from those before it.
+func (r *route) attempt(before string) int {
+	if r.front.from.peer != "" {
+		if n, err := strconv.Atoi(before); err == nil && n > 0 && n < maxSafeTries {
+			return n + r.all - 1
+		}
+	}
+	return r.all
+}
+
+// learn takes in how a try went: what was tried, and what the candidate is to blame for.
+func (r *route) learn(t *try, o outcome) {
+	peer, elsewhere := t.up.target.address.Peer, false
+	switch {
+	case t.pending != nil:
+		c := r.cfg.Dialer.Conclude(t.pending)
+		t.blame, elsewhere = c.Outcome, c.Elsewhere
+		r.waits = t.err != nil
+	case t.reused && t.err != nil: // the connection may have been unused for too long: no failure of the endpoint
+		r.fresh = true
+		return
+	}
+	switch {
+	case t.report.busy:
+		t.blame.RetryAfter = busyTime
+	case t.byPeer && o == notExecuted: // no endpoint of the service accepted a connection there
+		t.blame.Failure = balance.PeerFailure
+	case o == unknown && peer == "":
+		t.blame.Failure = balance.BrokenAnswer
+	}
+	if elsewhere {
+		return
+	}
+	r.tried = append(r.tried, t.up.at.Address)
+	if t.byPeer && o != notExecuted {
+		r.triedAt.add(peer, t.report.endpoint)
+	}
+}
+
+// record adds a try to the access log.
+func (r *route) record(t *try, o outcome, p *balance.Retries, took time.Duration) {
+	result, reason := "answered", ""
+	switch {
+	case t.err != nil:
+		result, reason = o.String(), access.Clip(t.err.Error())
+	case o == unavailable:
+		_, result = judge(p, t.resp)
+	}
+	r.entry.Attempts = append(r.entry.Attempts, access.Attempt{
+		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took,
+	})
+}
