@@ -42,6 +42,10 @@ type Candidate struct {
 	place  place
 	// load is what it has in flight, per endpoint that it stands for.
 	load float64
+	// round is how many connections it has had in ROUND_ROBIN, per endpoint that it stands for. If they count, what it missed
+	// behind the others of its level does not.
+	round, behind float64
+	counts        bool
 	// share is the part of its usual connections that it gets: below 1 while it ramps up.
 	share float64
 	// terminating: it serves, but will be gone soon.
@@ -57,6 +61,9 @@ type Candidate struct {
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)
+	if c.counts {
+		c.target.group.served(c.target, c.behind, c.place.endpoints)
+	}
 	return &Use{target: c.target, lastResort: c.ejected, request: c.request}
 }
 
@@ -112,7 +119,7 @@ func (tb *Table) Candidates(k Key, c Caller) []Candidate {
 		return nil
 	}
 	p := g.policyNow()
-	by := choice{affinity: p.affinity(&c), random: tb.random}
+	by := choice{method: p.method, affinity: p.affinity(&c), random: tb.random, salt: tb.salt}
 	taken := c.Locality
 	if c.Remote {
 		taken = tb.seenFromHere(c.Locality, by.affinity != 0)
@@ -159,7 +166,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
 			Endpoints: 1,
-			target:    t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share,
+			target:    t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
@@ -193,7 +200,7 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 		out = append(out, Candidate{
 			Address: a, Cluster: e.Peer, Locality: at.locality, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
 			Endpoints: int(n), HTTP: isHTTP(e.Ports, g.key.Port),
-			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share,
+			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share, round: h.round,
 			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}

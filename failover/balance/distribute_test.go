@@ -54,8 +54,11 @@ func (tw *town) peer(name string, at ...discovery.Locality) *town {
 	return tw
 }
 
+// apply brings the table in line with the service as it is now.
 func (tw *town) apply() {
-	tw.table.Apply(&discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{echoName: tw.svc})})
+	svc := *tw.svc
+	svc.Endpoints, svc.Peers = maps.Clone(svc.Endpoints), slices.Clone(svc.Peers)
+	tw.table.Apply(&discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{echoName: &svc})})
 }
 
 // eject takes a target out until the end of the test.
@@ -299,6 +302,7 @@ func TestFailoverPriorityWithFailover(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	tw.svc.Peers[1].Readiness = tw.svc.Peers[1].Readiness[:1] // no longer in the caller's region
+	tw.apply()
 	if got, want := at(), []string{"shanghai", "10.0.0.0:80", "abroad"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

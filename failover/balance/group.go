@@ -52,6 +52,7 @@ type Health struct {
 	Kind Failure
 	// share is the part of its usual connections that it gets.
 	share float64
+	round float64
 	// last: it is tried only when all else failed; ejected: because of its ejection.
 	last, ejected bool
 }
@@ -63,7 +64,7 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 	if t == nil {
 		return nil, Health{share: 1}
 	}
-	h := Health{State: t.state, share: 1, ejected: t.isEjected() && !g.panic}
+	h := Health{State: t.state, share: 1, round: t.round, ejected: t.isEjected() && !g.panic}
 	h.last = h.ejected || now.Before(t.heldUntil)
 	switch t.state {
 	case Ejected:
@@ -163,6 +164,14 @@ func (g *group) judgeWindows() {
 			g.eject(targets[i], failurePercentage)
 		}
 	}
+}
+
+// served counts a connection of ROUND_ROBIN. A target that is further behind than that begins there, so that one that is new, or was
+// away, does not get all connections until it has had as many as the others.
+func (g *group) served(t *target, behind float64, endpoints int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.round = max(t.round, behind) + 1/float64(endpoints)
 }
 
 // hold keeps connections away from t for a while, as t requested.

@@ -11,32 +11,44 @@ type random struct {
 	float64 func() float64
 }
 
+// method is how one of several equal candidates is chosen.
+type method int
+
+const (
+	leastRequest method = iota
+	roundRobin
+	atRandom
+)
+
 // choice is how candidates are put in order.
 type choice struct {
+	method method
 	// weights are those of localities.
 	weights []weight
 	// affinity is the same for all calls that shall go to one endpoint, 0 for calls that need not.
 	affinity uint64
 	random   random
+	// salt makes the order of rounds another one in each proxy.
+	salt uint64
 }
 
 // contender is a candidate with what decides its place in the order.
 type contender struct {
 	Candidate
 	class class
-	// preference of the affinity for it; the smallest comes first.
-	preference float64
+	// key is its place inside the level: the smallest comes first.
+	key float64
+	tie uint64
 }
 
 func (a *contender) compareLevel(b *contender) int {
 	return cmp.Or(cmp.Compare(a.class, b.class), a.place.rank.compare(b.place.rank))
 }
 
-// order sorts candidates into the order in which they are tried: level after level; inside a level the better of two at
-// random, then the others by load, or, with an affinity, always in the same order. Localities with weights are levels in an order that
-// is drawn by their weights. What ramps up stands in its place with
-// the probability of its share, else behind everything healthy, so that the ramp holds against the next level too. What
-// terminates comes behind what is ready, wherever that is; last resorts come last.
+// order sorts candidates into the order in which they are tried: level after level; inside a level by the method, or, with an
+// affinity, always in the same order. Localities with weights are levels in an order that is drawn by their weights. What ramps up
+// stands in its place with the probability of its share, else behind everything healthy, so that the ramp holds against the next
+// level too. What terminates comes behind what is ready, wherever that is; last resorts come last.
 func (c *choice) order(candidates []Candidate) []Candidate {
 	sorted := c.contenders(candidates)
 	for i := len(sorted) - 1; i > 0; i-- { // shuffled: equal load is no order
@@ -44,7 +56,7 @@ func (c *choice) order(candidates []Candidate) []Candidate {
 		sorted[i], sorted[j] = sorted[j], sorted[i]
 	}
 	slices.SortStableFunc(sorted, func(a, b *contender) int {
-		return cmp.Or(a.compareLevel(b), cmp.Compare(a.preference, b.preference), cmp.Compare(a.load, b.load))
+		return cmp.Or(a.compareLevel(b), cmp.Compare(a.key, b.key), cmp.Compare(a.tie, b.tie))
 	})
 	out := make([]Candidate, 0, len(sorted))
 	for len(sorted) > 0 {
@@ -52,9 +64,7 @@ func (c *choice) order(candidates []Candidate) []Candidate {
 		for n < len(sorted) && sorted[n].compareLevel(sorted[0]) == 0 {
 			n++
 		}
-		if c.affinity == 0 {
-			twoChoices(sorted[:n], c.random)
-		}
+		c.settle(sorted[:n])
 		for _, one := range sorted[:min(n, MaxPerLevel)] {
 			out = append(out, one.Candidate)
 		}
@@ -75,12 +85,37 @@ func (c *choice) contenders(candidates []Candidate) []*contender {
 	for i := range candidates {
 		one := &contender{Candidate: candidates[i], class: candidates[i].class(c.affinity, c.random)}
 		one.place.take(turn)
-		if c.affinity != 0 {
-			one.preference = drawn(fraction(preference(c.affinity, one.Address)), float64(one.place.endpoints))
-		}
+		one.key, one.tie = c.keyOf(one)
 		out[i] = one
 	}
 	return out
+}
+
+// keyOf orders a candidate inside its level.
+func (c *choice) keyOf(one *contender) (key float64, tie uint64) {
+	switch {
+	case c.affinity != 0:
+		return drawn(fraction(preference(c.affinity, one.Address)), float64(one.place.endpoints)), 0
+	case c.method == atRandom:
+		return drawn(1-c.random.float64(), float64(one.place.endpoints)), 0
+	case c.method == roundRobin:
+		return one.round, preference(c.salt, one.Address)
+	default:
+		return one.load, 0
+	}
+}
+
+// settle completes the order of a level that is sorted by keys.
+func (c *choice) settle(level []*contender) {
+	switch {
+	case c.affinity != 0:
+	case c.method == roundRobin:
+		for _, one := range level {
+			one.counts, one.behind = true, level[len(level)-1].round-roundLag
+		}
+	case c.method == leastRequest:
+		twoChoices(level, c.random)
+	}
 }
 
 // fraction is a hash as a number in (0, 1].

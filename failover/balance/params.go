@@ -21,6 +21,8 @@ const (
 	failurePercentageHosts  = 5
 	// maxHold bounds how long a peer's retry-after keeps connections of a service away from it.
 	maxHold = 10 * time.Second
+	// roundLag is how many connections per endpoint a target of ROUND_ROBIN may make up for: as many as are chosen at the same moment.
+	roundLag = 4
 	// maxProbes is how many probes run at a time, of own endpoints and of peers each.
 	maxProbes = 16
 )

@@ -51,6 +51,7 @@ type policy struct {
 	// minHealthPercent of the members have to be out of ejection, or it decides nothing.
 	minHealthPercent int
 	connectTimeout   time.Duration
+	method           method
 	localities       localities
 	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by the spec that decides for all clusters.
 	sticky, stickySet bool
@@ -84,6 +85,7 @@ func policyOf(own string, svc *discovery.Service) policy {
 		s.maxEjection = max(duration(o.MaxEjectionTime, s.maxEjection), s.baseEjection)
 	}
 	if l := p.LoadBalancer; l != nil {
+		s.method = methodOf(l.Simple)
 		s.localities = localitiesOf(l.LocalityLbSetting)
 	}
 	if c := p.ConnectionPool; c != nil && c.TCP != nil {
@@ -106,6 +108,17 @@ func thresholdsOf(o *v1alpha1.OutlierDetection) thresholds {
 	th.gatewayErrors = or(o.ConsecutiveGatewayErrors, th.gatewayErrors)
 	th.serverErrors = or(o.Consecutive5xxErrors, th.serverErrors)
 	return th
+}
+
+func methodOf(simple string) method {
+	switch simple {
+	case v1alpha1.RoundRobin:
+		return roundRobin
+	case v1alpha1.Random:
+		return atRandom
+	default:
+		return leastRequest
+	}
 }
 
 // or is the value of a field, or the default of an absent one.

@@ -54,6 +54,7 @@ type Config struct {
 type Table struct {
 	cfg    Config
 	random random
+	salt   uint64 // of this proxy
 	// snapshot is the state that the table was brought in line with.
 	snapshot atomic.Pointer[discovery.Snapshot]
 
@@ -73,6 +74,7 @@ func NewTable(cfg Config) *Table {
 		cfg: cfg,
 		// Choices between endpoints are no secrets.
 		random: random{intN: rand.IntN, float64: rand.Float64},
+		salt:   rand.Uint64(),
 		groups: make(map[Key]*group),
 		dirty:  make(map[*group]struct{}),
 		wake:   notify.NewSignal(),

@@ -44,6 +44,7 @@ type target struct {
 	active atomic.Int64
 
 	// The rest is guarded by group.mu.
+	round     float64 // connections in ROUND_ROBIN, per endpoint that it stood for
 	state     State
 	record    record
 	window    window

@@ -179,6 +179,10 @@ type OutlierDetection struct {
 
 // LoadBalancer chooses among the endpoints.
 type LoadBalancer struct {
+	// Simple is LEAST_REQUEST, the default, ROUND_ROBIN or RANDOM. LEAST_CONN is deprecated: LEAST_REQUEST.
+	// +optional
+	// +kubebuilder:validation:Enum=LEAST_REQUEST;LEAST_CONN;ROUND_ROBIN;RANDOM
+	Simple string `json:"simple,omitempty"`
 	// +optional
 	LocalityLbSetting *LocalityLbSetting `json:"localityLbSetting,omitempty"`
 }

@@ -13,6 +13,14 @@ import (
 // allWeight is what the weights of a distribution add up to.
 const allWeight = 100
 
+// Values of loadBalancer.simple.
+const (
+	LeastRequest = "LEAST_REQUEST"
+	LeastConn    = "LEAST_CONN" // deprecated: LEAST_REQUEST
+	RoundRobin   = "ROUND_ROBIN"
+	Random       = "RANDOM"
+)
+
 // The labels that failoverPriority may have.
 const (
 	PriorityRegion  = corev1.LabelTopologyRegion
@@ -21,7 +29,7 @@ const (
 )
 
 func validateLoadBalancer(at *field.Path, lb *LoadBalancer) field.ErrorList {
-	var errs field.ErrorList
+	errs := validateSimple(at.Child("simple"), lb.Simple)
 	if l := lb.LocalityLbSetting; l != nil {
 		setting := at.Child("localityLbSetting")
 		errs = slices.Concat(errs,
@@ -31,6 +39,18 @@ func validateLoadBalancer(at *field.Path, lb *LoadBalancer) field.ErrorList {
 		)
 	}
 	return errs
+}
+
+func validateSimple(at *field.Path, simple string) field.ErrorList {
+	switch simple {
+	case "", LeastRequest, LeastConn, RoundRobin, Random:
+		return nil
+	case "PASSTHROUGH":
+		return field.ErrorList{field.Invalid(at, simple,
+			"calls always go to an endpoint of the service, not to the address that the caller used: choose LEAST_REQUEST, ROUND_ROBIN or RANDOM")}
+	default:
+		return field.ErrorList{field.NotSupported(at, short(simple), []string{LeastRequest, RoundRobin, Random})}
+	}
 }
 
 func validateDistribute(at *field.Path, list []LocalityDistribute) field.ErrorList {

@@ -16,6 +16,7 @@ metadata: {name: reviews, namespace: default}
 spec:
   targetRef: {kind: Service, name: reviews}
   loadBalancer:
+    simple: ROUND_ROBIN
     localityLbSetting:
       enabled: true
       distribute:
@@ -41,6 +42,17 @@ func TestValidateLoadBalancer(t *testing.T) {
 	}
 	for _, e := range []edit{
 		{"", "", ""},
+		{"ROUND_ROBIN", "LEAST_REQUEST", ""},
+		{"ROUND_ROBIN", "LEAST_CONN", ""},
+		{"ROUND_ROBIN", "RANDOM", ""},
+		{
+			"ROUND_ROBIN", "PASSTHROUGH",
+			`spec.loadBalancer.simple: Invalid value: "PASSTHROUGH": calls always go to an endpoint of the service`,
+		},
+		{
+			"ROUND_ROBIN", "round_robin",
+			`spec.loadBalancer.simple: Unsupported value: "round_robin": supported values: "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"`,
+		},
 		{"enabled: true", "enabled: false", ""},
 		{weights, "{'*': 100}", ""},
 		{weights, "{cn-hangzhou/a: 34, cn-hangzhou/b/*: 33, cn-shanghai: 33}", ""},
