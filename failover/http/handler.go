@@ -59,7 +59,8 @@ type Handler struct {
 	budgets map[balance.Key]*budget
 	// draining: applications' connections begin no more requests, drained: nor do those of peers.
 	draining, drained atomic.Bool
-	idle              *time.Timer                        // ends peers' connections that are not in use while the proxy drains
+	closed            chan struct{}
+	ending            sync.WaitGroup                     // what ends peers' connections later
 	silent            map[*front]context.CancelCauseFunc // connections of which nothing was read yet
 }
 
@@ -110,7 +111,7 @@ type Stream struct {
 func New(cfg Config) *Handler {
 	h := &Handler{
 		cfg: cfg, http1: newTransport(false), http2: newTransport(true), pool: newPool(),
-		budgets: make(map[balance.Key]*budget), silent: make(map[*front]context.CancelCauseFunc),
+		budgets: make(map[balance.Key]*budget), silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
@@ -249,9 +250,8 @@ func (h *Handler) firstBytes(ctx context.Context, f *front, conn net.Conn) (prot
 // has heard that the proxy drains, and uses them no more.
 func (h *Handler) Drain(ctx context.Context) {
 	h.mu.Lock()
-	h.draining.Store(true)
-	if h.idle == nil {
-		h.idle = time.AfterFunc(peerDrainTime, func() { h.endInbound(ctx) })
+	if !h.draining.Swap(true) {
+		h.ending.Go(func() { h.endInbound(ctx) })
 	}
 	h.endSilentLocked()
 	h.mu.Unlock()
@@ -267,7 +267,12 @@ func (h *Handler) endSilentLocked() {
 	}
 }
 
+// endInbound ends the connections of peers that are not in use, peerDrainTime after the drain has begun.
 func (h *Handler) endInbound(ctx context.Context) {
+	select {
+	case <-time.After(peerDrainTime):
+	case <-h.closed:
+	}
 	h.mu.Lock()
 	h.drained.Store(true)
 	h.endSilentLocked()
@@ -285,8 +290,8 @@ func shutdown(ctx context.Context, s *http.Server) {
 // Close closes the connections to endpoints that are not in use.
 func (h *Handler) Close(ctx context.Context) {
 	h.Drain(ctx)
-	h.idle.Stop()
-	h.endInbound(ctx)
+	close(h.closed)
+	h.ending.Wait()
 	h.pool.close()
 }
 
