@@ -51,6 +51,7 @@ type site struct {
 	node    *tunnel.Node
 	proxy   *failover.Proxy
 	catalog *discovery.Catalog
+	local   discovery.Local // of the catalog
 	access  *observer.ObservedLogs
 	log     *observer.ObservedLogs
 	// over are the transports that its lanes have.
@@ -68,6 +69,8 @@ type spec struct {
 	locals, b, c []discovery.Endpoint
 	// http makes the service's port HTTP, oldPeer only in cluster a.
 	http, oldPeer bool
+	// policy is a's for the service.
+	policy *v1alpha1.TrafficPolicySpec
 }
 
 // path leads from a's listener to b's endpoint. b is near a, c is far away.
@@ -104,7 +107,7 @@ func newPath(t *testing.T, sp spec) *path {
 	p.a = newSite(t, sp, world["a"], "a", here)
 	p.a.follow(world, addresses, &discovery.Service{
 		Name: echoName, Ports: ports(sp.http), Listeners: discovery.ListenersAt(ports(sp.http), p.service.Addr()),
-		Endpoints: map[uint16][]discovery.Endpoint{servicePort: sp.locals},
+		Endpoints: map[uint16][]discovery.Endpoint{servicePort: sp.locals}, Policy: sp.policy,
 	})
 	await(t, "the path stands", func() bool {
 		healthy := 0
@@ -164,6 +167,9 @@ func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]
 	local := discovery.Local{
 		Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{svc.Name: svc}), Peers: map[string]*discovery.Peer{},
 	}
+	if svc.Policy != nil {
+		local.Policies = hashtrie.Of(map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec{svc.Name: svc.Policy})
+	}
 	var dial []tunnel.Peer
 	for name, address := range addresses {
 		peer := tunnel.Peer{Name: name}
@@ -175,6 +181,7 @@ func (s *site) follow(world map[string]*certstest.Cluster, addresses map[string]
 			SPIFFEID: world[name].Peer.ID.String(), TrustBundle: world[name].TrustBundle, Addresses: peer.Addresses,
 		}}
 	}
+	s.local = local
 	s.catalog.SetLocal(local)
 	s.node.SetPeers(dial)
 }

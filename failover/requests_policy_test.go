@@ -2,8 +2,10 @@ package failover
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,4 +129,51 @@ func TestClientLeavesBeforeRetry(t *testing.T) {
 		t.Errorf("%d and %d requests, %v", near.Load(), far.Load(), line)
 	}
 	w.nothingInFlight()
+}
+
+// hashed is a policy with that key.
+func hashed(h v1alpha1.ConsistentHash) setup {
+	return policy(&v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{ConsistentHash: &h}})
+}
+
+// TestRequestsOfOneKey: all go to the same endpoint, on whichever connections they come.
+func TestRequestsOfOneKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, overHTTP, hashed(v1alpha1.ConsistentHash{HTTPQueryParameterName: "user"}), webs(here, says("0"), says("1"), says("2")))
+	seen := make(map[string]bool)
+	for user := range 12 {
+		path := fmt.Sprintf("/?user=%d", user)
+		_, first, _ := w.send("GET", path, "")
+		seen[first] = true
+		for range 4 {
+			if _, again, _ := w.send("GET", path, ""); again != first {
+				t.Errorf("user %d was at %s, then at %s", user, first, again)
+			}
+		}
+	}
+	if len(seen) < 2 {
+		t.Errorf("all users are at %v", seen)
+	}
+}
+
+// TestCookieKeepsTheEndpoint: a client that has none gets one with its first answer, and stays where that came from.
+func TestCookieKeepsTheEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, overHTTP, hashed(v1alpha1.ConsistentHash{HTTPCookie: &v1alpha1.HTTPCookie{
+		Name: "user", Path: "/", TTL: &metav1.Duration{Duration: time.Hour},
+	}}), webs(here, says("0"), says("1"), says("2")))
+	for range 10 {
+		client := w.client()
+		client.Jar, _ = cookiejar.New(nil)
+		_, first, header := w.sendBy(client, "GET", "/", "")
+		if header.Get("Set-Cookie") == "" {
+			t.Fatal("no cookie")
+		}
+		for range 4 {
+			_, again, header := w.sendBy(client, "GET", "/", "")
+			if again != first || header.Get("Set-Cookie") != "" {
+				t.Errorf("the client was at %s, then at %s with cookie %q", first, again, header.Get("Set-Cookie"))
+			}
+		}
+	}
 }

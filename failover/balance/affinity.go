@@ -3,14 +3,21 @@ package balance
 import (
 	"hash/fnv"
 	"net/netip"
+	"time"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // sessionAffinityClientIP is the value of Service.spec.sessionAffinity that keeps a client's sessions together.
 const sessionAffinityClientIP = "ClientIP"
 
-// affinity is a number that is the same for all connections of a caller while its sessions shall stay together, else 0.
+// affinity is a number that is the same for all connections of a caller while its sessions shall stay together, or for all requests
+// with the same key, else 0.
 // No state is kept, so all proxies agree, and the timeout of a session never ends: a caller moves when endpoints change.
 func (s *policy) affinity(c *Caller) uint64 {
+	if c.Affinity != 0 {
+		return c.Affinity
+	}
 	sticky := s.sticky
 	if c.ClusterSet {
 		sticky = s.stickySet
@@ -24,6 +31,32 @@ func (s *policy) affinity(c *Caller) uint64 {
 	}
 	return hash(c.Cluster, from.Addr().Unmap().String())
 }
+
+// HashKey is the part of a request of HTTP by which requests go to the same endpoint; the zero value is none.
+type HashKey struct {
+	Header, Query, Cookie string
+	// CookiePath and CookieTTL are of the cookie that clients without one get; nil: they get none.
+	CookiePath string
+	CookieTTL  *time.Duration
+}
+
+func hashKeyOf(lb *v1alpha1.LoadBalancer) HashKey {
+	if lb == nil || lb.ConsistentHash == nil {
+		return HashKey{}
+	}
+	h := lb.ConsistentHash
+	key := HashKey{Header: h.HTTPHeaderName, Query: h.HTTPQueryParameterName}
+	if c := h.HTTPCookie; c != nil {
+		key.Cookie, key.CookiePath = c.Name, c.Path
+		if c.TTL != nil {
+			key.CookieTTL = &c.TTL.Duration
+		}
+	}
+	return key
+}
+
+// Affinity is a Caller's for requests with these values.
+func Affinity(values ...string) uint64 { return hash(values...) }
 
 // hash is never 0.
 func hash(parts ...string) uint64 {

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // With ClientIP a caller stays at its endpoint; callers are spread; an endpoint that goes moves its own callers only.
@@ -64,4 +67,46 @@ func TestAffinityOfTheDecidingExport(t *testing.T) {
 	if caller.ClusterSet = true; p.affinity(&caller) == 0 {
 		t.Error("the cluster set's name has no affinity")
 	}
+}
+
+// Requests with a key stay together whatever their address; TCP knows the address only.
+func TestConsistentHash(t *testing.T) {
+	t.Parallel()
+	by := func(h v1alpha1.ConsistentHash) *policy {
+		p := policyOf("a", &discovery.Service{Policy: &v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{ConsistentHash: &h}}})
+		return &p
+	}
+	request := Caller{Cluster: "a", Address: "10.0.0.1:1", Affinity: Affinity("user")}
+	connection := Caller{Cluster: "a", Address: "10.0.0.1:2"}
+	header, source := by(v1alpha1.ConsistentHash{HTTPHeaderName: "x"}), by(v1alpha1.ConsistentHash{UseSourceIP: true})
+	if got := header.affinity(&request); got != request.Affinity {
+		t.Errorf("a request has affinity %x", got)
+	}
+	if got := header.affinity(&connection); got != 0 {
+		t.Errorf("a connection has affinity %x by a header", got)
+	}
+	connection.ClusterSet = true
+	if got := source.affinity(&connection); got == 0 || got != source.affinity(&Caller{Cluster: "a", Address: "10.0.0.1:3"}) {
+		t.Errorf("a connection has affinity %x by its address", got)
+	}
+	ttl := &metav1.Duration{}
+	key := by(v1alpha1.ConsistentHash{HTTPCookie: &v1alpha1.HTTPCookie{Name: "c", Path: "/p", TTL: ttl}}).requests.HashKey
+	if key.Cookie != "c" || key.CookiePath != "/p" || key.CookieTTL == nil || *key.CookieTTL != 0 {
+		t.Errorf("%+v", key)
+	}
+}
+
+// A peer's part of the keys is that of its endpoints.
+func TestHashByEndpoints(t *testing.T) {
+	t.Parallel()
+	tw := newTown(everywhere("")).local(here, 1).peer("far", abroad, abroad, abroad)
+	tw.apply()
+	got := make(map[string]int)
+	for i := range 2000 {
+		at := tw.calls(Caller{Cluster: "here", Locality: here, Affinity: Affinity(fmt.Sprint(i))}, 2)
+		for k := range at {
+			got[k]++
+		}
+	}
+	near(t, "keys", got, map[string]int{"10.0.0.0:80": 500, "far": 1500}, 60)
 }

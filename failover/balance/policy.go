@@ -53,7 +53,8 @@ type policy struct {
 	connectTimeout   time.Duration
 	method           method
 	localities       localities
-	// sticky: a caller's sessions stay together, by the spec of the own Service; stickySet: by the spec that decides for all clusters.
+	// sticky: a caller's sessions stay together, by the policy or the spec of the own Service; stickySet: by the policy or the spec that
+	// decides for all clusters.
 	sticky, stickySet bool
 	requests          *Requests
 }
@@ -86,6 +87,9 @@ func policyOf(own string, svc *discovery.Service) policy {
 	}
 	if l := p.LoadBalancer; l != nil {
 		s.method = methodOf(l.Simple)
+		if h := l.ConsistentHash; h != nil && h.UseSourceIP {
+			s.sticky, s.stickySet = true, true
+		}
 		s.localities = localitiesOf(l.LocalityLbSetting)
 	}
 	if c := p.ConnectionPool; c != nil && c.TCP != nil {

@@ -24,6 +24,7 @@ const (
 // the catalog and never changes.
 type Requests struct {
 	Retries Retries
+	HashKey HashKey
 }
 
 // Retries is when a request is repeated that an endpoint may have executed.
@@ -62,7 +63,7 @@ func RequestsOf(p *v1alpha1.TrafficPolicySpec) *Requests {
 	if p == nil {
 		p = &v1alpha1.TrafficPolicySpec{}
 	}
-	return &Requests{Retries: retriesOf(p.Retries)}
+	return &Requests{Retries: retriesOf(p.Retries), HashKey: hashKeyOf(p.LoadBalancer)}
 }
 
 // retriesOf: the methods are by default those that RFC 9110, 9.2.2 calls idempotent, without TRACE, which nothing needs.

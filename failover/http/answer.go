@@ -33,6 +33,7 @@ func (e *exchange) fail(status int, result, reason string) {
 // answer passes an endpoint's answer on.
 func (e *exchange) answer(t *try) {
 	e.answeredBy(t)
+	setCookie(t.resp.Header, e.cookie)
 	switch {
 	case e.switches(t.resp):
 		e.upgrade(t)

@@ -26,6 +26,7 @@ type exchange struct {
 	r *http.Request
 
 	policy   *balance.Requests
+	cookie   *http.Cookie  // that the client gets; nil: none
 	out      *http.Request // what is sent, without its body
 	body     *body         // nil: there is none
 	trailers []string      // that the request announces
@@ -70,6 +71,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.policy = h.cfg.Table.Requests(f.from.Key)
+	e.stick()
 	h.budgetOf(f.from.Key, func(b *budget) { b.request(time.Now()) })
 	e.out = outgoing(r)
 	if hasBody(r) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/eastway/eastway/discovery"
@@ -19,19 +20,26 @@ const (
 	outcomeHeader = "X-Eastway-Outcome"
 )
 
-// call is what the proxy of the caller tells that of the endpoint about one request: ADDRESS;REGION;ZONE;ENDPOINT,ENDPOINT…
+// call is what the proxy of the caller tells that of the endpoint about one request:
+// ADDRESS;REGION;ZONE;ENDPOINT,ENDPOINT…[;AFFINITY]
 type call struct {
 	// address is the application's IP:PORT.
 	address  string
 	locality discovery.Locality
 	// tried are the endpoints there that had the request already.
 	tried []string
+	// affinity is the same for requests that shall go to the same endpoint, 0 for those that need not.
+	affinity uint64
 }
 
 func (c *call) String() string {
-	return strings.Join([]string{
+	parts := []string{
 		c.address, url.PathEscape(c.locality.Region), url.PathEscape(c.locality.Zone), strings.Join(c.tried, ","),
-	}, ";")
+	}
+	if c.affinity != 0 {
+		parts = append(parts, strconv.FormatUint(c.affinity, 16))
+	}
+	return strings.Join(parts, ";")
 }
 
 // takeCall removes the call from a request's fields; what a peer sends beyond its bounds is cut.
@@ -43,6 +51,9 @@ func takeCall(h http.Header) call {
 		if len(c.tried) < maxSafeTries && endpoint != "" {
 			c.tried = append(c.tried, access.Clip(endpoint))
 		}
+	}
+	if n, err := strconv.ParseUint(parts[4], 16, 64); err == nil {
+		c.affinity = n
 	}
 	return c
 }
@@ -116,7 +127,7 @@ func reportTo(to *origin, h http.Header, t *try, reason string) {
 }
 
 // split returns the parts of a field.
-func split(field string) (parts [4]string) {
+func split(field string) (parts [5]string) {
 	list := strings.SplitN(field, ";", len(parts)+1)
 	for i := range min(len(list), len(parts)) {
 		parts[i] = list[i]

@@ -15,6 +15,7 @@ func TestCallBetweenProxies(t *testing.T) {
 		{},
 		{address: "10.0.0.1:4711", locality: discovery.Locality{Region: "eu", Zone: "eu-1"}},
 		{address: "[fd00::1]:4711", locality: discovery.Locality{Region: "a;b", Zone: "c,d%20"}, tried: []string{"10.0.0.2:80", "[fd00::2]:80"}},
+		{address: "10.0.0.1:4711", affinity: 1<<64 - 1},
 	} {
 		h := http.Header{}
 		h.Set(callHeader, c.String())

@@ -34,7 +34,7 @@ func (r *route) candidates() (untried, again, tried []balance.Candidate) {
 	from := &r.front.from
 	all := r.cfg.Table.Candidates(from.Key, balance.Caller{
 		Cluster: from.cluster(r.cfg.Cluster), Address: r.call.address, Locality: r.call.locality, ClusterSet: from.ClusterSet,
-		Remote: from.peer != "", Hostname: from.hostname, HTTP: true,
+		Remote: from.peer != "", Hostname: from.hostname, HTTP: true, Affinity: r.call.affinity,
 	})
 	for i := range all {
 		switch {

@@ -14,6 +14,10 @@ const (
 	MaxFailover = 64
 	// MaxDistribute is how many entries distribute may have, and each of them how many weights.
 	MaxDistribute = 64
+	// MaxHashKey is the longest name of a header, cookie or parameter, in bytes, and the longest path of a cookie.
+	MaxHashKey = 255
+	// MaxCookieTTL is as long as browsers keep a cookie (draft-ietf-httpbis-rfc6265bis).
+	MaxCookieTTL = 400 * 24 * time.Hour
 	// MaxConsecutive bounds the counts of consecutive errors; more would never be reached.
 	MaxConsecutive = 65535
 	// MaxErrorCodes is how many statuses outlierDetectionHttpErrorCodes may have: all errors of HTTP and some more.

@@ -183,8 +183,43 @@ type LoadBalancer struct {
 	// +optional
 	// +kubebuilder:validation:Enum=LEAST_REQUEST;LEAST_CONN;ROUND_ROBIN;RANDOM
 	Simple string `json:"simple,omitempty"`
+	// ConsistentHash sends calls with the same key to the same endpoint, instead of Simple.
+	// +optional
+	ConsistentHash *ConsistentHash `json:"consistentHash,omitempty"`
 	// +optional
 	LocalityLbSetting *LocalityLbSetting `json:"localityLbSetting,omitempty"`
+}
+
+// ConsistentHash has exactly one key. It follows Istio's message of that name.
+type ConsistentHash struct {
+	// HTTPHeaderName: requests of HTTP with the same value of that header.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	HTTPHeaderName string `json:"httpHeaderName,omitempty"`
+	// HTTPCookie: requests of HTTP with the same value of that cookie.
+	// +optional
+	HTTPCookie *HTTPCookie `json:"httpCookie,omitempty"`
+	// HTTPQueryParameterName: requests of HTTP with the same value of that parameter.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	HTTPQueryParameterName string `json:"httpQueryParameterName,omitempty"`
+	// UseSourceIP: calls of the same address.
+	// +optional
+	UseSourceIP bool `json:"useSourceIp,omitempty"`
+}
+
+// HTTPCookie is a cookie that keeps the requests of a client together.
+type HTTPCookie struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Name string `json:"name"`
+	// Path of a cookie that is set by Eastway.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Path string `json:"path,omitempty"`
+	// TTL has clients without the cookie get one, that lasts so long; 0s: until the client ends its session. Without TTL they get none.
+	// +optional
+	TTL *metav1.Duration `json:"ttl,omitempty"`
 }
 
 // LocalityLbSetting follows Istio's message of that name. Other than there, Distribute can be combined with Failover and

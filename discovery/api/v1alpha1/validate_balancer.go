@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -30,6 +33,12 @@ const (
 
 func validateLoadBalancer(at *field.Path, lb *LoadBalancer) field.ErrorList {
 	errs := validateSimple(at.Child("simple"), lb.Simple)
+	if h := lb.ConsistentHash; h != nil {
+		errs = append(errs, validateHash(at.Child("consistentHash"), h)...)
+		if lb.Simple != "" {
+			errs = append(errs, field.Forbidden(at.Child("simple"), "cannot be combined with consistentHash: remove one of the two"))
+		}
+	}
 	if l := lb.LocalityLbSetting; l != nil {
 		setting := at.Child("localityLbSetting")
 		errs = slices.Concat(errs,
@@ -51,6 +60,76 @@ func validateSimple(at *field.Path, simple string) field.ErrorList {
 	default:
 		return field.ErrorList{field.NotSupported(at, short(simple), []string{LeastRequest, RoundRobin, Random})}
 	}
+}
+
+func validateHash(at *field.Path, h *ConsistentHash) field.ErrorList {
+	keys := 0
+	for _, set := range []bool{h.HTTPHeaderName != "", h.HTTPCookie != nil, h.HTTPQueryParameterName != "", h.UseSourceIP} {
+		if set {
+			keys++
+		}
+	}
+	const names = "one of httpHeaderName, httpCookie, httpQueryParameterName and useSourceIp"
+	switch keys {
+	case 0:
+		return field.ErrorList{field.Required(at, names)}
+	case 1:
+	default:
+		return field.ErrorList{field.Forbidden(at, "must have only "+names)}
+	}
+	errs := slices.Concat(
+		validateKey(at.Child("httpHeaderName"), h.HTTPHeaderName, isToken),
+		validateKey(at.Child("httpQueryParameterName"), h.HTTPQueryParameterName, isText),
+	)
+	if c := h.HTTPCookie; c != nil {
+		cookie := at.Child("httpCookie")
+		if c.Name == "" {
+			errs = append(errs, field.Required(cookie.Child("name"), ""))
+		}
+		errs = slices.Concat(errs,
+			validateKey(cookie.Child("name"), c.Name, isToken),
+			validateKey(cookie.Child("path"), c.Path, isPath),
+			duration(cookie.Child("ttl"), c.TTL, 0, MaxCookieTTL),
+		)
+	}
+	return errs
+}
+
+func validateKey(at *field.Path, text string, valid func(string) string) field.ErrorList {
+	if len(text) > MaxHashKey {
+		return field.ErrorList{field.TooLong(at, "", MaxHashKey)}
+	}
+	if reason := valid(text); text != "" && reason != "" {
+		return field.ErrorList{field.Invalid(at, short(text), reason)}
+	}
+	return nil
+}
+
+// isToken returns what is wrong with a token (RFC 9110, 5.6.2).
+func isToken(s string) string {
+	const symbols = "!#$%&'*+-.^_`|~"
+	for _, c := range []byte(s) {
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && !strings.ContainsRune(symbols, rune(c)) {
+			return "must be letters, digits and " + symbols
+		}
+	}
+	return ""
+}
+
+// isText returns what is wrong with a text that a URL can have.
+func isText(s string) string {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "must be text without control characters"
+	}
+	return ""
+}
+
+// isPath returns what is wrong with the path of a cookie (RFC 6265, 4.1.1).
+func isPath(s string) string {
+	if !strings.HasPrefix(s, "/") || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == ';' }) {
+		return "must begin with / and be ASCII without ;"
+	}
+	return ""
 }
 
 func validateDistribute(at *field.Path, list []LocalityDistribute) field.ErrorList {

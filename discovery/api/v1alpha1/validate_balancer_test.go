@@ -27,6 +27,11 @@ spec:
       failoverPriority: [topology.kubernetes.io/region, topology.kubernetes.io/zone]
 `
 
+// hashed has a consistentHash with these fields.
+func hashed(fields, want string) edit {
+	return edit{"simple: ROUND_ROBIN", "consistentHash: {" + fields + "}", want}
+}
+
 func TestValidateLoadBalancer(t *testing.T) {
 	t.Parallel()
 	const (
@@ -52,6 +57,28 @@ func TestValidateLoadBalancer(t *testing.T) {
 		{
 			"ROUND_ROBIN", "round_robin",
 			`spec.loadBalancer.simple: Unsupported value: "round_robin": supported values: "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"`,
+		},
+		hashed("httpHeaderName: x-user", ""),
+		hashed("httpHeaderName: 'x user'", `spec.loadBalancer.consistentHash.httpHeaderName: Invalid value: "x user": must be letters, digits`),
+		hashed("httpHeaderName: "+strings.Repeat("x", MaxHashKey+1), `spec.loadBalancer.consistentHash.httpHeaderName: Too long: may not be more`),
+		hashed("httpQueryParameterName: user", ""),
+		hashed(`httpQueryParameterName: "\0"`, `spec.loadBalancer.consistentHash.httpQueryParameterName: Invalid value: "\x00": must be text`),
+		hashed("useSourceIp: true", ""),
+		hashed("useSourceIp: false", `spec.loadBalancer.consistentHash: Required value: one of httpHeaderName, httpCookie`),
+		hashed("useSourceIp: true, httpHeaderName: x", `spec.loadBalancer.consistentHash: Forbidden: must have only one of httpHeaderName`),
+		hashed("httpCookie: {name: user}", ""),
+		hashed("httpCookie: {name: user, path: /shop, ttl: 0s}", ""),
+		hashed("httpCookie: {name: user, ttl: 9600h}", ""),
+		hashed("httpCookie: {path: /shop}", `spec.loadBalancer.consistentHash.httpCookie.name: Required value`),
+		hashed("httpCookie: {name: a=b}", `spec.loadBalancer.consistentHash.httpCookie.name: Invalid value: "a=b": must be letters`),
+		hashed("httpCookie: {name: a, path: b}", `spec.loadBalancer.consistentHash.httpCookie.path: Invalid value: "b": must begin with /`),
+		hashed("httpCookie: {name: a, path: /b;c}", `spec.loadBalancer.consistentHash.httpCookie.path: Invalid value: "/b;c": must begin`),
+		hashed("httpCookie: {name: a, ttl: 9601h}",
+			`spec.loadBalancer.consistentHash.httpCookie.ttl: Invalid value: "9601h0m0s": must be between 0s and 9600h0m0s`),
+		hashed("httpCookie: {name: a, ttl: -1s}", `spec.loadBalancer.consistentHash.httpCookie.ttl: Invalid value: "-1s": must be`),
+		{
+			"simple: ROUND_ROBIN", "simple: RANDOM\n    consistentHash: {useSourceIp: true}",
+			`spec.loadBalancer.simple: Forbidden: cannot be combined with consistentHash`,
 		},
 		{"enabled: true", "enabled: false", ""},
 		{weights, "{'*': 100}", ""},
