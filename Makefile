@@ -134,7 +134,7 @@ generate: generate-crds ## regenerate protobuf code, deep copies and CRDs
 
 .PHONY: generate-crds
 generate-crds:
-	$(CONTROLLER_GEN) object crd paths=./discovery/api/... output:crd:dir=$(CRDS)
+	$(CONTROLLER_GEN) object crd:allowDangerousTypes=true paths=./discovery/api/... output:crd:dir=$(CRDS) # float64, as Istio has it
 	install -m 0644 "$$($(GO) list -m -f '{{.Dir}}' sigs.k8s.io/mcs-api)"/config/crd/*.yaml $(CRDS)
 
 .PHONY: verify-generate

@@ -33,7 +33,7 @@ type events interface {
 }
 
 func newGroup(key Key, p policy, e events) *group {
-	return &group{key: key, events: e, policy: p, targets: make(map[Address]*target)}
+	return &group{key: key, events: e, policy: p}
 }
 
 // policyNow is a copy of the group's policy.
@@ -75,6 +75,9 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 			h.State = OK
 		}
 	case OK, Probing:
+	}
+	if !t.readyAt.IsZero() {
+		h.share = min(h.share, g.policy.warmup.share(now.Sub(t.readyAt)))
 	}
 	if h.State != OK {
 		h.Kind = t.kind
@@ -322,7 +325,10 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 		g.nextSweep = soon
 		g.events.sweepAt(g)
 	}
-	standings := g.standings(own, svc)
+	standings, first := g.standings(own, svc), g.targets == nil
+	if first { // how long they have been ready is not known
+		g.targets = make(map[Address]*target, len(standings))
+	}
 	best := standingOut
 	for _, s := range standings {
 		best = max(best, s)
@@ -335,6 +341,9 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 		}
 		if s == standingReady && t.standing != standingReady {
 			g.retry(t)
+			if !first && a.Peer == "" { // a peer's own proxy warms its endpoints up
+				t.readyAt = time.Now()
+			}
 		}
 		t.standing, t.member = s, s == best && s != standingOut
 	}

@@ -52,6 +52,7 @@ type policy struct {
 	minHealthPercent int
 	connectTimeout   time.Duration
 	method           method
+	warmup           warmup
 	localities       localities
 	// sticky: a caller's sessions stay together, by the policy or the spec of the own Service; stickySet: by the policy or the spec that
 	// decides for all clusters.
@@ -86,7 +87,7 @@ func policyOf(own string, svc *discovery.Service) policy {
 		s.maxEjection = max(duration(o.MaxEjectionTime, s.maxEjection), s.baseEjection)
 	}
 	if l := p.LoadBalancer; l != nil {
-		s.method = methodOf(l.Simple)
+		s.method, s.warmup = methodOf(l.Simple), warmupOf(l)
 		if h := l.ConsistentHash; h != nil && h.UseSourceIP {
 			s.sticky, s.stickySet = true, true
 		}

@@ -58,8 +58,9 @@ type target struct {
 	rampFrom  time.Time
 	heldUntil time.Time
 	standing  standing
-	member    bool // counts in the denominator
-	gone      bool // no longer in the catalog
+	readyAt   time.Time // when it became ready; zero: it always was, or is a peer
+	member    bool      // counts in the denominator
+	gone      bool      // no longer in the catalog
 }
 
 // isEjected: no connection is given to it unless all else failed.

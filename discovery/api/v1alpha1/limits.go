@@ -18,6 +18,12 @@ const (
 	MaxHashKey = 255
 	// MaxCookieTTL is as long as browsers keep a cookie (draft-ietf-httpbis-rfc6265bis).
 	MaxCookieTTL = 400 * 24 * time.Hour
+	// MinWarmup is the shortest that differs from none.
+	MinWarmup = time.Second
+	// MaxWarmup: longer is a mistake in the unit.
+	MaxWarmup = 24 * time.Hour
+	// MaxAggression: more is a step.
+	MaxAggression = 100
 	// MaxConsecutive bounds the counts of consecutive errors; more would never be reached.
 	MaxConsecutive = 65535
 	// MaxErrorCodes is how many statuses outlierDetectionHttpErrorCodes may have: all errors of HTTP and some more.

@@ -186,8 +186,31 @@ type LoadBalancer struct {
 	// ConsistentHash sends calls with the same key to the same endpoint, instead of Simple.
 	// +optional
 	ConsistentHash *ConsistentHash `json:"consistentHash,omitempty"`
+	// Warmup raises the share of endpoints of the own cluster that have become ready.
+	// +optional
+	Warmup *Warmup `json:"warmup,omitempty"`
+	// WarmupDurationSecs is deprecated: warmup.duration.
+	// +optional
+	WarmupDurationSecs *metav1.Duration `json:"warmupDurationSecs,omitempty"`
 	// +optional
 	LocalityLbSetting *LocalityLbSetting `json:"localityLbSetting,omitempty"`
+}
+
+// Warmup follows Istio's message of that name.
+type Warmup struct {
+	// Duration until the endpoint has its full share, 1s to 24h.
+	Duration metav1.Duration `json:"duration"`
+	// MinimumPercent of its full share is what it has at least, 0 to 100; 10 is the default.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	MinimumPercent *int32 `json:"minimumPercent,omitempty"`
+	// Aggression bends the growth: the share is (time since it became ready / duration) to the power of 1/aggression. 1, the default, is a
+	// straight line; more gives more at first.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Aggression *float64 `json:"aggression,omitempty"`
 }
 
 // ConsistentHash has exactly one key. It follows Istio's message of that name.

@@ -39,6 +39,7 @@ func validateLoadBalancer(at *field.Path, lb *LoadBalancer) field.ErrorList {
 			errs = append(errs, field.Forbidden(at.Child("simple"), "cannot be combined with consistentHash: remove one of the two"))
 		}
 	}
+	errs = append(errs, validateWarmup(at, lb)...)
 	if l := lb.LocalityLbSetting; l != nil {
 		setting := at.Child("localityLbSetting")
 		errs = slices.Concat(errs,
@@ -60,6 +61,26 @@ func validateSimple(at *field.Path, simple string) field.ErrorList {
 	default:
 		return field.ErrorList{field.NotSupported(at, short(simple), []string{LeastRequest, RoundRobin, Random})}
 	}
+}
+
+func validateWarmup(at *field.Path, lb *LoadBalancer) field.ErrorList {
+	warmup, deprecated := at.Child("warmup"), at.Child("warmupDurationSecs")
+	errs := duration(deprecated, lb.WarmupDurationSecs, MinWarmup, MaxWarmup)
+	w := lb.Warmup
+	if w == nil {
+		return errs
+	}
+	if lb.WarmupDurationSecs != nil {
+		errs = append(errs, field.Forbidden(deprecated, "cannot be combined with warmup: remove it"))
+	}
+	errs = slices.Concat(errs,
+		duration(warmup.Child("duration"), &w.Duration, MinWarmup, MaxWarmup),
+		within(warmup.Child("minimumPercent"), w.MinimumPercent, 100),
+	)
+	if a := w.Aggression; a != nil && (*a < 1 || *a > MaxAggression) {
+		errs = append(errs, field.Invalid(warmup.Child("aggression"), *a, fmt.Sprintf("must be between 1 and %d", MaxAggression)))
+	}
+	return errs
 }
 
 func validateHash(at *field.Path, h *ConsistentHash) field.ErrorList {

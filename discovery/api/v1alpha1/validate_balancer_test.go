@@ -32,6 +32,11 @@ func hashed(fields, want string) edit {
 	return edit{"simple: ROUND_ROBIN", "consistentHash: {" + fields + "}", want}
 }
 
+// warmed has a warmup with these fields.
+func warmed(fields, want string) edit {
+	return edit{"simple: ROUND_ROBIN", "warmup: {" + fields + "}", want}
+}
+
 func TestValidateLoadBalancer(t *testing.T) {
 	t.Parallel()
 	const (
@@ -57,6 +62,22 @@ func TestValidateLoadBalancer(t *testing.T) {
 		{
 			"ROUND_ROBIN", "round_robin",
 			`spec.loadBalancer.simple: Unsupported value: "round_robin": supported values: "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"`,
+		},
+		warmed("duration: 30s", ""),
+		warmed("duration: 1s, minimumPercent: 0, aggression: 1.5", ""),
+		warmed("minimumPercent: 20", `spec.loadBalancer.warmup.duration: Invalid value: "0s": must be between 1s and 24h0m0s`),
+		warmed("duration: 25h", `spec.loadBalancer.warmup.duration: Invalid value: "25h0m0s": must be between 1s and 24h0m0s`),
+		warmed("duration: 30s, minimumPercent: 101", `spec.loadBalancer.warmup.minimumPercent: Invalid value: 101: must be between 0 and 100`),
+		warmed("duration: 30s, aggression: 0.9", `spec.loadBalancer.warmup.aggression: Invalid value: 0.9: must be between 1 and 100`),
+		warmed("duration: 30s, aggression: 101", `spec.loadBalancer.warmup.aggression: Invalid value: 101: must be between 1 and 100`),
+		{"simple: ROUND_ROBIN", "warmupDurationSecs: 30s", ""},
+		{
+			"simple: ROUND_ROBIN", "warmupDurationSecs: 10ms",
+			`spec.loadBalancer.warmupDurationSecs: Invalid value: "10ms": must be between 1s and 24h0m0s`,
+		},
+		{
+			"simple: ROUND_ROBIN", "warmupDurationSecs: 30s\n    warmup: {duration: 30s}",
+			`spec.loadBalancer.warmupDurationSecs: Forbidden: cannot be combined with warmup`,
 		},
 		hashed("httpHeaderName: x-user", ""),
 		hashed("httpHeaderName: 'x user'", `spec.loadBalancer.consistentHash.httpHeaderName: Invalid value: "x user": must be letters, digits`),
