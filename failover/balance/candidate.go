@@ -44,6 +44,8 @@ type Candidate struct {
 	place  place
 	// load is what it has in flight, per endpoint that it stands for.
 	load float64
+	// refusing is the share of refusals among its newest answers.
+	refusing float64
 	// round is how many connections it has had in ROUND_ROBIN, per endpoint that it stands for. If they count, what it missed
 	// behind the others of its level does not.
 	round, behind float64
@@ -92,6 +94,10 @@ func (u *Use) Accepted() { u.target.group.connected(u.target) }
 // Answered records the status of the final answer to a request; for gRPC, the HTTP status that its own status stands for. Done then
 // gets no failure for the same answer. A peer is judged by its own answers only, not by those of its endpoints.
 func (u *Use) Answered(status int) { u.target.group.answered(u.target, status, u.lastResort) }
+
+// Took records for the choice between equals whether the candidate, or an endpoint of the peer, took the request or refused it for load,
+// by the status that Answered would get.
+func (u *Use) Took(status int) { u.target.group.took(u.target, isRefusal(status)) }
 
 // Done ends the use; it is called once.
 func (u *Use) Done(o Outcome) {
@@ -168,7 +174,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
 			Endpoints: 1,
-			target:    t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round,
+			target:    t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round, refusing: h.refusing,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
@@ -202,7 +208,7 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 		out = append(out, Candidate{
 			Address: a, Cluster: e.Peer, Locality: at.locality, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
 			Endpoints: int(n), HTTP: isHTTP(e.Ports, g.key.Port),
-			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share, round: h.round,
+			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share, round: h.round, refusing: h.refusing,
 			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}

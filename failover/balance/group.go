@@ -51,8 +51,8 @@ type Health struct {
 	// Kind is why it was ejected, NoFailure once it is OK.
 	Kind Failure
 	// share is the part of its usual connections that it gets.
-	share float64
-	round float64
+	share           float64
+	round, refusing float64
 	// last: it is tried only when all else failed; ejected: because of its ejection.
 	last, ejected bool
 }
@@ -64,7 +64,7 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 	if t == nil {
 		return nil, Health{share: 1}
 	}
-	h := Health{State: t.state, share: 1, round: t.round, ejected: t.isEjected() && !g.panic}
+	h := Health{State: t.state, share: 1, round: t.round, refusing: t.refusals.now(now), ejected: t.isEjected() && !g.panic}
 	h.last = h.ejected || now.Before(t.heldUntil)
 	switch t.state {
 	case Ejected:
@@ -175,6 +175,15 @@ func (g *group) served(t *target, behind float64, endpoints int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.round = max(t.round, behind) + 1/float64(endpoints)
+}
+
+// took records whether t refused a request.
+func (g *group) took(t *target, refused bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if refused || t.refusals.share > 0 {
+		t.refusals = t.refusals.with(refused, time.Now())
+	}
 }
 
 // hold keeps connections away from t for a while, as t requested.

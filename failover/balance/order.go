@@ -55,9 +55,7 @@ func (c *choice) order(candidates []Candidate) []Candidate {
 		j := c.random.intN(i + 1)
 		sorted[i], sorted[j] = sorted[j], sorted[i]
 	}
-	slices.SortStableFunc(sorted, func(a, b *contender) int {
-		return cmp.Or(a.compareLevel(b), cmp.Compare(a.key, b.key), cmp.Compare(a.tie, b.tie))
-	})
+	slices.SortStableFunc(sorted, (*contender).compareLevel)
 	out := make([]Candidate, 0, len(sorted))
 	for len(sorted) > 0 {
 		n := 1
@@ -85,35 +83,32 @@ func (c *choice) contenders(candidates []Candidate) []*contender {
 	for i := range candidates {
 		one := &contender{Candidate: candidates[i], class: candidates[i].class(c.affinity, c.random)}
 		one.place.take(turn)
-		one.key, one.tie = c.keyOf(one)
 		out[i] = one
 	}
 	return out
 }
 
-// keyOf orders a candidate inside its level.
-func (c *choice) keyOf(one *contender) (key float64, tie uint64) {
-	switch {
-	case c.affinity != 0:
-		return drawn(fraction(preference(c.affinity, one.Address)), float64(one.place.endpoints)), 0
-	case c.method == atRandom:
-		return drawn(1-c.random.float64(), float64(one.place.endpoints)), 0
-	case c.method == roundRobin:
-		return one.round, preference(c.salt, one.Address)
-	default:
-		return one.load, 0
-	}
-}
-
-// settle completes the order of a level that is sorted by keys.
+// settle puts a level in order.
 func (c *choice) settle(level []*contender) {
-	switch {
-	case c.affinity != 0:
-	case c.method == roundRobin:
-		for _, one := range level {
-			one.counts, one.behind = true, level[len(level)-1].round-roundLag
+	var busiest, furthest float64
+	for _, one := range level {
+		busiest, furthest = max(busiest, one.load), max(furthest, one.round)
+	}
+	for _, one := range level {
+		switch endpoints := float64(one.place.endpoints); {
+		case c.affinity != 0:
+			one.key = drawn(fraction(preference(c.affinity, one.Address)), endpoints)
+		case c.method == atRandom:
+			one.key = drawn(1-c.random.float64(), endpoints)
+		case c.method == roundRobin:
+			one.key, one.tie = one.round, preference(c.salt, one.Address)
+			one.counts, one.behind = true, furthest-roundLag
+		default:
+			one.key = penalized(one.load, one.refusing, busiest)
 		}
-	case c.method == leastRequest:
+	}
+	slices.SortStableFunc(level, func(a, b *contender) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.tie, b.tie)) })
+	if c.affinity == 0 && c.method == leastRequest {
 		twoChoices(level, c.random)
 	}
 }

@@ -48,6 +48,7 @@ type target struct {
 	state     State
 	record    record
 	window    window
+	refusals  refusals
 	ejections int     // in a row, forgotten one by one while healthy
 	kind      Failure // of the last ejection
 	// byAnswers: it is out for its answers, so that a connect alone does not bring it back before its ejection is over.

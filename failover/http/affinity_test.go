@@ -14,6 +14,8 @@ func set(name string, values ...string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[name] = values }
 }
 
+func hostB(r *http.Request) { r.Host = "b" }
+
 func query(text string) func(*http.Request) { return func(r *http.Request) { r.URL.RawQuery = text } }
 
 func TestAffinityOf(t *testing.T) {
@@ -37,7 +39,7 @@ func TestAffinityOf(t *testing.T) {
 		"header":                      {by: balance.HashKey{Header: "x-user"}, values: []string{"a"}, other: set("X-User", "b")},
 		"header twice":                {by: balance.HashKey{Header: "x-user"}, values: []string{"a"}, other: set("X-User", "a", "a")},
 		"no such header":              {by: balance.HashKey{Header: "x-other"}},
-		"host":                        {by: balance.HashKey{Header: "host"}, values: []string{"shop.example"}, other: func(r *http.Request) { r.Host = "b" }},
+		"host":                        {by: balance.HashKey{Header: "host"}, values: []string{"shop.example"}, other: hostB},
 		"authority":                   {by: balance.HashKey{Header: ":authority"}, values: []string{"shop.example"}},
 		"query":                       {by: balance.HashKey{Query: "user"}, values: []string{"a", "b"}, other: query("user=a")},
 		"empty parameter":             {by: balance.HashKey{Query: "empty"}, values: []string{""}},

@@ -280,9 +280,12 @@ func (e *exchange) end(t *try, whole bool) {
 	t.cancel()
 }
 
-// settle reports what a try means for the endpoint. What a peer's endpoints do is for the peer's proxy to judge.
+// settle reports what a try means for the endpoint. What a peer's endpoints do is for the peer's proxy to judge, but for refusals.
 func (e *exchange) settle(t *try, whole bool) {
 	local := t.up.target.address.Peer == ""
+	if t.resp != nil {
+		t.use.Took(statusOf(t.resp))
+	}
 	switch {
 	case !local:
 	case e.r.Context().Err() != nil:

@@ -39,6 +39,8 @@ func grpcStatus(code int) int {
 	switch code {
 	case 4: // DEADLINE_EXCEEDED
 		return http.StatusGatewayTimeout
+	case 8: // RESOURCE_EXHAUSTED, which is no error of the endpoint's
+		return http.StatusTooManyRequests
 	case 13, 15: // INTERNAL, DATA_LOSS
 		return http.StatusInternalServerError
 	case 14: // UNAVAILABLE

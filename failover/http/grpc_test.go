@@ -20,6 +20,7 @@ func TestStatusOf(t *testing.T) {
 		"in the head":         {200, "application/grpc", "13", "", 500},
 		"DATA_LOSS":           {200, "application/grpc; x", "", "15", 500},
 		"DEADLINE_EXCEEDED":   {200, "application/grpc", "", "4", 504},
+		"RESOURCE_EXHAUSTED":  {200, "application/grpc", "", "8", 429},
 		"UNKNOWN":             {200, "application/grpc", "", "2", 200},
 		"UNIMPLEMENTED":       {200, "application/grpc", "", "12", 200},
 		"no number":           {200, "application/grpc", "", "x", 200},
