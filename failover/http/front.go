@@ -81,19 +81,21 @@ func (f unread) Read(p []byte) (int, error) {
 // Close ends the connection: with everything sent, or with a reset after reset.
 func (f *front) Close() error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.closed {
+		f.mu.Unlock()
 		return net.ErrClosed
 	}
 	f.closed = true
 	f.cancel()
-	if f.requests == 0 {
-		close(f.done)
-	}
-	if f.violation() != nil && !f.cut {
+	clean, idle := !f.cut, f.requests == 0
+	f.mu.Unlock()
+	if f.violation() != nil && clean {
 		f.linger()
 	}
-	f.end(!f.cut)
+	f.end(clean)
+	if idle {
+		close(f.done)
+	}
 	return nil
 }
 

@@ -150,7 +150,7 @@ func (h *Handler) ServeStream(ctx context.Context, s Stream, c Call) (result str
 		Binding: listen.Binding{Key: s.Key}, peer: s.Peer, hostname: s.Hostname, lane: laneOf(s), life: c.Life, attempts: c.Attempts,
 		caller: call{address: c.Caller},
 	})
-	conn := peerConn{streamConn{s.Stream}}
+	conn := newPeerConn(s.Stream)
 	f.clientConn = conn
 	kind, first, err := h.firstBytes(ctx, f, conn)
 	switch {

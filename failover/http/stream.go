@@ -50,16 +50,30 @@ func (streamConn) SetWriteDeadline(t time.Time) error {
 }
 
 // peerConn is a stream that a peer opened, as the connection of a client.
-type peerConn struct{ streamConn }
+type peerConn struct {
+	streamConn
+	reading chan struct{} // holds a token while there is a reader
+}
+
+func newPeerConn(s dial.Stream) *peerConn {
+	return &peerConn{streamConn: streamConn{s}, reading: make(chan struct{}, 1)}
+}
+
+// Read implements net.Conn. net/http may still read in the background while the connection is ended.
+func (c *peerConn) Read(p []byte) (int, error) {
+	c.reading <- struct{}{}
+	defer func() { <-c.reading }()
+	return c.streamConn.Read(p)
+}
 
 // Broken implements clientConn.
-func (c peerConn) Broken() <-chan struct{} { return c.Done() }
+func (c *peerConn) Broken() <-chan struct{} { return c.Done() }
 
 // end implements clientConn. A clean end waits for that of the peer: what is sent has to be read before the stream is given up.
-func (c peerConn) end(clean bool) {
+func (c *peerConn) end(clean bool) {
 	if clean && c.CloseWrite() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(leaveTime))
-		_, _ = io.CopyN(io.Discard, c.Stream, lingerBytes)
+		_, _ = io.CopyN(io.Discard, c, lingerBytes)
 	}
 	c.Reset("the HTTP connection was closed")
 }
