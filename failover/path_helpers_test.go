@@ -69,8 +69,8 @@ type spec struct {
 	locals, b, c []discovery.Endpoint
 	// http makes the service's port HTTP, oldPeer only in cluster a.
 	http, oldPeer bool
-	// policy is a's for the service.
-	policy *v1alpha1.TrafficPolicySpec
+	// policy is a's for the service, peerPolicy that of b and c.
+	policy, peerPolicy *v1alpha1.TrafficPolicySpec
 }
 
 // path leads from a's listener to b's endpoint. b is near a, c is far away.
@@ -128,7 +128,7 @@ func ports(http bool) []discovery.ServicePort {
 
 func (sp *spec) exported(at []discovery.Endpoint) *discovery.Service {
 	return &discovery.Service{
-		Name: echoName, Ports: ports(sp.http && !sp.oldPeer), Export: &discovery.Export{},
+		Name: echoName, Ports: ports(sp.http && !sp.oldPeer), Policy: sp.peerPolicy, Export: &discovery.Export{},
 		Endpoints: map[uint16][]discovery.Endpoint{servicePort: at},
 	}
 }

@@ -25,6 +25,8 @@ const (
 type Requests struct {
 	Retries Retries
 	HashKey HashKey
+	// Timeout is how long a request may take, all its tries included, until the end of its answer; 0: for ever.
+	Timeout time.Duration
 }
 
 // Retries is when a request is repeated that an endpoint may have executed.
@@ -33,6 +35,8 @@ type Retries struct {
 	Attempts int
 	// Anywhere: at the same endpoint too, where there is no other.
 	Anywhere bool
+	// PerTryTimeout is how long one try may take until the head of its answer; 0: for ever.
+	PerTryTimeout time.Duration
 	// Percent and MinConcurrency are the budget.
 	Percent, MinConcurrency int
 	Backoff                 Backoff
@@ -63,7 +67,7 @@ func RequestsOf(p *v1alpha1.TrafficPolicySpec) *Requests {
 	if p == nil {
 		p = &v1alpha1.TrafficPolicySpec{}
 	}
-	return &Requests{Retries: retriesOf(p.Retries), HashKey: hashKeyOf(p.LoadBalancer)}
+	return &Requests{Retries: retriesOf(p.Retries), Timeout: duration(p.Timeout, 0), HashKey: hashKeyOf(p.LoadBalancer)}
 }
 
 // retriesOf: the methods are by default those that RFC 9110, 9.2.2 calls idempotent, without TRACE, which nothing needs.
@@ -78,6 +82,7 @@ func retriesOf(r *v1alpha1.Retries) Retries {
 	if r.Attempts != nil {
 		out.Attempts, out.Anywhere = int(min(*r.Attempts, v1alpha1.MaxAttempts)), true
 	}
+	out.PerTryTimeout = duration(r.PerTryTimeout, 0)
 	if len(r.Methods) > 0 {
 		out.methods = r.Methods
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -17,14 +18,22 @@ import (
 // reasonHeader says why an answer comes from Eastway and not from an endpoint.
 const reasonHeader = "X-Eastway-Reason"
 
-// fail answers in place of an endpoint.
+// fail answers in place of an endpoint. For gRPC it is an answer without messages that has HTTP status 200; the access log and the
+// metrics have the status that it stands for.
 func (e *exchange) fail(status int, result, reason string) {
 	e.entry.Result, e.entry.Ended, e.entry.HTTP.Status = result, reason, status
 	if e.closes() {
 		e.w.Header().Set("Connection", "close")
 	}
 	e.w.Header().Set(reasonHeader, reason)
-	reportTo(&e.front.from, e.w.Header(), nil, reason)
+	reportTo(&e.front.from, e.w.Header(), e.last, reason)
+	if isGRPC(e.r.Header) && status >= http.StatusInternalServerError {
+		e.w.Header().Set("Content-Type", "application/grpc")
+		e.w.Header().Set("Grpc-Status", strconv.Itoa(grpcStatusFor(status)))
+		e.w.Header().Set("Grpc-Message", "eastway: "+reason)
+		e.head(http.StatusOK)
+		return
+	}
 	e.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	e.head(status)
 	_, _ = io.WriteString(e.w, "eastway: "+reason+"\n")
@@ -157,6 +166,9 @@ func (e *exchange) copyBody(resp *http.Response) error {
 func (e *exchange) cutOff(t *try, err error) {
 	e.entry.Err = err
 	e.entry.Result, e.entry.Ended = access.Reset, endEndpoint+" reset"
+	if e.times.over() {
+		e.entry.Result, e.entry.Ended = access.Timeout, "timeout"
+	}
 	if errors.Is(err, errClient) || e.r.Context().Err() != nil {
 		e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
 	}
@@ -175,12 +187,15 @@ func (e *exchange) head(status int) {
 // counted counts a body's bytes. A try that is over may still read when the request has ended.
 type counted struct {
 	io.ReadCloser
-	n *atomic.Int64
+	n     *atomic.Int64
+	waits func(begins bool)
 }
 
 // Read implements io.Reader.
 func (c *counted) Read(p []byte) (int, error) {
+	c.waits(true)
 	n, err := c.ReadCloser.Read(p)
+	c.waits(false)
 	c.n.Add(int64(n))
 	return n, err
 }

@@ -15,7 +15,7 @@ const (
 	answered outcome = iota
 	// notExecuted: no endpoint can have executed the request: nothing of it was written, or HTTP/2 guarantees it.
 	notExecuted
-	// unknown: the connection ended, or no answer came in time, after something was written.
+	// unknown: the connection ended after something was written.
 	unknown
 	// unavailable: an answer that another endpoint may not give: by default 502, 503 and 504.
 	unavailable
@@ -23,6 +23,8 @@ const (
 	noCandidate
 	// clientGone: the client ended its request.
 	clientGone
+	// timedOut: no answer came in the time that the policy allows, after something was written.
+	timedOut
 )
 
 // history is what a decision depends on beside the last outcome.
@@ -60,7 +62,7 @@ func decide(o outcome, h history) verdict {
 	case o == notExecuted && h.all < maxSafeTries && (h.all <= freeRetries || h.budget()):
 		return again
 	case h.remote:
-	case o == unknown && h.retries.NoAnswer(), o == unavailable && (h.others || h.retries.Anywhere):
+	case (o == unknown || o == timedOut) && h.retries.NoAnswer(), o == unavailable && (h.others || h.retries.Anywhere):
 		if h.retries.Method(h.method) && h.tries <= h.retries.Attempts && h.budget() {
 			return again
 		}

@@ -1,11 +1,11 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -31,12 +31,12 @@ type exchange struct {
 	body     *body         // nil: there is none
 	trailers []string      // that the request announces
 	current  *try          // not ended; nil: none
+	last     *try          // nil: there was none
 	tries    int           // that an endpoint may have seen
 	// received counts the bytes of the client's body.
 	received atomic.Int64
-	// retrying: the try under way is on the budget; retries is how many were.
-	retrying bool
-	retries  int
+	repeats  repeats
+	times    times
 
 	mu     sync.Mutex // guards what net/http's client does meanwhile
 	begun  bool       // a part of an answer was passed on
@@ -72,7 +72,8 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.policy = h.cfg.Table.Requests(f.from.Key)
 	e.stick()
-	h.budgetOf(f.from.Key, func(b *budget) { b.request(time.Now()) })
+	e.repeats = repeats{Handler: h, key: f.from.Key, policy: &e.policy.Retries}
+	e.repeats.begin()
 	e.out = outgoing(r)
 	if hasBody(r) {
 		var proceed func()
@@ -80,10 +81,13 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			proceed = e.proceed
 		}
 		e.trailers = slices.Collect(maps.Keys(r.Trailer))
-		e.body = newBody(&counted{ReadCloser: r.Body, n: &e.received}, func() http.Header { return maps.Clone(r.Trailer) }, proceed)
+		source := &counted{ReadCloser: r.Body, n: &e.received, waits: e.times.wait}
+		e.body = newBody(source, func() http.Header { return maps.Clone(r.Trailer) }, proceed)
 		defer e.body.end()
 	}
-	e.run(r.Context())
+	ctx, release := e.times.bound(r.Context(), r.Header, e.bound(e.policy.Timeout))
+	defer release()
+	e.run(ctx)
 	whole = true
 }
 
@@ -103,18 +107,10 @@ func (e *exchange) leave(whole bool) {
 	if e.current != nil {
 		e.end(e.current, false)
 	}
-	e.unretry()
+	e.repeats.end()
 	if !whole && e.r.ProtoMajor == 1 {
 		e.front.reset()
 		_ = e.front.Close() // net/http would read on first
-	}
-}
-
-// unretry ends the retry under way on the budget.
-func (e *exchange) unretry() {
-	if e.retrying {
-		e.retrying = false
-		e.budgetOf(e.front.from.Key, func(b *budget) { b.put() })
 	}
 }
 
@@ -137,19 +133,24 @@ func fields(h http.Header) (n int) {
 func (e *exchange) run(ctx context.Context) {
 	for {
 		t, o := e.try(ctx)
-		e.unretry()
-		if e.decide(o) == again {
+		e.last = t
+		e.repeats.end()
+		if !e.times.over() && e.decide(o) == again {
 			e.drop(t, o)
-			if !e.backOff(ctx) {
-				e.clientLeft()
+			if e.repeats.wait(ctx) {
+				continue
 			}
-			continue
+			t, o = &try{err: context.Cause(ctx)}, clientGone
 		}
 		switch {
 		case t.resp != nil:
 			e.answer(t)
+		case e.times.over(), o == timedOut:
+			e.entry.Err = cmp.Or(t.cause, t.err)
+			e.fail(http.StatusGatewayTimeout, access.Timeout, "timeout")
 		case o == clientGone:
-			e.clientLeft()
+			e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
+			panic(http.ErrAbortHandler)
 		case o == noCandidate:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
@@ -164,21 +165,6 @@ func (e *exchange) run(ctx context.Context) {
 	}
 }
 
-// clientLeft ends a request that nothing waits for any more.
-func (e *exchange) clientLeft() {
-	e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
-	panic(http.ErrAbortHandler)
-}
-
-// backOff waits before a retry that is on the budget; false: the client is gone.
-func (e *exchange) backOff(ctx context.Context) bool {
-	if !e.retrying {
-		return true
-	}
-	e.retries++
-	return pause(ctx, backoff(e.policy.Retries.Backoff, e.retries, rand.Float64()))
-}
-
 func (e *exchange) decide(o outcome) verdict {
 	e.mu.Lock()
 	begun := e.begun
@@ -188,13 +174,7 @@ func (e *exchange) decide(o outcome) verdict {
 		replayable: e.body == nil || e.body.replayable(),
 		others:     o == unavailable && e.others(),
 		remote:     e.front.from.peer != "",
-	}
-	h.budget = func() bool {
-		e.budgetOf(e.front.from.Key, func(b *budget) { e.retrying = b.take(time.Now(), &e.policy.Retries) })
-		if !e.retrying {
-			e.cfg.OverBudget(e.front.from.Service)
-		}
-		return e.retrying
+		budget:     e.repeats.take,
 	}
 	return decide(o, h)
 }
@@ -202,10 +182,12 @@ func (e *exchange) decide(o outcome) verdict {
 // drop ends a try that is followed by another one.
 func (e *exchange) drop(t *try, o outcome) {
 	reason := "unknown"
-	switch {
-	case o == notExecuted:
+	switch o {
+	case timedOut:
+		reason = "timeout"
+	case notExecuted:
 		reason = "not_executed"
-	case t.resp != nil:
+	case unavailable:
 		_, reason = judge(&e.policy.Retries, t.resp)
 	}
 	e.cfg.Retried(e.front.from.Service, reason)
@@ -214,11 +196,11 @@ func (e *exchange) drop(t *try, o outcome) {
 
 // try sends the request to one candidate. The answer's body is still to be read, and the try to be ended.
 func (e *exchange) try(ctx context.Context) (*try, outcome) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	t := &try{cancel: cancel}
 	e.all++
 	if o := e.connect(ctx, t); o != answered {
-		cancel()
+		cancel(nil)
 		return t, o
 	}
 	e.current = t
@@ -229,8 +211,9 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 		t.up.wire.body.Store(t.body)
 	}
 	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
-	sent, started := t.up.wire.written.Load(), time.Now()
+	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.clock, e.bound(e.policy.Retries.PerTryTimeout))
 	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
+	done()
 	stop()
 	o := t.judge(&e.policy.Retries, sent)
 	if t.err != nil && e.gone() {
@@ -264,7 +247,7 @@ func (e *exchange) end(t *try, whole bool) {
 		t.up.wire.body.CompareAndSwap(t.body, nil)
 	}
 	if !whole {
-		t.cancel()
+		t.cancel(nil)
 	}
 	keep := idleTimeout
 	if t.resp != nil {
@@ -277,7 +260,7 @@ func (e *exchange) end(t *try, whole bool) {
 	} else {
 		_ = t.up.client.Close()
 	}
-	t.cancel()
+	t.cancel(nil)
 }
 
 // settle reports what a try means for the endpoint. What a peer's endpoints do is for the peer's proxy to judge, but for refusals.
@@ -290,6 +273,7 @@ func (e *exchange) settle(t *try, whole bool) {
 	case !local:
 	case e.r.Context().Err() != nil:
 		t.blame.Failure = balance.NoFailure
+	case t.resp != nil && !whole && e.times.over(): // the client may have been slow, too
 	case t.resp != nil && !whole && t.outcome == answered:
 		t.blame.Failure = balance.BrokenAnswer // it was cut off
 	case t.resp != nil:
@@ -329,7 +313,7 @@ func (e *exchange) traced(ctx context.Context) (traced context.Context, stop fun
 
 // String is the outcome in the access log.
 func (o outcome) String() string {
-	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset"}[o]
+	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset", "timeout"}[o]
 }
 
 // notProcessed is true for an error of an HTTP/2 connection that guarantees that the server did nothing with the request.

@@ -49,3 +49,11 @@ func grpcStatus(code int) int {
 		return http.StatusOK
 	}
 }
+
+// grpcStatusFor is the gRPC status of an answer that Eastway makes itself.
+func grpcStatusFor(status int) int {
+	if status == http.StatusGatewayTimeout {
+		return 4 // DEADLINE_EXCEEDED
+	}
+	return 14 // UNAVAILABLE
+}

@@ -3,6 +3,7 @@ package http
 import (
 	"net/http"
 	"testing"
+	"time"
 )
 
 func TestStatusOf(t *testing.T) {
@@ -38,5 +39,22 @@ func TestStatusOf(t *testing.T) {
 		if got := statusOf(r); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
+	}
+}
+
+func TestGRPCTimeout(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"": -1, "1": -1, "S": -1, "1s": -1, "-1S": -1, "+1S": -1, "1.5S": -1, "123456789S": -1,
+		"0n": 0, "1n": 1, "20u": 20 * time.Microsecond, "300m": 300 * time.Millisecond, "4S": 4 * time.Second, "5M": 5 * time.Minute,
+		"6H": 6 * time.Hour, "25H": 24 * time.Hour, "99999999H": 24 * time.Hour, "99999999n": 99999999,
+	} {
+		h := http.Header{"Content-Type": {"application/grpc+proto"}, "Grpc-Timeout": {text}}
+		if got, ok := grpcTimeout(h); ok != (want >= 0) || ok && got != want {
+			t.Errorf("%q: %v, %v", text, got, ok)
+		}
+	}
+	if _, ok := grpcTimeout(http.Header{"Grpc-Timeout": {"1S"}}); ok {
+		t.Error("a request that is not gRPC has a deadline")
 	}
 }

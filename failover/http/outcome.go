@@ -63,7 +63,7 @@ type report struct {
 	outcome outcome
 	// busy: the peer has no place for the request now.
 	busy bool
-	// endpoint has answered, and is at locality; empty: the proxy has.
+	// endpoint had the request, and is at locality; empty: none had.
 	endpoint string
 	locality discovery.Locality
 }
@@ -108,7 +108,8 @@ func takeReport(h http.Header) report {
 	return r
 }
 
-// reportTo adds, for a peer, how its answer came to be: from the try's endpoint or, without one, from here for a reason.
+// reportTo adds, for a peer, how its answer came to be: by the try, from its endpoint or from here for a reason. Without a try, or where
+// nothing was executed, no endpoint had the request.
 func reportTo(to *origin, h http.Header, t *try, reason string) {
 	h.Del(outcomeHeader)
 	if to.peer == "" {
@@ -116,12 +117,13 @@ func reportTo(to *origin, h http.Header, t *try, reason string) {
 	}
 	r := report{}
 	switch reason {
-	case "":
-		r.endpoint, r.locality = t.up.at.String(), t.up.at.Locality
 	case "no-endpoint", "not-executed":
 		r.outcome = notExecuted
-	case "unknown-outcome":
+	case "unknown-outcome", "timeout":
 		r.outcome = unknown
+	}
+	if t != nil && t.up != nil && r.outcome != notExecuted {
+		r.endpoint, r.locality = t.up.at.String(), t.up.at.Locality
 	}
 	h.Set(outcomeHeader, r.String())
 }

@@ -28,7 +28,9 @@ type try struct {
 	resp    *http.Response
 	err     error
 	outcome outcome
-	cancel  context.CancelFunc
+	// cause is why it was ended here before its answer.
+	cause  error
+	cancel context.CancelCauseFunc
 }
 
 // judge is how a round trip ended; sent is what had been written before it.
@@ -44,6 +46,8 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 		return o
 	case t.up.wire.written.Load() == sent, t.up.wire.isUnused(), t.up.target.h2 && notProcessed(t.err):
 		return notExecuted
+	case t.tooSlow():
+		return timedOut
 	default:
 		return unknown
 	}
@@ -80,7 +84,7 @@ func (r *route) learn(t *try, o outcome) {
 		c := r.cfg.Dialer.Conclude(t.pending)
 		t.blame, elsewhere = c.Outcome, c.Elsewhere
 		r.waits = t.err != nil
-	case t.reused && t.err != nil: // the connection may have been unused for too long: no failure of the endpoint
+	case t.reused && t.err != nil && o != timedOut: // the connection may have been unused for too long: no failure of the endpoint
 		r.fresh = true
 		return
 	}
@@ -89,8 +93,8 @@ func (r *route) learn(t *try, o outcome) {
 		t.blame.RetryAfter = busyTime
 	case t.byPeer && o == notExecuted: // no endpoint of the service accepted a connection there
 		t.blame.Failure = balance.PeerFailure
-	case o == unknown && peer == "":
-		t.blame.Failure = balance.BrokenAnswer
+	case peer == "":
+		t.blame.Failure = t.missing(o)
 	}
 	if elsewhere {
 		return

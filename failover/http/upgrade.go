@@ -43,7 +43,7 @@ func (e *exchange) upgrade(t *try) {
 	_ = server.Close()
 	t.ended, e.current = true, nil
 	e.settle(t, true)
-	t.cancel()
+	t.cancel(nil)
 }
 
 // switched passes the head of the answer on that switches protocols.

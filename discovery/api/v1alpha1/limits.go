@@ -49,6 +49,9 @@ const (
 
 	// MaxAttempts bounds retries.attempts: each one is a request that an endpoint may execute again.
 	MaxAttempts = 10
+	// MinTimeout and MaxTimeout bound timeout and retries.perTryTimeout, unless they are 0.
+	MinTimeout = time.Millisecond
+	MaxTimeout = 24 * time.Hour
 	// MaxRetryOn is the longest retryOn, in bytes: all conditions and some statuses.
 	MaxRetryOn = 512
 	// MinRetryStatus and MaxRetryStatus bound its statuses: other answers are no failures.

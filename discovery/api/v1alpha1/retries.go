@@ -19,6 +19,9 @@ type Retries struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
 	Attempts *uint32 `json:"attempts,omitempty"`
+	// PerTryTimeout is the time for one try until the head of its answer, 1ms to 24h; 0s, the default: none.
+	// +optional
+	PerTryTimeout *metav1.Duration `json:"perTryTimeout,omitempty"`
 	// RetryOn is a comma-separated list of Envoy's conditions and of HTTP statuses; the default is gateway-error. It never makes a method
 	// repeatable that Methods does not have.
 	// +optional
@@ -146,6 +149,7 @@ func (r *Retries) On() RetryOn {
 func validateRetries(at *field.Path, r *Retries) field.ErrorList {
 	errs := slices.Concat(
 		within(at.Child("attempts"), r.Attempts, MaxAttempts),
+		timeout(at.Child("perTryTimeout"), r.PerTryTimeout),
 		validateRetryOn(at.Child("retryOn"), r.RetryOn),
 		validateMethods(at.Child("methods"), r.Methods),
 	)
@@ -157,6 +161,14 @@ func validateRetries(at *field.Path, r *Retries) field.ErrorList {
 		errs = append(errs, validateBackoff(at.Child("backoff"), b)...)
 	}
 	return errs
+}
+
+// timeout checks a time that may be 0 for none, as in Istio.
+func timeout(at *field.Path, d *metav1.Duration) field.ErrorList {
+	if d == nil || d.Duration == 0 {
+		return nil
+	}
+	return duration(at, d, MinTimeout, MaxTimeout)
 }
 
 func validateRetryOn(at *field.Path, list string) field.ErrorList {

@@ -99,6 +99,10 @@ type TrafficPolicySpec struct {
 	ConnectionPool *ConnectionPool `json:"connectionPool,omitempty"`
 	// +optional
 	Retries *Retries `json:"retries,omitempty"`
+	// Timeout of an HTTP request, all its tries included, until the end of its answer, 1ms to 24h; 0s, the default: none. It does not count
+	// time in which the client is still sending. It follows Istio's field of HTTPRoute, and Envoy's route timeout.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
 // TargetRef is a Gateway API local policy target reference; group "" (or "core") and kind Service.

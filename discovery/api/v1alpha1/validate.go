@@ -74,6 +74,7 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 		errs = append(errs, duration(spec.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
 			MinConnectTimeout, MaxConnectTimeout)...)
 	}
+	errs = append(errs, timeout(spec.Child("timeout"), p.Spec.Timeout)...)
 	if r := p.Spec.Retries; r != nil {
 		errs = append(errs, validateRetries(spec.Child("retries"), r)...)
 	}

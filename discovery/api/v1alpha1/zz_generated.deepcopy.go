@@ -382,6 +382,11 @@ func (in *Retries) DeepCopyInto(out *Retries) {
 		*out = new(uint32)
 		**out = **in
 	}
+	if in.PerTryTimeout != nil {
+		in, out := &in.PerTryTimeout, &out.PerTryTimeout
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.Methods != nil {
 		in, out := &in.Methods, &out.Methods
 		*out = make([]string, len(*in))
@@ -576,6 +581,11 @@ func (in *TrafficPolicySpec) DeepCopyInto(out *TrafficPolicySpec) {
 		in, out := &in.Retries, &out.Retries
 		*out = new(Retries)
 		(*in).DeepCopyInto(*out)
+	}
+	if in.Timeout != nil {
+		in, out := &in.Timeout, &out.Timeout
+		*out = new(v1.Duration)
+		**out = **in
 	}
 }
 

@@ -1,0 +1,86 @@
+package http
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// clock measures the times of a request that a policy bounds. It stands still while the client is waited for: that time is not the
+// endpoint's.
+type clock struct {
+	mu      sync.Mutex
+	waiting bool
+	limits  []*limit
+}
+
+// limit is a time that may pass.
+type limit struct {
+	left    time.Duration
+	since   time.Time // zero: it stands still
+	timer   *time.Timer
+	expired func()
+}
+
+// limit calls expired once d has passed, unless stop is called before; d of 0 is no limit.
+func (c *clock) limit(d time.Duration, expired func()) (stop func()) {
+	if d <= 0 {
+		return func() {}
+	}
+	l := &limit{left: d, expired: expired}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits = append(c.limits, l)
+	l.timer = time.AfterFunc(d, func() { c.expire(l) })
+	l.since = time.Now()
+	if c.waiting {
+		l.stand()
+	}
+	return func() { c.stop(l) }
+}
+
+func (c *clock) expire(l *limit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.since.IsZero() || !slices.Contains(c.limits, l) {
+		return
+	}
+	if rest := l.left - time.Since(l.since); rest > 0 { // the timer is from before it stood still
+		return
+	}
+	c.remove(l)
+	l.expired()
+}
+
+func (c *clock) stop(l *limit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.timer.Stop()
+	c.remove(l)
+}
+
+func (c *clock) remove(l *limit) {
+	c.limits = slices.DeleteFunc(c.limits, func(o *limit) bool { return o == l })
+}
+
+// wait is called when the wait for the client begins, and when it ends.
+func (c *clock) wait(begins bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = begins
+	for _, l := range c.limits {
+		if begins {
+			l.stand()
+		} else {
+			l.since = time.Now()
+			l.timer.Reset(l.left)
+		}
+	}
+}
+
+// stand stands still.
+func (l *limit) stand() {
+	l.timer.Stop()
+	l.left = max(l.left-time.Since(l.since), 0)
+	l.since = time.Time{}
+}
