@@ -53,6 +53,7 @@ type Handler struct {
 	server, inbound *http.Server
 	http1, http2    *http.Transport
 	pool            *pool
+	leaving         leaving
 	buffers         sync.Pool
 
 	mu      sync.Mutex
@@ -293,6 +294,7 @@ func (h *Handler) Close(ctx context.Context) {
 	close(h.closed)
 	h.ending.Wait()
 	h.pool.close()
+	h.leaving.close()
 }
 
 // budgetOf calls f with the retry budget of a service port.

@@ -12,12 +12,14 @@ type pool struct {
 	mu     sync.Mutex
 	closed bool
 	kept   map[target][]*upstream // the newest last
+	// armed are those whose timer runs, kept or not.
+	armed map[*upstream]struct{}
 	// dialing are HTTP/2 connections that are being made: one at a time for each target.
 	dialing map[target]chan struct{}
 }
 
 func newPool() *pool {
-	return &pool{kept: make(map[target][]*upstream), dialing: make(map[target]chan struct{})}
+	return &pool{kept: make(map[target][]*upstream), armed: make(map[*upstream]struct{}), dialing: make(map[target]chan struct{})}
 }
 
 // take returns a connection to t with a place for a request. Without one, the caller makes a new connection and then calls dialed, or,
@@ -108,10 +110,16 @@ func (p *pool) put(u *upstream, atMost time.Duration) {
 
 // arm has u looked at when it may have been unused for its time.
 func (p *pool) arm(u *upstream) {
+	p.disarm(u)
+	u.timer = time.AfterFunc(max(u.idle, leaveTime), func() { p.expire(u) })
+	p.armed[u] = struct{}{}
+}
+
+func (p *pool) disarm(u *upstream) {
 	if u.timer != nil {
 		u.timer.Stop()
 	}
-	u.timer = time.AfterFunc(max(u.idle, leaveTime), func() { p.expire(u) })
+	delete(p.armed, u)
 }
 
 // expire closes a connection that was not used. net/http may count a request for a while that has ended.
@@ -137,11 +145,13 @@ func (p *pool) close() {
 	p.closed = true
 	for _, list := range p.kept {
 		for _, u := range list {
-			if u.timer != nil {
-				u.timer.Stop()
-			}
+			p.disarm(u)
 			u.close()
 		}
+	}
+	for u := range p.armed { // HTTP/2: no longer kept
+		p.disarm(u)
+		u.close()
 	}
 	clear(p.kept)
 }
@@ -154,7 +164,5 @@ func (p *pool) remove(u *upstream) {
 	} else {
 		p.kept[u.target] = list
 	}
-	if u.timer != nil {
-		u.timer.Stop()
-	}
+	p.disarm(u)
 }

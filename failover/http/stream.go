@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/eastway/eastway/failover/dial"
@@ -18,11 +19,42 @@ func (c streamConn) Close() error {
 	return nil
 }
 
-// leave ends the stream clean: so the endpoint at its other end sees no reset. It is given up if the other side does not follow.
-func (c streamConn) leave() error {
+// leaving are the streams that this side has ended, and that are given up if the other side does not follow.
+type leaving struct {
+	mu     sync.Mutex
+	closed bool
+	timers map[dial.Stream]*time.Timer
+}
+
+// leave ends a stream clean: so the endpoint at its other end sees no reset.
+func (l *leaving) leave(c streamConn) error {
 	err := c.CloseWrite()
-	time.AfterFunc(leaveTime, func() { c.Reset("the HTTP connection was closed") })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.timers[c.Stream] != nil {
+		return err
+	}
+	if l.timers == nil {
+		l.timers = make(map[dial.Stream]*time.Timer)
+	}
+	l.timers[c.Stream] = time.AfterFunc(leaveTime, func() {
+		_ = c.Close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.timers, c.Stream)
+	})
 	return err
+}
+
+// close waits for no stream any more: their lanes end with the process.
+func (l *leaving) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, t := range l.timers {
+		t.Stop()
+	}
+	clear(l.timers)
 }
 
 type streamAddr string

@@ -60,6 +60,7 @@ type wire struct {
 	written atomic.Int64
 	unused  atomic.Bool // no request is under way: it ends clean
 	body    atomic.Pointer[tryBody]
+	leaving *leaving
 }
 
 // Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which net/http would wait.
@@ -68,7 +69,7 @@ func (w *wire) Close() error {
 		_ = b.Close()
 	}
 	if s, ok := w.Conn.(streamConn); ok && w.unused.Load() {
-		return s.leave()
+		return w.leaving.leave(s)
 	}
 	return w.Conn.Close()
 }
@@ -129,7 +130,7 @@ func newTransport(h2 bool) *http.Transport {
 
 // clientConn speaks HTTP on a connection that a candidate accepted.
 func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upstream, error) {
-	w := &wire{}
+	w := &wire{leaving: &h.leaving}
 	if c.Stream != nil {
 		w.Conn = streamConn{c.Stream}
 	} else {
