@@ -32,6 +32,7 @@ type front struct {
 	requests int
 	done     chan struct{} // closed when it is closed and no request is under way
 	served   chan struct{} // closed when net/http's server has ended with it
+	ending   sync.WaitGroup
 }
 
 // clientConn is the connection below a front.
@@ -81,19 +82,23 @@ func (f unread) Read(p []byte) (int, error) {
 // Close ends the connection: with everything sent, or with a reset after reset.
 func (f *front) Close() error {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.closed {
-		f.mu.Unlock()
 		return net.ErrClosed
 	}
 	f.closed = true
 	f.cancel()
-	clean, idle := !f.cut, f.requests == 0
-	f.mu.Unlock()
-	if f.violation() != nil && clean {
-		f.linger()
+	if f.cut {
+		f.end(false)
+	} else { // that may wait for the client, and a server that shuts down holds the lock meanwhile that every request needs
+		f.ending.Go(func() {
+			if f.violation() != nil {
+				f.linger()
+			}
+			f.end(true)
+		})
 	}
-	f.end(clean)
-	if idle {
+	if f.requests == 0 {
 		close(f.done)
 	}
 	return nil

@@ -193,6 +193,7 @@ func (h *Handler) carry(ctx context.Context, f *front, server *http.Server) (res
 	}
 	<-f.done
 	<-f.served
+	f.ending.Wait()
 	if v := f.violation(); v != nil {
 		h.cfg.Refused(f.from.Service, v)
 		if !v.InBody { // no request was seen

@@ -46,13 +46,14 @@ func (l *leaving) leave(c streamConn) error {
 	return err
 }
 
-// close waits for no stream any more: their lanes end with the process.
+// close gives all streams up: the process ends.
 func (l *leaving) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	for _, t := range l.timers {
+	for s, t := range l.timers {
 		t.Stop()
+		_ = streamConn{s}.Close()
 	}
 	clear(l.timers)
 }
