@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 // access is one line of a proxy's access log: which way it says that a call went.
 type access struct {
 	proxy     string // replica
+	request   int    // ID of an HTTP request; 0: it is the line of a connection
 	at        time.Time
 	inbound   bool
 	caller    string
@@ -21,9 +23,12 @@ type access struct {
 	result    string
 	ended     string
 	err       string
-	attempts  []string // "target result reason"
+	attempts  []attempt
 	lastTried string
 }
+
+// attempt is one try of a proxy, to connect or to get an answer.
+type attempt struct{ target, result, reason string }
 
 // accessLog collects what all proxies log, by caller.
 type accessLog struct {
@@ -69,11 +74,15 @@ func (c *accessCore) Write(_ zapcore.Entry, fields []zapcore.Field) error {
 		result: text("result"), ended: text("ended"), err: text("error"),
 	}
 	a.replica, _, _ = strings.Cut(text("lane"), "/")
+	a.request, _ = strconv.Atoi(text("request_id"))
 	attempts, _ := m.Fields["attempts"].([]any)
 	for _, t := range attempts {
 		f, _ := t.(map[string]any)
-		a.attempts = append(a.attempts, fmt.Sprintf("%v %v %v", f["target"], f["result"], f["reason"]))
-		a.lastTried, _ = f["target"].(string)
+		var tried attempt
+		tried.target, _ = f["target"].(string)
+		tried.result, _ = f["result"].(string)
+		tried.reason, _ = f["reason"].(string)
+		a.attempts, a.lastTried = append(a.attempts, tried), tried.target
 	}
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
@@ -86,6 +95,6 @@ func (a access) String() string {
 	if a.inbound {
 		way = "inbound"
 	}
-	return fmt.Sprintf("%s %s: result=%s ended=%q endpoint=%s replica=%s attempts=%q error=%q",
+	return fmt.Sprintf("%s %s: result=%s ended=%q endpoint=%s replica=%s attempts=%+v error=%q",
 		a.proxy, way, a.result, a.ended, a.endpoint, a.replica, a.attempts, a.err)
 }

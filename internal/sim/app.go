@@ -27,10 +27,12 @@ type app struct {
 	host     *simnet.Host
 	locality discovery.Locality
 	busy     claim
+	webBusy  claim
 
 	mu        sync.Mutex
 	proc      *simnet.Process
 	listeners []*simnet.Listener
+	web       *webServer // nil: no port is HTTP
 	wg        sync.WaitGroup
 
 	// What the catalog says; guarded by the cluster's mu.
@@ -56,6 +58,21 @@ func (a *app) start() {
 		a.listeners = append(a.listeners, ln)
 		a.wg.Go(func() { a.accept(ln, port == greetedPort) })
 	}
+	if a.web != nil {
+		a.startWeb()
+	}
+}
+
+// startWeb starts what serves HTTP. Its connections end with a FIN where nothing else is set: net/http ends idle ones.
+func (a *app) startWeb() {
+	ln, err := a.proc.Listen(webAppPort)
+	if err != nil {
+		a.w.findings.violate(RuleClean, "%s cannot listen: %v", a.name, err)
+		return
+	}
+	a.listeners = append(a.listeners, ln)
+	server := a.web.start()
+	a.wg.Go(func() { _ = server.Serve(ln) })
 }
 
 func (a *app) setMode(m simnet.Mode) {
@@ -71,6 +88,9 @@ func (a *app) kill() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.proc.Kill()
+	if a.web != nil {
+		a.web.end()
+	}
 	a.wg.Wait()
 }
 
@@ -78,6 +98,9 @@ func (a *app) kill() {
 func (a *app) stopAccepting() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.web != nil {
+		a.web.drain()
+	}
 	for _, ln := range a.listeners {
 		_ = ln.Close()
 	}

@@ -31,7 +31,7 @@ type outcome struct {
 	err          error // nil: it went as planned
 }
 
-// callAll makes the planned calls and returns when all have ended.
+// callAll makes the planned calls and HTTP requests, and returns when all have ended.
 func (w *world) callAll() {
 	for i := range w.plan.Calls {
 		c := &w.plan.Calls[i]
@@ -40,6 +40,7 @@ func (w *world) callAll() {
 			w.ledger.ended(w.call(c))
 		})
 	}
+	w.requestAll()
 	w.wg.Wait()
 }
 

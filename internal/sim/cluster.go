@@ -55,6 +55,20 @@ func servicePort(service int, greeted bool) uint16 {
 	return port
 }
 
+// door is a port of a service, and where its endpoints listen for it.
+type door struct {
+	port, target uint16
+	http         bool
+}
+
+func (w *world) doors(service int) []door {
+	doors := []door{{servicePort(service, false), appPort, false}, {servicePort(service, true), greetedPort, false}}
+	if w.web() {
+		doors = append(doors, door{webPort(service), webAppPort, true})
+	}
+	return doors
+}
+
 func (c *cluster) zone(i int) discovery.Locality {
 	return discovery.Locality{Region: c.region, Zone: fmt.Sprintf("%s-%s-z%d", c.region, c.name, i)}
 }
@@ -105,20 +119,16 @@ func (c *cluster) local(p *proxy) discovery.Local {
 
 func (c *cluster) serviceLocked(i int, p *proxy) *discovery.Service {
 	s := &discovery.Service{Name: serviceName(i), Endpoints: make(map[uint16][]discovery.Endpoint)}
-	for _, greeted := range []bool{false, true} {
-		port := servicePort(i, greeted)
-		s.Ports = append(s.Ports, discovery.ServicePort{Port: port, Protocol: discovery.TCP})
+	for _, d := range c.w.doors(i) {
+		port := d.port
+		s.Ports = append(s.Ports, discovery.ServicePort{Port: port, Protocol: discovery.TCP, HTTP: d.http})
 		s.Listeners = append(s.Listeners, discovery.Listener{Address: netip.AddrPortFrom(p.host.Addr(), port), Port: port})
 		for _, a := range c.apps {
 			if a.service != i || !a.listed {
 				continue
 			}
-			at := uint16(appPort)
-			if greeted {
-				at = greetedPort
-			}
 			s.Endpoints[port] = append(s.Endpoints[port], discovery.Endpoint{
-				Address: netip.AddrPortFrom(a.host.Addr(), at), Locality: a.locality, Ready: a.ready && !a.terminating, Terminating: a.terminating,
+				Address: netip.AddrPortFrom(a.host.Addr(), d.target), Locality: a.locality, Ready: a.ready && !a.terminating, Terminating: a.terminating,
 			})
 		}
 		slices.SortFunc(s.Endpoints[port], func(a, b discovery.Endpoint) int {

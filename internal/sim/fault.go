@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -85,13 +86,18 @@ func faultKinds() map[string]faultKind {
 }
 
 func (p *Plan) planFaults(r *rand.Rand) {
-	kinds, total := faultKinds(), 0
-	for _, name := range faultNames {
+	p.Faults = p.chooseFaults(r, faultNames, faultKinds(), r.IntN(7))
+}
+
+// chooseFaults plans so many faults of some kinds.
+func (p *Plan) chooseFaults(r *rand.Rand, names []string, kinds map[string]faultKind, count int) (faults []Fault) {
+	total := 0
+	for _, name := range names {
 		total += kinds[name].weight
 	}
-	for range r.IntN(7) {
+	for range count {
 		n := r.IntN(total)
-		for _, name := range faultNames {
+		for _, name := range names {
 			k := kinds[name]
 			if n -= k.weight; n >= 0 {
 				continue
@@ -103,10 +109,11 @@ func (p *Plan) planFaults(r *rand.Rand) {
 			if k.n > 0 {
 				f.N = r.Int64N(k.n)
 			}
-			p.Faults = append(p.Faults, f)
+			faults = append(faults, f)
 			break
 		}
 	}
+	return faults
 }
 
 func (p *Plan) pick(r *rand.Rand, t target) int {
@@ -133,6 +140,7 @@ func (p *Plan) pick(r *rand.Rand, t target) int {
 // breakThings makes the planned faults, undoes each, and returns when all are undone.
 func (w *world) breakThings() {
 	kinds := faultKinds()
+	maps.Copy(kinds, webFaultKinds())
 	for i := range w.plan.Faults {
 		f := &w.plan.Faults[i]
 		w.injected[f.Kind]++

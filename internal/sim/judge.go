@@ -18,6 +18,7 @@ func (w judge) all() {
 	for _, o := range w.ledger.outcomes {
 		w.one(o)
 	}
+	w.replies()
 }
 
 func (w judge) one(o *outcome) {

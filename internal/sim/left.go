@@ -175,6 +175,10 @@ func (m *memory) held() []string {
 
 // checkLeft looks for what nothing should have left behind.
 func (w *world) checkLeft() {
+	if slices.ContainsFunc(w.plan.Clients, func(c Client) bool { return c.HTTP2 }) {
+		pass(http2Lingers)
+	}
+	forgetStoppedTimers()
 	synctest.Wait()
 	// Before time passes: a timer that would fire later holds them, too.
 	if held := w.parts.held(); len(held) > 0 {
@@ -194,6 +198,17 @@ func (w *world) checkLeft() {
 	if left := goroutines(); len(left) > 0 {
 		w.findings.violate(RuleClean, "%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
 	}
+}
+
+// http2Lingers is longer than net/http remembers an HTTP/2 connection that has ended (5 s).
+const http2Lingers = 6 * time.Second
+
+// forgetStoppedTimers has the runtime look at all timers of the bubble: it keeps one that was stopped, and what that refers to, until a
+// timer fires that was moved.
+func forgetStoppedTimers() {
+	fired := make(chan struct{})
+	time.AfterFunc(time.Hour, func() { close(fired) }).Reset(time.Nanosecond)
+	<-fired
 }
 
 // goroutines are those of this bubble but for the caller's and the test's own.

@@ -22,6 +22,8 @@ type Plan struct {
 	Dials   [][]bool
 	Traffic time.Duration
 	Calls   []Call
+	// Clients are those of HTTP; without one no port is HTTP.
+	Clients []Client `json:",omitempty"`
 	Faults  []Fault
 }
 
@@ -100,6 +102,7 @@ func NewPlan(seed uint64) *Plan {
 	p.planClusters(r)
 	p.planFaults(r)
 	p.planCalls(r)
+	p.planWeb()
 	return p
 }
 

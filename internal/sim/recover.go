@@ -91,7 +91,7 @@ func (r *proxyRun) catalogProblem() string {
 				continue
 			}
 			got, there := known[c.name]
-			ready := uint32(2 * len(c.readyApps(i, -1)))
+			ready := uint32(len(w.doors(i)) * len(c.readyApps(i, -1)))
 			if there != c.exported[i] || got != ready && c.exported[i] {
 				return fmt.Sprintf("service %d of %s: known %t with %d ready endpoints, it is %t with %d",
 					i, c.name, there, got, c.exported[i], ready)

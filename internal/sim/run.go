@@ -21,6 +21,7 @@ type Report struct {
 	// Injected counts the faults, by kind.
 	Injected map[string]int
 	Calls    int
+	Requests int // of HTTP
 	Virtual  time.Duration
 	// Digest is of what every call came to, and whether it was executed: runs with the same digest were alike. Which of equally
 	// near endpoints executed it is chance.
@@ -65,7 +66,7 @@ func (w *world) live(end context.CancelFunc) *Report {
 	w.checkLeft()
 	return &Report{
 		Seed: w.plan.Seed, Violations: w.findings.violations, Exceptions: w.findings.exceptions, Injected: w.injected,
-		Calls: len(w.ledger.outcomes), Virtual: time.Since(began), Digest: w.ledger.digest(),
+		Calls: len(w.ledger.outcomes), Requests: len(w.ledger.replies), Virtual: time.Since(began), Digest: w.ledger.digest(),
 	}
 }
 
@@ -88,6 +89,9 @@ func (l *ledger) digest() uint64 {
 	var lines []string
 	for _, o := range l.outcomes {
 		lines = append(lines, fmt.Sprint(o.call.ID, o.err == nil, len(l.runs[o.call.ID])))
+	}
+	for _, r := range l.replies {
+		lines = append(lines, fmt.Sprint(r.ask.ID, r.err == nil, len(l.runs[r.ask.ID])))
 	}
 	slices.Sort(lines)
 	h := fnv.New64a()

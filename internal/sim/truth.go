@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,6 +18,10 @@ type truth struct {
 type span struct {
 	why      string
 	from, to time.Time // to is zero while it lasts
+}
+
+func (s *span) overlaps(from, to time.Time) bool {
+	return !s.from.After(to) && (s.to.IsZero() || !s.to.Before(from))
 }
 
 func newTruth() *truth { return &truth{spans: make(map[string][]*span)} }
@@ -49,11 +54,18 @@ func (t *truth) why(part string, from, to time.Time) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.spans[part] {
-		if !s.from.After(to) && (s.to.IsZero() || !s.to.Before(from)) {
+		if s.overlaps(from, to) {
 			return s.why
 		}
 	}
 	return ""
+}
+
+// is reports whether a part could not be relied on for that reason, at some time between from and to.
+func (t *truth) is(part, why string, from, to time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.spans[part], func(s *span) bool { return s.why == why && s.overlaps(from, to) })
 }
 
 // calm reports whether all parts could be relied on all the time.
@@ -78,6 +90,9 @@ const (
 	RuleOnce      = "nothing is executed twice"
 	RuleWhole     = "no cut-off answer reads as whole, no byte is lost, added or out of order"
 	RuleServed    = "a call succeeds while a healthy endpoint can be reached"
+	RuleMarked    = "an endpoint sees that a request is not tried for the first time"
+	RuleMatched   = "an answer is the one to its request"
+	RuleBudget    = "retries stay within their budget"
 	RuleTold      = "an end reaches the other side"
 	RuleRecovered = "after everything has healed, links, catalogs and shares are back"
 	RuleRamped    = "an endpoint that was ejected comes back gradually"

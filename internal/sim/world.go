@@ -55,6 +55,9 @@ func newWorld(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *world {
 	return w
 }
 
+// web is true when services have an HTTP port.
+func (w *world) web() bool { return len(w.plan.Clients) > 0 }
+
 func (w *world) newCluster(i int) *cluster {
 	plan := &w.plan.Clusters[i]
 	c := &cluster{w: w, index: i, name: fmt.Sprintf("c%d", i), region: plan.Region, roots: []int{0}}
@@ -70,10 +73,14 @@ func (w *world) newCluster(i int) *cluster {
 	for s, count := range plan.Apps {
 		c.exported = append(c.exported, count >= 0)
 		for n := range count {
-			c.apps = append(c.apps, &app{
+			a := &app{
 				w: w, cluster: c, name: fmt.Sprintf("%ss%da%d", c.name, s, n), service: s, host: host(2+s, n),
 				locality: c.zone(n % zones), listed: true, ready: true,
-			})
+			}
+			if w.web() {
+				a.web = &webServer{app: a}
+			}
+			c.apps = append(c.apps, a)
 		}
 	}
 	return c

@@ -140,12 +140,16 @@ func explain(ctx context.Context, binary string, r *sim.Reply, out io.Writer) er
 		return ctx.Err()
 	}
 	p = s.shrink(ctx, p)
-	_, _ = fmt.Fprintf(out, "after %d runs the shortest plan that still does has %d faults and %d calls:\n", s.runs, len(p.Faults), len(p.Calls))
+	_, _ = fmt.Fprintf(out, "after %d runs the shortest plan that still does has %d faults, %d calls and %d clients:\n",
+		s.runs, len(p.Faults), len(p.Calls), len(p.Clients))
 	for i := range p.Faults {
 		_, _ = fmt.Fprintf(out, "  %v\n", &p.Faults[i])
 	}
 	for i := range p.Calls {
 		_, _ = fmt.Fprintf(out, "  %v\n", &p.Calls[i])
+	}
+	for i := range p.Clients {
+		_, _ = fmt.Fprintf(out, "  %v\n", &p.Clients[i])
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -212,6 +216,7 @@ type tally struct {
 	said       time.Time
 	seeds      int
 	calls      int
+	requests   int
 	virtual    time.Duration
 	injected   map[string]int
 	exceptions map[string]int
@@ -227,6 +232,7 @@ const sayEvery = 30 * time.Second
 func (t *tally) add(r *sim.Reply) {
 	t.seeds++
 	t.calls += r.Calls
+	t.requests += r.Requests
 	t.virtual += r.Virtual
 	for k, n := range r.Injected {
 		t.injected[k] += n
@@ -244,8 +250,8 @@ func (t *tally) add(r *sim.Reply) {
 }
 
 func (t *tally) line() {
-	_, _ = fmt.Fprintf(t.out, "%d seeds, %.1f per second, %d calls, %.0f hours of virtual time\n",
-		t.seeds, float64(t.seeds)/time.Since(t.began).Seconds(), t.calls, t.virtual.Hours())
+	_, _ = fmt.Fprintf(t.out, "%d seeds, %.1f per second, %d calls, %d HTTP requests, %.0f hours of virtual time\n",
+		t.seeds, float64(t.seeds)/time.Since(t.began).Seconds(), t.calls, t.requests, t.virtual.Hours())
 }
 
 func (t *tally) print() {
@@ -253,7 +259,7 @@ func (t *tally) print() {
 	for _, list := range []struct {
 		title string
 		of    map[string]int
-	}{{"faults", t.injected}, {"calls that failed and may", t.exceptions}} {
+	}{{"faults", t.injected}, {"calls and requests that failed and may", t.exceptions}} {
 		_, _ = fmt.Fprintf(t.out, "%s:\n", list.title)
 		for _, k := range slices.Sorted(maps.Keys(list.of)) {
 			_, _ = fmt.Fprintf(t.out, "%8d  %s\n", list.of[k], k)

@@ -32,7 +32,7 @@ func (s *shrinker) breaks(ctx context.Context, p *sim.Plan) bool {
 	return false
 }
 
-// shrink leaves out faults, then calls, as long as the rule is still broken.
+// shrink leaves out faults, then calls, clients and their requests, as long as the rule is still broken.
 func (s *shrinker) shrink(ctx context.Context, p *sim.Plan) *sim.Plan {
 	best := *p
 	best.Faults = minimize(best.Faults, func(f []sim.Fault) bool {
@@ -45,6 +45,23 @@ func (s *shrinker) shrink(ctx context.Context, p *sim.Plan) *sim.Plan {
 		q.Calls = c
 		return s.breaks(ctx, &q)
 	})
+	best.Clients = minimize(best.Clients, func(c []sim.Client) bool {
+		q := best
+		q.Clients = c
+		return s.breaks(ctx, &q)
+	})
+	for i := range best.Clients {
+		with := func(asks []sim.Ask) []sim.Client {
+			clients := slices.Clone(best.Clients)
+			clients[i].Asks = asks
+			return clients
+		}
+		best.Clients = with(minimize(best.Clients[i].Asks, func(asks []sim.Ask) bool {
+			q := best
+			q.Clients = with(asks)
+			return s.breaks(ctx, &q)
+		}))
+	}
 	return &best
 }
 
