@@ -85,6 +85,7 @@ func (c *Catalog) SetLocal(l Local) {
 	}
 	c.local = l
 	c.exports.update(names, l.Services)
+	covered(dirty, c.Snapshot().Services) // what is new is in it
 	c.publish(dirty)
 }
 
@@ -125,7 +126,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 
 // merge joins the own service of that name with the peers' exports of it; nil when there is none of either. c.mu is held.
 func (c *Catalog) merge(name ServiceName) *Service {
-	local, policy := c.local.Services.Get(name), c.local.Policies.Get(name)
+	local, policy := c.local.Services.Get(name), c.local.policy(name)
 	peers := c.exporters(name)
 	if local == nil && len(peers) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -108,6 +109,69 @@ func TestSnapshotJoinsClusters(t *testing.T) {
 	}
 	if len(local.Services.Get(echo).Ports) != 1 {
 		t.Error("the source's own service was altered")
+	}
+}
+
+// A service has its own policy, else its namespace's, else the cluster's; peers' exports too.
+func TestDefaultPolicies(t *testing.T) {
+	t.Parallel()
+	own, far, other := ServiceName{"demo", "own"}, ServiceName{"demo", "far"}, ServiceName{"other", "service"}
+	spec := func(name string) *v1alpha1.TrafficPolicySpec {
+		return &v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TargetRef{Name: name}}
+	}
+	c := NewCatalog(nil)
+	local := localWith([]string{"b"}, own, other)
+	set := func(at ServiceName, p *v1alpha1.TrafficPolicySpec) {
+		if p == nil {
+			local.Policies = local.Policies.Without(at)
+		} else {
+			local.Policies = local.Policies.With(at, p)
+		}
+		c.SetLocal(local)
+	}
+	want := func(policies string) {
+		t.Helper()
+		var got []string
+		for _, n := range []ServiceName{own, far, other} {
+			name := "-"
+			if s := c.Snapshot().Services.Get(n); s != nil && s.Policy != nil {
+				name = s.Policy.TargetRef.Name
+			}
+			got = append(got, name)
+		}
+		if got := strings.Join(got, " "); got != policies {
+			t.Errorf("policies %s, want %s", got, policies)
+		}
+	}
+	c.SetLocal(local)
+	must(t, c.UpdateRemote(ReplicaID{"b", "b1"}, updateOf(1, 0, 1, 1, far)))
+	want("- - -")
+	set(ServiceName{}, spec("cluster"))
+	want("cluster cluster cluster")
+	set(ServiceName{Namespace: "demo"}, spec("namespace"))
+	want("namespace namespace cluster")
+	set(own, spec("own"))
+	want("own namespace cluster")
+	before := c.Snapshot().Services.Get(other)
+	set(ServiceName{Namespace: "demo"}, spec("changed"))
+	want("own changed cluster")
+	if c.Snapshot().Services.Get(other) != before {
+		t.Error("another namespace's service was made again")
+	}
+	revision := c.Snapshot().Revision
+	if set(ServiceName{Namespace: "demo"}, spec("changed")); c.Snapshot().Revision != revision {
+		t.Error("an equal policy made a new snapshot")
+	}
+	set(ServiceName{}, nil)
+	want("own changed -")
+	set(own, nil)
+	set(ServiceName{Namespace: "demo"}, nil)
+	want("- - -")
+	set(ServiceName{Namespace: "empty"}, spec("empty")) // there is nothing yet
+	local.Services = local.Services.With(ServiceName{"empty", "new"}, &Service{Name: ServiceName{"empty", "new"}})
+	c.SetLocal(local)
+	if s := c.Snapshot().Services.Get(ServiceName{"empty", "new"}); s == nil || s.Policy == nil {
+		t.Errorf("a new service has no policy: %+v", s)
 	}
 }
 

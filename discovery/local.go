@@ -14,7 +14,8 @@ import (
 type Local struct {
 	// Services by name. Service.Peers and Service.Policy are left empty: the catalog fills them in.
 	Services hashtrie.Map[ServiceName, *Service]
-	// Policies by the service that they target; also services that only peers export have one.
+	// Policies by the service that they target; also services that only peers export have one. The default of a namespace is under
+	// the empty name there, that of the cluster under the zero ServiceName.
 	Policies hashtrie.Map[ServiceName, *v1alpha1.TrafficPolicySpec]
 	// Peers are the valid Peer manifests by name.
 	Peers map[string]*Peer
@@ -24,7 +25,35 @@ type Local struct {
 	Networks []Network
 }
 
-// differing are the services that are not the same in both, themselves or in their policy.
+// policy is that of a service: its own, else that of its namespace, else that of the cluster; nil when there is none.
+func (l *Local) policy(of ServiceName) *v1alpha1.TrafficPolicySpec {
+	for _, at := range []ServiceName{of, {Namespace: of.Namespace}, {}} {
+		if p := l.Policies.Get(at); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// covered adds the services that the defaults among the names are for.
+func covered(names map[ServiceName]struct{}, services hashtrie.Map[ServiceName, *Service]) {
+	namespaces := map[string]bool{}
+	for n := range names {
+		if n.Name == "" {
+			namespaces[n.Namespace] = true
+		}
+	}
+	if len(namespaces) == 0 {
+		return
+	}
+	for n := range services.All() {
+		if namespaces[""] || namespaces[n.Namespace] {
+			names[n] = struct{}{}
+		}
+	}
+}
+
+// differing are the services that are not the same in both, themselves or in their policy, and the defaults that are not.
 func (l *Local) differing(o *Local) map[ServiceName]struct{} {
 	names := map[ServiceName]struct{}{}
 	for n := range hashtrie.Differing(l.Services, o.Services) {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -12,6 +13,9 @@ import (
 	"github.com/eastway/eastway/discovery/internal/translate"
 	"github.com/eastway/eastway/internal/hashtrie"
 )
+
+// rootNamespace is the namespace whose default policy is the cluster's: in Kubernetes, it is where Eastway is installed.
+const rootNamespace = "eastway-system"
 
 // assembly builds the catalog's local state from good objects.
 type assembly struct {
@@ -48,13 +52,20 @@ func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 	each(objects, a.slice)
 	each(objects, a.export)
 	each(objects, a.peer)
-	each(objects, a.policy)
+	each(created(objects), a.policy)
 	for name, endpoints := range a.gathered {
 		a.services[name].Endpoints = endpoints.ByPort()
 	}
 	return discovery.Local{
 		Services: hashtrie.Of(a.services), Policies: hashtrie.Of(a.policies), Peers: a.peers, Localities: hashtrie.Of(a.localities),
 	}, a.errs
+}
+
+// created are the objects in the order of their creationTimestamps; those that have none come first, in their present order.
+func created(objects []*object) []*object {
+	return slices.SortedStableFunc(slices.Values(objects), func(a, b *object) int {
+		return a.value.GetCreationTimestamp().Compare(b.value.GetCreationTimestamp().Time)
+	})
 }
 
 func each[T any](objects []*object, add func(*object, T)) {
@@ -127,13 +138,13 @@ func (a *assembly) peer(o *object, p *v1alpha1.Peer) {
 }
 
 func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
-	target := discovery.ServiceName{Namespace: o.key.namespace, Name: p.Spec.TargetRef.Name}
+	target := translate.Target(o.key.namespace, p, rootNamespace)
 	if owner := a.targets[target]; owner != nil {
-		a.report(o.fault("spec.targetRef", "Service %s already has %s in %s: this policy is ignored; remove one of the two",
-			target, owner.key, owner.file))
+		a.report(o.fault("spec.targetRef", "%s already has %s in %s: this policy is ignored; remove one of the two",
+			translate.Subject(target), owner.key, owner.file))
 		return
 	}
-	if a.services[target] == nil {
+	if target.Name != "" && a.services[target] == nil {
 		a.report(o.warning("spec.targetRef.name", "there is no Service %s here; the policy applies once a peer exports one",
 			target))
 	}

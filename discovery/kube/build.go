@@ -90,10 +90,10 @@ func (w *world) flushPolicies() {
 			switch {
 			case i > 0:
 				w.policy[at] = append(w.policy[at], fault(kindPolicy, p, "spec.targetRef",
-					"Service %s already has TrafficPolicy %s, which is older: this one is ignored; remove one of the two",
-					at, candidates[0].Name))
+					"%s already has TrafficPolicy %s, which is older: this one is ignored; remove one of the two",
+					translate.Subject(at), candidates[0].Name))
 				continue
-			case w.services[at] == nil:
+			case at.Name != "" && w.services[at] == nil:
 				w.policy[at] = append(w.policy[at], warning(kindPolicy, p, "spec.targetRef.name",
 					"there is no Service %s here; the policy applies once a peer exports one", at))
 			}

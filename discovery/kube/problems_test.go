@@ -27,6 +27,12 @@ func policyYAML(own, target string, created, failures int) string {
  spec: {targetRef: {kind: Service, name: %s}, outlierDetection: {consecutiveLocalOriginFailures: %d}}}`, own, created, target, failures)
 }
 
+// defaultYAML has no target.
+func defaultYAML(own, namespace string, created, failures int) string {
+	p := strings.Replace(policyYAML(own, "shop", created, failures), "targetRef: {kind: Service, name: shop}, ", "", 1)
+	return strings.Replace(p, "namespace: default", "namespace: "+namespace, 1)
+}
+
 func TestPeersAndPolicies(t *testing.T) {
 	t.Parallel()
 	id := func(p, cluster string) string { return strings.Replace(p, "spiffe://b/eastway/cluster/b", cluster, 1) }
@@ -86,6 +92,27 @@ func TestPeersAndPolicies(t *testing.T) {
 				"TrafficPolicy default/a: warning: spec.targetRef.name: there is no Service default/shop here; " +
 					"the policy applies once a peer exports one",
 			},
+		},
+		{"defaults of a namespace and of the cluster", []string{
+			defaultYAML("a", "shop", 2, 2), defaultYAML("b", "shop", 1, 1),
+			defaultYAML("c", "eastway-system", 1, 3), defaultYAML("d", "eastway-system", 2, 4),
+		}, []string{"policy / failures=3", "policy shop/ failures=1"}, []string{
+			"TrafficPolicy eastway-system/d: spec.targetRef: the cluster already has TrafficPolicy c, which is older",
+			"TrafficPolicy shop/a: spec.targetRef: namespace shop already has TrafficPolicy b, which is older",
+		}},
+		{"a policy for a ServiceImport", []string{
+			shopYAML, policyYAML("a", "shop", 2, 2),
+			strings.Replace(policyYAML("b", "shop", 1, 1), "kind: Service,", "kind: ServiceImport, group: multicluster.x-k8s.io,", 1),
+		}, []string{`policy default/shop failures=1`}, []string{
+			"TrafficPolicy default/a: spec.targetRef: Service default/shop already has TrafficPolicy b, which is older",
+		}},
+		{
+			"numbers of all kinds",
+			[]string{shopYAML, strings.Replace(policyYAML("a", "shop", 1, 1), "outlierDetection:",
+				"loadBalancer: {warmup: {duration: 30s, aggression: 2}, "+
+					"localityLbSetting: {distribute: [{from: a, to: {b: 100}}]}}, outlierDetection:", 1)},
+			[]string{`policy default/shop failures=1`},
+			nil,
 		},
 		{
 			"an invalid policy",

@@ -102,7 +102,7 @@ func (w *world) take(o metav1.Object, here bool) {
 		put(w.peers, o.Name, o, here)
 		w.dirtyPeers = true
 	case *v1alpha1.TrafficPolicy:
-		at.Name = o.Spec.TargetRef.Name
+		at = translate.Target(o.Namespace, o, w.namespace)
 		group(w.policies, at, o.Name, o, here)
 		w.dirtyPolicies[at] = struct{}{}
 	}

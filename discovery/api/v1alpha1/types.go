@@ -88,9 +88,12 @@ type TrafficPolicyList struct {
 	Items           []TrafficPolicy `json:"items"`
 }
 
-// TrafficPolicySpec attaches to one Service of its own namespace.
+// TrafficPolicySpec attaches to one service of its own namespace, or is a default.
 type TrafficPolicySpec struct {
-	TargetRef TargetRef `json:"targetRef"`
+	// TargetRef is the service. Without it the policy is the default of its namespace or, in Eastway's own namespace, of the cluster. A
+	// service has one policy: its own, else its namespace's, else the cluster's.
+	// +optional
+	TargetRef TargetRef `json:"targetRef,omitzero"`
 	// +optional
 	OutlierDetection *OutlierDetection `json:"outlierDetection,omitempty"`
 	// +optional
@@ -105,17 +108,21 @@ type TrafficPolicySpec struct {
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
-// TargetRef is a Gateway API local policy target reference; group "" (or "core") and kind Service.
+// TargetRef is a Gateway API local policy target reference: a Service (group "" or "core"), or a ServiceImport (group
+// multicluster.x-k8s.io). Both stand for the service of that name.
 type TargetRef struct {
 	// +optional
-	// +kubebuilder:validation:Enum="";core
+	// +kubebuilder:validation:Enum="";core;multicluster.x-k8s.io
 	Group string `json:"group,omitempty"`
-	// +kubebuilder:validation:Enum=Service
+	// +kubebuilder:validation:Enum=Service;ServiceImport
 	Kind string `json:"kind"`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 }
+
+// IsZero is true for the target of a default.
+func (t TargetRef) IsZero() bool { return t == TargetRef{} }
 
 // OutlierDetection ejects endpoints that fail. A nil field means the default (docs/policy.md). It follows Istio's message of that
 // name; MaxEjectionTime is Envoy's.

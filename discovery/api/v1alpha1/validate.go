@@ -81,17 +81,27 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 	return errs
 }
 
+// Kinds of a targetRef.
+const (
+	KindService = "Service"
+	KindImport  = "ServiceImport"
+	// GroupImport is the API group of ServiceImports.
+	GroupImport = "multicluster.x-k8s.io"
+)
+
 func validateTarget(at *field.Path, t *TargetRef) field.ErrorList {
-	var errs field.ErrorList
-	if t.Group != "" && t.Group != "core" {
-		errs = append(errs, field.NotSupported(at.Child("group"), short(t.Group), []string{"", "core"}))
+	if t.IsZero() {
+		return nil
 	}
-	switch t.Kind {
-	case "Service":
-	case "":
-		errs = append(errs, field.Required(at.Child("kind"), "Service"))
-	default:
-		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind), []string{"Service"}))
+	groups := map[string][]string{KindService: {"", "core"}, KindImport: {GroupImport}}
+	var errs field.ErrorList
+	switch known := groups[t.Kind]; {
+	case t.Kind == "":
+		errs = append(errs, field.Required(at.Child("kind"), "Service or ServiceImport"))
+	case known == nil:
+		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind), []string{KindService, KindImport}))
+	case !slices.Contains(known, t.Group):
+		errs = append(errs, field.NotSupported(at.Child("group"), short(t.Group), known))
 	}
 	return append(errs, label(at.Child("name"), t.Name)...)
 }

@@ -125,9 +125,20 @@ spec.outlierDetection.outlierDetectionHttpErrorCodes[2]: Invalid value: 600: mus
 		},
 		{
 			"{kind: Service, name: mockb}", "{kind: Pod, name: mockb}",
-			`spec.targetRef.kind: Unsupported value: "Pod": supported values: "Service"`,
+			`spec.targetRef.kind: Unsupported value: "Pod": supported values: "Service", "ServiceImport"`,
 		},
-		{"{kind: Service, name: mockb}", "{name: mockb}", `spec.targetRef.kind: Required value: Service`},
+		{"{kind: Service, name: mockb}", "{name: mockb}", `spec.targetRef.kind: Required value: Service or ServiceImport`},
+		{"{kind: Service, name: mockb}", "{kind: ServiceImport, name: mockb, group: multicluster.x-k8s.io}", ""},
+		{
+			"{kind: Service, name: mockb}", "{kind: ServiceImport, name: mockb}",
+			`spec.targetRef.group: Unsupported value: "": supported values: "multicluster.x-k8s.io"`,
+		},
+		{
+			"{kind: Service, name: mockb}", "{kind: Service, name: mockb, group: multicluster.x-k8s.io}",
+			`spec.targetRef.group: Unsupported value: "multicluster.x-k8s.io": supported values: "", "core"`,
+		},
+		{"  targetRef: {kind: Service, name: mockb}\n", "", ""},
+		{"{kind: Service, name: mockb}", "{}", ""},
 		{"{kind: Service, name: mockb}", "{kind: Service}", `spec.targetRef.name: Required value`},
 		{"name: mockb}\n", "name: MOCKB}\n", `spec.targetRef.name: Invalid value: "MOCKB": a lowercase RFC 1123 label`},
 		{"{name: mockb,", "{name: '-',", `metadata.name: Invalid value: "-": a lowercase RFC 1123 subdomain`},

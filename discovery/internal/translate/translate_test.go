@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -257,5 +258,26 @@ func TestAddresses(t *testing.T) {
 	}
 	for range Addresses(s) {
 		break
+	}
+}
+
+func TestPolicyTarget(t *testing.T) {
+	t.Parallel()
+	shop := v1alpha1.TargetRef{Kind: v1alpha1.KindService, Name: "shop"}
+	for _, c := range []struct {
+		namespace string
+		ref       v1alpha1.TargetRef
+		want      discovery.ServiceName
+		subject   string
+	}{
+		{"default", shop, discovery.ServiceName{Namespace: "default", Name: "shop"}, "Service default/shop"},
+		{"root", shop, discovery.ServiceName{Namespace: "root", Name: "shop"}, "Service root/shop"},
+		{"default", v1alpha1.TargetRef{}, discovery.ServiceName{Namespace: "default"}, "namespace default"},
+		{"root", v1alpha1.TargetRef{}, discovery.ServiceName{}, "the cluster"},
+	} {
+		p := &v1alpha1.TrafficPolicy{Spec: v1alpha1.TrafficPolicySpec{TargetRef: c.ref}}
+		if got := Target(c.namespace, p, "root"); got != c.want || Subject(got) != c.subject {
+			t.Errorf("%s %+v is for %+v, %s", c.namespace, c.ref, got, Subject(got))
+		}
 	}
 }

@@ -89,17 +89,25 @@ func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all
 		return no(v1alpha1.ReasonInvalid, errs.ToAggregate().Error()), nil
 	}
 	target := client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.TargetRef.Name}
-	for i := range all {
-		o := &all[i]
-		if o.Spec.TargetRef.Name == target.Name && older(o, p) && len(v1alpha1.ValidateTrafficPolicy(o)) == 0 {
-			return no(v1alpha1.ReasonConflicted, fmt.Sprintf(
-				"spec.targetRef: Service %s already has TrafficPolicy %s, which is older; remove one of the two.", target.Name, o.Name)), nil
+	if o := inUse(p, all); o != nil {
+		subject := "Service " + target.Name
+		if p.Spec.TargetRef.IsZero() {
+			subject = "namespace " + target.Namespace
 		}
+		return no(v1alpha1.ReasonConflicted, fmt.Sprintf(
+			"spec.targetRef: %s already has TrafficPolicy %s, which is older; remove one of the two.", subject, o.Name)), nil
 	}
-	for _, o := range []client.Object{&corev1.Service{}, &mcsv1beta1.ServiceImport{}} {
+	if p.Spec.TargetRef.IsZero() {
+		return yes("The policy is in use for services that have none of their own."), nil
+	}
+	kinds := []client.Object{&mcsv1beta1.ServiceImport{}}
+	if p.Spec.TargetRef.Kind == v1alpha1.KindService {
+		kinds = append(kinds, &corev1.Service{})
+	}
+	for _, o := range kinds {
 		switch err := r.Client.Get(ctx, target, o); {
 		case err == nil:
-			return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted, Message: "The policy is in use."}, nil
+			return yes("The policy is in use."), nil
 		case !apierrors.IsNotFound(err):
 			return metav1.Condition{}, fmt.Errorf("read %T %s: %w", o, target, err)
 		}
@@ -107,6 +115,21 @@ func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all
 	return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf(
 		"spec.targetRef.name: there is no Service %s in namespace %s, and no peer exports one; the policy applies once there is.",
 		target.Name, target.Namespace)), nil
+}
+
+func yes(message string) metav1.Condition {
+	return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted, Message: message}
+}
+
+// inUse is a valid policy with the same target that comes before p; nil if there is none.
+func inUse(p *v1alpha1.TrafficPolicy, all []v1alpha1.TrafficPolicy) *v1alpha1.TrafficPolicy {
+	for i := range all {
+		o := &all[i]
+		if o.Spec.TargetRef.Name == p.Spec.TargetRef.Name && older(o, p) && len(v1alpha1.ValidateTrafficPolicy(o)) == 0 {
+			return o
+		}
+	}
+	return nil
 }
 
 // older decides as the proxies do: by age, then by name.

@@ -32,6 +32,14 @@ func TestPolicies(t *testing.T) {
 	t.Parallel()
 	invalid := policy("invalid", "shop", 0)
 	invalid.Spec.OutlierDetection = &v1alpha1.OutlierDetection{Interval: &metav1.Duration{Duration: time.Millisecond}}
+	nowhere := policy("default", "", 1)
+	nowhere.Spec.TargetRef = v1alpha1.TargetRef{}
+	second := policy("second-default", "", 2)
+	second.Spec.TargetRef = v1alpha1.TargetRef{}
+	byImport, noImport := policy("by-import", "far", 2), policy("no-import", "alone", 1)
+	for _, p := range []*v1alpha1.TrafficPolicy{byImport, noImport} {
+		p.Spec.TargetRef.Kind, p.Spec.TargetRef.Group = v1alpha1.KindImport, v1alpha1.GroupImport
+	}
 	there := metav1.ObjectMeta{Namespace: "default", Name: "shop"}
 	imported := metav1.ObjectMeta{Namespace: "default", Name: "far"}
 	scheme := runtime.NewScheme()
@@ -43,6 +51,7 @@ func TestPolicies(t *testing.T) {
 	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.TrafficPolicy{}).WithObjects(
 		invalid, policy("old", "shop", 1), policy("young", "shop", 2), policy("same-age", "shop", 1),
 		policy("far", "far", 1), policy("nobody", "nobody", 1),
+		nowhere, second, byImport, noImport, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "alone"}},
 		&corev1.Service{ObjectMeta: there}, &mcsv1beta1.ServiceImport{ObjectMeta: imported},
 	).Build()
 	writer, err := apply.NewWriter(c, nil)
@@ -73,14 +82,17 @@ func TestPolicies(t *testing.T) {
 	for name, want := range map[string]string{
 		"invalid": "False/Invalid", "old": "True/Accepted", "young": "False/Conflicted", "same-age": "False/Conflicted",
 		"far": "True/Accepted", "nobody": "False/TargetNotFound",
+		"default": "True/Accepted", "second-default": "False/Conflicted", "by-import": "False/Conflicted", "no-import": "False/TargetNotFound",
 	} {
 		expect(name, want)
 	}
-	for _, name := range []string{"old", "same-age"} {
+	for _, name := range []string{"old", "same-age", "default", "far"} {
 		if err := c.Delete(t.Context(), &v1alpha1.TrafficPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	judge()
-	expect("young", "True/Accepted")
+	for _, name := range []string{"young", "second-default", "by-import"} {
+		expect(name, "True/Accepted")
+	}
 }

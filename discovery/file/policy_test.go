@@ -1,0 +1,77 @@
+package file
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+// The oldest policy of each target counts: by its creationTimestamp where it has one, then by when it was first read.
+func TestOldestPolicyCounts(t *testing.T) {
+	t.Parallel()
+	policy := func(name, namespace, meta, target string, failures int) string {
+		return fmt.Sprintf(`---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: %s, namespace: %s%s}
+spec: {%soutlierDetection: {consecutiveLocalOriginFailures: %d}}
+`, name, namespace, meta, target, failures)
+	}
+	const shop, imported = "targetRef: {kind: Service, name: a}, ", "targetRef: {group: multicluster.x-k8s.io, kind: ServiceImport, name: a}, "
+	at := func(second int) string { return fmt.Sprintf(", creationTimestamp: '2026-01-01T00:00:%02dZ'", second) }
+	for name, c := range map[string]struct {
+		steps    []string
+		at       discovery.ServiceName
+		want     uint32
+		conflict string
+	}{
+		"created": {
+			[]string{policy("x", "default", at(2), shop, 1) + policy("y", "default", at(1), shop, 2)},
+			discovery.ServiceName{Namespace: "default", Name: "a"},
+			2, "spec.targetRef: Service default/a already has TrafficPolicy default/y in step-0.yaml",
+		},
+		"read": {
+			[]string{policy("y", "default", "", shop, 2), policy("x", "default", "", shop, 1)},
+			discovery.ServiceName{Namespace: "default", Name: "a"},
+			2, "spec.targetRef: Service default/a already has TrafficPolicy default/y in step-0.yaml",
+		},
+		"a Service and its import": {
+			[]string{policy("x", "default", at(2), shop, 1) + policy("y", "default", at(1), imported, 2)},
+			discovery.ServiceName{Namespace: "default", Name: "a"},
+			2, "spec.targetRef: Service default/a already has TrafficPolicy default/y in step-0.yaml",
+		},
+		"defaults of a namespace": {
+			[]string{policy("x", "default", at(2), "", 1) + policy("y", "default", at(1), "", 2)},
+			discovery.ServiceName{Namespace: "default"},
+			2, "spec.targetRef: namespace default already has TrafficPolicy default/y in step-0.yaml",
+		},
+		"defaults of the cluster": {
+			[]string{policy("x", "eastway-system", at(2), "", 1) + policy("y", "eastway-system", at(1), "", 2)},
+			discovery.ServiceName{},
+			2, "spec.targetRef: the cluster already has TrafficPolicy eastway-system/y in step-0.yaml",
+		},
+	} {
+		dir := t.TempDir()
+		cfg := config(dir)
+		s := newStore(&cfg)
+		write(t, dir, "service.yaml", service("a", 80))
+		var local discovery.Local
+		var errs []FileError
+		for i, step := range c.steps {
+			write(t, dir, fmt.Sprintf("step-%d.yaml", i), step)
+			var err error
+			if local, errs, err = s.load(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := local.Policies.Get(c.at)
+		if p == nil || *p.OutlierDetection.ConsecutiveLocalOriginFailures != c.want {
+			t.Errorf("%s: %+v is in use, want %d", name, p, c.want)
+		}
+		if len(errs) != 1 || !strings.Contains(errs[0].Error(), c.conflict) {
+			t.Errorf("%s: %v, want %s", name, errs, c.conflict)
+		}
+	}
+}
