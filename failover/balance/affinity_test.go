@@ -17,7 +17,7 @@ import (
 func TestAffinity(t *testing.T) {
 	t.Parallel()
 	const callers, endpointsCount = 1000, 4
-	p := policyOf("a", &discovery.Service{Spec: discovery.ServiceSpec{SessionAffinity: "ClientIP"}})
+	p := policyOf("a", &discovery.Service{Spec: discovery.ServiceSpec{SessionAffinity: "ClientIP"}}, servicePort)
 	candidates := make([]Candidate, endpointsCount)
 	for i := range candidates {
 		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 8000)
@@ -45,7 +45,7 @@ func TestAffinity(t *testing.T) {
 			t.Errorf("%v has %d of %d callers", k, n, callers)
 		}
 	}
-	none := policyOf("a", &discovery.Service{})
+	none := policyOf("a", &discovery.Service{}, servicePort)
 	if none.affinity(&Caller{Cluster: "a", Address: "10.0.0.1:1"}) != 0 || p.affinity(&Caller{Cluster: "a", Address: "a pod"}) != 0 {
 		t.Error("an affinity without ClientIP, or without an address")
 	}
@@ -59,7 +59,7 @@ func TestAffinityOfTheDecidingExport(t *testing.T) {
 		Peers: []discovery.PeerExport{{
 			Peer: "b", Spec: discovery.ServiceSpec{SessionAffinity: "ClientIP"}, Export: discovery.Export{Created: time.Unix(1, 0)},
 		}},
-	})
+	}, servicePort)
 	caller := Caller{Cluster: "a", Address: "10.0.0.1:1"}
 	if p.affinity(&caller) != 0 {
 		t.Error("the own name has the affinity of a peer's export")
@@ -73,7 +73,7 @@ func TestAffinityOfTheDecidingExport(t *testing.T) {
 func TestConsistentHash(t *testing.T) {
 	t.Parallel()
 	by := func(h v1alpha1.ConsistentHash) *policy {
-		p := policyOf("a", &discovery.Service{Policy: &v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{ConsistentHash: &h}}})
+		p := policyOf("a", &discovery.Service{Policy: &v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{ConsistentHash: &h}}}, servicePort)
 		return &p
 	}
 	request := Caller{Cluster: "a", Address: "10.0.0.1:1", Affinity: Affinity("user")}

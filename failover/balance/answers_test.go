@@ -395,7 +395,7 @@ func TestThresholdsOf(t *testing.T) {
 		"percentage":              {v1alpha1.OutlierDetection{FailurePercentageThreshold: n(85)}, [5]uint32{3, 5, 0, 85, 0}},
 		"not split":               {v1alpha1.OutlierDetection{SplitExternalLocalOriginErrors: new(bool)}, [5]uint32{3, 5, 0, 0, 1}},
 	} {
-		th := policyOf("here", &discovery.Service{Policy: &v1alpha1.TrafficPolicySpec{OutlierDetection: &tt.fields}}).thresholds
+		th := policyOf("here", &discovery.Service{Policy: &v1alpha1.TrafficPolicySpec{OutlierDetection: &tt.fields}}, servicePort).thresholds
 		got := [5]uint32{th.consecutive, th.serverErrors, th.gatewayErrors, th.failurePercentage}
 		if th.unsplit {
 			got[4] = 1

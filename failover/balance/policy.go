@@ -62,7 +62,8 @@ type policy struct {
 
 // policyOf takes any policy: discovery has validated it, so that what is out of bounds here is merely clamped. own is
 // the name of the own cluster.
-func policyOf(own string, svc *discovery.Service) policy {
+func policyOf(own string, svc *discovery.Service, port uint16) policy {
+	p := svc.Policy.ForPort(port)
 	s := policy{
 		thresholds:     thresholds{consecutive: defaultConsecutiveFailures, serverErrors: defaultServerErrors},
 		interval:       defaultInterval,
@@ -72,9 +73,8 @@ func policyOf(own string, svc *discovery.Service) policy {
 		connectTimeout: defaultConnectTimeout,
 		sticky:         svc.Spec.SessionAffinity == sessionAffinityClientIP,
 		stickySet:      svc.Decisive(own).SessionAffinity == sessionAffinityClientIP,
-		requests:       RequestsOf(svc.Policy),
+		requests:       RequestsOf(p),
 	}
-	p := svc.Policy
 	if p == nil {
 		return s
 	}

@@ -129,8 +129,13 @@ func (tb *Table) applyServices(s *discovery.Snapshot) {
 
 // applyService brings a service's groups in line; old is nil when it is new. tb.mu is held.
 func (tb *Table) applyService(old, svc *discovery.Service) {
-	p, keys := policyOf(tb.cfg.Cluster, svc), keysOf(svc)
+	policies, keys := make(map[uint16]policy), keysOf(svc)
 	for k := range keys {
+		p, ok := policies[k.Port]
+		if !ok {
+			p = policyOf(tb.cfg.Cluster, svc, k.Port)
+			policies[k.Port] = p
+		}
 		g := tb.groups[k]
 		if g == nil {
 			g = newGroup(k, p, tb)

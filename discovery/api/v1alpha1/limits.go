@@ -24,6 +24,8 @@ const (
 	MaxWarmup = 24 * time.Hour
 	// MaxAggression: more is a step.
 	MaxAggression = 100
+	// MaxPortSettings is how many ports portLevelSettings may have.
+	MaxPortSettings = 64
 	// MaxConsecutive bounds the counts of consecutive errors; more would never be reached.
 	MaxConsecutive = 65535
 	// MaxErrorCodes is how many statuses outlierDetectionHttpErrorCodes may have: all errors of HTTP and some more.

@@ -18,7 +18,8 @@ func fieldsOf(t reflect.Type, path string, into map[string]bool) {
 		t = t.Elem()
 	}
 	switch {
-	case t == reflect.TypeFor[metav1.Duration]():
+	case t == reflect.TypeFor[metav1.Duration](), strings.HasPrefix(path, "portLevelSettings[].") && t != reflect.TypeFor[PortSelector]() &&
+		t.Kind() == reflect.Struct: // documented as fields of the policy itself
 		into[path] = true
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		fieldsOf(t.Elem(), path+"[]", into)
@@ -49,5 +50,26 @@ func TestPolicyPageIsComplete(t *testing.T) {
 	fieldsOf(reflect.TypeFor[TrafficPolicySpec](), "", fields)
 	if want := slices.Sorted(maps.Keys(fields)); !slices.Equal(documented, want) {
 		t.Errorf("docs/policy.md has\n%s\nwant\n%s", strings.Join(documented, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A port has all settings that a policy has.
+func TestPortSettingsAreComplete(t *testing.T) {
+	t.Parallel()
+	policy, port := reflect.TypeFor[TrafficPolicySpec](), reflect.TypeFor[PortSettings]()
+	all := &PortSettings{}
+	for f := range policy.Fields() {
+		if f.Name == "TargetRef" || f.Name == "PortLevelSettings" {
+			continue
+		}
+		of, ok := port.FieldByName(f.Name)
+		if !ok || of.Type != f.Type || of.Tag.Get("json") != f.Tag.Get("json") {
+			t.Errorf("portLevelSettings[] lacks %s", f.Name)
+			continue
+		}
+		reflect.ValueOf(all).Elem().FieldByName(f.Name).Set(reflect.New(f.Type.Elem()))
+		if reflect.ValueOf(all.spec()).Elem().FieldByName(f.Name).IsNil() {
+			t.Errorf("portLevelSettings[].%s is not used", f.Name)
+		}
 	}
 }

@@ -106,6 +106,54 @@ type TrafficPolicySpec struct {
 	// time in which the client is still sending. It follows Istio's field of HTTPRoute, and Envoy's route timeout.
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// PortLevelSettings are for single ports of the service, and replace all of the above there: what they do not set has its default.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	PortLevelSettings []PortSettings `json:"portLevelSettings,omitempty"`
+}
+
+// PortSettings are those of one port. They follow Istio's message PortTrafficPolicy.
+type PortSettings struct {
+	Port PortSelector `json:"port"`
+	// +optional
+	OutlierDetection *OutlierDetection `json:"outlierDetection,omitempty"`
+	// +optional
+	LoadBalancer *LoadBalancer `json:"loadBalancer,omitempty"`
+	// +optional
+	ConnectionPool *ConnectionPool `json:"connectionPool,omitempty"`
+	// +optional
+	Retries *Retries `json:"retries,omitempty"`
+	// Timeout is as in the policy itself.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// PortSelector names a port of the service.
+type PortSelector struct {
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Number uint32 `json:"number"`
+}
+
+// ForPort is the policy of one port; p may be nil.
+func (p *TrafficPolicySpec) ForPort(port uint16) *TrafficPolicySpec {
+	if p != nil {
+		for i := range p.PortLevelSettings {
+			if p.PortLevelSettings[i].Port.Number == uint32(port) {
+				return p.PortLevelSettings[i].spec()
+			}
+		}
+	}
+	return p
+}
+
+// spec are the settings as those of a policy.
+func (p *PortSettings) spec() *TrafficPolicySpec {
+	return &TrafficPolicySpec{
+		OutlierDetection: p.OutlierDetection, LoadBalancer: p.LoadBalancer, ConnectionPool: p.ConnectionPool, Retries: p.Retries,
+		Timeout: p.Timeout,
+	}
 }
 
 // TargetRef is a Gateway API local policy target reference: a Service (group "" or "core"), or a ServiceImport (group

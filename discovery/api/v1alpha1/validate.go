@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -64,19 +65,46 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 	}
 	spec := field.NewPath("spec")
 	errs = append(errs, validateTarget(spec.Child("targetRef"), &p.Spec.TargetRef)...)
-	if o := p.Spec.OutlierDetection; o != nil {
-		errs = append(errs, validateOutlierDetection(spec.Child("outlierDetection"), o)...)
+	errs = append(errs, validateSettings(spec, &p.Spec)...)
+	return append(errs, validatePorts(spec.Child("portLevelSettings"), p.Spec.PortLevelSettings)...)
+}
+
+// validateSettings checks those of a policy, or of one port.
+func validateSettings(at *field.Path, p *TrafficPolicySpec) field.ErrorList {
+	var errs field.ErrorList
+	if o := p.OutlierDetection; o != nil {
+		errs = append(errs, validateOutlierDetection(at.Child("outlierDetection"), o)...)
 	}
-	if lb := p.Spec.LoadBalancer; lb != nil {
-		errs = append(errs, validateLoadBalancer(spec.Child("loadBalancer"), lb)...)
+	if lb := p.LoadBalancer; lb != nil {
+		errs = append(errs, validateLoadBalancer(at.Child("loadBalancer"), lb)...)
 	}
-	if cp := p.Spec.ConnectionPool; cp != nil && cp.TCP != nil {
-		errs = append(errs, duration(spec.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
+	if cp := p.ConnectionPool; cp != nil && cp.TCP != nil {
+		errs = append(errs, duration(at.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
 			MinConnectTimeout, MaxConnectTimeout)...)
 	}
-	errs = append(errs, timeout(spec.Child("timeout"), p.Spec.Timeout)...)
-	if r := p.Spec.Retries; r != nil {
-		errs = append(errs, validateRetries(spec.Child("retries"), r)...)
+	errs = append(errs, timeout(at.Child("timeout"), p.Timeout)...)
+	if r := p.Retries; r != nil {
+		errs = append(errs, validateRetries(at.Child("retries"), r)...)
+	}
+	return errs
+}
+
+func validatePorts(at *field.Path, ports []PortSettings) field.ErrorList {
+	if n := len(ports); n > MaxPortSettings {
+		return field.ErrorList{field.TooMany(at, n, MaxPortSettings)}
+	}
+	var errs field.ErrorList
+	seen := map[uint32]bool{}
+	for i := range ports {
+		n, number := ports[i].Port.Number, at.Index(i).Child("port", "number")
+		switch {
+		case n < 1 || n > math.MaxUint16:
+			errs = append(errs, field.Invalid(number, n, "must be between 1 and 65535"))
+		case seen[n]:
+			errs = append(errs, field.Duplicate(number, n))
+		}
+		seen[n] = true
+		errs = append(errs, validateSettings(at.Index(i), ports[i].spec())...)
 	}
 	return errs
 }
