@@ -25,6 +25,7 @@ import (
 //	eastway_http_refused_requests_total{service,reason}        not well-formed; reason: h1.Reason
 //	eastway_http_request_seconds                               until the answer's end
 //	eastway_http_retries_over_budget_total{service}            requests that were not sent once more
+//	eastway_http_limits_met_total{service,limit}               limit: requests, retries
 //	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status (policy retryOn)
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_listener_errors                           listeners that could not be opened
@@ -40,6 +41,7 @@ type metrics struct {
 	retries     *prometheus.CounterVec
 	refused     *prometheus.CounterVec
 	overBudget  *prometheus.CounterVec
+	limits      *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
@@ -80,6 +82,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		overBudget: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_retries_over_budget_total", Help: "HTTP requests that were not sent once more because too many are.",
 		}, []string{"service"}),
+		limits: counters("eastway_http_limits_met_total", "HTTP requests and retries beyond the policy's connectionPool.", "service", "limit"),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_refused_requests_total", Help: "HTTP requests that were refused because they are not well-formed.",
 		}, []string{"service", "reason"}),
@@ -97,7 +100,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused, m.overBudget,
+		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused, m.overBudget, m.limits,
 		m.ejections, m.ejectedNow, m.listeners,
 	} {
 		if err := r.Register(c); err != nil {
@@ -105,6 +108,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
 
 // Ejected implements balance.Metrics.
@@ -169,6 +176,7 @@ func (m *metrics) Forgotten(name discovery.ServiceName) {
 	m.retries.DeletePartialMatch(label)
 	m.refused.DeletePartialMatch(label)
 	m.overBudget.DeletePartialMatch(label)
+	m.limits.DeletePartialMatch(label)
 	m.ejections.DeletePartialMatch(label)
 	m.ejectedNow.DeletePartialMatch(label)
 }

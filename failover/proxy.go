@@ -60,7 +60,7 @@ func New(cfg Config) (*Proxy, error) {
 	refused := &refusals{metrics: m, log: log}
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-		Finished: p.finishRequest, Refused: refused.request, OverBudget: refused.retry, Retried: m.retried,
+		Finished: p.finishRequest, Refused: refused.request, OverBudget: refused.retry, LimitMet: refused.limit, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil

@@ -18,6 +18,7 @@ type refusals struct {
 
 	mu                    sync.Mutex
 	malformed, overBudget tally.Tally
+	limits                tally.Tally
 }
 
 // note counts one, and returns how many to log now.
@@ -33,6 +34,15 @@ func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
 	if due := r.note(&r.malformed); due > 0 {
 		r.log.Warn("HTTP request refused: it is not well-formed; mend the client, or set the port's protocol to tcp by the annotation "+
 			"eastway.dev/protocol", zap.Uint64("requests", due), zap.Stringer("service", s), zap.Error(v))
+	}
+}
+
+// limit counts a request, or a retry, beyond the policy's connectionPool.
+func (r *refusals) limit(s discovery.ServiceName, limit string) {
+	r.metrics.limits.WithLabelValues(s.String(), limit).Inc()
+	if due := r.note(&r.limits); due > 0 {
+		r.log.Warn("HTTP requests refused, or not repeated: as many are under way as the TrafficPolicy allows; raise the limit under "+
+			"connectionPool, or add endpoints", zap.Uint64("requests", due), zap.Stringer("service", s), zap.String("limit", limit))
 	}
 }
 

@@ -27,6 +27,7 @@ type Requests struct {
 	HashKey HashKey
 	// Timeout is how long a request may take, all its tries included, until the end of its answer; 0: for ever.
 	Timeout time.Duration
+	Pool    Pool
 }
 
 // Retries is when a request is repeated that an endpoint may have executed.
@@ -43,6 +44,27 @@ type Retries struct {
 
 	on      v1alpha1.RetryOn
 	methods []string
+}
+
+// Pool bounds the requests and connections of a service port, in this proxy; 0 is no bound.
+type Pool struct {
+	// MaxRequests and MaxRetries may be under way at a time.
+	MaxRequests, MaxRetries int
+	// MaxPerConnection is how many requests one connection to an endpoint gets.
+	MaxPerConnection int
+	// IdleTimeout is how long one may be unused; 0: the default.
+	IdleTimeout time.Duration
+}
+
+func poolOf(c *v1alpha1.ConnectionPool) Pool {
+	if c == nil || c.HTTP == nil {
+		return Pool{}
+	}
+	most := func(field *int32) int { return int(max(or(field, 0), 0)) }
+	return Pool{
+		MaxRequests: most(c.HTTP.HTTP2MaxRequests), MaxRetries: most(c.HTTP.MaxRetries),
+		MaxPerConnection: most(c.HTTP.MaxRequestsPerConnection), IdleTimeout: duration(c.HTTP.IdleTimeout, 0),
+	}
 }
 
 // Backoff is the time before a retry; the zero value is none.
@@ -67,7 +89,9 @@ func RequestsOf(p *v1alpha1.TrafficPolicySpec) *Requests {
 	if p == nil {
 		p = &v1alpha1.TrafficPolicySpec{}
 	}
-	return &Requests{Retries: retriesOf(p.Retries), Timeout: duration(p.Timeout, 0), HashKey: hashKeyOf(p.LoadBalancer)}
+	return &Requests{
+		Retries: retriesOf(p.Retries), Timeout: duration(p.Timeout, 0), Pool: poolOf(p.ConnectionPool), HashKey: hashKeyOf(p.LoadBalancer),
+	}
 }
 
 // retriesOf: the methods are by default those that RFC 9110, 9.2.2 calls idempotent, without TRACE, which nothing needs.

@@ -18,6 +18,9 @@ import (
 // reasonHeader says why an answer comes from Eastway and not from an endpoint.
 const reasonHeader = "X-Eastway-Reason"
 
+// reasonOverflow: the policy's connectionPool allows no more.
+const reasonOverflow = "overflow"
+
 // fail answers in place of an endpoint. For gRPC it is an answer without messages that has HTTP status 200; the access log and the
 // metrics have the status that it stands for.
 func (e *exchange) fail(status int, result, reason string) {
@@ -32,6 +35,12 @@ func (e *exchange) fail(status int, result, reason string) {
 		e.w.Header().Set("Grpc-Status", strconv.Itoa(grpcStatusFor(status)))
 		e.w.Header().Set("Grpc-Message", "eastway: "+reason)
 		e.head(http.StatusOK)
+		return
+	}
+	if reason == reasonOverflow { // it costs as little as it can
+		e.w.Header()["Content-Type"] = nil
+		e.w.Header().Set("Content-Length", "0")
+		e.head(status)
 		return
 	}
 	e.w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -6,12 +6,14 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 )
 
-// budget bounds the retries of one service port, so that an outage does not multiply its load: within the window at most a share of the
-// requests may be retries; some are always allowed to be under way. It has no clock and no lock of its own.
+// budget bounds the requests of one service port, as its policy wants, and its retries, so that an outage does not multiply its load:
+// within the window at most a share of the requests may be retries; some are always allowed to be under way. It has no clock and no lock
+// of its own.
 type budget struct {
-	slots   [10]struct{ requests, retries int }
-	newest  int64 // the slot's number since the epoch
-	retries int   // under way
+	slots  [10]struct{ requests, retries int }
+	newest int64 // the slot's number since the epoch
+	// under way
+	requests, retries int
 }
 
 const slotTime = budgetWindow / 10
@@ -25,11 +27,18 @@ func (b *budget) advance(now time.Time) {
 	b.newest = max(b.newest, at)
 }
 
-// request counts a new request.
-func (b *budget) request(now time.Time) {
+// request counts a new request; false: at most so many are under way already. done ends it.
+func (b *budget) request(now time.Time, most int) bool {
+	if most > 0 && b.requests >= most {
+		return false
+	}
+	b.requests++
 	b.advance(now)
 	b.slots[b.newest%int64(len(b.slots))].requests++
+	return true
 }
+
+func (b *budget) done() { b.requests-- }
 
 // take begins a retry if one is allowed; put ends it.
 func (b *budget) take(now time.Time, r *balance.Retries) bool {

@@ -23,7 +23,7 @@ func TestBudget(t *testing.T) {
 	}
 	requests := func(b *budget, now time.Time, n int) {
 		for range n {
-			b.request(now)
+			b.request(now, 0)
 		}
 	}
 	for name, c := range map[string]struct {
@@ -71,5 +71,19 @@ func TestBudget(t *testing.T) {
 		if got := c.run(&budget{}); got != c.want {
 			t.Errorf("%s: %d retries, want %d", name, got, c.want)
 		}
+	}
+}
+
+func TestRequestsUnderWay(t *testing.T) {
+	t.Parallel()
+	b, now := &budget{}, time.Unix(1000, 0)
+	for i, want := range []bool{true, true, false, false} {
+		if got := b.request(now, 2); got != want {
+			t.Errorf("request %d: %v", i, got)
+		}
+	}
+	b.done()
+	if !b.request(now, 2) || b.request(now, 1) || !b.request(now, 0) {
+		t.Error("one that has ended leaves no room, or a new limit does not hold")
 	}
 }

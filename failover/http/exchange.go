@@ -25,7 +25,6 @@ type exchange struct {
 	w http.ResponseWriter
 	r *http.Request
 
-	policy   *balance.Requests
 	cookie   *http.Cookie  // that the client gets; nil: none
 	out      *http.Request // what is sent, without its body
 	body     *body         // nil: there is none
@@ -72,8 +71,13 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.policy = h.cfg.Table.Requests(f.from.Key)
 	e.stick()
-	e.repeats = repeats{Handler: h, key: f.from.Key, policy: &e.policy.Retries}
-	e.repeats.begin()
+	e.repeats = repeats{Handler: h, key: f.from.Key, policy: e.policy}
+	if !e.repeats.begin() {
+		e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
+		whole = true
+		return
+	}
+	defer e.repeats.done()
 	e.out = outgoing(r)
 	if hasBody(r) {
 		var proceed func()
@@ -249,10 +253,10 @@ func (e *exchange) end(t *try, whole bool) {
 	if !whole {
 		t.cancel(nil)
 	}
-	keep := idleTimeout
+	keep := t.up.keep
 	if t.resp != nil {
 		_ = t.resp.Body.Close()
-		keep = keepFor(t.resp.Header)
+		keep = keepFor(t.resp.Header, keep)
 	}
 	e.settle(t, whole)
 	if whole || t.up.target.h2 {

@@ -42,6 +42,8 @@ type Config struct {
 	Refused func(service discovery.ServiceName, v *h1.Violation)
 	// OverBudget is called when a request is not sent once more because too many are.
 	OverBudget func(service discovery.ServiceName)
+	// LimitMet is called with each request, or retry, that is more than the policy's connectionPool allows.
+	LimitMet func(service discovery.ServiceName, limit string)
 	// Retried is called with each further try of a request, and what made it necessary.
 	Retried func(service discovery.ServiceName, reason string)
 }
@@ -305,7 +307,7 @@ func (h *Handler) budgetOf(k balance.Key, f func(*budget)) {
 	b := h.budgets[k]
 	if b == nil {
 		if len(h.budgets) >= manyBudgets {
-			maps.DeleteFunc(h.budgets, func(k balance.Key, b *budget) bool { return b.retries == 0 && !h.cfg.Table.Has(k) })
+			maps.DeleteFunc(h.budgets, func(k balance.Key, b *budget) bool { return b.requests == 0 && b.retries == 0 && !h.cfg.Table.Has(k) })
 		}
 		b = &budget{}
 		h.budgets[k] = b

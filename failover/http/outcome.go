@@ -119,6 +119,8 @@ func reportTo(to *origin, h http.Header, t *try, reason string) {
 	switch reason {
 	case "no-endpoint", "not-executed":
 		r.outcome = notExecuted
+	case reasonOverflow:
+		r.outcome, r.busy = notExecuted, true
 	case "unknown-outcome", "timeout":
 		r.outcome = unknown
 	}

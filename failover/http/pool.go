@@ -39,7 +39,7 @@ func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 			}
 			continue
 		}
-		if !t.h2 {
+		if u.requests++; !t.h2 || u.worn() {
 			p.remove(u)
 		}
 		return u, nil
@@ -77,7 +77,7 @@ func (p *pool) dialed(t target) {
 func (p *pool) share(u *upstream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if u.target.h2 && !p.closed && len(p.kept[u.target]) < maxIdlePerTarget {
+	if u.target.h2 && !u.worn() && !p.closed && len(p.kept[u.target]) < maxIdlePerTarget {
 		p.kept[u.target] = append(p.kept[u.target], u)
 	}
 }
@@ -93,6 +93,9 @@ func (p *pool) put(u *upstream, atMost time.Duration) {
 	if u.wire.retired() {
 		p.retire(u)
 		return
+	}
+	if u.worn() {
+		atMost = 0
 	}
 	u.idle = min(u.idle, atMost)
 	shared := slices.Contains(p.kept[u.target], u)

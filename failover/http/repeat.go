@@ -12,30 +12,52 @@ import (
 type repeats struct {
 	*Handler
 	key     balance.Key
-	policy  *balance.Retries
+	policy  *balance.Requests
 	n       int
 	running bool // the try under way is one
 }
 
-// begin counts the request itself.
-func (r *repeats) begin() {
-	r.budgetOf(r.key, func(b *budget) { b.request(time.Now()) })
+// begin counts the request itself, until done is called; false: too many are under way.
+func (r *repeats) begin() (ok bool) {
+	r.budgetOf(r.key, func(b *budget) { ok = b.request(time.Now(), r.policy.Pool.MaxRequests) })
+	if !ok {
+		r.cfg.LimitMet(r.key.Service, limitRequests)
+	}
+	return ok
+}
+
+func (r *repeats) done() {
+	r.budgetOf(r.key, func(b *budget) { b.done() })
 }
 
 // take begins one; false: too many are under way.
 func (r *repeats) take() bool {
-	r.budgetOf(r.key, func(b *budget) { r.running = b.take(time.Now(), r.policy) })
-	if !r.running {
+	full := false
+	r.budgetOf(r.key, func(b *budget) {
+		if full = r.policy.Pool.MaxRetries > 0 && b.retries >= r.policy.Pool.MaxRetries; !full {
+			r.running = b.take(time.Now(), &r.policy.Retries)
+		}
+	})
+	switch {
+	case full:
+		r.cfg.LimitMet(r.key.Service, limitRetries)
+	case !r.running:
 		r.cfg.OverBudget(r.key.Service)
-		return false
+	default:
+		r.n++
 	}
-	r.n++
-	return true
+	return r.running
 }
+
+// Limits of a policy's connectionPool that requests meet.
+const (
+	limitRequests = "requests"
+	limitRetries  = "retries"
+)
 
 // wait waits before the one that take has begun; false: ctx ended before.
 func (r *repeats) wait(ctx context.Context) bool {
-	return !r.running || pause(ctx, backoff(r.policy.Backoff, r.n, rand.Float64()))
+	return !r.running || pause(ctx, backoff(r.policy.Retries.Backoff, r.n, rand.Float64()))
 }
 
 // end ends the one under way.

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -16,6 +17,7 @@ type route struct {
 	entry *access.Entry
 	h2    bool
 
+	policy *balance.Requests
 	// call is what is known of the caller.
 	call call
 	// all is the number of tries.
@@ -112,6 +114,8 @@ func (r *route) dial(ctx context.Context, t *try, to target, candidates []balanc
 	up, err := r.clientConn(ctx, to, conn)
 	if err == nil {
 		if err = up.client.Reserve(); err == nil {
+			up.keep, up.most, up.requests = cmp.Or(r.policy.Pool.IdleTimeout, idleTimeout), r.policy.Pool.MaxPerConnection, 1
+			up.idle = up.keep
 			r.pool.share(up)
 			t.up, t.use = up, conn.Use
 			if conn.Pending {

@@ -31,7 +31,13 @@ type upstream struct {
 	// idle is how long it may be unused, timer closes it then; the pool's lock guards them.
 	idle  time.Duration
 	timer *time.Timer
+	// requests is how many it got, of most (0: any number); keep is how long the policy lets it be unused.
+	requests, most int
+	keep           time.Duration
 }
+
+// worn is true when it has had all the requests that it may get.
+func (u *upstream) worn() bool { return u.most > 0 && u.requests >= u.most }
 
 // close ends a connection on which no request is under way.
 func (u *upstream) close() {
@@ -39,9 +45,8 @@ func (u *upstream) close() {
 	_ = u.client.Close()
 }
 
-// keepFor is how long a connection may be unused after an answer: some endpoints announce when they close it.
-func keepFor(h http.Header) time.Duration {
-	idle := idleTimeout
+// keepFor is how long a connection may be unused after an answer, at most idle: some endpoints announce when they close it.
+func keepFor(h http.Header, idle time.Duration) time.Duration {
 	for _, v := range h.Values("Keep-Alive") {
 		for p := range strings.SplitSeq(v, ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
@@ -149,5 +154,5 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upst
 		_ = w.Close()
 		return nil, fmt.Errorf("failover: speak HTTP to %s: %w", c.Candidate, err)
 	}
-	return &upstream{target: t, at: c.Candidate, wire: w, client: client, idle: idleTimeout}, nil
+	return &upstream{target: t, at: c.Candidate, wire: w, client: client, idle: idleTimeout, keep: idleTimeout}, nil
 }

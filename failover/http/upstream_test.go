@@ -59,7 +59,7 @@ func TestKeepFor(t *testing.T) {
 		if value != "" {
 			h.Set("Keep-Alive", value)
 		}
-		if got := keepFor(h); got != want {
+		if got := keepFor(h, idleTimeout); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
 		}
 	}

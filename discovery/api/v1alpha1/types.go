@@ -355,6 +355,8 @@ type LocalityFailover struct {
 type ConnectionPool struct {
 	// +optional
 	TCP *TCPSettings `json:"tcp,omitempty"`
+	// +optional
+	HTTP *HTTPSettings `json:"http,omitempty"`
 }
 
 // TCPSettings follows Istio's message of that name.

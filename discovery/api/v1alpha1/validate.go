@@ -78,9 +78,8 @@ func validateSettings(at *field.Path, p *TrafficPolicySpec) field.ErrorList {
 	if lb := p.LoadBalancer; lb != nil {
 		errs = append(errs, validateLoadBalancer(at.Child("loadBalancer"), lb)...)
 	}
-	if cp := p.ConnectionPool; cp != nil && cp.TCP != nil {
-		errs = append(errs, duration(at.Child("connectionPool", "tcp", "connectTimeout"), cp.TCP.ConnectTimeout,
-			MinConnectTimeout, MaxConnectTimeout)...)
+	if cp := p.ConnectionPool; cp != nil {
+		errs = append(errs, validatePool(at.Child("connectionPool"), cp)...)
 	}
 	errs = append(errs, timeout(at.Child("timeout"), p.Timeout)...)
 	if r := p.Retries; r != nil {

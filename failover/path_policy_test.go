@@ -47,3 +47,38 @@ func TestSilentPodBehindPeer(t *testing.T) {
 		}
 	})
 }
+
+// TestPeerHasNoPlace: b's policy allows one request at a time; the next one goes to c, and b is not ejected.
+func TestPeerHasNoPlace(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		busy := newPod(t, g, near, func(http.ResponseWriter, *http.Request) { close(begun); <-goOn })
+		p := newPath(t, spec{
+			on: g, transport: over, b: pods(busy), c: pods(newPod(t, g, abroad, says("c"))), http: true,
+			peerPolicy: &v1alpha1.TrafficPolicySpec{
+				ConnectionPool: &v1alpha1.ConnectionPool{HTTP: &v1alpha1.HTTPSettings{HTTP2MaxRequests: new(int32(1))}},
+			},
+		})
+		first := make(chan error, 1)
+		go func() {
+			_, _, _, err := p.send(p.client(false), "POST", "order one")
+			first <- err
+		}()
+		<-begun
+		for range 5 {
+			code, answer, _, err := p.send(p.client(false), "POST", "order two")
+			must(t, err)
+			if code != http.StatusOK || answer != "c" {
+				t.Errorf("%d %q", code, answer)
+			}
+		}
+		close(goOn)
+		must(t, <-first)
+		for _, e := range p.a.proxy.Endpoints(echoName) {
+			if e.OutlierCheck != status.CheckOK {
+				t.Errorf("at the caller: %+v", e)
+			}
+		}
+	})
+}
