@@ -83,6 +83,29 @@ func TestWeightsOfRequests(t *testing.T) {
 	})
 }
 
+// TestRoundsOfRequests: with locality off, the two clusters' endpoints take turns.
+func TestRoundsOfRequests(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, simTransports[:1], func(t *testing.T, g *simulated, over string) {
+		const requests = 200
+		own, far := newPod(t, g, here, says("a")), newPod(t, g, abroad, says("b"))
+		p := newPath(t, spec{on: g, transport: over, locals: pods(own), b: pods(far), http: true, policy: &v1alpha1.TrafficPolicySpec{
+			LoadBalancer: &v1alpha1.LoadBalancer{
+				Simple: v1alpha1.RoundRobin, LocalityLbSetting: &v1alpha1.LocalityLbSetting{Enabled: new(bool)},
+			},
+		}})
+		client := p.client(false)
+		for range requests {
+			if code, _, _, err := p.send(client, "GET", ""); code != 200 || err != nil {
+				t.Fatalf("%d %v", code, err)
+			}
+		}
+		if a, b := own.requests.Load(), far.requests.Load(); a != requests/2 || b != requests/2 {
+			t.Errorf("%d and %d requests, want %d each", a, b, requests/2)
+		}
+	})
+}
+
 // loses takes all own endpoints out of the site's service.
 func (s *site) loses(t *testing.T) {
 	t.Helper()

@@ -73,7 +73,8 @@ func TestAffinityOfTheDecidingExport(t *testing.T) {
 func TestConsistentHash(t *testing.T) {
 	t.Parallel()
 	by := func(h v1alpha1.ConsistentHash) *policy {
-		p := policyOf("a", &discovery.Service{Policy: &v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{ConsistentHash: &h}}}, servicePort)
+		set := &v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{ConsistentHash: &h}}
+		p := policyOf("a", &discovery.Service{Policy: set}, servicePort)
 		return &p
 	}
 	request := Caller{Cluster: "a", Address: "10.0.0.1:1", Affinity: Affinity("user")}

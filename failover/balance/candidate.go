@@ -46,10 +46,9 @@ type Candidate struct {
 	load float64
 	// refusing is the share of refusals among its newest answers.
 	refusing float64
-	// round is how many connections it has had in ROUND_ROBIN, per endpoint that it stands for. If they count, what it missed
-	// behind the others of its level does not.
-	round, behind float64
-	counts        bool
+	// round is how many connections it has had in ROUND_ROBIN, per endpoint that it stands for.
+	round float64
+	turn  turn
 	// share is the part of its usual connections that it gets: below 1 while it ramps up.
 	share float64
 	// terminating: it serves, but will be gone soon.
@@ -62,11 +61,19 @@ type Candidate struct {
 	request bool
 }
 
+// turn is what an attempt means for the rounds of ROUND_ROBIN: it counts for so many endpoints, and what the target missed before
+// behind does not.
+type turn struct {
+	counts    bool
+	behind    float64
+	endpoints int
+}
+
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)
-	if c.counts {
-		c.target.group.served(c.target, c.behind, c.place.endpoints)
+	if c.turn.counts {
+		c.target.group.served(c.target, c.turn)
 	}
 	return &Use{target: c.target, lastResort: c.ejected, request: c.request}
 }
@@ -159,7 +166,7 @@ func (tb *Table) seenFromHere(caller discovery.Locality, sticky bool) discovery.
 // localCandidates are the endpoints of the own cluster that take connections.
 func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c *Caller, v *view) []Candidate {
 	now := time.Now()
-	var out []Candidate
+	out := make([]Candidate, 0, len(svc.Endpoints[g.key.Port])+len(svc.Peers)) // the caller appends the peers
 	for i := range svc.Endpoints[g.key.Port] {
 		e := &svc.Endpoints[g.key.Port][i]
 		if !e.Ready && !e.Terminating || isOwnListener(svc, e.Address) || !g.key.includes(tb.cfg.Cluster, e) ||

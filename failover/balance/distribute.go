@@ -126,20 +126,19 @@ func turns(weights []weight, draw func(i int) float64) []int {
 // among the rest (Efraimidis and Spirakis). u is evenly distributed over (0, 1].
 func drawn(u, share float64) float64 { return -math.Log(u) / share }
 
-// take ranks a candidate by the first turn of its localities. What has no weight comes after all that has.
-func (p *place) take(turn []int) {
-	if len(turn) == 0 {
-		return
+// at is a candidate's rank and number of endpoints at the first turn of its localities. What has no weight comes after all that has.
+func (p *place) at(turn []int) (rank, int) {
+	r := p.rank
+	if len(turn) == 0 || len(p.parts) == 0 {
+		r.turn = len(turn)
+		return r, p.endpoints
 	}
-	if len(p.parts) == 0 {
-		p.rank.turn = len(turn)
-		return
-	}
-	first := slices.MinFunc(p.parts, func(a, b part) int { return turn[a.weight] - turn[b.weight] })
-	p.rank.turn, p.endpoints = turn[first.weight], 0
+	first, endpoints := slices.MinFunc(p.parts, func(a, b part) int { return turn[a.weight] - turn[b.weight] }), 0
 	for _, o := range p.parts {
 		if o.weight == first.weight { // by several of its zones
-			p.endpoints += o.endpoints
+			endpoints += o.endpoints
 		}
 	}
+	r.turn = turn[first.weight]
+	return r, endpoints
 }

@@ -171,10 +171,10 @@ func (g *group) judgeWindows() {
 
 // served counts a connection of ROUND_ROBIN. A target that is further behind than that begins there, so that one that is new, or was
 // away, does not get all connections until it has had as many as the others.
-func (g *group) served(t *target, behind float64, endpoints int) {
+func (g *group) served(t *target, its turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.round = max(t.round, behind) + 1/float64(endpoints)
+	t.round = max(t.round, its.behind) + 1/float64(its.endpoints)
 }
 
 // took records whether t refused a request.

@@ -34,15 +34,20 @@ type choice struct {
 
 // contender is a candidate with what decides its place in the order.
 type contender struct {
-	Candidate
+	*Candidate
 	class class
+	// rank and endpoints are those of its place where its localities have their turns.
+	rank      rank
+	endpoints int
 	// key is its place inside the level: the smallest comes first.
 	key float64
 	tie uint64
+	// behind is where a target starts that is further behind in ROUND_ROBIN.
+	behind float64
 }
 
 func (a *contender) compareLevel(b *contender) int {
-	return cmp.Or(cmp.Compare(a.class, b.class), a.place.rank.compare(b.place.rank))
+	return cmp.Or(cmp.Compare(a.class, b.class), a.rank.compare(b.rank))
 }
 
 // order sorts candidates into the order in which they are tried: level after level; inside a level by the method, or, with an
@@ -64,7 +69,10 @@ func (c *choice) order(candidates []Candidate) []Candidate {
 		}
 		c.settle(sorted[:n])
 		for _, one := range sorted[:min(n, MaxPerLevel)] {
-			out = append(out, one.Candidate)
+			out = append(out, *one.Candidate)
+			if c.affinity == 0 && c.method == roundRobin {
+				out[len(out)-1].turn = turn{counts: true, behind: one.behind, endpoints: one.endpoints}
+			}
 		}
 		sorted = sorted[n:]
 	}
@@ -79,10 +87,11 @@ func (c *choice) contenders(candidates []Candidate) []*contender {
 		}
 		return 1 - c.random.float64()
 	})
-	out := make([]*contender, len(candidates))
+	all, out := make([]contender, len(candidates)), make([]*contender, len(candidates))
 	for i := range candidates {
-		one := &contender{Candidate: candidates[i], class: candidates[i].class(c.affinity, c.random)}
-		one.place.take(turn)
+		one := &all[i]
+		one.Candidate, one.class = &candidates[i], candidates[i].class(c.affinity, c.random)
+		one.rank, one.endpoints = one.place.at(turn)
 		out[i] = one
 	}
 	return out
@@ -95,14 +104,14 @@ func (c *choice) settle(level []*contender) {
 		busiest, furthest = max(busiest, one.load), max(furthest, one.round)
 	}
 	for _, one := range level {
-		switch endpoints := float64(one.place.endpoints); {
+		switch endpoints := float64(one.endpoints); {
 		case c.affinity != 0:
 			one.key = drawn(fraction(preference(c.affinity, one.Address)), endpoints)
 		case c.method == atRandom:
 			one.key = drawn(1-c.random.float64(), endpoints)
 		case c.method == roundRobin:
 			one.key, one.tie = one.round, preference(c.salt, one.Address)
-			one.counts, one.behind = true, furthest-roundLag
+			one.behind = furthest - roundLag
 		default:
 			one.key = penalized(one.load, one.refusing, busiest)
 		}
@@ -145,7 +154,7 @@ func (c *Candidate) class(affinity uint64, rnd random) class {
 func twoChoices(level []*contender, rnd random) {
 	all := 0
 	for _, c := range level {
-		all += c.place.endpoints
+		all += c.endpoints
 	}
 	if all < 3 {
 		return // the two are all there are, and sorted
@@ -164,7 +173,7 @@ func twoChoices(level []*contender, rnd random) {
 // owner is the index of the candidate that the endpoint of that number is one of.
 func owner(level []*contender, number int) int {
 	for i, c := range level {
-		number -= c.place.endpoints
+		number -= c.endpoints
 		if number < 0 {
 			return i
 		}

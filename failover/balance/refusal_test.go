@@ -120,11 +120,11 @@ func TestRefusalsAttractNothing(t *testing.T) {
 		"most do now and then": {newSimulation(50*time.Millisecond, 200, 0.2, 0.2, 0.2, 0.2, 0.2), 0.19, 0.17, 0.23},
 	} {
 		tt.sim.blind = true
-		tt.sim.run(30 * time.Second)
+		tt.sim.run(20 * time.Second)
 		before := tt.sim.share()
 		tt.sim.blind = false
 		tt.sim.run(5 * time.Second)
-		tt.sim.run(30 * time.Second)
+		tt.sim.run(20 * time.Second)
 		if got := tt.sim.share(); before < tt.blind || got < tt.least || got > tt.most {
 			t.Errorf("%s: it gets %.3f of the requests, want %.2f to %.2f; %.3f by load alone, want %.2f",
 				name, got, tt.least, tt.most, before, tt.blind)
