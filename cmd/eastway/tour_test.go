@@ -50,7 +50,7 @@ func TestTour(t *testing.T) {
 	}
 	for _, want := range []string{
 		"-> hello(version: east-1, ip: " + tourNet + "1.20)\n", "-> hello(version: west-1, ip: " + tourNet + "2.20)\n",
-		`"result":"refused"`, `"target":"west","cluster":"west","result":"accepted"`,
+		`"result":"refused"`, `"target":"west","cluster":"west","result":"answered"`,
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)

@@ -147,7 +147,7 @@ func (r *running) complains(text string) {
 
 const (
 	shopReady = "endpoint default/shop:80 10.1.1.5:8080 north/n-1"
-	exported  = "service default/shop http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10] exported"
+	exported  = "service default/shop http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10] exported"
 )
 
 func TestFollows(t *testing.T) {

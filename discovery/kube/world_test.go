@@ -70,12 +70,13 @@ func TestServices(t *testing.T) {
 		"endpoint default/shop:80 10.1.2.5:8080 north/n-2 unready",
 	}
 	const (
-		plain    = "service default/shop http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10]"
+		plain    = "service default/shop http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10]"
 		exported = plain + " exported"
 	)
 	takenOver := strings.Replace(shopYAML, "metadata: {", `metadata: {annotations: {eastway.dev/takeover: "true"}, `, 1)
 	imported := derivedYAML("shop-1", "import", 20001, 1, nil)
 	http := annotated(shopYAML, "http")
+	const tcpPort = "service default/shop http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10"
 	const httpPort = "service default/shop http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10"
 	for _, test := range []struct {
 		name string
@@ -98,8 +99,8 @@ func TestServices(t *testing.T) {
 		}, nil},
 		{"HTTP, exported", []string{http, shopExport}, []string{httpPort + "] exported"}},
 		{"HTTP of one port", []string{annotated(shopYAML, "80=h2c"), shopExport}, []string{httpPort + "] exported"}},
-		{"no longer HTTP", []string{http, annotated(shopYAML, "tcp"), shopExport}, []string{exported}},
-		{"HTTP, no longer annotated", []string{http, shopYAML, shopExport}, []string{exported}},
+		{"no longer HTTP", []string{http, annotated(shopYAML, "tcp"), shopExport}, []string{tcpPort + "] exported"}},
+		{"HTTP, no longer annotated", []string{annotated(shopYAML, "tcp"), shopYAML, shopExport}, []string{exported}},
 		{"HTTP of a port that is not there", []string{http, annotated(shopYAML, "90=http"), shopExport}, []string{httpPort + "] exported"}},
 		{"HTTP, imported", []string{imported, http}, []string{
 			"listener default/shop [::]:20001 for 80 clusterset", httpPort + " 10.96.9.1]",
@@ -110,7 +111,7 @@ func TestServices(t *testing.T) {
 		}},
 		{"imported and had", []string{imported, shopYAML}, []string{
 			"listener default/shop [::]:20001 for 80 clusterset",
-			"service default/shop http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10 10.96.9.1]",
+			"service default/shop http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10 10.96.9.1]",
 		}},
 		{"all kinds of derived Services", []string{
 			imported, derivedYAML("shop-2", "takeover", 20002, 2, nil),
@@ -132,7 +133,7 @@ func TestServices(t *testing.T) {
 			strings.Replace(shopSlice, "nodeName: n1,", "nodeName: n1, hostname: a, ", 1), shopExport,
 		}, []string{
 			"endpoint default/shop:80 10.1.1.5:8080 north/n-1 a", "endpoint default/shop:80 10.1.2.5:8080 north/n-2 unready 10-1-2-5",
-			"service default/shop http:80/TCP dns:53/UDP exported",
+			"service default/shop http:80/TCP/http dns:53/UDP exported",
 		}},
 	} {
 		l := newLab(t, testConfig())
@@ -231,7 +232,7 @@ func TestTooManyServices(t *testing.T) {
 		docs = append(docs, strings.ReplaceAll(shopYAML, "shop", n), strings.ReplaceAll(shopExport, "shop", n))
 	}
 	l.apply(join(docs...))
-	const rest = " http:80/TCP dns:53/UDP at [10.96.0.10 fd96::10] exported"
+	const rest = " http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10] exported"
 	expect(t, "services", about(l.state(), "service"), "service default/a"+rest, "service default/b"+rest)
 	expect(t, "problems", l.problems(), "Service: more than 2 services are relevant to Eastway: 1 of them are ignored")
 	l.remove(docs[1])

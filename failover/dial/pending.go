@@ -25,7 +25,7 @@ func (d *Dialer) Conclude(c *Conn) Conclusion {
 	}
 	err := c.Stream.Outcome()
 	if err == nil {
-		d.cfg.Attempted(c.Address, resultAccepted)
+		d.cfg.Attempted(c.Address, Accepted)
 		c.Use.Accepted()
 		return Conclusion{}
 	}

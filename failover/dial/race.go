@@ -53,7 +53,7 @@ func (r *race) run(ctx context.Context) (*attempt, error) {
 				return a, nil
 			}
 			if a.err == nil {
-				r.record(a, resultAccepted, "", a.took)
+				r.record(a, Accepted, "", a.took)
 				a.use.Accepted()
 				return a, nil
 			}

@@ -13,7 +13,7 @@ import (
 
 // Results of an attempt, in the access log and in metrics.
 const (
-	resultAccepted    = "accepted"
+	Accepted          = "accepted"
 	resultRefused     = "refused"
 	resultTimeout     = "timeout"
 	resultUnreachable = "unreachable"

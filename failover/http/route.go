@@ -105,7 +105,11 @@ func (r *route) dial(ctx context.Context, t *try, to target, candidates []balanc
 		Key: from.Key, Caller: r.call.address, CallerLocality: r.call.locality, HTTP: true, Eager: !r.waits,
 		Budget: r.cfg.Budget, Life: from.life, Attempts: from.attempts,
 	}, candidates)
-	r.entry.Attempts = append(r.entry.Attempts, attempts...)
+	for i := range attempts {
+		if attempts[i].Result != dial.Accepted { // the try follows
+			r.entry.Attempts = append(r.entry.Attempts, attempts[i])
+		}
+	}
 	if err != nil {
 		t.err = err
 		return noCandidate

@@ -81,7 +81,7 @@ func (l *accessLine) call() (loggedCall, bool) {
 	}
 	for _, a := range l.Attempts {
 		// What lost a race was slower than another one, it did not fail.
-		if a.Result != "accepted" && a.Result != "abandoned" {
+		if a.Result != "accepted" && a.Result != "answered" && a.Result != "abandoned" {
 			c.failures++
 		}
 	}

@@ -12,25 +12,19 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
-// automaticHTTP is off while HTTP per request is being introduced: only the annotation makes a port HTTP, appProtocol and the port's
-// name do not.
-const automaticHTTP = false
-
 // maxProtocolAnnotation is the longest annotation, in bytes: more than the longest names and protocols of MaxPorts ports.
 const maxProtocolAnnotation = 32 << 10
 
 // isHTTP decides whether requests on a port are carried one by one. annotated is the protocol that the annotation has for the port,
-// empty if it has none. The annotation comes first. With automatic, appProtocol follows, and a port without one is
+// empty if it has none. The annotation comes first, then appProtocol, and a port without either is
 // HTTP by the prefix of its name, as in Istio. Everything else is carried as TCP.
-func isHTTP(p *corev1.ServicePort, annotated string, automatic bool) bool {
+func isHTTP(p *corev1.ServicePort, annotated string) bool {
 	switch {
 	case p.Protocol != "" && p.Protocol != corev1.ProtocolTCP:
 		return false
 	case annotated != "":
 		http, _ := applicationProtocol(annotated)
 		return http
-	case !automatic:
-		return false
 	case p.AppProtocol != nil && *p.AppProtocol != "":
 		http, _ := applicationProtocol(strings.ToLower(*p.AppProtocol))
 		return http

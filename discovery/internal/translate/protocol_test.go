@@ -17,54 +17,53 @@ func TestIsHTTP(t *testing.T) {
 	const none = "\x00" // no appProtocol at all
 	for _, test := range []struct {
 		annotated, app, name string
-		want                 bool // with the automatic part
-		annotation           bool // without
+		want                 bool
 	}{
 		// The annotation decides, whatever else there is.
-		{"http", none, "", true, true},
-		{"http2", "tcp", "tcp-web", true, true},
-		{"h2c", none, "", true, true},
-		{"kubernetes.io/h2c", none, "", true, true},
-		{"grpc", none, "", true, true},
-		{"grpc-web", none, "", true, true},
-		{"ws", none, "", true, true},
-		{"kubernetes.io/ws", none, "", true, true},
-		{"tcp", "http", "http", false, false},
-		{"tls", "http", "http", false, false},
-		{"https", "http", "http", false, false},
+		{"http", none, "", true},
+		{"http2", "tcp", "tcp-web", true},
+		{"h2c", none, "", true},
+		{"kubernetes.io/h2c", none, "", true},
+		{"grpc", none, "", true},
+		{"grpc-web", none, "", true},
+		{"ws", none, "", true},
+		{"kubernetes.io/ws", none, "", true},
+		{"tcp", "http", "http", false},
+		{"tls", "http", "http", false},
+		{"https", "http", "http", false},
 		// Then appProtocol, which is not case sensitive.
-		{"", "http", "", true, false},
-		{"", "HTTP2", "", true, false},
-		{"", "kubernetes.io/h2c", "tcp", true, false},
-		{"", "kubernetes.io/ws", "", true, false},
-		{"", "grpc", "", true, false},
-		{"", "kubernetes.io/wss", "http", false, false},
-		{"", "https", "http", false, false},
-		{"", "tcp", "http", false, false},
-		{"", "http-alt", "http", false, false},
-		{"", "example.com/own", "http", false, false},
+		{"", "http", "", true},
+		{"", "HTTP2", "", true},
+		{"", "kubernetes.io/h2c", "tcp", true},
+		{"", "kubernetes.io/ws", "", true},
+		{"", "grpc", "", true},
+		{"", "kubernetes.io/wss", "http", false},
+		{"", "https", "http", false},
+		{"", "tcp", "http", false},
+		{"", "http-alt", "http", false},
+		{"", "example.com/own", "http", false},
 		// Then the prefix of the name.
-		{"", none, "http", true, false},
-		{"", "", "http", true, false},
-		{"", none, "http-web", true, false},
-		{"", none, "http2", true, false},
-		{"", none, "http2-web", true, false},
-		{"", none, "grpc", true, false},
-		{"", none, "grpc-api", true, false},
-		{"", none, "grpc-web", true, false},
-		{"", none, "grpc-web-api", true, false},
-		{"", none, "https", false, false},
-		{"", none, "https-web", false, false},
-		{"", none, "http3", false, false},
-		{"", none, "httpweb", false, false},
-		{"", none, "web-http", false, false},
-		{"", none, "ws", false, false}, // no prefix of Istio's
-		{"", none, "tcp", false, false},
-		{"", none, "tcp-http", false, false},
-		{"", none, "tls", false, false},
-		{"", none, "mongo", false, false},
-		{"", none, "web", false, false},
-		{"", none, "", false, false},
+		{"", none, "http", true},
+		{"", "", "http", true},
+		{"", none, "http-web", true},
+		{"", none, "http2", true},
+		{"", none, "http2-web", true},
+		{"", none, "grpc", true},
+		{"", none, "grpc-api", true},
+		{"", none, "grpc-web", true},
+		{"", none, "grpc-web-api", true},
+		{"", none, "https", false},
+		{"", none, "https-web", false},
+		{"", none, "http3", false},
+		{"", none, "httpweb", false},
+		{"", none, "web-http", false},
+		{"", none, "ws", false}, // no prefix of Istio's
+		{"", none, "tcp", false},
+		{"", none, "tcp-http", false},
+		{"", none, "tls", false},
+		{"", none, "mongo", false},
+		{"", none, "web", false},
+		{"", none, "", false},
 	} {
 		for _, protocol := range []corev1.Protocol{"", corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
 			p := &corev1.ServicePort{Name: test.name, Protocol: protocol}
@@ -73,23 +72,20 @@ func TestIsHTTP(t *testing.T) {
 			}
 			tcp := protocol == "" || protocol == corev1.ProtocolTCP
 			what := fmt.Sprintf("annotated %q, appProtocol %q, name %q, %s", test.annotated, test.app, test.name, protocol)
-			if got := isHTTP(p, test.annotated, true); got != (test.want && tcp) {
+			if got := isHTTP(p, test.annotated); got != (test.want && tcp) {
 				t.Errorf("%s: %v", what, got)
-			}
-			if got := isHTTP(p, test.annotated, false); got != (test.annotation && tcp) {
-				t.Errorf("%s, not automatic: %v", what, got)
 			}
 		}
 	}
 }
 
-// annotated is a Service with ports web (80), grpc (9090), 80 (8080), dns (53/UDP) and dns-tcp (53/TCP).
+// annotated is a Service with ports web (80), api (9090), 80 (8080), dns (53/UDP) and dns-tcp (53/TCP).
 func annotated(value string) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop", Annotations: map[string]string{v1alpha1.ProtocolAnnotation: value}},
 		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{
 			{Name: "web", Port: 80},
-			{Name: "grpc", Port: 9090, Protocol: corev1.ProtocolTCP},
+			{Name: "api", Port: 9090, Protocol: corev1.ProtocolTCP},
 			{Name: "80", Port: 8080},
 			{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP},
 			{Name: "dns-tcp", Port: 53},
@@ -101,17 +97,17 @@ func annotated(value string) *corev1.Service {
 func TestProtocolAnnotation(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"http":                          "80/TCP 9090/TCP 8080/TCP 53/TCP",
-		" grpc\n":                       "80/TCP 9090/TCP 8080/TCP 53/TCP",
-		"tcp":                           "",
-		"web=http":                      "80/TCP",
-		"80=http":                       "80/TCP", // a number, although another port has that name
-		"8080=http":                     "8080/TCP",
-		"web=http,grpc=grpc,dns-tcp=ws": "80/TCP 9090/TCP 53/TCP",
-		"web=http,\n  9090 = h2c ":      "80/TCP 9090/TCP",
-		"web=tcp,grpc=grpc":             "9090/TCP",
-		"web=https":                     "",
-		"53=http":                       "53/TCP", // of the two ports 53 the one that can be
+		"http":                         "80/TCP 9090/TCP 8080/TCP 53/TCP",
+		" grpc\n":                      "80/TCP 9090/TCP 8080/TCP 53/TCP",
+		"tcp":                          "",
+		"web=http":                     "80/TCP",
+		"80=http":                      "80/TCP", // a number, although another port has that name
+		"8080=http":                    "8080/TCP",
+		"web=http,api=grpc,dns-tcp=ws": "80/TCP 9090/TCP 53/TCP",
+		"web=http,\n  9090 = h2c ":     "80/TCP 9090/TCP",
+		"web=tcp,api=grpc":             "9090/TCP",
+		"web=https":                    "",
+		"53=http":                      "53/TCP", // of the two ports 53 the one that can be
 	} {
 		s := annotated(value)
 		if errs := (&Checker{}).Check("default", s); len(errs) > 0 {

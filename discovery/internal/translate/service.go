@@ -20,7 +20,7 @@ func Service(name discovery.ServiceName, s *corev1.Service) *discovery.Service {
 	annotated, _ := annotatedProtocols(s) // checked
 	for i := range s.Spec.Ports {
 		p := servicePort(&s.Spec.Ports[i])
-		p.HTTP = isHTTP(&s.Spec.Ports[i], annotated[p.Port], automaticHTTP)
+		p.HTTP = isHTTP(&s.Spec.Ports[i], annotated[p.Port])
 		out.Ports = append(out.Ports, p)
 	}
 	return out
