@@ -144,7 +144,13 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 			translate.Subject(target), owner.key, owner.file))
 		return
 	}
-	if target.Name != "" && a.services[target] == nil {
+	switch service := a.services[target]; {
+	case target.Name == "":
+	case service != nil:
+		for _, err := range translate.NoSuchPorts(p, service) {
+			a.report(o.warning(err.Field, "%s", err.Detail))
+		}
+	default:
 		a.report(o.warning("spec.targetRef.name", "there is no Service %s here; the policy applies once a peer exports one",
 			target))
 	}

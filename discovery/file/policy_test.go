@@ -75,3 +75,30 @@ spec: {%soutlierDetection: {consecutiveLocalOriginFailures: %d}}
 		}
 	}
 }
+
+func TestSettingsForAPortThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	write(t, dir, "a.yaml", service("a", 80)+`---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: a}
+spec:
+  targetRef: {kind: Service, name: a}
+  portLevelSettings:
+  - port: {number: 80}
+  - port: {number: 81}
+`)
+	local, errs, err := newStore(&cfg).load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "warning: spec.portLevelSettings[1].port.number: Service default/a has no TCP port 81 here; the settings apply once a peer exports one"
+	if len(errs) != 1 || !strings.Contains(errs[0].Error(), want) {
+		t.Errorf("%v, want %s", errs, want)
+	}
+	if local.Policies.Get(discovery.ServiceName{Namespace: "default", Name: "a"}) == nil {
+		t.Error("the policy is not in use")
+	}
+}

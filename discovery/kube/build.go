@@ -87,21 +87,36 @@ func (w *world) flushPolicies() {
 		next = next.Without(at)
 		candidates := slices.SortedFunc(maps.Values(w.policies[at]), byAge[*v1alpha1.TrafficPolicy])
 		for i, p := range candidates {
-			switch {
-			case i > 0:
+			if i > 0 {
 				w.policy[at] = append(w.policy[at], fault(kindPolicy, p, "spec.targetRef",
 					"%s already has TrafficPolicy %s, which is older: this one is ignored; remove one of the two",
 					translate.Subject(at), candidates[0].Name))
 				continue
-			case at.Name != "" && w.services[at] == nil:
-				w.policy[at] = append(w.policy[at], warning(kindPolicy, p, "spec.targetRef.name",
-					"there is no Service %s here; the policy applies once a peer exports one", at))
+			}
+			if doubts := w.doubts(at, p); len(doubts) > 0 {
+				w.policy[at] = append(w.policy[at], doubts...)
 			}
 			next = next.With(at, &p.Spec)
 		}
 	}
 	clear(w.dirtyPolicies)
 	w.local.Policies = next
+}
+
+// doubts are what in a policy fits nothing in this cluster.
+func (w *world) doubts(at name, p *v1alpha1.TrafficPolicy) []Problem {
+	var problems []Problem
+	switch s := w.services[at]; {
+	case at.Name == "": // a default
+	case s == nil:
+		problems = append(problems, warning(kindPolicy, p, "spec.targetRef.name",
+			"there is no Service %s here; the policy applies once a peer exports one", at))
+	default:
+		for _, err := range translate.NoSuchPorts(p, translate.Service(at, s)) {
+			problems = append(problems, warning(kindPolicy, p, err.Field, "%s", err.Detail))
+		}
+	}
+	return problems
 }
 
 // choosePeers leaves out those that have the identity of an older one.

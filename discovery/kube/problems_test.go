@@ -107,6 +107,13 @@ func TestPeersAndPolicies(t *testing.T) {
 			"TrafficPolicy default/a: spec.targetRef: Service default/shop already has TrafficPolicy b, which is older",
 		}},
 		{
+			"settings for a port that is not there",
+			[]string{shopYAML, strings.Replace(policyYAML("a", "shop", 1, 1), "outlierDetection:",
+				"portLevelSettings: [{port: {number: 80}}, {port: {number: 9}}], outlierDetection:", 1)},
+			[]string{`policy default/shop failures=1`},
+			[]string{"TrafficPolicy default/a: warning: spec.portLevelSettings[1].port.number: Service default/shop has no TCP port 9 here"},
+		},
+		{
 			"numbers of all kinds",
 			[]string{shopYAML, strings.Replace(policyYAML("a", "shop", 1, 1), "outlierDetection:",
 				"loadBalancer: {warmup: {duration: 30s, aggression: 2}, "+

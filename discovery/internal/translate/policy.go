@@ -2,6 +2,9 @@ package translate
 
 import (
 	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
@@ -30,4 +33,20 @@ func Subject(target discovery.ServiceName) string {
 	default:
 		return "the cluster"
 	}
+}
+
+// NoSuchPorts are the ports in portLevelSettings that the service does not have: peers may have them.
+func NoSuchPorts(p *v1alpha1.TrafficPolicy, s *discovery.Service) []*field.Error {
+	var errs []*field.Error
+	for i := range p.Spec.PortLevelSettings {
+		number := p.Spec.PortLevelSettings[i].Port.Number
+		known := slices.ContainsFunc(s.Ports, func(sp discovery.ServicePort) bool {
+			return uint32(sp.Port) == number && sp.Protocol == discovery.TCP
+		})
+		if !known {
+			at := field.NewPath("spec", "portLevelSettings").Index(i).Child("port", "number")
+			errs = append(errs, InvalidField(at, "Service %s has no TCP port %d here; the settings apply once a peer exports one", s.Name, number))
+		}
+	}
+	return errs
 }
