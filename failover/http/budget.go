@@ -7,8 +7,8 @@ import (
 )
 
 // budget bounds the requests of one service port, as its policy wants, and its retries, so that an outage does not multiply its load:
-// within the window at most a share of the requests may be retries; some are always allowed to be under way. It has no clock and no lock
-// of its own.
+// within the window at most a share of the requests may be retries; beside it some may be under way, and as many begin in a second. It
+// has no clock and no lock of its own.
 type budget struct {
 	slots  [10]struct{ requests, retries int }
 	newest int64 // the slot's number since the epoch
@@ -16,7 +16,10 @@ type budget struct {
 	requests, retries int
 }
 
-const slotTime = budgetWindow / 10
+const (
+	slotTime      = budgetWindow / 10
+	budgetSeconds = int(budgetWindow / time.Second)
+)
 
 // advance forgets what is older than the window.
 func (b *budget) advance(now time.Time) {
@@ -48,7 +51,9 @@ func (b *budget) take(now time.Time, r *balance.Retries) bool {
 		requests += s.requests
 		retries += s.retries
 	}
-	if b.retries >= r.MinConcurrency && (retries+1)*100 > requests*r.Percent {
+	// What is always allowed to be under way may end at once: without a bound in time an outage would double the load.
+	beyond := (retries+1)*100 - requests*r.Percent
+	if beyond > 0 && (b.retries >= r.MinConcurrency || beyond > 100*r.MinConcurrency*budgetSeconds) {
 		return false
 	}
 	b.slots[b.newest%int64(len(b.slots))].retries++

@@ -51,6 +51,16 @@ func TestBudget(t *testing.T) {
 			}
 			return take(b, at(1), 100)
 		}, policy.MinConcurrency},
+		"however fast they end": {func(b *budget) (got int) {
+			requests(b, at(0), 100)
+			for range 1000 {
+				if b.take(at(1), policy) {
+					b.put()
+					got++
+				}
+			}
+			return got
+		}, 20 + 10*policy.MinConcurrency},
 		"a policy without retries": {func(b *budget) int {
 			requests(b, at(0), 100)
 			policy := &balance.Retries{}

@@ -39,6 +39,8 @@ type history struct {
 	begun bool
 	// remote: the request is a peer's, whose proxy repeats it.
 	remote bool
+	// refused: the endpoint wants no other try.
+	refused bool
 	// others: a candidate is left that was not tried.
 	others bool
 	// budget is requested at most once per decision; false: too many retries are under way.
@@ -61,7 +63,7 @@ func decide(o outcome, h history) verdict {
 		return pass
 	case o == notExecuted && h.all < maxSafeTries && (h.all <= freeRetries || h.budget()):
 		return again
-	case h.remote:
+	case h.remote, h.refused:
 	case (o == unknown || o == timedOut) && h.retries.NoAnswer(), o == unavailable && (h.others || h.retries.Anywhere):
 		if h.retries.Method(h.method) && h.tries <= h.retries.Attempts && h.budget() {
 			return again

@@ -65,6 +65,8 @@ func TestDecide(t *testing.T) {
 		"503, only this endpoint, attempts": {unavailable, with(func(h *history) { h.others, h.retries = false, once }), again},
 		"503, at the policy's limit":        {unavailable, with(func(h *history) { h.tries, h.retries = 2, once }), pass},
 		"503, without budget":               {unavailable, with(func(h *history) { h.budget = func() bool { return false } }), pass},
+		"503, refused":                      {unavailable, with(func(h *history) { h.refused = true }), pass},
+		"not executed, refused":             {notExecuted, with(func(h *history) { h.refused = true }), again},
 		"nothing to try":                    {noCandidate, usual, pass},
 		"the client is gone":                {clientGone, usual, pass},
 	} {

@@ -139,7 +139,7 @@ func (e *exchange) run(ctx context.Context) {
 		t, o := e.try(ctx)
 		e.last = t
 		e.repeats.end()
-		if !e.times.over() && e.decide(o) == again {
+		if !e.times.over() && e.decide(t, o) == again {
 			e.drop(t, o)
 			if e.repeats.wait(ctx) {
 				continue
@@ -169,7 +169,7 @@ func (e *exchange) run(ctx context.Context) {
 	}
 }
 
-func (e *exchange) decide(o outcome) verdict {
+func (e *exchange) decide(t *try, o outcome) verdict {
 	e.mu.Lock()
 	begun := e.begun
 	e.mu.Unlock()
@@ -180,21 +180,16 @@ func (e *exchange) decide(o outcome) verdict {
 		remote:     e.front.from.peer != "",
 		budget:     e.repeats.take,
 	}
+	if e.repeats.least = 0; o == unavailable {
+		wait, ok := pushback(t.resp.Header)
+		e.repeats.least, h.refused = wait, !ok
+	}
 	return decide(o, h)
 }
 
 // drop ends a try that is followed by another one.
 func (e *exchange) drop(t *try, o outcome) {
-	reason := "unknown"
-	switch o {
-	case timedOut:
-		reason = "timeout"
-	case notExecuted:
-		reason = "not_executed"
-	case unavailable:
-		_, reason = judge(&e.policy.Retries, t.resp)
-	}
-	e.cfg.Retried(e.front.from.Service, reason)
+	e.cfg.Retried(e.front.from.Service, t.reason(o, &e.policy.Retries))
 	e.end(t, false)
 }
 
@@ -215,6 +210,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 		t.up.wire.body.Store(t.body)
 	}
 	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
+	markGRPC(req.Header, e.tries)
 	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.clock, e.bound(e.policy.Retries.PerTryTimeout))
 	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
 	done()
@@ -282,6 +278,7 @@ func (e *exchange) settle(t *try, whole bool) {
 		t.blame.Failure = balance.BrokenAnswer // it was cut off
 	case t.resp != nil:
 		t.use.Answered(statusOf(t.resp))
+		t.blame.RetryAfter = max(t.blame.RetryAfter, retryAfter(t.resp, time.Now()))
 	}
 	t.use.Done(t.blame)
 }

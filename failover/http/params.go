@@ -50,6 +50,8 @@ const (
 	readBuffer = 16 << 10
 	// freeRetries of a request that was not executed are not on the budget.
 	freeRetries = 2
+	// maxPushback is the longest grpc-retry-pushback-ms that is waited for; with a longer one nothing is repeated.
+	maxPushback = 10 * time.Second
 	// maxGRPCTimeout is the longest time that a caller's grpc-timeout is taken for.
 	maxGRPCTimeout = 24 * time.Hour
 	// manyBudgets is when budgets of service ports that are gone are looked for.

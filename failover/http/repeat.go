@@ -14,7 +14,8 @@ type repeats struct {
 	key     balance.Key
 	policy  *balance.Requests
 	n       int
-	running bool // the try under way is one
+	running bool          // the try under way is one
+	least   time.Duration // what it waits for, at least
 }
 
 // begin counts the request itself, until done is called; false: too many are under way.
@@ -57,7 +58,7 @@ const (
 
 // wait waits before the one that take has begun; false: ctx ended before.
 func (r *repeats) wait(ctx context.Context) bool {
-	return !r.running || pause(ctx, backoff(r.policy.Retries.Backoff, r.n, rand.Float64()))
+	return !r.running || pause(ctx, max(backoff(r.policy.Retries.Backoff, r.n, rand.Float64()), r.least))
 }
 
 // end ends the one under way.

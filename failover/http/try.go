@@ -53,6 +53,21 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 	}
 }
 
+// reason is why another try follows.
+func (t *try) reason(o outcome, r *balance.Retries) string {
+	switch o {
+	case timedOut:
+		return "timeout"
+	case notExecuted:
+		return "not_executed"
+	case unavailable:
+		_, reason := judge(r, t.resp)
+		return reason
+	default:
+		return "unknown"
+	}
+}
+
 // mark adds what the next hop has to know of this try.
 func (r *route) mark(h http.Header, t *try, before string) {
 	h.Del(callHeader)

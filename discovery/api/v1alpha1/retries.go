@@ -47,7 +47,7 @@ type RetryBudget struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Percent *int32 `json:"percent,omitempty"`
-	// MinRetryConcurrency is how many retries may be under way whatever the percentage, 0 to 65535; the default is 3.
+	// MinRetryConcurrency is how many retries may be under way, and may begin in a second, whatever the percentage, 0 to 65535; the default is 3.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
