@@ -31,6 +31,7 @@ type Proxy struct {
 	listeners *listen.Listeners
 	tcp       *tcp.Handler
 	http      *requests.Handler
+	refused   *refusals
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
 	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
@@ -57,10 +58,10 @@ func New(cfg Config) (*Proxy, error) {
 	p.tcp = tcp.New(tcp.Config{
 		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
 	})
-	refused := &refusals{metrics: m, log: log}
+	p.refused = newRefusals(m, log)
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-		Finished: p.finishRequest, Refused: refused.request, OverBudget: refused.retry, LimitMet: refused.limit, Retried: m.retried,
+		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil

@@ -1,6 +1,8 @@
 package failover
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,46 +13,109 @@ import (
 	"github.com/eastway/eastway/internal/tally"
 )
 
-// refusals counts HTTP requests that are refused, and retries that the budget refuses; it logs each kind at most once a minute.
+// refusal is a kind of what HTTP ports refuse, or do not do.
+type refusal string
+
+const (
+	refusedMalformed  refusal = "malformed"
+	refusedOverBudget refusal = "over_budget"
+	refusedLimit      refusal = "limit"
+	refusedNotHTTP    refusal = "not_http"
+)
+
+// text is what happens, for the log and for status, and what to do about it.
+func (r refusal) text() (what, remedy string) {
+	switch r {
+	case refusedMalformed:
+		return "HTTP requests refused: they are not well-formed",
+			"mend the client, or set the port's protocol to tcp by the annotation eastway.dev/protocol"
+	case refusedOverBudget:
+		return "HTTP requests not repeated: the retry budget is used up", "'eastway endpoints' shows which endpoints fail"
+	case refusedLimit:
+		return "HTTP requests refused, or not repeated: as many are under way as the TrafficPolicy allows",
+			"raise the limit under connectionPool, or add endpoints"
+	case refusedNotHTTP:
+		return "connections to an HTTP port are not HTTP: they are carried as TCP",
+			"mend the client, or set the port's protocol to tcp by the annotation eastway.dev/protocol"
+	}
+	return string(r), ""
+}
+
+// refusals remembers what was refused lately, for each service. It logs each kind at most once a minute.
 type refusals struct {
 	metrics *metrics
 	log     *zap.Logger
 
-	mu                    sync.Mutex
-	malformed, overBudget tally.Tally
-	limits                tally.Tally
+	mu  sync.Mutex
+	met map[refusalKey]*tally.Tally
 }
 
-// note counts one, and returns how many to log now.
-func (r *refusals) note(t *tally.Tally) (due uint64) {
+type refusalKey struct {
+	service discovery.ServiceName
+	kind    refusal
+}
+
+func newRefusals(m *metrics, log *zap.Logger) *refusals {
+	return &refusals{metrics: m, log: log, met: make(map[refusalKey]*tally.Tally)}
+}
+
+// note counts one, and logs it if that is due.
+func (r *refusals) note(k refusalKey, about ...zap.Field) {
+	r.mu.Lock()
+	if r.met[k] == nil {
+		r.met[k] = new(tally.Tally)
+	}
+	due := r.met[k].Note(time.Now(), 1)
+	r.mu.Unlock()
+	if due == 0 {
+		return
+	}
+	what, remedy := k.kind.text()
+	about = append(about, zap.Stringer("service", k.service), zap.Uint64("times", due), zap.String("remedy", remedy))
+	r.log.Warn(what, about...)
+}
+
+// problems are those of the last minutes, for the operator. Older ones are forgotten.
+func (r *refusals) problems(now time.Time) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return t.Note(time.Now(), 1)
+	var out []string
+	for k, t := range r.met {
+		if t.Over(now) {
+			delete(r.met, k)
+			continue
+		}
+		what, remedy := k.kind.text()
+		out = append(out, fmt.Sprintf("service %s: %s (%d×, last %v ago): %s",
+			k.service, what, t.Recent, now.Sub(t.Last).Truncate(time.Second), remedy))
+	}
+	slices.Sort(out)
+	return out
 }
+
+// Problems is what HTTP ports have refused lately, each with what to do.
+func (p *Proxy) Problems() []string { return p.refused.problems(time.Now()) }
 
 // request counts a request that is not well-formed.
 func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
 	r.metrics.refused.WithLabelValues(s.String(), string(v.Reason)).Inc()
-	if due := r.note(&r.malformed); due > 0 {
-		r.log.Warn("HTTP request refused: it is not well-formed; mend the client, or set the port's protocol to tcp by the annotation "+
-			"eastway.dev/protocol", zap.Uint64("requests", due), zap.Stringer("service", s), zap.Error(v))
-	}
+	r.note(refusalKey{s, refusedMalformed}, zap.Error(v))
 }
 
 // limit counts a request, or a retry, beyond the policy's connectionPool.
 func (r *refusals) limit(s discovery.ServiceName, limit string) {
 	r.metrics.limits.WithLabelValues(s.String(), limit).Inc()
-	if due := r.note(&r.limits); due > 0 {
-		r.log.Warn("HTTP requests refused, or not repeated: as many are under way as the TrafficPolicy allows; raise the limit under "+
-			"connectionPool, or add endpoints", zap.Uint64("requests", due), zap.Stringer("service", s), zap.String("limit", limit))
-	}
+	r.note(refusalKey{s, refusedLimit}, zap.String("limit", limit))
 }
 
 // retry counts a retry above the budget.
 func (r *refusals) retry(s discovery.ServiceName) {
 	r.metrics.overBudget.WithLabelValues(s.String()).Inc()
-	if due := r.note(&r.overBudget); due > 0 {
-		r.log.Warn("HTTP requests not repeated: the retry budget of the service is used up; 'eastway endpoints' shows which endpoints fail",
-			zap.Uint64("requests", due), zap.Stringer("service", s))
-	}
+	r.note(refusalKey{s, refusedOverBudget})
+}
+
+// notHTTP counts a connection to an HTTP port that is none.
+func (r *refusals) notHTTP(s discovery.ServiceName, caller string) {
+	r.metrics.notHTTP.WithLabelValues(s.String()).Inc()
+	r.note(refusalKey{s, refusedNotHTTP}, zap.String("caller", caller))
 }

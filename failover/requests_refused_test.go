@@ -67,7 +67,13 @@ func TestNothingIsSmuggled(t *testing.T) {
 	if refused < 50 || seen["/a"] == 0 {
 		t.Errorf("%d cases were refused, %d requests served", refused, seen["/a"])
 	}
-	if n := w.log.FilterMessageSnippet("HTTP request refused").Len(); n != 1 {
+	problems := w.proxy.Problems()
+	for _, what := range []string{"HTTP requests refused: they are not well-formed (", "connections to an HTTP port are not HTTP"} {
+		if !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, "service shop/echo: "+what) }) {
+			t.Errorf("status has %q", problems)
+		}
+	}
+	if n := w.log.FilterMessageSnippet("HTTP requests refused").Len(); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 }

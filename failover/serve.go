@@ -38,7 +38,7 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 			p.metrics.ended(e) // its requests have lines of their own
 			return
 		}
-		p.metrics.notHTTP.WithLabelValues(e.Service).Inc()
+		p.refused.notHTTP(b.Service, e.Caller)
 	}
 	defer p.finish(e)
 	p.tcp.Serve(ctx, conn, b, tcp.Call{Entry: e, Life: life, Attempts: &attempts, First: first})

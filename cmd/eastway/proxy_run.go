@@ -346,6 +346,7 @@ func (p *proxy) status() admin.Status {
 	}
 	st.Errors = append(st.Errors, p.source.problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)
+	st.Errors = append(st.Errors, p.failover.Problems()...)
 	st.Errors = append(st.Errors, p.admin.Problems()...)
 	if p.health != nil {
 		st.Errors = append(st.Errors, p.health.Problems()...)
