@@ -94,7 +94,7 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "warning: spec.portLevelSettings[1].port.number: Service default/a has no TCP port 81 here; the settings apply once a peer exports one"
+	const want = "warning: spec.portLevelSettings[1].port.number: Service default/a has no TCP port 81 here"
 	if len(errs) != 1 || !strings.Contains(errs[0].Error(), want) {
 		t.Errorf("%v, want %s", errs, want)
 	}
