@@ -128,7 +128,8 @@ func (c *cluster) serviceLocked(i int, p *proxy) *discovery.Service {
 				continue
 			}
 			s.Endpoints[port] = append(s.Endpoints[port], discovery.Endpoint{
-				Address: netip.AddrPortFrom(a.host.Addr(), d.target), Locality: a.locality, Ready: a.ready && !a.terminating, Terminating: a.terminating,
+				Address: netip.AddrPortFrom(a.host.Addr(), d.target), Locality: a.locality,
+				Ready: a.ready && !a.terminating, Terminating: a.terminating,
 			})
 		}
 		slices.SortFunc(s.Endpoints[port], func(a, b discovery.Endpoint) int {

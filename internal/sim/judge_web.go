@@ -65,12 +65,17 @@ func (w judge) excuseReply(r *reply) string {
 		return "own proxy: " + why
 	}
 	line := w.lineOf(r)
-	if line == nil {
-		if r.kept && r.status == 0 && w.truth.is(r.proxy.route(), "replaced", r.began, r.ended) {
-			return "the own proxy drained, and closed the connection while the request was under way to it"
-		}
-		return ""
+	switch {
+	case line != nil:
+		return w.excuseTries(r, line)
+	case r.kept && r.status == 0 && w.truth.is(r.proxy.route(), "replaced", r.began, r.ended):
+		return "the own proxy drained, and closed the connection while the request was under way to it"
 	}
+	return ""
+}
+
+// excuseTries is excuseReply for a request that its proxy has tried.
+func (w judge) excuseTries(r *reply, line *access) string {
 	fault := w.faultOnWay(r, line)
 	switch {
 	case errors.Is(r.err, errUnavailable) && !r.ask.idempotent():
@@ -89,11 +94,11 @@ func (w judge) excuseReply(r *reply) string {
 	return w.nothingReachable(r)
 }
 
-// lineOf is the request's line in its proxy's access log, or else that of its connection.
+// lineOf is the request's line in its proxy's access log; nil: there is none.
 func (w judge) lineOf(r *reply) *access {
 	lines := w.access.of(r.from)
 	for i := range lines {
-		if lines[i].request == r.ask.ID {
+		if lines[i].request == r.ask.ID && !lines[i].inbound {
 			return &lines[i]
 		}
 	}

@@ -175,9 +175,7 @@ func (m *memory) held() []string {
 
 // checkLeft looks for what nothing should have left behind.
 func (w *world) checkLeft() {
-	if slices.ContainsFunc(w.plan.Clients, func(c Client) bool { return c.HTTP2 }) {
-		pass(http2Lingers)
-	}
+	pass(w.http2Lingers())
 	forgetStoppedTimers()
 	synctest.Wait()
 	// Before time passes: a timer that would fire later holds them, too.
@@ -200,8 +198,29 @@ func (w *world) checkLeft() {
 	}
 }
 
-// http2Lingers is longer than net/http remembers an HTTP/2 connection that has ended (5 s).
-const http2Lingers = 6 * time.Second
+// http2Lingers is longer than net/http remembers HTTP/2 connections that have ended: its client for 5 s, its server for the idle timeout
+// (1 h) if they broke while a request was under way.
+func (w *world) http2Lingers() time.Duration {
+	const client, server = 6 * time.Second, time.Hour + time.Minute
+	var longest time.Duration
+	for _, r := range w.ledger.replies {
+		if !r.client.HTTP2 {
+			continue
+		}
+		longest = max(longest, client)
+		broke := r.err != nil
+		lines := w.access.of(r.from)
+		for i := range lines {
+			broke = broke || slices.ContainsFunc(lines[i].attempts, func(t attempt) bool {
+				return t.result != "accepted" && t.result != "answered"
+			})
+		}
+		if broke {
+			return server
+		}
+	}
+	return longest
+}
 
 // forgetStoppedTimers has the runtime look at all timers of the bubble: it keeps one that was stopped, and what that refers to, until a
 // timer fires that was moved.

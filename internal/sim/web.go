@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
@@ -58,7 +59,7 @@ func (a *app) webRoute() string { return a.name + " web" }
 func (s *webServer) start() *http.Server {
 	server := &http.Server{
 		Handler: http.HandlerFunc(s.serve), Protocols: new(http.Protocols), ConnState: s.connState,
-		ErrorLog: log.New(io.Discard, "", 0), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute,
+		ErrorLog: zap.NewStdLog(zap.NewNop()), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerConnection: 128 << 10, MaxReceiveBufferPerStream: 64 << 10},
 	}
@@ -197,7 +198,7 @@ func (s *webServer) answer(w http.ResponseWriter, r *http.Request, ask *Ask, run
 	case ask.Framing == Length:
 		h.Set("Content-Length", strconv.Itoa(ask.Down))
 	case ask.Framing == UntilClose && r.ProtoMajor == 1:
-		h.Set("Transfer-Encoding", "identity")
+		h["Transfer-Encoding"] = []string{"identity"} // which has net/http send none
 		h.Set("Connection", "close")
 		_ = conn.SetLinger(0) // until it has been sent
 	}
@@ -254,7 +255,7 @@ func newAskBody(ctx context.Context, a *Ask) *askBody {
 func (b *askBody) Read(p []byte) (int, error) {
 	left := int64(b.ask.Up) - b.flow.at
 	if b.ask.Slow > 0 && !b.slow {
-		if left = left - int64(b.ask.Up+1)/2; left <= 0 {
+		if left -= int64(b.ask.Up+1) / 2; left <= 0 {
 			b.slow = true
 			if !sleep(b.ctx, b.ask.Slow) {
 				return 0, context.Cause(b.ctx)
@@ -277,6 +278,6 @@ func (*askBody) Close() error { return nil }
 // sumOf is the sum of a request's whole body.
 func sumOf(a *Ask) string {
 	h := fnv.New64a()
-	_, _ = io.Copy(h, newAskBody(context.Background(), &Ask{ID: a.ID, Up: a.Up}))
+	_ = (&flow{content: contentOf(a.ID, toEndpoint)}).send(h, a.Up)
 	return fmt.Sprintf("%x", h.Sum64())
 }

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestMutationsApply(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
-	for _, m := range mutations() {
+	for _, m := range slices.Concat(mutations(), httpMutations()) {
 		if _, err := m.apply("../../..", t.TempDir()); err != nil {
 			t.Error(err)
 		}

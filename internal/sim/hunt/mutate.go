@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ func mutate(ctx context.Context, o options, dir string, out io.Writer) error {
 		return err
 	}
 	missed := 0
-	for _, m := range mutations() {
+	for _, m := range slices.Concat(mutations(), httpMutations()) {
 		if !strings.Contains(m.name, o.only) {
 			continue
 		}

@@ -35,7 +35,7 @@ func mutations() []mutation {
 		}}},
 		{
 			"a stream is accepted only when the endpoint answers, and refused if it does not", "tunnel", []edit{
-				{"	inData  int          // bytes", "	late    *Incoming\n	lateAnswer *tunnelpb.Answer\n	inData  int          // bytes"},
+				{"	inData  int         // bytes", "	late    *Incoming\n	lateAnswer *tunnelpb.Answer\n	inData  int         // bytes"},
 				{"	if err := in.write(a); err != nil {\n		return nil, err\n	}\n	return in.stream, nil", lateAccept},
 				{"func (s *Stream) Write(p []byte) (int, error) {\n", "func (s *Stream) Write(p []byte) (int, error) {\n	s.acceptLate()\n"},
 				{"func (s *Stream) CloseWrite() error {\n", "func (s *Stream) CloseWrite() error {\n	s.acceptLate()\n"},
@@ -87,8 +87,8 @@ func mutations() []mutation {
 			"if !e.Ready ||",
 		}}},
 		{"near and far are alike", "failover", []edit{{
-			"cmp.Or(cmp.Compare(classes[a.Address], classes[b.Address]), a.rank.compare(b.rank))",
-			"cmp.Compare(classes[a.Address], classes[b.Address])",
+			"cmp.Or(cmp.Compare(a.class, b.class), a.rank.compare(b.rank))",
+			"cmp.Compare(a.class, b.class)",
 		}}},
 		{"equally loaded endpoints are not shuffled", "failover", []edit{{
 			"sorted[i], sorted[j] = sorted[j], sorted[i]",
@@ -128,6 +128,41 @@ func mutations() []mutation {
 		{"a large write repeats its first record", "tunnel", []edit{{
 			"wire.AppendData(buf[:0], p[sent:], s.link.dataLimit)",
 			"wire.AppendData(buf[:0], p, s.link.dataLimit)",
+		}}},
+	}
+}
+
+// httpMutations break the rules for HTTP requests.
+func httpMutations() []mutation {
+	const in = "failover/http"
+	return []mutation{
+		{"HTTP: what may have been executed is repeated whatever its method", in, []edit{{
+			"if h.retries.Method(h.method) && h.tries",
+			"if h.tries",
+		}}},
+		{"HTTP: a request without an answer is taken for not executed", in, []edit{{
+			"	default:\n		return unknown\n",
+			"	default:\n		return notExecuted\n",
+		}}},
+		{"HTTP: what is written to an endpoint is not counted", in, []edit{{
+			"	n, err := w.Conn.Write(p)\n	w.written.Add(int64(n))\n	return n, err",
+			"	return w.Conn.Write(p)",
+		}}},
+		{"HTTP: a further try sends only what the one before it has not", in, []edit{{
+			"return &tryBody{body: b, ",
+			"return &tryBody{body: b, pos: len(b.kept), ",
+		}}},
+		{"HTTP: a request without an answer is not repeated", in, []edit{{
+			"case (o == unknown || o == timedOut) && h.retries.NoAnswer(), o",
+			"case o",
+		}}},
+		{"HTTP: a request that was not executed is not repeated", in, []edit{{
+			"case o == notExecuted && h.all",
+			"case o == notExecuted && h.all < 0 && h.all",
+		}}},
+		{"HTTP: a retry that has ended stays on the budget", in, []edit{{
+			"{ b.retries-- }",
+			"{}",
 		}}},
 	}
 }
