@@ -145,5 +145,6 @@ func newDemoAppCommand() *cobra.Command {
 	flags.StringVar(&o.UpstreamURL, "upstream-url", "", "`URL` to call for each request")
 	flags.StringVar(&o.Routes, "routes", "", "`file` with the addresses of the URL's host (default: the host is an address)")
 	flags.StringVar(&o.Executions, "executions", "", "`file` that gets one line per request begun")
+	flags.IntVar(&o.Status, "status", 0, "answer each request with this `code`, 400 to 599; 0: none")
 	return cmd
 }

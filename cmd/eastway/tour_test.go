@@ -50,6 +50,7 @@ func TestTour(t *testing.T) {
 	}
 	for _, want := range []string{
 		"-> hello(version: east-1, ip: " + tourNet + "1.20)\n", "-> hello(version: west-1, ip: " + tourNet + "2.20)\n",
+		`"target":"` + tourNet + `1.20:8000","cluster":"east","result":"503"`, "hello(east-1) is broken\n",
 		`"result":"refused"`, `"target":"west","cluster":"west","result":"answered"`,
 	} {
 		if !strings.Contains(string(out), want) {

@@ -47,6 +47,8 @@ type AppOptions struct {
 	Routes string
 	// Executions is the file that gets one line "ID METHOD" per request that was begun; "": none.
 	Executions string
+	// Status answers every request, after it was executed, as a broken application does; 0: it works.
+	Status int
 }
 
 // Validate names the field that is wrong.
@@ -56,6 +58,9 @@ func (o *AppOptions) Validate() error {
 	}
 	if _, err := netip.ParseAddrPort(o.Listen); err != nil {
 		return fmt.Errorf("--listen %q is not IP:PORT: %w", o.Listen, err)
+	}
+	if o.Status != 0 && (o.Status < 400 || o.Status > 599) {
+		return fmt.Errorf("--status %d is not 0 or 400 to 599", o.Status)
 	}
 	if o.UpstreamURL == "" {
 		return nil
@@ -200,6 +205,10 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// First of all: what was begun counts, however it ends.
 	if err := a.execute(id, r.Method); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if a.opts.Status != 0 {
+		http.Error(w, fmt.Sprintf("%s(%s) is broken", a.opts.Name, a.opts.Zone), a.opts.Status)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
