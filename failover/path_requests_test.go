@@ -232,6 +232,9 @@ func TestBadPodBehindPeer(t *testing.T) {
 						t.Errorf("at the caller: %+v", e)
 					}
 				}
+				if ejected < 5 { // quick refusals attract few requests
+					return
+				}
 				if i := slices.IndexFunc(p.b.proxy.Endpoints(echoName), func(e status.Endpoint) bool {
 					return e.Address == all[0].Address.String() && e.OutlierCheck == status.CheckFailed
 				}); i < 0 {
