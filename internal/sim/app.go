@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/sim/pattern"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -129,12 +130,12 @@ func (a *app) serve(c *simnet.Conn, greet bool) {
 	if err != nil {
 		return
 	}
-	s := &serving{app: a, conn: c, call: call, in: flow{content: contentOf(call.ID, toEndpoint)}, out: flow{content: contentOf(call.ID, toCaller)}}
+	s := &serving{app: a, conn: c, call: call, in: flow{content: pattern.Of(call.ID, pattern.ToEndpoint)}, out: flow{content: pattern.Of(call.ID, pattern.ToCaller)}}
 	if err = s.run(); err == nil {
 		_ = c.SetLinger(-1)
 		return
 	}
-	a.w.trace.add("%s: call %d ended: %v", a.name, call.ID, err)
+	a.w.trace.Add("%s: call %d ended: %v", a.name, call.ID, err)
 	a.judge(s, err)
 }
 

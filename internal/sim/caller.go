@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/eastway/eastway/internal/sim/pattern"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -64,7 +65,7 @@ func (w *world) call(c *Call) *outcome {
 	}
 	o.from = conn.LocalAddr().String()
 	_ = conn.SetLinger(0)
-	cc := &calling{world: w, call: c, conn: conn, out: flow{content: contentOf(c.ID, toEndpoint)}, in: flow{content: contentOf(c.ID, toCaller)}}
+	cc := &calling{world: w, call: c, conn: conn, out: flow{content: pattern.Of(c.ID, pattern.ToEndpoint)}, in: flow{content: pattern.Of(c.ID, pattern.ToCaller)}}
 	o.err = cc.run()
 	o.received = cc.in.at
 	if o.err == nil && c.Kind != CallerResets {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/eastway/eastway/internal/sim/pattern"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -152,7 +153,7 @@ func (o *reply) read(resp *http.Response) error {
 		_, err := io.Copy(io.Discard, resp.Body)
 		return errors.Join(fmt.Errorf("%w: %s from %s", errUnavailable, resp.Status, o.endpoint), err)
 	}
-	in := flow{content: contentOf(o.ask.ID, toCaller)}
+	in := flow{content: pattern.Of(o.ask.ID, pattern.ToCaller)}
 	err := in.receiveAll(resp.Body)
 	if err == nil && in.at != int64(o.ask.Down) {
 		return fmt.Errorf("%w: %d bytes of %d", errCutOff, in.at, o.ask.Down)

@@ -13,6 +13,8 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/sim/pattern"
+	"github.com/eastway/eastway/internal/sim/pki"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -81,7 +83,7 @@ func (c *cluster) changed(edit func()) {
 	n := c.edits
 	c.mu.Unlock()
 	for _, p := range c.proxies {
-		lag := time.Duration(mix(c.w.plan.Seed^uint64(n)<<8^uint64(p.index)) % uint64(watchLag))
+		lag := time.Duration(pattern.Mix(c.w.plan.Seed^uint64(n)<<8^uint64(p.index)) % uint64(watchLag))
 		time.AfterFunc(lag, p.readCatalog)
 	}
 }
@@ -161,7 +163,7 @@ func (c *cluster) identity() identity {
 // peer is the Peer manifest of another cluster.
 func (c *cluster) peer(o *cluster) *discovery.Peer {
 	id := o.identity()
-	spec := v1alpha1.PeerSpec{SPIFFEID: clusterID(o.name).String(), TrustBundle: o.bundle(id.roots)}
+	spec := v1alpha1.PeerSpec{SPIFFEID: pki.ClusterID(o.name).String(), TrustBundle: o.bundle(id.roots)}
 	if c.w.plan.Dials[c.index][o.index] {
 		for i, p := range o.proxies {
 			spec.Addresses = append(spec.Addresses, netip.AddrPortFrom(p.host.Addr(), id.ports[i]).String())
@@ -174,7 +176,7 @@ func (c *cluster) peer(o *cluster) *discovery.Peer {
 func (c *cluster) bundle(roots []int) string {
 	var pem []byte
 	for _, generation := range roots {
-		ca, err := c.w.pki.root(c.name, generation)
+		ca, err := c.w.keys.Root(c.name, generation)
 		if err != nil {
 			panic(err) // names are ours
 		}

@@ -10,6 +10,5 @@
 // unless something that it has really come through was at fault; such calls are
 // exceptions, counted by name.
 //
-// hunt runs many seeds, shrinks what it finds, and proves with mutations of the
-// product that it finds what it should.
+// hunt runs many seeds, shrinks what it finds, and finds mutations of the product.
 package sim

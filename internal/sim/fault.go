@@ -146,13 +146,13 @@ func (w *world) breakThings() {
 		w.injected[f.Kind]++
 		w.faults.Go(func() {
 			pass(time.Until(w.start.Add(f.At)))
-			w.trace.add("FAULT %v", f)
+			w.trace.Add("FAULT %v", f)
 			undo := kinds[f.Kind].apply(w, f)
 			if undo == nil {
 				return
 			}
 			pass(f.For)
-			w.trace.add("HEALED %v", f)
+			w.trace.Add("HEALED %v", f)
 			undo()
 		})
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"github.com/eastway/eastway/internal/sim/record"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ func (w judge) one(o *outcome) {
 		proxy = o.proxy.name
 	}
 	w.findings.violate(rule, "%v: through %s from %s, after %v: %v\n\t%v",
-		o.call, proxy, o.from, o.ended.Sub(o.began).Round(time.Millisecond), o.err, w.access.of(o.from))
+		o.call, proxy, o.from, o.ended.Sub(o.began).Round(time.Millisecond), o.err, w.access.Of(o.from))
 }
 
 // excuse is the exception of ARCHITECTURE's table that a failed call falls under; "" if there is none. Only what the call has
@@ -55,13 +56,13 @@ func (w judge) excuse(o *outcome) string {
 	if why := w.truth.why(o.proxy.name, o.began, o.ended); why != "" {
 		return "own proxy: " + why
 	}
-	lines := w.access.of(o.from)
+	lines := w.access.Of(o.from)
 	for i := range lines {
 		l := &lines[i]
-		if l.inbound {
+		if l.Inbound {
 			continue
 		}
-		if l.result == "no_endpoint" || l.result == "timeout" {
+		if l.Result == "no_endpoint" || l.Result == "timeout" {
 			if !w.reachable(o) {
 				return "no endpoint could be reached"
 			}
@@ -95,12 +96,12 @@ func (w judge) leadsToApp(path string) bool {
 
 // cutOffPeer: the call was sent to a peer's proxy that could not reach any endpoint of its cluster, while another proxy of the
 // peer could. One proxy of a peer is tried after the other, and within the budget there was no time for the next.
-func (w judge) cutOffPeer(o *outcome, lines []access) string {
+func (w judge) cutOffPeer(o *outcome, lines []record.Access) string {
 	for i := range lines {
-		if !lines[i].inbound {
+		if !lines[i].Inbound {
 			continue
 		}
-		name, _, _ := strings.Cut(lines[i].proxy, "-")
+		name, _, _ := strings.Cut(lines[i].Proxy, "-")
 		p := w.proxies()[slices.IndexFunc(w.proxies(), func(p *proxy) bool { return p.name == name })]
 		cutOff := !slices.ContainsFunc(p.cluster.apps, func(a *app) bool {
 			path := pathOf(p.name, a.name)
@@ -114,23 +115,23 @@ func (w judge) cutOffPeer(o *outcome, lines []access) string {
 }
 
 // way is what a call has come through behind its own proxy, as the proxies have logged it.
-func (w judge) way(o *outcome, out *access, lines []access) []string {
-	if out.replica == "" {
-		if a := w.appAt(out.endpoint); a != nil {
+func (w judge) way(o *outcome, out *record.Access, lines []record.Access) []string {
+	if out.Replica == "" {
+		if a := w.appAt(out.Endpoint); a != nil {
 			return []string{a.name, pathOf(o.proxy.name, a.name)}
 		}
 	}
 	var parts []string
-	remote, _, _ := strings.Cut(out.replica, "-")
+	remote, _, _ := strings.Cut(out.Replica, "-")
 	for _, q := range w.proxies() {
-		if q.name == remote || remote == "" && q.cluster.name == out.lastTried {
+		if q.name == remote || remote == "" && q.cluster.name == out.LastTried {
 			parts = append(parts, q.name, pathOf(o.proxy.name, q.name))
 		}
 	}
 	for i := range lines {
-		if l := &lines[i]; l.inbound {
-			q, _, _ := strings.Cut(l.proxy, "-")
-			if a := w.appAt(l.endpoint); a != nil {
+		if l := &lines[i]; l.Inbound {
+			q, _, _ := strings.Cut(l.Proxy, "-")
+			if a := w.appAt(l.Endpoint); a != nil {
 				parts = append(parts, a.name, pathOf(q, a.name))
 			}
 		}

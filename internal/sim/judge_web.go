@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"github.com/eastway/eastway/internal/sim/record"
 	"slices"
 	"time"
 )
@@ -53,7 +54,7 @@ func (w judge) reply(r *reply) {
 	}
 	w.findings.violate(RuleServed, "client %d of c%d/z%d, s%d, http2=%t: %v: through %s from %s, kept=%t, after %v: %v\n\t%v",
 		r.client.ID, r.client.Cluster, r.client.Zone, r.client.Service, r.client.HTTP2, r.ask, proxy, r.from, r.kept,
-		r.ended.Sub(r.began).Round(time.Millisecond), r.err, w.access.of(r.from))
+		r.ended.Sub(r.began).Round(time.Millisecond), r.err, w.access.Of(r.from))
 }
 
 // excuseReply is why a request that failed may; "" if it may not.
@@ -75,7 +76,7 @@ func (w judge) excuseReply(r *reply) string {
 }
 
 // excuseTries is excuseReply for a request that its proxy has tried.
-func (w judge) excuseTries(r *reply, line *access) string {
+func (w judge) excuseTries(r *reply, line *record.Access) string {
 	fault := w.faultOnWay(r, line)
 	switch {
 	case errors.Is(r.err, errUnavailable) && !r.ask.idempotent():
@@ -95,10 +96,10 @@ func (w judge) excuseTries(r *reply, line *access) string {
 }
 
 // lineOf is the request's line in its proxy's access log; nil: there is none.
-func (w judge) lineOf(r *reply) *access {
-	lines := w.access.of(r.from)
+func (w judge) lineOf(r *reply) *record.Access {
+	lines := w.access.Of(r.from)
 	for i := range lines {
-		if lines[i].request == r.ask.ID && !lines[i].inbound {
+		if lines[i].Request == r.ask.ID && !lines[i].Inbound {
 			return &lines[i]
 		}
 	}
@@ -106,9 +107,9 @@ func (w judge) lineOf(r *reply) *access {
 }
 
 // tries are those that an endpoint may have seen.
-func tries(line *access) (n int) {
-	for _, t := range line.attempts {
-		if slices.Contains([]string{"unknown", "502", "503", "504"}, t.result) {
+func tries(line *record.Access) (n int) {
+	for _, t := range line.Attempts {
+		if slices.Contains([]string{"unknown", "502", "503", "504"}, t.Result) {
 			n++
 		}
 	}
@@ -117,7 +118,7 @@ func tries(line *access) (n int) {
 
 // faultOnWay is what was wrong with something that the request has come through; "" if nothing was. A peer's proxies choose by
 // themselves, so that any of them and any endpoint of the peer counts.
-func (w judge) faultOnWay(r *reply, line *access) string {
+func (w judge) faultOnWay(r *reply, line *record.Access) string {
 	for _, part := range w.wayOf(r, line) {
 		if why := w.truth.why(part, r.began, r.ended); why != "" {
 			return why
@@ -126,19 +127,19 @@ func (w judge) faultOnWay(r *reply, line *access) string {
 	return ""
 }
 
-func (w judge) wayOf(r *reply, line *access) []string {
+func (w judge) wayOf(r *reply, line *record.Access) []string {
 	var parts []string
 	app := func(p *proxy, a *app) {
 		path := pathOf(p.name, a.name)
 		parts = append(parts, a.name, a.webRoute(), path, path+" route", a.route())
 	}
-	for _, t := range line.attempts {
-		if a := w.appAt(t.target); a != nil {
+	for _, t := range line.Attempts {
+		if a := w.appAt(t.Target); a != nil {
 			app(r.proxy, a)
 			continue
 		}
 		for _, q := range w.proxies() {
-			if q.cluster.name != t.target {
+			if q.cluster.name != t.Target {
 				continue
 			}
 			path := pathOf(r.proxy.name, q.name)

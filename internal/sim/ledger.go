@@ -40,7 +40,7 @@ func (l *ledger) executed(a *app, call int, at time.Time) {
 		l.findings.violate(RuleOnce, "call %d is executed by %s at %v, and before by %s",
 			call, a.name, time.Since(a.w.start), l.runs[call][n-2].app.name)
 	}
-	a.w.trace.add("%s executes call %d", a.name, call)
+	a.w.trace.Add("%s executes call %d", a.name, call)
 }
 
 // served notes that an endpoint got an HTTP request's head, which is taken for its execution.
@@ -49,7 +49,7 @@ func (l *ledger) served(a *app, ask *Ask, attempt string) *execution {
 	defer l.mu.Unlock()
 	e := &execution{app: a, at: time.Now(), number: len(l.runs[ask.ID]) + 1, again: attempt != ""}
 	l.runs[ask.ID] = append(l.runs[ask.ID], e)
-	a.w.trace.add("%s executes %v, attempt %q", a.name, ask, attempt)
+	a.w.trace.Add("%s executes %v, attempt %q", a.name, ask, attempt)
 	if e.number == 1 {
 		return e
 	}
@@ -83,7 +83,7 @@ func (l *ledger) replied(r *reply) {
 	defer l.mu.Unlock()
 	l.replies = append(l.replies, r)
 	if r.proxy != nil {
-		r.proxy.w.trace.add("request %d of client %d through %s ended after %v: %v", r.ask.ID, r.client.ID, r.proxy.name, r.ended.Sub(r.began), r.err)
+		r.proxy.w.trace.Add("request %d of client %d through %s ended after %v: %v", r.ask.ID, r.client.ID, r.proxy.name, r.ended.Sub(r.began), r.err)
 	}
 }
 
@@ -112,6 +112,6 @@ func (l *ledger) ended(o *outcome) {
 	defer l.mu.Unlock()
 	l.outcomes = append(l.outcomes, o)
 	if o.proxy != nil {
-		o.proxy.w.trace.add("call %d through %s ended after %v: %v", o.call.ID, o.proxy.name, o.ended.Sub(o.began), o.err)
+		o.proxy.w.trace.Add("call %d through %s ended after %v: %v", o.call.ID, o.proxy.name, o.ended.Sub(o.began), o.err)
 	}
 }

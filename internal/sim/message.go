@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/eastway/eastway/internal/sim/pattern"
 	"io"
 	"time"
 )
@@ -44,7 +45,7 @@ func (e *wrongByteError) Error() string { return fmt.Sprintf("the byte at %d is 
 
 // flow reads or writes one direction's content.
 type flow struct {
-	content content
+	content pattern.Content
 	at      int64
 	buf     []byte
 }
@@ -61,7 +62,7 @@ func (f *flow) send(w io.Writer, n int) error {
 	buf := f.buffer(min(n, 16<<10))
 	for n > 0 {
 		b := buf[:min(n, len(buf))]
-		f.content.fill(b, f.at)
+		f.content.Fill(b, f.at)
 		sent, err := w.Write(b)
 		f.at += int64(sent)
 		n -= sent
@@ -98,7 +99,7 @@ func (f *flow) receiveAll(r io.Reader) error {
 func (f *flow) some(r io.Reader, most int) error {
 	buf := f.buffer(min(most, 16<<10))
 	n, err := r.Read(buf)
-	if bad := f.content.wrong(buf[:n], f.at); bad >= 0 {
+	if bad := f.content.Wrong(buf[:n], f.at); bad >= 0 {
 		return &wrongByteError{offset: bad}
 	}
 	f.at += int64(n)

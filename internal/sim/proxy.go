@@ -13,6 +13,8 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/internal/sim/leak"
+	"github.com/eastway/eastway/internal/sim/pki"
 	"github.com/eastway/eastway/internal/sim/simnet"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/transport"
@@ -58,7 +60,7 @@ type proxyRun struct {
 	node     *tunnel.Node
 	failover *failover.Proxy
 	registry *prometheus.Registry
-	sessions sessions
+	sessions leak.Sessions
 	stop     context.CancelFunc
 	parts    sync.WaitGroup
 	mu       sync.Mutex // one change of the catalog after the other
@@ -119,12 +121,12 @@ func (p *proxy) start() {
 		})
 	}
 	p.readCatalog()
-	p.w.trace.add("%s starts", r.replica)
+	p.w.trace.Add("%s starts", r.replica)
 }
 
 func (r *proxyRun) build() (err error) {
 	p := r.proxy
-	log := p.w.trace.logger(r.replica)
+	log := p.w.trace.Logger(r.replica)
 	r.catalog = discovery.NewCatalog(r.registry)
 	if r.auth, err = certs.NewAuthenticator(certs.Config{Source: r, Now: p.now}); err != nil {
 		return err
@@ -143,22 +145,22 @@ func (r *proxyRun) build() (err error) {
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return r.exchange.Serve(ctx, l.Peer, l.Replica, c)
 		},
-		Transports: []transport.Transport{watchedTransport{r.transport(), &r.sessions}}, Log: log, Metrics: r.registry,
+		Transports: []transport.Transport{leak.Watched(r.transport(), &r.sessions)}, Log: log, Metrics: r.registry,
 	})
 	if err != nil {
 		return err
 	}
 	r.failover, err = failover.New(failover.Config{
 		Cluster: p.cluster.name, Locality: at, Catalog: r.catalog, Tunnels: failover.TunnelsOf(r.node), Network: simnet.Calls{Process: r.proc},
-		Log: log, AccessLog: p.w.access.logger(r.replica), Metrics: r.registry,
+		Log: log, AccessLog: p.w.access.Logger(r.replica), Metrics: r.registry,
 	})
 	if err != nil {
 		return err
 	}
-	remember(p.w.parts, r.replica+"'s tunnels", r.node)
-	remember(p.w.parts, r.replica+"'s failover", r.failover)
-	remember(p.w.parts, r.replica+"'s catalog", r.catalog)
-	remember(p.w.parts, r.replica+"'s exchange", r.exchange)
+	leak.Remember(p.w.parts, r.replica+"'s tunnels", r.node)
+	leak.Remember(p.w.parts, r.replica+"'s failover", r.failover)
+	leak.Remember(p.w.parts, r.replica+"'s catalog", r.catalog)
+	leak.Remember(p.w.parts, r.replica+"'s exchange", r.exchange)
 	return nil
 }
 
@@ -179,9 +181,9 @@ func (p *proxy) now() time.Time {
 func (r *proxyRun) GetX509SVID() (*x509svid.SVID, error) {
 	c := r.proxy.cluster
 	c.mu.Lock()
-	k := svidKey{c.name, c.issuing, c.serial}
+	k := pki.Key{Cluster: c.name, Root: c.issuing, Serial: c.serial}
 	c.mu.Unlock()
-	return c.w.pki.svid(k)
+	return c.w.keys.SVID(k)
 }
 
 // readCatalog has the process that runs see its cluster's catalog of now.
@@ -245,7 +247,7 @@ func (r *proxyRun) becomeReady(ctx context.Context) error {
 	defer p.mu.Unlock()
 	if p.run == r && !p.draining {
 		p.ready, p.lost = true, time.Time{}
-		p.w.trace.add("%s is ready", r.replica)
+		p.w.trace.Add("%s is ready", r.replica)
 	}
 	return nil
 }
@@ -281,7 +283,7 @@ func (p *proxy) kill() {
 	if r == nil {
 		return
 	}
-	p.w.trace.add("%s is killed", r.replica)
+	p.w.trace.Add("%s is killed", r.replica)
 	r.end()
 }
 
@@ -303,7 +305,7 @@ func (p *proxy) drain() {
 	if r == nil {
 		return
 	}
-	p.w.trace.add("%s drains", r.replica)
+	p.w.trace.Add("%s drains", r.replica)
 	r.node.GoAway()
 	pass(drainDelay)
 	ctx, cancel := context.WithTimeout(p.w.ctx, drainTimeout)
@@ -311,7 +313,7 @@ func (p *proxy) drain() {
 	over := time.Now().Add(drainTimeout)
 	open := r.failover.Drain(ctx)
 	streams := r.node.Drain(ctx)
-	p.w.trace.add("%s has drained: %v, %v", r.replica, open, streams)
+	p.w.trace.Add("%s has drained: %v, %v", r.replica, open, streams)
 	if open != nil || streams != nil {
 		p.w.truth.note(p.name, "a proxy stopped, and the call took longer than its drain timeout", over, over.Add(time.Second))
 	}
@@ -324,3 +326,13 @@ func (p *proxy) drain() {
 }
 
 func (r *proxyRun) serveStream(in *tunnel.Incoming) { r.failover.ServeStream(failover.IncomingOf(in)) }
+
+// transport is what a proxy has its tunnels over.
+func (r *proxyRun) transport() transport.Transport {
+	w := r.proxy.w
+	if w.plan.Memory {
+		return w.memory.Transport(r.proxy.host.Addr().String())
+	}
+	tunnels := simnet.Tunnels{Process: r.proc}
+	return transport.NewTCP(transport.TCPConfig{Dial: tunnels.Dial, Listen: tunnels.Listen})
+}

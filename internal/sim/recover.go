@@ -29,7 +29,7 @@ func (w *world) awaitRecovery() {
 		pass(look)
 		problem = w.problem()
 	}
-	w.trace.add("recovered %v after the last fault", time.Since(began))
+	w.trace.Add("recovered %v after the last fault", time.Since(began))
 }
 
 // problem is the first thing that is not as it should be; "" if all is well.
@@ -142,7 +142,7 @@ func (r *proxyRun) leftOver() string {
 			}
 		}
 	}
-	if s := r.sessions.streamProblem(); s != "" {
+	if s := r.sessions.StreamProblem(); s != "" {
 		return s
 	}
 	return r.gaugeProblem(idleGauges())
@@ -225,7 +225,7 @@ func (w *world) checkShares() {
 func (w *world) checkCall(c *Call, near []*app, seen map[*app]int) {
 	o := w.call(c)
 	if o.err != nil {
-		w.findings.violate(RuleServed, "in the healed world %v: %v\n\t%v", c, o.err, w.access.of(o.from))
+		w.findings.violate(RuleServed, "in the healed world %v: %v\n\t%v", c, o.err, w.access.Of(o.from))
 		return
 	}
 	for _, e := range w.ledger.by(c.ID) {
@@ -236,7 +236,7 @@ func (w *world) checkCall(c *Call, near []*app, seen map[*app]int) {
 				names = append(names, a.name)
 			}
 			w.findings.violate(RuleRecovered, "in the healed world %v is served by %s, not by one of %s\n\t%v",
-				c, e.app.name, strings.Join(names, " "), w.access.of(o.from))
+				c, e.app.name, strings.Join(names, " "), w.access.Of(o.from))
 		}
 	}
 }

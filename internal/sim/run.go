@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"github.com/eastway/eastway/internal/sim/pki"
 	"hash/fnv"
 	"io"
 	"slices"
@@ -29,20 +30,20 @@ type Report struct {
 }
 
 // Run runs a plan in a bubble of its own, one at a time in a process. What happens is written to w, unless that is nil.
-func Run(t *testing.T, p *Plan, pki *PKI, w io.Writer) *Report {
+func Run(t *testing.T, p *Plan, keys *pki.PKI, w io.Writer) *Report {
 	t.Helper()
 	var r *Report
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()
-		r = run(t.Context(), p, pki, w)
+		r = run(t.Context(), p, keys, w)
 	})
 	return r
 }
 
-func run(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *Report {
+func run(ctx context.Context, p *Plan, keys *pki.PKI, to io.Writer) *Report {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	return newWorld(ctx, p, pki, to).live(cancel) //nolint:contextcheck // the world has its own
+	return newWorld(ctx, p, keys, to).live(cancel) //nolint:contextcheck // the world has its own
 }
 
 // live is everything that happens in a world; end ends what runs in it.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eastway/eastway/internal/sim"
+	"github.com/eastway/eastway/internal/sim/pki"
 )
 
 // work has TestWorker answer requests on standard input; see internal/sim/hunt.
@@ -47,7 +48,7 @@ func TestFound(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d plans, %v", len(files), err)
 	}
-	pki := sim.NewPKI()
+	keys := pki.New()
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -58,7 +59,7 @@ func TestFound(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for range times {
-			for _, v := range sim.Run(t, p, pki, nil).Violations {
+			for _, v := range sim.Run(t, p, keys, nil).Violations {
 				t.Errorf("%s: %v", file, v)
 			}
 		}
@@ -67,9 +68,9 @@ func TestFound(t *testing.T) {
 
 // TestSeeds runs the first seeds. `make sim` runs as many as it is told to.
 func TestSeeds(t *testing.T) {
-	pki := sim.NewPKI()
+	keys := pki.New()
 	for seed := uint64(1); seed <= seeds; seed++ {
-		r := sim.Run(t, sim.NewPlan(seed), pki, nil)
+		r := sim.Run(t, sim.NewPlan(seed), keys, nil)
 		for _, v := range r.Violations {
 			t.Errorf("seed %d: %v", seed, v)
 		}
@@ -83,7 +84,7 @@ func TestMemory(t *testing.T) {
 		warm, runs = 2, 8
 		most       = 16 << 10 // bytes that a run may leave
 	)
-	pki := sim.NewPKI()
+	keys := pki.New()
 	for _, inMemory := range []bool{false, true} {
 		p := sim.NewPlan(1)
 		for p.Memory != inMemory {
@@ -91,7 +92,7 @@ func TestMemory(t *testing.T) {
 		}
 		heap := func(times int) uint64 {
 			for range times {
-				sim.Run(t, p, pki, nil)
+				sim.Run(t, p, keys, nil)
 			}
 			for range 2 { // the first empties pools
 				runtime.GC()

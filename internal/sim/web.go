@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/sim/pattern"
 	"github.com/eastway/eastway/internal/sim/simnet"
 )
 
@@ -147,7 +148,7 @@ func (s *webServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	sum, err := s.read(r, ask)
 	if err != nil {
-		s.app.w.trace.add("%s: the body of request %d: %v", s.app.name, ask.ID, err)
+		s.app.w.trace.Add("%s: the body of request %d: %v", s.app.name, ask.ID, err)
 		panic(http.ErrAbortHandler)
 	}
 	if !sleep(r.Context(), ask.Think) {
@@ -162,7 +163,7 @@ func (s *webServer) serve(w http.ResponseWriter, r *http.Request) {
 // read reads the request's body and checks it.
 func (s *webServer) read(r *http.Request, ask *Ask) (sum string, err error) {
 	h := fnv.New64a()
-	in := flow{content: contentOf(ask.ID, toEndpoint)}
+	in := flow{content: pattern.Of(ask.ID, pattern.ToEndpoint)}
 	err = in.receiveAll(io.TeeReader(r.Body, h))
 	bad := new(wrongByteError)
 	switch {
@@ -207,7 +208,7 @@ func (s *webServer) answer(w http.ResponseWriter, r *http.Request, ask *Ask, run
 	if r.Method == http.MethodHead {
 		return
 	}
-	out := flow{content: contentOf(ask.ID, toCaller)}
+	out := flow{content: pattern.Of(ask.ID, pattern.ToCaller)}
 	down := ask.Down
 	if mode.half {
 		down /= 2
@@ -248,7 +249,7 @@ type askBody struct {
 }
 
 func newAskBody(ctx context.Context, a *Ask) *askBody {
-	return &askBody{ctx: ctx, ask: a, flow: flow{content: contentOf(a.ID, toEndpoint)}}
+	return &askBody{ctx: ctx, ask: a, flow: flow{content: pattern.Of(a.ID, pattern.ToEndpoint)}}
 }
 
 // Read implements io.Reader.
@@ -267,7 +268,7 @@ func (b *askBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n := min(int64(len(p)), left)
-	b.flow.content.fill(p[:n], b.flow.at)
+	b.flow.content.Fill(p[:n], b.flow.at)
 	b.flow.at += n
 	return int(n), nil
 }
@@ -278,6 +279,6 @@ func (*askBody) Close() error { return nil }
 // sumOf is the sum of a request's whole body.
 func sumOf(a *Ask) string {
 	h := fnv.New64a()
-	_ = (&flow{content: contentOf(a.ID, toEndpoint)}).send(h, a.Up)
+	_ = (&flow{content: pattern.Of(a.ID, pattern.ToEndpoint)}).send(h, a.Up)
 	return fmt.Sprintf("%x", h.Sum64())
 }

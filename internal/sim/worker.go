@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"github.com/eastway/eastway/internal/sim/pki"
 	"io"
 	"os"
 	"runtime"
@@ -41,7 +42,7 @@ const (
 func Work(t *testing.T, in io.Reader, out io.Writer) error {
 	t.Helper()
 	debug.SetGCPercent(garbage)
-	pki, requests, replies := NewPKI(), json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
+	keys, requests, replies := pki.New(), json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
 	for {
 		var r Request
 		switch err := requests.Decode(&r); {
@@ -62,7 +63,7 @@ func Work(t *testing.T, in io.Reader, out io.Writer) error {
 			_, _ = fmt.Fprintf(os.Stderr, "seed %d is stuck\n%s\n", r.Plan.Seed, waiting())
 			os.Exit(StuckExit) //nolint:forbidigo // the bubble can be ended by nothing else
 		})
-		reply := Reply{Report: *Run(t, r.Plan, pki, to), Trace: trace.String()}
+		reply := Reply{Report: *Run(t, r.Plan, keys, to), Trace: trace.String()}
 		stuck.Stop()
 		if err := replies.Encode(&reply); err != nil {
 			return fmt.Errorf("sim: write a reply: %w", err)

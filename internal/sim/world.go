@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eastway/eastway/internal/sim/leak"
+	"github.com/eastway/eastway/internal/sim/pki"
+	"github.com/eastway/eastway/internal/sim/record"
 	"github.com/eastway/eastway/internal/sim/simnet"
 	"github.com/eastway/eastway/tunnel/transport/mem"
 )
@@ -15,7 +18,7 @@ import (
 // world is one run of a plan. It lives in one bubble.
 type world struct {
 	plan     *Plan
-	pki      *PKI
+	keys     *pki.PKI
 	ctx      context.Context //nolint:containedctx // the world's own life
 	net      *simnet.Network
 	memory   *mem.Network // of tunnels, where the plan says so
@@ -23,23 +26,23 @@ type world struct {
 	truth    *truth
 	findings *findings
 	ledger   *ledger
-	access   *accessLog
-	trace    *trace
+	access   *record.AccessLog
+	trace    *record.Trace
 	start    time.Time // of the traffic
 	wg       sync.WaitGroup
 	faults   sync.WaitGroup
 	injected map[string]int
-	parts    *memory // of processes
+	parts    *leak.Memory // of processes
 }
 
 // newWorld builds the world; nothing runs yet.
-func newWorld(ctx context.Context, p *Plan, pki *PKI, to io.Writer) *world {
+func newWorld(ctx context.Context, p *Plan, keys *pki.PKI, to io.Writer) *world {
 	f := &findings{exceptions: make(map[string]int)}
 	w := &world{
-		plan: p, pki: pki, ctx: ctx, net: simnet.New(p.Seed, p.WAN),
+		plan: p, keys: keys, ctx: ctx, net: simnet.New(p.Seed, p.WAN),
 		truth: newTruth(), findings: f, ledger: newLedger(f),
-		memory: mem.NewNetwork(), access: &accessLog{byCaller: make(map[string][]access)}, trace: &trace{to: to, began: time.Now()},
-		injected: make(map[string]int), parts: newMemory(),
+		memory: mem.NewNetwork(), access: record.NewAccessLog(), trace: record.NewTrace(to),
+		injected: make(map[string]int), parts: leak.NewMemory(),
 	}
 	for i := range p.Clusters {
 		w.clusters = append(w.clusters, w.newCluster(i))

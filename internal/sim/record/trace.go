@@ -1,4 +1,4 @@
-package sim
+package record
 
 import (
 	"fmt"
@@ -11,14 +11,18 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// trace is what happened, in the order in which it did, by virtual time.
-type trace struct {
+// Trace is what happened, in the order in which it did, by virtual time.
+type Trace struct {
 	mu    sync.Mutex
 	began time.Time
 	to    io.Writer // nil: nothing is kept
 }
 
-func (t *trace) add(format string, args ...any) {
+// NewTrace begins now.
+func NewTrace(to io.Writer) *Trace { return &Trace{to: to, began: time.Now()} }
+
+// Add adds a line.
+func (t *Trace) Add(format string, args ...any) {
 	if t.to == nil {
 		return
 	}
@@ -27,8 +31,8 @@ func (t *trace) add(format string, args ...any) {
 	_, _ = fmt.Fprintf(t.to, "%10.4f  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// logger is a logger that writes into the trace.
-func (t *trace) logger(name string) *zap.Logger {
+// Logger is a logger that writes into the trace.
+func (t *Trace) Logger(name string) *zap.Logger {
 	if t.to == nil {
 		return zap.NewNop()
 	}
@@ -37,7 +41,7 @@ func (t *trace) logger(name string) *zap.Logger {
 
 // logCore is a zapcore.Core on a trace.
 type logCore struct {
-	trace *trace
+	trace *Trace
 	name  string
 	with  []zapcore.Field
 }
@@ -60,7 +64,7 @@ func (c *logCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for _, f := range append(slices.Clip(c.with), fields...) {
 		f.AddTo(m)
 	}
-	c.trace.add("%-8s %s %v", c.name, e.Message, m.Fields)
+	c.trace.Add("%-8s %s %v", c.name, e.Message, m.Fields)
 	return nil
 }
 

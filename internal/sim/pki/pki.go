@@ -1,4 +1,5 @@
-package sim
+// Package pki makes the keys and certificates of simulated clusters once.
+package pki
 
 import (
 	"fmt"
@@ -14,21 +15,22 @@ import (
 type PKI struct {
 	mu    sync.Mutex
 	cas   map[string][]*certs.CA // by cluster; each is the root after the one before
-	svids map[svidKey]*x509svid.SVID
+	svids map[Key]*x509svid.SVID
 }
 
-type svidKey struct {
-	cluster      string
-	root, serial int
+// Key names one certificate.
+type Key struct {
+	Cluster      string
+	Root, Serial int
 }
 
-// NewPKI has nothing yet.
-func NewPKI() *PKI {
-	return &PKI{cas: make(map[string][]*certs.CA), svids: make(map[svidKey]*x509svid.SVID)}
+// New has nothing yet.
+func New() *PKI {
+	return &PKI{cas: make(map[string][]*certs.CA), svids: make(map[Key]*x509svid.SVID)}
 }
 
-// root is a cluster's CA of that generation. It is called in a bubble.
-func (p *PKI) root(cluster string, generation int) (*certs.CA, error) {
+// Root is a cluster's CA of that generation. It is called in a bubble.
+func (p *PKI) Root(cluster string, generation int) (*certs.CA, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rootLocked(cluster, generation)
@@ -49,18 +51,18 @@ func (p *PKI) rootLocked(cluster string, generation int) (*certs.CA, error) {
 	return p.cas[cluster][generation], nil
 }
 
-// svid is one of a cluster's certificates.
-func (p *PKI) svid(k svidKey) (*x509svid.SVID, error) {
+// SVID is one of a cluster's certificates.
+func (p *PKI) SVID(k Key) (*x509svid.SVID, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.svids[k]; s != nil {
 		return s, nil
 	}
-	ca, err := p.rootLocked(k.cluster, k.root)
+	ca, err := p.rootLocked(k.Cluster, k.Root)
 	if err != nil {
 		return nil, err
 	}
-	s, err := ca.Issue(k.cluster, 0)
+	s, err := ca.Issue(k.Cluster, 0)
 	if err != nil {
 		return nil, fmt.Errorf("sim: %w", err)
 	}
@@ -68,8 +70,8 @@ func (p *PKI) svid(k svidKey) (*x509svid.SVID, error) {
 	return s, nil
 }
 
-// id is a cluster's SPIFFE ID.
-func clusterID(cluster string) spiffeid.ID {
+// ClusterID is a cluster's SPIFFE ID.
+func ClusterID(cluster string) spiffeid.ID {
 	td, err := certs.DefaultTrustDomain(cluster)
 	if err != nil {
 		panic(err) // names are ours
