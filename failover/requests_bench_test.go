@@ -1,8 +1,10 @@
 package failover
 
 import (
+	"bufio"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -34,5 +36,37 @@ func BenchmarkKeepAlive(b *testing.B) {
 				b.Errorf("%d failed", n)
 			}
 		})
+	}
+}
+
+// BenchmarkIdle reports the memory that a connection takes after one request, with the kept connection to the endpoint, and the
+// client's end of it.
+func BenchmarkIdle(b *testing.B) {
+	const conns = 1000
+	w := newWorld(b, overHTTP, webs(here, says("x")))
+	inUse := func() uint64 {
+		runtime.GC()
+		runtime.GC() // the first empties pools
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	open := func() {
+		c := w.dial()
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	open()
+	for b.Loop() {
+		before := inUse()
+		for range conns {
+			open()
+		}
+		b.ReportMetric(float64(inUse()-before)/conns, "B/conn")
 	}
 }

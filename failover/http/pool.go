@@ -27,7 +27,8 @@ func newPool() *pool {
 func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, u := range slices.Backward(slices.Clone(p.kept[t])) {
+	for i := len(p.kept[t]) - 1; i >= 0; i-- {
+		u := p.kept[t][i] // going backward, removing it leaves the others in place
 		if u.wire.retired() {
 			p.retire(u)
 			continue
