@@ -75,4 +75,3 @@ func TestZoneThenRegionBreaks(t *testing.T) {
 		})
 	}
 }
-

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -104,11 +105,14 @@ type HTTP struct {
 	Authority string
 	UserAgent string
 	RequestID string
+	// TraceID is that of the request's W3C trace context.
+	TraceID string
 	// Status of the answer; 0: there was none.
 	Status int
 }
 
-func (h *HTTP) fields() []zap.Field {
+func (e *Entry) fieldsOfHTTP() []zap.Field {
+	h := e.HTTP
 	return []zap.Field{
 		zap.String("method", h.Method),
 		zap.String("path", h.Path),
@@ -116,8 +120,38 @@ func (h *HTTP) fields() []zap.Field {
 		zap.String("authority", h.Authority),
 		zap.String("user_agent", h.UserAgent),
 		zap.String("request_id", h.RequestID),
+		zap.String("trace_id", h.TraceID),
 		zap.Int("response_code", h.Status),
+		zap.String("response_flags", e.responseFlag()),
+		zap.String("upstream_host", e.Endpoint),
 	}
+}
+
+// responseFlag is Envoy's flag for how a request ended, "-" if it ended as it should.
+func (e *Entry) responseFlag() string {
+	switch e.Result {
+	case NoEndpoint:
+		if len(e.Attempts) == 0 {
+			return "UH" // no healthy upstream
+		}
+		return "UF" // upstream connection failure
+	case UnknownOutcome, Reset:
+		return "UC" // upstream connection termination
+	case Timeout:
+		return "UT" // upstream request timeout
+	case Limit:
+		return "UO" // upstream overflow
+	case ClientReset:
+		return "DC" // downstream connection termination
+	case Refused:
+		return "DPE" // downstream protocol error
+	case Error:
+		return "UPE" // upstream protocol error
+	}
+	if n := len(e.Attempts); n > 1 && e.Attempts[n-1].Result == strconv.Itoa(e.HTTP.Status) {
+		return "URX" // upstream retry limit exceeded
+	}
+	return "-"
 }
 
 // Write writes the line.
@@ -145,7 +179,7 @@ func (e *Entry) Write(log *zap.Logger) {
 		fields = append(fields, zap.String("error", Clip(e.Err.Error())))
 	}
 	if e.HTTP != nil {
-		fields = append(fields, e.HTTP.fields()...)
+		fields = append(fields, e.fieldsOfHTTP()...)
 	}
 	log.Info("connection", fields...)
 }
