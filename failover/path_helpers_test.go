@@ -69,6 +69,8 @@ type spec struct {
 	locals, b, c []discovery.Endpoint
 	// http makes the service's port HTTP, oldPeer only in cluster a.
 	http, oldPeer bool
+	// maxStreamsPerPeer is every site's; 0: the default.
+	maxStreamsPerPeer int
 	// policy is a's for the service, peerPolicy that of b and c.
 	policy, peerPolicy *v1alpha1.TrafficPolicySpec
 }
@@ -154,7 +156,7 @@ func newSite(t *testing.T, sp spec, world *certstest.Cluster, name string, at di
 	must(t, err)
 	s.proxy, err = failover.New(failover.Config{
 		Cluster: name, Locality: at, Catalog: s.catalog, Tunnels: failover.TunnelsOf(s.node), Network: sp.on.network(name),
-		AccessLog: zap.New(access), Log: zap.New(log),
+		AccessLog: zap.New(access), Log: zap.New(log), MaxStreamsPerPeer: sp.maxStreamsPerPeer,
 	})
 	must(t, err)
 	s.stopProxy = run(t, s.proxy.Run)

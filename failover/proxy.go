@@ -61,7 +61,8 @@ func New(cfg Config) (*Proxy, error) {
 	p.refused = newRefusals(m, log)
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
+		MaxPerPeer: cfg.MaxStreamsPerPeer,
+		Finished:   p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil

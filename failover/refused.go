@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/internal/tally"
 )
@@ -20,6 +21,7 @@ const (
 	refusedMalformed  refusal = "malformed"
 	refusedOverBudget refusal = "over_budget"
 	refusedLimit      refusal = "limit"
+	refusedPeer       refusal = "peer"
 	refusedNotHTTP    refusal = "not_http"
 )
 
@@ -34,6 +36,8 @@ func (r refusal) text() (what, remedy string) {
 	case refusedLimit:
 		return "HTTP requests refused, or not repeated: as many are under way as the TrafficPolicy allows",
 			"raise the limit under connectionPool, or add endpoints"
+	case refusedPeer:
+		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
 	case refusedNotHTTP:
 		return "connections to an HTTP port are not HTTP: they are carried as TCP",
 			"mend the client, or set the port's protocol to tcp by the annotation eastway.dev/protocol"
@@ -102,10 +106,14 @@ func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
 	r.note(refusalKey{s, refusedMalformed}, zap.Error(v))
 }
 
-// limit counts a request, or a retry, beyond the policy's connectionPool.
+// limit counts a request, or a retry, beyond the policy's connectionPool, or beyond what one peer may have.
 func (r *refusals) limit(s discovery.ServiceName, limit string) {
 	r.metrics.limits.WithLabelValues(s.String(), limit).Inc()
-	r.note(refusalKey{s, refusedLimit}, zap.String("limit", limit))
+	kind := refusedLimit
+	if limit == requests.LimitPeer {
+		kind = refusedPeer
+	}
+	r.note(refusalKey{s, kind}, zap.String("limit", limit))
 }
 
 // retry counts a retry above the budget.

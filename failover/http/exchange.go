@@ -71,7 +71,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.policy = h.cfg.Table.Requests(f.from.Key)
 	e.stick()
-	e.repeats = repeats{Handler: h, key: f.from.Key, policy: e.policy}
+	e.repeats = repeats{Handler: h, key: f.from.Key, peer: f.from.peer, policy: e.policy}
 	if !e.repeats.begin() {
 		e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
 		whole = true

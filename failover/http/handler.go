@@ -34,6 +34,8 @@ type Config struct {
 	Dialer *dial.Dialer
 	// Budget bounds all attempts of one try to connect.
 	Budget time.Duration
+	// MaxPerPeer is how many requests of one peer are served at a time.
+	MaxPerPeer int
 	// Watch notices resets of sockets; it may return nil.
 	Watch func() *relay.Watch
 	// Finished is called with each request that has ended.
@@ -60,6 +62,7 @@ type Handler struct {
 
 	mu      sync.Mutex
 	budgets map[balance.Key]*budget
+	peers   map[string]int // requests under way
 	// draining: applications' connections begin no more requests, drained: nor do those of peers.
 	draining, drained atomic.Bool
 	closed            chan struct{}
@@ -114,7 +117,7 @@ type Stream struct {
 func New(cfg Config) *Handler {
 	h := &Handler{
 		cfg: cfg, http1: newTransport(false), http2: newTransport(true), pool: newPool(),
-		budgets: make(map[balance.Key]*budget), silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
+		budgets: make(map[balance.Key]*budget), peers: make(map[string]int), silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)

@@ -12,6 +12,7 @@ import (
 type repeats struct {
 	*Handler
 	key     balance.Key
+	peer    string // that the request comes from; empty: an application of the own cluster
 	policy  *balance.Requests
 	n       int
 	running bool          // the try under way is one
@@ -20,14 +21,20 @@ type repeats struct {
 
 // begin counts the request itself, until done is called; false: too many are under way.
 func (r *repeats) begin() (ok bool) {
+	if !r.admit(r.peer) {
+		r.cfg.LimitMet(r.key.Service, LimitPeer)
+		return false
+	}
 	r.budgetOf(r.key, func(b *budget) { ok = b.request(time.Now(), r.policy.Pool.MaxRequests) })
 	if !ok {
+		r.depart(r.peer)
 		r.cfg.LimitMet(r.key.Service, limitRequests)
 	}
 	return ok
 }
 
 func (r *repeats) done() {
+	r.depart(r.peer)
 	r.budgetOf(r.key, func(b *budget) { b.done() })
 }
 
@@ -50,8 +57,34 @@ func (r *repeats) take() bool {
 	return r.running
 }
 
-// Limits of a policy's connectionPool that requests meet.
+// admit counts a request of a peer until depart; false: too many are under way.
+func (h *Handler) admit(peer string) bool {
+	if peer == "" {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.peers[peer] >= h.cfg.MaxPerPeer {
+		return false
+	}
+	h.peers[peer]++
+	return true
+}
+
+func (h *Handler) depart(peer string) {
+	if peer == "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.peers[peer]--; h.peers[peer] == 0 {
+		delete(h.peers, peer)
+	}
+}
+
+// Limits that requests meet: those of a policy's connectionPool, and LimitPeer, the requests of one peer.
 const (
+	LimitPeer     = "peer"
 	limitRequests = "requests"
 	limitRetries  = "retries"
 )
