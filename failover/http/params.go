@@ -34,8 +34,12 @@ const (
 	idleTimeout = 55 * time.Second
 	// keepAliveMargin is how much earlier than announced a connection is given up: a request must not meet its end.
 	keepAliveMargin = time.Second
-	// maxIdlePerTarget bounds the idle connections to one endpoint, or through one peer, of a service port.
+	// maxIdlePerTarget bounds the idle connections to one endpoint of a service port.
 	maxIdlePerTarget = 128
+	// streamIdleTimeout and maxIdleStreams are the same for streams to a peer. Each counts among those that the peer serves at
+	// a time, of all services, and a new one takes no round trip more.
+	streamIdleTimeout = 10 * time.Second
+	maxIdleStreams    = 32
 	// leaveTime is how long the other end of an unused stream has to end it, too.
 	leaveTime = time.Second
 	// peerDrainTime is how long peers may go on using the connections that they keep when the proxy drains: many times what it

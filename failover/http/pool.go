@@ -78,7 +78,7 @@ func (p *pool) dialed(t target) {
 func (p *pool) share(u *upstream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if u.target.h2 && !u.worn() && !p.closed && len(p.kept[u.target]) < maxIdlePerTarget {
+	if u.target.h2 && !u.worn() && !p.closed && len(p.kept[u.target]) < u.target.mostIdle() {
 		p.kept[u.target] = append(p.kept[u.target], u)
 	}
 }
@@ -101,7 +101,7 @@ func (p *pool) put(u *upstream, atMost time.Duration) {
 	u.idle = min(u.idle, atMost)
 	shared := slices.Contains(p.kept[u.target], u)
 	if !u.target.h2 {
-		if u.client.Available() == 0 || u.idle <= 0 || len(p.kept[u.target]) >= maxIdlePerTarget {
+		if u.client.Available() == 0 || u.idle <= 0 || len(p.kept[u.target]) >= u.target.mostIdle() {
 			u.close()
 			return
 		}

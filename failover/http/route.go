@@ -1,7 +1,6 @@
 package http
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -118,7 +117,7 @@ func (r *route) dial(ctx context.Context, t *try, to target, candidates []balanc
 	up, err := r.clientConn(ctx, to, conn)
 	if err == nil {
 		if err = up.client.Reserve(); err == nil {
-			up.keep, up.most, up.requests = cmp.Or(r.policy.Pool.IdleTimeout, idleTimeout), r.policy.Pool.MaxPerConnection, 1
+			up.keep, up.most, up.requests = to.keep(r.policy.Pool.IdleTimeout), r.policy.Pool.MaxPerConnection, 1
 			up.idle = up.keep
 			r.pool.share(up)
 			t.up, t.use = up, conn.Use

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,22 @@ type target struct {
 	key     balance.Key
 	address balance.Address
 	h2      bool
+}
+
+// keep is how long a connection may be unused; policy is what the TrafficPolicy has, 0 if it has nothing.
+func (t *target) keep(policy time.Duration) time.Duration {
+	if t.address.Peer != "" {
+		return min(cmp.Or(policy, streamIdleTimeout), streamIdleTimeout)
+	}
+	return cmp.Or(policy, idleTimeout)
+}
+
+// mostIdle is how many unused connections are kept.
+func (t *target) mostIdle() int {
+	if t.address.Peer != "" {
+		return maxIdleStreams
+	}
+	return maxIdlePerTarget
 }
 
 // upstream is a connection to an endpoint, its own or through a peer.
