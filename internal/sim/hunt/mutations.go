@@ -164,6 +164,18 @@ func httpMutations() []mutation {
 			"{ b.retries-- }",
 			"{}",
 		}}},
+		{"HTTP: an answer that breaks off ends clean", in, []edit{{
+			"	if err != nil {\n		e.cutOff(t, err)\n	}\n",
+			"	_ = err\n",
+		}}},
+		{"HTTP: an endpoint that is unavailable has the last word", in, []edit{{
+			"if r.Status(resp.StatusCode) {",
+			"if false && r.Status(resp.StatusCode) {",
+		}}},
+		{"HTTP: the number of a try is not sent", in, []edit{{
+			"	if r.all > 1 {\n",
+			"	if false {\n",
+		}}},
 	}
 }
 
