@@ -73,6 +73,8 @@ type spec struct {
 	maxStreamsPerPeer int
 	// policy is a's for the service, peerPolicy that of b and c.
 	policy, peerPolicy *v1alpha1.TrafficPolicySpec
+	// hostile takes streams in place of b's proxy, where it is true.
+	hostile func(in *tunnel.Incoming) bool
 }
 
 // path leads from a's listener to b's endpoint. b is near a, c is far away.
@@ -145,7 +147,12 @@ func newSite(t *testing.T, sp spec, world *certstest.Cluster, name string, at di
 	cfg := tunnel.Config{
 		Cluster: name, Replica: name + "1", Region: at.Region, Zone: at.Zone,
 		Credentials: world.Auth, Reason: certs.Reason,
-		Handle: func(in *tunnel.Incoming) { s.proxy.ServeStream(failover.IncomingOf(in)) },
+		Handle: func(in *tunnel.Incoming) {
+			if name == "b" && sp.hostile != nil && sp.hostile(in) {
+				return
+			}
+			s.proxy.ServeStream(failover.IncomingOf(in))
+		},
 		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
 			return exchange.Serve(ctx, l.Peer, l.Replica, c)
 		},

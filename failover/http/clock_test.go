@@ -68,3 +68,19 @@ func TestClockWhileWaiting(t *testing.T) {
 		}
 	})
 }
+
+// TestClockThatWasHeldUp: a goroutine that is not run for a moment between the start of its timer and a look at the time loses no limit.
+func TestClockThatWasHeldUp(t *testing.T) {
+	t.Parallel()
+	var c clock
+	expired := make(chan struct{})
+	defer c.limit(20*time.Millisecond, func() { close(expired) })()
+	c.mu.Lock()
+	c.limits[0].since = c.limits[0].since.Add(5 * time.Millisecond)
+	c.mu.Unlock()
+	select {
+	case <-expired:
+	case <-time.After(2 * time.Second):
+		t.Error("the limit is lost")
+	}
+}
