@@ -31,8 +31,8 @@ func (c *clock) limit(d time.Duration, expired func()) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limits = append(c.limits, l)
-	l.timer = time.AfterFunc(d, func() { c.expire(l) })
 	l.since = time.Now()
+	l.timer = time.AfterFunc(d, func() { c.expire(l) })
 	if c.waiting {
 		l.stand()
 	}
@@ -46,6 +46,7 @@ func (c *clock) expire(l *limit) {
 		return
 	}
 	if rest := l.left - time.Since(l.since); rest > 0 { // the timer is from before it stood still
+		l.timer.Reset(rest)
 		return
 	}
 	c.remove(l)
