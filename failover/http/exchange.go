@@ -212,7 +212,9 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
 	markGRPC(req.Header, e.tries)
 	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.clock, e.bound(e.policy.Retries.PerTryTimeout))
+	hurried := t.hurry()
 	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
+	hurried()
 	done()
 	stop()
 	o := t.judge(&e.policy.Retries, sent)

@@ -123,11 +123,15 @@ func (f *front) linger() {
 	_, _ = io.CopyN(io.Discard, f.clientConn, lingerBytes)
 }
 
-// reset makes Close reset the connection.
+// reset makes Close reset the connection. A clean end that waits for the client is cut short.
 func (f *front) reset() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.cut = true
+	closed := f.closed
+	f.mu.Unlock()
+	if closed {
+		f.end(false)
+	}
 }
 
 // begin counts a request; false: the connection has ended.

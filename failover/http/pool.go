@@ -61,7 +61,9 @@ func (p *pool) retire(u *upstream) {
 	u.idle = 0
 	if u.client.InFlight() == 0 {
 		u.close()
+		return
 	}
+	p.arm(u) // net/http may count a request for a while that was the last one
 }
 
 // dialed ends the wait of others that take has begun.

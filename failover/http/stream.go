@@ -24,17 +24,21 @@ type leaving struct {
 	mu     sync.Mutex
 	closed bool
 	timers map[dial.Stream]*time.Timer
+	ending sync.WaitGroup
 }
 
-// leave ends a stream clean: so the endpoint at its other end sees no reset.
-func (l *leaving) leave(c streamConn) error {
-	err := c.CloseWrite()
+// leave ends a stream clean: so the endpoint at its other end sees no reset. It does not wait: a peer that reads nothing holds up a write,
+// and the stream's end with it, until the stream is given up.
+func (l *leaving) leave(c streamConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.timers[c.Stream] != nil {
-		return err
-	}
-	if l.timers == nil {
+	switch {
+	case l.closed:
+		_ = c.Close()
+		return
+	case l.timers[c.Stream] != nil:
+		return
+	case l.timers == nil:
 		l.timers = make(map[dial.Stream]*time.Timer)
 	}
 	l.timers[c.Stream] = time.AfterFunc(leaveTime, func() {
@@ -43,19 +47,20 @@ func (l *leaving) leave(c streamConn) error {
 		defer l.mu.Unlock()
 		delete(l.timers, c.Stream)
 	})
-	return err
+	l.ending.Go(func() { _ = c.CloseWrite() })
 }
 
 // close gives all streams up: the process ends.
 func (l *leaving) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.closed = true
 	for s, t := range l.timers {
 		t.Stop()
 		_ = streamConn{s}.Close()
 	}
 	clear(l.timers)
+	l.mu.Unlock()
+	l.ending.Wait()
 }
 
 type streamAddr string
@@ -102,10 +107,11 @@ func (c *peerConn) Read(p []byte) (int, error) {
 // Broken implements clientConn.
 func (c *peerConn) Broken() <-chan struct{} { return c.Done() }
 
-// end implements clientConn. A clean end waits for that of the peer: what is sent has to be read before the stream is given up.
+// end implements clientConn. A clean end waits for that of the peer: what is sent has to be read before the stream is given up, and whoever
+// reads it there may be slow. Another call ends the wait.
 func (c *peerConn) end(clean bool) {
 	if clean && c.CloseWrite() == nil {
-		_ = c.SetReadDeadline(time.Now().Add(leaveTime))
+		_ = c.SetReadDeadline(time.Now().Add(frontIdleTimeout))
 		_, _ = io.CopyN(io.Discard, c, lingerBytes)
 	}
 	c.Reset("the HTTP connection was closed")

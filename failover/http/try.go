@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
@@ -28,6 +29,8 @@ type try struct {
 	resp    *http.Response
 	err     error
 	outcome outcome
+	// late: the peer has not answered pending in time.
+	late atomic.Bool
 	// cause is why it was ended here before its answer.
 	cause  error
 	cancel context.CancelCauseFunc
@@ -44,13 +47,19 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 	case t.err == nil:
 		o, _ := judge(r, t.resp)
 		return o
-	case t.up.wire.written.Load() == sent, t.up.wire.isUnused(), t.up.target.h2 && notProcessed(t.err):
+	case t.unsent(sent), t.up.wire.isUnused(), t.up.target.h2 && notProcessed(t.err):
 		return notExecuted
 	case t.tooSlow():
 		return timedOut
 	default:
 		return unknown
 	}
+}
+
+// unsent is true when nothing was written since. Of HTTP/2 net/http does not wait for a write that is under way, or about to begin, when
+// a try is ended here: the endpoint may get the request all the same.
+func (t *try) unsent(since int64) bool {
+	return t.up.wire.written.Load() == since && !(t.up.target.h2 && t.cause != nil)
 }
 
 // reason is why another try follows.
@@ -98,6 +107,9 @@ func (r *route) learn(t *try, o outcome) {
 	case t.pending != nil:
 		c := r.cfg.Dialer.Conclude(t.pending)
 		t.blame, elsewhere = c.Outcome, c.Elsewhere
+		if t.late.Load() {
+			t.blame.Failure = balance.PeerFailure
+		}
 		r.waits = t.err != nil
 	case t.reused && t.err != nil && o != timedOut: // the connection may have been unused for too long: no failure of the endpoint
 		r.fresh = true
@@ -132,4 +144,21 @@ func (r *route) record(t *try, o outcome, p *balance.Retries, took time.Duration
 	r.entry.Attempts = append(r.entry.Attempts, access.Attempt{
 		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took,
 	})
+}
+
+// hurry gives up a connection that is pending when its peer takes longer to answer than an attempt to connect may. Until stop.
+func (t *try) hurry() (stop func()) {
+	if t.pending == nil {
+		return func() {}
+	}
+	stream := t.pending.Stream
+	timer := time.AfterFunc(t.pending.ConnectTimeout, func() {
+		select {
+		case <-stream.Answered():
+		default:
+			t.late.Store(true)
+			stream.Reset("no answer within the connect timeout")
+		}
+	})
+	return func() { timer.Stop() }
 }

@@ -91,7 +91,8 @@ func (w *wire) Close() error {
 		_ = b.Close()
 	}
 	if s, ok := w.Conn.(streamConn); ok && w.unused.Load() {
-		return w.leaving.leave(s)
+		w.leaving.leave(s)
+		return nil
 	}
 	return w.Conn.Close()
 }
