@@ -83,7 +83,7 @@ func (r *route) mark(h http.Header, t *try, before string) {
 	if r.all > 1 {
 		h.Set(attemptHeader, strconv.Itoa(r.attempt(before)))
 	}
-	if peer := t.up.target.address.Peer; peer != "" && t.up.at.HTTP {
+	if peer := t.up.target.address.Peer; peer != "" && t.up.at.HTTP && !t.up.wire.isPlain() {
 		c := r.call
 		c.tried = r.triedAt[peer]
 		h.Set(callHeader, c.String())

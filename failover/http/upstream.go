@@ -114,6 +114,20 @@ func (w *wire) isUnused() bool {
 	return ok && dial.Unused(s.Stream)
 }
 
+// isPlain is true for a stream whose other end carries it as TCP, to an endpoint.
+func (w *wire) isPlain() bool {
+	s, ok := w.Conn.(streamConn)
+	if !ok {
+		return false
+	}
+	select {
+	case <-s.Answered():
+		return !s.Answer().GetHttp()
+	default: // not known yet
+		return false
+	}
+}
+
 // retired is true for a stream over which nothing more is to be sent.
 func (w *wire) retired() bool {
 	s, ok := w.Conn.(streamConn)
