@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // breakable is a handler that can be broken and repaired.
@@ -58,7 +59,7 @@ func TestZoneThenRegionBreaks(t *testing.T) {
 					{"the zone is broken", func() { zone.broken.Store(&breaks) }, "region"},
 					{"the region is broken", func() { region.broken.Store(&breaks) }, "abroad"},
 					{"repaired, not tried yet", func() { zone.broken.Store(nil); region.broken.Store(nil) }, "abroad"},
-					{"the ejection is over", func() { time.Sleep(6 * time.Minute) }, "zone"},
+					{"the ejection is over", func() { bubble.Pass(6 * time.Minute) }, "zone"},
 				} {
 					phase.do()
 					answers := make(map[string]int)

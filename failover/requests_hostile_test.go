@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +43,7 @@ func TestPeerNeverAnswersStream(t *testing.T) {
 					serveFake(in.ctx, s, says("far"))
 				}), policy(&v1alpha1.TrafficPolicySpec{ConnectionPool: &v1alpha1.ConnectionPool{
 					TCP: &v1alpha1.TCPSettings{ConnectTimeout: &metav1.Duration{Duration: 300 * time.Millisecond}},
-				}}))
+				}}), func(_ *world, c *Config) { c.ConnectBudget = time.Second })
 				answered := make(chan string, 1)
 				go func() {
 					got, _ := w.over(w.transports()[version], method, "/", nil)
@@ -98,40 +97,3 @@ func (l *oneListener) Accept() (net.Conn, error) {
 }
 func (*oneListener) Close() error   { return nil }
 func (*oneListener) Addr() net.Addr { return &net.TCPAddr{} }
-
-// TestClientsThatReadNothingPinLittle: requests of one HTTP/2 connection are answered at length, and their client does not read. What the
-// proxy keeps for each is bounded.
-func TestClientsThatReadNothingPinLittle(t *testing.T) {
-	t.Parallel()
-	const requests = 12
-	var sent atomic.Int64
-	w := newWorld(t, overHTTP, webs(here, func(w http.ResponseWriter, r *http.Request) {
-		b := make([]byte, 16<<10)
-		for {
-			n, err := w.Write(b)
-			sent.Add(int64(n))
-			if err != nil {
-				return
-			}
-		}
-	}))
-	tr := w.transports()["2"]
-	for range requests {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", w.url("/"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := tr.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-	}
-	for last := int64(-1); last != sent.Load(); time.Sleep(300 * time.Millisecond) {
-		last = sent.Load()
-	}
-	// the client of this test takes up to 4 MiB for each by itself
-	if each := sent.Load()/requests - 4<<20; each > 1<<20 {
-		t.Errorf("the proxy keeps %d KiB for each request", each>>10)
-	}
-}

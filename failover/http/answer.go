@@ -181,6 +181,7 @@ func (e *exchange) cutOff(t *try, err error) {
 	if errors.Is(err, errClient) || e.r.Context().Err() != nil {
 		e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
 	}
+	t.spared = errors.Is(err, errClient)
 	e.end(t, false)
 	panic(http.ErrAbortHandler)
 }

@@ -212,7 +212,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
 	markGRPC(req.Header, e.tries)
 	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.clock, e.bound(e.policy.Retries.PerTryTimeout))
-	hurried := t.hurry()
+	hurried := t.hurry(e.cfg.Budget, e.policy.Retries.Method(e.r.Method))
 	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
 	hurried()
 	done()
@@ -273,7 +273,7 @@ func (e *exchange) settle(t *try, whole bool) {
 	}
 	switch {
 	case !local:
-	case e.r.Context().Err() != nil:
+	case e.r.Context().Err() != nil, t.spared:
 		t.blame.Failure = balance.NoFailure
 	case t.resp != nil && !whole && e.times.over(): // the client may have been slow, too
 	case t.resp != nil && !whole && t.outcome == answered:

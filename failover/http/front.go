@@ -224,7 +224,7 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 				close(f.served)
 			}
 		},
-		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: bodyWindow},
 		Protocols: new(http.Protocols),
 	}
 	s.Protocols.SetHTTP1(true)

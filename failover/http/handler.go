@@ -54,11 +54,11 @@ type Config struct {
 type Handler struct {
 	cfg Config
 	// server has the connections of applications, inbound those of peers.
-	server, inbound *http.Server
-	http1, http2    *http.Transport
-	pool            *pool
-	leaving         leaving
-	buffers         sync.Pool
+	server, inbound          *http.Server
+	http1, http2, http2peers *http.Transport
+	pool                     *pool
+	leaving                  leaving
+	buffers                  sync.Pool
 
 	mu      sync.Mutex
 	budgets map[balance.Key]*budget
@@ -116,7 +116,8 @@ type Stream struct {
 // New makes a Handler.
 func New(cfg Config) *Handler {
 	h := &Handler{
-		cfg: cfg, http1: newTransport(false), http2: newTransport(true), pool: newPool(),
+		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow), http2peers: newTransport(true, peerWindow),
+		pool:    newPool(),
 		budgets: make(map[balance.Key]*budget), peers: make(map[string]int), silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}

@@ -17,6 +17,12 @@ const (
 	// maxStreams is how many requests one HTTP/2 connection of a client has under way; more wait.
 	maxStreams = 1000
 
+	// endpointWindow and peerWindow, in bytes, are how much of an HTTP/2 answer is taken from an endpoint, and through a peer, which
+	// is further away, while its client does not read. bodyWindow is the same for a request's body.
+	endpointWindow = 256 << 10
+	peerWindow     = 1 << 20
+	bodyWindow     = 256 << 10
+
 	// lingerTime and lingerBytes bound how long a client whose request was refused is read on.
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 256 << 10

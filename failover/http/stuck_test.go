@@ -31,7 +31,7 @@ func TestWriteUnderWayIsNotUnsent(t *testing.T) {
 		_, _ = fr.ReadFrame() // the acknowledgement
 		greeted <- nil
 	}()
-	client, err := newTransport(true).NewClientConn(context.WithValue(t.Context(), wireKey{}, w), "http", "endpoint:80")
+	client, err := newTransport(true, endpointWindow).NewClientConn(context.WithValue(t.Context(), wireKey{}, w), "http", "endpoint:80")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,8 @@ type try struct {
 	resp    *http.Response
 	err     error
 	outcome outcome
+	// spared: it is the client that did not get the answer.
+	spared bool
 	// late: the peer has not answered pending in time.
 	late atomic.Bool
 	// cause is why it was ended here before its answer.
@@ -146,18 +148,22 @@ func (r *route) record(t *try, o outcome, p *balance.Retries, took time.Duration
 	})
 }
 
-// hurry gives up a connection that is pending when its peer takes longer to answer than an attempt to connect may. Until stop.
-func (t *try) hurry() (stop func()) {
+// hurry gives up a connection that is pending when its peer has not answered within the time for one attempt to connect, or, if the
+// request cannot be repeated then, for all of them. Until stop.
+func (t *try) hurry(budget time.Duration, mayRepeat bool) (stop func()) {
 	if t.pending == nil {
 		return func() {}
 	}
-	stream := t.pending.Stream
-	timer := time.AfterFunc(t.pending.ConnectTimeout, func() {
+	within, stream := budget, t.pending.Stream
+	if mayRepeat {
+		within = min(within, t.pending.ConnectTimeout)
+	}
+	timer := time.AfterFunc(within, func() {
 		select {
 		case <-stream.Answered():
 		default:
 			t.late.Store(true)
-			stream.Reset("no answer within the connect timeout")
+			stream.Reset("the peer has not answered in time")
 		}
 	})
 	return func() { timer.Stop() }

@@ -145,8 +145,9 @@ func (w *wire) CloseWrite() error {
 // wireKey is where a context has the connection that a client connection is made of.
 type wireKey struct{}
 
-// newTransport makes client connections of wires; its own pool is not used.
-func newTransport(h2 bool) *http.Transport {
+// newTransport makes client connections of wires; its own pool is not used. An HTTP/2 request takes up to window bytes while its client
+// does not read.
+func newTransport(h2 bool, window int) *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			w, ok := ctx.Value(wireKey{}).(*wire)
@@ -158,6 +159,7 @@ func newTransport(h2 bool) *http.Transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ExpectContinueTimeout:  continueTimeout,
+		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: window},
 		Protocols:              new(http.Protocols),
 	}
 	t.Protocols.SetHTTP1(!h2)
@@ -180,6 +182,9 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upst
 	transport := h.http1
 	if t.h2 {
 		transport = h.http2
+		if c.Stream != nil {
+			transport = h.http2peers
+		}
 	}
 	client, err := transport.NewClientConn(context.WithValue(ctx, wireKey{}, w), "http", "endpoint:80")
 	if err != nil {
