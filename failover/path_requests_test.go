@@ -411,3 +411,30 @@ func TestRequestsOverSockets(t *testing.T) {
 		}
 	})
 }
+
+// TestLongBodyToPeerWithoutEndpoint: a body is not sent further than it is kept before the peer has a connection to an endpoint.
+func TestLongBodyToPeerWithoutEndpoint(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("0123456789", 100_000)
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %v", h2), func(t *testing.T) {
+			t.Parallel()
+			inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+				c := newPod(t, g, abroad, func(w http.ResponseWriter, r *http.Request) {
+					b, _ := io.ReadAll(r.Body)
+					_, _ = w.Write(b)
+				})
+				p := newPath(t, spec{
+					on: g, transport: over, http: true, b: []discovery.Endpoint{ready(g.unused(t), near), ready(g.unused(t), near)}, c: pods(c),
+				})
+				for range 3 {
+					code, answer, _, err := p.send(p.client(h2), http.MethodPost, body)
+					must(t, err)
+					if code != http.StatusOK || answer != body {
+						t.Errorf("%d, %d bytes: %.60q", code, len(answer), answer)
+					}
+				}
+			})
+		})
+	}
+}

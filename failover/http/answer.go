@@ -186,14 +186,6 @@ func (e *exchange) cutOff(t *try, err error) {
 	panic(http.ErrAbortHandler)
 }
 
-// head writes the final answer's head.
-func (e *exchange) head(status int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.headed = true
-	e.w.WriteHeader(status)
-}
-
 // counted counts a body's bytes. A try that is over may still read when the request has ended.
 type counted struct {
 	io.ReadCloser

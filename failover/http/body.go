@@ -140,6 +140,42 @@ type tryBody struct {
 	pos     int
 	once    sync.Once
 	over    chan struct{}
+	// hold is closed when more may be read than is kept; nil: it may.
+	hold  chan struct{}
+	grant func()
+}
+
+// holdOn makes the try send no more than is kept until grant is called, so that another try can follow.
+func (t *tryBody) holdOn() {
+	t.hold = make(chan struct{})
+	t.grant = sync.OnceFunc(func() { close(t.hold) })
+}
+
+// isHeld is true when the next part read might not be kept.
+func (t *tryBody) isHeld() bool {
+	if t.hold == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil && t.start+len(t.kept)+readBuffer > replayLimit
+}
+
+// held waits until what is not kept may be read: that is not before the peer has an endpoint's connection, within bounds.
+func (t *tryBody) held() error {
+	if !t.isHeld() {
+		return nil
+	}
+	timer := time.NewTimer(continueTimeout)
+	defer timer.Stop()
+	select {
+	case <-t.hold:
+	case <-timer.C:
+		t.grant()
+	case <-t.over:
+		return errTryOver
+	}
+	return nil
 }
 
 // Close ends the try; it does not close the client's body. A Read that is under way returns.
@@ -157,6 +193,9 @@ func (t *tryBody) Read(p []byte) (int, error) {
 		n, changed, err := t.take(p)
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err
+		}
+		if err := t.held(); err != nil {
+			return 0, err
 		}
 		select {
 		case t.want <- struct{}{}:

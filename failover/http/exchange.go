@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 // exchange is one request of a client and its tries.
 type exchange struct {
 	route
-	w http.ResponseWriter
+	heads
 	r *http.Request
 
 	cookie   *http.Cookie  // that the client gets; nil: none
@@ -36,10 +35,6 @@ type exchange struct {
 	received atomic.Int64
 	repeats  repeats
 	times    times
-
-	mu     sync.Mutex // guards what net/http's client does meanwhile
-	begun  bool       // a part of an answer was passed on
-	headed bool       // the final head is being written
 }
 
 // serveHTTP carries one request.
@@ -49,7 +44,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer f.ended()
-	e := &exchange{w: w, r: r, route: route{Handler: h, front: f, call: f.from.caller, h2: r.ProtoMajor == 2}}
+	e := &exchange{heads: heads{w: w}, r: r, route: route{Handler: h, front: f, call: f.from.caller, h2: r.ProtoMajor == 2}}
 	if f.from.peer != "" {
 		e.call = takeCall(r.Header)
 	}
@@ -82,7 +77,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if hasBody(r) {
 		var proceed func()
 		if hasToken(r.Header["Expect"], "100-continue") {
-			proceed = e.proceed
+			proceed = e.expected
 		}
 		e.trailers = slices.Collect(maps.Keys(r.Trailer))
 		source := &counted{ReadCloser: r.Body, n: &e.received, waits: e.times.wait}
@@ -95,14 +90,17 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	whole = true
 }
 
-// proceed answers 100 to a client that waits for it. net/http's server would do it by itself, but not in step with other interim answers.
-func (e *exchange) proceed() {
+// reached answers 100 to a peer that holds a part of a long body back: there is a connection to an endpoint.
+func (e *exchange) reached() {
+	if e.front.from.peer != "" && e.body != nil && e.body.proceed == nil && isLong(e.out) {
+		e.proceed()
+	}
+}
+
+// expected answers 100 to a client that waits for it. net/http's server would do it by itself, but not in step with other interim answers.
+func (e *exchange) expected() {
 	if e.r.ProtoMajor == 1 {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if !e.headed {
-			e.w.WriteHeader(http.StatusContinue)
-		}
+		e.proceed()
 	}
 }
 
@@ -170,11 +168,8 @@ func (e *exchange) run(ctx context.Context) {
 }
 
 func (e *exchange) decide(t *try, o outcome) verdict {
-	e.mu.Lock()
-	begun := e.begun
-	e.mu.Unlock()
 	h := history{
-		retries: &e.policy.Retries, method: e.r.Method, tries: e.tries, all: e.all, begun: begun,
+		retries: &e.policy.Retries, method: e.r.Method, tries: e.tries, all: e.all, begun: e.hasBegun(),
 		replayable: e.body == nil || e.body.replayable(),
 		others:     o == unavailable && e.others(),
 		remote:     e.front.from.peer != "",
@@ -203,9 +198,13 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 		return t, o
 	}
 	e.current = t
-	ctx, stop := e.traced(ctx)
+	e.reached()
+	ctx, stop := e.traced(ctx, t)
 	req := e.out.Clone(ctx)
 	t.body = withBody(req, e.body, e.trailers)
+	if t.body != nil && t.up.at.HTTP && !t.up.wire.isPlain() && isLong(req) {
+		t.body.holdOn()
+	}
 	if !t.up.target.h2 {
 		t.up.wire.body.Store(t.body)
 	}
@@ -286,32 +285,25 @@ func (e *exchange) settle(t *try, whole bool) {
 }
 
 // traced passes interim answers on, until stop: net/http may still be reading one when it has given up.
-func (e *exchange) traced(ctx context.Context) (traced context.Context, stop func()) {
+func (e *exchange) traced(ctx context.Context, t *try) (traced context.Context, stop func()) {
 	over := false
 	interim := func(code int, header textproto.MIMEHeader) error {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if over || code == http.StatusContinue || code == http.StatusSwitchingProtocols || !e.r.ProtoAtLeast(1, 1) {
-			return nil
+		if e.r.ProtoAtLeast(1, 1) {
+			e.interim(&over, code, header)
 		}
-		e.begun = true
-		h := e.w.Header()
-		maps.Copy(h, header)
-		removeHopByHop(h)
-		e.w.WriteHeader(code)
-		clear(h)
 		return nil
 	}
 	trace := &httptrace.ClientTrace{Got1xxResponse: interim}
 	if e.body != nil {
-		trace.Got100Continue = e.body.allow
+		trace.Got100Continue = func() {
+			e.body.allow()
+			if t.body.grant != nil {
+				t.body.grant()
+			}
+		}
 	}
 	traced = httptrace.WithClientTrace(ctx, trace)
-	return traced, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		over = true
-	}
+	return traced, func() { e.endInterim(&over) }
 }
 
 // String is the outcome in the access log.

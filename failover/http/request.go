@@ -106,6 +106,9 @@ func hasBody(r *http.Request) bool {
 	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
 }
 
+// isLong is true when the body may be longer than what is kept for another try.
+func isLong(r *http.Request) bool { return r.ContentLength < 0 || r.ContentLength > replayLimit }
+
 // withBody makes r a request for one try.
 func withBody(r *http.Request, b *body, announced []string) *tryBody {
 	if b == nil {

@@ -107,8 +107,8 @@ func (c *peerConn) Read(p []byte) (int, error) {
 // Broken implements clientConn.
 func (c *peerConn) Broken() <-chan struct{} { return c.Done() }
 
-// end implements clientConn. A clean end waits for that of the peer: what is sent has to be read before the stream is given up, and whoever
-// reads it there may be slow. Another call ends the wait.
+// end implements clientConn. A clean end waits for that of the peer: what is sent has to be read before the stream is given up, and the
+// application there may read slowly. Another call ends the wait.
 func (c *peerConn) end(clean bool) {
 	if clean && c.CloseWrite() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(frontIdleTimeout))
