@@ -82,7 +82,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		overBudget: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_retries_over_budget_total", Help: "HTTP requests that were not sent once more because too many are.",
 		}, []string{"service"}),
-		limits: counters("eastway_http_limits_met_total", "HTTP requests and retries beyond the policy's connectionPool, or what one peer may have.", "service", "limit"),
+		limits: counters("eastway_http_limits_met_total",
+			"HTTP requests and retries beyond the policy's connectionPool, or what one peer may have.", "service", "limit"),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_refused_requests_total", Help: "HTTP requests that were refused because they are not well-formed.",
 		}, []string{"service", "reason"}),

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/bubble"
 )
 
 // TestDrainWaitsForSlowReader: a peer drains while an application reads the end of its answer slowly. The answer arrives whole.
@@ -24,13 +26,13 @@ func TestDrainWaitsForSlowReader(t *testing.T) {
 		must(t, err)
 		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: b\r\n\r\n")
 		must(t, err)
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		p.b.node.GoAway()
 		drained := make(chan error, 1)
 		go func() { drained <- p.b.proxy.Drain(t.Context()) }()
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		close(goOn)
-		time.Sleep(20 * time.Second) // the application is busy
+		bubble.Pass(20 * time.Second) // the application is busy
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		must(t, err)
 		defer resp.Body.Close()

@@ -42,7 +42,7 @@ func TestPeerThatReadsNothing(t *testing.T) {
 		}()
 		defer func() { <-uploaded }()
 		defer cancel()
-		time.Sleep(300 * time.Millisecond) // the window is full, the answer has come
+		await(t, "the answer has come", func() bool { return p.a.access.Len() > 0 })
 		done := make(chan time.Duration, 1)
 		began := time.Now()
 		go func() {
@@ -81,7 +81,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func TestDrainEndsPeerThatReadsNothing(t *testing.T) {
 	t.Parallel()
 	onSockets(t, func(t *testing.T, over string) {
-		b := newPod(t, machine{}, near, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, zeros{}) })
+		b := newPod(t, machine{}, near, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, zeros{}) })
 		p := newPath(t, spec{on: machine{}, transport: over, http: true, b: pods(b)})
 		s, err := failover.TunnelsOf(p.a.node).Open(t.Context(), "b", &tunnel.Header{
 			Namespace: echoName.Namespace, Service: echoName.Name, Port: servicePort, Http: true,
@@ -99,10 +99,9 @@ func TestDrainEndsPeerThatReadsNothing(t *testing.T) {
 			must(t, enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}))
 		}
 		must(t, f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte(head.String()), EndStream: true, EndHeaders: true}))
-		time.Sleep(2 * time.Second) // the window is full
+		await(t, "the request is under way", func() bool { return b.requests.Load() == 1 })
 		must(t, s.CloseWrite())
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		drained := make(chan struct{})
 		go func() {

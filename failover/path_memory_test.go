@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -35,18 +36,27 @@ func TestClientsThatReadNothingPinLittle(t *testing.T) {
 				}
 				p := newPath(t, sp)
 				client := p.client(true)
-				for range requests {
+				get := func() io.Closer {
 					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.service.String()+"/", nil)
 					must(t, err)
 					resp, err := client.Do(req)
 					must(t, err)
-					defer resp.Body.Close()
+					return resp.Body
+				}
+				var bodies []io.Closer
+				for range requests {
+					bodies = append(bodies, get())
 				}
 				bubble.Pass(time.Minute)
 				// The client of this test takes up to 4 MiB for each by itself.
 				if each := sent.Load()/requests - 4<<20; each > most {
 					t.Errorf("the proxies keep %d KiB for each request", each>>10)
 				}
+				for _, body := range bodies {
+					_ = body.Close()
+				}
+				client.CloseIdleConnections()
+				bubble.Pass(time.Second)
 			})
 		})
 	}

@@ -48,7 +48,7 @@ func (g *goingAway) serve() error {
 	c, err := g.ln.Accept()
 	_ = g.ln.Close()
 	if err != nil {
-		return nil //nolint:nilerr // nothing came
+		return nil // nothing came
 	}
 	defer func() { _ = c.Close() }()
 	if _, err := io.CopyN(io.Discard, c, int64(len(http2.ClientPreface))); err != nil {
@@ -113,7 +113,7 @@ func TestGoAwayAmongStreams(t *testing.T) {
 	g := newGoingAway(t, requests, processed)
 	var mu sync.Mutex
 	ran := make(map[string]int)
-	other := func(w http.ResponseWriter, r *http.Request) {
+	other := func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()

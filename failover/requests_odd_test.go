@@ -43,10 +43,12 @@ func TestOddAnswers(t *testing.T) {
 		"half a head":         {"HTTP/1.1 200 OK\r\nContent-Le", whole, "200 far", "503 eastway: unknown-outcome"},
 		"half a body":         {"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf", whole, "200 half ", "200 half "},
 		"half the chunks":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", whole, "200 half ", "200 half "},
-		"more than it said":   {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", whole, "200 ok", "200 ok"},
-		"no HTTP":             {"SSH-2.0-OpenSSH_9.9\r\n", whole, "200 far", "503 eastway: unknown-outcome"},
-		"100,000 fields":      {"HTTP/1.1 200 OK\r\n" + fields + "\r\n", whole, "200 far", "503 eastway: unknown-outcome"},
-		"nothing":             {"", whole, "200 far", "503 eastway: unknown-outcome"},
+		"more than it said": {
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", whole, "200 ok", "200 ok",
+		},
+		"no HTTP":        {"SSH-2.0-OpenSSH_9.9\r\n", whole, "200 far", "503 eastway: unknown-outcome"},
+		"100,000 fields": {"HTTP/1.1 200 OK\r\n" + fields + "\r\n", whole, "200 far", "503 eastway: unknown-outcome"},
+		"nothing":        {"", whole, "200 far", "503 eastway: unknown-outcome"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

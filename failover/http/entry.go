@@ -25,7 +25,8 @@ func newEntry(cluster string, f *front, c *call, of *access.HTTP) *access.Entry 
 func described(r *http.Request) *access.HTTP {
 	return &access.HTTP{
 		Method: access.Clip(r.Method), Path: access.Clip(r.RequestURI), Protocol: r.Proto,
-		Authority: access.Clip(r.Host), UserAgent: access.Clip(r.UserAgent()), RequestID: access.Clip(r.Header.Get("X-Request-Id")), TraceID: traceID(r.Header.Get("Traceparent")),
+		Authority: access.Clip(r.Host), UserAgent: access.Clip(r.UserAgent()), RequestID: access.Clip(r.Header.Get("X-Request-Id")),
+		TraceID: traceID(r.Header.Get("Traceparent")),
 	}
 }
 

@@ -116,9 +116,11 @@ type Stream struct {
 // New makes a Handler.
 func New(cfg Config) *Handler {
 	h := &Handler{
-		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow), http2peers: newTransport(true, peerWindow),
-		pool:    newPool(),
-		budgets: make(map[balance.Key]*budget), peers: make(map[string]int), silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
+		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow),
+		http2peers: newTransport(true, peerWindow),
+		pool:       newPool(),
+		budgets:    make(map[balance.Key]*budget), peers: make(map[string]int),
+		silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)

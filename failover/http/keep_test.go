@@ -15,8 +15,12 @@ func TestKeep(t *testing.T) {
 		of           target
 		policy, want time.Duration
 	}{
-		{endpoint, 0, idleTimeout}, {endpoint, time.Hour, time.Hour}, {endpoint, time.Second, time.Second},
-		{peer, 0, streamIdleTimeout}, {peer, time.Hour, streamIdleTimeout}, {peer, time.Second, time.Second},
+		{endpoint, 0, idleTimeout},
+		{endpoint, time.Hour, time.Hour},
+		{endpoint, time.Second, time.Second},
+		{peer, 0, streamIdleTimeout},
+		{peer, time.Hour, streamIdleTimeout},
+		{peer, time.Second, time.Second},
 	} {
 		if got := c.of.keep(c.policy); got != c.want {
 			t.Errorf("%+v, policy %v: %v, want %v", c.of.address, c.policy, got, c.want)

@@ -27,8 +27,7 @@ func newPool() *pool {
 func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := len(p.kept[t]) - 1; i >= 0; i-- {
-		u := p.kept[t][i] // going backward, removing it leaves the others in place
+	for _, u := range slices.Backward(p.kept[t]) { // removing the last leaves the others in place
 		if u.wire.retired() {
 			p.retire(u)
 			continue

@@ -3,8 +3,10 @@ package http
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,16 +15,29 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 )
 
+// readCount counts what is read.
+type readCount struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *readCount) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
 // TestWriteUnderWayIsNotUnsent: the header of a request of HTTP/2 is stuck in a write when the time for the try is over: net/http
 // returns at once, and the endpoint gets the whole header later.
 func TestWriteUnderWayIsNotUnsent(t *testing.T) {
 	t.Parallel()
 	one, endpoint := net.Pipe() // a write waits for its reader
 	w := &wire{Conn: one}
-	fr := wire2.NewFramer(endpoint, endpoint)
+	read := &readCount{r: endpoint}
+	fr := wire2.NewFramer(endpoint, read)
 	greeted := make(chan error, 1)
 	go func() {
-		_, err := endpoint.Read(make([]byte, len(wire2.ClientPreface)))
+		_, err := read.Read(make([]byte, len(wire2.ClientPreface)))
 		for range 2 { // SETTINGS, WINDOW_UPDATE
 			_, e := fr.ReadFrame()
 			err = errors.Join(err, e)
@@ -40,7 +55,9 @@ func TestWriteUnderWayIsNotUnsent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(100 * time.Millisecond) // what was written is counted
+	for tick := time.NewTicker(time.Millisecond); w.written.Load() < read.n.Load(); { // a write is counted when it returns
+		<-tick.C
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(300*time.Millisecond, func() { cancel(errTryTimeout) })
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://endpoint/", nil)

@@ -61,7 +61,7 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 // unsent is true when nothing was written since. Of HTTP/2 net/http does not wait for a write that is under way, or about to begin, when
 // a try is ended here: the endpoint may get the request all the same.
 func (t *try) unsent(since int64) bool {
-	return t.up.wire.written.Load() == since && !(t.up.target.h2 && t.cause != nil)
+	return t.up.wire.written.Load() == since && (!t.up.target.h2 || t.cause == nil)
 }
 
 // reason is why another try follows.

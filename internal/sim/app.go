@@ -130,7 +130,8 @@ func (a *app) serve(c *simnet.Conn, greet bool) {
 	if err != nil {
 		return
 	}
-	s := &serving{app: a, conn: c, call: call, in: flow{content: pattern.Of(call.ID, pattern.ToEndpoint)}, out: flow{content: pattern.Of(call.ID, pattern.ToCaller)}}
+	s := &serving{app: a, conn: c, call: call, in: flow{content: pattern.Of(call.ID, pattern.ToEndpoint)}}
+	s.out.content = pattern.Of(call.ID, pattern.ToCaller)
 	if err = s.run(); err == nil {
 		_ = c.SetLinger(-1)
 		return

@@ -65,7 +65,8 @@ func (w *world) call(c *Call) *outcome {
 	}
 	o.from = conn.LocalAddr().String()
 	_ = conn.SetLinger(0)
-	cc := &calling{world: w, call: c, conn: conn, out: flow{content: pattern.Of(c.ID, pattern.ToEndpoint)}, in: flow{content: pattern.Of(c.ID, pattern.ToCaller)}}
+	cc := &calling{world: w, call: c, conn: conn, out: flow{content: pattern.Of(c.ID, pattern.ToEndpoint)}}
+	cc.in.content = pattern.Of(c.ID, pattern.ToCaller)
 	o.err = cc.run()
 	o.received = cc.in.at
 	if o.err == nil && c.Kind != CallerResets {

@@ -2,10 +2,11 @@ package sim
 
 import (
 	"errors"
-	"github.com/eastway/eastway/internal/sim/record"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/eastway/eastway/internal/sim/record"
 )
 
 // recovery is how long after a disturbance the tunnels over a path may take to be back: the longest pause between dials, jitter

@@ -3,9 +3,10 @@ package sim
 import (
 	"context"
 	"errors"
-	"github.com/eastway/eastway/internal/sim/record"
 	"slices"
 	"time"
+
+	"github.com/eastway/eastway/internal/sim/record"
 )
 
 // The rules for HTTP requests, as docs/http.md has them.

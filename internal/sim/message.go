@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"github.com/eastway/eastway/internal/sim/pattern"
 	"io"
 	"time"
+
+	"github.com/eastway/eastway/internal/sim/pattern"
 )
 
 // A call begins with a header, so that an endpoint needs to know nothing: magic, call, kind, up, down, steps, think (ms), each of

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"github.com/eastway/eastway/internal/sim/pki"
 	"hash/fnv"
 	"io"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/eastway/eastway/internal/sim/pki"
 )
 
 // Report is what one run of a plan has shown.

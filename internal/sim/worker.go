@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"github.com/eastway/eastway/internal/sim/pki"
 	"io"
 	"os"
 	"runtime"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/sim/pki"
 )
 
 // Request asks a worker for one run: of a seed's plan, or of the plan itself.
