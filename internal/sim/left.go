@@ -11,10 +11,6 @@ import (
 	"github.com/eastway/eastway/internal/sim/record"
 )
 
-// What a process must not leave behind. Its metrics and sessions are looked at while it runs and when it has ended. What its
-// memory hangs on (a goroutine, a table, a timer that still runs) is looked at when the world has ended: then the garbage
-// collector has to find all of it.
-
 // idleGauges are 0 while no call is under way and all is well.
 func idleGauges() []string {
 	return []string{

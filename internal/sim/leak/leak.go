@@ -1,4 +1,6 @@
-// Package leak finds what processes leave behind: sessions, streams, goroutines, and memory that is still referred to.
+// Package leak finds what processes leave behind: sessions, streams, goroutines, and memory that is still referred to. Sessions are
+// looked at while a process runs and when it has ended. What its memory hangs on (a goroutine, a table, a timer that still runs) is
+// looked at when the world has ended: then the garbage collector has to find all of it.
 package leak
 
 import (
