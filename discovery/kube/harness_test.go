@@ -180,7 +180,11 @@ func describe(local discovery.Local) []string {
 		}
 	}
 	for at, p := range local.Policies.All() {
-		lines = append(lines, fmt.Sprintf("policy %s failures=%d", at, *p.OutlierDetection.ConsecutiveLocalOriginFailures))
+		line := fmt.Sprintf("policy %s", at)
+		if o := p.OutlierDetection; o != nil && o.ConsecutiveLocalOriginFailures != nil {
+			line += fmt.Sprintf(" failures=%d", *o.ConsecutiveLocalOriginFailures)
+		}
+		lines = append(lines, line)
 	}
 	for _, p := range local.Peers {
 		lines = append(lines, fmt.Sprintf("peer %s %s", p.Name, p.Spec.SPIFFEID))
