@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -66,10 +67,12 @@ func newRefusals(m *metrics, log *zap.Logger) *refusals {
 // note counts one, and logs it if that is due.
 func (r *refusals) note(k refusalKey, about ...zap.Field) {
 	r.mu.Lock()
+	now := time.Now()
 	if r.met[k] == nil {
+		maps.DeleteFunc(r.met, func(_ refusalKey, t *tally.Tally) bool { return t.Over(now) }) // services come and go
 		r.met[k] = new(tally.Tally)
 	}
-	due := r.met[k].Note(time.Now(), 1)
+	due := r.met[k].Note(now, 1)
 	r.mu.Unlock()
 	if due == 0 {
 		return

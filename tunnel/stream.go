@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -165,8 +164,7 @@ func (s *Stream) writeRaw(b []byte) error {
 	return fmt.Errorf("%w: %w", ErrReset, err)
 }
 
-// SetReadDeadline makes Read fail with os.ErrDeadlineExceeded from then on, also one that waits. Nothing is lost by that. Before the
-// stream is accepted there is none.
+// SetReadDeadline makes Read fail with os.ErrDeadlineExceeded from then on; nothing is lost. It needs a stream that is accepted.
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	select {
 	case <-s.answered:
@@ -398,66 +396,6 @@ func clip(s string) string {
 		return s[:most]
 	}
 	return s
-}
-
-// Incoming is a stream that a peer opened and that waits for an answer.
-type Incoming struct {
-	stream *Stream
-	header *Header
-	ctx    context.Context
-	state  atomic.Int32 // 0 unanswered
-}
-
-// Header is the stream's header as the peer sent it. Everything about the caller is the peer's assertion.
-func (in *Incoming) Header() *Header { return in.header }
-
-// Peer is the authenticated cluster.
-func (in *Incoming) Peer() string { return in.stream.link.peer }
-
-// Info names the lane.
-func (in *Incoming) Info() StreamInfo { return in.stream.Info() }
-
-// Context ends with the stream.
-func (in *Incoming) Context() context.Context { return in.ctx }
-
-// Accept reports to the opener that the stream is accepted. It must come before the first byte is written to an
-// endpoint: without it the opener may send the same bytes elsewhere.
-func (in *Incoming) Accept(a *tunnelpb.Answer) (*Stream, error) {
-	if !in.state.CompareAndSwap(0, 1) {
-		return nil, errors.New("tunnel: stream was answered before")
-	}
-	a.Code = tunnelpb.Answer_CODE_ACCEPTED
-	if err := in.write(a); err != nil {
-		return nil, err
-	}
-	return in.stream, nil
-}
-
-// Refuse reports to the opener that nothing was written to any endpoint.
-func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) error {
-	if !in.state.CompareAndSwap(0, 1) {
-		return errors.New("tunnel: stream was answered before")
-	}
-	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31))
-	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: wait}
-	err := in.write(a)
-	// The opener has its answer and forgets the stream; nothing is sent out of band.
-	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)
-	return err
-}
-
-func (in *Incoming) write(a *tunnelpb.Answer) error {
-	s := in.stream
-	s.writeMu.Lock()
-	defer s.writeMu.Unlock()
-	if err := s.beginWrite(); err != nil {
-		return err
-	}
-	b, err := wire.Encode(wire.Answer, a)
-	if err != nil {
-		return err
-	}
-	return s.writeRaw(b)
 }
 
 // dataBuffers hold one write to a lane each: headers and payload leave together.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -167,6 +169,66 @@ func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 		_ = in.Refuse(tunnelpb.Answer_CODE_UNAVAILABLE, "not handled", 0)
 	}
 	s.Reset("handler returned")
+}
+
+// Incoming is a stream that a peer opened and that waits for an answer.
+type Incoming struct {
+	stream *Stream
+	header *Header
+	ctx    context.Context
+	state  atomic.Int32 // 0 unanswered
+}
+
+// Header is the stream's header as the peer sent it. Everything about the caller is the peer's assertion.
+func (in *Incoming) Header() *Header { return in.header }
+
+// Peer is the authenticated cluster.
+func (in *Incoming) Peer() string { return in.stream.link.peer }
+
+// Info names the lane.
+func (in *Incoming) Info() StreamInfo { return in.stream.Info() }
+
+// Context ends with the stream.
+func (in *Incoming) Context() context.Context { return in.ctx }
+
+// Accept reports to the opener that the stream is accepted. It must come before the first byte is written to an
+// endpoint: without it the opener may send the same bytes elsewhere.
+func (in *Incoming) Accept(a *tunnelpb.Answer) (*Stream, error) {
+	if !in.state.CompareAndSwap(0, 1) {
+		return nil, errors.New("tunnel: stream was answered before")
+	}
+	a.Code = tunnelpb.Answer_CODE_ACCEPTED
+	if err := in.write(a); err != nil {
+		return nil, err
+	}
+	return in.stream, nil
+}
+
+// Refuse reports to the opener that nothing was written to any endpoint.
+func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) error {
+	if !in.state.CompareAndSwap(0, 1) {
+		return errors.New("tunnel: stream was answered before")
+	}
+	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31))
+	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: wait}
+	err := in.write(a)
+	// The opener has its answer and forgets the stream; nothing is sent out of band.
+	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)
+	return err
+}
+
+func (in *Incoming) write(a *tunnelpb.Answer) error {
+	s := in.stream
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.beginWrite(); err != nil {
+		return err
+	}
+	b, err := wire.Encode(wire.Answer, a)
+	if err != nil {
+		return err
+	}
+	return s.writeRaw(b)
 }
 
 // readOpen reads a stream's header under a deadline.

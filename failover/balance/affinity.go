@@ -11,7 +11,7 @@ import (
 // sessionAffinityClientIP is the value of Service.spec.sessionAffinity that keeps a client's sessions together.
 const sessionAffinityClientIP = "ClientIP"
 
-// affinity is a number that is the same for all connections of a caller while its sessions shall stay together, or for all requests
+// affinity is a number that is the same for all connections of a caller while its sessions stay together, or for all requests
 // with the same key, else 0.
 // No state is kept, so all proxies agree, and the timeout of a session never ends: a caller moves when endpoints change.
 func (s *policy) affinity(c *Caller) uint64 {

@@ -19,7 +19,7 @@ type Caller struct {
 	Remote bool
 	// Hostname, of a pod, leaves out all other own endpoints.
 	Hostname string
-	// Affinity, if not 0, is the same for all requests that shall go to the same endpoint, whatever the caller's address.
+	// Affinity, if not 0, is the same for all requests that go to the same endpoint, whatever the caller's address.
 	Affinity uint64
 	// HTTP: it makes requests, whose answers are judged too; not the bytes on an HTTP port that are no HTTP.
 	HTTP bool

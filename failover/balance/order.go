@@ -25,7 +25,7 @@ type choice struct {
 	method method
 	// weights are those of localities.
 	weights []weight
-	// affinity is the same for all calls that shall go to one endpoint, 0 for calls that need not.
+	// affinity is the same for all calls that go to one endpoint, 0 for calls that need not.
 	affinity uint64
 	random   random
 	// salt makes the order of rounds another one in each proxy.

@@ -20,7 +20,7 @@ const (
 	outcomeHeader = "X-Eastway-Outcome"
 )
 
-// call is what the proxy of the caller tells that of the endpoint about one request:
+// call is what the caller's proxy sends to the endpoint's proxy with a request:
 // ADDRESS;REGION;ZONE;ENDPOINT,ENDPOINT…[;AFFINITY]
 type call struct {
 	// address is the application's IP:PORT.
@@ -28,7 +28,7 @@ type call struct {
 	locality discovery.Locality
 	// tried are the endpoints there that had the request already.
 	tried []string
-	// affinity is the same for requests that shall go to the same endpoint, 0 for those that need not.
+	// affinity is the same for requests that go to the same endpoint, 0 for those that need not.
 	affinity uint64
 }
 

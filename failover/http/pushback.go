@@ -18,7 +18,7 @@ func pushback(h http.Header) (wait time.Duration, ok bool) {
 	return wait, err == nil && wait <= maxPushback
 }
 
-// markGRPC tells an endpoint of gRPC how many before it may have executed the request; the caller may have counted itself.
+// markGRPC adds for an endpoint of gRPC how many before it may have executed the request; the caller may have counted itself.
 func markGRPC(h http.Header, tries int) {
 	if tries == 0 || !isGRPC(h) {
 		return

@@ -172,11 +172,16 @@ func validateErrorCodes(at *field.Path, codes []uint32) field.ErrorList {
 }
 
 func label(at *field.Path, name string) field.ErrorList {
+	return named(at, name, "", validation.IsDNS1123Label)
+}
+
+// named is what is wrong with a required name; check returns what it must be.
+func named(at *field.Path, name, required string, check func(string) []string) field.ErrorList {
 	if name == "" {
-		return field.ErrorList{field.Required(at, "")}
+		return field.ErrorList{field.Required(at, required)}
 	}
 	var errs field.ErrorList
-	for _, msg := range validation.IsDNS1123Label(name) {
+	for _, msg := range check(name) {
 		errs = append(errs, field.Invalid(at, short(name), msg))
 	}
 	return errs

@@ -243,12 +243,5 @@ func validateFailoverPriority(at *field.Path, labels []string) field.ErrorList {
 }
 
 func region(at *field.Path, name string) field.ErrorList {
-	if name == "" {
-		return field.ErrorList{field.Required(at, "a region, as in topology.kubernetes.io/region")}
-	}
-	var errs field.ErrorList
-	for _, msg := range validation.IsValidLabelValue(name) {
-		errs = append(errs, field.Invalid(at, short(name), msg))
-	}
-	return errs
+	return named(at, name, "a region, as in topology.kubernetes.io/region", validation.IsValidLabelValue)
 }
