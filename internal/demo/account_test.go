@@ -176,8 +176,9 @@ func testEvidence() evidence {
 			dead,
 		},
 		executions: executions{
-			"4": {{roleMocka, "cn-hangzhou-h-mocka"}, {roleMockb, "cn-hangzhou-k-mockb"}, {roleMockb, "ap-northeast-1b-mockb"}},
-			"5": {{roleMocka, "cn-hangzhou-h-mocka"}, {roleMockb, "cn-hangzhou-k-mockb"}},
+			"4": {{roleMocka, "cn-hangzhou-h-mocka", "POST"}, {roleMockb, "cn-hangzhou-k-mockb", "POST"}, {roleMockb, "ap-northeast-1b-mockb", "POST"}},
+			"5": {{roleMocka, "cn-hangzhou-h-mocka", "GET"}, {roleMockb, "cn-hangzhou-k-mockb", "GET"}},
+			"7": {{roleMockb, "cn-hangzhou-h-mockb", "GET"}, {roleMockb, "cn-hangzhou-k-mockb", "GET"}},
 		},
 		calls: []loggedCall{
 			{begun: at(999), service: roleMockb, from: "cn-hangzhou-h", to: "cn-hangzhou-k", answered: true, failures: 1}, // while it was made
@@ -221,6 +222,7 @@ func TestReport(t *testing.T) {
 			AccessLog: []string{},
 		}},
 		ExecutedTwice: []Execution{{ID: "4", Service: roleMockb, By: []string{"cn-hangzhou-k-mockb", "ap-northeast-1b-mockb"}}},
+		Repeated:      []Execution{{ID: "7", Service: roleMockb, By: []string{"cn-hangzhou-h-mockb", "cn-hangzhou-k-mockb"}}},
 		Missed:        []string{`phase "killed": something`},
 		Saved:         Saved{Calls: 7, AfterFailure: 1, Elsewhere: 2},
 	}
@@ -242,7 +244,7 @@ func TestVerdict(t *testing.T) {
 		"twice":   func(e *evidence) { e.executions = testEvidence().executions },
 		"missed":  func(e *evidence) { e.missed = testEvidence().missed },
 		"twice, not of the load": func(e *evidence) {
-			e.executions = executions{"curl-1": {{roleMockc, "a"}, {roleMockc, "a"}}}
+			e.executions = executions{"curl-1": {{roleMockc, "a", "POST"}, {roleMockc, "a", "GET"}}}
 		},
 	} {
 		e := good
@@ -292,7 +294,7 @@ func TestReadExecutions(t *testing.T) {
 	for name, text := range map[string]string{
 		"cn-hangzhou-h-mockb": "a GET\nb POST\ncut", // the last line was never finished
 		"cn-hangzhou-k-mockb": "b POST\n",
-		"cn-hangzhou-h-mockc": "a GET\n",
+		"cn-hangzhou-h-mockc": "a GET\na GET\n",
 	} {
 		if err := os.WriteFile(l.executions(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -302,9 +304,12 @@ func TestReadExecutions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Execution{{ID: "b", Service: roleMockb, By: []string{"cn-hangzhou-h-mockb", "cn-hangzhou-k-mockb"}}}
-	if got := x.twice(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v", got)
+	twice, repeated := x.again()
+	if want := []Execution{{ID: "b", Service: roleMockb, By: []string{"cn-hangzhou-h-mockb", "cn-hangzhou-k-mockb"}}}; !reflect.DeepEqual(twice, want) {
+		t.Errorf("twice: %+v", twice)
+	}
+	if want := []Execution{{ID: "a", Service: roleMockc, By: []string{"cn-hangzhou-h-mockc", "cn-hangzhou-h-mockc"}}}; !reflect.DeepEqual(repeated, want) {
+		t.Errorf("repeated: %+v", repeated)
 	}
 }
 

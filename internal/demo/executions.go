@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -13,14 +14,14 @@ import (
 // executions are, by request ID, the processes that began to execute it, once per execution.
 type executions map[string][]executed
 
-type executed struct{ service, process string }
+type executed struct{ service, process, method string }
 
 // readExecutions reads the logs of all applications. An application that was never called has none.
 func readExecutions(l layout, t topology) (executions, error) {
 	x := make(executions)
 	for _, z := range t.zones() {
 		for _, role := range chain() {
-			if err := x.read(l.executions(z.process(role)), executed{role, z.process(role)}); err != nil {
+			if err := x.read(l.executions(z.process(role)), executed{service: role, process: z.process(role)}); err != nil {
 				return nil, err
 			}
 		}
@@ -38,8 +39,9 @@ func (x executions) read(path string, by executed) error {
 	}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		id, _, ok := strings.Cut(lines.Text(), " ")
+		id, method, ok := strings.Cut(lines.Text(), " ")
 		if ok {
+			by.method = method
 			x[id] = append(x[id], by)
 		}
 	}
@@ -58,27 +60,39 @@ func (x executions) by(id string) []string {
 	return names
 }
 
-// twice lists what one service executed more than once, whichever of its replicas did, sorted.
-func (x executions) twice() []Execution {
-	found := []Execution{}
+// again lists what one service executed more than once, whichever of its replicas did, sorted. A GET may be, since a
+// proxy sends it once more when its answer does not come; anything else was executed twice.
+func (x executions) again() (twice, repeated []Execution) {
+	twice, repeated = []Execution{}, []Execution{}
 	for id, all := range x {
 		for _, service := range chain() {
 			var by []string
+			get := true
 			for _, e := range all {
 				if e.service == service {
 					by = append(by, e.process)
+					get = get && e.method == http.MethodGet
 				}
 			}
-			if len(by) > 1 {
-				found = append(found, Execution{ID: id, Service: service, By: by})
+			switch found := (Execution{ID: id, Service: service, By: by}); {
+			case len(by) < 2: //nolint:mnd // once, or never
+			case get:
+				repeated = append(repeated, found)
+			default:
+				twice = append(twice, found)
 			}
 		}
 	}
+	sortExecutions(twice)
+	sortExecutions(repeated)
+	return twice, repeated
+}
+
+func sortExecutions(found []Execution) {
 	slices.SortFunc(found, func(a, b Execution) int {
 		if c := strings.Compare(a.ID, b.ID); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Service, b.Service)
 	})
-	return found
 }

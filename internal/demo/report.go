@@ -14,8 +14,10 @@ type Report struct {
 	Total  Totals        `json:"total"`
 	// Unexpected are the failures beyond the expected ones.
 	Unexpected []Failure `json:"unexpected"`
-	// ExecutedTwice are the requests that one service began more than once.
+	// ExecutedTwice are the requests, other than GET, that one service began more than once.
 	ExecutedTwice []Execution `json:"executedTwice"`
+	// Repeated are the GETs that one service began more than once: a proxy sends a GET again when its answer does not come.
+	Repeated []Execution `json:"repeated"`
 	// Missed are effects that did not come in time.
 	Missed []string `json:"missed"`
 	// Saved are calls between services that would have failed without Eastway.
@@ -98,7 +100,8 @@ type evidence struct {
 
 // report counts. It only looks at what is given, so that it can be tested.
 func (e evidence) report() Report {
-	r := Report{Unexpected: []Failure{}, ExecutedTwice: e.executions.twice(), Missed: append([]string{}, e.missed...)}
+	r := Report{Unexpected: []Failure{}, Missed: append([]string{}, e.missed...)}
+	r.ExecutedTwice, r.Repeated = e.executions.again()
 	begun := time.Time{}
 	for i := range e.records {
 		rec := &e.records[i]

@@ -56,7 +56,7 @@ func legend(t topology) string {
 		fmt.Sprintf("was noticed (at most %v after it was killed, %v after it fell silent; more if this machine is busy,\n",
 			killedGrace, silenceGrace) +
 		"and then a line above says so).\n" +
-		"TWICE: executed twice by one service. P50, P99, MAX: of answers, without those that a stopped proxy of the caller's\n" +
+		"TWICE: executed twice by one service, GETs aside. P50, P99, MAX: of answers, without those that a stopped proxy of the caller's\n" +
 		"own cluster held up.\n" +
 		"CROSSED: of the calls between services, those that went from one cluster to the other.\n" +
 		"MOCKB ANSWERED BY: for load that entered in " + homeCluster + "; zones " + strings.Join(zones, ", ") + ".\n" +
@@ -84,11 +84,14 @@ func (r Report) printWrong(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(b, "TWICE       %s was executed %d times by %s: %s\n", x.ID, len(x.By), x.Service, strings.Join(x.By, ", "))
 	}
+	if n := len(r.Repeated); n > 0 {
+		fmt.Fprintf(b, "REPEATED: %d GETs were executed again by another endpoint, since the answer of the first did not come.\n", n)
+	}
 	for _, m := range r.Missed {
 		fmt.Fprintf(b, "MISSED      %s\n", m)
 	}
 	if r.OK {
-		fmt.Fprintf(b, "OK: %d requests, %d failed as expected, none beyond that, none was executed twice.\n", r.Total.Sent, r.Total.Expected)
+		fmt.Fprintf(b, "OK: %d requests, %d failed as expected, none beyond that, no POST was executed twice.\n", r.Total.Sent, r.Total.Expected)
 	}
 	b.WriteString(r.Saved.String())
 }
