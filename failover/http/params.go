@@ -46,6 +46,8 @@ const (
 	// a time, of all services, and a new one takes no round trip more.
 	streamIdleTimeout = 10 * time.Second
 	maxIdleStreams    = 32
+	// refusalTime is how long the answer of a peer that reads no further may take.
+	refusalTime = time.Second
 	// leaveTime is how long the other end of an unused stream has to end it, too.
 	leaveTime = time.Second
 	// peerDrainTime is how long peers may go on using the connections that they keep when the proxy drains: many times what it

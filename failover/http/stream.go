@@ -19,6 +19,17 @@ func (c streamConn) Close() error {
 	return nil
 }
 
+// awaitAnswer waits for the peer's answer after a write has failed: a peer that refuses the stream reads no further, and its refusal, which
+// proves that it has used nothing, comes behind.
+func (c streamConn) awaitAnswer() {
+	timer := time.NewTimer(refusalTime)
+	defer timer.Stop()
+	select {
+	case <-c.Answered():
+	case <-timer.C:
+	}
+}
+
 // leaving are the streams that this side has ended, and that are given up if the other side does not follow.
 type leaving struct {
 	mu     sync.Mutex

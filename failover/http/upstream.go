@@ -99,9 +99,13 @@ func (w *wire) Close() error {
 
 // Write implements net.Conn.
 func (w *wire) Write(p []byte) (int, error) {
-	if _, ok := w.Conn.(streamConn); ok { // a write that fails may have sent a part of a record all the same
+	if s, ok := w.Conn.(streamConn); ok { // a write that fails may have sent a part of a record all the same
 		w.written.Add(int64(len(p)))
-		return w.Conn.Write(p)
+		n, err := s.Write(p)
+		if err != nil {
+			s.awaitAnswer()
+		}
+		return n, err
 	}
 	n, err := w.Conn.Write(p)
 	w.written.Add(int64(n))

@@ -5,17 +5,26 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 var errWrite = errors.New("write failed")
 
-// failingStream may have sent a part.
-type failingStream struct{ dial.Stream }
+// failingStream may have sent a part. Its outcome comes later than the error.
+type failingStream struct {
+	dial.Stream
+	answered chan struct{}
+	outcome  error
+}
 
-func (failingStream) Write([]byte) (int, error) { return 0, errWrite }
+func (failingStream) Write([]byte) (int, error)   { return 0, errWrite }
+func (s failingStream) Answered() <-chan struct{} { return s.answered }
+func (s failingStream) Outcome() error            { return s.outcome }
 
 // failingConn has sent nothing.
 type failingConn struct{ net.Conn }
@@ -30,7 +39,7 @@ func TestNothingWritten(t *testing.T) {
 		nothing bool
 	}{
 		"socket": {failingConn{}, true},
-		"stream": {streamConn{failingStream{}}, false},
+		"stream": {streamConn{failingStream{answered: closed()}}, false},
 	} {
 		w := &wire{Conn: c.conn}
 		if _, err := w.Write([]byte("GET / HTTP/1.1")); !errors.Is(err, errWrite) {
@@ -39,6 +48,40 @@ func TestNothingWritten(t *testing.T) {
 		if nothing := w.written.Load() == 0; nothing != c.nothing {
 			t.Errorf("%s: nothing written is %v", name, nothing)
 		}
+	}
+}
+
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// TestRefusalBehindAFailedWrite: a peer that refuses a stream reads no further, so that a write may fail before the refusal is read.
+func TestRefusalBehindAFailedWrite(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after  time.Duration // that the answer takes
+		unused bool
+	}{
+		"refused": {refusalTime / 2, true},
+		"silent":  {2 * refusalTime, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := failingStream{answered: make(chan struct{}), outcome: &tunnel.RefusedError{Code: tunnelpb.Answer_CODE_DRAINING}}
+				time.AfterFunc(c.after, func() { close(s.answered) })
+				w := &wire{Conn: streamConn{s}}
+				if _, err := w.Write([]byte("POST / HTTP/1.1")); !errors.Is(err, errWrite) {
+					t.Error(err)
+				}
+				if unused := w.isUnused(); unused != c.unused {
+					t.Errorf("unused is %v", unused)
+				}
+				<-s.answered
+			})
+		})
 	}
 }
 
