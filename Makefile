@@ -58,9 +58,9 @@ quick: ## a small change in under a minute: tests of what differs from main and 
 	GO='$(GO)' LINT='$(LINT)' sh tools/quick.sh $(BASE)
 
 .PHONY: test
-test: verify-tidy ## lint, all tests with the race detector, every fuzz target for a few seconds, 300 simulated worlds
+test: verify-tidy ## lint, all tests with the race detector, every fuzz target for a second, 300 simulated worlds
 	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
-	+$(MAKE) fuzz FUZZTIME=2s
+	+$(MAKE) fuzz FUZZTIME=1s
 	+$(MAKE) sim SEEDS=300 # without the race detector, which is five times slower
 	$(GO) test -run '^TestDocumentsHaveCommands$$' ./e2e/drills # what e2e would find after half an hour
 
@@ -88,8 +88,9 @@ sim-mutations: ## break the product's rules one by one: the simulation has to fi
 	$(GO) run ./internal/sim/hunt -mutations
 
 .PHONY: bulk
-bulk: ## the relay tests at full size, which the race detector is too slow for: 1 GiB each way, 10,000 connections
+bulk: ## what the race detector is too slow for, at full size: 1 GiB each way, 10,000 connections, what the simulation found
 	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestPath(Gigabyte|ShortConnections)$$' ./failover
+	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestFound$$' ./internal/sim
 
 .PHONY: e2e
 e2e: ## what needs root: real Kubernetes clusters, nftables, an emulated WAN (builds Kubernetes: 10 minutes the first time)

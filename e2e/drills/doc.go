@@ -2,8 +2,8 @@
 // was installed by helm, under load, while things break. Each test prints a
 // table of what became of the load and writes it as JSON to bin/e2e/drills.
 //
-// The drills: the first call, as the README leads to it; services that fail in a
-// zone and a region, also behind an ordinary ingress (nginx, which calls cluster
+// The drills: the first call, as the README leads to it; services that do not listen,
+// or answer 503, in a zone and a region; weights of regions; the first of these also behind an ordinary ingress (nginx, which calls cluster
 // IPs and keeps connections); a proxy or leader killed; no API server; another
 // tunnel address; a zone lost; an upgrade; a side without a public address.
 //

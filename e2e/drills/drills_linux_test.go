@@ -32,6 +32,8 @@ func TestDrills(t *testing.T) {
 	}
 	drills := []drill{
 		{"service failure", serviceFails},
+		{"service answers 503", serviceAnswers503},
+		{"weights", weights},
 		{"ingress", throughIngress},
 		{"proxy killed", proxyKilled},
 		{"leader killed", leaderKilled},

@@ -2,12 +2,18 @@ package drills
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/e2e/apps/load"
 )
 
 // So many calls in a row show that it is so from now on: some seconds of a
@@ -17,7 +23,7 @@ const (
 	manyCalls = 150
 )
 
-// setMode of an application in one zone: "serve", or "nothing" to break it.
+// setMode of an application in one zone: "serve", or "nothing" or "fail" to break it.
 // When it returns, the pods have been replaced.
 func (d *drill) setMode(c *cluster, mode string, names ...string) {
 	d.Helper()
@@ -35,9 +41,23 @@ func (d *drill) setMode(c *cluster, mode string, names ...string) {
 	}
 }
 
-// serviceFails is drill D1: one mockb, then all of a region.
-func serviceFails(w *world, t *testing.T) {
-	d := w.begin(t, "service failure", usual)
+// serviceFails is drill D1: one mockb, then all of a region, do not listen.
+func serviceFails(w *world, t *testing.T) { w.breakService(t, "service failure", "nothing", usual) }
+
+// serviceAnswers503 is drill D1 with applications that listen, and fail. A POST that was answered 503 is not sent again, so the load is
+// of GETs.
+func serviceAnswers503(w *world, t *testing.T) {
+	w.breakService(t, "service answers 503", "fail", gets)
+}
+
+// gets is the load of calls alone that may be repeated.
+func gets(_, _ *cluster, _ string) load.Config {
+	return load.Config{Calls: []load.Calls{{URL: chainURL, Method: http.MethodGet, Rate: callRate / zones}}}
+}
+
+func (w *world) breakService(t *testing.T, name, mode string, p plan) {
+	t.Helper()
+	d := w.begin(t, name, p)
 	home := w.home()
 	broken := func(zone string) string { return "mockb-" + zone }
 	t.Cleanup(func() { // also when the drill did not get that far
@@ -53,21 +73,99 @@ func serviceFails(w *world, t *testing.T) {
 	first := home.Zones[0]
 	elsewhere := func(r *record) bool { return r.ok() && r.by("mockb") != first && r.by("mocka") == first }
 	d.look(func(r *record) bool { return r.zone == first && elsewhere(r) })
-	d.setMode(home, "nothing", broken(first))
+	d.setMode(home, mode, broken(first))
 	d.await("mockb of the other zone answers for "+first, lastOf(manyCalls, home.Zones[:1], elsewhere))
 
 	d.phase("region's mockb broken")
 	crossed := func(r *record) bool { return r.ok() && slices.Contains(w.away().Zones, r.by("mockb")) }
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && crossed(r) })
-	d.setMode(home, "nothing", broken(home.Zones[1]))
+	d.setMode(home, mode, broken(home.Zones[1]))
 	d.await("mockb of the other region answers", lastOf(manyCalls, home.Zones, crossed))
 
 	d.phase("repaired")
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && r.home() })
 	d.setMode(home, "serve", broken(home.Zones[0]), broken(home.Zones[1]))
 	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
-	d.awaitStreams()
+	if mode == "nothing" {
+		d.awaitStreams()
+	}
 	d.end()
+}
+
+// weights is drill D2: a tenth of a region's calls goes to the other region, and all of them when the own region has no pod.
+func weights(w *world, t *testing.T) {
+	const (
+		share, within = 10, 3 // percent
+		sample        = 2000  // so that chance alone is not out of it: four and a half standard deviations
+	)
+	d := w.begin(t, "weights", gets)
+	home, away := w.home(), w.away()
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		for _, zone := range home.Zones {
+			w.repair(ctx, t, home, "mockb-"+zone)
+		}
+		if err := home.setLocality(ctx, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	fromHome := func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) }
+	crossed := func(r *record) bool { return slices.Contains(away.Zones, r.by("mockb")) }
+
+	d.phase("healthy")
+	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
+
+	d.phase("10 % to the other region")
+	d.look(func(r *record) bool { return fromHome(r) && r.ok() && crossed(r) })
+	d.must(home.setLocality(d.Context(), &v1alpha1.LocalityLbSetting{Distribute: []v1alpha1.LocalityDistribute{
+		{From: home.Region, To: map[string]uint32{home.Region: 100 - share, away.Region: share}},
+	}}))
+	d.await("calls go to the other region", func(records []record) bool {
+		return slices.ContainsFunc(records, func(r record) bool { return fromHome(&r) && crossed(&r) })
+	})
+	total, there := 0, 0
+	d.awaitFrom(time.Now(), "enough calls from the region", func(records []record) bool {
+		total, there = 0, 0
+		for i := range records {
+			if r := &records[i]; r.call() && fromHome(r) {
+				if total++; crossed(r) {
+					there++
+				}
+			}
+		}
+		return total >= sample
+	})
+	d.notes = append(d.notes, fmt.Sprintf("of %d calls from %s, %d were answered by %s (%.1f %%)", total, home.Region, there, away.Region,
+		100*float64(there)/float64(total)))
+	if 100*there < (share-within)*total || 100*there > (share+within)*total {
+		d.Errorf("%s answered %d of %d calls, want %d ± %d %%", away.Region, there, total, share, within)
+	}
+
+	d.phase("own region's mockb gone")
+	d.look(func(r *record) bool { return fromHome(r) && r.ok() && crossed(r) })
+	mockb := []string{"mockb-" + home.Zones[0], "mockb-" + home.Zones[1]}
+	d.scale(home, 0, mockb...)
+	d.await("the other region answers all", lastOf(manyCalls, home.Zones, func(r *record) bool { return r.ok() && crossed(r) }))
+
+	d.phase("repaired")
+	d.scale(home, 1, mockb...)
+	d.must(home.setLocality(d.Context(), nil))
+	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
+	d.end()
+}
+
+// setLocality of the TrafficPolicy for mockb.
+func (c *cluster) setLocality(ctx context.Context, s *v1alpha1.LocalityLbSetting) error {
+	var p v1alpha1.TrafficPolicy
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "mockb"}, &p); err != nil {
+		return err
+	}
+	patch := client.MergeFrom(p.DeepCopy())
+	p.Spec.LoadBalancer = nil
+	if s != nil {
+		p.Spec.LoadBalancer = &v1alpha1.LoadBalancer{LocalityLbSetting: s}
+	}
+	return c.Patch(ctx, &p, patch)
 }
 
 // awaitStreams returns when each of the load's streams has lasted its full time once.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,7 @@ type totals struct {
 	Rate    float64 `json:"callsPerSecond"`
 	Failed  int     `json:"failed"`
 	Excused int     `json:"expectedFailures"`
-	// Twice is how many requests one service began to execute more than once.
+	// Twice is how many POSTs one service began to execute more than once.
 	Twice int `json:"executedTwice"`
 	// Streams that ended in that time, of those Cut.
 	Streams int `json:"streams"`
@@ -116,7 +117,7 @@ func (e *evidence) report() report {
 			continue
 		}
 		row.Sent++
-		if e.twice(one.ID) {
+		if e.twice(one) {
 			row.Twice++
 		}
 		if one.ok() {
@@ -150,8 +151,12 @@ func (e *evidence) phaseOf(r *record) int {
 	return n
 }
 
-func (e *evidence) twice(id string) bool {
-	for _, executions := range e.executed[id] {
+// twice is true when a service executed a request once more that is not the same once and twice.
+func (e *evidence) twice(r *record) bool {
+	if r.Method == http.MethodGet {
+		return false
+	}
+	for _, executions := range e.executed[r.ID] {
 		if len(executions) > 1 {
 			return true
 		}

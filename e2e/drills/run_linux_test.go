@@ -50,6 +50,7 @@ type plan func(c, other *cluster, zone string) load.Config
 
 // Load of the drills as a whole; each of the four zones makes a quarter of it.
 const (
+	zones = 4
 	// callRate is per second. Each call of the chain makes three connections to services that Eastway answers for. It leaves a
 	// computer of two cores room for the restarts of pods.
 	callRate      = 100
@@ -61,7 +62,6 @@ const (
 
 // usual load: calls of the chain, and streams, half of which cross.
 func usual(_, other *cluster, _ string) load.Config {
-	const zones = 4
 	return load.Config{
 		Calls: []load.Calls{
 			{URL: chainURL, Rate: callRate / zones},

@@ -41,9 +41,8 @@ func TestWorker(t *testing.T) {
 	}
 }
 
-// TestFound runs the shortest plans of what the simulation has found in the product, so often that chance does not hide it.
+// TestFound runs the shortest plans of what the simulation has found in the product.
 func TestFound(t *testing.T) {
-	const times = 20
 	files, err := filepath.Glob("testdata/found/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d plans, %v", len(files), err)

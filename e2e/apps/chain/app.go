@@ -21,6 +21,8 @@ type Config struct {
 	Name, Zone string
 	// UpstreamURL is called for each request; empty at the end of the chain.
 	UpstreamURL string
+	// Status, if not 0, answers each request, as a broken application does.
+	Status int
 }
 
 // FromEnvironment reads the variables app, version and upstream_url.
@@ -76,6 +78,10 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.Executions.Add(Execution{ID: id, At: time.Now(), Caller: r.RemoteAddr})
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		http.Error(w, fmt.Sprintf("%s(%s): read the request: %v", a.Name, a.Zone, err), http.StatusBadRequest)
+		return
+	}
+	if a.Status != 0 {
+		http.Error(w, fmt.Sprintf("%s(%s): broken", a.Name, a.Zone), a.Status)
 		return
 	}
 	rest := "\n"

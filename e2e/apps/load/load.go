@@ -5,11 +5,14 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +33,8 @@ type Config struct {
 // Calls to one URL, alternately GET and POST.
 type Calls struct {
 	URL string `json:"url"`
+	// Method is GET or POST; empty: both, alternately.
+	Method string `json:"method,omitempty"`
 	// Rate is how many begin per second, while fewer than maxPending are without an answer.
 	Rate float64 `json:"rate"`
 }
@@ -71,6 +76,9 @@ func (c Config) Validate() error {
 		if u, err := url.Parse(one.URL); err != nil || u.Scheme != "http" || u.Host == "" {
 			return fmt.Errorf("load: Calls.URL is %q, must be http://HOST:PORT/", one.URL)
 		}
+		if !slices.Contains([]string{"", http.MethodGet, http.MethodPost}, one.Method) {
+			return fmt.Errorf("load: Calls.Method is %q, must be GET, POST or empty", one.Method)
+		}
 		if one.Rate <= 0 || one.Rate > maxRate {
 			return fmt.Errorf("load: Calls.Rate is %v, must be above 0 and %d at most", one.Rate, maxRate)
 		}
@@ -100,6 +108,7 @@ type Record struct {
 	Kind   string    `json:"kind"`
 	ID     string    `json:"id"`
 	Target string    `json:"target"`
+	Method string    `json:"method,omitempty"` // of a call
 	Start  time.Time `json:"start"`
 	End    time.Time `json:"end"`
 	// Answer is what came back; of a stream, its greeting, also if it failed later.
@@ -139,7 +148,8 @@ type runner struct {
 func (r *runner) call(ctx context.Context, number int, c Calls) {
 	openloop.Run(ctx, openloop.Load{Rate: c.Rate, MaxPending: maxPending}, func(ctx context.Context, n int) {
 		record := Record{Kind: KindCall, ID: fmt.Sprintf("%s-c%d-%d", r.Name, number, n), Target: c.URL, Start: time.Now()}
-		answer, err := r.client.Do(ctx, openloop.Method(n), c.URL, record.ID)
+		record.Method = cmp.Or(c.Method, openloop.Method(n))
+		answer, err := r.client.Do(ctx, record.Method, c.URL, record.ID)
 		r.end(record, answer, err)
 	})
 }

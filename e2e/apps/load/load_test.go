@@ -128,6 +128,7 @@ func TestConfigNamesTheField(t *testing.T) {
 	for field, c := range map[string]Config{
 		"Config.Name":     {},
 		"Calls.URL":       {Name: "a", Calls: []Calls{{URL: "mocka:8000", Rate: 1}}},
+		"Calls.Method":    {Name: "a", Calls: []Calls{{URL: "http://mocka:8000", Method: "PUT", Rate: 1}}},
 		"Calls.Rate":      {Name: "a", Calls: []Calls{{URL: "http://mocka:8000"}}},
 		"Streams.Address": {Name: "a", Streams: []Streams{{Address: "mocka", Seconds: 1}}},
 		"Streams.Count":   {Name: "a", Streams: []Streams{{Address: "mocka:1", Count: -1, Seconds: 1}}},

@@ -2,6 +2,7 @@
 // them from a node:
 //
 //	mock serve    the application of package chain
+//	mock fail     the same, but answers 503 to each request: a broken application
 //	mock nothing  listens on nothing until SIGTERM: a broken application
 //	mock load     makes load on request (package load)
 //	mock ask [-X METHOD] [-d BODY] URL  prints the answer as it comes
@@ -36,11 +37,15 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: serve, nothing, load or ask URL")
+		return errors.New("say what to do: serve, fail, nothing, load or ask URL")
 	}
 	switch args[0] {
 	case "serve":
 		return chain.Run(ctx, chain.FromEnvironment(os.Getenv), netip.Addr{})
+	case "fail":
+		c := chain.FromEnvironment(os.Getenv)
+		c.Status = http.StatusServiceUnavailable
+		return chain.Run(ctx, c, netip.Addr{})
 	case "nothing":
 		<-ctx.Done()
 		return nil
@@ -49,7 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "ask":
 		return ask(ctx, args[1:], out)
 	default:
-		return fmt.Errorf("there is no %q: serve, nothing, load or ask URL", args[0])
+		return fmt.Errorf("there is no %q: serve, fail, nothing, load or ask URL", args[0])
 	}
 }
 
