@@ -58,9 +58,9 @@ quick: ## a small change in under a minute: tests of what differs from main and 
 	GO='$(GO)' LINT='$(LINT)' sh tools/quick.sh $(BASE)
 
 .PHONY: test
-test: verify-tidy ## lint, all tests with the race detector, every fuzz target for a second, 300 simulated worlds
+test: verify-tidy ## lint, all tests with the race detector, every fuzz target for a few seconds, 300 simulated worlds
 	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
-	+$(MAKE) fuzz FUZZTIME=1s
+	+$(MAKE) fuzz FUZZTIME=2s
 	+$(MAKE) sim SEEDS=300 # without the race detector, which is five times slower
 	$(GO) test -run '^TestDocumentsHaveCommands$$' ./e2e/drills # what e2e would find after half an hour
 

@@ -26,7 +26,7 @@ func TestPathGigabyte(t *testing.T) {
 	t.Parallel()
 	size := int64(1 << 30)
 	if raceDetector || testing.Short() {
-		size = 32 << 20 // each way
+		size = 8 << 20 // each way
 	}
 	onSockets(t, func(t *testing.T, over string) {
 		p := newPath(t, spec{on: machine{}, transport: over})

@@ -300,7 +300,11 @@ func (p *path) mustLose(t *testing.T, side string) {
 func (p *path) prepareAll() ([]moment, []*end, error) {
 	var conns []moment
 	for _, m := range moments {
-		conns = append(conns, slices.Repeat([]moment{m}, m.lost)...)
+		n := m.lost
+		if raceDetector {
+			n = 4 // one for each turn
+		}
+		conns = append(conns, slices.Repeat([]moment{m}, n)...)
 	}
 	ends := make([]*end, 2*len(conns))
 	err := repeat(len(conns), resetsAtOnce, func(i int) error {

@@ -51,7 +51,7 @@ func TestConfigValidate(t *testing.T) {
 // TestManyShortConnections: 10,000, half of them through a peer, none fails and nothing is left behind.
 func TestManyShortConnections(t *testing.T) {
 	t.Parallel()
-	const workers, each = 20, 500
+	const workers, each = 20, 200
 	reg := prometheus.NewRegistry()
 	w := newWorld(t,
 		func(_ *world, c *Config) { c.Metrics = reg },
