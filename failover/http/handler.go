@@ -187,9 +187,10 @@ func (h *Handler) carry(ctx context.Context, f *front, server *http.Server) (res
 	defer abort()
 	listener := &oneConn{conn: f}
 	_ = server.Serve(listener) // until it is accepted
-	if listener.conn != nil {  // it was not: the proxy drains
-		_ = f.Close()
-		close(f.served)
+	if listener.conn != nil {  // the proxy drains since its first bytes came: they may be a whole request
+		last := newServer(server.Handler, h.cfg.Log)
+		last.SetKeepAlivesEnabled(false)
+		_ = last.Serve(listener)
 	}
 	result = access.OK
 	select {
