@@ -100,8 +100,10 @@ func (r *refusals) problems(now time.Time) []string {
 	return out
 }
 
-// Problems is what HTTP ports have refused lately, each with what to do.
-func (p *Proxy) Problems() []string { return p.refused.problems(time.Now()) }
+// Problems is what HTTP ports have refused lately, and what in policies fits nothing, each with what to do.
+func (p *Proxy) Problems() []string {
+	return append(p.refused.problems(time.Now()), unknownPlaces(p.table.Snapshot(), p.cfg.Locality)...)
+}
 
 // request counts a request that is not well-formed.
 func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {

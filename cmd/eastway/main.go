@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
 )
@@ -21,6 +22,10 @@ import (
 func main() {
 	// client-go logs by a global, which is set before anything runs.
 	klog.SetLogger(zapr.NewLogger(newLog(os.Stderr, zapcore.WarnLevel).Named("kube")))
+	// So does net/http's client, of what an endpoint sends that nothing has requested.
+	if _, err := zap.RedirectStdLogAt(newLog(os.Stderr, zapcore.WarnLevel).Named("net/http"), zapcore.WarnLevel); err != nil {
+		fmt.Fprintln(os.Stderr, "eastway: redirect the standard log:", err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks to end in order, a second one ends at once.
 	context.AfterFunc(ctx, stop)
