@@ -73,7 +73,7 @@ func (c *Catalog) SetLocal(l Local) {
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
 		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && hashtrie.Equal(c.local.Localities, l.Localities) &&
-		slices.Equal(c.local.Networks, l.Networks)
+		slices.Equal(c.local.Networks, l.Networks) && c.local.Proxies == l.Proxies
 	if same {
 		return
 	}
@@ -112,6 +112,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 		Peers:      c.local.Peers,
 		Localities: c.local.Localities,
 		Networks:   c.local.Networks,
+		Proxies:    c.local.Proxies,
 	}
 	for name := range dirty {
 		if s := c.merge(name); s != nil {

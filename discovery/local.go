@@ -23,6 +23,8 @@ type Local struct {
 	Localities hashtrie.Map[netip.Addr, Locality]
 	// Networks are where callers are that Localities does not have; sorted by address.
 	Networks []Network
+	// Proxies is how many of the own cluster serve; 0: it is not known.
+	Proxies int
 }
 
 // policy is that of a service: its own, else that of its namespace, else that of the cluster; nil when there is none.

@@ -199,6 +199,8 @@ type Snapshot struct {
 	Localities hashtrie.Map[netip.Addr, Locality]
 	// Networks place callers whose address is not in Localities; sorted by address.
 	Networks []Network
+	// Proxies is how many of the own cluster serve; 0: it is not known.
+	Proxies int
 }
 
 // Network is a range of callers' addresses that are in one place, such as a node's pods. Ranges do not overlap, and begin at

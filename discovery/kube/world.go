@@ -45,6 +45,7 @@ type world struct {
 	dirtyPolicies set
 	dirtyPeers    bool
 	dirtyNodes    bool
+	dirtyProxies  bool
 	beyond        set // services for which there is no room
 
 	local    discovery.Local // as flushed last
@@ -94,6 +95,7 @@ func (w *world) take(o metav1.Object, here bool) {
 		at.Name = o.Labels[discoveryv1.LabelServiceName]
 		group(w.slices, at, o.Name, o, here)
 		w.dirty[at] = struct{}{}
+		w.dirtyProxies = w.dirtyProxies || at.Namespace == w.namespace
 		w.callers.slice(o, w.places, here)
 	case *mcsv1beta1.ServiceExport:
 		put(w.exports, at, o, here)
@@ -147,6 +149,10 @@ func (w *world) flush() discovery.Local {
 	if w.dirtyPeers {
 		w.dirtyPeers = false
 		w.local.Peers, w.peer = choosePeers(w.peers)
+	}
+	if w.dirtyProxies {
+		w.dirtyProxies = false
+		w.local.Proxies = w.proxies()
 	}
 	w.local.Localities = w.callers.flush(w.local.Networks)
 	return w.local
