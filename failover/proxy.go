@@ -55,10 +55,10 @@ func New(cfg Config) (*Proxy, error) {
 	p.table = balance.NewTable(balance.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
 	})
-	p.tcp = tcp.New(tcp.Config{
-		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-	})
 	p.refused = newRefusals(m, log)
+	p.tcp = tcp.New(tcp.Config{
+		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, RateLimited: p.refused.connection,
+	})
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
 		MaxPerPeer: cfg.MaxStreamsPerPeer,

@@ -23,6 +23,7 @@ const (
 	refusedOverBudget refusal = "over_budget"
 	refusedLimit      refusal = "limit"
 	refusedPeer       refusal = "peer"
+	refusedRate       refusal = "rate"
 	refusedNotHTTP    refusal = "not_http"
 )
 
@@ -37,6 +38,9 @@ func (r refusal) text() (what, remedy string) {
 	case refusedLimit:
 		return "HTTP requests refused, or not repeated: as many are under way as the TrafficPolicy allows",
 			"raise the limit under connectionPool, or add endpoints"
+	case refusedRate:
+		return "requests or connections refused: the TrafficPolicy's rateLimit allows no more of them",
+			"the access log shows whose they are (result rate_limited); raise the quota if endpoints can take more"
 	case refusedPeer:
 		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
 	case refusedNotHTTP:
@@ -111,15 +115,21 @@ func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
 	r.note(refusalKey{s, refusedMalformed}, zap.Error(v))
 }
 
-// limit counts a request, or a retry, beyond the policy's connectionPool, or beyond what one peer may have.
+// limit counts a request, or a retry, beyond the policy's connectionPool or rateLimit, or beyond what one peer may have.
 func (r *refusals) limit(s discovery.ServiceName, limit string) {
 	r.metrics.limits.WithLabelValues(s.String(), limit).Inc()
 	kind := refusedLimit
-	if limit == requests.LimitPeer {
+	switch limit {
+	case requests.LimitPeer:
 		kind = refusedPeer
+	case requests.LimitRate:
+		kind = refusedRate
 	}
 	r.note(refusalKey{s, kind}, zap.String("limit", limit))
 }
+
+// connection remembers a connection beyond the policy's rateLimit; it counts as one that ended.
+func (r *refusals) connection(s discovery.ServiceName) { r.note(refusalKey{s, refusedRate}) }
 
 // retry counts a retry above the budget.
 func (r *refusals) retry(s discovery.ServiceName) {

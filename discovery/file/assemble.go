@@ -147,7 +147,7 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 	switch service := a.services[target]; {
 	case target.Name == "":
 	case service != nil:
-		for _, err := range translate.NoSuchPorts(p, service) {
+		for _, err := range translate.Doubts(p, service) {
 			a.report(o.warning(err.Field, "%s", err.Detail))
 		}
 	default:

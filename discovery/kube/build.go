@@ -112,7 +112,7 @@ func (w *world) doubts(at name, p *v1alpha1.TrafficPolicy) []Problem {
 		problems = append(problems, warning(kindPolicy, p, "spec.targetRef.name",
 			"there is no Service %s here; the policy applies once a peer exports one", at))
 	default:
-		for _, err := range translate.NoSuchPorts(p, translate.Service(at, s)) {
+		for _, err := range translate.Doubts(p, translate.Service(at, s)) {
 			problems = append(problems, warning(kindPolicy, p, err.Field, "%s", err.Detail))
 		}
 	}

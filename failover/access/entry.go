@@ -61,6 +61,7 @@ const (
 	UnknownOutcome = "unknown_outcome"
 	ClientReset    = "client_reset"
 	Limit          = "limit"
+	RateLimited    = "rate_limited"
 	Refused        = "refused"
 	Error          = "error"
 	Probe          = "probe"
@@ -141,6 +142,8 @@ func (e *Entry) responseFlag() string {
 		return "UT" // upstream request timeout
 	case Limit:
 		return "UO" // upstream overflow
+	case RateLimited:
+		return "RL" // rate limited
 	case ClientReset:
 		return "DC" // downstream connection termination
 	case Refused:

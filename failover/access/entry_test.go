@@ -12,6 +12,7 @@ func TestResponseFlag(t *testing.T) {
 		"UC":  {Result: UnknownOutcome, HTTP: &HTTP{Status: 503}},
 		"UT":  {Result: Timeout, HTTP: &HTTP{Status: 504}},
 		"UO":  {Result: Limit, HTTP: &HTTP{Status: 503}},
+		"RL":  {Result: RateLimited, HTTP: &HTTP{Status: 429}},
 		"DC":  {Result: ClientReset, HTTP: &HTTP{}},
 		"DPE": {Result: Refused, HTTP: &HTTP{Status: 400}},
 		"UPE": {Result: Error, HTTP: &HTTP{Status: 502}},

@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/ratelimit"
 )
 
 // group is all targets of one service port.
 type group struct {
 	key    Key
 	events events
+	limits *ratelimit.Limits // see Table.Limits
 
 	mu        sync.Mutex
 	policy    policy
@@ -32,8 +34,10 @@ type events interface {
 	probeNow(t *target)
 }
 
-func newGroup(key Key, p policy, e events) *group {
-	return &group{key: key, events: e, policy: p}
+func newGroup(key Key, p policy, e events, replicas func() int) *group {
+	g := &group{key: key, events: e, policy: p, limits: ratelimit.New(replicas)}
+	g.limits.Set(p.rateLimit)
+	return g
 }
 
 // policyNow is a copy of the group's policy.
@@ -329,6 +333,9 @@ func (g *group) probed(t *target, passed, inconclusive bool) {
 func (g *group) apply(own string, svc *discovery.Service, p policy) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.policy.rateLimit != p.rateLimit {
+		g.limits.Set(p.rateLimit)
+	}
 	g.policy = p
 	if soon := time.Now().Add(p.interval); !g.nextSweep.IsZero() && soon.Before(g.nextSweep) {
 		g.nextSweep = soon

@@ -58,6 +58,7 @@ type policy struct {
 	// decides for all clusters.
 	sticky, stickySet bool
 	requests          *Requests
+	rateLimit         *v1alpha1.RateLimit
 }
 
 // policyOf takes any policy: discovery has validated it, so that what is out of bounds here is merely clamped. own is
@@ -78,6 +79,7 @@ func policyOf(own string, svc *discovery.Service, port uint16) policy {
 	if p == nil {
 		return s
 	}
+	s.rateLimit = p.RateLimit
 	if o := p.OutlierDetection; o != nil {
 		s.thresholds = thresholdsOf(o)
 		s.maxPercent = percent(o.MaxEjectionPercent, s.maxPercent)

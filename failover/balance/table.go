@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/ratelimit"
 	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/tunnel"
@@ -94,6 +95,23 @@ func (tb *Table) Locate(caller netip.Addr) discovery.Locality {
 	return tb.cfg.Locality
 }
 
+// Limits are the rate limits of a service port, for all of its pods together; nil when the catalog has no such port.
+func (tb *Table) Limits(k Key) *ratelimit.Limits {
+	k.Pod = discovery.PodRef{}
+	if g := tb.group(k); g != nil {
+		return g.limits
+	}
+	return nil
+}
+
+// replicas is how many proxies of the own cluster serve, this one included.
+func (tb *Table) replicas() int {
+	if s := tb.snapshot.Load(); s != nil {
+		return max(s.Proxies, 1)
+	}
+	return 1
+}
+
 // Has is true when the catalog has the service port.
 func (tb *Table) Has(k Key) bool { return tb.group(k) != nil }
 
@@ -138,7 +156,7 @@ func (tb *Table) applyService(old, svc *discovery.Service) {
 		}
 		g := tb.groups[k]
 		if g == nil {
-			g = newGroup(k, p, tb)
+			g = newGroup(k, p, tb, tb.replicas)
 			tb.groups[k] = g
 		}
 		g.apply(tb.cfg.Cluster, svc, p)

@@ -30,14 +30,14 @@ func (e *exchange) fail(status int, result, reason string) {
 	}
 	e.w.Header().Set(reasonHeader, reason)
 	reportTo(&e.front.from, e.w.Header(), e.last, reason)
-	if isGRPC(e.r.Header) && status >= http.StatusInternalServerError {
+	if isGRPC(e.r.Header) && (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) {
 		e.w.Header().Set("Content-Type", "application/grpc")
 		e.w.Header().Set("Grpc-Status", strconv.Itoa(grpcStatusFor(status)))
 		e.w.Header().Set("Grpc-Message", "eastway: "+reason)
 		e.head(http.StatusOK)
 		return
 	}
-	if reason == reasonOverflow { // it costs as little as it can
+	if reason == reasonOverflow || reason == reasonRateLimit { // it costs as little as it can
 		e.w.Header()["Content-Type"] = nil
 		e.w.Header().Set("Content-Length", "0")
 		e.head(status)

@@ -25,6 +25,8 @@ const (
 	clientGone
 	// timedOut: no answer came in the time that the policy allows, after something was written.
 	timedOut
+	// limited: the policy's rateLimit allows no more now; nothing was sent.
+	limited
 )
 
 // history is what a decision depends on beside the last outcome.

@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/http/h1"
+	"github.com/eastway/eastway/failover/ratelimit"
 )
 
 // exchange is one request of a client and its tries.
@@ -66,6 +67,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.policy = h.cfg.Table.Requests(f.from.Key)
 	e.stick()
+	e.quota.of = h.cfg.Table.Limits(f.from.Key).Matching(&ratelimit.Call{Cluster: f.from.cluster(h.cfg.Cluster), Request: r})
 	e.repeats = repeats{Handler: h, key: f.from.Key, peer: f.from.peer, policy: e.policy}
 	if !e.repeats.begin() {
 		e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
@@ -153,6 +155,8 @@ func (e *exchange) run(ctx context.Context) {
 		case o == clientGone:
 			e.entry.Result, e.entry.Ended = access.ClientReset, "client reset"
 			panic(http.ErrAbortHandler)
+		case o == limited:
+			e.refuse()
 		case o == noCandidate:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
@@ -196,6 +200,10 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	if o := e.connect(ctx, t); o != answered {
 		cancel(nil)
 		return t, o
+	}
+	if !e.quota.take(t.up.target.address) {
+		e.pool.handBack(t)
+		return &try{cancel: cancel}, limited
 	}
 	e.current = t
 	e.reached()
@@ -308,7 +316,7 @@ func (e *exchange) traced(ctx context.Context, t *try) (traced context.Context, 
 
 // String is the outcome in the access log.
 func (o outcome) String() string {
-	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset", "timeout"}[o]
+	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset", "timeout", "rate_limited"}[o]
 }
 
 // notProcessed is true for an error of an HTTP/2 connection that guarantees that the server did nothing with the request.

@@ -52,8 +52,12 @@ func grpcStatus(code int) int {
 
 // grpcStatusFor is the gRPC status of an answer that Eastway makes itself.
 func grpcStatusFor(status int) int {
-	if status == http.StatusGatewayTimeout {
+	switch status {
+	case http.StatusGatewayTimeout:
 		return 4 // DEADLINE_EXCEEDED
+	case http.StatusTooManyRequests:
+		return 8 // RESOURCE_EXHAUSTED
+	default:
+		return 14 // UNAVAILABLE
 	}
-	return 14 // UNAVAILABLE
 }

@@ -44,7 +44,7 @@ type Config struct {
 	Refused func(service discovery.ServiceName, v *h1.Violation)
 	// OverBudget is called when a request is not sent once more because too many are.
 	OverBudget func(service discovery.ServiceName)
-	// LimitMet is called with each request, or retry, that is more than the policy's connectionPool allows.
+	// LimitMet is called with each request, or retry, that is more than the policy's connectionPool or rateLimit allows.
 	LimitMet func(service discovery.ServiceName, limit string)
 	// Retried is called with each further try of a request, and what made it necessary.
 	Retried func(service discovery.ServiceName, reason string)

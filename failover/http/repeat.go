@@ -82,9 +82,10 @@ func (h *Handler) depart(peer string) {
 	}
 }
 
-// Limits that requests meet: those of a policy's connectionPool, and LimitPeer, the requests of one peer.
+// Limits that requests meet: those of a policy's connectionPool, its rateLimit, and LimitPeer, the requests of one peer.
 const (
 	LimitPeer     = "peer"
+	LimitRate     = "rate_limit"
 	limitRequests = "requests"
 	limitRetries  = "retries"
 )

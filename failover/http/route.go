@@ -17,6 +17,7 @@ type route struct {
 	h2    bool
 
 	policy *balance.Requests
+	quota  quota
 	// call is what is known of the caller.
 	call call
 	// all is the number of tries.
@@ -62,6 +63,9 @@ func (r *route) connect(ctx context.Context, t *try) outcome {
 	if len(candidates) == 0 {
 		t.err = dial.ErrNoEndpoint
 		return noCandidate
+	}
+	if r.quota.refuses(candidates[0].Address) {
+		return limited
 	}
 	to := target{key: r.front.from.Key, address: candidates[0].Address, h2: r.h2}
 	up, first := r.keptOne(ctx, to)

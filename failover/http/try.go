@@ -43,6 +43,8 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 	if s, ok := t.up.wire.Conn.(streamConn); ok && t.err == nil && s.Answer().GetHttp() {
 		if t.report, t.byPeer = takeReport(t.resp.Header), true; t.report.outcome != answered {
 			return t.report.outcome
+		} else if t.report.endpoint == "" {
+			return answered // the peer's proxy has answered, for good
 		}
 	}
 	switch {

@@ -31,6 +31,8 @@ func notConnected(e *access.Entry, err error) {
 		e.Result, e.Ended = access.Timeout, "connect timeout"
 	case errors.Is(err, dial.ErrNoEndpoint):
 		e.Result, e.Ended = access.NoEndpoint, "no endpoint"
+	case isLimited(err):
+		e.Result, e.Ended = access.RateLimited, "rate limit"
 	case errors.Is(err, registry.ErrTooMany):
 		e.Result, e.Ended = access.Limit, "limit"
 	case errors.Is(err, registry.ErrDraining), errors.Is(err, registry.ErrStopped):
@@ -40,6 +42,11 @@ func notConnected(e *access.Entry, err error) {
 	default:
 		e.Result, e.Ended = access.Error, "error"
 	}
+}
+
+func isLimited(err error) bool {
+	_, ok := errors.AsType[*limitedError](err)
+	return ok
 }
 
 // connected fills in which candidate accepted.

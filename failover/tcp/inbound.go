@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ type refusal struct {
 	code       tunnel.Code
 	reason     string
 	retryAfter time.Duration
+	// result is that of the access log; empty: access.Refused.
+	result string
 }
 
 func (r *refusal) Error() string { return r.reason }
@@ -70,11 +73,19 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 		return
 	}
 	e.Service = key.Service.String()
+	limit := &allowance{} // a probe is no connection
+	if !header.GetProbe() {
+		limit = h.allowance(key, in.Peer())
+	}
 	candidates := h.cfg.Table.Candidates(key, balance.Caller{
 		Cluster: in.Peer(), Address: header.GetCaller(), Locality: e.CallerLocality, Remote: true, Hostname: header.GetHostname(),
 	})
 	if n := int(header.GetAttempts()); n > 0 && n < len(candidates) { // 0: the peer sets no bound
 		candidates = candidates[:n]
+	}
+	if err := limit.admits(candidates); err != nil {
+		refuse(in, e, refusalOf(err))
+		return
 	}
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -84,6 +95,9 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 	}, candidates)
 	stop()
 	e.Attempts = attempts
+	if err == nil {
+		err = limit.take(won)
+	}
 	if err != nil {
 		refuse(in, e, refusalOf(err))
 		return
@@ -168,6 +182,12 @@ func (h *Handler) relayStream(ctx context.Context, in Incoming, e *access.Entry,
 
 // refusalOf is the answer to a peer for err.
 func refusalOf(err error) *refusal {
+	if limited, ok := errors.AsType[*limitedError](err); ok { // no failure: the peer tries elsewhere until there may be a token
+		return &refusal{
+			code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: min(limited.wait, overloadRetryAfter),
+			result: access.RateLimited,
+		}
+	}
 	switch {
 	case errors.Is(err, registry.ErrTooMany):
 		return &refusal{
@@ -183,7 +203,7 @@ func refusalOf(err error) *refusal {
 }
 
 func refuse(in Incoming, e *access.Entry, r *refusal) {
-	e.Result, e.Ended, e.Err = access.Refused, "refused", r
+	e.Result, e.Ended, e.Err = cmp.Or(r.result, access.Refused), "refused", r
 	if err := in.Refuse(r.code, r.reason, r.retryAfter); err != nil {
 		e.Err = errors.Join(r, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
@@ -23,6 +24,8 @@ type Config struct {
 	Budget time.Duration
 	// Watch notices resets of sockets; it may return nil.
 	Watch func() *relay.Watch
+	// RateLimited is called with each connection that is more than the policy's rateLimit allows.
+	RateLimited func(service discovery.ServiceName)
 }
 
 // Handler carries connections.
@@ -52,18 +55,27 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	}
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	early := dial.NewEarly(app, c.First, func() { cancel(dial.ErrClientReset) })
 	if from, err := netip.ParseAddrPort(e.Caller); err == nil {
 		e.CallerLocality = h.cfg.Table.Locate(from.Addr())
 	}
 	candidates := h.cfg.Table.Candidates(b.Key, balance.Caller{
 		Cluster: h.cfg.Cluster, Address: e.Caller, Locality: e.CallerLocality, ClusterSet: b.ClusterSet,
 	})
+	limit := h.allowance(b.Key, h.cfg.Cluster)
+	if err := limit.admits(candidates); err != nil {
+		app.Abort(err.Error())
+		notConnected(e, err)
+		return
+	}
+	early := dial.NewEarly(app, c.First, func() { cancel(dial.ErrClientReset) })
 	won, attempts, err := h.cfg.Dialer.Connect(connecting, &dial.Request{
 		Key: b.Key, Caller: e.Caller, CallerLocality: e.CallerLocality, Early: early, Broken: app.Broken(),
 		Budget: h.cfg.Budget, Life: c.Life, Attempts: c.Attempts,
 	}, candidates)
 	e.Attempts = attempts
+	if err == nil {
+		err = limit.take(won)
+	}
 	if err != nil {
 		early.Discard()
 		app.Abort(err.Error())

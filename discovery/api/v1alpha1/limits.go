@@ -66,6 +66,18 @@ const (
 	MaxMethod  = 32
 	// MaxRetryConcurrency bounds budget.minRetryConcurrency.
 	MaxRetryConcurrency = 65535
+	// MaxRateLimitRules is how many rules rateLimit may have: each call is compared with all of them.
+	MaxRateLimitRules = 16
+	// MaxRateLimitValues is how many values a field of a rule's match may have.
+	MaxRateLimitValues = 64
+	// MaxMatchValue is the longest value of a header and the longest path prefix in it, in bytes.
+	MaxMatchValue = 1024
+	// MaxQuota bounds rateLimit's quota: one proxy serves fewer calls in a second.
+	MaxQuota = 1_000_000
+	// MinFillInterval and MaxFillInterval bound rateLimit's fillInterval: a shorter one is no limit, and of a longer one a restart of the
+	// proxies, which fills the buckets, makes nothing that can be relied on.
+	MinFillInterval = 10 * time.Millisecond
+	MaxFillInterval = time.Hour
 	// MinBackoff and MaxBackoff bound the intervals of a backoff. DefaultBackoff is what an absent baseInterval means (Envoy's).
 	MinBackoff     = time.Millisecond
 	MaxBackoff     = time.Minute

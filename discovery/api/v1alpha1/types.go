@@ -106,6 +106,9 @@ type TrafficPolicySpec struct {
 	// time in which the client is still sending. It follows Istio's field of HTTPRoute, and Envoy's route timeout.
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// RateLimit bounds the requests of HTTP, and the connections of other ports, that endpoints of the own cluster get.
+	// +optional
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 	// PortLevelSettings are for single ports of the service, and replace all of the above there: what they do not set has its default.
 	// +optional
 	// +listType=atomic
@@ -127,6 +130,8 @@ type PortSettings struct {
 	// Timeout is as in the policy itself.
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// +optional
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 }
 
 // PortSelector names a port of the service.
@@ -152,7 +157,7 @@ func (p *TrafficPolicySpec) ForPort(port uint16) *TrafficPolicySpec {
 func (p *PortSettings) spec() *TrafficPolicySpec {
 	return &TrafficPolicySpec{
 		OutlierDetection: p.OutlierDetection, LoadBalancer: p.LoadBalancer, ConnectionPool: p.ConnectionPool, Retries: p.Retries,
-		Timeout: p.Timeout,
+		Timeout: p.Timeout, RateLimit: p.RateLimit,
 	}
 }
 

@@ -35,8 +35,43 @@ func Subject(target discovery.ServiceName) string {
 	}
 }
 
-// NoSuchPorts are the ports in portLevelSettings that the service does not have: peers may have them.
-func NoSuchPorts(p *v1alpha1.TrafficPolicy, s *discovery.Service) []*field.Error {
+// Doubts are what in a policy has no effect on the service as it is here; peers may have other ports.
+func Doubts(p *v1alpha1.TrafficPolicy, s *discovery.Service) []*field.Error {
+	return append(noSuchPorts(p, s), onlyHTTP(p, s)...)
+}
+
+// onlyHTTP are rules of rateLimit that need requests, where no port has them.
+func onlyHTTP(p *v1alpha1.TrafficPolicy, s *discovery.Service) []*field.Error {
+	var errs []*field.Error
+	check := func(at *field.Path, r *v1alpha1.RateLimit, ports []discovery.ServicePort) {
+		isHTTP := func(sp discovery.ServicePort) bool { return sp.HTTP }
+		if r == nil || len(ports) == 0 || slices.ContainsFunc(ports, isHTTP) {
+			return
+		}
+		for i := range r.Rules {
+			if r.Rules[i].Match.OnlyHTTP() {
+				errs = append(errs, InvalidField(at.Child("rateLimit", "rules").Index(i).Child("match"),
+					"no port that the rule is for is HTTP: connections have no hosts, paths, methods or headers, and the rule limits nothing; "+
+						"remove these fields, or set the port's protocol"))
+			}
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(s.Ports), func(sp discovery.ServicePort) bool { return sp.Protocol != discovery.TCP })
+	for i := range p.Spec.PortLevelSettings {
+		own := &p.Spec.PortLevelSettings[i]
+		at := slices.IndexFunc(others, func(sp discovery.ServicePort) bool { return uint32(sp.Port) == own.Port.Number })
+		if at < 0 {
+			continue
+		}
+		check(field.NewPath("spec", "portLevelSettings").Index(i), own.RateLimit, others[at:at+1])
+		others = slices.Delete(others, at, at+1)
+	}
+	check(field.NewPath("spec"), p.Spec.RateLimit, others)
+	return errs
+}
+
+// noSuchPorts are the ports in portLevelSettings that the service does not have.
+func noSuchPorts(p *v1alpha1.TrafficPolicy, s *discovery.Service) []*field.Error {
 	var errs []*field.Error
 	for i := range p.Spec.PortLevelSettings {
 		number := p.Spec.PortLevelSettings[i].Port.Number
