@@ -15,7 +15,6 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
-	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/failover/ratelimit"
 )
 
@@ -53,15 +52,9 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.finish()
 	whole := false
 	defer func() { e.leave(whole) }()
-	switch {
-	case r.Method == http.MethodConnect:
-		h.cfg.Refused(f.from.Service, &h1.Violation{Reason: h1.ReasonConnect, Detail: r.Proto})
-		e.fail(http.StatusMethodNotAllowed, access.Refused, "connect")
-		whole = true
-		return
-	case fields(r.Header) > maxFields: // of HTTP/2
-		h.cfg.Refused(f.from.Service, &h1.Violation{Reason: h1.ReasonTooManyFields, Detail: r.Proto})
-		e.fail(http.StatusRequestHeaderFieldsTooLarge, access.Refused, "too-many-fields")
+	if status, v := refused(r); v != nil {
+		h.cfg.Refused(f.from.Service, v)
+		e.fail(status, access.Refused, string(v.Reason))
 		whole = true
 		return
 	}
@@ -124,13 +117,6 @@ func (e *exchange) finish() {
 		e.entry.Up = e.received.Load()
 	}
 	e.cfg.Finished(e.entry)
-}
-
-func fields(h http.Header) (n int) {
-	for _, values := range h {
-		n += len(values)
-	}
-	return n
 }
 
 // run tries until there is an answer, or none can be had.

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+
+	"github.com/eastway/eastway/failover/http/h1"
 )
 
 // attemptHeader has the number of the try, from the second on, so that an application sees that a request may not be new.
@@ -52,6 +54,29 @@ func upgradeOf(h http.Header) string {
 		return to
 	}
 	return ""
+}
+
+// refused is why a request that net/http's server takes is not passed on, nil if it is, and the status of the answer.
+func refused(r *http.Request) (status int, v *h1.Violation) {
+	switch {
+	case r.Method == http.MethodConnect:
+		return http.StatusMethodNotAllowed, &h1.Violation{Reason: h1.ReasonConnect, Detail: r.Proto}
+	case fields(r.Header) > maxFields: // of HTTP/2
+		v = &h1.Violation{Reason: h1.ReasonTooManyFields, Detail: r.Proto}
+		return v.Status(), v
+	case r.ProtoMajor == 2:
+		if v = h1.Check(r.Method, r.RequestURI, r.Host); v != nil {
+			return v.Status(), v
+		}
+	}
+	return 0, nil
+}
+
+func fields(h http.Header) (n int) {
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
 }
 
 // outgoing is r as the next hop gets it; each try clones it.

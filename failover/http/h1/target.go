@@ -5,6 +5,23 @@ import (
 	"net/netip"
 )
 
+// Check is what a request of HTTP/2 is refused for as one of HTTP/1.1 would be: net/http's server takes it, and its client would not send
+// it, or a server behind the next one would read it in another way.
+func Check(method, target, host string) *Violation {
+	switch {
+	case method == "" || tokenLength([]byte(method)) < len(method):
+		return refuse(ReasonMethod, "no token")
+	case host == "":
+		return refuse(ReasonHostMissing, "no authority")
+	case !validAuthority([]byte(host)):
+		return refuse(ReasonHostInvalid, "%d bytes that are not NAME, NAME:PORT or an IP address", len(host))
+	case target == "":
+		return refuse(ReasonTarget, "none")
+	default:
+		return new(head).target([]byte(method), []byte(target), 0)
+	}
+}
+
 // target reads a request's target, which is at that place of the block.
 func (h *head) target(method, target []byte, at int) *Violation {
 	for i, c := range target {

@@ -74,7 +74,7 @@ func (v *Violation) Error() string {
 	if v.InBody {
 		where = "body"
 	}
-	return fmt.Sprintf("read HTTP/1.1 request: refused %s: %s: %s", where, v.Reason, v.Detail)
+	return fmt.Sprintf("read HTTP request: refused %s: %s: %s", where, v.Reason, v.Detail)
 }
 
 // Status is the status code of the answer to a violation in a head.
