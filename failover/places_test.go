@@ -39,12 +39,12 @@ func TestUnknownPlaces(t *testing.T) {
 			want:   []string{`"away/away-b" in spec.loadBalancer.localityLbSetting.distribute[0].to`},
 		},
 		"region": {
-			policy: v1alpha1.TrafficPolicySpec{LoadBalancer: failover("awya")},
-			want:   []string{`"awya" in spec.loadBalancer.localityLbSetting.failover[0].to`},
+			policy: v1alpha1.TrafficPolicySpec{LoadBalancer: failover("nowhere")},
+			want:   []string{`"nowhere" in spec.loadBalancer.localityLbSetting.failover[0].to`},
 		},
 		"port": {
-			policy: v1alpha1.TrafficPolicySpec{PortLevelSettings: []v1alpha1.PortSettings{{}, {LoadBalancer: distribute("hmoe")}}},
-			want:   []string{`"hmoe" in spec.portLevelSettings[1].loadBalancer.localityLbSetting.distribute[0].to`},
+			policy: v1alpha1.TrafficPolicySpec{PortLevelSettings: []v1alpha1.PortSettings{{}, {LoadBalancer: distribute("nothing")}}},
+			want:   []string{`"nothing" in spec.portLevelSettings[1].loadBalancer.localityLbSetting.distribute[0].to`},
 		},
 		"nothing": {},
 	} {
@@ -83,11 +83,12 @@ func TestManyUnknownPlaces(t *testing.T) {
 		s.Services = with(s.Services, &discovery.Service{
 			Name: discovery.ServiceName{Namespace: "shop", Name: fmt.Sprint(i)},
 			Policy: &v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{LocalityLbSetting: &v1alpha1.LocalityLbSetting{
-				Failover: []v1alpha1.LocalityFailover{{From: "home", To: "awya"}},
+				Failover: []v1alpha1.LocalityFailover{{From: "home", To: "nowhere"}},
 			}}},
 		})
 	}
-	if got := unknownPlaces(&s, discovery.Locality{}); len(got) != maxUnknown+1 || !slices.Contains(got, "32 more localities in TrafficPolicies where nothing is") {
+	got := unknownPlaces(&s, discovery.Locality{})
+	if len(got) != maxUnknown+1 || !slices.Contains(got, "32 more localities in TrafficPolicies where nothing is") {
 		t.Errorf("got %q", got)
 	}
 	if got := unknownPlaces(nil, discovery.Locality{}); got != nil {

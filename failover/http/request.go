@@ -56,20 +56,19 @@ func upgradeOf(h http.Header) string {
 	return ""
 }
 
-// refused is why a request that net/http's server takes is not passed on, nil if it is, and the status of the answer.
-func refused(r *http.Request) (status int, v *h1.Violation) {
+// refused is why a request of HTTP/2 that net/http's server takes is not passed on, and the status of the answer; nil: it is passed on. That
+// of HTTP/1.1 was refused before.
+func refused(r *http.Request) (v *h1.Violation, status int) {
 	switch {
 	case r.Method == http.MethodConnect:
-		return http.StatusMethodNotAllowed, &h1.Violation{Reason: h1.ReasonConnect, Detail: r.Proto}
-	case fields(r.Header) > maxFields: // of HTTP/2
-		v = &h1.Violation{Reason: h1.ReasonTooManyFields, Detail: r.Proto}
-		return v.Status(), v
+		return &h1.Violation{Reason: h1.ReasonConnect, Detail: r.Proto}, http.StatusMethodNotAllowed
+	case fields(r.Header) > maxFields:
+		return &h1.Violation{Reason: h1.ReasonTooManyFields, Detail: r.Proto}, http.StatusRequestHeaderFieldsTooLarge
 	case r.ProtoMajor == 2:
-		if v = h1.Check(r.Method, r.RequestURI, r.Host); v != nil {
-			return v.Status(), v
-		}
+		return h1.Check(r.Method, r.RequestURI, r.Host), http.StatusBadRequest
+	default:
+		return nil, 0
 	}
-	return 0, nil
 }
 
 func fields(h http.Header) (n int) {

@@ -176,7 +176,9 @@ func testEvidence() evidence {
 			dead,
 		},
 		executions: executions{
-			"4": {{roleMocka, "cn-hangzhou-h-mocka", "POST"}, {roleMockb, "cn-hangzhou-k-mockb", "POST"}, {roleMockb, "ap-northeast-1b-mockb", "POST"}},
+			"4": {
+				{roleMocka, "cn-hangzhou-h-mocka", "POST"}, {roleMockb, "cn-hangzhou-k-mockb", "POST"}, {roleMockb, "ap-northeast-1b-mockb", "POST"},
+			},
 			"5": {{roleMocka, "cn-hangzhou-h-mocka", "GET"}, {roleMockb, "cn-hangzhou-k-mockb", "GET"}},
 			"7": {{roleMockb, "cn-hangzhou-h-mockb", "GET"}, {roleMockb, "cn-hangzhou-k-mockb", "GET"}},
 		},
@@ -305,10 +307,12 @@ func TestReadExecutions(t *testing.T) {
 		t.Fatal(err)
 	}
 	twice, repeated := x.again()
-	if want := []Execution{{ID: "b", Service: roleMockb, By: []string{"cn-hangzhou-h-mockb", "cn-hangzhou-k-mockb"}}}; !reflect.DeepEqual(twice, want) {
+	want := []Execution{{ID: "b", Service: roleMockb, By: []string{"cn-hangzhou-h-mockb", "cn-hangzhou-k-mockb"}}}
+	if !reflect.DeepEqual(twice, want) {
 		t.Errorf("twice: %+v", twice)
 	}
-	if want := []Execution{{ID: "a", Service: roleMockc, By: []string{"cn-hangzhou-h-mockc", "cn-hangzhou-h-mockc"}}}; !reflect.DeepEqual(repeated, want) {
+	want = []Execution{{ID: "a", Service: roleMockc, By: []string{"cn-hangzhou-h-mockc", "cn-hangzhou-h-mockc"}}}
+	if !reflect.DeepEqual(repeated, want) {
 		t.Errorf("repeated: %+v", repeated)
 	}
 }
