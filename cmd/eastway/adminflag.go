@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -58,6 +56,14 @@ func (s answerer) String() string {
 	}
 }
 
+// name is NAMESPACE/NAME of the pod; "" for a proxy on this machine.
+func (s answerer) name() string {
+	if s.pod == nil {
+		return ""
+	}
+	return s.pod.Namespace + "/" + s.pod.Name
+}
+
 // others says that there are more proxies than the one that answered, each with a view of its own; "" if there are not.
 func (s answerer) others() string {
 	if s.of < 2 {
@@ -109,56 +115,4 @@ func adminError(err error, remedy string) error {
 	default:
 		return err
 	}
-}
-
-// answers prints the answer of each proxy: tables one below the other, JSON as one value, or as a list with --all.
-type answers struct {
-	w      io.Writer
-	json   bool
-	list   bool
-	values []any
-}
-
-func (a *answers) add(from answerer, answer any, table func(io.Writer) error) error {
-	if a.json {
-		a.values = append(a.values, labeled{from, answer})
-		return nil
-	}
-	if len(a.values) > 0 {
-		fmt.Fprintln(a.w)
-	}
-	a.values = append(a.values, answer)
-	return table(a.w)
-}
-
-// flush prints what is left, also after an error: the answers so far are worth showing.
-func (a *answers) flush(err error) error {
-	switch {
-	case !a.json || (err != nil && len(a.values) == 0):
-		return err
-	case a.list:
-		return errors.Join(err, printJSON(a.w, append([]any{}, a.values...)))
-	case len(a.values) == 1:
-		return errors.Join(err, printJSON(a.w, a.values[0]))
-	}
-	return err
-}
-
-// labeled is an answer with the pod that gave it as its first field.
-type labeled struct {
-	from   answerer
-	answer any
-}
-
-// MarshalJSON puts "pod" before the answer's own fields.
-func (l labeled) MarshalJSON() ([]byte, error) {
-	data, err := json.Marshal(l.answer)
-	if err != nil || l.from.pod == nil {
-		return data, err
-	}
-	pod, err := json.Marshal(l.from.pod.Namespace + "/" + l.from.pod.Name)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(append([]byte(`{"pod":`), pod...), ','), data[1:]...), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/peering"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newCertsCommand() *cobra.Command {
@@ -129,7 +130,7 @@ func printMade(w io.Writer, made bool, what, dir string, c *x509.Certificate, fi
 		verb = "was created in"
 	}
 	fmt.Fprintf(w, "The %s %s %s\n", what, verb, dir)
-	return printFields(w, append(fields,
+	return terminal.Fields(w, append(fields,
 		[2]string{"Valid until", c.NotAfter.UTC().Format(time.RFC3339)},
 		[2]string{"SHA-256", peering.Fingerprint(c)},
 	))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/peering"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // shownCert is one certificate as -o json prints it.
@@ -60,7 +61,7 @@ It reads no keys.`,
 				return err
 			}
 			if output == outputJSON {
-				return printJSON(cmd.OutOrStdout(), shown)
+				return terminal.JSON(cmd.OutOrStdout(), shown)
 			}
 			return printCerts(cmd.OutOrStdout(), shown, time.Now())
 		},
@@ -150,7 +151,7 @@ func printCerts(w io.Writer, shown []shownCert, now time.Time) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s #%d\n", s.File, s.Position+1)
-		if err := printFields(w, certFields(s, now)); err != nil {
+		if err := terminal.Fields(w, certFields(s, now)); err != nil {
 			return err
 		}
 	}
@@ -167,7 +168,7 @@ func certFields(s *shownCert, now time.Time) [][2]string {
 		{"Issuer", issuer},
 		{"SPIFFE ID", s.SPIFFEID},
 		{"Validity", describeValidity(s, now)},
-		{"CA", formatBool(s.Issues)},
+		{"CA", terminal.YesNo(s.Issues)},
 	}
 	if s.Issues {
 		depth := "any number of CAs"
@@ -187,10 +188,10 @@ func describeValidity(s *shownCert, now time.Time) string {
 	span := s.NotBefore.Format(time.RFC3339) + " to " + s.NotAfter.Format(time.RFC3339)
 	switch s.Validity {
 	case certs.ReasonExpired:
-		return span + ", EXPIRED " + formatAge(now.Sub(s.NotAfter)) + " ago"
+		return span + ", EXPIRED " + terminal.Age(now.Sub(s.NotAfter)) + " ago"
 	case certs.ReasonNotYetValid:
-		return span + ", NOT YET VALID for " + formatAge(s.NotBefore.Sub(now))
+		return span + ", NOT YET VALID for " + terminal.Age(s.NotBefore.Sub(now))
 	default:
-		return span + ", " + formatAge(s.NotAfter.Sub(now)) + " left"
+		return span + ", " + terminal.Age(s.NotAfter.Sub(now)) + " left"
 	}
 }

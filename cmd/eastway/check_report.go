@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/eastway/eastway/internal/kubecli/check"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // report prints results as they come.
@@ -44,11 +45,11 @@ func (r *report) add(result check.Result) {
 			fmt.Fprintln(r.w)
 		}
 		r.section = result.Section
-		fmt.Fprintf(r.w, "%s\n", printable(r.section))
+		fmt.Fprintf(r.w, "%s\n", terminal.Printable(r.section))
 	}
-	fmt.Fprintf(r.w, "%s %s\n", r.marks[result.Level], printable(result.Message))
+	fmt.Fprintf(r.w, "%s %s\n", r.marks[result.Level], terminal.Printable(result.Message))
 	if result.Hint != "" {
-		fmt.Fprintf(r.w, "%s hint: %s\n", strings.Repeat(" ", len([]rune(r.marks[result.Level]))), printable(result.Hint))
+		fmt.Fprintf(r.w, "%s hint: %s\n", strings.Repeat(" ", len([]rune(r.marks[result.Level]))), terminal.Printable(result.Hint))
 	}
 }
 
@@ -63,7 +64,7 @@ type verdict struct {
 func (r *report) end(counts map[check.Level]int) error {
 	switch r.format {
 	case reportJSON:
-		return printJSON(r.w, verdict{
+		return terminal.JSON(r.w, verdict{
 			OK: counts[check.Failed] == 0, Failed: counts[check.Failed], Warnings: counts[check.Warning], Results: r.results,
 		})
 	default:

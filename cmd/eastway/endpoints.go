@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/status"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // defaultNamespace is Kubernetes' own.
@@ -44,27 +45,20 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
   eastway endpoints shop/cart -o json`,
 		Args: arguments("SERVICE"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			switch {
-			case len(args) > 0:
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			case proxies.local(cmd):
-				return serviceNames(cmd, proxies.address), cobra.ShellCompDirectiveNoFileComp
-			default:
-				return service.completeServices(cmd, &proxies.kube)
-			}
+			return proxies.completeServices(cmd, args, &service)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ns, name, err := parseService(args[0], service.namespace)
 			if err != nil {
 				return err
 			}
-			out := &answers{w: cmd.OutOrStdout(), json: output == outputJSON, list: proxies.all}
-			return out.flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				found, err := client.Endpoints(cmd.Context(), ns, name)
 				if err != nil {
 					return err
 				}
-				return out.add(from, found, func(w io.Writer) error { return printEndpoints(w, from, found.Endpoints) })
+				return out.Add(from.name(), found, func(w io.Writer) error { return printEndpoints(w, from, found.Endpoints) })
 			}))
 		},
 	}
@@ -92,6 +86,18 @@ func parseService(arg, namespace string) (ns, name string, err error) {
 	return ns, name, nil
 }
 
+// completeServices completes SERVICE from the proxy that would be queried.
+func (p *proxyFlags) completeServices(cmd *cobra.Command, args []string, service *serviceFlag) ([]cobra.Completion, cobra.ShellCompDirective) {
+	switch {
+	case len(args) > 0:
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	case p.local(cmd):
+		return serviceNames(cmd, p.address), cobra.ShellCompDirectiveNoFileComp
+	default:
+		return service.completeServices(cmd, &p.kube)
+	}
+}
+
 // serviceNames completes SERVICE; without a proxy it offers none.
 func serviceNames(cmd *cobra.Command, address string) []cobra.Completion {
 	var names []cobra.Completion
@@ -106,13 +112,7 @@ func serviceNames(cmd *cobra.Command, address string) []cobra.Completion {
 }
 
 func printEndpoints(w io.Writer, from answerer, endpoints []status.Endpoint) error {
-	if from.pod != nil {
-		seen := fmt.Sprintf("As seen by %s on node %s", from, from.pod.Spec.NodeName)
-		if others := from.others(); others != "" {
-			seen += ", " + others
-		}
-		fmt.Fprintf(w, "%s:\n", printable(seen))
-	}
+	printSeen(w, from)
 	ports := make(map[uint16]bool)
 	for i := range endpoints {
 		ports[endpoints[i].Port] = true
@@ -122,11 +122,22 @@ func printEndpoints(w io.Writer, from answerer, endpoints []status.Endpoint) err
 		e := &endpoints[i]
 		rows = append(rows, []string{
 			endpointAddress(e, len(ports) > 1), e.Cluster, shortLocality(e.Region, e.Zone), strconv.Itoa(e.Level),
-			endpointState(e), strconv.Itoa(e.Active), formatRTT(e.RTT),
+			endpointState(e), strconv.Itoa(e.Active), terminal.RTT(e.RTT),
 		})
 	}
 	headings := []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "STATUS", "ACTIVE", "RTT"}
-	return printTable(w, headings, rows)
+	return terminal.Table(w, headings, rows)
+}
+
+// printSeen names the proxy that answered, if it is a pod.
+func printSeen(w io.Writer, from answerer) {
+	if from.pod != nil {
+		seen := fmt.Sprintf("As seen by %s on node %s", from, from.pod.Spec.NodeName)
+		if others := from.others(); others != "" {
+			seen += ", " + others
+		}
+		fmt.Fprintf(w, "%s:\n", terminal.Printable(seen))
+	}
 }
 
 // stateEjected is what a user calls an endpoint that failed the outlier check.
@@ -148,7 +159,7 @@ func endpointState(e *status.Endpoint) string {
 		details = append(details, e.EjectionKind)
 	}
 	if e.EjectedFor > 0 {
-		details = append(details, formatAge(e.EjectedFor.Round(time.Second))+" left")
+		details = append(details, terminal.Age(e.EjectedFor.Round(time.Second))+" left")
 	}
 	if len(details) == 0 {
 		return stateEjected

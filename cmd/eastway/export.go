@@ -12,6 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // defaultExportWait is how long the controller usually needs, several times over.
@@ -69,7 +70,7 @@ its ServiceImport, and its name no longer resolves there. SERVICE is NAME or NAM
 				if err := c.Unexport(cmd.Context(), ns, name); err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: no longer exported by %s\n", ns, name, printable(c.String()))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: no longer exported by %s\n", ns, name, terminal.Printable(c.String()))
 				return nil
 			})
 		},
@@ -98,7 +99,7 @@ func export(cmd *cobra.Command, c *kubecli.Cluster, namespace, name string, wait
 		verb = "was exported already"
 	}
 	w := cmd.OutOrStdout()
-	fmt.Fprintf(w, "%s/%s: %s by %s\n", namespace, name, verb, printable(c.String()))
+	fmt.Fprintf(w, "%s/%s: %s by %s\n", namespace, name, verb, terminal.Printable(c.String()))
 	if wait <= 0 {
 		return nil
 	}
@@ -124,6 +125,7 @@ func export(cmd *cobra.Command, c *kubecli.Cluster, namespace, name string, wait
 func printConditions(w io.Writer, conditions []metav1.Condition) {
 	for i := range conditions {
 		c := &conditions[i]
-		fmt.Fprintf(w, "  %s: %s, %s: %s\n", printable(c.Type), printable(string(c.Status)), printable(c.Reason), printable(c.Message))
+		fmt.Fprintf(w, "  %s: %s, %s: %s\n",
+			terminal.Printable(c.Type), terminal.Printable(string(c.Status)), terminal.Printable(c.Reason), terminal.Printable(c.Message))
 	}
 }

@@ -9,23 +9,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func TestWrap(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"":                          "",
-		"one two\nthree":            "one two\nthree",
-		"one\ntwo three four":       "one two\nthree four",
-		"äöü äöüä\nx":               "äöü äöüä x",
-		"a\n\nb":                    "a\n\nb",
-		"list:\n  0  as it is\nand": "list:\n  0  as it is\nand",
-		"averyveryverylongword x":   "averyveryverylongword\nx",
-	} {
-		if got := wrap(text, 10); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
 // Help reads alike everywhere: text fills the width, and no line is longer than a wide terminal.
 func TestHelpIsWrapped(t *testing.T) {
 	t.Parallel()

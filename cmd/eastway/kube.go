@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // completionTimeout is how long a shell waits for completions from a cluster.
@@ -152,5 +153,5 @@ func (s *serviceFlag) completeServices(cmd *cobra.Command, k *kubeFlags) ([]cobr
 
 // note prints a remark on stderr: stdout is for results.
 func note(cmd *cobra.Command, format string, args ...any) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", terminal.Printable(fmt.Sprintf(format, args...)))
 }

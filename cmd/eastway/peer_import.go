@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/internal/atomicfile"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // importFlags of peer import.
@@ -45,7 +46,7 @@ changed; a name that belongs to another identity is refused.`,
 				return fmt.Errorf("import %s: %w", args[0], err)
 			}
 			for _, line := range changes {
-				fmt.Fprintln(cmd.OutOrStdout(), printable(line))
+				fmt.Fprintln(cmd.OutOrStdout(), terminal.Printable(line))
 			}
 			return nil
 		},

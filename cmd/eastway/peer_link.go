@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // defaultLinkTimeout is for proxies that still start: pulling images takes longest.
@@ -133,7 +134,7 @@ func importAll(cmd *cobra.Command, members []kubecli.Member, force bool) error {
 				return fmt.Errorf("%s: %w", to.Cluster, err)
 			}
 			for _, line := range lines {
-				fmt.Fprintf(w, "%s: %s\n", printable(to.Own.Peer.Name), printable(line))
+				fmt.Fprintf(w, "%s: %s\n", terminal.Printable(to.Own.Peer.Name), terminal.Printable(line))
 			}
 		}
 	}
@@ -146,7 +147,7 @@ func awaitAll(cmd *cobra.Command, members []kubecli.Member, deadline time.Time) 
 	defer cancel()
 	w := cmd.OutOrStdout()
 	err := kubecli.AwaitConnected(ctx, members, func(p kubecli.Progress) {
-		fmt.Fprintf(w, "%s to %s: %s\n", printable(p.Cluster), printable(p.Peer), printable(p.State.Summary))
+		fmt.Fprintf(w, "%s to %s: %s\n", terminal.Printable(p.Cluster), terminal.Printable(p.Peer), terminal.Printable(p.State.Summary))
 	})
 	if err != nil {
 		return err

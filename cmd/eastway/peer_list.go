@@ -11,6 +11,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newPeerListCommand() *cobra.Command {
@@ -70,21 +71,21 @@ func printFilePeers(w io.Writer, output outputFormat, peers []file.PeerManifest)
 		rows = append(rows, []string{p.Name, strings.Join(p.Spec.Addresses, " ")})
 	}
 	if output == outputJSON {
-		return printJSON(w, used)
+		return terminal.JSON(w, used)
 	}
-	return printTable(w, []string{"PEER", "ADDRESSES"}, rows)
+	return terminal.Table(w, []string{"PEER", "ADDRESSES"}, rows)
 }
 
 func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer) error {
 	if output == outputJSON {
-		return printJSON(w, append([]v1alpha1.Peer{}, peers...))
+		return terminal.JSON(w, append([]v1alpha1.Peer{}, peers...))
 	}
 	rows := make([][]string, 0, len(peers))
 	for i := range peers {
 		p := &peers[i]
-		rtt := none
+		rtt := terminal.None
 		if p.Status.RoundTripTime != nil {
-			rtt = formatRTT(p.Status.RoundTripTime.Duration)
+			rtt = terminal.RTT(p.Status.RoundTripTime.Duration)
 		}
 		rows = append(rows, []string{
 			p.Name, condition(p, v1alpha1.PeerTrusted), condition(p, v1alpha1.PeerConnected),
@@ -92,16 +93,16 @@ func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer) error {
 			strconv.Itoa(int(p.Status.Lanes)), rtt, strconv.Itoa(int(p.Status.Services)), problem(p),
 		})
 	}
-	return printTable(w, []string{"PEER", "TRUSTED", "CONNECTED", "OUT", "IN", "LANES", "RTT", "SERVICES", "LAST ERROR"}, rows)
+	return terminal.Table(w, []string{"PEER", "TRUSTED", "CONNECTED", "OUT", "IN", "LANES", "RTT", "SERVICES", "LAST ERROR"}, rows)
 }
 
 // condition is yes, no, or "?" while it is not known.
 func condition(p *v1alpha1.Peer, name string) string {
 	switch {
 	case meta.IsStatusConditionTrue(p.Status.Conditions, name):
-		return formatBool(true)
+		return terminal.YesNo(true)
 	case meta.IsStatusConditionFalse(p.Status.Conditions, name):
-		return formatBool(false)
+		return terminal.YesNo(false)
 	default:
 		return "?"
 	}

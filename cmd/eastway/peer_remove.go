@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newPeerRemoveCommand() *cobra.Command {
@@ -43,7 +44,7 @@ the clusters removes all the others. Outside Kubernetes, --config names the dire
 			case config != "":
 				removed, err := removeFile(cmd, config, args[0])
 				if err == nil {
-					fmt.Fprintf(w, "peer %s: removed %s\n", printable(args[0]), removed)
+					fmt.Fprintf(w, "peer %s: removed %s\n", terminal.Printable(args[0]), removed)
 				}
 				return err
 			case len(args) == 0:
@@ -86,7 +87,7 @@ func removeAll(cmd *cobra.Command, members []kubecli.Member) error {
 				return fmt.Errorf("%s: %w", in.Cluster, err)
 			}
 			if there == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "peer %s: not in %s\n", printable(name), printable(in.Cluster.String()))
+				fmt.Fprintf(cmd.OutOrStdout(), "peer %s: not in %s\n", terminal.Printable(name), terminal.Printable(in.Cluster.String()))
 				continue
 			}
 			removed, err := in.Cluster.RemovePeer(cmd.Context(), name)
@@ -100,16 +101,16 @@ func removeAll(cmd *cobra.Command, members []kubecli.Member) error {
 }
 
 func printRemoved(w io.Writer, name, where string, r kubecli.Removed) {
-	name = printable(name)
-	fmt.Fprintf(w, "peer %s: removed from %s; its tunnels close\n", name, printable(where))
+	name = terminal.Printable(name)
+	fmt.Fprintf(w, "peer %s: removed from %s; its tunnels close\n", name, terminal.Printable(where))
 	if len(r.Lost) > 0 {
-		fmt.Fprintf(w, "peer %s: no longer imported, no other cluster exports them: %s\n", name, printable(strings.Join(r.Lost, " ")))
+		fmt.Fprintf(w, "peer %s: no longer imported, no other cluster exports them: %s\n", name, terminal.Printable(strings.Join(r.Lost, " ")))
 	}
 	if len(r.Reduced) > 0 {
-		fmt.Fprintf(w, "peer %s: still imported from others, or served here: %s\n", name, printable(strings.Join(r.Reduced, " ")))
+		fmt.Fprintf(w, "peer %s: still imported from others, or served here: %s\n", name, terminal.Printable(strings.Join(r.Reduced, " ")))
 	}
 	if r.Unknown != "" {
-		fmt.Fprintf(w, "peer %s: the affected services are not known: %s\n", name, printable(r.Unknown))
+		fmt.Fprintf(w, "peer %s: the affected services are not known: %s\n", name, terminal.Printable(r.Unknown))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/status"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -44,13 +45,13 @@ For an unreachable peer they are the last that it announced.
   eastway status --admin 127.0.0.1:15000`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := &answers{w: cmd.OutOrStdout(), json: output == outputJSON, list: proxies.all}
-			return out.flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				is, err := client.Status(cmd.Context())
 				if err != nil {
 					return err
 				}
-				return out.add(from, is, func(w io.Writer) error { return printStatus(w, from, is, time.Now()) })
+				return out.Add(from.name(), is, func(w io.Writer) error { return printStatus(w, from, is, time.Now()) })
 			}))
 		},
 	}
@@ -65,7 +66,7 @@ func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) erro
 		{"Replica", s.Replica},
 		{"Version", s.Version},
 		{"Locality", discovery.Locality{Region: s.Region, Zone: s.Zone}.String()},
-		{"Uptime", formatAge(now.Sub(s.Started))},
+		{"Uptime", terminal.Age(now.Sub(s.Started))},
 	}
 	if others := from.others(); others != "" {
 		fields = append([][2]string{{"", others}}, fields...)
@@ -73,7 +74,7 @@ func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) erro
 	if pod := from.String(); pod != "" {
 		fields = append([][2]string{{"Pod", pod}}, fields...)
 	}
-	if err := printFields(w, fields); err != nil {
+	if err := terminal.Fields(w, fields); err != nil {
 		return err
 	}
 	sections := []struct {
@@ -99,7 +100,7 @@ func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) erro
 			fmt.Fprintln(w, section.empty)
 			continue
 		}
-		if err := printTable(w, section.headings, section.rows); err != nil {
+		if err := terminal.Table(w, section.headings, section.rows); err != nil {
 			return err
 		}
 	}
@@ -108,7 +109,7 @@ func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) erro
 	}
 	fmt.Fprint(w, "\nERRORS\n")
 	for _, e := range s.Errors {
-		fmt.Fprintln(w, printable(e))
+		fmt.Fprintln(w, terminal.Printable(e))
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ func peerRows(peers []status.Peer) [][]string {
 	for i := range peers {
 		p := &peers[i]
 		rows = append(rows, []string{
-			p.Peer, p.State, strconv.Itoa(connected(p.Links)), formatRTT(smallestRTT(p.Links)), p.LastError,
+			p.Peer, p.State, strconv.Itoa(connected(p.Links)), terminal.RTT(smallestRTT(p.Links)), p.LastError,
 		})
 	}
 	return rows
@@ -161,8 +162,8 @@ func laneRows(peers []status.Peer) [][]string {
 func laneRow(peer string, link *status.Link, lane *status.Lane) []string {
 	return []string{
 		peer, shortReplica(link.Replica), lane.Name, lane.CongestionControl,
-		formatRTT(lane.RTT), formatAge(lane.Age), strconv.Itoa(lane.Streams),
-		formatLoss(lane.Sent, lane.Lost), laneNote(link, lane),
+		terminal.RTT(lane.RTT), terminal.Age(lane.Age), strconv.Itoa(lane.Streams),
+		terminal.Loss(lane.Sent, lane.Lost), laneNote(link, lane),
 	}
 }
 
@@ -203,7 +204,7 @@ func serviceRows(of admin.Status) [][]string {
 			s.Namespace + "/" + s.Name,
 			list(s.Ports, formatPort),
 			list(s.Addresses, netip.Addr.String),
-			formatBool(s.Exported),
+			terminal.YesNo(s.Exported),
 			fmt.Sprintf("%d/%d", s.LocalReady, s.LocalTotal),
 			list(s.Peers, func(p admin.PeerReadiness) string {
 				counts := fmt.Sprintf("%s:%d/%d", p.Peer, p.Ready, p.Total)

@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/check"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // defaultTakeoverWait covers the controller's, the proxies' and the agents' part.
@@ -108,7 +109,7 @@ func (f *takeoverFlags) await(cmd *cobra.Command, c *kubecli.Cluster, name strin
 	defer cancel()
 	state, err := c.AwaitTakeover(ctx, name, !f.undo, func(s kubecli.TakeoverState) {
 		if s.Nodes > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, printable(s.Summary()))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, terminal.Printable(s.Summary()))
 		}
 	})
 	switch {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/terminal"
 	"github.com/eastway/eastway/internal/version"
 )
 
@@ -24,9 +25,9 @@ func newVersionCommand() *cobra.Command {
 
 func printVersion(w io.Writer, output outputFormat, info version.Info) error {
 	if output == outputJSON {
-		return printJSON(w, info)
+		return terminal.JSON(w, info)
 	}
-	return printFields(w, [][2]string{
+	return terminal.Fields(w, [][2]string{
 		{"Version", info.Version},
 		{"Commit", info.Commit},
 		{"Go", info.Go},

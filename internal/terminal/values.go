@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"fmt"
@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-const none = "-"
+// None stands for what is not there.
+const None = "-"
 
-// formatRTT is in milliseconds with two decimals below 10 ms, else one; "-" when
+// RTT is in milliseconds with two decimals below 10 ms, else one; "-" when
 // not measured.
-func formatRTT(d time.Duration) string {
+func RTT(d time.Duration) string {
 	if d <= 0 {
-		return none
+		return None
 	}
 	decimals := 1
 	if d < 10*time.Millisecond {
@@ -21,8 +22,8 @@ func formatRTT(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', decimals, 64) + "ms"
 }
 
-// formatAge keeps the two largest units: 42s, 3m12s, 5h3m, 2d7h.
-func formatAge(d time.Duration) string {
+// Age keeps the two largest units: 42s, 3m12s, 5h3m, 2d7h.
+func Age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < 0:
@@ -38,15 +39,16 @@ func formatAge(d time.Duration) string {
 	}
 }
 
-// formatLoss is the share of packets that were sent again, in percent.
-func formatLoss(sent, lost uint64) string {
+// Loss is the share of packets that were sent again, in percent.
+func Loss(sent, lost uint64) string {
 	if sent == 0 {
-		return none
+		return None
 	}
 	return strconv.FormatFloat(100*float64(lost)/float64(sent), 'f', 2, 64)
 }
 
-func formatBool(b bool) string {
+// YesNo is yes or no.
+func YesNo(b bool) string {
 	if b {
 		return "yes"
 	}

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestFormatAge(t *testing.T) {
+func TestAge(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		-time.Second:                          "0s",
@@ -18,13 +18,13 @@ func TestFormatAge(t *testing.T) {
 		24 * time.Hour:                "1d0h",
 		55*time.Hour + 59*time.Minute: "2d7h",
 	} {
-		if got := formatAge(d); got != want {
-			t.Errorf("formatAge(%v) = %q, want %q", d, got, want)
+		if got := Age(d); got != want {
+			t.Errorf("Age(%v) = %q, want %q", d, got, want)
 		}
 	}
 }
 
-func TestFormatRTT(t *testing.T) {
+func TestRTT(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		0:                          "-",
@@ -33,35 +33,52 @@ func TestFormatRTT(t *testing.T) {
 		12 * time.Millisecond:      "12.0ms",
 		102_340 * time.Microsecond: "102.3ms",
 	} {
-		if got := formatRTT(d); got != want {
-			t.Errorf("formatRTT(%v) = %q, want %q", d, got, want)
+		if got := RTT(d); got != want {
+			t.Errorf("RTT(%v) = %q, want %q", d, got, want)
 		}
 	}
 }
 
-func TestFormatLoss(t *testing.T) {
+func TestLoss(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		sent, lost uint64
 		want       string
 	}{{0, 0, "-"}, {1000, 0, "0.00"}, {1000, 1, "0.10"}, {3, 3, "100.00"}}
 	for _, tt := range tests {
-		if got := formatLoss(tt.sent, tt.lost); got != tt.want {
-			t.Errorf("formatLoss(%d, %d) = %q, want %q", tt.sent, tt.lost, got, tt.want)
+		if got := Loss(tt.sent, tt.lost); got != tt.want {
+			t.Errorf("Loss(%d, %d) = %q, want %q", tt.sent, tt.lost, got, tt.want)
 		}
 	}
 }
 
 // Words that a peer chose cannot move the cursor or forge rows.
-func TestPrintTableIsSafeForTerminals(t *testing.T) {
+func TestTableIsSafeForTerminals(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	rows := [][]string{{"\x1b[2Jevil\nforged\trow\u202e", ""}, {"ok ünï", "x"}}
-	if err := printTable(&b, []string{"A", "B"}, rows); err != nil {
+	if err := Table(&b, []string{"A", "B"}, rows); err != nil {
 		t.Fatal(err)
 	}
 	want := "A                     B\n?[2Jevil?forged?row?  -\nok ünï                x\n"
 	if b.String() != want {
 		t.Errorf("got:\n%q\nwant:\n%q", b.String(), want)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                          "",
+		"one two\nthree":            "one two\nthree",
+		"one\ntwo three four":       "one two\nthree four",
+		"äöü äöüä\nx":               "äöü äöüä x",
+		"a\n\nb":                    "a\n\nb",
+		"list:\n  0  as it is\nand": "list:\n  0  as it is\nand",
+		"averyveryverylongword x":   "averyveryverylongword\nx",
+	} {
+		if got := Wrap(text, 10); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
 	}
 }
