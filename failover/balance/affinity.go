@@ -18,11 +18,7 @@ func (s *policy) affinity(c *Caller) uint64 {
 	if c.Affinity != 0 {
 		return c.Affinity
 	}
-	sticky := s.sticky
-	if c.ClusterSet {
-		sticky = s.stickySet
-	}
-	if !sticky {
+	if !s.isSticky(c) {
 		return 0
 	}
 	from, err := netip.ParseAddrPort(c.Address)
@@ -30,6 +26,14 @@ func (s *policy) affinity(c *Caller) uint64 {
 		return 0 // a peer that does not name the caller's address
 	}
 	return hash(c.Cluster, from.Addr().Unmap().String())
+}
+
+// isSticky is true while a caller's sessions stay together by its address.
+func (s *policy) isSticky(c *Caller) bool {
+	if c.ClusterSet {
+		return s.stickySet
+	}
+	return s.sticky
 }
 
 // HashKey is the part of a request of HTTP by which requests go to the same endpoint; the zero value is none.

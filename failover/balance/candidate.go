@@ -69,6 +69,9 @@ type turn struct {
 	endpoints int
 }
 
+// after is a target's round after the attempt.
+func (t turn) after(round float64) float64 { return max(round, t.behind) + 1/float64(t.endpoints) }
+
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)
@@ -125,6 +128,26 @@ func (u *Use) Done(o Outcome) {
 // Candidates are the places to try for a connection, in the order in which to try them. There are none when the catalog has
 // no such service port.
 func (tb *Table) Candidates(k Key, c Caller) []Candidate {
+	o := tb.options(k, &c)
+	if o == nil {
+		return nil
+	}
+	return o.by.order(o.candidates)
+}
+
+// options is what a caller can choose from at one moment.
+type options struct {
+	svc    *discovery.Service
+	group  *group
+	policy policy
+	view   view
+	// by is how the candidates are put in order.
+	by         choice
+	candidates []Candidate
+}
+
+// options is nil when the catalog has no such service port.
+func (tb *Table) options(k Key, c *Caller) *options {
 	s, g := tb.snapshot.Load(), tb.group(k)
 	if s == nil || g == nil {
 		return nil
@@ -133,22 +156,24 @@ func (tb *Table) Candidates(k Key, c Caller) []Candidate {
 	if svc == nil {
 		return nil
 	}
-	p := g.policyNow()
-	by := choice{method: p.method, affinity: p.affinity(&c), random: tb.random, salt: tb.salt}
+	o := &options{svc: svc, group: g, policy: g.policyNow()}
+	p, v := &o.policy, &o.view
+	o.by = choice{method: p.method, affinity: p.affinity(c), random: tb.random, salt: tb.salt}
 	taken := c.Locality
 	if c.Remote {
-		taken = tb.seenFromHere(c.Locality, by.affinity != 0)
+		taken = tb.seenFromHere(c.Locality, o.by.affinity != 0)
 	}
-	v := p.localities.view(c.Locality, taken)
-	by.weights = v.weights
+	*v = p.localities.view(c.Locality, taken)
+	o.by.weights = v.weights
 	if c.Remote {
-		return by.order(tb.localCandidates(svc, g, &p, &c, &v))
+		o.candidates = tb.localCandidates(svc, g, p, c, v)
+		return o
 	}
-	candidates := tb.peerCandidates(svc, g, &p, &c, &v)
+	o.candidates = tb.peerCandidates(svc, g, p, c, v)
 	if !c.ClusterSet || svc.Export != nil {
-		candidates = append(tb.localCandidates(svc, g, &p, &c, &v), candidates...)
+		o.candidates = append(tb.localCandidates(svc, g, p, c, v), o.candidates...)
 	}
-	return by.order(candidates)
+	return o
 }
 
 // seenFromHere is where a caller of another cluster is taken to be: only in the own region do its zones mean anything.

@@ -178,7 +178,7 @@ func (g *group) judgeWindows() {
 func (g *group) served(t *target, its turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.round = max(t.round, its.behind) + 1/float64(its.endpoints)
+	t.round = its.after(t.round)
 }
 
 // took records whether t refused a request.

@@ -35,8 +35,8 @@ func (a Address) String() string {
 	return a.Endpoint.String()
 }
 
-// portsOf are the TCP ports of a service: its own, and those that only peers export.
-func portsOf(svc *discovery.Service) map[uint16]bool {
+// Ports are the TCP ports of a service: its own, and those that only peers export.
+func Ports(svc *discovery.Service) map[uint16]bool {
 	ports := make(map[uint16]bool)
 	add := func(list []discovery.ServicePort) {
 		for _, p := range list {
@@ -55,7 +55,7 @@ func portsOf(svc *discovery.Service) map[uint16]bool {
 // keysOf are the service's TCP ports, and those of single pods that have listeners.
 func keysOf(svc *discovery.Service) map[Key]bool {
 	keys := make(map[Key]bool)
-	for port := range portsOf(svc) {
+	for port := range Ports(svc) {
 		keys[Key{Service: svc.Name, Port: port}] = true
 	}
 	for _, l := range svc.Listeners {

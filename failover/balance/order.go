@@ -35,6 +35,7 @@ type choice struct {
 // contender is a candidate with what decides its place in the order.
 type contender struct {
 	*Candidate
+	index int // of the candidate
 	class class
 	// rank and endpoints are those of its place where its localities have their turns.
 	rank      rank
@@ -44,6 +45,8 @@ type contender struct {
 	tie uint64
 	// behind is where a target starts that is further behind in ROUND_ROBIN.
 	behind float64
+	// odds are the probability of its being the first of its level.
+	odds float64
 }
 
 func (a *contender) compareLevel(b *contender) int {
@@ -55,7 +58,7 @@ func (a *contender) compareLevel(b *contender) int {
 // stands in its place with the probability of its share, else behind everything healthy, so that the ramp holds against the next
 // level too. What terminates comes behind what is ready, wherever that is; last resorts come last.
 func (c *choice) order(candidates []Candidate) []Candidate {
-	sorted := c.contenders(candidates)
+	sorted := c.contenders(candidates, c.draw(candidates))
 	for i := len(sorted) - 1; i > 0; i-- { // shuffled: equal load is no order
 		j := c.random.intN(i + 1)
 		sorted[i], sorted[j] = sorted[j], sorted[i]
@@ -79,19 +82,47 @@ func (c *choice) order(candidates []Candidate) []Candidate {
 	return out
 }
 
-// contenders draws what is left to chance but for the order inside a level.
-func (c *choice) contenders(candidates []Candidate) []*contender {
-	turn := turns(c.weights, func(i int) float64 {
+// lots is what chance decides before the order inside a level.
+type lots struct {
+	// turn is that of each weight.
+	turn []int
+	// waits is true for candidates that ramp up and do not stand in their place this time; nil: for none.
+	waits []bool
+}
+
+// draw lets chance decide; with an affinity there is none.
+func (c *choice) draw(candidates []Candidate) lots {
+	var l lots
+	l.turn = turns(c.weights, func(i int) float64 {
 		if c.affinity != 0 {
 			return fraction(mix(c.affinity ^ hash(c.weights[i].at.String())))
 		}
 		return 1 - c.random.float64()
 	})
+	for i := range candidates {
+		if !c.ramps(&candidates[i]) || c.random.float64() < candidates[i].share {
+			continue
+		}
+		if l.waits == nil {
+			l.waits = make([]bool, len(candidates))
+		}
+		l.waits[i] = true
+	}
+	return l
+}
+
+// ramps is true for a candidate whose place is left to chance.
+func (c *choice) ramps(one *Candidate) bool {
+	return one.share < 1 && c.affinity == 0 && !one.last && !one.terminating
+}
+
+// contenders gives candidates their levels.
+func (c *choice) contenders(candidates []Candidate, l lots) []*contender {
 	all, out := make([]contender, len(candidates)), make([]*contender, len(candidates))
 	for i := range candidates {
 		one := &all[i]
-		one.Candidate, one.class = &candidates[i], candidates[i].class(c.affinity, c.random)
-		one.rank, one.endpoints = one.place.at(turn)
+		one.Candidate, one.index, one.class = &candidates[i], i, candidates[i].class(i < len(l.waits) && l.waits[i])
+		one.rank, one.endpoints = one.place.at(l.turn)
 		out[i] = one
 	}
 	return out
@@ -99,6 +130,15 @@ func (c *choice) contenders(candidates []Candidate) []*contender {
 
 // settle puts a level in order.
 func (c *choice) settle(level []*contender) {
+	c.sort(level)
+	if c.affinity == 0 && c.method == leastRequest {
+		c.odds(level)
+		drawFirst(level, c.random)
+	}
+}
+
+// sort puts a level in the order of its keys.
+func (c *choice) sort(level []*contender) {
 	var busiest, furthest float64
 	for _, one := range level {
 		busiest, furthest = max(busiest, one.load), max(furthest, one.round)
@@ -117,9 +157,60 @@ func (c *choice) settle(level []*contender) {
 		}
 	}
 	slices.SortStableFunc(level, func(a, b *contender) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.tie, b.tie)) })
-	if c.affinity == 0 && c.method == leastRequest {
-		twoChoices(level, c.random)
+}
+
+// odds are the probabilities with which each of a sorted level comes first.
+func (c *choice) odds(level []*contender) {
+	all := 0
+	for _, one := range level {
+		all += one.endpoints
+		one.odds = 0
 	}
+	switch {
+	case len(level) == 1, c.affinity != 0, c.method == roundRobin:
+		level[0].odds = 1
+	case c.method == atRandom: // as the keys are drawn
+		for _, one := range level {
+			one.odds = float64(one.endpoints) / float64(all)
+		}
+	default:
+		lessLoaded(level, all)
+	}
+}
+
+// lessLoaded are the odds in LEAST_REQUEST, which takes the less loaded of two endpoints at random: the share of all pairs that each
+// candidate of a level wins. Taking the least loaded of all would send the connections of all proxies to the same endpoint. A peer is
+// drawn as often as all that it stands for. Of equal load each wins as often as it is drawn.
+func lessLoaded(level []*contender, all int) {
+	pairs, left := float64(all)*float64(all-1)/2, all
+	for len(level) > 0 {
+		n, same := 0, 0
+		for n < len(level) && level[n].key == level[0].key {
+			same += level[n].endpoints
+			n++
+		}
+		won := (float64(same-1)/2 + float64(left-same)) / pairs // by each endpoint: half of the pairs among equals, all with the others
+		for _, one := range level[:n] {
+			one.odds = won * float64(one.endpoints)
+		}
+		level, left = level[n:], left-same
+	}
+}
+
+// drawFirst moves one to the front of a level by the odds.
+func drawFirst(level []*contender, rnd random) {
+	at, rest := 0, rnd.float64()
+	for i, one := range level {
+		if one.odds > 0 {
+			at = i
+		}
+		if rest -= one.odds; rest < 0 {
+			break
+		}
+	}
+	chosen := level[at]
+	copy(level[1:at+1], level[:at])
+	level[0] = chosen
 }
 
 // fraction is a hash as a number in (0, 1].
@@ -135,48 +226,15 @@ const (
 	classLast
 )
 
-func (c *Candidate) class(affinity uint64, rnd random) class {
+func (c *Candidate) class(waits bool) class {
 	switch {
 	case c.last:
 		return classLast
 	case c.terminating:
 		return classTerminating
-	case c.share < 1 && affinity == 0 && rnd.float64() >= c.share:
+	case waits:
 		return classRamping
 	default:
 		return classUsual
 	}
-}
-
-// twoChoices moves the less loaded of two endpoints at random to the front of a
-// level that is sorted by load. Taking the least loaded of all would send the
-// connections of all proxies to the same endpoint. A peer is drawn as often as all that it stands for.
-func twoChoices(level []*contender, rnd random) {
-	all := 0
-	for _, c := range level {
-		all += c.endpoints
-	}
-	if all < 3 {
-		return // the two are all there are, and sorted
-	}
-	a := rnd.intN(all)
-	b := rnd.intN(all - 1)
-	if b >= a {
-		b++
-	}
-	best := owner(level, min(a, b)) // sorted by load
-	chosen := level[best]
-	copy(level[1:best+1], level[:best])
-	level[0] = chosen
-}
-
-// owner is the index of the candidate that the endpoint of that number is one of.
-func owner(level []*contender, number int) int {
-	for i, c := range level {
-		number -= c.endpoints
-		if number < 0 {
-			return i
-		}
-	}
-	return len(level) - 1
 }

@@ -22,35 +22,42 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 		return nil
 	}
 	out := []status.Endpoint{}
-	for port := range portsOf(svc) {
+	for port := range Ports(svc) {
 		g := tb.group(Key{Service: service, Port: port})
 		if g == nil {
 			continue
 		}
 		p := g.policyNow()
 		v := p.localities.view(tb.cfg.Locality, tb.cfg.Locality)
-		for _, e := range svc.Endpoints[port] {
-			st := status.Endpoint{
-				Address: e.Address.String(), Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
-				Level: v.local(e.Locality).level(len(v.weights) > 0), Status: status.Healthy,
-			}
-			switch {
-			case e.Terminating:
-				st.Status = status.Terminating
-			case !e.Ready:
-				st.Status = status.NotReady
-			}
-			out = append(out, checked(st, g, Address{Endpoint: e.Address}))
-		}
-		for i := range svc.Peers {
-			if st, ok := tb.peerStatus(&svc.Peers[i], port, &v); ok {
-				out = append(out, checked(st, g, Address{Peer: svc.Peers[i].Peer}))
-			}
-		}
+		out = tb.appendEndpoints(out, svc, g, &v)
 	}
 	slices.SortFunc(out, func(a, b status.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Level, b.Level), strings.Compare(a.Address, b.Address))
 	})
+	return out
+}
+
+// appendEndpoints adds the places behind a port, as they are for the callers of a view.
+func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, g *group, v *view) []status.Endpoint {
+	port := g.key.Port
+	for _, e := range svc.Endpoints[port] {
+		st := status.Endpoint{
+			Address: e.Address.String(), Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
+			Level: v.local(e.Locality).level(len(v.weights) > 0), Status: status.Healthy,
+		}
+		switch {
+		case e.Terminating:
+			st.Status = status.Terminating
+		case !e.Ready:
+			st.Status = status.NotReady
+		}
+		out = append(out, checked(st, g, Address{Endpoint: e.Address}))
+	}
+	for i := range svc.Peers {
+		if st, ok := tb.peerStatus(&svc.Peers[i], port, v); ok {
+			out = append(out, checked(st, g, Address{Peer: svc.Peers[i].Peer}))
+		}
+	}
 	return out
 }
 

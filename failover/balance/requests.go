@@ -1,8 +1,11 @@
 package balance
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
@@ -83,6 +86,27 @@ func (r *Retries) Status(status int) bool {
 
 // GRPCStatus is Status for a gRPC status that is in the head of an answer.
 func (r *Retries) GRPCStatus(code int) bool { return slices.Contains(r.on.GRPCStatuses, code) }
+
+// Rule is when a request with that method is repeated, and how often.
+func (r *Retries) Rule(method string) string {
+	var on []string
+	if r.on.ServerErrors {
+		on = append(on, "5xx")
+	}
+	for _, status := range r.on.Statuses {
+		on = append(on, strconv.Itoa(status))
+	}
+	for _, code := range r.on.GRPCStatuses {
+		on = append(on, "gRPC status "+strconv.Itoa(code))
+	}
+	if r.on.NoAnswer {
+		on = append(on, "reset")
+	}
+	if len(on) == 0 || r.Attempts == 0 || !r.Method(method) {
+		return "repeated only if no endpoint can have executed it"
+	}
+	return fmt.Sprintf("repeated on %s; %d attempts", strings.Join(on, ","), r.Attempts)
+}
 
 // RequestsOf takes any policy, as policyOf does.
 func RequestsOf(p *v1alpha1.TrafficPolicySpec) *Requests {
