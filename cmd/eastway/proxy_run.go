@@ -130,6 +130,7 @@ func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 		Listeners: p.failover,
 		Status:    p.status,
 		Endpoints: p.endpoints,
+		Explain:   p.failover.Explain,
 	}
 	var err error
 	if p.admin, err = admin.Listen(ctx, cfg); err != nil {

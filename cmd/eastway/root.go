@@ -34,6 +34,7 @@ and send every call to the nearest healthy endpoint.
 		newDemoCommand(),
 		newStatusCommand(),
 		newEndpointsCommand(),
+		newExplainCommand(),
 		newExportCommand(),
 		newUnexportCommand(),
 		newTakeoverCommand(),

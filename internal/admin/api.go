@@ -20,6 +20,7 @@ const (
 	PathMetrics   = "/metrics"
 	PathStatus    = "/status"
 	PathEndpoints = "/endpoints" // ?service=NAMESPACE/NAME
+	PathExplain   = "/explain"   // as PathEndpoints, and &port=, &from=, &source=; the body of a POST is a request's head
 	PathListeners = "/listeners"
 )
 
@@ -29,6 +30,8 @@ var (
 	ErrUnreachable = errors.New("cannot reach the admin listener")
 	// ErrNoService: the proxy has no service of that name.
 	ErrNoService = errors.New("no such service")
+	// ErrNoExplain: the proxy is of a release that cannot explain.
+	ErrNoExplain = errors.New("this proxy's release does not explain")
 )
 
 // Status is the answer of PathStatus.
@@ -75,6 +78,13 @@ type ServiceEndpoints struct {
 	Endpoints []status.Endpoint `json:"endpoints"`
 }
 
+// ServiceExplanation is the answer of PathExplain.
+type ServiceExplanation struct {
+	Namespace string               `json:"namespace"`
+	Name      string               `json:"name"`
+	Ports     []status.Explanation `json:"ports"`
+}
+
 // Readiness is the answer of PathReadyz and PathServingz; the code is 503 unless Ready.
 type Readiness struct {
 	Ready   bool           `json:"ready"`
@@ -104,9 +114,12 @@ type FailingCheck struct {
 // problem is the body of every other answer that is not 200.
 type problem struct {
 	Error string `json:"error"`
-	// Reason is for programs; reasonNoService is the only one.
+	// Reason is for programs: reasonNoService or reasonBadQuery.
 	Reason string `json:"reason,omitempty"`
 }
 
 // reasonNoService distinguishes this 404 from that of another program's listener.
 const reasonNoService = "no_such_service"
+
+// reasonBadQuery is that of a query which is wrong for the service.
+const reasonBadQuery = "bad_query"

@@ -82,11 +82,15 @@ func (c *Client) Endpoints(ctx context.Context, namespace, name string) (Service
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	return c.send(ctx, http.MethodGet, path, query, http.NoBody, into)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, content io.Reader, into any) error {
 	target := c.base + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, target, content)
 	if err != nil {
 		return fmt.Errorf("admin request to %s: %w", c.base, err)
 	}
@@ -117,11 +121,17 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 func (c *Client) refusal(path string, code int, body []byte) error {
 	var p problem
 	if err := json.Unmarshal(body, &p); err != nil || p.Error == "" {
+		if path == PathExplain && code == http.StatusNotFound {
+			return fmt.Errorf("%w: %s%s answered 404", ErrNoExplain, c.base, path)
+		}
 		text := string(body[:min(len(body), maxProblem)])
 		return fmt.Errorf("%s%s answered %d (%q): is that an eastway proxy's admin listener?", c.base, path, code, text)
 	}
 	if code == http.StatusNotFound && p.Reason == reasonNoService {
 		return ErrNoService
+	}
+	if p.Reason == reasonBadQuery {
+		return errors.New(p.Error)
 	}
 	return fmt.Errorf("%s%s answered %d: %q", c.base, path, code, p.Error)
 }

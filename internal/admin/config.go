@@ -32,6 +32,8 @@ type Config struct {
 	Status func() Status
 	// Endpoints feeds PathEndpoints; false: no such service. nil: 404.
 	Endpoints func(namespace, name string) ([]status.Endpoint, bool)
+	// Explain feeds PathExplain; nil: no such service; the error is one of the query. nil: 404.
+	Explain func(status.Query) ([]status.Explanation, error)
 	// Listeners feeds PathListeners; nil: 404.
 	Listeners ListenerSource
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.

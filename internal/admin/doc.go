@@ -1,6 +1,6 @@
 // Package admin is the proxy's listener for its operators: health and
-// readiness, metrics, pprof, and the JSON behind `eastway status` and
-// `eastway endpoints`, together with the client of that JSON.
+// readiness, metrics, pprof, and the JSON behind `eastway status`,
+// `eastway endpoints` and `eastway explain`, together with the client of that JSON.
 //
 // It only reads; nothing about a proxy can be changed through it. Everybody on
 // the machine can connect, so by default it binds to loopback addresses only

@@ -34,6 +34,10 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	if cfg.Endpoints != nil && !cfg.HealthOnly {
 		mux.HandleFunc("GET "+PathEndpoints, h.endpoints)
 	}
+	if cfg.Explain != nil && !cfg.HealthOnly {
+		mux.HandleFunc("GET "+PathExplain, h.explain)
+		mux.HandleFunc("POST "+PathExplain, h.explain)
+	}
 	if cfg.Gatherer != nil {
 		mux.Handle("GET "+PathMetrics, httpserve.Metrics(cfg.Gatherer, log))
 	}
@@ -150,23 +154,35 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *handler) endpoints(w http.ResponseWriter, r *http.Request) {
-	service := r.URL.Query().Get("service")
-	namespace, name, ok := strings.Cut(service, "/")
-	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
-		h.answer(w, http.StatusBadRequest, problem{
-			Error: fmt.Sprintf("service=%q is not NAMESPACE/NAME", service),
-		})
+	namespace, name, ok := h.service(w, r)
+	if !ok {
 		return
 	}
 	endpoints, ok := h.cfg.Endpoints(namespace, name)
 	if !ok {
-		h.answer(w, http.StatusNotFound, problem{
-			Error: fmt.Sprintf("no such service: %s/%s", namespace, name), Reason: reasonNoService,
-		})
+		h.noService(w, namespace, name)
 		return
 	}
 	endpoints = append([]status.Endpoint{}, endpoints...)
 	h.answer(w, http.StatusOK, ServiceEndpoints{Namespace: namespace, Name: name, Endpoints: endpoints})
+}
+
+// service is the one that a request names; false: it was answered.
+func (h *handler) service(w http.ResponseWriter, r *http.Request) (namespace, name string, ok bool) {
+	service := r.URL.Query().Get("service")
+	namespace, name, ok = strings.Cut(service, "/")
+	if ok = ok && namespace != "" && name != "" && !strings.Contains(name, "/"); !ok {
+		h.answer(w, http.StatusBadRequest, problem{
+			Error: fmt.Sprintf("service=%q is not NAMESPACE/NAME", service),
+		})
+	}
+	return namespace, name, ok
+}
+
+func (h *handler) noService(w http.ResponseWriter, namespace, name string) {
+	h.answer(w, http.StatusNotFound, problem{
+		Error: fmt.Sprintf("no such service: %s/%s", namespace, name), Reason: reasonNoService,
+	})
 }
 
 func (h *handler) answer(w http.ResponseWriter, code int, v any) {

@@ -81,6 +81,9 @@ func TestPaths(t *testing.T) {
 			return nil, namespace == "default" && name == "mockb"
 		},
 	})
+	explained := start(t, Config{Explain: func(q status.Query) ([]status.Explanation, error) {
+		return []status.Explanation{{Port: q.Port}}, nil
+	}})
 	empty := start(t, Config{})
 	tests := []struct {
 		server       *httpserve.Server
@@ -98,6 +101,10 @@ func TestPaths(t *testing.T) {
 		{full, "GET", "/endpoints?service=mockb", 400, "is not NAMESPACE/NAME"},
 		{full, "GET", "/endpoints?service=a/b/c", 400, "is not NAMESPACE/NAME"},
 		{full, "GET", "/endpoints", 400, "is not NAMESPACE/NAME"},
+		{explained, "GET", "/explain?service=default/mockb&port=80", 200, `"ports":[{"port":80`},
+		{explained, "GET", "/explain?service=mockb", 400, "is not NAMESPACE/NAME"},
+		{explained, "GET", "/explain?service=default/mockb&port=0", 400, "is not a port number"},
+		{full, "GET", "/explain?service=default/mockb", 404, ""},
 		{full, "GET", "/debug/pprof/", 200, "goroutine"},
 		{full, "GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile:"},
 		{full, "GET", "/debug/pprof/cmdline", 200, "admin.test"},

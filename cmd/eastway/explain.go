@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	requests "github.com/eastway/eastway/failover/http"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/status"
+	"github.com/eastway/eastway/internal/terminal"
+)
+
+func newExplainCommand() *cobra.Command {
+	var (
+		proxies proxyFlags
+		service serviceFlag
+		output  outputFormat
+		q       status.Query
+		request string
+	)
+	cmd := &cobra.Command{
+		Use:   "explain SERVICE",
+		Short: "Predict where the next calls to a service go, and name the rule that decides",
+		Long: `Explain shows a running proxy's candidates for a service, each with the share of the
+next calls that it gets first and the rule that decides. The proxy computes the shares
+with the code that chooses, from its state of this moment: what is in flight, ejected,
+or ramping up. The call is one of the own cluster, in the proxy's zone or where --from
+says. Which proxy is queried, SERVICE, LEVEL and STATUS are as in 'eastway endpoints'.
+
+WEIGHT is that of the locality in the policy's distribute.
+
+--request names a file with the head of an HTTP/1.1 request: the request line, and a
+field in each line. It decides for consistentHash by header, cookie or query parameter;
+also shown is when such a request is repeated, and its timeout. --source is the caller's
+address, for consistentHash by source and session affinity.
+
+-o json has shares and weights in percent.`,
+		Example: `  eastway explain mockb
+  eastway explain shop/cart --port 8000 --from cn-hangzhou/cn-hangzhou-k
+  printf 'GET /cart HTTP/1.1\nHost: cart\nX-User: anna\n' > head
+  eastway explain shop/cart --request head`,
+		Args: arguments("SERVICE"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return proxies.completeServices(cmd, args, &service)
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if q.Namespace, q.Name, err = parseService(args[0], service.namespace); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("port") && q.Port == 0 {
+				return usageErrorf("--port must be 1 to 65535")
+			}
+			if q.Request, err = readRequest(request); err != nil {
+				return err
+			}
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
+				return explain(cmd.Context(), client, q, from, out)
+			}))
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint16Var(&q.Port, "port", 0, "`port` of the service (default: each)")
+	flags.StringVar(&q.From, "from", "", "the caller's `zone`, or REGION/ZONE (default: the proxy's)")
+	flags.StringVar(&q.Source, "source", "", "the caller's IP `address`")
+	flags.StringVar(&request, "request", "", "`file` with the head of the request, at most 64 KiB")
+	service.add(cmd, &proxies.kube)
+	proxies.add(cmd, eastwayNamespaceFlag)
+	addOutputFlag(cmd, &output)
+	return cmd
+}
+
+// explain adds the explanation of one proxy.
+func explain(ctx context.Context, client *admin.Client, q status.Query, from answerer, out *terminal.Answers) error {
+	found, err := client.Explain(ctx, q)
+	if err != nil {
+		return err
+	}
+	return out.Add(from.name(), found, func(w io.Writer) error { return printExplanations(w, from, found.Ports) })
+}
+
+// readRequest reads a request's head; "" is none.
+func readRequest(file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read --request: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, admin.MaxRequestHead+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read --request: %w", err)
+	case len(text) > admin.MaxRequestHead:
+		return nil, fmt.Errorf("--request %s: longer than %d bytes", file, admin.MaxRequestHead)
+	}
+	if _, err := requests.ReadHead(text); err != nil { // before a proxy is queried
+		return nil, fmt.Errorf("--request %s: %w", file, err)
+	}
+	return text, nil
+}
+
+func printExplanations(w io.Writer, from answerer, ports []status.Explanation) error {
+	printSeen(w, from)
+	for i := range ports {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := printExplanation(w, &ports[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printExplanation(w io.Writer, e *status.Explanation) error {
+	caller := terminal.None
+	if e.Region+e.Zone != "" {
+		caller = shortLocality(e.Region, e.Zone)
+	}
+	fmt.Fprintln(w, terminal.Printable(fmt.Sprintf("Port %d (%s), caller in %s: %s", e.Port, e.Protocol, caller, e.LoadBalancer)))
+	if e.Request != "" {
+		fmt.Fprintln(w, terminal.Printable(e.Request))
+	}
+	rows := make([][]string, 0, len(e.Candidates))
+	for i := range e.Candidates {
+		c := &e.Candidates[i]
+		weight := terminal.None
+		if c.Weight > 0 {
+			weight = formatPercent(c.Weight)
+		}
+		rows = append(rows, []string{
+			c.Address, c.Cluster, shortLocality(c.Region, c.Zone), strconv.Itoa(c.Level), weight, strconv.Itoa(c.Active), endpointState(&c.Endpoint),
+			formatPercent(c.Share), c.Rule,
+		})
+	}
+	return terminal.Table(w, []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "WEIGHT", "ACTIVE", "STATUS", "SHARE", "RULE"}, rows)
+}
+
+// formatPercent has one decimal where that is not 0; what is above 0 is never shown as 0.
+func formatPercent(p float64) string {
+	const least = 0.05
+	switch text := strconv.FormatFloat(p, 'f', 1, 64); {
+	case p > 0 && p < least:
+		return "<0.1%"
+	case text[len(text)-2:] == ".0":
+		return text[:len(text)-2] + "%"
+	default:
+		return text + "%"
+	}
+}

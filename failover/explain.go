@@ -1,0 +1,97 @@
+package failover
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/balance"
+	requests "github.com/eastway/eastway/failover/http"
+	"github.com/eastway/eastway/internal/status"
+)
+
+// Explain predicts where calls of the own cluster to a service go, and why, for each port. It is nil when there is no such service; the
+// error is one of the query.
+func (p *Proxy) Explain(q status.Query) ([]status.Explanation, error) {
+	name := discovery.ServiceName{Namespace: q.Namespace, Name: q.Name}
+	s := p.table.Snapshot()
+	if s == nil || s.Services.Get(name) == nil {
+		return nil, nil
+	}
+	svc := s.Services.Get(name)
+	ports := slices.Sorted(maps.Keys(balance.Ports(svc)))
+	if q.Port != 0 {
+		if !slices.Contains(ports, q.Port) {
+			return nil, fmt.Errorf("service %s has no TCP port %d; it has %v", name, q.Port, ports)
+		}
+		ports = []uint16{q.Port}
+	}
+	caller := balance.Caller{Cluster: p.cfg.Cluster, Locality: p.cfg.Locality}
+	if q.Source != "" {
+		source, err := netip.ParseAddr(q.Source)
+		if err != nil {
+			return nil, fmt.Errorf("source %q is not an IP address", q.Source)
+		}
+		caller.Address, caller.Locality = netip.AddrPortFrom(source.Unmap(), 1).String(), p.table.Locate(source.Unmap())
+	}
+	if q.From != "" {
+		caller.Locality = localityOf(svc, q.From, p.cfg.Locality)
+	}
+	var request *http.Request
+	if len(q.Request) > 0 {
+		var err error
+		if request, err = requests.ReadHead(q.Request); err != nil {
+			return nil, err
+		}
+	}
+	out := []status.Explanation{}
+	for _, port := range ports {
+		if e, ok := p.explain(balance.Key{Service: name, Port: port}, caller, request); ok {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// explain explains one port; request may be nil.
+func (p *Proxy) explain(k balance.Key, c balance.Caller, request *http.Request) (status.Explanation, bool) {
+	q, rule := balance.Query{Key: k, Caller: c}, ""
+	if q.Caller.HTTP = p.table.HTTP(k); q.Caller.HTTP && request != nil {
+		policy := p.table.Requests(k)
+		q.Caller.Affinity, q.AnyKey = requests.KeyOf(request, &policy.HashKey)
+		rule = requests.Rule(request, policy)
+	}
+	e, ok := p.table.Explain(q)
+	e.Request = rule
+	return e, ok
+}
+
+// localityOf is REGION/ZONE, or ZONE: in the region where the service has that zone, else in that of the proxy.
+func localityOf(svc *discovery.Service, from string, own discovery.Locality) discovery.Locality {
+	region, zone, ok := strings.Cut(from, "/")
+	if ok {
+		return discovery.Locality{Region: region, Zone: zone}
+	}
+	if from == own.Zone {
+		return own
+	}
+	for _, endpoints := range svc.Endpoints {
+		for i := range endpoints {
+			if endpoints[i].Locality.Zone == from {
+				return endpoints[i].Locality
+			}
+		}
+	}
+	for i := range svc.Peers {
+		for _, r := range svc.Peers[i].Readiness {
+			if r.Locality.Zone == from {
+				return r.Locality
+			}
+		}
+	}
+	return discovery.Locality{Region: own.Region, Zone: from}
+}

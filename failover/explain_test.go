@@ -1,0 +1,48 @@
+package failover
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/status"
+)
+
+// A zone alone is enough for a caller, and what is wrong in a query is named.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, locals("A", here), locals("B", beside))
+	query := func(change func(*status.Query)) status.Query {
+		q := status.Query{Namespace: echoName.Namespace, Name: echoName.Name}
+		change(&q)
+		return q
+	}
+	for name, tt := range map[string]struct {
+		query status.Query
+		want  string // where the first candidate is, as the share of the call there
+	}{
+		"from here":    {query(func(*status.Query) {}), fmt.Sprint(here, " 100 own zone")},
+		"a zone":       {query(func(q *status.Query) { q.From = beside.Zone }), fmt.Sprint(beside, " 100 own zone")},
+		"another zone": {query(func(q *status.Query) { q.From = "x" }), fmt.Sprint(here, " 50 failover: own region, nothing nearer serves")},
+		"region and zone": {
+			query(func(q *status.Query) { q.From = "x/y" }), fmt.Sprint(here, " 50 failover: region cn-hangzhou, nothing nearer serves"),
+		},
+		"an address":   {query(func(q *status.Query) { q.Source = "192.0.2.1" }), fmt.Sprint(here, " 100 own zone")},
+		"no address":   {query(func(q *status.Query) { q.Source = "x" }), `source "x" is not an IP address`},
+		"no such port": {query(func(q *status.Query) { q.Port = 1 }), "service shop/echo has no TCP port 1; it has [8000]"},
+		"no request":   {query(func(q *status.Query) { q.Request = []byte("x") }), "line 1: the proxy refuses such a request: request-line"},
+		"no service":   {status.Query{Namespace: "shop", Name: "x"}, "none"},
+	} {
+		got := "none"
+		switch ports, err := w.proxy.Explain(tt.query); {
+		case err != nil:
+			got = err.Error()
+		case len(ports) == 1:
+			first := ports[0].Candidates[0]
+			got = fmt.Sprintf("%s %.0f %s", discovery.Locality{Region: first.Region, Zone: first.Zone}, first.Share, first.Rule)
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
