@@ -25,10 +25,8 @@ const (
 	roundLag = 4
 	// maxProbes is how many probes run at a time, of own endpoints and of peers each.
 	maxProbes = 16
-	// maxExactRamps is how many candidates may ramp up while shares are computed over all cases of which of them stand in their places:
-	// 1024 of them, some milliseconds.
-	maxExactRamps = 10
-	// maxTriedCalls and maxTriedPlaces bound the calls by which shares are tried out, and these times the candidates: about a second.
-	maxTriedCalls  = 10_000
-	maxTriedPlaces = 5_000_000
+	// maxPlacings bounds how often candidates are placed to compute their shares, all cases times all candidates: about a second. Beyond
+	// that maxTriedCalls are tried out, or as many as it leaves.
+	maxPlacings   = 2_000_000
+	maxTriedCalls = 10_000
 )

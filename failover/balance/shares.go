@@ -17,7 +17,7 @@ func (c *choice) shares(candidates []Candidate) []float64 {
 	switch {
 	case len(candidates) == 0:
 		return nil
-	case c.affinity == 0 && c.method == roundRobin, len(ramping) > maxExactRamps:
+	case c.affinity == 0 && c.method == roundRobin, c.tooMany(len(candidates), len(ramping)):
 		return c.tried(candidates)
 	}
 	out := make([]float64, len(candidates))
@@ -35,6 +35,12 @@ func (c *choice) shares(candidates []Candidate) []float64 {
 		}
 	}
 	return out
+}
+
+// tooMany is true when there are too many cases of which locality is first and which candidates stand in their places.
+func (c *choice) tooMany(candidates, ramping int) bool {
+	const mostBits = 31 // so that nothing overflows
+	return ramping > mostBits || max(len(c.weights), 1)*candidates > maxPlacings>>ramping
 }
 
 // addFirsts adds the probabilities of being first while those candidates wait, times p.
@@ -89,7 +95,7 @@ func (c *choice) tried(candidates []Candidate) []float64 {
 	for i := range now {
 		at[now[i].Address] = i
 	}
-	n := min(maxTriedCalls, maxTriedPlaces/len(now))
+	n := min(maxTriedCalls, maxPlacings/len(now))
 	out := make([]float64, len(now))
 	for range n {
 		first := by.order(now)[0]
