@@ -195,7 +195,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 	for i := range svc.Endpoints[g.key.Port] {
 		e := &svc.Endpoints[g.key.Port][i]
 		if !e.Ready && !e.Terminating || isOwnListener(svc, e.Address) || !g.key.includes(tb.cfg.Cluster, e) ||
-			c.Hostname != "" && e.Hostname != c.Hostname {
+			c.Hostname != "" && e.Hostname != c.Hostname || !p.reachesOwn(c, e.Locality) {
 			continue
 		}
 		a := Address{Endpoint: e.Address}
@@ -228,7 +228,7 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 		e := &svc.Peers[i]
 		n, terminating := servingAt(e, g.key.Port)
 		state := tb.cfg.Peers.State(e.Peer)
-		if n == 0 || !state.Usable || !g.key.includesPeer(e.Peer) {
+		if n == 0 || !state.Usable || !g.key.includesPeer(e.Peer) || !p.reachesPeer(c, e, g.key.Port) {
 			continue
 		}
 		a := Address{Peer: e.Peer}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -25,7 +26,7 @@ func (tb *Table) Explain(q Query) (status.Explanation, bool) {
 	if o == nil {
 		return status.Explanation{}, false
 	}
-	e := explaining{options: o, key: keyNone}
+	e := explaining{options: o, own: tb.cfg.Cluster, key: keyNone}
 	switch {
 	case q.AnyKey, o.by.affinity == 0 && o.policy.isSticky(&q.Caller):
 		e.key, e.shares = keyAny, o.by.anyKey(o.candidates)
@@ -49,6 +50,7 @@ func (tb *Table) Explain(q Query) (status.Explanation, bool) {
 // explaining is what choices are explained by.
 type explaining struct {
 	*options
+	own    string // the own cluster
 	key    keyState
 	shares []float64
 	// leader is the candidate with a share that comes first in the usual order, nil if none has one.
@@ -134,7 +136,7 @@ func (e *explaining) choices(rows []status.Endpoint) []status.Choice {
 			row.Weight, row.Share = e.weight(&e.candidates[c]), 100*e.shares[c]
 			row.Rule = e.rule(&row.Endpoint, &e.candidates[c], e.shares[c])
 		} else {
-			row.Rule = absent(&row.Endpoint)
+			row.Rule = e.absent(&row.Endpoint)
 		}
 		out = append(out, row)
 	}
@@ -160,12 +162,16 @@ func (e *explaining) weight(c *Candidate) float64 {
 }
 
 // absent is why an endpoint is no candidate.
-func absent(row *status.Endpoint) string {
-	switch row.Status {
-	case status.NotReady:
+func (e *explaining) absent(row *status.Endpoint) string {
+	switch {
+	case row.Status == status.NotReady:
 		return "not ready"
-	case status.Unreachable:
+	case row.Status == status.Unreachable:
 		return "unreachable: no tunnel to the peer"
+	case e.policy.scope == v1alpha1.ScopeCluster && row.Cluster != e.own:
+		return "outside the policy's scope: not in the own cluster"
+	case e.policy.scope == v1alpha1.ScopeRegion && row.Region != e.view.caller.Region:
+		return "outside the policy's scope: not in the caller's region"
 	default:
 		return "not for this caller"
 	}

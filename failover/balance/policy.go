@@ -59,6 +59,8 @@ type policy struct {
 	sticky, stickySet bool
 	requests          *Requests
 	rateLimit         *v1alpha1.RateLimit
+	// scope is how far calls of the own cluster go; empty is clusterset.
+	scope string
 }
 
 // policyOf takes any policy: discovery has validated it, so that what is out of bounds here is merely clamped. own is
@@ -79,7 +81,7 @@ func policyOf(own string, svc *discovery.Service, port uint16) policy {
 	if p == nil {
 		return s
 	}
-	s.rateLimit = p.RateLimit
+	s.rateLimit, s.scope = p.RateLimit, p.Scope
 	if o := p.OutlierDetection; o != nil {
 		s.thresholds = thresholdsOf(o)
 		s.maxPercent = percent(o.MaxEjectionPercent, s.maxPercent)

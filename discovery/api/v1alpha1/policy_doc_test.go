@@ -67,8 +67,12 @@ func TestPortSettingsAreComplete(t *testing.T) {
 			t.Errorf("portLevelSettings[] lacks %s", f.Name)
 			continue
 		}
-		reflect.ValueOf(all).Elem().FieldByName(f.Name).Set(reflect.New(f.Type.Elem()))
-		if reflect.ValueOf(all.spec()).Elem().FieldByName(f.Name).IsNil() {
+		set := reflect.ValueOf("set")
+		if f.Type.Kind() == reflect.Pointer {
+			set = reflect.New(f.Type.Elem())
+		}
+		reflect.ValueOf(all).Elem().FieldByName(f.Name).Set(set)
+		if reflect.ValueOf(all.spec()).Elem().FieldByName(f.Name).IsZero() {
 			t.Errorf("portLevelSettings[].%s is not used", f.Name)
 		}
 	}

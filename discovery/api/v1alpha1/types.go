@@ -106,6 +106,11 @@ type TrafficPolicySpec struct {
 	// time in which the client is still sending. It follows Istio's field of HTTPRoute, and Envoy's route timeout.
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// Scope is how far calls of the own cluster go: clusterset, the default, to all clusters; region only to endpoints in the caller's
+	// region, of any cluster; cluster only to those of the own cluster. Peers' calls are not affected.
+	// +optional
+	// +kubebuilder:validation:Enum=clusterset;region;cluster
+	Scope string `json:"scope,omitempty"`
 	// RateLimit bounds the requests of HTTP, and the connections of other ports, that endpoints of the own cluster get.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
@@ -115,6 +120,13 @@ type TrafficPolicySpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	PortLevelSettings []PortSettings `json:"portLevelSettings,omitempty"`
 }
+
+// Values of TrafficPolicySpec.Scope.
+const (
+	ScopeClusterSet = "clusterset"
+	ScopeRegion     = "region"
+	ScopeCluster    = "cluster"
+)
 
 // PortSettings are those of one port. They follow Istio's message PortTrafficPolicy.
 type PortSettings struct {
@@ -130,6 +142,10 @@ type PortSettings struct {
 	// Timeout is as in the policy itself.
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// Scope is as in the policy itself.
+	// +optional
+	// +kubebuilder:validation:Enum=clusterset;region;cluster
+	Scope string `json:"scope,omitempty"`
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 }
@@ -157,7 +173,7 @@ func (p *TrafficPolicySpec) ForPort(port uint16) *TrafficPolicySpec {
 func (p *PortSettings) spec() *TrafficPolicySpec {
 	return &TrafficPolicySpec{
 		OutlierDetection: p.OutlierDetection, LoadBalancer: p.LoadBalancer, ConnectionPool: p.ConnectionPool, Retries: p.Retries,
-		Timeout: p.Timeout, RateLimit: p.RateLimit,
+		Timeout: p.Timeout, Scope: p.Scope, RateLimit: p.RateLimit,
 	}
 }
 

@@ -85,6 +85,9 @@ func validateSettings(at *field.Path, p *TrafficPolicySpec) field.ErrorList {
 	if r := p.Retries; r != nil {
 		errs = append(errs, validateRetries(at.Child("retries"), r)...)
 	}
+	if scopes := []string{ScopeClusterSet, ScopeRegion, ScopeCluster}; p.Scope != "" && !slices.Contains(scopes, p.Scope) {
+		errs = append(errs, field.NotSupported(at.Child("scope"), short(p.Scope), scopes))
+	}
 	if r := p.RateLimit; r != nil {
 		errs = append(errs, validateRateLimit(at.Child("rateLimit"), r)...)
 	}
