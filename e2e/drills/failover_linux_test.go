@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -92,42 +91,73 @@ func (w *world) breakService(t *testing.T, name, mode string, p plan) {
 	d.end()
 }
 
-// weights is drill D2: a tenth of a region's calls goes to the other region, and all of them when the own region has no pod.
+// weights is drill D2: a tenth of a region's calls goes to the other region, and all of them when the own region has no pod. Before that,
+// as in drill D5, all clusters share the calls alike.
 func weights(w *world, t *testing.T) {
-	const (
-		share, within = 10, 3 // percent
-		sample        = 2000  // so that chance alone is not out of it: four and a half standard deviations
-	)
 	d := w.begin(t, "weights", gets)
 	home, away := w.home(), w.away()
+	mockb := []string{"mockb-" + home.Zones[0], "mockb-" + home.Zones[1]}
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		for _, zone := range home.Zones {
-			w.repair(ctx, t, home, "mockb-"+zone)
+		for _, name := range mockb {
+			w.repair(ctx, t, home, name)
 		}
-		if err := home.setLocality(ctx, nil); err != nil {
+		if err := home.balance(ctx, nil); err != nil {
 			t.Error(err)
 		}
 	})
-	fromHome := func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) }
-	crossed := func(r *record) bool { return slices.Contains(away.Zones, r.by("mockb")) }
+	crossed := func(r *record) bool { return r.ok() && slices.Contains(away.Zones, r.by("mockb")) }
 
 	d.phase("healthy")
 	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
 
+	d.phase("alike in all clusters")
+	d.must(home.balance(d.Context(), &v1alpha1.LoadBalancer{
+		Simple: v1alpha1.RoundRobin, LocalityLbSetting: &v1alpha1.LocalityLbSetting{Enabled: new(false)},
+	}))
+	d.expectShare(50, 5, 1000)
+
 	d.phase("10 % to the other region")
-	d.look(func(r *record) bool { return fromHome(r) && r.ok() && crossed(r) })
-	d.must(home.setLocality(d.Context(), &v1alpha1.LocalityLbSetting{Distribute: []v1alpha1.LocalityDistribute{
-		{From: home.Region, To: map[string]uint32{home.Region: 100 - share, away.Region: share}},
-	}}))
-	d.await("calls go to the other region", func(records []record) bool {
-		return slices.ContainsFunc(records, func(r record) bool { return fromHome(&r) && crossed(&r) })
+	d.must(home.balance(d.Context(), &v1alpha1.LoadBalancer{
+		LocalityLbSetting: &v1alpha1.LocalityLbSetting{Distribute: []v1alpha1.LocalityDistribute{
+			{From: home.Region, To: map[string]uint32{home.Region: 90, away.Region: 10}},
+		}},
+	}))
+	d.expectShare(10, 3, 2000) // so many that chance alone is not out of it: four and a half standard deviations
+
+	d.phase("own region's mockb gone")
+	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && crossed(r) })
+	d.scale(home, 0, mockb...)
+	d.await("the other region answers all", lastOf(manyCalls, home.Zones, crossed))
+
+	d.phase("repaired")
+	d.scale(home, 1, mockb...)
+	d.must(home.balance(d.Context(), nil))
+	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
+	d.end()
+}
+
+// expectShare of the home region's calls to be answered by the other one, in percent, once a policy has shown its effect: until a zone's
+// last calls have other shares than before.
+func (d *drill) expectShare(share, within, sample int) {
+	d.Helper()
+	home, away := d.home(), d.away()
+	crossed := func(r *record) bool { return r.ok() && slices.Contains(away.Zones, r.by("mockb")) }
+	mixed := lastOf(someCalls, home.Zones, func(r *record) bool { return r.ok() })
+	d.await("calls go to both regions", func(records []record) bool {
+		there := 0
+		for i := range records {
+			if r := &records[i]; r.call() && strings.HasPrefix(r.zone, homeRegion) && crossed(r) {
+				there++
+			}
+		}
+		return there > 0 && there < len(records) && mixed(records)
 	})
 	total, there := 0, 0
-	d.awaitFrom(time.Now(), "enough calls from the region", func(records []record) bool {
+	d.await("enough calls from the region", func(records []record) bool {
 		total, there = 0, 0
 		for i := range records {
-			if r := &records[i]; r.call() && fromHome(r) {
+			if r := &records[i]; r.call() && strings.HasPrefix(r.zone, homeRegion) {
 				if total++; crossed(r) {
 					there++
 				}
@@ -135,36 +165,21 @@ func weights(w *world, t *testing.T) {
 		}
 		return total >= sample
 	})
-	d.notes = append(d.notes, fmt.Sprintf("of %d calls from %s, %d were answered by %s (%.1f %%)", total, home.Region, there, away.Region,
-		100*float64(there)/float64(total)))
+	d.notes = append(d.notes, fmt.Sprintf("%s: of %d calls from %s, %d were answered by %s (%.1f %%)", d.phases[len(d.phases)-1].name, total,
+		home.Region, there, away.Region, 100*float64(there)/float64(total)))
 	if 100*there < (share-within)*total || 100*there > (share+within)*total {
 		d.Errorf("%s answered %d of %d calls, want %d ± %d %%", away.Region, there, total, share, within)
 	}
-
-	d.phase("own region's mockb gone")
-	d.look(func(r *record) bool { return fromHome(r) && r.ok() && crossed(r) })
-	mockb := []string{"mockb-" + home.Zones[0], "mockb-" + home.Zones[1]}
-	d.scale(home, 0, mockb...)
-	d.await("the other region answers all", lastOf(manyCalls, home.Zones, func(r *record) bool { return r.ok() && crossed(r) }))
-
-	d.phase("repaired")
-	d.scale(home, 1, mockb...)
-	d.must(home.setLocality(d.Context(), nil))
-	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
-	d.end()
 }
 
-// setLocality of the TrafficPolicy for mockb.
-func (c *cluster) setLocality(ctx context.Context, s *v1alpha1.LocalityLbSetting) error {
+// balance sets the loadBalancer of the TrafficPolicy for mockb.
+func (c *cluster) balance(ctx context.Context, lb *v1alpha1.LoadBalancer) error {
 	var p v1alpha1.TrafficPolicy
 	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "mockb"}, &p); err != nil {
 		return err
 	}
 	patch := client.MergeFrom(p.DeepCopy())
-	p.Spec.LoadBalancer = nil
-	if s != nil {
-		p.Spec.LoadBalancer = &v1alpha1.LoadBalancer{LocalityLbSetting: s}
-	}
+	p.Spec.LoadBalancer = lb
 	return c.Patch(ctx, &p, patch)
 }
 
