@@ -410,3 +410,19 @@ func BenchmarkSetLocal(b *testing.B) {
 		i++
 	}
 }
+
+// The number of proxies is in the snapshot, and a change of it alone makes a new one.
+func TestNumberOfProxies(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	c.SetLocal(Local{Proxies: 2})
+	first := c.Snapshot()
+	c.SetLocal(Local{Proxies: 2})
+	if same := c.Snapshot(); same != first || first.Proxies != 2 {
+		t.Errorf("%d proxies, revision %d after %d", same.Proxies, same.Revision, first.Revision)
+	}
+	c.SetLocal(Local{Proxies: 3})
+	if n := c.Snapshot().Proxies; n != 3 {
+		t.Errorf("%d proxies", n)
+	}
+}

@@ -3,6 +3,7 @@ package failover
 import (
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,4 +82,39 @@ func TestStreamRateLimit(t *testing.T) {
 	if line := w.access.All()[3].ContextMap(); line["result"] != access.RateLimited {
 		t.Errorf("%v", line)
 	}
+}
+
+// TestPeersConnectionsTakeNothing: what a peer's endpoint serves takes no token here.
+func TestPeersConnectionsTakeNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(rateLimit(perHour(1, v1alpha1.RateLimitMatch{}))), endpoints(endpoint(dead(t), here)),
+		peer("far", abroad, &fakePeer{handle: accepts("FAR")}))
+	for range 3 {
+		if got, err := w.ask("hello"); got != "FAR got hello" || err != nil {
+			t.Errorf("%q %v", got, err)
+		}
+	}
+}
+
+// TestConnectionRateLimitAtOnce: of many connections at the same time, exactly as many are served as there are tokens.
+func TestConnectionRateLimitAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(rateLimit(perHour(3, v1alpha1.RateLimitMatch{}))), locals("LIVE", here))
+	var served atomic.Int32
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() {
+			switch got, err := w.ask("hello"); {
+			case got == "LIVE got hello" && err == nil:
+				served.Add(1)
+			case !isReset(err):
+				t.Errorf("%q %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := served.Load(); n != 3 {
+		t.Errorf("%d served", n)
+	}
+	w.nothingInFlight()
 }

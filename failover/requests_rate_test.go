@@ -182,3 +182,24 @@ func TestRateLimitEdits(t *testing.T) {
 	apply(1, nil)
 	served(8)
 }
+
+// TestRetryCountsOnce: a request that is repeated here takes one token.
+func TestRetryCountsOnce(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int32
+	first := func(w http.ResponseWriter, r *http.Request) {
+		tries.Add(1)
+		if r.Header.Get("X-Eastway-Attempt") == "" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}
+	w := newWorld(t, overHTTP, policy(rateLimit(perHour(3, v1alpha1.RateLimitMatch{}))), webs(here, first), webs(beside, first))
+	for i, want := range []int{200, 200, 200, 429} {
+		if code, _, _ := w.send("GET", "/", ""); code != want {
+			t.Errorf("request %d: %d, want %d", i, code, want)
+		}
+	}
+	if n := tries.Load(); n != 6 {
+		t.Errorf("%d tries", n)
+	}
+}

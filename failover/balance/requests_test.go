@@ -71,3 +71,20 @@ func TestRequestsFollowPolicy(t *testing.T) {
 		want(2)
 	})
 }
+
+// The pods of a headless service share the limits of their port.
+func TestLimitsOfPods(t *testing.T) {
+	t.Parallel()
+	s := benchService(1, &v1alpha1.TrafficPolicySpec{})
+	svc := s.Services.Get(echoName)
+	svc.Listeners = []discovery.Listener{{Port: servicePort, Pod: discovery.PodRef{Cluster: "here", Hostname: "pod-0"}}}
+	table := NewTable(Config{Cluster: "here", Metrics: new(counts)})
+	table.Apply(s)
+	all, pod := Key{Service: echoName, Port: servicePort}, Key{Service: echoName, Port: servicePort, Pod: svc.Listeners[0].Pod}
+	if !table.Has(pod) || table.Limits(all) == nil || table.Limits(all) != table.Limits(pod) {
+		t.Error("a pod has limits of its own")
+	}
+	if table.Limits(Key{Service: echoName, Port: servicePort + 1}) != nil {
+		t.Error("a port that is not there has limits")
+	}
+}

@@ -121,8 +121,6 @@ func reportTo(to *origin, h http.Header, t *try, reason string) {
 		r.outcome = notExecuted
 	case reasonOverflow:
 		r.outcome, r.busy = notExecuted, true
-	case reasonRateLimit:
-		t = nil // an answer without an endpoint goes to the client as it is
 	case "unknown-outcome", "timeout":
 		r.outcome = unknown
 	}
