@@ -112,18 +112,16 @@ func weights(w *world, t *testing.T) {
 	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
 
 	d.phase("alike in all clusters")
-	d.must(home.balance(d.Context(), &v1alpha1.LoadBalancer{
-		Simple: v1alpha1.RoundRobin, LocalityLbSetting: &v1alpha1.LocalityLbSetting{Enabled: new(false)},
-	}))
-	d.expectShare(50, 5, 1000)
+	alike := v1alpha1.LoadBalancer{Simple: v1alpha1.RoundRobin, LocalityLbSetting: &v1alpha1.LocalityLbSetting{Enabled: new(false)}}
+	d.expectShare(&alike, 50, 5, 1000)
+	d.must(home.balance(d.Context(), nil))
+	d.await("every chain answers from its own zone", lastOf(someCalls, d.zones(), (*record).home))
 
 	d.phase("10 % to the other region")
-	d.must(home.balance(d.Context(), &v1alpha1.LoadBalancer{
-		LocalityLbSetting: &v1alpha1.LocalityLbSetting{Distribute: []v1alpha1.LocalityDistribute{
-			{From: home.Region, To: map[string]uint32{home.Region: 90, away.Region: 10}},
-		}},
-	}))
-	d.expectShare(10, 3, 2000) // so many that chance alone is not out of it: four and a half standard deviations
+	tenth := v1alpha1.LoadBalancer{LocalityLbSetting: &v1alpha1.LocalityLbSetting{Distribute: []v1alpha1.LocalityDistribute{
+		{From: home.Region, To: map[string]uint32{home.Region: 90, away.Region: 10}},
+	}}}
+	d.expectShare(&tenth, 10, 3, 2000) // so many that chance alone is not out of it: four and a half standard deviations
 
 	d.phase("own region's mockb gone")
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && crossed(r) })
@@ -137,21 +135,17 @@ func weights(w *world, t *testing.T) {
 	d.end()
 }
 
-// expectShare of the home region's calls to be answered by the other one, in percent, once a policy has shown its effect: until a zone's
-// last calls have other shares than before.
-func (d *drill) expectShare(share, within, sample int) {
+// expectShare of the home region's calls to be answered by the other one, in percent, from when a policy is seen to have an effect: none
+// crossed before.
+func (d *drill) expectShare(lb *v1alpha1.LoadBalancer, share, within, sample int) {
 	d.Helper()
 	home, away := d.home(), d.away()
 	crossed := func(r *record) bool { return r.ok() && slices.Contains(away.Zones, r.by("mockb")) }
-	mixed := lastOf(someCalls, home.Zones, func(r *record) bool { return r.ok() })
-	d.await("calls go to both regions", func(records []record) bool {
-		there := 0
-		for i := range records {
-			if r := &records[i]; r.call() && strings.HasPrefix(r.zone, homeRegion) && crossed(r) {
-				there++
-			}
-		}
-		return there > 0 && there < len(records) && mixed(records)
+	d.must(home.balance(d.Context(), lb))
+	d.await("calls of each zone cross", func(records []record) bool {
+		return !slices.ContainsFunc(home.Zones, func(zone string) bool {
+			return !slices.ContainsFunc(records, func(r record) bool { return r.zone == zone && crossed(&r) })
+		})
 	})
 	total, there := 0, 0
 	d.await("enough calls from the region", func(records []record) bool {
