@@ -11,6 +11,8 @@ ARCHS    ?= amd64 arm64
 FUZZTIME ?= 30s
 SEEDS    ?= 1000
 FROM     ?= 1
+# The linter has vet, and traces of tests need no DWARF: linking is a good part of what the race detector costs.
+RACEFLAGS := -race -vet=off -ldflags=-w
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
 TESTTIME ?= 15m
 # One package of e2e/ after the other; this bounds each.
@@ -71,7 +73,7 @@ unit: ## all tests, without the race detector
 .PHONY: race
 race: ## all tests with the race detector (needs gcc; without it: unit)
 	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
-		set -x; CGO_ENABLED=1 $(GO) test -race -timeout $(TESTTIME) $(PKGS); \
+		set -x; CGO_ENABLED=1 $(GO) test $(RACEFLAGS) -timeout $(TESTTIME) $(PKGS); \
 	elif [ -n "$$CI" ]; then \
 		echo 'make race: no C compiler: install gcc (e.g. apt-get install gcc libc6-dev)' >&2; exit 1; \
 	else \

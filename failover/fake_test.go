@@ -239,7 +239,10 @@ func (i *fakeIncoming) Accept(a *tunnelpb.Answer) (Stream, error) {
 }
 
 func (i *fakeIncoming) Refuse(code tunnel.Code, reason string, retry time.Duration) error {
-	i.opener.settle(nil, &tunnel.RefusedError{Code: code, Reason: reason, RetryAfter: retry})
+	refused := &tunnel.RefusedError{Code: code, Reason: reason, RetryAfter: retry}
+	i.opener.settle(nil, refused)
+	i.opener.in.fail(refused)
+	i.opener.out.fail(refused)
 	return nil
 }
 

@@ -38,7 +38,7 @@ trap 'exit 130' INT TERM
 
 dirs=$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u)
 # shellcheck disable=SC2086
-$GO test -c "-gcflags=$module/...=-d=libfuzzer" -o "$WORK/" $dirs # names of their packages differ
+$GO test -c -ldflags=-w "-gcflags=$module/...=-d=libfuzzer" -o "$WORK/" $dirs # names of their packages differ
 for dir in $dirs; do
 	binary=$WORK/$(basename "$dir").test
 	for target in $("$binary" -test.list '^Fuzz'); do

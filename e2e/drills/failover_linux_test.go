@@ -113,7 +113,7 @@ func weights(w *world, t *testing.T) {
 
 	d.phase("alike in all clusters")
 	alike := v1alpha1.LoadBalancer{Simple: v1alpha1.RoundRobin, LocalityLbSetting: &v1alpha1.LocalityLbSetting{Enabled: new(false)}}
-	d.expectShare(&alike, 50, 5, 1000)
+	d.expectShare(&alike, 50, 5, 500)
 	d.must(home.balance(d.Context(), nil))
 	d.await("every chain answers from its own zone", lastOf(someCalls, d.zones(), (*record).home))
 
@@ -121,7 +121,7 @@ func weights(w *world, t *testing.T) {
 	tenth := v1alpha1.LoadBalancer{LocalityLbSetting: &v1alpha1.LocalityLbSetting{Distribute: []v1alpha1.LocalityDistribute{
 		{From: home.Region, To: map[string]uint32{home.Region: 90, away.Region: 10}},
 	}}}
-	d.expectShare(&tenth, 10, 3, 2000) // so many that chance alone is not out of it: four and a half standard deviations
+	d.expectShare(&tenth, 10, 4, 1000) // chance alone is not out of it: four standard deviations
 
 	d.phase("own region's mockb gone")
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && crossed(r) })
