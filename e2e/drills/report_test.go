@@ -151,7 +151,7 @@ func (e *evidence) phaseOf(r *record) int {
 	return n
 }
 
-// twice is true when a service executed a request once more that is not the same once and twice.
+// twice is true when a service executed a request once more that is not idempotent.
 func (e *evidence) twice(r *record) bool {
 	if r.Method == http.MethodGet {
 		return false

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
-	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -26,7 +25,7 @@ func (tb *Table) Explain(q Query) (status.Explanation, bool) {
 	if o == nil {
 		return status.Explanation{}, false
 	}
-	e := explaining{options: o, own: tb.cfg.Cluster, key: keyNone}
+	e := explaining{options: o, key: keyNone}
 	switch {
 	case q.AnyKey, o.by.affinity == 0 && o.policy.isSticky(&q.Caller):
 		e.key, e.shares = keyAny, o.by.anyKey(o.candidates)
@@ -39,7 +38,7 @@ func (tb *Table) Explain(q Query) (status.Explanation, bool) {
 	e.leader = e.nearest()
 	out := status.Explanation{
 		Port: q.Key.Port, Protocol: "TCP", Region: q.Caller.Locality.Region, Zone: q.Caller.Locality.Zone, LoadBalancer: e.method(),
-		Candidates: e.choices(tb.appendEndpoints(nil, o.svc, o.group, &o.view)),
+		Candidates: e.choices(tb.appendEndpoints(nil, o.svc, o.group, &o.policy, &o.view)),
 	}
 	if q.Caller.HTTP {
 		out.Protocol = "HTTP"
@@ -50,7 +49,6 @@ func (tb *Table) Explain(q Query) (status.Explanation, bool) {
 // explaining is what choices are explained by.
 type explaining struct {
 	*options
-	own    string // the own cluster
 	key    keyState
 	shares []float64
 	// leader is the candidate with a share that comes first in the usual order, nil if none has one.
@@ -136,7 +134,7 @@ func (e *explaining) choices(rows []status.Endpoint) []status.Choice {
 			row.Weight, row.Share = e.weight(&e.candidates[c]), 100*e.shares[c]
 			row.Rule = e.rule(&row.Endpoint, &e.candidates[c], e.shares[c])
 		} else {
-			row.Rule = e.absent(&row.Endpoint)
+			row.Rule = absent(&row.Endpoint)
 		}
 		out = append(out, row)
 	}
@@ -162,16 +160,14 @@ func (e *explaining) weight(c *Candidate) float64 {
 }
 
 // absent is why an endpoint is no candidate.
-func (e *explaining) absent(row *status.Endpoint) string {
-	switch {
-	case row.Status == status.NotReady:
+func absent(row *status.Endpoint) string {
+	switch row.Status {
+	case status.NotReady:
 		return "not ready"
-	case row.Status == status.Unreachable:
+	case status.Unreachable:
 		return "unreachable: no tunnel to the peer"
-	case e.policy.scope == v1alpha1.ScopeCluster && row.Cluster != e.own:
-		return "outside the policy's scope: not in the own cluster"
-	case e.policy.scope == v1alpha1.ScopeRegion && row.Region != e.view.caller.Region:
-		return "outside the policy's scope: not in the caller's region"
+	case status.OutOfScope:
+		return "outside the policy's scope"
 	default:
 		return "not for this caller"
 	}

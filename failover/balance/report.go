@@ -29,7 +29,7 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 		}
 		p := g.policyNow()
 		v := p.localities.view(tb.cfg.Locality, tb.cfg.Locality)
-		out = tb.appendEndpoints(out, svc, g, &v)
+		out = tb.appendEndpoints(out, svc, g, &p, &v)
 	}
 	slices.SortFunc(out, func(a, b status.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Level, b.Level), strings.Compare(a.Address, b.Address))
@@ -38,8 +38,8 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 }
 
 // appendEndpoints adds the places behind a port, as they are for the callers of a view.
-func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, g *group, v *view) []status.Endpoint {
-	port := g.key.Port
+func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, g *group, p *policy, v *view) []status.Endpoint {
+	port, caller := g.key.Port, &Caller{Locality: v.caller}
 	for _, e := range svc.Endpoints[port] {
 		st := status.Endpoint{
 			Address: e.Address.String(), Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
@@ -51,10 +51,16 @@ func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, 
 		case !e.Ready:
 			st.Status = status.NotReady
 		}
+		if !p.reachesOwn(caller, e.Locality) {
+			st.Status = status.OutOfScope
+		}
 		out = append(out, checked(st, g, Address{Endpoint: e.Address}))
 	}
 	for i := range svc.Peers {
 		if st, ok := tb.peerStatus(&svc.Peers[i], port, v); ok {
+			if st.Status != status.Unreachable && !p.reachesPeer(caller, &svc.Peers[i], port) {
+				st.Status = status.OutOfScope
+			}
 			out = append(out, checked(st, g, Address{Peer: svc.Peers[i].Peer}))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/status"
 )
 
 func scoped(scope string) *v1alpha1.TrafficPolicySpec {
@@ -19,12 +20,12 @@ func scopeCases() map[string]explainCase {
 	}
 	return map[string]explainCase{
 		"scope cluster": {policy: scoped(v1alpha1.ScopeCluster), build: all, want: map[string]string{
-			"10.0.0.0:80": "100 failover: region ap-northeast-1", "near": "0 outside the policy's scope: not in the own cluster",
+			"10.0.0.0:80": "100 failover: region ap-northeast-1", "near": "0 outside the policy's scope",
 			"both": "0 outside the policy's scope", "far": "0 outside the policy's scope",
 		}},
 		"scope region": {policy: scoped(v1alpha1.ScopeRegion), build: all, want: map[string]string{
-			"10.0.0.0:80": "0 outside the policy's scope: not in the caller's region", "near": "100 failover: peer in own zone",
-			"both": "0 failover: peer in own region after", "far": "0 outside the policy's scope: not in the caller's region",
+			"10.0.0.0:80": "0 outside the policy's scope", "near": "100 failover: peer in own zone",
+			"both": "0 failover: peer in own region after", "far": "0 outside the policy's scope",
 		}},
 		"scope clusterset": {policy: scoped(v1alpha1.ScopeClusterSet), build: func(tw *town) { tw.peer("far", shanghai) }, want: map[string]string{
 			"far": "100 failover: peer in region cn-shanghai",
@@ -62,6 +63,24 @@ func TestScopeOfCallers(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", scope, got, c.want)
+		}
+	}
+}
+
+// TestStatusOutOfScope: what no call of the own cluster reaches is not healthy.
+func TestStatusOutOfScope(t *testing.T) {
+	t.Parallel()
+	for scope, want := range map[string]map[string]string{
+		v1alpha1.ScopeCluster:    {"10.0.0.0:80": status.Healthy, "near": status.OutOfScope, "far": status.OutOfScope, "empty": status.OutOfScope},
+		v1alpha1.ScopeRegion:     {"10.0.0.0:80": status.OutOfScope, "near": status.Healthy, "far": status.OutOfScope, "empty": status.OutOfScope},
+		v1alpha1.ScopeClusterSet: {"10.0.0.0:80": status.Healthy, "near": status.Healthy, "far": status.Healthy, "empty": status.NotReady},
+	} {
+		tw := newTown(scoped(scope)).local(abroad, 1).peer("near", here).peer("far", shanghai).peer("empty")
+		tw.apply()
+		for _, e := range tw.table.Endpoints(echoName) {
+			if e.Status != want[e.Address] {
+				t.Errorf("%s: %s is %s, want %s", scope, e.Address, e.Status, want[e.Address])
+			}
 		}
 	}
 }

@@ -2,9 +2,12 @@ package http
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -40,6 +43,49 @@ func TestRequestReadBeforeDrain(t *testing.T) {
 		t.Errorf("%q, %v, close is %v", body, err, resp.Close)
 	}
 	if r := <-result; r != access.OK {
+		t.Error(r)
+	}
+}
+
+// The same over HTTP/2, where a GOAWAY ends the connection.
+func TestHTTP2RequestReadBeforeDrain(t *testing.T) {
+	t.Parallel()
+	server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }), zap.NewNop())
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client, conn := pair(t)
+	socket, err := newSocket(conn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFront(origin{})
+	f.clientConn = socket
+	f.begins(http2, nil)
+	result := make(chan string, 1)
+	go func() { result <- (&Handler{cfg: Config{Log: zap.NewNop()}}).carry(t.Context(), f, server) }()
+	dialed := false
+	transport := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) {
+		if dialed {
+			return nil, errors.New("the connection has ended")
+		}
+		dialed = true
+		return client, nil
+	}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://shop/", strings.NewReader("order"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "order" {
+		t.Errorf("%q, %v", body, err)
+	}
+	if r := <-result; r != access.OK { // the server has ended it
 		t.Error(r)
 	}
 }

@@ -56,8 +56,8 @@ func upgradeOf(h http.Header) string {
 	return ""
 }
 
-// refused is why a request of HTTP/2 that net/http's server takes is not passed on, and the status of the answer; nil: it is passed on. That
-// of HTTP/1.1 was refused before.
+// refused checks what net/http's server accepts in HTTP/2 but the proxy does not pass on. It returns why, and the status of the answer; nil is
+// a request to pass on. package h1 has checked HTTP/1.1 before.
 func refused(r *http.Request) (v *h1.Violation, status int) {
 	switch {
 	case r.Method == http.MethodConnect:

@@ -31,7 +31,7 @@ var (
 	// ErrNoService: the proxy has no service of that name.
 	ErrNoService = errors.New("no such service")
 	// ErrNoExplain: the proxy is of a release that cannot explain.
-	ErrNoExplain = errors.New("this proxy's release does not explain")
+	ErrNoExplain = errors.New("this proxy is of a release without 'eastway explain': upgrade it")
 )
 
 // Status is the answer of PathStatus.

@@ -75,7 +75,7 @@ func (x executions) again() (twice, repeated []Execution) {
 				}
 			}
 			switch found := (Execution{ID: id, Service: service, By: by}); {
-			case len(by) < 2: //nolint:mnd // once, or never
+			case len(by) <= 1:
 			case get:
 				repeated = append(repeated, found)
 			default:

@@ -85,7 +85,7 @@ func (r Report) printWrong(b *bytes.Buffer) {
 		fmt.Fprintf(b, "TWICE       %s was executed %d times by %s: %s\n", x.ID, len(x.By), x.Service, strings.Join(x.By, ", "))
 	}
 	if n := len(r.Repeated); n > 0 {
-		fmt.Fprintf(b, "REPEATED: %d GETs were executed again by another endpoint, since the answer of the first did not come.\n", n)
+		fmt.Fprintf(b, "REPEATED: %d of the GETs were executed again by another endpoint, since the first answer did not come.\n", n)
 	}
 	for _, m := range r.Missed {
 		fmt.Fprintf(b, "MISSED      %s\n", m)

@@ -9,8 +9,9 @@ import (
 const (
 	Healthy     = "HEALTHY"
 	NotReady    = "NOT_READY"
-	Terminating = "TERMINATING" // not ready any more, but serving: used when nothing is ready anywhere
-	Unreachable = "UNREACHABLE" // a peer without a usable lane
+	Terminating = "TERMINATING"  // not ready any more, but serving: used when nothing is ready anywhere
+	Unreachable = "UNREACHABLE"  // a peer without a usable lane
+	OutOfScope  = "OUT_OF_SCOPE" // where the policy's scope lets no call go
 )
 
 // Values of Endpoint.OutlierCheck.

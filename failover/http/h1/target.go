@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// Check is what a request of HTTP/2 is refused for as one of HTTP/1.1 would be: net/http's server takes it, and its client would not send
-// it, or a server behind the next one would read it in another way.
+// Check applies the rules of HTTP/1.1 to a request of HTTP/2. net/http's HTTP/2 server accepts more: requests that its client cannot send,
+// and requests that a server behind the next hop may read in another way.
 func Check(method, target, host string) *Violation {
 	switch {
 	case method == "" || tokenLength([]byte(method)) < len(method):

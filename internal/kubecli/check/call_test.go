@@ -111,6 +111,10 @@ func TestCallCause(t *testing.T) {
 			"shop/cart:80", place(func(e *status.Endpoint) { e.Status = status.NotReady }),
 			Failed, "no endpoint in b is ready", "kubectl -n shop get endpointslices",
 		},
+		"out of scope": {
+			"shop/cart:80", place(func(e *status.Endpoint) { e.Status = status.OutOfScope }), Failed,
+			"the TrafficPolicy's scope leaves out", "widen spec.scope of the TrafficPolicy for shop/cart",
+		},
 		"ejected": {
 			"shop/cart:80", place(func(e *status.Endpoint) { e.OutlierCheck = status.CheckFailed }),
 			Failed, "b refused or did not answer several times", "eastway endpoints shop/cart",

@@ -86,12 +86,14 @@ func (f *facts) places(
 
 // judge returns what is wrong with each place; false if the service may have ended the call itself.
 func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []status.Endpoint, err error) (Result, bool) {
-	var unreachable, unready, ejected []string
+	var unreachable, outside, unready, ejected []string
 	usable := 0
 	for i := range places {
 		switch e := &places[i]; {
 		case e.Status == status.Unreachable:
 			unreachable = append(unreachable, e.Cluster)
+		case e.Status == status.OutOfScope:
+			outside = append(outside, e.Cluster)
 		case e.Status != status.Healthy:
 			unready = append(unready, e.Cluster)
 		case e.OutlierCheck == status.CheckFailed, e.OutlierCheck == status.CheckProbing:
@@ -115,6 +117,7 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 		}
 	}
 	add(unreachable, "%s cannot be reached")
+	add(outside, "the TrafficPolicy's scope leaves out %s")
 	add(unready, "no endpoint in %s is ready")
 	add(ejected, "%s refused or did not answer several times, and is left out for a while")
 	cause := fail("call %s: no endpoint can take it: %s", target, strings.Join(problems, "; "))
@@ -123,6 +126,8 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 		return cause.hint("%s", f.reachHint(ctx, unreachable[0])), true
 	case len(unready) > 0:
 		return cause.hint("there: kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s", target.Namespace, target.Service), true
+	case len(ejected) == 0:
+		return cause.hint("widen spec.scope of the TrafficPolicy for %s/%s, or add endpoints inside it", target.Namespace, target.Service), true
 	default:
 		return cause.hint("'eastway endpoints %s/%s' shows until when", target.Namespace, target.Service), true
 	}
