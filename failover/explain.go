@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,8 +16,8 @@ import (
 )
 
 // Explain predicts where calls of the own cluster to a service go, and why, for each port. It is nil when there is no such service; the
-// error is one of the query.
-func (p *Proxy) Explain(q status.Query) ([]status.Explanation, error) {
+// error is one of the query, or of ctx: a prediction may take a second for each port.
+func (p *Proxy) Explain(ctx context.Context, q status.Query) ([]status.Explanation, error) {
 	name := discovery.ServiceName{Namespace: q.Namespace, Name: q.Name}
 	s := p.table.Snapshot()
 	if s == nil || s.Services.Get(name) == nil {
@@ -50,6 +51,9 @@ func (p *Proxy) Explain(q status.Query) ([]status.Explanation, error) {
 	}
 	out := []status.Explanation{}
 	for _, port := range ports {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("explain %s: %w", name, err)
+		}
 		if e, ok := p.explain(balance.Key{Service: name, Port: port}, caller, request); ok {
 			out = append(out, e)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ func testExplanations() []status.Explanation {
 	}
 }
 
-func explainForTest(q status.Query) ([]status.Explanation, error) {
+func explainForTest(_ context.Context, q status.Query) ([]status.Explanation, error) {
 	if q.Namespace != "default" || q.Name != "mockb" {
 		return nil, nil
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,7 +34,7 @@ type Config struct {
 	// Endpoints feeds PathEndpoints; false: no such service. nil: 404.
 	Endpoints func(namespace, name string) ([]status.Endpoint, bool)
 	// Explain feeds PathExplain; nil: no such service; the error is one of the query. nil: 404.
-	Explain func(status.Query) ([]status.Explanation, error)
+	Explain func(context.Context, status.Query) ([]status.Explanation, error)
 	// Listeners feeds PathListeners; nil: 404.
 	Listeners ListenerSource
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.

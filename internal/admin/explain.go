@@ -36,7 +36,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, http.StatusBadRequest, problem{Error: fmt.Sprintf("read the request's head: %v", err)})
 		return
 	}
-	ports, err := h.cfg.Explain(q)
+	ports, err := h.cfg.Explain(r.Context(), q)
 	switch {
 	case err != nil:
 		h.answer(w, http.StatusBadRequest, problem{Error: err.Error(), Reason: reasonBadQuery})

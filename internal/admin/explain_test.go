@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,7 @@ func TestExplain(t *testing.T) {
 	t.Parallel()
 	sent := status.Query{Namespace: "default", Name: "mock&", Port: 80, From: "a/b", Source: "::1", Request: []byte("GET / HTTP/1.1\n")}
 	ports := []status.Explanation{{Port: 80, Candidates: []status.Choice{{Endpoint: status.Endpoint{Address: "x"}, Share: 100, Rule: "own zone"}}}}
-	server := start(t, Config{Explain: func(q status.Query) ([]status.Explanation, error) {
+	server := start(t, Config{Explain: func(_ context.Context, q status.Query) ([]status.Explanation, error) {
 		switch {
 		case q.Name == "nope":
 			return nil, nil

@@ -81,7 +81,7 @@ func TestPaths(t *testing.T) {
 			return nil, namespace == "default" && name == "mockb"
 		},
 	})
-	explained := start(t, Config{Explain: func(q status.Query) ([]status.Explanation, error) {
+	explained := start(t, Config{Explain: func(_ context.Context, q status.Query) ([]status.Explanation, error) {
 		return []status.Explanation{{Port: q.Port}}, nil
 	}})
 	empty := start(t, Config{})
