@@ -17,6 +17,7 @@ import (
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/registry"
+	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/internal/status"
@@ -56,8 +57,10 @@ func New(cfg Config) (*Proxy, error) {
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
 	})
 	p.refused = newRefusals(m, log)
+	connections := new(slots.Table)
 	p.tcp = tcp.New(tcp.Config{
-		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, RateLimited: p.refused.connection,
+		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, Slots: connections,
+		LimitMet: p.refused.connection,
 	})
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,

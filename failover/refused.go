@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/http/h1"
+	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/tally"
 )
 
@@ -24,6 +25,7 @@ const (
 	refusedLimit      refusal = "limit"
 	refusedPeer       refusal = "peer"
 	refusedRate       refusal = "rate"
+	refusedConnection refusal = "connection"
 	refusedNotHTTP    refusal = "not_http"
 )
 
@@ -41,6 +43,9 @@ func (r refusal) text() (what, remedy string) {
 	case refusedRate:
 		return "requests or connections refused: the TrafficPolicy's rateLimit allows no more of them",
 			"the access log shows whose they are (result rate_limited); raise the quota if endpoints can take more"
+	case refusedConnection:
+		return "connections refused: as many are open to endpoints as the TrafficPolicy's maxConnections",
+			"raise connectionPool.tcp.maxConnections, or add endpoints"
 	case refusedPeer:
 		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
 	case refusedNotHTTP:
@@ -128,8 +133,14 @@ func (r *refusals) limit(s discovery.ServiceName, limit string) {
 	r.note(refusalKey{s, kind}, zap.String("limit", limit))
 }
 
-// connection remembers a connection beyond the policy's rateLimit; it counts as one that ended.
-func (r *refusals) connection(s discovery.ServiceName) { r.note(refusalKey{s, refusedRate}) }
+// connection remembers a connection beyond the policy's rateLimit or connectionPool; it counts as one that ended.
+func (r *refusals) connection(s discovery.ServiceName, limit tcp.Limit) {
+	kind := refusedRate
+	if limit == tcp.LimitConnections {
+		kind = refusedConnection
+	}
+	r.note(refusalKey{s, kind})
+}
 
 // retry counts a retry above the budget.
 func (r *refusals) retry(s discovery.ServiceName) {

@@ -51,6 +51,8 @@ type Retries struct {
 
 // Pool bounds the requests and connections of a service port, in this proxy; 0 is no bound.
 type Pool struct {
+	// MaxConnections are open to endpoints of the own cluster at a time, of TCP too.
+	MaxConnections int
 	// MaxRequests and MaxRetries may be under way at a time.
 	MaxRequests, MaxRetries int
 	// MaxPerConnection is how many requests one connection to an endpoint gets.
@@ -60,14 +62,19 @@ type Pool struct {
 }
 
 func poolOf(c *v1alpha1.ConnectionPool) Pool {
-	if c == nil || c.HTTP == nil {
-		return Pool{}
+	var p Pool
+	if c == nil {
+		return p
 	}
 	most := func(field *int32) int { return int(max(or(field, 0), 0)) }
-	return Pool{
-		MaxRequests: most(c.HTTP.HTTP2MaxRequests), MaxRetries: most(c.HTTP.MaxRetries),
-		MaxPerConnection: most(c.HTTP.MaxRequestsPerConnection), IdleTimeout: duration(c.HTTP.IdleTimeout, 0),
+	if c.TCP != nil {
+		p.MaxConnections = most(c.TCP.MaxConnections)
 	}
+	if h := c.HTTP; h != nil {
+		p.MaxRequests, p.MaxRetries = most(h.HTTP2MaxRequests), most(h.MaxRetries)
+		p.MaxPerConnection, p.IdleTimeout = most(h.MaxRequestsPerConnection), duration(h.IdleTimeout, 0)
+	}
+	return p
 }
 
 // Backoff is the time before a retry; the zero value is none.

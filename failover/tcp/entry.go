@@ -33,7 +33,7 @@ func notConnected(e *access.Entry, err error) {
 		e.Result, e.Ended = access.NoEndpoint, "no endpoint"
 	case isLimited(err):
 		e.Result, e.Ended = access.RateLimited, "rate limit"
-	case errors.Is(err, registry.ErrTooMany):
+	case errors.Is(err, registry.ErrTooMany), errors.Is(err, errMaxConnections):
 		e.Result, e.Ended = access.Limit, "limit"
 	case errors.Is(err, registry.ErrDraining), errors.Is(err, registry.ErrStopped):
 		e.Result, e.Ended = access.Stopped, "stopped"

@@ -73,10 +73,9 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 		return
 	}
 	e.Service = key.Service.String()
-	limit := &allowance{} // a probe is no connection
-	if !header.GetProbe() {
-		limit = h.allowance(key, in.Peer())
-	}
+	limit := h.allowance(key, in.Peer())
+	limit.free = header.GetProbe()
+	defer limit.done()
 	candidates := h.cfg.Table.Candidates(key, balance.Caller{
 		Cluster: in.Peer(), Address: header.GetCaller(), Locality: e.CallerLocality, Remote: true, Hostname: header.GetHostname(),
 	})
@@ -192,6 +191,10 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, registry.ErrTooMany):
 		return &refusal{
 			code: tunnelpb.Answer_CODE_OVERLOADED, reason: "too many streams of this peer", retryAfter: overloadRetryAfter,
+		}
+	case errors.Is(err, errMaxConnections):
+		return &refusal{
+			code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: overloadRetryAfter, result: access.Limit,
 		}
 	case errors.Is(err, registry.ErrDraining), errors.Is(err, registry.ErrStopped):
 		return &refusal{code: tunnelpb.Answer_CODE_DRAINING, reason: err.Error(), retryAfter: drainRetryAfter}

@@ -11,6 +11,7 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -24,8 +25,10 @@ type Config struct {
 	Budget time.Duration
 	// Watch notices resets of sockets; it may return nil.
 	Watch func() *relay.Watch
-	// RateLimited is called with each connection that is more than the policy's rateLimit allows.
-	RateLimited func(service discovery.ServiceName)
+	// Slots counts connections to endpoints.
+	Slots *slots.Table
+	// LimitMet is called with each connection that is more than the policy allows.
+	LimitMet func(service discovery.ServiceName, limit Limit)
 }
 
 // Handler carries connections.
@@ -62,6 +65,7 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 		Cluster: h.cfg.Cluster, Address: e.Caller, Locality: e.CallerLocality, ClusterSet: b.ClusterSet,
 	})
 	limit := h.allowance(b.Key, h.cfg.Cluster)
+	defer limit.done()
 	if err := limit.admits(candidates); err != nil {
 		app.Abort(err.Error())
 		notConnected(e, err)

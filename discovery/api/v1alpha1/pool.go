@@ -30,7 +30,10 @@ type HTTPSettings struct {
 func validatePool(at *field.Path, p *ConnectionPool) field.ErrorList {
 	var errs field.ErrorList
 	if p.TCP != nil {
-		errs = duration(at.Child("tcp", "connectTimeout"), p.TCP.ConnectTimeout, MinConnectTimeout, MaxConnectTimeout)
+		errs = slices.Concat(
+			within(at.Child("tcp", "maxConnections"), p.TCP.MaxConnections, math.MaxInt32),
+			duration(at.Child("tcp", "connectTimeout"), p.TCP.ConnectTimeout, MinConnectTimeout, MaxConnectTimeout),
+		)
 	}
 	h := p.HTTP
 	if h == nil {

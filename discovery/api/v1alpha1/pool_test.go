@@ -13,6 +13,8 @@ func TestValidatePool(t *testing.T) {
 	}
 	for _, e := range []edit{
 		pool("{}", ""),
+		{"connectTimeout: 1s", "maxConnections: 0", ""},
+		{"connectTimeout: 1s", "maxConnections: -1", `spec.connectionPool.tcp.maxConnections: Invalid value: -1: must be between 0 and 2147483647`},
 		pool("{http2MaxRequests: 0, maxRequestsPerConnection: 1, maxRetries: 2147483647, idleTimeout: 24h}", ""),
 		pool("{http2MaxRequests: -1}",
 			`spec.connectionPool.http.http2MaxRequests: Invalid value: -1: must be between 0 and 2147483647`),

@@ -382,6 +382,10 @@ type ConnectionPool struct {
 
 // TCPSettings follows Istio's message of that name.
 type TCPSettings struct {
+	// MaxConnections to endpoints of the own cluster, of one proxy, for one port of the service; 0 is no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MaxConnections *int32 `json:"maxConnections,omitempty"`
 	// ConnectTimeout of one attempt, 1ms to 1m.
 	// +optional
 	ConnectTimeout *metav1.Duration `json:"connectTimeout,omitempty"`

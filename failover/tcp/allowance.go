@@ -1,0 +1,106 @@
+package tcp
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/ratelimit"
+	"github.com/eastway/eastway/failover/slots"
+)
+
+// limitedError: the policy's rateLimit allows no more connections for so long.
+type limitedError struct{ wait time.Duration }
+
+func (e *limitedError) Error() string {
+	return fmt.Sprintf("the policy's rateLimit allows no more connections for %v", max(e.wait.Round(time.Millisecond), time.Millisecond))
+}
+
+// errMaxConnections: the policy's connectionPool allows no more connections.
+var errMaxConnections = errors.New("as many connections are open as the policy's maxConnections")
+
+// allowance is what one connection may take of the limits of its service port. It counts where its endpoint is: a connection that a peer's
+// endpoints serve counts there.
+type allowance struct {
+	*Handler
+	key  balance.Key
+	rate ratelimit.Counted
+	max  int // connections; 0: any number
+	// free: it counts nowhere.
+	free bool
+	// slot counts it among the connections; nil: it does not count there yet.
+	slot *slots.Slot
+}
+
+func (h *Handler) allowance(key balance.Key, cluster string) *allowance {
+	return &allowance{
+		Handler: h, key: key, rate: h.cfg.Table.Limits(key).Matching(&ratelimit.Call{Cluster: cluster}),
+		max: h.cfg.Table.Requests(key).Pool.MaxConnections,
+	}
+}
+
+// admits is nil unless a connection that would go to the first candidate is beyond a limit: then no endpoint gets one. The connection has
+// its slot from here on, so that not more are made at a time, until done.
+func (a *allowance) admits(candidates []balance.Candidate) error {
+	if a.free || len(candidates) == 0 || candidates[0].Peer != "" {
+		return nil
+	}
+	if err := a.withinRate(a.rate.Wait(time.Now())); err != nil {
+		return err
+	}
+	return a.takeSlot()
+}
+
+// take counts a connection that a candidate has accepted. One that is beyond a limit is given back.
+func (a *allowance) take(won *dial.Conn) error {
+	if a.free {
+		return nil
+	}
+	if won.Peer != "" {
+		a.done()
+		return nil
+	}
+	err := a.takeSlot()
+	if err == nil {
+		err = a.withinRate(a.rate.Take(time.Now()))
+	}
+	if err != nil {
+		dial.Leave(won.Socket)
+		won.Use.Done(balance.Outcome{})
+	}
+	return err
+}
+
+// done ends the connection.
+func (a *allowance) done() { a.slot.Close() }
+
+func (a *allowance) takeSlot() error {
+	if a.slot != nil {
+		return nil
+	}
+	if a.slot = a.cfg.Slots.Take(a.key, a.max); a.slot == nil {
+		a.cfg.LimitMet(a.key.Service, LimitConnections)
+		return errMaxConnections
+	}
+	return nil
+}
+
+// withinRate is an error for a connection that has to wait for a token.
+func (a *allowance) withinRate(wait time.Duration) error {
+	if wait == 0 {
+		return nil
+	}
+	a.cfg.LimitMet(a.key.Service, LimitRate)
+	return &limitedError{wait}
+}
+
+// Limit is one that connections meet.
+type Limit int
+
+// The limits of a policy: rateLimit, and the maxConnections of its connectionPool.
+const (
+	LimitRate Limit = iota
+	LimitConnections
+)
