@@ -438,3 +438,27 @@ func TestLongBodyToPeerWithoutEndpoint(t *testing.T) {
 		})
 	}
 }
+
+// TestLongBodyToPeer: the rest of a body, above what is kept, follows as soon as the peer has a connection to an endpoint.
+func TestLongBodyToPeer(t *testing.T) {
+	t.Parallel()
+	const atMost = time.Second
+	body := strings.Repeat("0123456789", 100_000)
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %v", h2), func(t *testing.T) {
+			t.Parallel()
+			inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
+				p := newPath(t, spec{on: g, transport: over, http: true, b: pods(newPod(t, g, near, says("b")))})
+				began := time.Now()
+				code, answer, _, err := p.send(p.client(h2), http.MethodPost, body)
+				must(t, err)
+				if code != http.StatusOK || answer != "b" {
+					t.Errorf("%d: %.60q", code, answer)
+				}
+				if took := time.Since(began); took > atMost {
+					t.Errorf("it took %s, want at most %s", took, atMost)
+				}
+			})
+		})
+	}
+}

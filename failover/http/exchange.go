@@ -281,23 +281,28 @@ func (e *exchange) settle(t *try, whole bool) {
 // traced passes interim answers on, until stop: net/http may still be reading one when it has given up.
 func (e *exchange) traced(ctx context.Context, t *try) (traced context.Context, stop func()) {
 	over := false
+	// Not Got100Continue: of HTTP/1.1, net/http calls that only for a request with "Expect: 100-continue".
 	interim := func(code int, header textproto.MIMEHeader) error {
-		if e.r.ProtoAtLeast(1, 1) {
+		switch {
+		case code == http.StatusContinue:
+			t.proceed()
+		case e.r.ProtoAtLeast(1, 1):
 			e.interim(&over, code, header)
 		}
 		return nil
 	}
-	trace := &httptrace.ClientTrace{Got1xxResponse: interim}
-	if e.body != nil {
-		trace.Got100Continue = func() {
-			e.body.allow()
-			if t.body.grant != nil {
-				t.body.grant()
-			}
-		}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim}), func() { e.endInterim(&over) }
+}
+
+// proceed lets the body be sent: the endpoint wants it, or the peer has an endpoint for it.
+func (t *try) proceed() {
+	if t.body == nil {
+		return
 	}
-	traced = httptrace.WithClientTrace(ctx, trace)
-	return traced, func() { e.endInterim(&over) }
+	t.body.allow()
+	if t.body.grant != nil {
+		t.body.grant()
+	}
 }
 
 // String is the outcome in the access log.

@@ -36,7 +36,7 @@ func (h *heads) proceed() {
 func (h *heads) interim(over *bool, code int, header textproto.MIMEHeader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if *over || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+	if *over || code == http.StatusSwitchingProtocols {
 		return
 	}
 	h.begun = true
