@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 // h2client speaks HTTP/2 with prior knowledge.
@@ -125,6 +126,43 @@ func TestAcceptsAndResets(t *testing.T) {
 				}
 				w.nothingInFlight()
 			})
+		}
+	}
+}
+
+// TestHeadAlone: an answer that ends behind its head was not begun for the client, who has got nothing of it. The request is repeated if
+// that is safe, and the endpoint has failed.
+func TestHeadAlone(t *testing.T) {
+	t.Parallel()
+	headAlone := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", "8")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	far := func(in *fakeIncoming) {
+		if s, err := in.Accept(&tunnelpb.Answer{}); err == nil {
+			serveFake(in.ctx, s, headAlone)
+		}
+	}
+	for name, at := range map[string]setup{"endpoint": webs(here, headAlone), "peer": httpPeer("near", beside, far)} {
+		for _, version := range []string{"1.1", "2"} {
+			for method, want := range map[string]string{"GET": "200 far", "POST": "503 eastway: unknown-outcome\n"} {
+				t.Run(name+" "+method+" HTTP/"+version, func(t *testing.T) {
+					t.Parallel()
+					w := newWorld(t, overHTTP, at, httpPeer("far", abroad, func(in *fakeIncoming) {
+						if s, err := in.Accept(&tunnelpb.Answer{}); err == nil {
+							serveFake(in.ctx, s, says("far"))
+						}
+					}))
+					for range 2 { // on a new connection, and on one that may be kept
+						if got, _ := w.over(w.transports()[version], method, "/", strings.NewReader("order")); got != want {
+							t.Errorf("%q, want %q", got, want)
+						}
+					}
+					w.nothingInFlight()
+				})
+			}
 		}
 	}
 }

@@ -41,6 +41,7 @@ func TestOddAnswers(t *testing.T) {
 		"byte by byte":        {"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nok", 1, "200 ok", "200 ok"},
 		"chunks byte by byte": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 1, "200 ok", "200 ok"},
 		"half a head":         {"HTTP/1.1 200 OK\r\nContent-Le", whole, "200 far", "503 eastway: unknown-outcome"},
+		"a head alone":        {"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", whole, "200 far", "503 eastway: unknown-outcome"},
 		"half a body":         {"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf", whole, "200 half ", "200 half "},
 		"half the chunks":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", whole, "200 half ", "200 half "},
 		"more than it said": {

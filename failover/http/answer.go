@@ -84,7 +84,7 @@ func (e *exchange) answer(t *try) {
 		h.Set("Trailer", strings.Join(announced, ", "))
 	}
 	e.head(t.resp.StatusCode)
-	err := e.copyBody(t.resp)
+	err := e.copyBody(t)
 	if err != nil {
 		e.cutOff(t, err)
 	}
@@ -137,22 +137,23 @@ const (
 var errClient = errors.New("the client is gone")
 
 // copyBody passes the body on as it comes; each part leaves at once.
-func (e *exchange) copyBody(resp *http.Response) error {
-	buf, _ := e.buffers.Get().(*[]byte)
-	defer e.buffers.Put(buf)
+func (e *exchange) copyBody(t *try) error {
+	if t.opening.buf == nil {
+		t.opening.buf, _ = e.buffers.Get().(*[]byte)
+	}
 	flush := http.NewResponseController(e.w)
-	if resp.ContentLength < 0 { // the first part may be a long time in coming
+	if t.resp.ContentLength < 0 { // the first part may be a long time in coming
 		if err := flush.Flush(); err != nil {
 			return errors.Join(errClient, err)
 		}
 	}
 	for {
-		n, err := resp.Body.Read(*buf)
-		if n > 0 {
-			if _, werr := e.w.Write((*buf)[:n]); werr != nil {
+		part, err := t.opening.read(t.resp.Body)
+		if len(part) > 0 {
+			if _, werr := e.w.Write(part); werr != nil {
 				return errors.Join(errClient, werr)
 			}
-			e.entry.Down += int64(n)
+			e.entry.Down += int64(len(part))
 			if err == nil {
 				if ferr := flush.Flush(); ferr != nil {
 					return errors.Join(errClient, ferr)
@@ -164,9 +165,6 @@ func (e *exchange) copyBody(resp *http.Response) error {
 			return nil
 		case err != nil:
 			return err
-		}
-		if n == 0 {
-			continue
 		}
 	}
 }

@@ -210,7 +210,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	hurried()
 	done()
 	stop()
-	o := t.judge(&e.policy.Retries, sent)
+	o := t.opened(t.judge(&e.policy.Retries, sent), &e.buffers)
 	if t.err != nil && e.gone() {
 		o = clientGone
 	}
@@ -237,6 +237,7 @@ func (e *exchange) end(t *try, whole bool) {
 		return
 	}
 	t.ended, e.current = true, nil
+	t.opening.end(&e.buffers)
 	if t.body != nil {
 		_ = t.body.Close() // net/http waits for a read that is under way
 		t.up.wire.body.CompareAndSwap(t.body, nil)

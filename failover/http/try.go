@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +28,11 @@ type try struct {
 	blame   balance.Outcome
 	use     *balance.Use
 	resp    *http.Response
+	opening opening
 	err     error
 	outcome outcome
+	// headed: the head of an answer came, whatever came after it.
+	headed bool
 	// spared: it is the client that did not get the answer.
 	spared bool
 	// late: the peer has not answered pending in time.
@@ -58,6 +62,19 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 	default:
 		return unknown
 	}
+}
+
+// opened waits for the first part of an answer that is to be passed on. If it does not come, there is no answer.
+func (t *try) opened(o outcome, buffers *sync.Pool) outcome {
+	if t.headed = t.resp != nil; o != answered {
+		return o
+	}
+	if t.err = t.opening.await(t.resp.Body, t.resp.ContentLength, buffers); t.err == nil {
+		return answered
+	}
+	_ = t.resp.Body.Close()
+	t.resp = nil
+	return unknown
 }
 
 // unsent is true when nothing was written since. Of HTTP/2 net/http does not wait for a write that is under way, or about to begin, when
@@ -115,7 +132,7 @@ func (r *route) learn(t *try, o outcome) {
 			t.blame.Failure = balance.PeerFailure
 		}
 		r.waits = t.err != nil
-	case t.reused && t.err != nil && o != timedOut: // the connection may have been unused for too long: no failure of the endpoint
+	case t.reused && t.err != nil && o != timedOut && !t.headed: // the connection may have been unused for too long: no failure of the endpoint
 		r.fresh = true
 		return
 	}
