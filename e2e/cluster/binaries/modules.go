@@ -12,10 +12,13 @@ const (
 	MetricsServer Module = "metrics-server" // metrics-server, which autoscalers ask
 	Helm          Module = "helm"           // helm
 	Fortio        Module = "fortio"         // fortio, which makes load
+	GRPCInterop   Module = "grpc-interop"   // client and server, which test implementations of gRPC against each other
 )
 
 // Modules are all of them.
-func Modules() []Module { return []Module{Kubernetes, CoreDNS, MetricsServer, Helm, Fortio} }
+func Modules() []Module {
+	return []Module{Kubernetes, CoreDNS, MetricsServer, Helm, Fortio, GRPCInterop}
+}
 
 // recipe is how a module is built.
 type recipe struct {
@@ -53,6 +56,8 @@ func (m Module) recipe() recipe {
 		}
 	case Fortio:
 		return recipe{pinned: "fortio.org/fortio", duration: "half a minute"}
+	case GRPCInterop:
+		return recipe{pinned: "google.golang.org/grpc", duration: "1 minute"}
 	default:
 		return recipe{}
 	}

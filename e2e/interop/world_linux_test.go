@@ -1,0 +1,192 @@
+package interop
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/eastway/eastway/e2e/cluster/binaries"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/status"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	tunnelPort  = "15443"
+	adminPort   = "15000"
+	servicePort = "8000"
+	namespace   = "default"
+)
+
+// cluster has one proxy.
+type cluster struct{ name, dir, ip string }
+
+func (c cluster) admin() string { return net.JoinHostPort(c.ip, adminPort) }
+
+// service has its endpoint in the cluster far; callers in near reach it through both proxies.
+type service struct {
+	name string
+	// protocol is the port's appProtocol.
+	protocol string
+	// endpoint is HOST:PORT.
+	endpoint string
+	// near and far are where the proxies listen for it.
+	near, far string
+}
+
+// world is two clusters.
+type world struct {
+	dir, eastway string
+	near, far    cluster
+}
+
+var lastAddress atomic.Uint32
+
+// newAddress is a loopback address that nothing else uses: neither another test nor another process' tests.
+func newAddress() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>8&63, pid&255, 1+lastAddress.Add(1)%254)
+}
+
+// newService is one with that endpoint.
+func newService(name, protocol, endpoint string) service {
+	return service{
+		name: name, protocol: protocol, endpoint: endpoint,
+		near: net.JoinHostPort(newAddress(), servicePort), far: net.JoinHostPort(newAddress(), servicePort),
+	}
+}
+
+// newWorld runs a proxy in each cluster until the test ends, and returns when calls from near reach far.
+func newWorld(t *testing.T, services ...service) *world {
+	t.Helper()
+	w := &world{dir: t.TempDir()}
+	w.eastway = filepath.Join(w.dir, "eastway")
+	must(t, binaries.Builder{}.Own(t.Context(), w.dir, "cmd/eastway"))
+	w.near, w.far = w.newCluster(t, "near"), w.newCluster(t, "far")
+	w.trust(t, w.near, w.far)
+	w.trust(t, w.far, w.near)
+	for _, s := range services {
+		must(t, os.WriteFile(filepath.Join(w.near.dir, "config", s.name+".yaml"), []byte(s.manifest(s.near)), 0o600))
+		must(t, os.WriteFile(filepath.Join(w.far.dir, "config", s.name+".yaml"), []byte(s.manifest(s.far)+s.export()), 0o600))
+	}
+	far := w.run(t, w.far)
+	near := w.run(t, w.near)
+	for _, c := range []struct {
+		cluster
+		*process
+	}{{w.far, far}, {w.near, near}} {
+		w.await(t, c.cluster, c.process, services)
+	}
+	return w
+}
+
+func (w *world) newCluster(t *testing.T, name string) cluster {
+	t.Helper()
+	c := cluster{name: name, dir: filepath.Join(w.dir, name), ip: newAddress()}
+	must(t, os.MkdirAll(filepath.Join(c.dir, "config"), 0o700))
+	output(t, "", w.eastway, "certs", "init", "--dir", filepath.Join(c.dir, "ca"), "--cluster", name)
+	return c
+}
+
+// trust makes other a peer of c.
+func (w *world) trust(t *testing.T, c, other cluster) {
+	t.Helper()
+	peer := output(t, "", w.eastway, "peer", "export", "--cluster", other.name, "--ca", filepath.Join(other.dir, "ca"),
+		"--address", net.JoinHostPort(other.ip, tunnelPort))
+	file := filepath.Join(c.dir, "peer-"+other.name+".yaml")
+	must(t, os.WriteFile(file, []byte(peer), 0o600))
+	output(t, "", w.eastway, "peer", "import", file, "--config", filepath.Join(c.dir, "config"), "--cluster", c.name)
+}
+
+// run runs the cluster's proxy.
+func (w *world) run(t *testing.T, c cluster) *process {
+	t.Helper()
+	return start(t, c.dir, "proxy-"+c.name, w.eastway, "proxy", "--cluster", c.name, "--region", "region-"+c.name, "--zone", c.name+"-1",
+		"--config", filepath.Join(c.dir, "config"), "--ca", filepath.Join(c.dir, "ca"), "--state", filepath.Join(c.dir, "state"),
+		"--listen", net.JoinHostPort(c.ip, tunnelPort), "--admin", c.admin(), "--access-log", filepath.Join(c.dir, "access.log"),
+		"--drain-timeout", "0s")
+}
+
+// await waits until all services have a healthy endpoint, or peer, there.
+func (w *world) await(t *testing.T, c cluster, p *process, services []service) {
+	t.Helper()
+	client, err := admin.NewClient(c.admin())
+	must(t, err)
+	defer client.Close()
+	for _, s := range services {
+		eventually(t, c.name+" can call "+s.name, p, func() error {
+			found, err := client.Endpoints(t.Context(), namespace, s.name)
+			if err != nil {
+				return err
+			}
+			for i := range found.Endpoints {
+				if found.Endpoints[i].Status == status.Healthy {
+					return nil
+				}
+			}
+			return fmt.Errorf("endpoints: %+v", found.Endpoints)
+		})
+	}
+}
+
+// manifest is a Service on that address, without endpoints.
+func (s *service) manifest(at string) string {
+	ip, port, _ := net.SplitHostPort(at)
+	return fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: %s, namespace: %s}
+spec:
+  clusterIP: %s
+  ports: [{name: port, port: %s, appProtocol: %s}]
+`, s.name, namespace, ip, port, s.protocol)
+}
+
+// export offers the Service to peers, with its endpoint.
+func (s *service) export() string {
+	ip, port, _ := net.SplitHostPort(s.endpoint)
+	return fmt.Sprintf(`---
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceExport
+metadata: {name: %[1]s, namespace: %[2]s}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: %[1]s-1
+  namespace: %[2]s
+  labels: {kubernetes.io/service-name: %[1]s}
+addressType: IPv4
+ports: [{name: port, port: %[4]s}]
+endpoints: [{addresses: [%[3]s], zone: far-1}]
+`, s.name, namespace, ip, port)
+}
+
+// metric is the sum of a counter's samples that have all these labels.
+func (w *world) metric(t *testing.T, c cluster, name string, labels ...string) (sum float64) {
+	t.Helper()
+	for line := range strings.Lines(get(t, "http://"+c.admin()+admin.PathMetrics)) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if n, _, _ := strings.Cut(series, "{"); n != name {
+			continue
+		}
+		matches := true
+		for _, l := range labels {
+			matches = matches && strings.Contains(series, l)
+		}
+		var v float64
+		if _, err := fmt.Sscan(value, &v); err != nil {
+			t.Fatalf("metric %q: %v", line, err)
+		}
+		if matches {
+			sum += v
+		}
+	}
+	return sum
+}
