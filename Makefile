@@ -105,6 +105,10 @@ scale: ## measure with 1,000 and with 10,000 services on a real API server: docs
 	$(GO) run ./e2e/scale --services 1000 --json $(SCALE)/1000.json
 	$(GO) run ./e2e/scale --services 10000 --json $(SCALE)/10000.json --against $(SCALE)/1000.json
 
+.PHONY: drills
+drills: ## break services, zones, proxies and clusters under load on two real clusters: a table for each, JSON in bin/e2e/drills (root; 15 minutes)
+	$(GO) test -v -count=1 -timeout $(E2ETIME) ./e2e/drills
+
 .PHONY: once
 once: ## send a million POSTs and a million GETs through 200 faults, and count what was executed (20 minutes; ARGS='-posts 100000')
 	$(GO) run ./e2e/once $(ARGS)

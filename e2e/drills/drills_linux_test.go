@@ -33,7 +33,7 @@ func TestDrills(t *testing.T) {
 	drills := []drill{
 		{"service failure", serviceFails},
 		{"service answers 503", serviceAnswers503},
-		{"weights", weights},
+		{"bookinfo", bookinfo},
 		{"ingress", throughIngress},
 		{"proxy killed", proxyKilled},
 		{"leader killed", leaderKilled},

@@ -43,6 +43,7 @@ func throughIngress(w *world, t *testing.T) {
 	d := w.begin(t, "ingress", func(*cluster, *cluster, string) load.Config {
 		return load.Config{Calls: []load.Calls{{URL: keptURL, Rate: ingressRate}, {URL: freshURL, Rate: ingressRate}}}
 	})
+	d.watched = "mocka"
 	home, first := w.home(), w.home().Zones[0]
 	mocka := []string{"mocka-" + home.Zones[0], "mocka-" + home.Zones[1]}
 	t.Cleanup(func() { // also when the drill did not get that far

@@ -2,6 +2,7 @@ package drills
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -34,6 +35,10 @@ type report struct {
 	Total   totals        `json:"total"`
 	Failure []failure     `json:"unexpected"`
 	Notes   []string      `json:"notes,omitempty"`
+	// Today is what published walk-throughs of managed meshes show of the same faults.
+	Today string `json:"published,omitempty"`
+	// watched is the application whose answers are counted by zone.
+	watched string
 }
 
 // totals are counts of requests that have all ended.
@@ -57,8 +62,8 @@ type phaseReport struct {
 	P50 float64 `json:"p50Millis"`
 	P99 float64 `json:"p99Millis"`
 	Max float64 `json:"maxMillis"`
-	// MockbBy counts, by zone, who answered calls from cluster-1.
-	MockbBy map[string]int `json:"mockbAnsweredBy"`
+	// AnsweredBy counts, by zone or version, who answered calls from cluster-1.
+	AnsweredBy map[string]int `json:"answeredBy"`
 	// FirstEffect is the time from the fault to the first answer that shows its effect.
 	FirstEffect *float64 `json:"firstEffectMillis,omitempty"`
 }
@@ -86,14 +91,16 @@ type evidence struct {
 	// excuse says why a failure had to be; "": it had not.
 	excuse func(*record) string
 	notes  []string
+	// watched is the application whose answers are counted; empty: mockb.
+	watched, today string
 }
 
 func (e *evidence) report() report {
-	r := report{Drill: e.drill, Notes: e.notes}
+	r := report{Drill: e.drill, Notes: e.notes, Today: e.today, watched: cmp.Or(e.watched, "mockb")}
 	rows := make([]phaseReport, len(e.phases))
 	latencies := make([][]time.Duration, len(e.phases))
 	for i := range e.phases {
-		rows[i] = phaseReport{Name: e.phases[i].name, MockbBy: make(map[string]int)}
+		rows[i] = phaseReport{Name: e.phases[i].name, AnsweredBy: make(map[string]int)}
 	}
 	for i := range e.records {
 		one := &e.records[i]
@@ -122,8 +129,8 @@ func (e *evidence) report() report {
 		}
 		if one.ok() {
 			latencies[n] = append(latencies[n], one.End.Sub(one.Start))
-			if zone := one.by("mockb"); zone != "" && strings.HasPrefix(one.zone, homeRegion) {
-				row.MockbBy[zone]++
+			if zone := one.by(r.watched); zone != "" && strings.HasPrefix(one.zone, homeRegion) {
+				row.AnsweredBy[zone]++
 			}
 		}
 	}
@@ -214,7 +221,8 @@ func (r *report) String() string {
 	fmt.Fprintf(&b, "\n%s\n", r.Drill)
 	const gap = 2
 	table := tabwriter.NewWriter(&b, 0, 0, gap, ' ', 0)
-	fmt.Fprintln(table, "PHASE\tSENT\tPER SECOND\tFAILED\tEXPECTED\tTWICE\tP50\tP99\tMAX\tSTREAMS\tCUT\tMOCKB ANSWERED BY\tFIRST EFFECT")
+	fmt.Fprintf(table, "PHASE\tSENT\tPER SECOND\tFAILED\tEXPECTED\tTWICE\tP50\tP99\tMAX\tSTREAMS\tCUT\t%s ANSWERED BY\tFIRST EFFECT\n",
+		strings.ToUpper(r.watched))
 	for i := range r.Phases {
 		p := &r.Phases[i]
 		first := "-"
@@ -222,11 +230,14 @@ func (r *report) String() string {
 			first = fmt.Sprintf("%.0fms", *p.FirstEffect)
 		}
 		fmt.Fprintf(table, "%s\t%d\t%.0f\t%d\t%d\t%d\t%.0fms\t%.0fms\t%.0fms\t%d\t%d\t%s\t%s\n", p.Name, p.Sent, p.Rate, p.Failed, p.Excused,
-			p.Twice, p.P50, p.P99, p.Max, p.Streams, p.Cut, shares(p.MockbBy), first)
+			p.Twice, p.P50, p.P99, p.Max, p.Streams, p.Cut, shares(p.AnsweredBy), first)
 	}
 	t := r.Total
 	fmt.Fprintf(table, "total\t%d\t%.0f\t%d\t%d\t%d\t\t\t\t%d\t%d\n", t.Sent, t.Rate, t.Failed, t.Excused, t.Twice, t.Streams, t.Cut)
 	_ = table.Flush() // into memory
+	if r.Today != "" {
+		fmt.Fprintf(&b, "published walk-through of a managed mesh: %s\n", r.Today)
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "%s\n", note)
 	}

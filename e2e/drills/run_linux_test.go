@@ -38,7 +38,9 @@ type drill struct {
 	// excuse says why a failure had to be; "": it had not.
 	excuse func(*record) string
 	notes  []string
-	lost   map[string]bool // zones whose loaders are lost on purpose
+	// watched is the application whose answers are counted; empty: mockb. today is what others publish of such a drill.
+	watched, today string
+	lost           map[string]bool // zones whose loaders are lost on purpose
 
 	mu       sync.Mutex
 	tapped   map[string]bool                // pods whose executions are read
@@ -311,6 +313,7 @@ func (d *drill) end() *report {
 	defer d.mu.Unlock()
 	r := (&evidence{
 		drill: d.name, phases: d.phases, end: ended, records: d.rec.All(), executed: d.executed, excuse: d.excuse, notes: d.notes,
+		watched: d.watched, today: d.today,
 	}).report()
 	fmt.Fprintln(progress(d.T), &r)
 	if err := r.write(d.dir); err != nil {

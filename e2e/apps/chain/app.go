@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,15 +20,17 @@ import (
 type Config struct {
 	// Name and Zone as answers show them; the zone as the version.
 	Name, Zone string
-	// UpstreamURL is called for each request; empty at the end of the chain.
-	UpstreamURL string
+	// UpstreamURLs are called for each request, one after the other; none at the end of the chain.
+	UpstreamURLs []string
+	// Text is a part of the answer, on lines of its own.
+	Text string
 	// Status, if not 0, answers each request, as a broken application does.
 	Status int
 }
 
-// FromEnvironment reads the variables app, version and upstream_url.
+// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces) and text.
 func FromEnvironment(get func(string) string) Config {
-	return Config{Name: get("app"), Zone: get("version"), UpstreamURL: get("upstream_url")}
+	return Config{Name: get("app"), Zone: get("version"), UpstreamURLs: strings.Fields(get("upstream_url")), Text: get("text")}
 }
 
 // Validate names the variable that is wrong.
@@ -35,11 +38,10 @@ func (c Config) Validate() error {
 	if c.Name == "" || c.Zone == "" {
 		return errors.New("chain: the variables app and version must be set")
 	}
-	if c.UpstreamURL == "" {
-		return nil
-	}
-	if u, err := url.Parse(c.UpstreamURL); err != nil || u.Scheme != "http" || u.Host == "" {
-		return fmt.Errorf("chain: the variable upstream_url is %q, must be http://HOST:PORT/", c.UpstreamURL)
+	for _, upstream := range c.UpstreamURLs {
+		if u, err := url.Parse(upstream); err != nil || u.Scheme != "http" || u.Host == "" {
+			return fmt.Errorf("chain: the variable upstream_url is %q, must be http://HOST:PORT/", upstream)
+		}
 	}
 	return nil
 }
@@ -84,18 +86,23 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("%s(%s): broken", a.Name, a.Zone), a.Status)
 		return
 	}
-	rest := "\n"
-	if a.UpstreamURL != "" {
-		var err error
-		if rest, err = a.client.Do(r.Context(), r.Method, a.UpstreamURL, id); err != nil {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	var answer strings.Builder
+	answer.WriteString(a.hop(local).String())
+	if a.Text != "" {
+		answer.WriteString("\n" + a.Text + "\n")
+	}
+	for _, upstream := range a.UpstreamURLs {
+		rest, err := a.client.Do(r.Context(), r.Method, upstream, id)
+		if err != nil {
 			http.Error(w, fmt.Sprintf("%s(%s): %v", a.Name, a.Zone, err), http.StatusBadGateway)
 			return
 		}
+		answer.WriteString(strings.TrimSuffix(rest, "\n"))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	// A caller that is gone does not matter here: it counts its own failure.
-	_, _ = io.WriteString(w, a.hop(local).String()+rest)
+	_, _ = io.WriteString(w, answer.String()+"\n")
 }
 
 // hop is the own part of an answer, on a connection to the address.

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve an application that calls an upstream.
 func serve(t *testing.T, name, zone, upstream string) (*App, *httptest.Server) {
 	t.Helper()
-	app := &App{Config: Config{Name: name, Zone: zone, UpstreamURL: upstream}}
+	app := &App{Config: Config{Name: name, Zone: zone, UpstreamURLs: strings.Fields(upstream)}}
 	if err := app.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,24 @@ func TestEachAnswersForItselfAndItsUpstream(t *testing.T) {
 	c.Executions.ServeHTTP(executed, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
 	if lines := executed.Body.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, `"id":"id-1"`) {
 		t.Errorf("mockc executed %q, want id-1", lines)
+	}
+}
+
+func TestSomeUpstreamsAndText(t *testing.T) {
+	t.Parallel()
+	_, ratings := serve(t, "ratings", "v1", "")
+	reviews, middle := serve(t, "reviews", "v2", ratings.URL)
+	reviews.Text = "full stars\nfull stars"
+	_, details := serve(t, "details", "v1", "")
+	_, first := serve(t, "productpage", "v1", details.URL+" "+middle.URL)
+	answer, err := new(Client).Do(t.Context(), http.MethodGet, first.URL, "id-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "-> productpage(version: v1, ip: 127.0.0.1)-> details(version: v1, ip: 127.0.0.1)-> reviews(version: v2, ip: 127.0.0.1)\n" +
+		"full stars\nfull stars\n-> ratings(version: v1, ip: 127.0.0.1)\n"
+	if answer != want || Names(Parse(answer)) != "productpage details reviews ratings" {
+		t.Errorf("answered %q, want %q", answer, want)
 	}
 }
 

@@ -4,5 +4,5 @@
 // runs a TCP service for long streams (see Streams).
 //
 // It knows nothing of Eastway, and is configured as such applications are: by
-// the environment variables app, version and upstream_url.
+// the environment variables app, version, upstream_url and text.
 package chain
