@@ -21,7 +21,7 @@ const (
 )
 
 // program is the path of an installed program; pkg is the Debian package that has it.
-func program(t *testing.T, name, pkg string) string {
+func program(t testing.TB, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -36,11 +36,12 @@ func program(t *testing.T, name, pkg string) string {
 // process is a server that runs until the test ends.
 type process struct {
 	name, log string
+	pid       int
 	ended     chan struct{}
 }
 
 // start runs a program until the test ends; it gets SIGTERM then.
-func start(t *testing.T, dir, name, path string, args ...string) *process {
+func start(t testing.TB, dir, name, path string, args ...string) *process {
 	t.Helper()
 	p := &process{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.Create(p.log)
@@ -51,6 +52,7 @@ func start(t *testing.T, dir, name, path string, args ...string) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
+	p.pid = cmd.Process.Pid
 	go func() {
 		defer close(p.ended)
 		_ = cmd.Wait() // its ProcessState has the result
@@ -94,7 +96,7 @@ func (p *process) tail() string {
 }
 
 // output runs a program to its end, which has to be a good one.
-func output(t *testing.T, input, path string, args ...string) string {
+func output(t testing.TB, input, path string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -108,7 +110,7 @@ func output(t *testing.T, input, path string, args ...string) string {
 }
 
 // eventually waits until check returns nil.
-func eventually(t *testing.T, what string, p *process, check func() error) {
+func eventually(t testing.TB, what string, p *process, check func() error) {
 	t.Helper()
 	late := time.After(patience)
 	tick := time.NewTicker(glance)
@@ -128,7 +130,7 @@ func eventually(t *testing.T, what string, p *process, check func() error) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

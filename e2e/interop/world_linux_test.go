@@ -45,6 +45,10 @@ type service struct {
 type world struct {
 	dir, eastway string
 	near, far    cluster
+	// accessLog is a file in each cluster's directory; "": none.
+	accessLog string
+	// proxies are that of near and that of far.
+	proxies [2]*process
 }
 
 var lastAddress atomic.Uint32
@@ -64,9 +68,17 @@ func newService(name, protocol, endpoint string) service {
 }
 
 // newWorld runs a proxy in each cluster until the test ends, and returns when calls from near reach far.
-func newWorld(t *testing.T, services ...service) *world {
+func newWorld(t testing.TB, services ...service) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir()}
+	w := &world{accessLog: "access.log"}
+	w.up(t, services...)
+	return w
+}
+
+// up makes the world and runs it.
+func (w *world) up(t testing.TB, services ...service) {
+	t.Helper()
+	w.dir = t.TempDir()
 	w.eastway = filepath.Join(w.dir, "eastway")
 	must(t, binaries.Builder{}.Own(t.Context(), w.dir, "cmd/eastway"))
 	w.near, w.far = w.newCluster(t, "near"), w.newCluster(t, "far")
@@ -78,16 +90,16 @@ func newWorld(t *testing.T, services ...service) *world {
 	}
 	far := w.run(t, w.far)
 	near := w.run(t, w.near)
+	w.proxies = [...]*process{near, far}
 	for _, c := range []struct {
 		cluster
 		*process
 	}{{w.far, far}, {w.near, near}} {
 		w.await(t, c.cluster, c.process, services)
 	}
-	return w
 }
 
-func (w *world) newCluster(t *testing.T, name string) cluster {
+func (w *world) newCluster(t testing.TB, name string) cluster {
 	t.Helper()
 	c := cluster{name: name, dir: filepath.Join(w.dir, name), ip: newAddress()}
 	must(t, os.MkdirAll(filepath.Join(c.dir, "config"), 0o700))
@@ -96,7 +108,7 @@ func (w *world) newCluster(t *testing.T, name string) cluster {
 }
 
 // trust makes other a peer of c.
-func (w *world) trust(t *testing.T, c, other cluster) {
+func (w *world) trust(t testing.TB, c, other cluster) {
 	t.Helper()
 	peer := output(t, "", w.eastway, "peer", "export", "--cluster", other.name, "--ca", filepath.Join(other.dir, "ca"),
 		"--address", net.JoinHostPort(other.ip, tunnelPort))
@@ -106,16 +118,20 @@ func (w *world) trust(t *testing.T, c, other cluster) {
 }
 
 // run runs the cluster's proxy.
-func (w *world) run(t *testing.T, c cluster) *process {
+func (w *world) run(t testing.TB, c cluster) *process {
 	t.Helper()
+	accessLog := w.accessLog
+	if accessLog != "" {
+		accessLog = filepath.Join(c.dir, accessLog)
+	}
 	return start(t, c.dir, "proxy-"+c.name, w.eastway, "proxy", "--cluster", c.name, "--region", "region-"+c.name, "--zone", c.name+"-1",
 		"--config", filepath.Join(c.dir, "config"), "--ca", filepath.Join(c.dir, "ca"), "--state", filepath.Join(c.dir, "state"),
-		"--listen", net.JoinHostPort(c.ip, tunnelPort), "--admin", c.admin(), "--access-log", filepath.Join(c.dir, "access.log"),
+		"--listen", net.JoinHostPort(c.ip, tunnelPort), "--admin", c.admin(), "--access-log", accessLog,
 		"--drain-timeout", "0s")
 }
 
 // await waits until all services have a healthy endpoint, or peer, there.
-func (w *world) await(t *testing.T, c cluster, p *process, services []service) {
+func (w *world) await(t testing.TB, c cluster, p *process, services []service) {
 	t.Helper()
 	client, err := admin.NewClient(c.admin())
 	must(t, err)
