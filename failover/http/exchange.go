@@ -52,7 +52,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.finish()
 	whole := false
 	defer func() { e.leave(whole) }()
-	if v, status := refused(r); v != nil {
+	if v, status := refused(r, f.from.limits()); v != nil {
 		h.cfg.Refused(f.from.Service, v)
 		e.fail(status, access.Refused, string(v.Reason))
 		whole = true

@@ -54,8 +54,18 @@ func newFront(from origin) *front {
 func (f *front) begins(kind protocol, head []byte) {
 	f.head = head
 	if kind == http1 {
-		f.strict = h1.NewReader(unread{f}, h1.Limits{HeadBytes: maxHeaderBytes, Fields: maxFields})
+		f.strict = h1.NewReader(unread{f}, f.from.limits())
 	}
+}
+
+// limits of a request's header.
+func (o *origin) limits() h1.Limits {
+	l := h1.Limits{HeadBytes: maxHeaderBytes, Fields: maxFields}
+	if o.peer != "" {
+		l.HeadBytes += peerHeaderBytes
+		l.Fields += peerFields
+	}
+	return l
 }
 
 // unread reads the connection without verifying it.

@@ -54,11 +54,11 @@ type Config struct {
 type Handler struct {
 	cfg Config
 	// server has the connections of applications, inbound those of peers.
-	server, inbound          *http.Server
-	http1, http2, http2peers *http.Transport
-	pool                     *pool
-	leaving                  leaving
-	buffers                  sync.Pool
+	server, inbound                      *http.Server
+	http1, http1peers, http2, http2peers *http.Transport
+	pool                                 *pool
+	leaving                              leaving
+	buffers                              sync.Pool
 
 	mu      sync.Mutex
 	budgets map[balance.Key]*budget
@@ -117,14 +117,17 @@ type Stream struct {
 func New(cfg Config) *Handler {
 	h := &Handler{
 		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow),
-		http2peers: newTransport(true, peerWindow),
-		pool:       newPool(),
-		budgets:    make(map[balance.Key]*budget), peers: make(map[string]int),
+		http1peers: newTransport(false, peerWindow), http2peers: newTransport(true, peerWindow),
+		pool:    newPool(),
+		budgets: make(map[balance.Key]*budget), peers: make(map[string]int),
 		silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
 	h.inbound = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
+	h.inbound.MaxHeaderBytes += peerHeaderBytes
+	h.http1peers.MaxResponseHeaderBytes += peerHeaderBytes
+	h.http2peers.MaxResponseHeaderBytes += peerHeaderBytes
 	return h
 }
 
@@ -189,6 +192,7 @@ func (h *Handler) carry(ctx context.Context, f *front, server *http.Server) (res
 	_ = server.Serve(listener) // until it is accepted
 	if listener.conn != nil {  // the proxy drains since its first bytes came: they may be a whole request
 		last := newServer(server.Handler, h.cfg.Log)
+		last.MaxHeaderBytes = server.MaxHeaderBytes
 		last.SetKeepAlivesEnabled(false)
 		_ = last.Serve(listener)
 	}

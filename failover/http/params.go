@@ -9,6 +9,10 @@ const (
 	maxHeaderBytes = 60 << 10
 	// maxFields of a header: Envoy's default.
 	maxFields = 100
+	// peerHeaderBytes and peerFields are what proxies add to such a header for each other, at most: who calls, what was tried, and
+	// which try it is. It comes on top, since the limits are meant for what applications send.
+	peerHeaderBytes = 8 << 10
+	peerFields      = 4
 	// headerTimeout bounds how slowly a request's header may arrive.
 	headerTimeout = 30 * time.Second
 	// frontIdleTimeout is how long a client's connection may be idle between requests: Envoy's default is 1 h, and a client that

@@ -58,11 +58,11 @@ func upgradeOf(h http.Header) string {
 
 // refused checks what net/http's server accepts in HTTP/2 but the proxy does not pass on. It returns why, and the status of the answer; nil is
 // a request to pass on. package h1 has checked HTTP/1.1 before.
-func refused(r *http.Request) (v *h1.Violation, status int) {
+func refused(r *http.Request, most h1.Limits) (v *h1.Violation, status int) {
 	switch {
 	case r.Method == http.MethodConnect:
 		return &h1.Violation{Reason: h1.ReasonConnect, Detail: r.Proto}, http.StatusMethodNotAllowed
-	case fields(r.Header) > maxFields:
+	case fields(r.Header) > most.Fields:
 		return &h1.Violation{Reason: h1.ReasonTooManyFields, Detail: r.Proto}, http.StatusRequestHeaderFieldsTooLarge
 	case r.ProtoMajor == 2:
 		return h1.Check(r.Method, r.RequestURI, r.Host), http.StatusBadRequest

@@ -184,11 +184,13 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upst
 		w.Conn = s
 	}
 	transport := h.http1
-	if t.h2 {
+	switch {
+	case t.h2 && c.Stream != nil:
+		transport = h.http2peers
+	case t.h2:
 		transport = h.http2
-		if c.Stream != nil {
-			transport = h.http2peers
-		}
+	case c.Stream != nil:
+		transport = h.http1peers
 	}
 	client, err := transport.NewClientConn(context.WithValue(ctx, wireKey{}, w), "http", "endpoint:80")
 	if err != nil {
