@@ -1,6 +1,9 @@
 package http
 
-import "bytes"
+import (
+	"bytes"
+	"net/http"
+)
 
 // protocol is what the first bytes of a connection are.
 type protocol int
@@ -19,7 +22,8 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 const maxSniff = max(maxMethod+2, len(preface))
 
 // sniff takes bytes for HTTP/1 that begin with an upper-case method, a space and what a target can begin with. Line protocols
-// such as memcached's and Redis's do not look like that, nor does TLS. Whether the rest is well-formed is checked later.
+// such as memcached's and Redis's do not look like that, nor does TLS. Whether the rest is well-formed is checked later; there CONNECT,
+// whose target can begin with anything, is refused.
 func sniff(b []byte) protocol {
 	if n := min(len(b), len(preface)); n >= len("PRI ") && string(b[:n]) == preface[:n] {
 		if n == len(preface) {
@@ -35,6 +39,8 @@ func sniff(b []byte) protocol {
 		return notHTTP
 	case end+1 == len(b):
 		return undecided
+	case string(b[:end]) == http.MethodConnect:
+		return http1
 	}
 	switch b[end+1] {
 	case '/', '*', 'h', 'H': // origin form, OPTIONS *, absolute form
