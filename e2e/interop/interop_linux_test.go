@@ -9,6 +9,7 @@ import (
 
 // TestInterop: what carries HTTP elsewhere works through Eastway, too. The names of the subtests are those of the clients.
 func TestInterop(t *testing.T) {
+	t.Parallel()
 	gathering := newGathering(t)
 	echo := serve(t, http.HandlerFunc(echo))
 	services := map[string]service{
@@ -35,6 +36,7 @@ func TestInterop(t *testing.T) {
 		{"WebSocket", "socket", testWebSocket},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			t.Cleanup(func() { w.carriedRequests(t, c.service) }) // after subtests that run in parallel
 			c.test(t, services[c.service])
 		})

@@ -25,7 +25,7 @@ func chunkSizes() []Case {
 		Case{Name: "CR before CRLF", Input: chunked + "3\r\r\nabc\r\n0\r\n\r\n", Requests: 1, Reason: "bare-cr"},
 		Case{Name: "NUL", Input: chunked + "3\x00\r\nabc\r\n0\r\n\r\n", Requests: 1, Reason: "control-byte"},
 		Case{Name: "last chunk with LF", Input: chunked + "0\n\r\n" + smuggled, Requests: 1, Reason: "bare-lf"},
-		Case{Name: "largest", Input: chunked + "7fffffffffffffff\r\nabc", Requests: 1},
+		Case{Name: "largest", Input: chunked + "7fffffffffffffff\r\nabc", Requests: 1, Endless: true},
 	)
 }
 

@@ -14,6 +14,8 @@ type Case struct {
 	Requests int
 	// Reason why it refuses what follows them: the label of an h1.Reason, or empty.
 	Reason string
+	// Endless: the body of the last request does not end.
+	Endless bool
 	// Status of the answer in place of the request that is refused; 0 if a body is cut, or all is valid.
 	Status int
 }
@@ -199,6 +201,7 @@ func names() []Case {
 		{Name: "space inside", Input: post("Content Length: 43"), Reason: "field-space"},
 		{Name: "no colon", Input: get("X-A"), Reason: "no-colon"},
 		{Name: "no name", Input: get(": b"), Reason: "field-name"},
+		{Name: "pseudo-header of HTTP/2", Input: get(":path: " + Smuggled), Reason: "field-name"},
 		{Name: "no name, a second colon", Input: post(":Transfer-Encoding: chunked"), Reason: "field-name"},
 		{Name: "NUL", Input: post("Transfer-Encoding\x00: chunked"), Reason: "control-byte"},
 		{Name: "high byte", Input: get("X-\xc3\xa4: b"), Reason: "field-name"},
