@@ -23,6 +23,7 @@ type Catalog struct {
 	peers     map[string]*peerAdverts
 	peerNames []string // keys of peers, sorted
 	exports   exportLog
+	unhealthy unhealthy
 
 	peersChanged notify.Broadcast // with each advert of a peer
 	peerAdded    notify.Broadcast // with each Peer that is new or has another SPIFFE ID
@@ -32,7 +33,7 @@ type Catalog struct {
 func NewCatalog(reg prometheus.Registerer) *Catalog {
 	c := &Catalog{
 		peers:   map[string]*peerAdverts{},
-		exports: newExportLog(),
+		exports: newExportLog(), unhealthy: unhealthy{},
 	}
 	c.snapshot.Store(&Snapshot{})
 	if reg != nil {
@@ -84,7 +85,7 @@ func (c *Catalog) SetLocal(l Local) {
 		}
 	}
 	c.local = l
-	c.exports.update(names, l.Services)
+	c.exports.update(names, c.own)
 	covered(dirty, c.Snapshot().Services) // what is new is in it
 	c.publish(dirty)
 }
@@ -127,7 +128,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 
 // merge joins the own service of that name with the peers' exports of it; nil when there is none of either. c.mu is held.
 func (c *Catalog) merge(name ServiceName) *Service {
-	local, policy := c.local.Services.Get(name), c.local.policy(name)
+	local, policy := c.own(name), c.local.policy(name)
 	peers := c.exporters(name)
 	if local == nil && len(peers) == 0 {
 		return nil

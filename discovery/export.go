@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/internal/notify"
 )
 
@@ -47,11 +46,11 @@ func newExportLog() exportLog {
 }
 
 // update evaluates the named services again.
-func (l *exportLog) update(names []ServiceName, services hashtrie.Map[ServiceName, *Service]) {
+func (l *exportLog) update(names []ServiceName, service func(ServiceName) *Service) {
 	next := l.revision + 1
 	changes := l.changes
 	for _, n := range names {
-		is := exportOf(services.Get(n))
+		is := exportOf(service(n))
 		if p := changedParts(l.exports[n], is); p != 0 {
 			changes = append(changes, exportChange{next, n, p})
 		}
@@ -173,7 +172,8 @@ func podsOf(s *Service) []Pod {
 				continue
 			}
 			p, known := pods[e.Hostname]
-			pods[e.Hostname] = Pod{Hostname: e.Hostname, Locality: e.Locality, Ready: e.Ready && (p.Ready || !known)}
+			ready := e.Ready && e.Unhealthy == ""
+			pods[e.Hostname] = Pod{Hostname: e.Hostname, Locality: e.Locality, Ready: ready && (p.Ready || !known)}
 		}
 	}
 	names := slices.Sorted(maps.Keys(pods))
@@ -224,9 +224,9 @@ func countReady(s *Service, coarse func(Locality) Locality) []Readiness {
 			}
 			r.Total++
 			switch {
-			case e.Ready:
+			case e.Ready && e.Unhealthy == "":
 				r.Ready++
-			case e.Terminating:
+			case e.Ready, e.Terminating:
 				r.Terminating++
 			}
 		}

@@ -76,6 +76,15 @@ type Endpoint struct {
 	Terminating bool `json:"terminating,omitempty"`
 	// Hostname is how a headless service's pod is called in DNS; empty when it has no name of its own.
 	Hostname string `json:"hostname,omitempty"`
+	// Unhealthy is why it fails the health check of the TrafficPolicy; empty while it does not. Sources leave it empty.
+	Unhealthy string `json:"unhealthy,omitempty"`
+}
+
+// EndpointRef names an endpoint of the own cluster, as it serves one port of a service.
+type EndpointRef struct {
+	Service ServiceName
+	Port    uint16
+	Address netip.AddrPort
 }
 
 // Listener is a TCP port on which the proxy accepts connections for one port of a service.
@@ -146,7 +155,8 @@ type Readiness struct {
 	Locality Locality `json:"locality"`
 	Port     uint16   `json:"port"`
 	Ready    uint32   `json:"ready"`
-	// Terminating are not ready, but serve until their pods are deleted.
+	// Terminating are not ready, but serve until their pods are deleted; or they are ready, but fail their health check. They are used when
+	// nothing is ready anywhere.
 	Terminating uint32 `json:"terminating,omitempty"`
 	Total       uint32 `json:"total"`
 }
@@ -184,6 +194,18 @@ type Service struct {
 	Peers []PeerExport `json:"peers,omitempty"`
 	// Policy is the TrafficPolicy that targets the service; nil when there is none.
 	Policy *v1alpha1.TrafficPolicySpec `json:"policy,omitempty"`
+}
+
+// IsOwnListener is true for an endpoint that is one of the service's own listeners: a connection there would come back here for ever.
+func (s *Service) IsOwnListener(endpoint netip.AddrPort) bool {
+	return slices.ContainsFunc(s.Listeners, func(l Listener) bool { return l.Address == endpoint }) ||
+		slices.Contains(s.Addresses, endpoint.Addr()) &&
+			slices.ContainsFunc(s.Ports, func(sp ServicePort) bool { return sp.Port == endpoint.Port() })
+}
+
+// HasTCP is true for the number of a TCP port; the default protocol is TCP.
+func (s *Service) HasTCP(port uint16) bool {
+	return slices.ContainsFunc(s.Ports, func(sp ServicePort) bool { return sp.Port == port && (sp.Protocol == TCP || sp.Protocol == "") })
 }
 
 // Snapshot is everything known at one moment. It is immutable and safe to share. The next one shares its Services with it but

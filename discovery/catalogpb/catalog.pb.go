@@ -947,7 +947,8 @@ type Readiness_Row struct {
 	Zone   string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
 	Ready  uint32                 `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`
 	Total  uint32                 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
-	// Not ready, because their pods are being deleted, but serving until then.
+	// Not ready, because their pods are being deleted, but serving until then; or
+	// ready, but failing their health check. Used when nothing is ready anywhere.
 	Terminating   uint32 `protobuf:"varint,6,opt,name=terminating,proto3" json:"terminating,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,8 +1,6 @@
 package balance
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
@@ -194,7 +192,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 	out := make([]Candidate, 0, len(svc.Endpoints[g.key.Port])+len(svc.Peers)) // the caller appends the peers
 	for i := range svc.Endpoints[g.key.Port] {
 		e := &svc.Endpoints[g.key.Port][i]
-		if !e.Ready && !e.Terminating || isOwnListener(svc, e.Address) || !g.key.includes(tb.cfg.Cluster, e) ||
+		if !e.Ready && !e.Terminating || svc.IsOwnListener(e.Address) || !g.key.includes(tb.cfg.Cluster, e) ||
 			c.Hostname != "" && e.Hostname != c.Hostname || !p.reachesOwn(c, e.Locality) {
 			continue
 		}
@@ -211,13 +209,6 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		})
 	}
 	return out
-}
-
-// isOwnListener is true for an endpoint that is one of the service's own listeners: a connection there would come back here for ever.
-func isOwnListener(svc *discovery.Service, endpoint netip.AddrPort) bool {
-	return slices.ContainsFunc(svc.Listeners, func(l discovery.Listener) bool { return l.Address == endpoint }) ||
-		slices.Contains(svc.Addresses, endpoint.Addr()) &&
-			slices.ContainsFunc(svc.Ports, func(sp discovery.ServicePort) bool { return sp.Port == endpoint.Port() })
 }
 
 // peerCandidates are the peers that export the service port with endpoints that take connections, and can be reached.
