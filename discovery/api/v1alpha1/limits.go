@@ -78,6 +78,20 @@ const (
 	// proxies, which fills the buckets, makes nothing that can be relied on.
 	MinFillInterval = 10 * time.Millisecond
 	MaxFillInterval = time.Hour
+	// MinCheckInterval and MaxCheckInterval bound healthCheck's interval: more checks would be a load of their own, fewer find nothing.
+	MinCheckInterval = 100 * time.Millisecond
+	MaxCheckInterval = time.Hour
+	// MinCheckTimeout and MaxCheckTimeout bound healthCheck's timeout.
+	MinCheckTimeout = 10 * time.Millisecond
+	MaxCheckTimeout = time.Minute
+	// MaxCheckThreshold bounds healthCheck's thresholds.
+	MaxCheckThreshold = 1000
+	// MaxExpectedStatuses is how many statuses and ranges healthCheck's expectedStatuses may have; MaxErrorCode bounds them.
+	MaxExpectedStatuses = 16
+	// MinExpectedStatus: lower ones are no answers.
+	MinExpectedStatus = 200
+	// MaxHealthService is the longest name of a gRPC service, in bytes.
+	MaxHealthService = 255
 	// MinBackoff and MaxBackoff bound the intervals of a backoff. DefaultBackoff is what an absent baseInterval means (Envoy's).
 	MinBackoff     = time.Millisecond
 	MaxBackoff     = time.Minute

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // fieldsOf adds the paths of all fields below a type, as manifests have them.
@@ -18,10 +19,11 @@ func fieldsOf(t reflect.Type, path string, into map[string]bool) {
 		t = t.Elem()
 	}
 	switch {
-	case t == reflect.TypeFor[metav1.Duration](), strings.HasPrefix(path, "portLevelSettings[].") && t != reflect.TypeFor[PortSelector]() &&
-		t.Kind() == reflect.Struct: // documented as fields of the policy itself
+	case t == reflect.TypeFor[metav1.Duration](), t == reflect.TypeFor[TCPHealthCheck](),
+		strings.HasPrefix(path, "portLevelSettings[].") && t != reflect.TypeFor[PortSelector]() &&
+			t.Kind() == reflect.Struct: // documented as fields of the policy itself
 		into[path] = true
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[intstr.IntOrString]():
 		fieldsOf(t.Elem(), path+"[]", into)
 	case t.Kind() != reflect.Struct:
 		into[path] = true

@@ -114,6 +114,9 @@ type TrafficPolicySpec struct {
 	// RateLimit bounds the requests of HTTP, and the connections of other ports, that endpoints of the own cluster get.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+	// HealthCheck checks the endpoints of the own cluster. Those that fail get no calls unless all else failed, and are not ready for peers.
+	// +optional
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 	// PortLevelSettings are for single ports of the service, and replace all of the above there: what they do not set has its default.
 	// +optional
 	// +listType=atomic
@@ -148,6 +151,8 @@ type PortSettings struct {
 	Scope string `json:"scope,omitempty"`
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+	// +optional
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 }
 
 // PortSelector names a port of the service.
@@ -173,7 +178,7 @@ func (p *TrafficPolicySpec) ForPort(port uint16) *TrafficPolicySpec {
 func (p *PortSettings) spec() *TrafficPolicySpec {
 	return &TrafficPolicySpec{
 		OutlierDetection: p.OutlierDetection, LoadBalancer: p.LoadBalancer, ConnectionPool: p.ConnectionPool, Retries: p.Retries,
-		Timeout: p.Timeout, Scope: p.Scope, RateLimit: p.RateLimit,
+		Timeout: p.Timeout, Scope: p.Scope, RateLimit: p.RateLimit, HealthCheck: p.HealthCheck,
 	}
 }
 
