@@ -12,6 +12,8 @@ type Catalog interface {
 	Snapshot() *discovery.Snapshot
 	// Changed returns a channel that is closed by the change after the call.
 	Changed() <-chan struct{}
+	// SetUnhealthy changes why endpoints of the own cluster fail their health checks; an empty reason: they do not.
+	SetUnhealthy(reasons map[discovery.EndpointRef]string)
 }
 
 // Stream is one stream to or from a peer.

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"syscall"
@@ -48,5 +49,40 @@ func TestDialGivenUp(t *testing.T) {
 	}
 	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the endpoint reads %d bytes, %v", n, err)
+	}
+}
+
+// TestDialForCheck: the endpoint sees a clean end, and what this process lacks is not the endpoint's failure.
+func TestDialForCheck(t *testing.T) {
+	t.Parallel()
+	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	at, network := netip.MustParseAddrPort(ln.Addr().String()), newHost()
+	dialer := dial.New(dial.Config{Network: network})
+	checked, err := dialer.Local(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := errors.Join(checked.Close(), conn.SetDeadline(time.Now().Add(patience))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the endpoint reads %d bytes, %v", n, err)
+	}
+	network.dialer.Control = func(string, string, syscall.RawConn) error { return syscall.EMFILE }
+	if _, err := dialer.Local(t.Context(), at); !errors.Is(err, balance.ErrInconclusive) {
+		t.Errorf("without descriptors: %v", err)
+	}
+	network.dialer.Control = func(string, string, syscall.RawConn) error { return syscall.ECONNREFUSED }
+	if _, err := dialer.Local(t.Context(), at); err == nil || errors.Is(err, balance.ErrInconclusive) {
+		t.Errorf("refused: %v", err)
 	}
 }

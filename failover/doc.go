@@ -3,6 +3,7 @@
 //
 //	access    the access log: one line per connection, of any protocol
 //	registry  connections in flight: counted, bounded, drained
+//	health    active health checks of the own cluster's endpoints
 //	balance   which candidates, in which order: health, ejection, affinity, policy (weights go here)
 //	dial      reaching one of them: attempts, races, early bytes, probes
 //	listen    listeners and what their callers mean; a Handler per protocol

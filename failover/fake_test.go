@@ -36,6 +36,8 @@ func (c *fakeCatalog) Changed() <-chan struct{} {
 	return c.changed
 }
 
+func (c *fakeCatalog) SetUnhealthy(map[discovery.EndpointRef]string) {}
+
 func (c *fakeCatalog) set(s *discovery.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

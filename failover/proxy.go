@@ -14,6 +14,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/health"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/registry"
@@ -32,6 +33,7 @@ type Proxy struct {
 	listeners *listen.Listeners
 	tcp       *tcp.Handler
 	http      *requests.Handler
+	health    *health.Checker
 	refused   *refusals
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
@@ -56,6 +58,12 @@ func New(cfg Config) (*Proxy, error) {
 	p.table = balance.NewTable(balance.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
 	})
+	p.health, err = health.New(health.Config{
+		Catalog: cfg.Catalog, Dial: dialer.Local, Inconclusive: balance.ErrInconclusive, Passed: p.table.CheckPassed, Log: log, Metrics: cfg.Metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
 	p.refused = newRefusals(m, log)
 	connections := new(slots.Table)
 	p.tcp = tcp.New(tcp.Config{
@@ -89,6 +97,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return p.table.Run(ctx) })
 	g.Go(func() error { return p.follow(ctx) })
+	g.Go(func() error { return p.health.Run(ctx) })
 	err := g.Wait()
 	p.conns.Refuse(registry.ErrStopped)
 	p.conns.Abort(registry.ErrStopped)

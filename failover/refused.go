@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/health"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/failover/tcp"
@@ -109,9 +110,11 @@ func (r *refusals) problems(now time.Time) []string {
 	return out
 }
 
-// Problems is what HTTP ports have refused lately, and what in policies fits nothing, each with what to do.
+// Problems is what HTTP ports have refused lately, which endpoints fail their health checks, and what in policies fits nothing, each with
+// what to do.
 func (p *Proxy) Problems() []string {
-	return append(p.refused.problems(time.Now()), unknownPlaces(p.table.Snapshot(), p.cfg.Locality)...)
+	s := p.table.Snapshot()
+	return slices.Concat(p.refused.problems(time.Now()), health.Problems(s), unknownPlaces(s, p.cfg.Locality))
 }
 
 // request counts a request that is not well-formed.

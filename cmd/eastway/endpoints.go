@@ -147,6 +147,8 @@ const stateEjected = "EJECTED"
 // matters more than that it failed before.
 func endpointState(e *status.Endpoint) string {
 	switch {
+	case e.Status == status.FailedActiveHC:
+		return fmt.Sprintf("%s (%s)", e.Status, e.HealthCheck)
 	case e.Status != status.Healthy:
 		return e.Status
 	case e.OutlierCheck == status.CheckOK || e.OutlierCheck == "":

@@ -129,3 +129,18 @@ func TestEndpointsCompletion(t *testing.T) {
 		t.Errorf("completion offered %+v", got)
 	}
 }
+
+// What fails its health check has the reason, ejected or not.
+func TestEndpointStateNamesTheReason(t *testing.T) {
+	t.Parallel()
+	for _, check := range []string{status.CheckOK, status.CheckFailed} {
+		e := status.Endpoint{Status: status.FailedActiveHC, OutlierCheck: check, HealthCheck: "GET /healthz: 503"}
+		if got := endpointState(&e); got != "FAILED_ACTIVE_HC (GET /healthz: 503)" {
+			t.Errorf("%s: %q", check, got)
+		}
+	}
+	e := status.Endpoint{Status: status.OutOfScope, HealthCheck: "GET /healthz: 503"}
+	if got := endpointState(&e); got != status.OutOfScope {
+		t.Errorf("out of scope: %q", got)
+	}
+}

@@ -168,6 +168,8 @@ func absent(row *status.Endpoint) string {
 		return "unreachable: no tunnel to the peer"
 	case status.OutOfScope:
 		return "outside the policy's scope"
+	case status.FailedActiveHC:
+		return "fails its health check; not for this caller"
 	default:
 		return "not for this caller"
 	}
@@ -226,6 +228,10 @@ func (e *explaining) state(row *status.Endpoint, c *Candidate) string {
 		return "ejected: " + row.EjectionKind + ", being probed"
 	case c.ejected:
 		return fmt.Sprintf("ejected: %s, %s left", row.EjectionKind, row.EjectedFor.Round(time.Second))
+	case row.Status == status.FailedActiveHC && c.last:
+		return "fails its health check: " + row.HealthCheck
+	case row.Status == status.FailedActiveHC:
+		return fmt.Sprintf("fails its health check, but fewer than minHealthPercent %d pass: all are used", e.policy.minHealthPercent)
 	case c.last:
 		return "held back by its Retry-After"
 	case isEjected:

@@ -282,7 +282,7 @@ func rampingAll(n int, share float64) map[Address]func(*target) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	cases := make(map[string]explainCase)
-	for _, some := range []func() map[string]explainCase{nearCases, choiceCases, weightCases, rampCases, keyCases, scopeCases} {
+	for _, some := range []func() map[string]explainCase{nearCases, choiceCases, weightCases, rampCases, keyCases, scopeCases, healthCases} {
 		maps.Copy(cases, some())
 	}
 	for name, tt := range cases {

@@ -18,7 +18,7 @@ type group struct {
 	policy    policy
 	targets   map[Address]*target
 	nextSweep time.Time // zero: nothing to sweep
-	// panic: too few members are out of ejection for the policy's minHealthPercent, so that ejection decides nothing.
+	// panic: too few members are neither ejected nor unhealthy for the policy's minHealthPercent, so that neither decides anything.
 	panic bool
 }
 
@@ -57,7 +57,7 @@ type Health struct {
 	// share is the part of its usual connections that it gets.
 	share           float64
 	round, refusing float64
-	// last: it is tried only when all else failed; ejected: because of its ejection.
+	// last: it is tried only when all else failed: ejected, unhealthy or held. ejected: because of its ejection.
 	last, ejected bool
 }
 
@@ -69,7 +69,7 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 		return nil, Health{share: 1}
 	}
 	h := Health{State: t.state, share: 1, round: t.round, refusing: t.refusals.now(now), ejected: t.isEjected() && !g.panic}
-	h.last = h.ejected || now.Before(t.heldUntil)
+	h.last = h.ejected || t.unhealthy && !g.panic || now.Before(t.heldUntil)
 	switch t.state {
 	case Ejected:
 		h.Left = max(t.until.Sub(now), 0)
@@ -199,33 +199,37 @@ func (g *group) hold(t *target, d time.Duration) {
 
 // mayEject keeps the share of ejected targets within the policy, and one always out of ejection.
 func (g *group) mayEject() bool {
-	members, ejected := g.members()
+	members, ejected, _ := g.members()
 	ejected++
 	return ejected < members && ejected*100 <= g.policy.maxPercent*members
 }
 
-// members is the denominator of maxEjectionPercent and minHealthPercent, and how many of it are ejected.
-func (g *group) members() (members, ejected int) {
+// members is the denominator of maxEjectionPercent and minHealthPercent, and how many of it are ejected, and how many neither ejected nor
+// unhealthy.
+func (g *group) members() (members, ejected, good int) {
 	for _, t := range g.targets {
 		if !t.member {
 			continue
 		}
 		members++
-		if t.isEjected() {
+		switch {
+		case t.isEjected():
 			ejected++
+		case !t.unhealthy:
+			good++
 		}
 	}
-	return members, ejected
+	return members, ejected, good
 }
 
-// weigh sets panic; it is called after each change of the members or of what is ejected.
+// weigh sets panic; it is called after each change of the members or of what is ejected or unhealthy.
 func (g *group) weigh() {
 	if g.policy.minHealthPercent == 0 {
 		g.panic = false
 		return
 	}
-	members, ejected := g.members()
-	g.panic = (members-ejected)*100 < g.policy.minHealthPercent*members
+	members, _, good := g.members()
+	g.panic = good*100 < g.policy.minHealthPercent*members
 }
 
 func (g *group) eject(t *target, kind Failure) {
@@ -349,19 +353,17 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 	for _, s := range standings {
 		best = max(best, s)
 	}
+	unhealthy := g.unhealthy(svc)
 	for a, s := range standings {
 		t := g.targets[a]
 		if t == nil {
 			t = &target{address: a, group: g}
 			g.targets[a] = t
 		}
-		if s == standingReady && t.standing != standingReady {
-			g.retry(t)
-			if !first && a.Peer == "" { // a peer's own proxy warms its endpoints up
-				t.readyAt = time.Now()
-			}
+		if g.stands(t, s, unhealthy[a]) && !first && a.Peer == "" { // a peer's own proxy warms its endpoints up
+			t.readyAt = time.Now()
 		}
-		t.standing, t.member = s, s == best && s != standingOut
+		t.member = s == best && s != standingOut
 	}
 	for a, t := range g.targets {
 		if _, ok := standings[a]; !ok {
@@ -386,6 +388,40 @@ func (g *group) standings(own string, svc *discovery.Service) map[Address]standi
 		}
 	}
 	return out
+}
+
+// stands brings a target in line with the catalog and returns true if it has become ready and healthy.
+func (g *group) stands(t *target, s standing, unhealthy bool) (risen bool) {
+	if s == standingReady && t.standing != standingReady {
+		g.retry(t)
+	}
+	risen = s == standingReady && !unhealthy && (t.standing != standingReady || t.unhealthy)
+	t.standing, t.unhealthy = s, unhealthy
+	return risen
+}
+
+// unhealthy are the endpoints of the own cluster that fail their health check.
+func (g *group) unhealthy(svc *discovery.Service) map[Address]bool {
+	var out map[Address]bool
+	for i := range svc.Endpoints[g.key.Port] {
+		if e := &svc.Endpoints[g.key.Port][i]; e.Unhealthy != "" {
+			if out == nil {
+				out = make(map[Address]bool)
+			}
+			out[Address{Endpoint: e.Address}] = true
+		}
+	}
+	return out
+}
+
+// checked records that t passed its health check, which ends its ejection (Envoy's successful_active_health_check_uneject_host). A connect
+// alone, without an answer, does not disprove wrong answers.
+func (g *group) checked(a Address, answered bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t := g.targets[a]; t != nil && t.isEjected() && !t.unhealthy && (answered || !t.byAnswers) {
+		g.ramp(t)
+	}
 }
 
 func (g *group) drop(t *target) {

@@ -43,9 +43,11 @@ func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, 
 	for _, e := range svc.Endpoints[port] {
 		st := status.Endpoint{
 			Address: e.Address.String(), Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
-			Level: v.local(e.Locality).level(len(v.weights) > 0), Status: status.Healthy,
+			Level: v.local(e.Locality).level(len(v.weights) > 0), Status: status.Healthy, HealthCheck: e.Unhealthy,
 		}
 		switch {
+		case e.Unhealthy != "":
+			st.Status = status.FailedActiveHC
 		case e.Terminating:
 			st.Status = status.Terminating
 		case !e.Ready:

@@ -104,6 +104,23 @@ func (tb *Table) Limits(k Key) *ratelimit.Limits {
 	return nil
 }
 
+// CheckPassed records that an endpoint passed its health check; answered: by more than accepting a connection.
+func (tb *Table) CheckPassed(at discovery.EndpointRef, answered bool) {
+	s := tb.snapshot.Load()
+	if s == nil {
+		return
+	}
+	svc := s.Services.Get(at.Service)
+	if svc == nil {
+		return
+	}
+	for k := range keysOf(svc) {
+		if g := tb.group(k); g != nil && k.Port == at.Port {
+			g.checked(Address{Endpoint: at.Address}, answered)
+		}
+	}
+}
+
 // replicas is how many proxies of the own cluster serve, this one included.
 func (tb *Table) replicas() int {
 	if s := tb.snapshot.Load(); s != nil {

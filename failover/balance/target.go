@@ -61,6 +61,7 @@ type target struct {
 	standing  standing
 	readyAt   time.Time // when it became ready; zero: it always was, or is a peer
 	member    bool      // counts in the denominator
+	unhealthy bool      // it fails its health check
 	gone      bool      // no longer in the catalog
 }
 

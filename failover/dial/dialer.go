@@ -143,6 +143,28 @@ func (d *Dialer) Connect(ctx context.Context, r *Request, candidates []balance.C
 	return &Conn{Candidate: won.Candidate, Use: won.use, Socket: won.conn, Stream: won.stream, Pending: won.pending}, c.attempts, nil
 }
 
+// Local connects to an endpoint of the own cluster beside any call, for its health check. Closed, the connection ends clean. An error that
+// means nothing for the endpoint wraps balance.ErrInconclusive.
+func (d *Dialer) Local(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	conn, err := d.dialLocal(ctx, to)
+	if isInconclusive(err) {
+		return nil, fmt.Errorf("%w: %w", balance.ErrInconclusive, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return clean{conn}, nil
+}
+
+// clean is a connection that ends clean.
+type clean struct{ relay.Conn }
+
+// Close implements net.Conn.
+func (c clean) Close() error {
+	Leave(c.Conn)
+	return nil
+}
+
 // dialLocal connects to a local endpoint.
 func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, error) {
 	conn, err := d.cfg.Network.Dial(ctx, to)

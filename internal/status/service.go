@@ -9,9 +9,11 @@ import (
 const (
 	Healthy     = "HEALTHY"
 	NotReady    = "NOT_READY"
-	Terminating = "TERMINATING"  // not ready any more, but serving: used when nothing is ready anywhere
-	Unreachable = "UNREACHABLE"  // a peer without a usable lane
-	OutOfScope  = "OUT_OF_SCOPE" // where the policy's scope lets no call go
+	Terminating = "TERMINATING" // not ready any more, but serving: used when nothing is ready anywhere; of a peer also: all fail their health check
+	Unreachable = "UNREACHABLE" // a peer without a usable lane
+	// FailedActiveHC: it fails the policy's health check, and is used when all else failed. The name is Envoy's.
+	FailedActiveHC = "FAILED_ACTIVE_HC"
+	OutOfScope     = "OUT_OF_SCOPE" // where the policy's scope lets no call go
 )
 
 // Values of Endpoint.OutlierCheck.
@@ -35,6 +37,8 @@ type Endpoint struct {
 	Level        int    `json:"level"`
 	Status       string `json:"status"`
 	OutlierCheck string `json:"outlierCheck"`
+	// HealthCheck is why it fails the policy's health check; empty if it does not.
+	HealthCheck string `json:"healthCheck,omitempty"`
 	// EjectedFor is the time left, when ejected.
 	EjectedFor time.Duration `json:"ejectedForNanos,omitempty"`
 	// EjectionKind is why it was ejected, as in metrics, until it is OK again.

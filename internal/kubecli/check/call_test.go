@@ -115,6 +115,10 @@ func TestCallCause(t *testing.T) {
 			"shop/cart:80", place(func(e *status.Endpoint) { e.Status = status.OutOfScope }), Failed,
 			"the TrafficPolicy's scope leaves out", "widen spec.scope of the TrafficPolicy for shop/cart",
 		},
+		"unhealthy": {
+			"shop/cart:80", place(func(e *status.Endpoint) { e.Status = status.FailedActiveHC }), Failed,
+			"fails the health check of the TrafficPolicy", "'eastway endpoints shop/cart' shows why",
+		},
 		"ejected": {
 			"shop/cart:80", place(func(e *status.Endpoint) { e.OutlierCheck = status.CheckFailed }),
 			Failed, "b refused or did not answer several times", "eastway endpoints shop/cart",

@@ -86,7 +86,7 @@ func (f *facts) places(
 
 // judge returns what is wrong with each place; false if the service may have ended the call itself.
 func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []status.Endpoint, err error) (Result, bool) {
-	var unreachable, outside, unready, ejected []string
+	var unreachable, outside, unhealthy, unready, ejected []string
 	usable := 0
 	for i := range places {
 		switch e := &places[i]; {
@@ -94,6 +94,8 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 			unreachable = append(unreachable, e.Cluster)
 		case e.Status == status.OutOfScope:
 			outside = append(outside, e.Cluster)
+		case e.Status == status.FailedActiveHC:
+			unhealthy = append(unhealthy, e.Address)
 		case e.Status != status.Healthy:
 			unready = append(unready, e.Cluster)
 		case e.OutlierCheck == status.CheckFailed, e.OutlierCheck == status.CheckProbing:
@@ -118,6 +120,7 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 	}
 	add(unreachable, "%s cannot be reached")
 	add(outside, "the TrafficPolicy's scope leaves out %s")
+	add(unhealthy, "%s fails the health check of the TrafficPolicy")
 	add(unready, "no endpoint in %s is ready")
 	add(ejected, "%s refused or did not answer several times, and is left out for a while")
 	cause := fail("call %s: no endpoint can take it: %s", target, strings.Join(problems, "; "))
@@ -126,10 +129,10 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 		return cause.hint("%s", f.reachHint(ctx, unreachable[0])), true
 	case len(unready) > 0:
 		return cause.hint("there: kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s", target.Namespace, target.Service), true
-	case len(ejected) == 0:
+	case len(unhealthy)+len(ejected) == 0:
 		return cause.hint("widen spec.scope of the TrafficPolicy for %s/%s, or add endpoints inside it", target.Namespace, target.Service), true
 	default:
-		return cause.hint("'eastway endpoints %s/%s' shows until when", target.Namespace, target.Service), true
+		return cause.hint("'eastway endpoints %s/%s' shows why, and until when", target.Namespace, target.Service), true
 	}
 }
 
