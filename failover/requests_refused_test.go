@@ -15,6 +15,23 @@ import (
 	"github.com/eastway/eastway/failover/http/h1/h1test"
 )
 
+// TestValidBeforeRefused: a request is answered although the next one, which the client has sent with it, breaks off its body.
+func TestValidBeforeRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, overHTTP, webs(here, says("ok")))
+	for range 20 {
+		conn := w.dial()
+		_, _ = io.WriteString(conn, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"+
+			"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n")
+		all, _ := io.ReadAll(conn)
+		_ = conn.Close()
+		if answers := strings.Count(string(all), "HTTP/1.1 200 OK"); answers != 1 {
+			t.Fatalf("%d answers: %q", answers, all)
+		}
+	}
+	w.nothingInFlight()
+}
+
 var looksLikeHTTP = regexp.MustCompile(`^[A-Z_-]+ [/*hH]`)
 
 // TestNothingIsSmuggled: no endpoint sees a request that is hidden in another one, nor anything of one that is refused; the client

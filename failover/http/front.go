@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,7 +30,8 @@ type front struct {
 	mu       sync.Mutex
 	cut      bool // it ends with a reset: what the client got is not whole
 	closed   bool
-	requests int
+	requests int           // under way
+	begun    int           // requests, in all
 	done     chan struct{} // closed when it is closed and no request is under way
 	served   chan struct{} // closed when net/http's server has ended with it
 	ending   sync.WaitGroup
@@ -73,11 +75,32 @@ type unread struct{ *front }
 
 // Read implements net.Conn.
 func (f *front) Read(p []byte) (int, error) {
-	if f.strict != nil {
-		return f.strict.Read(p)
+	if f.strict == nil {
+		return unread{f}.Read(p)
 	}
-	return unread{f}.Read(p)
+	n, err := f.strict.Read(p)
+	if v, ok := errors.AsType[*h1.Violation](err); ok && f.isLater(v) {
+		return 0, f.outlast()
+	}
+	return n, err
 }
+
+// isLater is true for a violation in the body of a request that has not begun: those before it are valid.
+func (f *front) isLater(v *h1.Violation) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return v.Request > f.begun
+}
+
+// outlast reads until the connection or the time to read ends. While a request is under way, net/http's server takes any other error
+// for a client that is gone.
+func (f *front) outlast() error {
+	_, err := io.Copy(io.Discard, onlyReader{f.clientConn})
+	return cmp.Or(err, io.EOF)
+}
+
+// onlyReader hides what else a connection can do.
+type onlyReader struct{ io.Reader }
 
 // Read implements io.Reader.
 func (f unread) Read(p []byte) (int, error) {
@@ -152,6 +175,7 @@ func (f *front) begin() bool {
 		return false
 	}
 	f.requests++
+	f.begun++
 	return true
 }
 

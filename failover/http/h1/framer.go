@@ -21,6 +21,7 @@ type framer struct {
 	left   int64 // bytes of data up to the end of the body or chunk
 	lines  lines
 	head   head
+	heads  int   // that were verified
 	excess int64 // bytes that chunks have cost for nothing
 	// skipped: the empty line that may come before a request line was there.
 	skipped bool
@@ -47,7 +48,10 @@ func (f *framer) next(b []byte) (n int, skip bool, v *Violation) {
 			k = len(rest)
 		}
 		if v != nil {
-			v.InBody = f.phase != inHead
+			v.InBody, v.Request = f.phase != inHead, f.heads
+			if !v.InBody {
+				v.Request++
+			}
 			return n, false, v
 		}
 		if n += k; skip || k == 0 {
@@ -107,6 +111,7 @@ func (f *framer) headLine(line, block []byte, first bool) *Violation {
 // afterHead begins what follows a head.
 func (f *framer) afterHead() {
 	f.skipped, f.excess = false, 0
+	f.heads++
 	switch {
 	case f.head.chunked:
 		f.enter(inChunkLine)

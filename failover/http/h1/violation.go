@@ -66,6 +66,8 @@ type Violation struct { //nolint:errname // it is read from a Reader more often 
 	Detail string
 	// InBody: the head was verified and passed on before.
 	InBody bool
+	// Request is the number of the request on its connection, from 1.
+	Request int
 }
 
 // Error implements error.
