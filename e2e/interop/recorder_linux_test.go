@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -40,11 +41,14 @@ func (r *record) matches(other *record) bool {
 	return r.method == other.method && path(r.target) == path(other.target) && (r.body == other.body || !r.whole || !other.whole)
 }
 
-// path of a target.
+// path of a target. Of one that begins with "//" Eastway escapes what URLs do not have.
 func path(target string) string {
 	rest := regexp.MustCompile(`^(?i)https?://[^/?]*`).ReplaceAllString(target, "")
 	if rest != target && !strings.HasPrefix(rest, "/") {
-		return "/" + rest
+		rest = "/" + rest
+	}
+	if plain, err := url.PathUnescape(rest); err == nil && strings.HasPrefix(rest, "//") {
+		return plain
 	}
 	return rest
 }
