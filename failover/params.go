@@ -12,4 +12,14 @@ const (
 	defaultMaxPerListener = 8192
 	// defaultMaxStreamsPerPeer is how many streams of one peer are served at a time.
 	defaultMaxStreamsPerPeer = 4096
+	// maxOwnCalls is how many calls of `eastway probe` may be under way at a proxy.
+	maxOwnCalls = 8
+	// maxEarlyLines of the access log are kept, while a probe is under way, that may be its own.
+	maxEarlyLines = 256
+	// maxProbeAnswer is how much of an answer a probe reads, in bytes.
+	maxProbeAnswer = 1 << 20
+	// MaxProbeTime bounds a probe.
+	MaxProbeTime = time.Minute
+	// probeGrace is the time for the line of the access log behind the end of a probe's connection.
+	probeGrace = 2 * time.Second
 )

@@ -35,6 +35,7 @@ type Proxy struct {
 	http      *requests.Handler
 	health    *health.Checker
 	refused   *refusals
+	probes    probes
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
 	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network

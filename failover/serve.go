@@ -92,11 +92,13 @@ func (p *Proxy) serveRequests(ctx context.Context, in Incoming, e *access.Entry,
 // finish writes a connection's line of the access log and counts.
 func (p *Proxy) finish(e *access.Entry) {
 	p.metrics.ended(e)
+	p.probes.ended(e)
 	e.Write(p.cfg.AccessLog)
 }
 
 // finishRequest writes a request's line of the access log and counts.
 func (p *Proxy) finishRequest(e *access.Entry) {
 	p.metrics.requestEnded(e)
+	p.probes.ended(e)
 	e.Write(p.cfg.AccessLog)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -13,36 +12,10 @@ import (
 	"github.com/eastway/eastway/internal/version"
 )
 
-// reportFormat is the value of check's -o.
-type reportFormat string
-
-const (
-	reportFull  reportFormat = "full"
-	reportShort reportFormat = "short"
-	reportJSON  reportFormat = "json"
-)
-
-func reportFormats() []string {
-	return []string{string(reportFull), string(reportShort), string(reportJSON)}
-}
-
-// String, Set and Type make it a pflag.Value.
-func (f *reportFormat) String() string { return string(*f) }
-
-func (f *reportFormat) Set(s string) error {
-	if !slices.Contains(reportFormats(), s) {
-		return fmt.Errorf("must be %s, %s or %s", reportFull, reportShort, reportJSON)
-	}
-	*f = reportFormat(s)
-	return nil
-}
-
-func (*reportFormat) Type() string { return "format" }
-
 func newCheckCommand() *cobra.Command {
 	var (
 		kube   kubeFlags
-		output = reportFull
+		output = check.Full
 		call   string
 		public bool
 	)
@@ -70,7 +43,7 @@ account has no right to read. The exit code is 1 if a check failed; warnings do 
 			}
 			return kube.with(func(c *kubecli.Cluster) error {
 				o.InPod = c.Context == "" && kubecli.InPod()
-				return runChecks(cmd.Context(), check.All(c, o), newReport(cmd.OutOrStdout(), output))
+				return runChecks(cmd.Context(), check.All(c, o), check.NewReport(cmd.OutOrStdout(), output))
 			})
 		},
 	}
@@ -80,14 +53,14 @@ account has no right to read. The exit code is 1 if a check failed; warnings do 
 	flags.BoolVar(&public, "public", false, "also dial the public addresses of this cluster from this machine")
 	flags.VarP(&output, "output", "o", "output `format`: full, short (problems, and how many checks passed) or json")
 	// The only error is a flag that does not exist.
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(check.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // runChecks fails if one of the checks does.
-func runChecks(ctx context.Context, checks []check.Check, r *report) error {
-	counts := check.Run(ctx, checks, r.add)
-	if err := r.end(counts); err != nil {
+func runChecks(ctx context.Context, checks []check.Check, r *check.Report) error {
+	counts := check.Run(ctx, checks, r.Add)
+	if err := r.End(counts); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -38,16 +38,16 @@ func someChecks() []check.Check {
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	for format, file := range map[reportFormat]string{reportFull: "check.txt", reportShort: "check-short.txt", reportJSON: "check.json"} {
+	for format, file := range map[check.Format]string{check.Full: "check.txt", check.Short: "check-short.txt", check.JSON: "check.json"} {
 		var b bytes.Buffer
-		err := runChecks(t.Context(), someChecks(), newReport(&b, format))
+		err := runChecks(t.Context(), someChecks(), check.NewReport(&b, format))
 		if err == nil || err.Error() != "1 check failed" {
 			t.Errorf("%s: %v", format, err)
 		}
 		golden(t, file, b.Bytes())
 	}
 	var b bytes.Buffer
-	if err := runChecks(t.Context(), someChecks()[:2], newReport(&b, reportShort)); err != nil {
+	if err := runChecks(t.Context(), someChecks()[:2], check.NewReport(&b, check.Short)); err != nil {
 		t.Errorf("warnings fail: %v", err)
 	}
 }
@@ -59,7 +59,8 @@ func TestShortReportOfSuccess(t *testing.T) {
 		return []check.Result{{Level: check.OK}, {Level: check.OK}, {Level: check.Skipped}}
 	}}
 	var b bytes.Buffer
-	if err := runChecks(t.Context(), []check.Check{well}, newReport(&b, reportShort)); err != nil || b.String() != "2 checks passed, 1 skipped\n" {
+	err := runChecks(t.Context(), []check.Check{well}, check.NewReport(&b, check.Short))
+	if err != nil || b.String() != "2 checks passed, 1 skipped\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }
@@ -68,7 +69,11 @@ func TestCheckCommand(t *testing.T) {
 	t.Parallel()
 	w := newKubeWorld(t)
 	got := w.run(t, "check -o json")
-	var v verdict
+	var v struct {
+		OK      bool
+		Failed  int
+		Results []check.Result
+	}
 	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || v.OK || v.Failed != 1 || len(v.Results) < 4 {
 		t.Errorf("%v: %+v", err, got)
 	}
@@ -128,7 +133,7 @@ func TestTakeoverCommand(t *testing.T) {
 func TestReportIsSafeForTerminals(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	_ = runChecks(t.Context(), someChecks(), newReport(&b, reportFull))
+	_ = runChecks(t.Context(), someChecks(), check.NewReport(&b, check.Full))
 	if strings.Contains(b.String(), "\x1b") || strings.Contains(b.String(), "\nline") {
 		t.Errorf("%q", b.String())
 	}

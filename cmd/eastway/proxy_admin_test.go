@@ -110,7 +110,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"status", "-o", ""}, "table\njson\n"},
 		{[]string{"proxy", "--transports", ""}, "tcp\nquic\ntcp,quic\n"},
 		{[]string{"proxy", "--log-level", ""}, "debug\ninfo\nwarn\nerror\n"},
-		{[]string{"pro"}, "proxy\t"},
+		{[]string{"prox"}, "proxy\t"},
 	} {
 		got := runCommand(t, append([]string{"__complete"}, tt.args...)...)
 		if got.code != exitOK || !strings.HasPrefix(got.stdout, tt.want) {

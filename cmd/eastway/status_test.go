@@ -96,7 +96,7 @@ func startAdmin(t *testing.T) (address string) {
 	server, err := admin.Listen(ctx, admin.Config{
 		Address: "127.0.0.1:0",
 		Status:  testStatus,
-		Explain: explainForTest,
+		Explain: explainForTest, Probe: probeForTest,
 		Endpoints: func(namespace, name string) ([]status.Endpoint, bool) {
 			return testEndpoints(), namespace == "default" && name == "mockb"
 		},

@@ -71,8 +71,8 @@ func (f *takeoverFlags) run(cmd *cobra.Command, c *kubecli.Cluster, service *cor
 	w, ctx := cmd.OutOrStdout(), cmd.Context()
 	name := service.Namespace + "/" + service.Name
 	if !f.undo {
-		report := newReport(w, reportFull)
-		counts := check.Run(ctx, check.Takeover(c, service), report.add)
+		report := check.NewReport(w, check.Full)
+		counts := check.Run(ctx, check.Takeover(c, service), report.Add)
 		fmt.Fprintln(w)
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -27,6 +27,8 @@ type Attempt struct {
 	Result  string
 	Reason  string // empty when accepted
 	Took    time.Duration
+	// AtPeer is the part of it that passed at a peer; 0: not known.
+	AtPeer time.Duration
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.
@@ -38,6 +40,9 @@ func (a Attempt) MarshalLogObject(e zapcore.ObjectEncoder) error {
 		e.AddString("reason", a.Reason)
 	}
 	e.AddDuration("took", a.Took)
+	if a.AtPeer > 0 {
+		e.AddDuration("at_peer", a.AtPeer)
+	}
 	return nil
 }
 

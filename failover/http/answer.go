@@ -29,7 +29,7 @@ func (e *exchange) fail(status int, result, reason string) {
 		e.w.Header().Set("Connection", "close")
 	}
 	e.w.Header().Set(reasonHeader, reason)
-	reportTo(&e.front.from, e.w.Header(), e.last, reason)
+	reportTo(&e.front.from, e.w.Header(), e.last, e.entry.Started, reason)
 	if isGRPC(e.r.Header) && (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) {
 		e.w.Header().Set("Content-Type", "application/grpc")
 		e.w.Header().Set("Grpc-Status", strconv.Itoa(grpcStatusFor(status)))
@@ -75,7 +75,7 @@ func (e *exchange) answer(t *try) {
 	if e.closes() {
 		h.Set("Connection", "close")
 	}
-	reportTo(&e.front.from, h, t, "")
+	reportTo(&e.front.from, h, t, e.entry.Started, "")
 	announced := make([]string, 0, len(t.resp.Trailer))
 	for name := range t.resp.Trailer {
 		announced = append(announced, name)

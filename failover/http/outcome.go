@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
@@ -58,7 +59,7 @@ func takeCall(h http.Header) call {
 	return c
 }
 
-// report is how the proxy of a peer got its answer: OUTCOME;ENDPOINT;REGION;ZONE.
+// report is how the proxy of a peer got its answer: OUTCOME;ENDPOINT;REGION;ZONE;MICROSECONDS.
 type report struct {
 	outcome outcome
 	// busy: the peer has no place for the request now.
@@ -66,6 +67,8 @@ type report struct {
 	// endpoint had the request, and is at locality; empty: none had.
 	endpoint string
 	locality discovery.Locality
+	// took is the time from the request to the answer, at the peer; 0: not known.
+	took time.Duration
 }
 
 // The outcomes of a report.
@@ -86,7 +89,9 @@ func (r *report) String() string {
 	case r.outcome == unknown:
 		text = reportUnknown
 	}
-	return strings.Join([]string{text, r.endpoint, url.PathEscape(r.locality.Region), url.PathEscape(r.locality.Zone)}, ";")
+	return strings.Join([]string{
+		text, r.endpoint, url.PathEscape(r.locality.Region), url.PathEscape(r.locality.Zone), strconv.FormatInt(r.took.Microseconds(), 10),
+	}, ";")
 }
 
 // takeReport removes the report from an answer's fields. An endpoint answered unless it says otherwise.
@@ -96,6 +101,9 @@ func takeReport(h http.Header) report {
 	r := report{
 		endpoint: access.Clip(parts[1]),
 		locality: discovery.Locality{Region: unescape(parts[2]), Zone: unescape(parts[3])},
+	}
+	if us, err := strconv.ParseUint(parts[4], 10, 32); err == nil {
+		r.took = time.Duration(us) * time.Microsecond
 	}
 	switch parts[0] {
 	case reportNotExecuted:
@@ -110,12 +118,12 @@ func takeReport(h http.Header) report {
 
 // reportTo adds, for a peer, how its answer came to be: by the try, from its endpoint or from here for a reason. Without a try, or where
 // nothing was executed, no endpoint had the request.
-func reportTo(to *origin, h http.Header, t *try, reason string) {
+func reportTo(to *origin, h http.Header, t *try, began time.Time, reason string) {
 	h.Del(outcomeHeader)
 	if to.peer == "" {
 		return
 	}
-	r := report{}
+	r := report{took: time.Since(began)}
 	switch reason {
 	case "no-endpoint", "not-executed":
 		r.outcome = notExecuted

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eastway/eastway/discovery"
 )
@@ -29,7 +30,10 @@ func TestReportBetweenProxies(t *testing.T) {
 	t.Parallel()
 	at := discovery.Locality{Region: "eu", Zone: "a;b"}
 	for _, want := range []report{
-		{endpoint: "10.0.0.2:80", locality: at}, {outcome: notExecuted}, {outcome: unknown}, {outcome: notExecuted, busy: true},
+		{endpoint: "10.0.0.2:80", locality: at, took: 3100 * time.Microsecond},
+		{outcome: notExecuted},
+		{outcome: unknown},
+		{outcome: notExecuted, busy: true},
 	} {
 		h := http.Header{}
 		h.Set(outcomeHeader, want.String())

@@ -163,7 +163,7 @@ func (r *route) record(t *try, o outcome, p *balance.Retries, took time.Duration
 		_, result = judge(p, t.resp)
 	}
 	r.entry.Attempts = append(r.entry.Attempts, access.Attempt{
-		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took,
+		Target: t.up.at.String(), Cluster: t.up.at.Cluster, Result: result, Reason: reason, Took: took, AtPeer: t.report.took,
 	})
 }
 

@@ -257,6 +257,33 @@ func (ls *Listeners) Wait() { ls.wg.Wait() }
 // Revision grows whenever Status changes.
 func (ls *Listeners) Revision() uint64 { return ls.revision.Load() }
 
+// Open returns a listener of a service that is open, that of its own name first; port 0 is any. If there is none, the error is why.
+func (ls *Listeners) Open(service discovery.ServiceName, port uint16) (Binding, error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	var found []Binding
+	var err error
+	for _, l := range ls.byAddr {
+		if b := l.binding; b.Service == service && (port == 0 || b.Port == port) {
+			if err = cmp.Or(err, l.err); l.ln != nil {
+				found = append(found, b)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return Binding{}, err
+	}
+	return slices.MinFunc(found, func(a, b Binding) int {
+		if a.ClusterSet != b.ClusterSet {
+			if b.ClusterSet {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.Port, b.Port), a.At.Compare(b.At))
+	}), nil
+}
+
 // Status is all listeners that the catalog requests, sorted by address and service.
 func (ls *Listeners) Status() []status.Listener {
 	ls.mu.Lock()

@@ -20,6 +20,7 @@ const (
 	PathMetrics   = "/metrics"
 	PathStatus    = "/status"
 	PathEndpoints = "/endpoints" // ?service=NAMESPACE/NAME
+	PathProbe     = "/probe"     // as PathExplain, and &timeout=; POST only: the proxy makes a call
 	PathExplain   = "/explain"   // as PathEndpoints, and &port=, &from=, &source=; the body of a POST is a request's head
 	PathListeners = "/listeners"
 )
@@ -30,8 +31,8 @@ var (
 	ErrUnreachable = errors.New("cannot reach the admin listener")
 	// ErrNoService: the proxy has no service of that name.
 	ErrNoService = errors.New("no such service")
-	// ErrNoExplain: the proxy is of a release that cannot explain.
-	ErrNoExplain = errors.New("this proxy is of a release without 'eastway explain': upgrade it")
+	// ErrOlder: the proxy is of a release that has no such path.
+	ErrOlder = errors.New("this proxy is of a release without this command: upgrade it")
 )
 
 // Status is the answer of PathStatus.

@@ -35,6 +35,8 @@ type Config struct {
 	Endpoints func(namespace, name string) ([]status.Endpoint, bool)
 	// Explain feeds PathExplain; nil: no such service; the error is one of the query. nil: 404.
 	Explain func(context.Context, status.Query) ([]status.Explanation, error)
+	// Probe makes the call of PathProbe; nil: no such service; the error is why no call was made. nil: 404.
+	Probe func(context.Context, status.ProbeQuery) (*status.Probe, error)
 	// Listeners feeds PathListeners; nil: 404.
 	Listeners ListenerSource
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.

@@ -16,24 +16,33 @@ import (
 // MaxRequestHead, in bytes, is the longest head of a request that is explained; the proxy itself reads less.
 const MaxRequestHead = 64 << 10
 
-func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
+// query reads which calls a request is about.
+func (h *handler) query(w http.ResponseWriter, r *http.Request) (q status.Query, ok bool) {
 	namespace, name, ok := h.service(w, r)
 	if !ok {
-		return
+		return q, false
 	}
 	query := r.URL.Query()
-	q := status.Query{Namespace: namespace, Name: name, From: query.Get("from"), Source: query.Get("source")}
+	q = status.Query{Namespace: namespace, Name: name, From: query.Get("from"), Source: query.Get("source")}
 	if text := query.Get("port"); text != "" {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || port == 0 {
 			h.answer(w, http.StatusBadRequest, problem{Error: fmt.Sprintf("port=%q is not a port number", text)})
-			return
+			return q, false
 		}
 		q.Port = uint16(port)
 	}
 	var err error
 	if q.Request, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequestHead)); err != nil {
 		h.answer(w, http.StatusBadRequest, problem{Error: fmt.Sprintf("read the request's head: %v", err)})
+		return q, false
+	}
+	return q, true
+}
+
+func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
+	q, ok := h.query(w, r)
+	if !ok {
 		return
 	}
 	ports, err := h.cfg.Explain(r.Context(), q)
@@ -41,9 +50,9 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.answer(w, http.StatusBadRequest, problem{Error: err.Error(), Reason: reasonBadQuery})
 	case ports == nil:
-		h.noService(w, namespace, name)
+		h.noService(w, q.Namespace, q.Name)
 	default:
-		h.answer(w, http.StatusOK, ServiceExplanation{Namespace: namespace, Name: name, Ports: ports})
+		h.answer(w, http.StatusOK, ServiceExplanation{Namespace: q.Namespace, Name: q.Name, Ports: ports})
 	}
 }
 

@@ -48,7 +48,7 @@ func TestExplainByAnOlderProxy(t *testing.T) {
 	old := httptest.NewServer(http.NotFoundHandler())
 	defer old.Close()
 	client := newTestClient(t, strings.TrimPrefix(old.URL, "http://"))
-	if _, err := client.Explain(t.Context(), status.Query{Namespace: "a", Name: "b"}); !errors.Is(err, ErrNoExplain) {
+	if _, err := client.Explain(t.Context(), status.Query{Namespace: "a", Name: "b"}); !errors.Is(err, ErrOlder) {
 		t.Error(err)
 	}
 }

@@ -38,6 +38,9 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 		mux.HandleFunc("GET "+PathExplain, h.explain)
 		mux.HandleFunc("POST "+PathExplain, h.explain)
 	}
+	if cfg.Probe != nil && !cfg.HealthOnly {
+		mux.HandleFunc("POST "+PathProbe, h.probe)
+	}
 	if cfg.Gatherer != nil {
 		mux.Handle("GET "+PathMetrics, httpserve.Metrics(cfg.Gatherer, log))
 	}
