@@ -203,11 +203,6 @@ func (s *Service) IsOwnListener(endpoint netip.AddrPort) bool {
 			slices.ContainsFunc(s.Ports, func(sp ServicePort) bool { return sp.Port == endpoint.Port() })
 }
 
-// HasTCP is true for the number of a TCP port; the default protocol is TCP.
-func (s *Service) HasTCP(port uint16) bool {
-	return slices.ContainsFunc(s.Ports, func(sp ServicePort) bool { return sp.Port == port && (sp.Protocol == TCP || sp.Protocol == "") })
-}
-
 // Snapshot is everything known at one moment. It is immutable and safe to share. The next one shares its Services with it but
 // for those that changed, so that hashtrie.Differing costs no more than these.
 type Snapshot struct {

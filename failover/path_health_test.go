@@ -156,15 +156,17 @@ func TestHealthCheckOfOwn(t *testing.T) {
 				t.Errorf("%s: %v, want %s", phase.what, got, phase.want)
 			}
 			e := p.a.proxy.Endpoints(echoName)[0]
-			if isWell := phase.want == "own"; (e.Status == status.Healthy) != isWell || (e.HealthCheck == "") != isWell {
-				t.Errorf("%s: %+v", phase.what, e)
+			problems := p.a.proxy.Problems()
+			if isWell := phase.want == "own"; (e.Status == status.Healthy) != isWell || (e.HealthCheck == "") != isWell ||
+				(len(problems) == 0) != isWell {
+				t.Errorf("%s: %+v, %q", phase.what, e, problems)
 			}
 		}
 	})
 }
 
-// TestHealthCheckEndsEjection: an endpoint that was ejected for its answers is back with the first check that it passes, long before its
-// ejection is over, and no request fails.
+// TestHealthCheckEndsEjection: an endpoint that was ejected for its answers, and then failed its check, is back when it passes, long before
+// its ejection is over. No request fails.
 func TestHealthCheckEndsEjection(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, g *simulated) {
@@ -181,11 +183,15 @@ func TestHealthCheckEndsEjection(t *testing.T) {
 		client := p.client(false)
 		fails := fails(http.StatusServiceUnavailable)
 		own.broken.Store(&fails) // its health check too
-		bubble.Pass(2 * time.Second)
 		code, answer, _, err := p.send(client, http.MethodGet, "")
 		must(t, err)
 		if code != http.StatusOK || answer != "b" {
 			t.Errorf("%d %q", code, answer)
+		}
+		bubble.Pass(2 * time.Second)
+		e := p.a.proxy.Endpoints(echoName)[0]
+		if e.OutlierCheck != status.CheckFailed || e.Status != status.FailedActiveHC || e.HealthCheck != "GET /healthz: 503" {
+			t.Errorf("%+v", e)
 		}
 		own.broken.Store(nil)
 		bubble.Pass(15 * time.Second) // it has its full share

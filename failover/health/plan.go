@@ -58,21 +58,25 @@ func (p *plan) expects(status int) bool {
 // answers is true when a check that passes shows more than that connections are accepted.
 func (p *plan) answers() bool { return p.kind != kindTCP }
 
-// plansOf are the endpoints of a service that are checked; the service may be nil. One that is neither exported nor listened for gets no
-// calls here, and needs no checks.
+// plansOf are the endpoints of a service that are checked; nil if it has no checks, or is nil itself. One that is neither exported nor
+// listened for gets no calls here, and needs none.
 func plansOf(svc *discovery.Service) map[place]*plan {
 	if svc == nil || svc.Policy == nil || svc.Export == nil && len(svc.Listeners) == 0 {
 		return nil
 	}
-	out := make(map[place]*plan)
-	for port, endpoints := range svc.Endpoints {
-		p := planOf(svc.Policy.ForPort(port).HealthCheck)
-		if p == nil || !svc.HasTCP(port) {
+	var out map[place]*plan
+	for _, sp := range svc.Ports {
+		p := planOf(svc.Policy.ForPort(sp.Port).HealthCheck)
+		if p == nil || sp.Protocol != discovery.TCP && sp.Protocol != "" {
 			continue
 		}
+		if out == nil {
+			out = make(map[place]*plan)
+		}
+		endpoints := svc.Endpoints[sp.Port]
 		for i := range endpoints {
 			if e := &endpoints[i]; (e.Ready || e.Terminating) && !svc.IsOwnListener(e.Address) {
-				out[place{port, e.Address}] = p
+				out[place{sp.Port, e.Address}] = p
 			}
 		}
 	}

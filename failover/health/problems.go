@@ -28,8 +28,8 @@ func Problems(s *discovery.Snapshot) []string {
 			}
 		}
 		if failing > 0 {
-			out = append(out, fmt.Sprintf("service %s: %d of %d endpoints fail the health check of its TrafficPolicy, such as %s (%s): "+
-				"mend them, or the check; 'eastway endpoints' shows all", name, failing, all, example.Address, example.Unhealthy))
+			out = append(out, fmt.Sprintf("service %s: %d of %d endpoints unhealthy: %s fails the health check of the TrafficPolicy (%s): "+
+				"mend it, or the check; 'eastway endpoints' shows all", name, failing, all, example.Address, example.Unhealthy))
 		}
 	}
 	slices.Sort(out)

@@ -27,8 +27,8 @@ func TestProblems(t *testing.T) {
 	add(0, "", "GET /: 503", "connect: connection refused", "")
 	add(1, "", "")
 	want := []string{
-		"service shops/0: 2 of 4 endpoints fail the health check of its TrafficPolicy, such as 10.0.0.1:80 (GET /: 503): " +
-			"mend them, or the check; 'eastway endpoints' shows all",
+		"service shops/0: 2 of 4 endpoints unhealthy: 10.0.0.1:80 fails the health check of the TrafficPolicy (GET /: 503): " +
+			"mend it, or the check; 'eastway endpoints' shows all",
 	}
 	if got := Problems(&discovery.Snapshot{Services: hashtrie.Of(all)}); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

@@ -65,12 +65,14 @@ func newSchedule(random func() float64) *schedule {
 	return &schedule{services: make(map[discovery.ServiceName]*service), random: random}
 }
 
-// follow brings the endpoints of a service in line with what is to be checked, and returns those that no longer are. Those that stay keep
-// their state; one whose plan has changed is checked at once.
+// follow brings the endpoints of a service in line with what is to be checked (nil: it has no checks), and returns those that no longer are. Those that stay keep
+// their state; one whose plan has changed is checked at once. When the checks of a service begin, the first result of each endpoint decides
+// by itself, so that a proxy that is restarted does not take unhealthy endpoints to be healthy for long.
 func (s *schedule) follow(name discovery.ServiceName, plans map[place]*plan, now time.Time) (gone []*target) {
 	of := s.services[name]
-	if of == nil {
-		if len(plans) == 0 {
+	begins := of == nil
+	if begins {
+		if plans == nil {
 			return nil
 		}
 		of = &service{targets: make(map[place]*target, len(plans))}
@@ -87,7 +89,8 @@ func (s *schedule) follow(name discovery.ServiceName, plans map[place]*plan, now
 		switch t := of.targets[at]; {
 		case t == nil:
 			t = &target{
-				service: of, ref: discovery.EndpointRef{Service: name, Port: at.port, Address: at.endpoint}, plan: plan, at: now, index: -1,
+				service: of, ref: discovery.EndpointRef{Service: name, Port: at.port, Address: at.endpoint},
+				plan: plan, at: now, index: -1, state: state{unknown: begins},
 			}
 			of.targets[at] = t
 			heap.Push(&s.due, t)
@@ -98,7 +101,7 @@ func (s *schedule) follow(name discovery.ServiceName, plans map[place]*plan, now
 			}
 		}
 	}
-	if len(of.targets) == 0 {
+	if plans == nil {
 		delete(s.services, name)
 	}
 	return gone

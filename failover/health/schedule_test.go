@@ -100,6 +100,8 @@ func TestReasons(t *testing.T) {
 	t.Parallel()
 	c := newClock(t, 0)
 	c.follow(shop(0), first(1, everySecond()), c.now)
+	c.ends(c.one(), "")
+	c.now = c.now.Add(time.Second)
 	for i, step := range []struct {
 		result, reason string
 		changed        bool
@@ -195,6 +197,24 @@ func TestBounds(t *testing.T) {
 	}
 	if n := len(c.begun()); n > 0 || c.running != 0 {
 		t.Errorf("%d checks of what is gone, %d run", n, c.running)
+	}
+}
+
+// When the checks of a service begin, the first one of each endpoint decides; those of an endpoint that comes later are counted.
+func TestFirstResult(t *testing.T) {
+	t.Parallel()
+	c := newClock(t, 0)
+	c.follow(shop(0), first(1, everySecond()), c.now)
+	if one := c.one(); !c.ends(one, "503") || one.target.reason != "503" {
+		t.Error("an endpoint that was there before its checks is not unhealthy after the first")
+	}
+	for _, n := range []int{2, 0, 2} { // also when there were none for a while
+		c.follow(shop(0), first(n, everySecond()), c.now)
+		for _, one := range c.begun() {
+			if c.ends(one, "503") {
+				t.Error("an endpoint that came later is unhealthy after its first check")
+			}
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package health
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Results in a row that reach a threshold change the state, others do not.
 func TestState(t *testing.T) {
@@ -18,9 +21,11 @@ func TestState(t *testing.T) {
 		{"back", 1, 2, "fppp", "--++"},
 		{"a failed check ends the row of passed ones", 1, 2, "fpfpp", "----+"},
 		{"back at once", 2, 1, "ffpff", "+-++-"},
+		{"unknown, and the first fails", 3, 2, "fppfff", "--+++-"},
+		{"unknown, and the first passes", 3, 2, "pfff", "+++-"},
 		{"the row begins again after a change", 2, 2, "ffppffpp", "+--++--+"},
 	} {
-		var s state
+		s := state{unknown: strings.HasPrefix(c.name, "unknown")}
 		got := ""
 		p := &plan{unhealthy: c.unhealthy, healthy: c.healthy}
 		for _, r := range c.results {
