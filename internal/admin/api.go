@@ -58,7 +58,7 @@ type ServiceStatus struct {
 	Ports     []discovery.ServicePort `json:"ports"`
 	Addresses []netip.Addr            `json:"addresses"`
 	Exported  bool                    `json:"exported"`
-	// LocalReady of LocalTotal endpoints in this cluster are ready. Like those of Peers, the
+	// LocalReady of LocalTotal endpoints in this cluster are ready and pass their health checks. Like those of Peers, the
 	// counts are of the port with the fewest ready ones.
 	LocalReady int             `json:"localReady"`
 	LocalTotal int             `json:"localTotal"`

@@ -15,7 +15,7 @@ func Services(snapshot *discovery.Snapshot) []ServiceStatus {
 		for port, endpoints := range s.Endpoints {
 			for _, e := range endpoints {
 				ready := 0
-				if e.Ready {
+				if e.Ready && e.Unhealthy == "" {
 					ready = 1
 				}
 				local.add(port, ready, 1)

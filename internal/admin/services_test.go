@@ -14,6 +14,8 @@ func TestServices(t *testing.T) {
 	endpoint := func(address string, ready bool) discovery.Endpoint {
 		return discovery.Endpoint{Address: netip.MustParseAddrPort(address), Ready: ready}
 	}
+	unhealthy := endpoint("127.0.1.3:90", true)
+	unhealthy.Unhealthy = "GET /healthz: 503"
 	mockb := discovery.ServiceName{Namespace: "default", Name: "mockb"}
 	alone := discovery.ServiceName{Namespace: "a", Name: "z"}
 	ports := []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}, {Port: 90, Protocol: discovery.TCP}}
@@ -23,7 +25,7 @@ func TestServices(t *testing.T) {
 			Name: mockb, Ports: ports, Addresses: addresses, Export: &discovery.Export{},
 			Endpoints: map[uint16][]discovery.Endpoint{
 				80: {endpoint("127.0.1.1:80", true), endpoint("127.0.1.2:80", true)},
-				90: {endpoint("127.0.1.1:90", true), endpoint("127.0.1.2:90", false), endpoint("127.0.1.3:90", false)},
+				90: {endpoint("127.0.1.1:90", true), endpoint("127.0.1.2:90", false), unhealthy},
 			},
 			Peers: []discovery.PeerExport{{Peer: "west", Readiness: []discovery.Readiness{
 				{Port: 80, Locality: discovery.Locality{Zone: "a"}, Ready: 1, Total: 2},
