@@ -65,9 +65,9 @@ func newSchedule(random func() float64) *schedule {
 	return &schedule{services: make(map[discovery.ServiceName]*service), random: random}
 }
 
-// follow brings the endpoints of a service in line with what is to be checked (nil: it has no checks), and returns those that no longer are. Those that stay keep
-// their state; one whose plan has changed is checked at once. When the checks of a service begin, the first result of each endpoint decides
-// by itself, so that a proxy that is restarted does not take unhealthy endpoints to be healthy for long.
+// follow brings the endpoints of a service in line with what is to be checked (nil: it has no checks), and returns those that no longer
+// are. Those that stay keep their state; one whose plan has changed is checked at once. When the checks of a service begin, the first
+// result of each endpoint decides by itself, so that a proxy that is restarted does not take unhealthy endpoints to be healthy for long.
 func (s *schedule) follow(name discovery.ServiceName, plans map[place]*plan, now time.Time) (gone []*target) {
 	of := s.services[name]
 	begins := of == nil
