@@ -35,6 +35,7 @@ func TestDrills(t *testing.T) {
 		{"service answers 503", serviceAnswers503},
 		{"bookinfo", bookinfo},
 		{"ingress", throughIngress},
+		{"one gateway", gateway},
 		{"proxy killed", proxyKilled},
 		{"leader killed", leaderKilled},
 		{"API server away", withoutAPIServer},

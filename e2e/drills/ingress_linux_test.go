@@ -39,7 +39,7 @@ const (
 // endpoints in a zone, then in the region, and gets them back. Behind nginx
 // no client notices, and neither does nginx, whether it keeps connections or not.
 func throughIngress(w *world, t *testing.T) {
-	w.deployIngress(t)
+	w.deployIngress(t, "mocka")
 	d := w.begin(t, "ingress", func(*cluster, *cluster, string) load.Config {
 		return load.Config{Calls: []load.Calls{{URL: keptURL, Rate: ingressRate}, {URL: freshURL, Rate: ingressRate}}}
 	})
@@ -78,8 +78,9 @@ func throughIngress(w *world, t *testing.T) {
 	d.end()
 }
 
-// deployIngress into all clusters until the test ends. Until then it must have logged nothing: it does so only when something is wrong.
-func (w *world) deployIngress(t *testing.T) {
+// deployIngress before a service into all clusters until the test ends. Until then it must have logged nothing: it does so only when
+// something is wrong.
+func (w *world) deployIngress(t *testing.T, service string) {
 	t.Helper()
 	nginx := need.Program(t, "nginx", "nginx")
 	ctx := t.Context()
@@ -108,7 +109,8 @@ func (w *world) deployIngress(t *testing.T) {
 				t.Errorf("delete the ingress of %s: %v: %s", c.Name, err, out)
 			}
 		})
-		if err := c.applyTemplate(ctx, "ingress.yaml", map[string]any{"Image": nginxImage, "Zones": c.Zones, "KeepTime": keepTime}); err != nil {
+		values := map[string]any{"Image": nginxImage, "Zones": c.Zones, "KeepTime": keepTime, "Service": service}
+		if err := c.applyTemplate(ctx, "ingress.yaml", values); err != nil {
 			t.Fatal(err)
 		}
 	}
