@@ -25,7 +25,7 @@ import (
 //	eastway_http_refused_requests_total{service,reason}        not well-formed; reason: h1.Reason
 //	eastway_http_request_seconds                               until the answer's end
 //	eastway_http_retries_over_budget_total{service}            requests that were not sent once more
-//	eastway_http_limits_met_total{service,limit}               limit: requests, retries, rate_limit, peer
+//	eastway_http_limits_met_total{service,limit}               limit: requests, pending, retries, rate_limit, peer
 //	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status (policy retryOn)
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_listener_errors                           listeners that could not be opened

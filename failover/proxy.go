@@ -36,6 +36,7 @@ type Proxy struct {
 	health    *health.Checker
 	refused   *refusals
 	probes    probes
+	slots     slots.Table
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
 	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
@@ -66,15 +67,14 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	p.refused = newRefusals(m, log)
-	connections := new(slots.Table)
 	p.tcp = tcp.New(tcp.Config{
-		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, Slots: connections,
+		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, Slots: &p.slots,
 		LimitMet: p.refused.connection,
 	})
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-		MaxPerPeer: cfg.MaxStreamsPerPeer,
-		Finished:   p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
+		MaxPerPeer: cfg.MaxStreamsPerPeer, Slots: &p.slots,
+		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
 	return p, nil

@@ -39,7 +39,7 @@ func (r refusal) text() (what, remedy string) {
 	case refusedOverBudget:
 		return "HTTP requests not repeated: the retry budget is used up", "'eastway endpoints' shows which endpoints fail"
 	case refusedLimit:
-		return "HTTP requests refused, or not repeated: as many are under way as the TrafficPolicy allows",
+		return "HTTP requests refused, or not repeated: as many are under way, or wait for a connection, as the TrafficPolicy allows",
 			"raise the limit under connectionPool, or add endpoints"
 	case refusedRate:
 		return "requests or connections refused: the TrafficPolicy's rateLimit allows no more of them",

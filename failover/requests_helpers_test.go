@@ -29,11 +29,17 @@ func web(t testing.TB, h http.HandlerFunc) netip.AddrPort { return webWith(t, h,
 // webWith also reports its connections.
 func webWith(t testing.TB, h http.HandlerFunc, state func(net.Conn, http.ConnState)) netip.AddrPort {
 	t.Helper()
+	return webOf(t, &http.Server{Handler: h, ConnState: state})
+}
+
+// webOf serves HTTP/1.1 and h2c.
+func webOf(t testing.TB, s *http.Server) netip.AddrPort {
+	t.Helper()
 	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(freshAddress(), 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: h, ConnState: state, Protocols: new(http.Protocols)}
+	s.Protocols = new(http.Protocols)
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 	done := make(chan struct{})

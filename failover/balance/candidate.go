@@ -70,6 +70,11 @@ type turn struct {
 // after is a target's round after the attempt.
 func (t turn) after(round float64) float64 { return max(round, t.behind) + 1/float64(t.endpoints) }
 
+// IsLike is true for an endpoint that serves a call as well, where connections are short.
+func (c *Candidate) IsLike(o *Candidate) bool {
+	return c.Locality == o.Locality && c.class(false) == o.class(false)
+}
+
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,6 +22,9 @@ const (
 	defaultRetryConcurrency = 3
 	// backoffFactor times its base is the longest backoff by default (Envoy's).
 	backoffFactor = 10
+	// defaultMaxPending is how many requests may have no connection yet: Envoy's default of 1,024 refuses many that come at once, Istio's has
+	// no bound. It is as many as applications may have connections.
+	defaultMaxPending = 16384
 )
 
 // Requests is what a service's TrafficPolicy means for its requests of HTTP, with the defaults filled in. It is made once per change of
@@ -49,10 +53,12 @@ type Retries struct {
 	methods []string
 }
 
-// Pool bounds the requests and connections of a service port, in this proxy; 0 is no bound.
+// Pool bounds the requests and connections of a service port, in this proxy; 0 is no bound, but for MaxPending.
 type Pool struct {
 	// MaxConnections are open to endpoints of the own cluster at a time, of TCP too.
 	MaxConnections int
+	// MaxPending is how many requests of HTTP may have no connection yet.
+	MaxPending int
 	// MaxRequests and MaxRetries may be under way at a time.
 	MaxRequests, MaxRetries int
 	// MaxPerConnection is how many requests one connection to an endpoint gets.
@@ -62,7 +68,7 @@ type Pool struct {
 }
 
 func poolOf(c *v1alpha1.ConnectionPool) Pool {
-	var p Pool
+	p := Pool{MaxPending: defaultMaxPending}
 	if c == nil {
 		return p
 	}
@@ -71,6 +77,7 @@ func poolOf(c *v1alpha1.ConnectionPool) Pool {
 		p.MaxConnections = most(c.TCP.MaxConnections)
 	}
 	if h := c.HTTP; h != nil {
+		p.MaxPending = cmp.Or(most(h.HTTP1MaxPendingRequests), defaultMaxPending)
 		p.MaxRequests, p.MaxRetries = most(h.HTTP2MaxRequests), most(h.MaxRetries)
 		p.MaxPerConnection, p.IdleTimeout = most(h.MaxRequestsPerConnection), duration(h.IdleTimeout, 0)
 	}

@@ -27,6 +27,8 @@ const (
 	timedOut
 	// limited: the policy's rateLimit allows no more now; nothing was sent.
 	limited
+	// overflow: the policy's connectionPool allows no connection, or not in time; nothing was sent.
+	overflow
 )
 
 // history is what a decision depends on beside the last outcome.

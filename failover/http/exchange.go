@@ -143,6 +143,9 @@ func (e *exchange) run(ctx context.Context) {
 			panic(http.ErrAbortHandler)
 		case o == limited:
 			e.refuse()
+		case o == overflow:
+			e.entry.Err = t.err
+			e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
 		case o == noCandidate:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
@@ -308,7 +311,7 @@ func (t *try) proceed() {
 
 // String is the outcome in the access log.
 func (o outcome) String() string {
-	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset", "timeout", "rate_limited"}[o]
+	return [...]string{"answered", "not_executed", "unknown", "unavailable", "no_endpoint", "client_reset", "timeout", "rate_limited", "overflow"}[o]
 }
 
 // notProcessed is true for an error of an HTTP/2 connection that guarantees that the server did nothing with the request.

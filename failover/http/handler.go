@@ -21,6 +21,7 @@ import (
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	Budget time.Duration
 	// MaxPerPeer is how many requests of one peer are served at a time.
 	MaxPerPeer int
+	// Slots counts connections to endpoints.
+	Slots *slots.Table
 	// Watch notices resets of sockets; it may return nil.
 	Watch func() *relay.Watch
 	// Finished is called with each request that has ended.
@@ -118,7 +121,7 @@ func New(cfg Config) *Handler {
 	h := &Handler{
 		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow),
 		http1peers: newTransport(false, peerWindow), http2peers: newTransport(true, peerWindow),
-		pool:    newPool(),
+		pool:    newPool(cfg.Slots),
 		budgets: make(map[balance.Key]*budget), peers: make(map[string]int),
 		silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},

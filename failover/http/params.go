@@ -57,6 +57,9 @@ const (
 	// peerDrainTime is how long peers may go on using the connections that they keep when the proxy drains: many times what it
 	// takes them to hear of it.
 	peerDrainTime = 2 * time.Second
+	// settingsTime is how long requests wait for the SETTINGS of a new HTTP/2 connection to an endpoint, before they make others. Servers send
+	// them at once.
+	settingsTime = time.Second
 	// busyTime is how long nothing more is sent to a peer that has no place for a request.
 	busyTime = time.Second
 	// continueTimeout is how long an endpoint may take to answer "Expect: 100-continue" before the body is sent all the same.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/failover/slots"
 )
 
 // pool keeps connections that are not in use, and those of HTTP/2, which take several requests at a time. Each request reserves its
@@ -15,18 +17,22 @@ type pool struct {
 	// armed are those whose timer runs, kept or not.
 	armed map[*upstream]struct{}
 	// dialing are HTTP/2 connections that are being made: one at a time for each target.
-	dialing map[target]chan struct{}
+	dialing map[target]*dialing
+	// slots counts the connections to own endpoints. It is called with the pool's lock held, and never calls back.
+	slots *slots.Table
+	// handed are the connections that requests got that wait.
+	handed map[*slots.Waiter]*upstream
 }
 
-func newPool() *pool {
-	return &pool{kept: make(map[target][]*upstream), armed: make(map[*upstream]struct{}), dialing: make(map[target]chan struct{})}
+func newPool(s *slots.Table) *pool {
+	return &pool{
+		kept: make(map[target][]*upstream), armed: make(map[*upstream]struct{}), dialing: make(map[target]*dialing),
+		slots: s, handed: make(map[*slots.Waiter]*upstream),
+	}
 }
 
-// take returns a connection to t with a place for a request. Without one, the caller makes a new connection and then calls dialed, or,
-// if wait is not nil, waits for another one to do so.
-func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// takeLocked returns a kept connection to t with a place for a request, nil if there is none. The lock is held.
+func (p *pool) takeLocked(t target) *upstream {
 	for _, u := range slices.Backward(p.kept[t]) { // removing the last leaves the others in place
 		if u.wire.retired() {
 			p.retire(u)
@@ -39,19 +45,17 @@ func (p *pool) take(t target) (u *upstream, wait <-chan struct{}) {
 			}
 			continue
 		}
-		if u.requests++; !t.h2 || u.worn() {
-			p.remove(u)
-		}
-		return u, nil
+		p.use(u)
+		return u
 	}
-	if !t.h2 {
-		return nil, nil
+	return nil
+}
+
+// use counts a request on a connection with a reserved place. The lock is held.
+func (p *pool) use(u *upstream) {
+	if u.requests++; !u.target.h2 || u.worn() {
+		p.remove(u)
 	}
-	if c := p.dialing[t]; c != nil {
-		return nil, c
-	}
-	p.dialing[t] = make(chan struct{})
-	return nil, nil
 }
 
 // retire keeps u for the requests that are under way on it. The lock is held.
@@ -65,13 +69,22 @@ func (p *pool) retire(u *upstream) {
 	p.arm(u) // net/http may count a request for a while that was the last one
 }
 
-// dialed ends the wait of others that take has begun.
-func (p *pool) dialed(t target) {
+// dialing is an HTTP/2 connection that a request makes.
+type dialing struct {
+	to   target
+	done chan struct{} // closed when others may look for it
+}
+
+// dialed ends the wait of others for a connection. It may be called again; nil is a connection that nothing waits for.
+func (p *pool) dialed(d *dialing) {
+	if d == nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c := p.dialing[t]; c != nil {
-		close(c)
-		delete(p.dialing, t)
+	if p.dialing[d.to] == d {
+		close(d.done)
+		delete(p.dialing, d.to)
 	}
 }
 
@@ -81,6 +94,7 @@ func (p *pool) share(u *upstream) {
 	defer p.mu.Unlock()
 	if u.target.h2 && !u.worn() && !p.closed && len(p.kept[u.target]) < u.target.mostIdle() {
 		p.kept[u.target] = append(p.kept[u.target], u)
+		p.serveLocked(u.target.key)
 	}
 }
 
@@ -100,17 +114,25 @@ func (p *pool) put(u *upstream, atMost time.Duration) {
 		atMost = 0
 	}
 	u.idle = min(u.idle, atMost)
-	shared := slices.Contains(p.kept[u.target], u)
-	if !u.target.h2 {
-		if u.client.Available() == 0 || u.idle <= 0 || len(p.kept[u.target]) >= u.target.mostIdle() {
-			u.close()
-			return
-		}
-		p.kept[u.target] = append(p.kept[u.target], u)
-	} else if shared && (u.client.Err() != nil || u.idle <= 0) {
+	switch {
+	case u.target.h2 && u.client.Err() != nil:
 		p.remove(u)
+		u.close()
+		return
+	case u.target.h2 && u.idle <= 0:
+		p.remove(u)
+	case u.target.h2: // kept already, if others may have it
+	case u.client.Available() == 0, u.idle <= 0, len(p.kept[u.target]) >= u.target.mostIdle():
+		u.close()
+		return
+	case p.handOver(u):
+		return
+	default:
+		p.kept[u.target] = append(p.kept[u.target], u)
 	}
+	u.since = time.Now()
 	p.arm(u)
+	p.serveLocked(u.target.key)
 }
 
 // arm has u looked at when it may have been unused for its time.

@@ -86,6 +86,7 @@ func (h *Handler) depart(peer string) {
 const (
 	LimitPeer     = "peer"
 	LimitRate     = "rate_limit"
+	limitPending  = "pending"
 	limitRequests = "requests"
 	limitRetries  = "retries"
 )

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/slots"
 )
 
 // target is what connections are kept for: requests to one service port, at one place.
@@ -48,6 +49,8 @@ type upstream struct {
 	// idle is how long it may be unused, timer closes it then; the pool's lock guards them.
 	idle  time.Duration
 	timer *time.Timer
+	// since is when its last request ended; the pool's lock guards it.
+	since time.Time
 	// requests is how many it got, of most (0: any number); keep is how long the policy lets it be unused.
 	requests, most int
 	keep           time.Duration
@@ -60,6 +63,7 @@ func (u *upstream) worn() bool { return u.most > 0 && u.requests >= u.most }
 func (u *upstream) close() {
 	u.wire.unused.Store(true)
 	_ = u.client.Close()
+	u.wire.slot.Close() // at the latest
 }
 
 // keepFor is how long a connection may be unused after an answer, at most idle: some endpoints announce when they close it.
@@ -83,6 +87,16 @@ type wire struct {
 	unused  atomic.Bool // no request is under way: it ends clean
 	body    atomic.Pointer[tryBody]
 	leaving *leaving
+	slot    *slots.Slot // nil for a stream to a peer
+	first   *firstFrame // nil: what others may have of the connection is known
+}
+
+// Read implements net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	if w.first == nil {
+		return w.Conn.Read(p)
+	}
+	return w.first.read(w.Conn, p)
 }
 
 // Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which net/http would wait.
@@ -94,6 +108,7 @@ func (w *wire) Close() error {
 		w.leaving.leave(s)
 		return nil
 	}
+	defer w.slot.Close()
 	return w.Conn.Close()
 }
 
@@ -172,8 +187,8 @@ func newTransport(h2 bool, window int) *http.Transport {
 }
 
 // clientConn speaks HTTP on a connection that a candidate accepted.
-func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upstream, error) {
-	w := &wire{leaving: &h.leaving}
+func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn, slot *slots.Slot) (*upstream, error) {
+	w := &wire{leaving: &h.leaving, slot: slot}
 	if c.Stream != nil {
 		w.Conn = streamConn{c.Stream}
 	} else {
@@ -189,6 +204,7 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upst
 		transport = h.http2peers
 	case t.h2:
 		transport = h.http2
+		w.first = new(firstFrame)
 	case c.Stream != nil:
 		transport = h.http1peers
 	}
@@ -196,6 +212,9 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn) (*upst
 	if err != nil {
 		_ = w.Close()
 		return nil, fmt.Errorf("failover: speak HTTP to %s: %w", c.Candidate, err)
+	}
+	if t.h2 && slot != nil { // net/http counts a request for a while that has ended
+		client.SetStateHook(func(*http.ClientConn) { slot.Nudge() })
 	}
 	return &upstream{target: t, at: c.Candidate, wire: w, client: client, idle: idleTimeout, keep: idleTimeout}, nil
 }

@@ -132,9 +132,6 @@ func (p *port) quit(w *Waiter) bool {
 	return true
 }
 
-// helps is true when a slot is free for another endpoint once an idle connection is closed.
-func (p *port) helps() bool { return p.limit > 0 && p.total == p.limit }
-
 // excess is true while there are more connections than the limit and the extra slots allow: the limit was lowered.
 func (p *port) excess() bool { return p.limit > 0 && p.total > p.limit+len(p.at) }
 

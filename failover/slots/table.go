@@ -146,6 +146,26 @@ func (t *Table) Count(k balance.Key, at balance.Address) *Slot {
 	return t.slot(k, at, ordinary)
 }
 
+// Connections is how many connections there are.
+func (t *Table) Connections(k balance.Key) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.ports[k]; p != nil {
+		return p.total
+	}
+	return 0
+}
+
+// Pending is how many requests have no connection yet.
+func (t *Table) Pending(k balance.Key) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.ports[k]; p != nil {
+		return p.pending
+	}
+	return 0
+}
+
 // Has is true while requests wait for a place.
 func (t *Table) Has(k balance.Key) bool {
 	t.mu.Lock()
@@ -160,14 +180,6 @@ func (t *Table) Excess(k balance.Key) bool {
 	defer t.mu.Unlock()
 	p := t.ports[k]
 	return p != nil && p.excess()
-}
-
-// Helps is true when requests for other endpoints get a slot once an idle connection is closed.
-func (t *Table) Helps(k balance.Key) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.ports[k]
-	return p != nil && p.helps()
 }
 
 // Addresses are the endpoints to which there are connections.

@@ -8,12 +8,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// HTTPSettings follows Istio's message of that name. Each limit is that of one proxy, for one port of the service; 0 is no limit.
+// HTTPSettings follows Istio's message of that name. Each limit is that of one proxy, for one port of the service; 0 is no limit, but
+// for HTTP1MaxPendingRequests.
 type HTTPSettings struct {
 	// HTTP2MaxRequests is how many requests may be under way at a time, of HTTP/1.1 too.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	HTTP2MaxRequests *int32 `json:"http2MaxRequests,omitempty"`
+	// HTTP1MaxPendingRequests is how many requests may wait for a connection, of HTTP/2 too; the default, and 0, are 16384.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	HTTP1MaxPendingRequests *int32 `json:"http1MaxPendingRequests,omitempty"`
 	// MaxRequestsPerConnection to an endpoint; 1 ends each connection after its request.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -42,6 +47,7 @@ func validatePool(at *field.Path, p *ConnectionPool) field.ErrorList {
 	at = at.Child("http")
 	return slices.Concat(errs,
 		within(at.Child("http2MaxRequests"), h.HTTP2MaxRequests, math.MaxInt32),
+		within(at.Child("http1MaxPendingRequests"), h.HTTP1MaxPendingRequests, math.MaxInt32),
 		within(at.Child("maxRequestsPerConnection"), h.MaxRequestsPerConnection, math.MaxInt32),
 		within(at.Child("maxRetries"), h.MaxRetries, math.MaxInt32),
 		duration(at.Child("idleTimeout"), h.IdleTimeout, MinIdleTimeout, MaxTimeout),

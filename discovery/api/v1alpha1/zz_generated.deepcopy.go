@@ -118,6 +118,11 @@ func (in *HTTPSettings) DeepCopyInto(out *HTTPSettings) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.HTTP1MaxPendingRequests != nil {
+		in, out := &in.HTTP1MaxPendingRequests, &out.HTTP1MaxPendingRequests
+		*out = new(int32)
+		**out = **in
+	}
 	if in.MaxRequestsPerConnection != nil {
 		in, out := &in.MaxRequestsPerConnection, &out.MaxRequestsPerConnection
 		*out = new(int32)
