@@ -102,11 +102,12 @@ func TestRequestsShareConnections(t *testing.T) {
 	}
 }
 
-// waiting is a world whose one connection is in use until goOn is closed.
-func waiting(t *testing.T, p *v1alpha1.TrafficPolicySpec, options ...setup) (w *world, order *[]string, goOn chan struct{}) {
+// waiting is a world whose one connection is in use until release is called.
+func waiting(t *testing.T, p *v1alpha1.TrafficPolicySpec, options ...setup) (w *world, order *[]string, release func()) {
 	t.Helper()
 	var mu sync.Mutex
-	order, goOn = new([]string), make(chan struct{})
+	order = new([]string)
+	goOn := make(chan struct{})
 	begun := make(chan struct{}, 100)
 	options = append(options, overHTTP, policy(p), webs(here, func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
@@ -118,9 +119,8 @@ func waiting(t *testing.T, p *v1alpha1.TrafficPolicySpec, options ...setup) (w *
 	w = newWorld(t, options...)
 	done := make(chan struct{})
 	go func() { defer close(done); w.send("POST", "/first", "") }()
-	t.Cleanup(func() { <-done })
 	<-begun
-	return w, order, goOn
+	return w, order, func() { close(goOn); <-done }
 }
 
 // pendingNow is how many requests have no connection.
@@ -130,7 +130,7 @@ func (w *world) pendingNow() int { return w.proxy.slots.Pending(echoKey) }
 // their order.
 func TestTooManyPendingRequests(t *testing.T) {
 	t.Parallel()
-	w, order, goOn := waiting(t, few(1, 2))
+	w, order, release := waiting(t, few(1, 2))
 	var wg sync.WaitGroup
 	for i := range 2 {
 		wg.Go(func() {
@@ -148,7 +148,7 @@ func TestTooManyPendingRequests(t *testing.T) {
 	if line := w.line(); line["result"] != access.Limit || line["response_flags"] != "UO" || line["endpoint"] != "" {
 		t.Errorf("%v", line)
 	}
-	close(goOn)
+	release()
 	wg.Wait()
 	if got := strings.Join(*order, " "); got != "/first /waits-0 /waits-1" {
 		t.Errorf("served in the order %s", got)
@@ -167,7 +167,7 @@ func TestTooManyPendingRequests(t *testing.T) {
 func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	p := few(1, 9)
-	w, order, goOn := waiting(t, p)
+	w, order, release := waiting(t, p)
 	ctx, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -195,8 +195,7 @@ func TestWaitEnds(t *testing.T) {
 	if code, _, h := w.send("POST", "/too-late", ""); code != http.StatusGatewayTimeout || h.Get("X-Eastway-Reason") != "timeout" {
 		t.Errorf("%d %v", code, h)
 	}
-	close(goOn)
-	w.eventually("served", func() bool { return w.access.Len() == 3 })
+	release()
 	if code, _, _ := w.send("POST", "/last", ""); code != http.StatusOK {
 		t.Errorf("after all: %d", code)
 	}

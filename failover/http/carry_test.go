@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -31,7 +32,7 @@ func TestRequestReadBeforeDrain(t *testing.T) {
 	}
 	f := newFront(origin{})
 	f.clientConn = socket
-	f.begins(http1, []byte("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\norder"))
+	f.begins(sniff.HTTP1, []byte("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\norder"))
 	result := make(chan string, 1)
 	go func() { result <- (&Handler{cfg: Config{Log: zap.NewNop()}}).carry(t.Context(), f, server) }()
 	resp, err := http.ReadResponse(bufio.NewReader(client), nil)
@@ -61,7 +62,7 @@ func TestHTTP2RequestReadBeforeDrain(t *testing.T) {
 	}
 	f := newFront(origin{})
 	f.clientConn = socket
-	f.begins(http2, nil)
+	f.begins(sniff.HTTP2, nil)
 	result := make(chan string, 1)
 	go func() { result <- (&Handler{cfg: Config{Log: zap.NewNop()}}).carry(t.Context(), f, server) }()
 	dialed := false

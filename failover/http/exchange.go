@@ -75,7 +75,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			proceed = e.expected
 		}
 		e.trailers = slices.Collect(maps.Keys(r.Trailer))
-		source := &counted{ReadCloser: r.Body, n: &e.received, waits: e.times.wait}
+		source := &counted{ReadCloser: r.Body, n: &e.received, waits: e.times.Wait}
 		e.body = newBody(source, func() http.Header { return maps.Clone(r.Trailer) }, proceed)
 		defer e.body.end()
 	}
@@ -113,9 +113,7 @@ func (e *exchange) leave(whole bool) {
 
 // finish reports the request.
 func (e *exchange) finish() {
-	if e.entry.Up == 0 { // not an upgraded connection
-		e.entry.Up = e.received.Load()
-	}
+	e.entry.Up = cmp.Or(e.entry.Up, e.received.Load()) // that of an upgraded connection is there
 	e.cfg.Finished(e.entry)
 }
 
@@ -207,7 +205,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	}
 	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
 	markGRPC(req.Header, e.tries)
-	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.clock, e.bound(e.policy.Retries.PerTryTimeout))
+	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.Clock, e.bound(e.policy.Retries.PerTryTimeout))
 	hurried := t.hurry(e.cfg.Budget, e.policy.Retries.Method(e.r.Method))
 	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
 	hurried()

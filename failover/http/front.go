@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/failover/http/h1"
+	"github.com/eastway/eastway/failover/http/sniff"
 )
 
 // front is a client's connection as net/http's server uses it.
@@ -53,9 +54,9 @@ func newFront(from origin) *front {
 }
 
 // begins is called with what was read of it before.
-func (f *front) begins(kind protocol, head []byte) {
+func (f *front) begins(kind sniff.Protocol, head []byte) {
 	f.head = head
-	if kind == http1 {
+	if kind == sniff.HTTP1 {
 		f.strict = h1.NewReader(unread{f}, f.from.limits())
 	}
 }
@@ -188,30 +189,30 @@ func (f *front) ended() {
 }
 
 // firstBytes reads until they show what the connection is. Clients may connect long before their first request. ctx ends the wait.
-func firstBytes(ctx context.Context, conn net.Conn) (protocol, []byte, error) {
+func firstBytes(ctx context.Context, conn net.Conn) (sniff.Protocol, []byte, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(frontIdleTimeout)); err != nil {
-		return notHTTP, nil, err
+		return sniff.NotHTTP, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	b := make([]byte, 0, maxSniff)
+	b := make([]byte, 0, sniff.Max)
 	for {
 		n, err := conn.Read(b[len(b):cap(b)])
 		if len(b) == 0 && n > 0 && ctx.Err() == nil {
 			_ = conn.SetReadDeadline(time.Now().Add(headerTimeout))
 		}
 		b = b[:len(b)+n]
-		switch p := sniff(b); {
-		case p != undecided && ctx.Err() == nil:
+		switch p := sniff.Of(b); {
+		case p != sniff.Undecided && ctx.Err() == nil:
 			return p, b, conn.SetReadDeadline(time.Time{})
 		case ctx.Err() != nil:
-			return notHTTP, b, context.Cause(ctx)
+			return sniff.NotHTTP, b, context.Cause(ctx)
 		case errors.Is(err, os.ErrDeadlineExceeded): // too slow for a request
-			return notHTTP, b, err
+			return sniff.NotHTTP, b, err
 		case errors.Is(err, io.EOF) && len(b) > 0:
-			return notHTTP, b, conn.SetReadDeadline(time.Time{})
+			return sniff.NotHTTP, b, conn.SetReadDeadline(time.Time{})
 		case err != nil:
-			return notHTTP, b, err
+			return sniff.NotHTTP, b, err
 		}
 	}
 }

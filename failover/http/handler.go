@@ -19,7 +19,9 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/http/bounds"
 	"github.com/eastway/eastway/failover/http/h1"
+	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/internal/relay"
@@ -64,7 +66,7 @@ type Handler struct {
 	buffers                              sync.Pool
 
 	mu      sync.Mutex
-	budgets map[balance.Key]*budget
+	budgets map[balance.Key]*bounds.Budget
 	peers   map[string]int // requests under way
 	// draining: applications' connections begin no more requests, drained: nor do those of peers.
 	draining, drained atomic.Bool
@@ -122,7 +124,7 @@ func New(cfg Config) *Handler {
 		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow),
 		http1peers: newTransport(false, peerWindow), http2peers: newTransport(true, peerWindow),
 		pool:    newPool(cfg.Slots),
-		budgets: make(map[balance.Key]*budget), peers: make(map[string]int),
+		budgets: make(map[balance.Key]*bounds.Budget), peers: make(map[string]int),
 		silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
@@ -144,7 +146,7 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	f := newFront(origin{Binding: b, caller: call{address: c.Caller}, life: c.Life, attempts: c.Attempts})
 	kind, first, err := h.firstBytes(ctx, f, conn)
 	switch {
-	case errors.Is(err, errDraining) && len(first) > 0, err == nil && (kind == notHTTP || h.draining.Load()):
+	case errors.Is(err, errDraining) && len(first) > 0, err == nil && (kind == sniff.NotHTTP || h.draining.Load()):
 		return first, "" // when it drains, the server takes no connections any more
 	case err != nil:
 		return nil, endSilent(conn, err)
@@ -172,7 +174,7 @@ func (h *Handler) ServeStream(ctx context.Context, s Stream, c Call) (result str
 	case errors.Is(err, io.EOF), errors.Is(err, errDraining) && len(first) == 0:
 		conn.end(true)
 		return access.OK
-	case err == nil && kind == notHTTP, errors.Is(err, os.ErrDeadlineExceeded):
+	case err == nil && kind == sniff.NotHTTP, errors.Is(err, os.ErrDeadlineExceeded):
 		conn.end(false)
 		return access.Error
 	case err != nil && !errors.Is(err, errDraining):
@@ -246,7 +248,7 @@ func (h *Handler) refuses(f *front) bool {
 }
 
 // firstBytes reads what shows what a connection is. Drain ends the wait.
-func (h *Handler) firstBytes(ctx context.Context, f *front, conn net.Conn) (protocol, []byte, error) {
+func (h *Handler) firstBytes(ctx context.Context, f *front, conn net.Conn) (sniff.Protocol, []byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	h.mu.Lock()
@@ -315,15 +317,15 @@ func (h *Handler) Close(ctx context.Context) {
 }
 
 // budgetOf calls f with the retry budget of a service port.
-func (h *Handler) budgetOf(k balance.Key, f func(*budget)) {
+func (h *Handler) budgetOf(k balance.Key, f func(*bounds.Budget)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.budgets[k]
 	if b == nil {
 		if len(h.budgets) >= manyBudgets {
-			maps.DeleteFunc(h.budgets, func(k balance.Key, b *budget) bool { return b.requests == 0 && b.retries == 0 && !h.cfg.Table.Has(k) })
+			maps.DeleteFunc(h.budgets, func(k balance.Key, b *bounds.Budget) bool { return b.IsUnused() && !h.cfg.Table.Has(k) })
 		}
-		b = &budget{}
+		b = &bounds.Budget{}
 		h.budgets[k] = b
 	}
 	f(b)

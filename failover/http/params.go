@@ -3,8 +3,6 @@ package http
 import "time"
 
 const (
-	// maxMethod, in bytes, is the longest method of a request that is taken for HTTP.
-	maxMethod = 32
 	// maxHeaderBytes of a request's header and of an answer's: Envoy's default for requests is 60 KiB.
 	maxHeaderBytes = 60 << 10
 	// maxFields of a header: Envoy's default.
@@ -35,9 +33,6 @@ const (
 	replayLimit = 64 << 10
 	// maxSafeTries bounds how often a request is sent again that no endpoint has executed.
 	maxSafeTries = 16
-
-	// budgetWindow is the time over which retries are compared with requests.
-	budgetWindow = 10 * time.Second
 
 	// idleTimeout of a connection to an endpoint, unless the endpoint names a shorter one (Keep-Alive: timeout). Servers
 	// close after 60 s or more, or announce it.

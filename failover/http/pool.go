@@ -193,3 +193,21 @@ func (p *pool) remove(u *upstream) {
 	}
 	p.disarm(u)
 }
+
+// offer shares a new connection with others as soon as it is known how many requests it takes, and then ends their wait. An endpoint that does
+// not tell gets other connections.
+func (p *pool) offer(u *upstream, mine *dialing) {
+	if u.wire.first == nil {
+		p.share(u)
+		p.dialed(mine)
+		return
+	}
+	timer := time.AfterFunc(settingsTime, func() { p.dialed(mine) })
+	u.wire.first.WhenOver(func(ok bool) {
+		timer.Stop()
+		if ok {
+			p.share(u)
+		}
+		p.dialed(mine)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/http/bounds"
 )
 
 // repeats are those of one request that are on the budget of its service port.
@@ -25,7 +26,7 @@ func (r *repeats) begin() (ok bool) {
 		r.cfg.LimitMet(r.key.Service, LimitPeer)
 		return false
 	}
-	r.budgetOf(r.key, func(b *budget) { ok = b.request(time.Now(), r.policy.Pool.MaxRequests) })
+	r.budgetOf(r.key, func(b *bounds.Budget) { ok = b.Request(time.Now(), r.policy.Pool.MaxRequests) })
 	if !ok {
 		r.depart(r.peer)
 		r.cfg.LimitMet(r.key.Service, limitRequests)
@@ -35,15 +36,15 @@ func (r *repeats) begin() (ok bool) {
 
 func (r *repeats) done() {
 	r.depart(r.peer)
-	r.budgetOf(r.key, func(b *budget) { b.done() })
+	r.budgetOf(r.key, func(b *bounds.Budget) { b.Done() })
 }
 
 // take begins one; false: too many are under way.
 func (r *repeats) take() bool {
 	full := false
-	r.budgetOf(r.key, func(b *budget) {
-		if full = r.policy.Pool.MaxRetries > 0 && b.retries >= r.policy.Pool.MaxRetries; !full {
-			r.running = b.take(time.Now(), &r.policy.Retries)
+	r.budgetOf(r.key, func(b *bounds.Budget) {
+		if full = r.policy.Pool.MaxRetries > 0 && b.Retries() >= r.policy.Pool.MaxRetries; !full {
+			r.running = b.Take(time.Now(), &r.policy.Retries)
 		}
 	})
 	switch {
@@ -93,13 +94,13 @@ const (
 
 // wait waits before the one that take has begun; false: ctx ended before.
 func (r *repeats) wait(ctx context.Context) bool {
-	return !r.running || pause(ctx, max(backoff(r.policy.Retries.Backoff, r.n, rand.Float64()), r.least))
+	return !r.running || bounds.Pause(ctx, max(bounds.Backoff(r.policy.Retries.Backoff, r.n, rand.Float64()), r.least))
 }
 
 // end ends the one under way.
 func (r *repeats) end() {
 	if r.running {
 		r.running = false
-		r.budgetOf(r.key, func(b *budget) { b.put() })
+		r.budgetOf(r.key, func(b *bounds.Budget) { b.Put() })
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/http/bounds"
 )
 
 // Why a request or a try of it ended without an answer, as causes of its context.
@@ -28,14 +29,14 @@ func (r *route) bound(d time.Duration) time.Duration {
 
 // times bounds one request and its tries.
 type times struct {
-	clock
+	bounds.Clock
 	cause func() error // why the time of the request is over, nil while it is not
 }
 
 // bound ends ctx, that of a request, at the policy's timeout, and at the deadline of a caller of gRPC.
 func (t *times) bound(ctx context.Context, h http.Header, timeout time.Duration) (bounded context.Context, release func()) {
 	ctx, expire := context.WithCancelCause(ctx)
-	stop := t.limit(timeout, func() { expire(errTimeout) })
+	stop := t.Limit(timeout, func() { expire(errTimeout) })
 	t.cause = func() error { return context.Cause(ctx) }
 	d, ok := grpcTimeout(h)
 	if !ok {
@@ -55,8 +56,8 @@ func (t *times) over() bool {
 }
 
 // within bounds a try until its answer's head is there; ctx is the try's. done makes a try end that was too slow by a moment.
-func (t *try) within(ctx context.Context, c *clock, d time.Duration) (done func()) {
-	stop := c.limit(d, func() { t.cancel(errTryTimeout) })
+func (t *try) within(ctx context.Context, c *bounds.Clock, d time.Duration) (done func()) {
+	stop := c.Limit(d, func() { t.cancel(errTryTimeout) })
 	return func() {
 		stop()
 		if t.err == nil && ctx.Err() != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/failover/slots"
 )
 
@@ -87,8 +88,8 @@ type wire struct {
 	unused  atomic.Bool // no request is under way: it ends clean
 	body    atomic.Pointer[tryBody]
 	leaving *leaving
-	slot    *slots.Slot // nil for a stream to a peer
-	first   *firstFrame // nil: what others may have of the connection is known
+	slot    *slots.Slot     // nil for a stream to a peer
+	first   *sniff.Settings // nil: what others may have of the connection is known
 }
 
 // Read implements net.Conn.
@@ -96,7 +97,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.first == nil {
 		return w.Conn.Read(p)
 	}
-	return w.first.read(w.Conn, p)
+	return w.first.Read(w.Conn, p)
 }
 
 // Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which net/http would wait.
@@ -204,7 +205,7 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn, slot *
 		transport = h.http2peers
 	case t.h2:
 		transport = h.http2
-		w.first = new(firstFrame)
+		w.first = new(sniff.Settings)
 	case c.Stream != nil:
 		transport = h.http1peers
 	}

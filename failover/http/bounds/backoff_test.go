@@ -1,4 +1,4 @@
-package http
+package bounds
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func TestBackoff(t *testing.T) {
 		{b, 1000, 1, 250 * time.Millisecond},
 		{balance.Backoff{Base: time.Minute, Max: time.Minute}, 1000, 1, time.Minute},
 	} {
-		if got := backoff(c.b, c.n, c.random); got != c.want {
+		if got := Backoff(c.b, c.n, c.random); got != c.want {
 			t.Errorf("%v, retry %d at %v: %v, want %v", c.b, c.n, c.random, got, c.want)
 		}
 	}
@@ -38,12 +38,12 @@ func TestPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		if !pause(t.Context(), time.Second) || time.Since(start) != time.Second {
+		if !Pause(t.Context(), time.Second) || time.Since(start) != time.Second {
 			t.Errorf("it took %v", time.Since(start))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if pause(ctx, time.Hour) || time.Since(start) != 2*time.Second {
+		if Pause(ctx, time.Hour) || time.Since(start) != 2*time.Second {
 			t.Errorf("it went on for %v", time.Since(start))
 		}
 	})

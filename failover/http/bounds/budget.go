@@ -1,4 +1,4 @@
-package http
+package bounds
 
 import (
 	"time"
@@ -6,10 +6,10 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 )
 
-// budget bounds the requests of one service port, as its policy wants, and its retries, so that an outage does not multiply its load:
+// Budget bounds the requests of one service port, as its policy wants, and its retries, so that an outage does not multiply its load:
 // within the window at most a share of the requests may be retries; beside it some may be under way, and as many begin in a second. It
 // has no clock and no lock of its own.
-type budget struct {
+type Budget struct {
 	slots  [10]struct{ requests, retries int }
 	newest int64 // the slot's number since the epoch
 	// under way
@@ -17,12 +17,14 @@ type budget struct {
 }
 
 const (
+	// budgetWindow is the time over which retries are compared with requests.
+	budgetWindow  = 10 * time.Second
 	slotTime      = budgetWindow / 10
 	budgetSeconds = int(budgetWindow / time.Second)
 )
 
 // advance forgets what is older than the window.
-func (b *budget) advance(now time.Time) {
+func (b *Budget) advance(now time.Time) {
 	at := now.UnixNano() / int64(slotTime)
 	for n := max(b.newest+1, at-int64(len(b.slots))+1); n <= at; n++ {
 		b.slots[n%int64(len(b.slots))] = struct{ requests, retries int }{}
@@ -30,8 +32,8 @@ func (b *budget) advance(now time.Time) {
 	b.newest = max(b.newest, at)
 }
 
-// request counts a new request; false: at most so many are under way already. done ends it.
-func (b *budget) request(now time.Time, most int) bool {
+// Request counts a new request; false: at most so many are under way already. Done ends it.
+func (b *Budget) Request(now time.Time, most int) bool {
 	if most > 0 && b.requests >= most {
 		return false
 	}
@@ -41,10 +43,11 @@ func (b *budget) request(now time.Time, most int) bool {
 	return true
 }
 
-func (b *budget) done() { b.requests-- }
+// Done ends a request.
+func (b *Budget) Done() { b.requests-- }
 
-// take begins a retry if one is allowed; put ends it.
-func (b *budget) take(now time.Time, r *balance.Retries) bool {
+// Take begins a retry if one is allowed; Put ends it.
+func (b *Budget) Take(now time.Time, r *balance.Retries) bool {
 	b.advance(now)
 	requests, retries := 0, 0
 	for _, s := range b.slots {
@@ -61,4 +64,11 @@ func (b *budget) take(now time.Time, r *balance.Retries) bool {
 	return true
 }
 
-func (b *budget) put() { b.retries-- }
+// Put ends a retry.
+func (b *Budget) Put() { b.retries-- }
+
+// Retries is how many are under way.
+func (b *Budget) Retries() int { return b.retries }
+
+// IsUnused is true while nothing is under way.
+func (b *Budget) IsUnused() bool { return b.requests == 0 && b.retries == 0 }

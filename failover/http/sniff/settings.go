@@ -1,17 +1,16 @@
-package http
+package sniff
 
 import (
 	"io"
 	"sync"
-	"time"
 )
 
 // frameHeader, in bytes, is the head of a frame of HTTP/2; its first three are the payload's length (RFC 9113, 4.1).
 const frameHeader = 9
 
-// firstFrame notices when net/http has taken in the SETTINGS of an HTTP/2 server, which are its first frame. Before, net/http lets 100
+// Settings notices when net/http has taken in the SETTINGS of an HTTP/2 server, which are its first frame. Before, net/http lets 100
 // requests reserve a place, and blocks all of them for ever when the server takes fewer: so only one gets the connection until then.
-type firstFrame struct {
+type Settings struct {
 	// for the goroutine that reads
 	got   int
 	size  [3]byte
@@ -23,8 +22,8 @@ type firstFrame struct {
 	then func(ok bool)
 }
 
-// read reads from the connection. When more is read than the first frame, the frame was taken in.
-func (f *firstFrame) read(from io.Reader, p []byte) (int, error) {
+// Read reads from the connection. When more is read than the first frame, the frame was taken in.
+func (f *Settings) Read(from io.Reader, p []byte) (int, error) {
 	if f.ended {
 		return from.Read(p)
 	}
@@ -42,7 +41,7 @@ func (f *firstFrame) read(from io.Reader, p []byte) (int, error) {
 	return n, err
 }
 
-func (f *firstFrame) end(ok bool) {
+func (f *Settings) end(ok bool) {
 	if f.ended {
 		return
 	}
@@ -56,8 +55,8 @@ func (f *firstFrame) end(ok bool) {
 	}
 }
 
-// whenOver calls then, once, with whether the SETTINGS came.
-func (f *firstFrame) whenOver(then func(ok bool)) {
+// WhenOver calls then, once, with whether the SETTINGS came.
+func (f *Settings) WhenOver(then func(ok bool)) {
 	f.mu.Lock()
 	if !f.over {
 		f.then = then
@@ -66,22 +65,4 @@ func (f *firstFrame) whenOver(then func(ok bool)) {
 	}
 	f.mu.Unlock()
 	then(f.ok)
-}
-
-// offer shares a new connection with others as soon as it is known how many requests it takes, and then ends their wait. An endpoint that does
-// not tell gets other connections.
-func (p *pool) offer(u *upstream, mine *dialing) {
-	if u.wire.first == nil {
-		p.share(u)
-		p.dialed(mine)
-		return
-	}
-	timer := time.AfterFunc(settingsTime, func() { p.dialed(mine) })
-	u.wire.first.whenOver(func(ok bool) {
-		timer.Stop()
-		if ok {
-			p.share(u)
-		}
-		p.dialed(mine)
-	})
 }

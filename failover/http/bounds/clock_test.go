@@ -1,4 +1,4 @@
-package http
+package bounds
 
 import (
 	"testing"
@@ -12,9 +12,9 @@ func TestClock(t *testing.T) {
 	t.Parallel()
 	type step struct {
 		after time.Duration
-		do    func(c *clock, stop func())
+		do    func(c *Clock, stop func())
 	}
-	wait := func(begins bool) func(*clock, func()) { return func(c *clock, _ func()) { c.wait(begins) } }
+	wait := func(begins bool) func(*Clock, func()) { return func(c *Clock, _ func()) { c.Wait(begins) } }
 	for name, c := range map[string]struct {
 		steps []step
 		want  time.Duration // when it expires; 0: never
@@ -27,16 +27,16 @@ func TestClock(t *testing.T) {
 			{time.Hour, wait(false)},
 		}, 2*time.Hour + time.Second},
 		"the client never goes on": {[]step{{100 * time.Millisecond, wait(true)}}, 0},
-		"stopped":                  {[]step{{999 * time.Millisecond, func(_ *clock, stop func()) { stop() }}}, 0},
-		"stopped after its end":    {[]step{{2 * time.Second, func(_ *clock, stop func()) { stop() }}}, time.Second},
+		"stopped":                  {[]step{{999 * time.Millisecond, func(_ *Clock, stop func()) { stop() }}}, 0},
+		"stopped after its end":    {[]step{{2 * time.Second, func(_ *Clock, stop func()) { stop() }}}, time.Second},
 		"goes on after its end":    {[]step{{2 * time.Second, wait(true)}, {time.Second, wait(false)}}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var k clock
+				var k Clock
 				start, at, times := time.Now(), time.Duration(0), 0
-				stop := k.limit(time.Second, func() { at, times = time.Since(start), times+1 })
+				stop := k.Limit(time.Second, func() { at, times = time.Since(start), times+1 })
 				for _, s := range c.steps {
 					bubble.Pass(s.after)
 					s.do(&k, stop)
@@ -54,14 +54,14 @@ func TestClock(t *testing.T) {
 func TestClockWhileWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var k clock
-		k.wait(true)
+		var k Clock
+		k.Wait(true)
 		var at time.Duration
 		start := time.Now()
-		k.limit(time.Second, func() { at = time.Since(start) })
-		k.limit(0, func() { t.Error("no limit has expired") })
+		k.Limit(time.Second, func() { at = time.Since(start) })
+		k.Limit(0, func() { t.Error("no limit has expired") })
 		bubble.Pass(time.Minute)
-		k.wait(false)
+		k.Wait(false)
 		bubble.Pass(time.Minute)
 		if at != time.Minute+time.Second {
 			t.Errorf("it expired at %v", at)
@@ -72,9 +72,9 @@ func TestClockWhileWaiting(t *testing.T) {
 // TestClockThatWasHeldUp: a goroutine that is not run for a moment between the start of its timer and a look at the time loses no limit.
 func TestClockThatWasHeldUp(t *testing.T) {
 	t.Parallel()
-	var c clock
+	var c Clock
 	expired := make(chan struct{})
-	defer c.limit(20*time.Millisecond, func() { close(expired) })()
+	defer c.Limit(20*time.Millisecond, func() { close(expired) })()
 	c.mu.Lock()
 	c.limits[0].since = c.limits[0].since.Add(5 * time.Millisecond)
 	c.mu.Unlock()

@@ -1,4 +1,4 @@
-package http
+package bounds
 
 import (
 	"slices"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// clock measures the times of a request that a policy bounds. It stands still while the client is waited for: that time is not the
+// Clock measures the times of a request that a policy bounds. It stands still while the client is waited for: that time is not the
 // endpoint's.
-type clock struct {
+type Clock struct {
 	mu      sync.Mutex
 	waiting bool
 	limits  []*limit
@@ -22,8 +22,8 @@ type limit struct {
 	expired func()
 }
 
-// limit calls expired once d has passed, unless stop is called before; d of 0 is no limit.
-func (c *clock) limit(d time.Duration, expired func()) (stop func()) {
+// Limit calls expired once d has passed, unless stop is called before; d of 0 is no limit.
+func (c *Clock) Limit(d time.Duration, expired func()) (stop func()) {
 	if d <= 0 {
 		return func() {}
 	}
@@ -39,7 +39,7 @@ func (c *clock) limit(d time.Duration, expired func()) (stop func()) {
 	return func() { c.stop(l) }
 }
 
-func (c *clock) expire(l *limit) {
+func (c *Clock) expire(l *limit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l.since.IsZero() || !slices.Contains(c.limits, l) {
@@ -53,19 +53,19 @@ func (c *clock) expire(l *limit) {
 	l.expired()
 }
 
-func (c *clock) stop(l *limit) {
+func (c *Clock) stop(l *limit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.timer.Stop()
 	c.remove(l)
 }
 
-func (c *clock) remove(l *limit) {
+func (c *Clock) remove(l *limit) {
 	c.limits = slices.DeleteFunc(c.limits, func(o *limit) bool { return o == l })
 }
 
-// wait is called when the wait for the client begins, and when it ends.
-func (c *clock) wait(begins bool) {
+// Wait is called when the wait for the client begins, and when it ends.
+func (c *Clock) Wait(begins bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = begins

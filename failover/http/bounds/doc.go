@@ -1,0 +1,3 @@
+// Package bounds has what bounds a request and its repetitions: the budget of a
+// service port's retries, the time before one, and a clock for the times that a policy allows.
+package bounds
