@@ -18,14 +18,16 @@ const (
 	// ending is a request behind those of a case, after which a server closes the connection, if it has taken all before it for
 	// requests.
 	ending = "GET /ending HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
-	// quiet is how long a server that waits for more is waited for. Few cases need it: nginx and haproxy have a shorter time.
-	quiet = 5 * time.Second
+	// quiet is how long a server may be silent before the client ends its side. nginx and haproxy go on with what they have, so
+	// that it may be short; Eastway takes the client for gone, but answers every case but a few.
+	quiet, eastwayQuiet = 300 * time.Millisecond, 10 * time.Second
 )
 
 // chain is the hops from a client to a recorder.
 type chain struct {
 	name  string
 	front string // HOST:PORT of the first one
+	quiet time.Duration
 	back  *recorder
 	read  int // records that were looked at
 }
@@ -67,13 +69,13 @@ func (c *chain) run(input string, n int) (*result, error) {
 	if late, _ := c.back.since(c.read); len(late) > 0 {
 		return nil, fmt.Errorf("after the case before: the endpoint got %s", late[0].frame())
 	}
-	answer, err := exchange(c.front, input+ending)
+	answer, err := c.exchange(input + ending)
 	if err != nil {
 		return nil, err
 	}
 	r := parseAnswers(answer)
 	target := fmt.Sprintf("/probe-%d", n)
-	answer, err = exchange(c.front, "GET "+target+" HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+	answer, err = c.exchange("GET " + target + " HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +133,9 @@ func (r *result) frames() (frames []string) {
 }
 
 // exchange sends all, and reads until the server closes the connection.
-func exchange(address, input string) ([]byte, error) {
+func (c *chain) exchange(input string) ([]byte, error) {
 	dialer := net.Dialer{Timeout: patience}
-	dialed, err := dialer.Dial("tcp", address)
+	dialed, err := dialer.Dial("tcp", c.front)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +147,7 @@ func exchange(address, input string) ([]byte, error) {
 	_, _ = io.WriteString(conn, input) // the server may have refused it by now
 	var got bytes.Buffer
 	buf := make([]byte, 64<<10)
-	for wait := quiet; ; {
+	for wait := c.quiet; ; {
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 			return nil, err
 		}
@@ -153,11 +155,11 @@ func exchange(address, input string) ([]byte, error) {
 		got.Write(buf[:n])
 		switch {
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && wait == quiet:
+		case errors.Is(err, os.ErrDeadlineExceeded) && wait == c.quiet:
 			wait = patience
 			_ = conn.CloseWrite() // it may be closed by now
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, fmt.Errorf("%s does not close the connection; so far it sent %q", address, got.String())
+			return nil, fmt.Errorf("%s does not close the connection; so far it sent %q", c.name, got.String())
 		default: // the end, or a reset
 			return got.Bytes(), nil
 		}

@@ -24,9 +24,7 @@ func startNginx(t *testing.T, hops ...hop) {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&b, "%s_temp_path %s;\n", kind, kind)
 	}
-	b.WriteString(`client_header_timeout 1s;
-client_body_timeout 1s;
-proxy_http_version 1.1;
+	b.WriteString(`proxy_http_version 1.1;
 proxy_set_header Connection "";
 proxy_set_header Host $http_host;
 proxy_request_buffering off;
@@ -50,9 +48,8 @@ func startHAProxy(t *testing.T, hops ...hop) {
 	var b strings.Builder
 	b.WriteString(`defaults
 	mode http
-	timeout connect 5s
-	timeout client 1s
-	timeout http-request 1s
+	timeout connect 1m
+	timeout client 1m
 	timeout server 1m
 	retries 0
 	http-reuse always

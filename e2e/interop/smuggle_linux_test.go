@@ -37,13 +37,13 @@ func TestSmuggling(t *testing.T) {
 	startHAProxy(t, haproxy, behindHAProxy, beforeHAProxy)
 
 	chains := []*chain{
-		{name: "eastway", front: services[0].near, back: recorders[0]},
-		{name: "nginx", front: nginx.at, back: recorders[1]},
-		{name: "haproxy", front: haproxy.at, back: recorders[2]},
-		{name: "nginx-eastway", front: beforeNginx.at, back: recorders[3]},
-		{name: "haproxy-eastway", front: beforeHAProxy.at, back: recorders[4]},
-		{name: "eastway-nginx", front: services[3].near, back: recorders[5]},
-		{name: "eastway-haproxy", front: services[4].near, back: recorders[6]},
+		{name: "eastway", quiet: eastwayQuiet, front: services[0].near, back: recorders[0]},
+		{name: "nginx", quiet: quiet, front: nginx.at, back: recorders[1]},
+		{name: "haproxy", quiet: quiet, front: haproxy.at, back: recorders[2]},
+		{name: "nginx-eastway", quiet: quiet, front: beforeNginx.at, back: recorders[3]},
+		{name: "haproxy-eastway", quiet: quiet, front: beforeHAProxy.at, back: recorders[4]},
+		{name: "eastway-nginx", quiet: eastwayQuiet, front: services[3].near, back: recorders[5]},
+		{name: "eastway-haproxy", quiet: eastwayQuiet, front: services[4].near, back: recorders[6]},
 	}
 	known := h1test.Cases()
 	cases := slices.Concat(known, mutated(*seed, *mutations))
