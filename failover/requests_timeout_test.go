@@ -146,6 +146,56 @@ func TestTimeoutCutsAnswer(t *testing.T) {
 	}
 }
 
+// TestTimeoutBehindHead: an answer whose body does not begin in time counts as none. An endpoint is to blame for that, but not where the
+// time is its caller's own.
+func TestTimeoutBehindHead(t *testing.T) {
+	t.Parallel()
+	headAlone := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "8")
+		_ = http.NewResponseController(w).Flush()
+		hangs(w, r)
+	}
+	for name, c := range map[string]struct {
+		header http.Header
+		policy time.Duration
+		want   string
+	}{
+		"policy": {nil, 200 * time.Millisecond, "[answer_timeout]"},
+		"caller": {http.Header{"Content-Type": {"application/grpc"}, "Grpc-Timeout": {"50m"}}, time.Hour, "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, overHTTP, timeout(c.policy), webs(here, headAlone), webs(beside, says("far")))
+			for range ejectAfter {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url("/"), http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header = c.header
+				resp, err := w.client().Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				if reason := resp.Header.Get("X-Eastway-Reason"); reason != "timeout" {
+					t.Errorf("%s, %q", resp.Status, reason)
+				}
+				if got := fmt.Sprint(results(w.line())); c.header == nil && !strings.Contains(got, " timeout]") {
+					t.Errorf("attempts: %s", got)
+				}
+			}
+			kinds := []any{}
+			for _, line := range w.log.FilterMessage("endpoint ejected").All() {
+				kinds = append(kinds, line.ContextMap()["kind"])
+			}
+			if got := fmt.Sprint(kinds); got != c.want {
+				t.Errorf("ejected for %s, want %s", got, c.want)
+			}
+			w.nothingInFlight()
+		})
+	}
+}
+
 // TestTimeoutIsNotTheClients: the time in which the client still sends does not count, nor that of a connection that was switched.
 func TestTimeoutIsNotTheClients(t *testing.T) {
 	t.Parallel()

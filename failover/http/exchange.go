@@ -211,7 +211,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	hurried()
 	done()
 	stop()
-	o := t.opened(t.judge(&e.policy.Retries, sent), &e.buffers)
+	o := t.opened(ctx, t.judge(&e.policy.Retries, sent), &e.buffers)
 	if t.err != nil && e.gone() {
 		o = clientGone
 	}

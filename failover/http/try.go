@@ -64,8 +64,8 @@ func (t *try) judge(r *balance.Retries, sent int64) outcome {
 	}
 }
 
-// opened waits for the first part of an answer that is to be passed on. If it does not come, there is no answer.
-func (t *try) opened(o outcome, buffers *sync.Pool) outcome {
+// opened waits for the first part of an answer that is to be passed on; ctx is the try's. If it does not come, there is no answer.
+func (t *try) opened(ctx context.Context, o outcome, buffers *sync.Pool) outcome {
 	if t.headed = t.resp != nil; o != answered {
 		return o
 	}
@@ -73,7 +73,9 @@ func (t *try) opened(o outcome, buffers *sync.Pool) outcome {
 		return answered
 	}
 	_ = t.resp.Body.Close()
-	t.resp = nil
+	if t.resp, t.cause = nil, context.Cause(ctx); t.tooSlow() {
+		return timedOut
+	}
 	return unknown
 }
 
