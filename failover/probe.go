@@ -56,6 +56,9 @@ func (p *probes) ended(e *access.Entry) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.n.Load() == 0 { // the last one has ended meanwhile
+		return
+	}
 	if ch, ok := p.calls[e.Caller]; ok {
 		ch <- e // it has room for one
 		delete(p.calls, e.Caller)
@@ -181,7 +184,7 @@ func (r *probe) exchange(conn net.Conn, p *status.Probe) error {
 	if err := r.Write(conn); err != nil {
 		return fmt.Errorf("send the request: %w", err)
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), r.Request)
+	answer, err := r.final(bufio.NewReader(conn)) //nolint:bodyclose // the connection is closed; this would read an endless body on
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)
 	}
@@ -190,7 +193,17 @@ func (r *probe) exchange(conn net.Conn, p *status.Probe) error {
 	if err == nil && n == maxProbeAnswer {
 		err = fmt.Errorf("only %d bytes of the answer were read", n)
 	}
-	return errors.Join(err, answer.Body.Close())
+	return err
+}
+
+// final is the answer behind the interim ones.
+func (r *probe) final(from *bufio.Reader) (*http.Response, error) {
+	for {
+		answer, err := http.ReadResponse(from, r.Request)
+		if err != nil || answer.StatusCode >= http.StatusOK || answer.StatusCode == http.StatusSwitchingProtocols {
+			return answer, err
+		}
+	}
 }
 
 // touch opens a connection and sends nothing: an endpoint has accepted it when it ends it, or sends something.

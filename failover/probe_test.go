@@ -89,3 +89,30 @@ func TestProbe(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestProbeOddAnswers: interim answers come before the one that counts, and an answer without an end does not hold the probe up.
+func TestProbeOddAnswers(t *testing.T) {
+	t.Parallel()
+	for path, c := range map[string]struct {
+		answers http.HandlerFunc
+		status  int
+		problem string
+	}{
+		"interim": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusProcessing)
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusNotFound)
+		}, http.StatusNotFound, ""},
+		"endless": {func(w http.ResponseWriter, r *http.Request) {
+			for part := make([]byte, 64<<10); r.Context().Err() == nil; {
+				_, _ = w.Write(part)
+			}
+		}, http.StatusOK, "only 1048576 bytes of the answer were read"},
+	} {
+		w := newWorld(t, overHTTP, webs(here, c.answers))
+		p, err := w.proxy.Probe(t.Context(), status.ProbeQuery{Namespace: echoName.Namespace, Name: echoName.Name, Timeout: 20 * time.Second})
+		if err != nil || p.Status != c.status || p.Error != c.problem {
+			t.Errorf("%s: %+v, %v", path, p, err)
+		}
+	}
+}
