@@ -11,9 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/textproto"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -138,6 +140,32 @@ func TestNoHTTPEndpoint(t *testing.T) {
 	w := newWorld(t, overHTTP, endpoints(endpoint(dead(t), here)))
 	code, _, header := w.send("GET", "/", "")
 	if code != 503 || header.Get("X-Eastway-Reason") != "no-endpoint" {
+		t.Errorf("%d %v", code, header)
+	}
+}
+
+// TestNoEndpointIsLeft: an endpoint has had the request, and is gone then; there is no other one.
+func TestNoEndpointIsLeft(t *testing.T) {
+	t.Parallel()
+	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(freshAddress(), 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, overHTTP, endpoints(endpoint(netip.MustParseAddrPort(ln.Addr().String()), here)))
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	serving.Go(func() {
+		c, err := ln.AcceptTCP()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_ = ln.Close()
+		reset(c)
+	})
+	code, _, header := w.send("GET", "/", "")
+	if code != 503 || header.Get("X-Eastway-Reason") != "unknown-outcome" {
 		t.Errorf("%d %v", code, header)
 	}
 }

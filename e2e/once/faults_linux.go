@@ -73,7 +73,7 @@ func (w *world) breakThings(ctx context.Context, l *load, ended <-chan struct{})
 	draw := rand.New(rand.NewPCG(w.o.seed, 1))
 	done := make(map[string]int)
 	for made := 0; made < w.o.faults; {
-		due := float64(made) / float64(w.o.faults)
+		due := float64(made+1) / float64(w.o.faults+1) // not at once: what may be repeated depends on the requests before
 		if over := untilDue(ctx, l, due, ended); over {
 			break
 		}
@@ -258,4 +258,5 @@ func restartEntry(ctx context.Context, s *scene, signal syscall.Signal) error {
 	return s.awaitProxy(ctx, home, 1)
 }
 
-func stopEntry(ctx context.Context, s *scene) error { return stop(ctx, s.proxy(home, 1), s.long()) }
+// stopEntry is shorter than its peers wait before they end their links to it: without any, there is no endpoint for it.
+func stopEntry(ctx context.Context, s *scene) error { return stop(ctx, s.proxy(home, 1), s.last) }

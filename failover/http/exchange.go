@@ -144,13 +144,13 @@ func (e *exchange) run(ctx context.Context) {
 		case o == overflow:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
-		case o == noCandidate:
+		case o == noCandidate && e.tries == 0:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
-		case o == notExecuted:
+		case o == notExecuted && e.tries == 0:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "not-executed")
-		default:
+		default: // of this try, or of one before it
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.UnknownOutcome, "unknown-outcome")
 		}
