@@ -75,6 +75,10 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, c.got, c.want)
 		}
 	}
+	stuck.proxy.listeners.Close()
+	if got := probe(stuck, nil); got != "this proxy has no open listener for shop/echo: the proxy shuts down: call another one" {
+		t.Error(got)
+	}
 	p, err := web.proxy.Probe(t.Context(), query)
 	if err != nil || p.Endpoint != "10.0.0.9:80" || p.Hops[len(p.Hops)-1].AtPeer != 1500*time.Microsecond {
 		t.Errorf("%+v, %v", p, err)

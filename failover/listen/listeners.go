@@ -257,10 +257,16 @@ func (ls *Listeners) Wait() { ls.wg.Wait() }
 // Revision grows whenever Status changes.
 func (ls *Listeners) Revision() uint64 { return ls.revision.Load() }
 
+// errClosed is no fault of a service's.
+var errClosed = errors.New("the proxy shuts down: call another one")
+
 // Open returns a listener of a service that is open, that of its own name first; port 0 is any. If there is none, the error is why.
 func (ls *Listeners) Open(service discovery.ServiceName, port uint16) (Binding, error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	if ls.closed {
+		return Binding{}, errClosed
+	}
 	var found []Binding
 	var err error
 	for _, l := range ls.byAddr {
