@@ -160,7 +160,7 @@ func TestTimeoutBehindHead(t *testing.T) {
 		policy time.Duration
 		want   string
 	}{
-		"policy": {nil, 200 * time.Millisecond, "[answer_timeout]"},
+		"policy": {nil, 100 * time.Millisecond, "[answer_timeout]"},
 		"caller": {http.Header{"Content-Type": {"application/grpc"}, "Grpc-Timeout": {"50m"}}, time.Hour, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {
