@@ -83,14 +83,19 @@ func (d *document) encode() (err error) {
 // locate finds the node that the decoder rejects. That is the first bad one in the document's order, so with all nodes
 // from the n-th on replaced by null the decoder fails exactly if n is behind the bad one: a binary search.
 func (d *document) locate(v any, cause error) error {
-	n := sort.Search(len(d.paths), func(n int) bool {
-		data, _, err := d.json(n)
-		empty := reflect.New(reflect.TypeOf(v).Elem()).Interface()
-		return err == nil && kjson.UnmarshalCaseSensitivePreserveInts(data, empty) != nil
-	})
+	decode := func(n int) (cause error) {
+		if data, _, err := d.json(n); err == nil {
+			cause = kjson.UnmarshalCaseSensitivePreserveInts(data, reflect.New(reflect.TypeOf(v).Elem()).Interface())
+		}
+		return cause
+	}
+	n := sort.Search(len(d.paths), func(n int) bool { return decode(n) != nil })
 	path := ""
 	if n > 0 {
 		path = d.paths[n-1]
+		if err := decode(n); err != nil {
+			cause = err // of several bad nodes the decoder may have reported another one
+		}
 	}
 	return &Error{Line: d.at(path), Field: path, err: plain(cause)}
 }

@@ -102,3 +102,24 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Of several values of a wrong type the first is named, with its own reason: the decoder itself may report a later one.
+func TestDecodeNamesTheFirst(t *testing.T) {
+	t.Parallel()
+	text := []byte(`apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: a}
+spec:
+  outlierDetection:
+    consecutive5xxErrors: many
+    baseEjectionTime: 1
+`)
+	errs := manifest.Read("policy.yaml", text)[0].Decode(&v1alpha1.TrafficPolicy{})
+	if len(errs) != 1 {
+		t.Fatal(errs)
+	}
+	at, ok := errors.AsType[*manifest.Error](errs[0])
+	if want := "string where a whole number (uint32) is expected"; !ok || at.Line != 6 || at.Error() != want {
+		t.Errorf("%+v, want %q in line 6", errs[0], want)
+	}
+}
