@@ -133,12 +133,12 @@ apiVersion: eastway.dev/v1alpha1
 kind: TrafficPolicy
 metadata: {name: %s, namespace: %s}
 spec:
-  targetRef: {kind: Service, name: %[1]s}
+  targetRef: {kind: Service, name: %s}
   outlierDetection: {consecutive5xxErrors: %s, consecutiveLocalOriginFailures: %s, interval: 1s, baseEjectionTime: %s}
   connectionPool: {http: {maxRequestsPerConnection: %s}}
   loadBalancer: {simple: %s}
   retries: {perTryTimeout: %s}
-`, name, namespace, pick("1", "3", "5"), pick("1", "3"), pick("1s", "3s"), pick("0", "1", "100"),
+`, name, namespace, name, pick("1", "3", "5"), pick("1", "3"), pick("1s", "3s"), pick("0", "1", "100"),
 			pick("LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"), pick("0s", "2s", (5*time.Second).String()))
 	}
 	return out.Bytes()

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"sigs.k8s.io/yaml"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 func TestMain(m *testing.M) {
@@ -66,6 +71,22 @@ func TestJudge(t *testing.T) {
 	} {
 		if got := test.call.judge(test.executed, out); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// Each policy that is drawn counts: a proxy goes on with the last one before one that is not valid.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		for _, text := range bytes.Split(policies(rand.New(rand.NewPCG(seed, 0))), []byte("---\n"))[1:] {
+			var p v1alpha1.TrafficPolicy
+			if err := yaml.UnmarshalStrict(text, &p); err != nil {
+				t.Fatalf("%v:\n%s", err, text)
+			}
+			if errs := v1alpha1.ValidateTrafficPolicy(&p); len(errs) > 0 || p.Spec.TargetRef.Name != p.Name {
+				t.Fatalf("%v:\n%s", errs, text)
+			}
 		}
 	}
 }

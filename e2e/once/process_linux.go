@@ -51,7 +51,7 @@ type process struct {
 	ended chan struct{}
 }
 
-// start runs a command that ends with this process at the latest. Its output is appended to the file log.
+// begin starts a command that ends with this process at the latest. Its output is appended to the file log.
 func (s spawner) begin(name, log string, cmd *exec.Cmd) (*process, error) {
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -347,7 +347,7 @@ func (w *world) awaitEntry(ctx context.Context, n int) {
 	}
 }
 
-// entryKilled: a proxy of home is out from now on, until up.
+// entryKilled begins an outage of a proxy of home, which up ends.
 func (w *world) entryKilled(n int) (up func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
