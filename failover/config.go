@@ -15,6 +15,8 @@ import (
 type Config struct {
 	// Cluster is this cluster's name.
 	Cluster string
+	// Started is when the process did: retries have no history for a while. Zero: long ago.
+	Started time.Time
 	// Locality is where this proxy is; callers at unknown addresses are taken to be there too.
 	Locality discovery.Locality
 	Catalog  Catalog

@@ -15,24 +15,35 @@ import (
 // had tunnels, and a peer that cannot be reached must not hold up the rest.
 const peersGrace = 5 * time.Second
 
-// gate keeps a new proxy from being ready until it has heard from its peers, or has waited long enough. Once open it stays so.
+// gate keeps a new proxy from being ready until calls can use what its peers export, or it has waited long enough. Once open it
+// stays so.
 type gate struct {
 	mu    sync.Mutex
 	open  bool
 	since time.Time // of the first check
+	heard uint64    // the catalog's revision once no peer was missing
 }
 
-// check is nil once no peer is missing, or some have been for long enough.
-func (g *gate) check(now time.Time, missing []string) error {
+// check is nil once no peer is missing and its exports are in use, or it has waited for long enough. The catalog is at a revision,
+// calls use that of used.
+func (g *gate) check(now time.Time, missing []string, catalog, used uint64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.since.IsZero() {
 		g.since = now
 	}
-	if g.open = g.open || len(missing) == 0 || now.Sub(g.since) >= peersGrace; g.open {
-		return nil
+	if g.heard == 0 && len(missing) == 0 {
+		g.heard = catalog
 	}
-	return fmt.Errorf("no tunnel yet to %s (waiting for at most %v)", strings.Join(missing, ", "), peersGrace)
+	switch {
+	case g.open, g.heard > 0 && used >= g.heard, now.Sub(g.since) >= peersGrace:
+		g.open = true
+		return nil
+	case g.heard > 0:
+		return fmt.Errorf("the peers' exports are not in use yet (waiting for at most %v)", peersGrace)
+	default:
+		return fmt.Errorf("no tunnel yet to %s (waiting for at most %v)", strings.Join(missing, ", "), peersGrace)
+	}
 }
 
 // ready is nil while new connections are wanted.
@@ -54,7 +65,9 @@ func (p *proxy) serving() error {
 	if err := p.failover.Ready(); err != nil {
 		return err
 	}
-	return p.gate.check(time.Now(), p.unheard(p.catalog.Snapshot()))
+	missing := p.unheard(p.catalog.Snapshot())
+	// The revision is read after the peers were heard, so that their exports are in it.
+	return p.gate.check(time.Now(), missing, p.catalog.Snapshot().Revision, p.failover.Revision())
 }
 
 // unheard are the peers, sorted, which this proxy dials and which have no tunnel or have not sent their exports. Those that

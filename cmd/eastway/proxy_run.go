@@ -180,7 +180,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 		return err
 	}
 	p.failover, err = failover.New(failover.Config{
-		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone},
+		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone}, Started: time.Now(),
 		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Log: p.log, AccessLog: accessLog, Metrics: reg,
 	})
 	return err

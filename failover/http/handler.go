@@ -31,6 +31,8 @@ import (
 type Config struct {
 	// Cluster is the name of the own one.
 	Cluster string
+	// Started is when the process did; zero: long ago.
+	Started time.Time
 	// Log gets what net/http has to report.
 	Log    *zap.Logger
 	Table  *balance.Table
@@ -325,7 +327,7 @@ func (h *Handler) budgetOf(k balance.Key, f func(*bounds.Budget)) {
 		if len(h.budgets) >= manyBudgets {
 			maps.DeleteFunc(h.budgets, func(k balance.Key, b *bounds.Budget) bool { return b.IsUnused() && !h.cfg.Table.Has(k) })
 		}
-		b = &bounds.Budget{}
+		b = &bounds.Budget{Started: h.cfg.Started}
 		h.budgets[k] = b
 	}
 	f(b)

@@ -7,9 +7,13 @@ import (
 )
 
 // Budget bounds the requests of one service port, as its policy wants, and its retries, so that an outage does not multiply its load:
-// within the window at most a share of the requests may be retries; beside it some may be under way, and as many begin in a second. It
-// has no clock and no lock of its own.
+// within the window at most a share of the requests may be retries; beside it some may be under way, and as many begin in a second. It has
+// no clock and no lock of its own.
 type Budget struct {
+	// Started is when the process did. For a window from then on there is no history to take a share of: what may begin in a window may
+	// be under way at once. Zero: there is.
+	Started time.Time
+
 	slots  [10]struct{ requests, retries int }
 	newest int64 // the slot's number since the epoch
 	// under way
@@ -55,8 +59,12 @@ func (b *Budget) Take(now time.Time, r *balance.Retries) bool {
 		retries += s.retries
 	}
 	// What is always allowed to be under way may end at once: without a bound in time an outage would double the load.
-	beyond := (retries+1)*100 - requests*r.Percent
-	if beyond > 0 && (b.retries >= r.MinConcurrency || beyond > 100*r.MinConcurrency*budgetSeconds) {
+	least := r.MinConcurrency * budgetSeconds
+	together := r.MinConcurrency
+	if now.Sub(b.Started) < budgetWindow {
+		together = least
+	}
+	if beyond := (retries+1)*100 - requests*r.Percent; beyond > 0 && (b.retries >= together || beyond > 100*least) {
 		return false
 	}
 	b.slots[b.newest%int64(len(b.slots))].retries++

@@ -84,6 +84,41 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+func TestBudgetOfNewProcess(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	policy := &balance.Retries{Percent: 20, MinConcurrency: 3}
+	for name, c := range map[string]struct {
+		after    time.Duration
+		requests int
+		ended    bool
+		want     int
+	}{
+		"without requests":      {0, 0, false, 30},
+		"fewer than the share":  {time.Second, 100, false, 30},
+		"more than the share":   {time.Second, 1000, false, 200},
+		"however fast they end": {time.Second, 0, true, 30},
+		"until a window later":  {budgetWindow - 1, 0, false, 30},
+		"not from then on":      {budgetWindow, 0, false, 3},
+	} {
+		b, got := &Budget{Started: start}, 0
+		for range c.requests {
+			b.Request(start.Add(c.after), 0)
+		}
+		for range 1000 {
+			if b.Take(start.Add(c.after), policy) {
+				got++
+				if c.ended {
+					b.Put()
+				}
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %d retries, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestRequestsUnderWay(t *testing.T) {
 	t.Parallel()
 	b, now := &Budget{}, time.Unix(1000, 0)
