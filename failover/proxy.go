@@ -72,7 +72,8 @@ func New(cfg Config) (*Proxy, error) {
 		LimitMet: p.refused.connection,
 	})
 	p.http = requests.New(requests.Config{
-		Cluster: cfg.Cluster, Started: cfg.Started, Log: log.Named("http"), Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load,
+		Cluster: cfg.Cluster, Started: cfg.Started, Log: log.Named("http"), Table: p.table, Dialer: dialer,
+		Budget: cfg.ConnectBudget, Watch: p.watch.Load,
 		MaxPerPeer: cfg.MaxStreamsPerPeer, Slots: &p.slots,
 		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})

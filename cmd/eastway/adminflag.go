@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/admin/view"
 	"github.com/eastway/eastway/internal/kubecli"
 )
 
@@ -70,6 +71,14 @@ func (s answerer) others() string {
 		return ""
 	}
 	return fmt.Sprintf("one of %d ready proxies (--all: every one, --proxy POD: another one)", s.of)
+}
+
+// source is how it is named in what it answers.
+func (s answerer) source() view.Source {
+	if s.pod == nil {
+		return view.Source{}
+	}
+	return view.Source{Pod: s.String(), Node: s.pod.Spec.NodeName, Others: s.others()}
 }
 
 // ask calls f with the client of each admin listener that was meant, and gives errors their remedy and exit code.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eastway/eastway/internal/admin/view"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -39,53 +40,10 @@ func TestPrintEndpoints(t *testing.T) {
 	}
 	for file, endpoints := range tests {
 		var b bytes.Buffer
-		if err := printEndpoints(&b, answerer{}, endpoints); err != nil {
+		if err := view.Endpoints(&b, view.Source{}, endpoints); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())
-	}
-}
-
-// One word says what keeps connections away, and no row says two things that contradict each other.
-func TestEndpointState(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		status, check string
-		left          time.Duration
-		want          string
-	}{
-		{"HEALTHY", "OK", 0, "HEALTHY"},
-		{"HEALTHY", "", 0, "HEALTHY"},
-		{"HEALTHY", "FAILED", 29*time.Second + 700*time.Millisecond, "EJECTED (30s left)"},
-		{"HEALTHY", "FAILED", 0, "EJECTED"},
-		{"HEALTHY", "PROBING", 0, "PROBING"},
-		{"HEALTHY", "RAMPING", 0, "RAMPING"},
-		{"NOT_READY", "FAILED", time.Minute, "NOT_READY"},
-		{"TERMINATING", "OK", 0, "TERMINATING"},
-		{"UNREACHABLE", "PROBING", 0, "UNREACHABLE"},
-	} {
-		e := status.Endpoint{Status: c.status, OutlierCheck: c.check, EjectedFor: c.left}
-		if got := endpointState(&e); got != c.want {
-			t.Errorf("%+v: %q", c, got)
-		}
-	}
-}
-
-// The kind is that of metrics; proxies of an older release do not report it.
-func TestEndpointStateNamesTheKind(t *testing.T) {
-	t.Parallel()
-	for left, want := range map[time.Duration]string{
-		30 * time.Second: "EJECTED (consecutive_5xx, 30s left)",
-		0:                "EJECTED (consecutive_5xx)",
-	} {
-		e := status.Endpoint{Status: status.Healthy, OutlierCheck: status.CheckFailed, EjectedFor: left, EjectionKind: "consecutive_5xx"}
-		if got := endpointState(&e); got != want {
-			t.Errorf("%v: %q, want %q", left, got, want)
-		}
-		e.OutlierCheck = status.CheckRamping
-		if got := endpointState(&e); got != status.CheckRamping {
-			t.Errorf("back: %q", got)
-		}
 	}
 }
 
@@ -127,20 +85,5 @@ func TestEndpointsCompletion(t *testing.T) {
 	got := runCommand(t, "__complete", "endpoints", "--admin", startAdmin(t), "")
 	if got.code != 0 || !strings.HasPrefix(got.stdout, "default/mockb\nshop/cart\n") {
 		t.Errorf("completion offered %+v", got)
-	}
-}
-
-// What fails its health check has the reason, ejected or not.
-func TestEndpointStateNamesTheReason(t *testing.T) {
-	t.Parallel()
-	for _, check := range []string{status.CheckOK, status.CheckFailed} {
-		e := status.Endpoint{Status: status.FailedActiveHC, OutlierCheck: check, HealthCheck: "GET /healthz: 503"}
-		if got := endpointState(&e); got != "FAILED_ACTIVE_HC (GET /healthz: 503)" {
-			t.Errorf("%s: %q", check, got)
-		}
-	}
-	e := status.Endpoint{Status: status.OutOfScope, HealthCheck: "GET /healthz: 503"}
-	if got := endpointState(&e); got != status.OutOfScope {
-		t.Errorf("out of scope: %q", got)
 	}
 }

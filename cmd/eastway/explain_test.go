@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/admin/view"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -46,19 +47,10 @@ func explainForTest(_ context.Context, q status.Query) ([]status.Explanation, er
 func TestPrintExplanations(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	if err := printExplanations(&b, answerer{}, testExplanations()); err != nil {
+	if err := view.Explanations(&b, view.Source{}, testExplanations()); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "explain.txt", b.Bytes())
-}
-
-func TestFormatPercent(t *testing.T) {
-	t.Parallel()
-	for p, want := range map[float64]string{0: "0%", 0.0001: "<0.1%", 0.05: "0.1%", 33.333: "33.3%", 50: "50%", 99.96: "100%", 100: "100%"} {
-		if got := formatPercent(p); got != want {
-			t.Errorf("%v: %s, want %s", p, got, want)
-		}
-	}
 }
 
 func TestExplainCommand(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/admin/view"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -84,35 +84,10 @@ func probe(cmd *cobra.Command, proxies *proxyFlags, q status.ProbeQuery, out *te
 			return err
 		}
 		failed = failed || !found.OK()
-		return out.Add(from.name(), found, func(w io.Writer) error { return printProbe(w, from, &found) })
+		return out.Add(from.name(), found, func(w io.Writer) error { return view.Probe(w, from.source(), &found) })
 	}))
 	if err == nil && failed {
 		return errProbeFailed
 	}
 	return err
-}
-
-func printProbe(w io.Writer, from answerer, p *status.Probe) error {
-	printSeen(w, from)
-	verdict := p.Result
-	if p.Status != 0 {
-		verdict = fmt.Sprintf("status %d", p.Status)
-	}
-	took := terminal.RTT(p.Total)
-	fmt.Fprintln(w, terminal.Printable(fmt.Sprintf("Port %d (%s) at %s: %s after %s", p.Port, p.Protocol, p.Listener, verdict, took)))
-	if p.Error != "" {
-		fmt.Fprintln(w, terminal.Printable(p.Error))
-	}
-	if p.Endpoint != "" {
-		fmt.Fprintln(w, terminal.Printable(fmt.Sprintf("Endpoint %s in cluster %s, %s", p.Endpoint, p.Cluster, shortLocality(p.Region, p.Zone))))
-	}
-	rows := make([][]string, 0, len(p.Hops))
-	for i := range p.Hops {
-		h, tunnel, there := &p.Hops[i], terminal.None, terminal.None
-		if h.AtPeer > 0 {
-			tunnel, there = terminal.RTT(max(h.Took-h.AtPeer, 0)), terminal.RTT(h.AtPeer)
-		}
-		rows = append(rows, []string{h.Target, h.Cluster, h.Result, terminal.RTT(h.Took), tunnel, there, h.Reason})
-	}
-	return terminal.Table(w, []string{"TRY", "CLUSTER", "RESULT", "TOOK", "TUNNEL", "AT PEER", "REASON"}, rows)
 }

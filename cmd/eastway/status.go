@@ -1,18 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"net/netip"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/admin"
-	"github.com/eastway/eastway/internal/status"
+	"github.com/eastway/eastway/internal/admin/view"
 	"github.com/eastway/eastway/internal/terminal"
 )
 
@@ -51,189 +46,11 @@ For an unreachable peer they are the last that it announced.
 				if err != nil {
 					return err
 				}
-				return out.Add(from.name(), is, func(w io.Writer) error { return printStatus(w, from, is, time.Now()) })
+				return out.Add(from.name(), is, func(w io.Writer) error { return view.Status(w, from.source(), is, time.Now()) })
 			}))
 		},
 	}
 	proxies.add(cmd, namespaceFlag)
 	addOutputFlag(cmd, &output)
 	return cmd
-}
-
-func printStatus(w io.Writer, from answerer, s admin.Status, now time.Time) error {
-	fields := [][2]string{
-		{"Cluster", s.Cluster},
-		{"Replica", s.Replica},
-		{"Version", s.Version},
-		{"Locality", discovery.Locality{Region: s.Region, Zone: s.Zone}.String()},
-		{"Uptime", terminal.Age(now.Sub(s.Started))},
-	}
-	if others := from.others(); others != "" {
-		fields = append([][2]string{{"", others}}, fields...)
-	}
-	if pod := from.String(); pod != "" {
-		fields = append([][2]string{{"Pod", pod}}, fields...)
-	}
-	if err := terminal.Fields(w, fields); err != nil {
-		return err
-	}
-	sections := []struct {
-		title, empty string
-		headings     []string
-		rows         [][]string
-	}{
-		{"PEERS", "no peers", []string{"PEER", "STATE", "REPLICAS", "RTT", "LAST ERROR"}, peerRows(s.Peers)},
-		{
-			"LANES", "no lanes",
-			[]string{"PEER", "REPLICA", "LANE", "CC", "RTT", "AGE", "STRM", "LOSS%", "NOTE"},
-			laneRows(s.Peers),
-		},
-		{
-			"SERVICES", "no services",
-			[]string{"SERVICE", "PORTS", "ADDRESSES", "EXPORT", "LOCAL", "PEERS"},
-			serviceRows(s),
-		},
-	}
-	for _, section := range sections {
-		fmt.Fprintf(w, "\n%s\n", section.title)
-		if len(section.rows) == 0 {
-			fmt.Fprintln(w, section.empty)
-			continue
-		}
-		if err := terminal.Table(w, section.headings, section.rows); err != nil {
-			return err
-		}
-	}
-	if len(s.Errors) == 0 {
-		return nil
-	}
-	fmt.Fprint(w, "\nERRORS\n")
-	for _, e := range s.Errors {
-		fmt.Fprintln(w, terminal.Printable(e))
-	}
-	return nil
-}
-
-func peerRows(peers []status.Peer) [][]string {
-	rows := make([][]string, 0, len(peers))
-	for i := range peers {
-		p := &peers[i]
-		rows = append(rows, []string{
-			p.Peer, p.State, strconv.Itoa(connected(p.Links)), terminal.RTT(smallestRTT(p.Links)), p.LastError,
-		})
-	}
-	return rows
-}
-
-// connected counts the replicas that take calls; a replica may have a second link while one of two is being given up.
-func connected(links []status.Link) int {
-	replicas := make(map[string]bool)
-	for i := range links {
-		if links[i].State == status.Connected {
-			replicas[links[i].Replica] = true
-		}
-	}
-	return len(replicas)
-}
-
-func smallestRTT(links []status.Link) time.Duration {
-	var smallest time.Duration
-	for i := range links {
-		if rtt := links[i].RTT; rtt > 0 && (smallest == 0 || rtt < smallest) {
-			smallest = rtt
-		}
-	}
-	return smallest
-}
-
-func laneRows(peers []status.Peer) [][]string {
-	var rows [][]string
-	for i := range peers {
-		for j := range peers[i].Links {
-			link := &peers[i].Links[j]
-			for k := range link.Lanes {
-				rows = append(rows, laneRow(peers[i].Peer, link, &link.Lanes[k]))
-			}
-		}
-	}
-	return rows
-}
-
-func laneRow(peer string, link *status.Link, lane *status.Lane) []string {
-	return []string{
-		peer, shortReplica(link.Replica), lane.Name, lane.CongestionControl,
-		terminal.RTT(lane.RTT), terminal.Age(lane.Age), strconv.Itoa(lane.Streams),
-		terminal.Loss(lane.Sent, lane.Lost), laneNote(link, lane),
-	}
-}
-
-func laneNote(link *status.Link, lane *status.Lane) string {
-	var notes []string
-	if lane.Role == status.RoleControl {
-		notes = append(notes, status.RoleControl)
-	}
-	switch {
-	case link.State != status.Connected:
-		notes = append(notes, link.State)
-	case lane.Quiet:
-		notes = append(notes, "quiet")
-	}
-	return strings.Join(notes, ",")
-}
-
-// maxReplica keeps the rows of pods, whose names are long, within a terminal's width, in characters. -o json has the whole name.
-const maxReplica = 16
-
-// shortReplica keeps the end of a pod's name, which distinguishes it from its siblings.
-func shortReplica(name string) string {
-	if runes := []rune(name); len(runes) > maxReplica {
-		return "…" + string(runes[len(runes)-maxReplica+1:])
-	}
-	return name
-}
-
-func serviceRows(of admin.Status) [][]string {
-	unreachable := map[string]bool{}
-	for i := range of.Peers {
-		unreachable[of.Peers[i].Peer] = connected(of.Peers[i].Links) == 0
-	}
-	rows := make([][]string, 0, len(of.Services))
-	for i := range of.Services {
-		s := &of.Services[i]
-		rows = append(rows, []string{
-			s.Namespace + "/" + s.Name,
-			list(s.Ports, formatPort),
-			list(s.Addresses, netip.Addr.String),
-			terminal.YesNo(s.Exported),
-			fmt.Sprintf("%d/%d", s.LocalReady, s.LocalTotal),
-			list(s.Peers, func(p admin.PeerReadiness) string {
-				counts := fmt.Sprintf("%s:%d/%d", p.Peer, p.Ready, p.Total)
-				if unreachable[p.Peer] {
-					counts += "(unreachable)"
-				}
-				return counts
-			}),
-		})
-	}
-	return rows
-}
-
-// formatPort leaves TCP out, as is usual.
-func formatPort(p discovery.ServicePort) string {
-	switch {
-	case p.HTTP:
-		return fmt.Sprintf("%d/http", p.Port)
-	case p.Protocol == discovery.TCP:
-		return strconv.Itoa(int(p.Port))
-	}
-	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
-}
-
-// list joins the texts of items with commas.
-func list[T any](items []T, text func(T) string) string {
-	texts := make([]string, len(items))
-	for i, item := range items {
-		texts[i] = text(item)
-	}
-	return strings.Join(texts, ",")
 }

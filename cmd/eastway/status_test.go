@@ -11,23 +11,11 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/admin/view"
 	"github.com/eastway/eastway/internal/status"
 )
 
 var testNow = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-
-func TestFormatPort(t *testing.T) {
-	t.Parallel()
-	for want, p := range map[string]discovery.ServicePort{
-		"80":      {Port: 80, Protocol: discovery.TCP, AppProtocol: "http"},
-		"80/http": {Port: 80, Protocol: discovery.TCP, HTTP: true},
-		"53/UDP":  {Port: 53, Protocol: discovery.UDP},
-	} {
-		if got := formatPort(p); got != want {
-			t.Errorf("%+v is shown as %s, want %s", p, got, want)
-		}
-	}
-}
 
 func testStatus() admin.Status {
 	http := discovery.ServicePort{Name: "http", Port: 8000, Protocol: discovery.TCP}
@@ -82,7 +70,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 	for file, want := range tests {
 		var b bytes.Buffer
-		if err := printStatus(&b, answerer{}, want, testNow); err != nil {
+		if err := view.Status(&b, view.Source{}, want, testNow); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())
