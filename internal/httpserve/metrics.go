@@ -11,21 +11,22 @@ import (
 )
 
 const (
-	// maxScrapes that run at the same time; enough for a second scraper and an operator.
+	// maxScrapes is how many times metrics are gathered at the same time: once for each form. More are under way only where one
+	// hangs beyond scrapeTimeout.
 	maxScrapes = 4
 	// scrapeTimeout is Prometheus' default scrape_timeout.
 	scrapeTimeout = 10 * time.Second
 )
 
-// Metrics answers scrapers. Metrics that cannot be gathered are logged and omitted.
+// Metrics answers scrapers with all metrics, as text or OpenMetrics. Those that cannot be gathered are logged and omitted.
 func Metrics(g prometheus.Gatherer, log *zap.Logger) http.Handler {
-	return promhttp.HandlerFor(g, promhttp.HandlerOpts{
+	return newScrapes(promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		ErrorLog:            zap.NewStdLog(log),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 		Timeout:             scrapeTimeout,
 		EnableOpenMetrics:   true,
-	})
+	}))
 }
 
 // evictedMetric is the one that reg has already, or a new one.
