@@ -1,10 +1,7 @@
 package failover
 
 import (
-	"fmt"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -60,9 +57,7 @@ func (r refusal) text() (what, remedy string) {
 type refusals struct {
 	metrics *metrics
 	log     *zap.Logger
-
-	mu  sync.Mutex
-	met map[refusalKey]*tally.Tally
+	met     tally.Book[refusalKey]
 }
 
 type refusalKey struct {
@@ -71,19 +66,12 @@ type refusalKey struct {
 }
 
 func newRefusals(m *metrics, log *zap.Logger) *refusals {
-	return &refusals{metrics: m, log: log, met: make(map[refusalKey]*tally.Tally)}
+	return &refusals{metrics: m, log: log}
 }
 
 // note counts one, and logs it if that is due.
 func (r *refusals) note(k refusalKey, about ...zap.Field) {
-	r.mu.Lock()
-	now := time.Now()
-	if r.met[k] == nil {
-		maps.DeleteFunc(r.met, func(_ refusalKey, t *tally.Tally) bool { return t.Over(now) }) // services come and go
-		r.met[k] = new(tally.Tally)
-	}
-	due := r.met[k].Note(now, 1)
-	r.mu.Unlock()
+	due := r.met.Note(time.Now(), k, 1)
 	if due == 0 {
 		return
 	}
@@ -92,29 +80,17 @@ func (r *refusals) note(k refusalKey, about ...zap.Field) {
 	r.log.Warn(what, about...)
 }
 
-// problems are those of the last minutes, for the operator. Older ones are forgotten.
-func (r *refusals) problems(now time.Time) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []string
-	for k, t := range r.met {
-		if t.Over(now) {
-			delete(r.met, k)
-			continue
-		}
-		what, remedy := k.kind.text()
-		out = append(out, fmt.Sprintf("service %s: %s (%d×, last %v ago): %s",
-			k.service, what, t.Recent, now.Sub(t.Last).Truncate(time.Second), remedy))
-	}
-	slices.Sort(out)
-	return out
+// text is for the operator.
+func (k refusalKey) text() (what, remedy string) {
+	what, remedy = k.kind.text()
+	return "service " + k.service.String() + ": " + what, remedy
 }
 
 // Problems is what HTTP ports have refused lately, which endpoints fail their health checks, and what in policies fits nothing, each with
 // what to do.
 func (p *Proxy) Problems() []string {
 	s := p.table.Snapshot()
-	return slices.Concat(p.refused.problems(time.Now()), health.Problems(s), unknownPlaces(s, p.cfg.Locality))
+	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), unknownPlaces(s, p.cfg.Locality))
 }
 
 // request counts a request that is not well-formed.

@@ -22,6 +22,7 @@ type conn struct {
 	name    string // e.g. "tcp-2"
 	born    time.Time
 	channel transport.Stream
+	budget  *transport.Budget // of its peer; set when it is attached
 	out     chan *tunnelpb.Control
 	// messages hands over the message channel's stream; on an accepted control connection.
 	messages chan transport.Stream
@@ -116,13 +117,6 @@ func (c *conn) failReason() string {
 		return "closed by the peer or the network"
 	}
 	return c.failure
-}
-
-func (c *conn) streamOpened() { c.active.Add(1) }
-
-func (c *conn) streamClosed() {
-	c.idleSince.Store(int64(time.Since(c.born)))
-	c.active.Add(-1)
 }
 
 // idle is how long no stream was open.

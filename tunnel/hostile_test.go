@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,76 @@ func TestPeerThatLeftPinsNoMemory(t *testing.T) {
 	}
 }
 
+// TestPeerHasOneBudget: replicas of one peer that open streams, and send what the handler does not read, take no more than one
+// peer's memory. All is given back when they leave.
+func TestPeerHasOneBudget(t *testing.T) {
+	const replicas, streams, written, budget, most = 3, 80, 200 << 10, 8 << 20, 24 << 20
+	ca, cb := configs(t, withTransport("tcp"))
+	release := make(chan struct{})
+	cb.PeerMemory = budget
+	cb.Handle = func(in *Incoming) {
+		if _, err := in.Accept(new(tunnelpb.Answer)); err == nil {
+			select {
+			case <-release:
+			case <-in.Context().Done():
+			}
+		}
+	}
+	b := startNode(t, cb)
+	b.SetPeers([]Peer{{Name: "a"}})
+	before := heap()
+	var sessions []transport.Session
+	for r := range replicas {
+		replica := string(rune('p' + r))
+		control, lane := dialRaw(t, ca, b), dialRaw(t, ca, b)
+		sessions = append(sessions, control, lane)
+		for i, c := range []transport.Session{control, lane} {
+			h := &tunnelpb.Hello{
+				Cluster: "a", Replica: replica, Role: tunnelpb.Hello_Role(i + 1), Link: []byte(replica + "123456789abcdef"), Lane: uint32(i),
+			}
+			if _, _, err := sayHello(c, h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		junk := make([]byte, written)
+		for i := range streams {
+			s, err := lane.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := header()
+			h.Id = uint64(i + 1)
+			if err := wire.Write(s, wire.Open, h); err != nil {
+				t.Fatal(err)
+			}
+			answer := new(tunnelpb.Answer)
+			if err := wire.Read(s, wire.Answer, answer); err != nil || answer.GetCode() != tunnelpb.Answer_CODE_ACCEPTED {
+				t.Fatalf("%v, %v", answer, err)
+			}
+			_ = s.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = s.Write(junk)
+		}
+	}
+	memory := b.budgetOf("a")
+	if used := memory.Used(); used < budget/2 || used > budget {
+		t.Errorf("%d MiB are charged of %d", used>>20, budget>>20)
+	}
+	if after := heap(); after > before+most {
+		t.Errorf("%d MiB are in use for %d MiB that came", (after-before)>>20, replicas*streams*written>>20)
+	}
+	await(t, "the operator sees it", func() bool {
+		return strings.Contains(strings.Join(b.Problems(), "\n"), "takes all memory that one peer may take")
+	})
+	close(release)
+	for _, s := range sessions {
+		s.Close("gone")
+	}
+	await(t, "the links have ended", func() bool { return len(b.allLinks()) == 0 })
+	if used := memory.Used(); used != 0 {
+		t.Errorf("%d bytes are charged after the peer has left", used)
+	}
+}
+
 // heap is what is in use after a collection, in bytes.
 func heap() uint64 {
 	runtime.GC()
@@ -62,26 +133,4 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
-}
-
-// TestRecentKeys: of any number of resets that came too early the newest are kept, each for one stream.
-func TestRecentKeys(t *testing.T) {
-	t.Parallel()
-	var r recentKeys
-	key := func(i int) streamKey { return streamKey{id: uint64(i)} }
-	const n = 3*maxEarlyResets + 7
-	for i := range n {
-		r.add(key(i))
-	}
-	if len(r.keys) != maxEarlyResets || len(r.added) != maxEarlyResets {
-		t.Errorf("%d keys, %d in the ring, want %d", len(r.keys), len(r.added), maxEarlyResets)
-	}
-	if r.take(key(n - maxEarlyResets - 1)) {
-		t.Error("an old one is kept")
-	}
-	for i := n - maxEarlyResets; i < n; i++ {
-		if !r.take(key(i)) || r.take(key(i)) {
-			t.Errorf("key %d is not there once", i)
-		}
-	}
 }

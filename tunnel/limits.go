@@ -2,21 +2,19 @@ package tunnel
 
 import (
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/transport"
 )
 
 // Limits that this package sets beside those of a session.
 const (
-	limitStreams   transport.Limit = "streams"   // a stream of the peer's was refused: its lane has as many as one may have
-	limitHeaders   transport.Limit = "headers"   // a stream of the peer's was reset unread: too many came without a header
-	limitAbandoned transport.Limit = "abandoned" // the lane ended: the peer keeps streams open that were given up here
+	limitStreams     transport.Limit = "streams"      // a stream of the peer's was refused: its lane has as many as one may have
+	limitPeerStreams transport.Limit = "peer_streams" // a stream of the peer's was refused: all its replicas have as many as they may have
+	limitHeaders     transport.Limit = "headers"      // a stream of the peer's was reset unread: too many came without a header
+	limitAbandoned   transport.Limit = "abandoned"    // the lane ended: the peer keeps streams open that were given up here
 )
 
 // limitText is what an operator reads about a limit: what happened, with the bound, and what to do.
@@ -31,6 +29,11 @@ func limitText(l transport.Limit) (what, remedy string) {
 			"give the peer's proxies more CPU, or run more of them"
 	case limitStreams:
 		return fmt.Sprintf("streams refused: one lane carries at most %d", maxLaneStreams), "run more proxies on either side"
+	case limitPeerStreams:
+		return fmt.Sprintf("streams refused: all proxies of the peer together have at most %d", maxPeerStreams), "run more proxies here"
+	case transport.LimitMemory:
+		return "streams reset: the peer's data that waits to be read takes all memory that one peer may take",
+			"run more proxies here, or raise --max-peer-memory; find out which applications or endpoints read too slowly"
 	case limitHeaders:
 		return "streams reset: too many on one lane without a header", hostile
 	case transport.LimitWindow:
@@ -43,49 +46,19 @@ func limitText(l transport.Limit) (what, remedy string) {
 	return "", "" // only throughput suffers: for the metric
 }
 
-// limitBook remembers which limits were met with which peer. It is fed with times.
-type limitBook struct {
-	mu  sync.Mutex
-	met map[limitKey]*tally.Tally
-}
-
 type limitKey struct {
 	peer  string
 	limit transport.Limit
 }
 
-func newLimitBook() *limitBook { return &limitBook{met: make(map[limitKey]*tally.Tally)} }
-
-// note counts that a limit was met n times. It returns how many to log; 0: write no log line.
-func (b *limitBook) note(now time.Time, k limitKey, n uint64) uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.met[k] == nil {
-		b.met[k] = new(tally.Tally)
-	}
-	return b.met[k].Note(now, n)
-}
-
-// problems are the limits that were met lately, for the operator. Older ones are forgotten.
-func (b *limitBook) problems(now time.Time) []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out []string
-	for k, t := range b.met {
-		if t.Over(now) {
-			delete(b.met, k)
-			continue
-		}
-		what, remedy := limitText(k.limit)
-		out = append(out, fmt.Sprintf("peer %s: %s (%d×, last %v ago): %s",
-			k.peer, what, t.Recent, now.Sub(t.Last).Truncate(time.Second), remedy))
-	}
-	slices.Sort(out)
-	return out
+// text is for the operator.
+func (k limitKey) text() (what, remedy string) {
+	what, remedy = limitText(k.limit)
+	return "peer " + k.peer + ": " + what, remedy
 }
 
 // Problems are limits that streams have met lately, each with what to do.
-func (n *Node) Problems() []string { return n.limits.problems(time.Now()) }
+func (n *Node) Problems() []string { return n.limits.Problems(time.Now(), limitKey.text) }
 
 // meet counts that a limit was met on c, and logs it if that is due.
 func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
@@ -94,7 +67,7 @@ func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
 	if what == "" {
 		return
 	}
-	if due := l.node.limits.note(time.Now(), limitKey{l.peer, limit}, times); due > 0 {
+	if due := l.node.limits.Note(time.Now(), limitKey{l.peer, limit}, times); due > 0 {
 		l.node.log.Warn("streams have met a limit", zap.String("peer", l.peer), zap.String("replica", l.replica),
 			zap.String("lane", c.name), zap.String("limit", string(limit)), zap.String("what", what),
 			zap.Uint64("times", due), zap.String("remedy", remedy))
@@ -103,17 +76,26 @@ func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
 
 // meetSession counts what the session of c has met since the last call.
 func (l *link) meetSession(c *conn) {
+	for limit, times := range c.newlyMet() {
+		if times > 0 {
+			l.meet(c, limit, times)
+		}
+	}
+}
+
+// newlyMet are the limits that the session has met since the last call.
+func (c *conn) newlyMet() map[transport.Limit]uint64 {
 	now := c.sess.Limits()
 	if now == nil {
-		return
+		return nil
 	}
 	c.mu.Lock()
 	before := c.met
 	c.met = now
 	c.mu.Unlock()
+	met := make(map[transport.Limit]uint64)
 	for limit, times := range now {
-		if times > before[limit] {
-			l.meet(c, limit, times-before[limit])
-		}
+		met[limit] = times - before[limit]
 	}
+	return met
 }

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,35 +17,19 @@ import (
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
-func TestLimitBook(t *testing.T) {
+// TestLimitText: what ends or refuses streams has a text with what to do; what costs throughput only has none.
+func TestLimitText(t *testing.T) {
 	t.Parallel()
-	b, k, other := newLimitBook(), limitKey{"b", transport.LimitBacklog}, limitKey{"c", limitStreams}
-	start := time.Unix(1000, 0)
-	for _, step := range []struct {
-		after  time.Duration
-		key    limitKey
-		n, log uint64
-		shown  int
-	}{
-		{0, k, 1, 1, 1},
-		{time.Second, k, 2, 0, 1},
-		{2 * time.Second, other, 5, 5, 2}, // each limit and peer for itself
-		{tally.LogInterval - 1, k, 1, 0, 2},
-		{tally.LogInterval, k, 4, 7, 2},
-		{tally.Shown + 3*time.Second, k, 1, 1, 1}, // the other one is over
-		{3 * tally.Shown, k, 1, 1, 1},
+	for _, l := range []transport.Limit{
+		limitStreams, limitPeerStreams, limitHeaders, limitAbandoned,
+		transport.LimitBacklog, transport.LimitPeer, transport.LimitMemory, transport.LimitWindow, transport.LimitRefusals,
 	} {
-		now := start.Add(step.after)
-		if log := b.note(now, step.key, step.n); log != step.log {
-			t.Errorf("after %v: %d are logged, want %d", step.after, log, step.log)
-		}
-		if shown := b.problems(now); len(shown) != step.shown {
-			t.Errorf("after %v: %q are shown", step.after, shown)
+		if what, remedy := (limitKey{"b", l}).text(); !strings.HasPrefix(what, "peer b: ") || len(what) < 20 || remedy == "" {
+			t.Errorf("%s: %q, %q", l, what, remedy)
 		}
 	}
-	const want = "peer b: streams refused: 256 wait to be accepted here (1×, last 5s ago): give this cluster's proxies more CPU, or run more of them"
-	if got := b.problems(start.Add(3*tally.Shown + 5*time.Second)); !slices.Equal(got, []string{want}) {
-		t.Errorf("%q", got)
+	if what, _ := limitText(transport.LimitBuffer); what != "" {
+		t.Errorf("%s: %q", transport.LimitBuffer, what)
 	}
 }
 

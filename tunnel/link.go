@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/recent"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -23,6 +24,7 @@ type link struct {
 	replica string
 	id      string // chosen by the dialer
 	dialed  bool
+	budget  *transport.Budget
 	hello   *tunnelpb.Hello // the other side's
 	// dataLimit is the largest data record that the other side takes, in bytes.
 	dataLimit int
@@ -39,19 +41,20 @@ type link struct {
 	control     *conn
 	lanes       []*conn
 	streams     map[streamKey]*Stream
-	earlyResets recentKeys        // resets that overtook their header
-	pending     []*tunnelpb.Reset // resets that wait for a control connection
+	earlyResets *recent.Set[streamKey] // resets that overtook their header: most are of streams that have ended meanwhile
+	pending     []*tunnelpb.Reset      // resets that wait for a control connection
 	life        phase
 	vitals      vitals
 }
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
 	return &link{
-		node: n, peer: peer, replica: hello.GetReplica(), id: id, dialed: dialed, hello: hello, dataLimit: wire.DataLimit(hello),
+		node: n, peer: peer, budget: n.budgetOf(peer), replica: hello.GetReplica(), id: id, dialed: dialed,
+		hello: hello, dataLimit: wire.DataLimit(hello),
 		born: time.Now(), gone: make(chan struct{}),
 		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		streams: make(map[streamKey]*Stream), life: phase{farewell: farewell{again: wire.SaysDoneAgain(hello)}},
-		vitals: newVitals(time.Now()),
+		vitals: newVitals(time.Now()), earlyResets: recent.NewSet[streamKey](maxEarlyResets),
 	}
 }
 
@@ -68,6 +71,8 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 	if err := l.verify(c); err != nil {
 		return err
 	}
+	c.budget = l.budget
+	c.sess.Charge(l.budget)
 	if c.role == tunnelpb.Hello_ROLE_CONTROL {
 		if l.control != nil {
 			// The dialer gave the old one up before this side noticed.
@@ -176,40 +181,12 @@ func (l *link) handleReset(r *tunnelpb.Reset) {
 	l.mu.Lock()
 	s := l.streams[key]
 	if s == nil && !key.ours {
-		l.earlyResets.add(key)
+		l.earlyResets.Add(key)
 	}
 	l.mu.Unlock()
 	if s != nil {
 		s.remoteReset(clip(r.GetReason()))
 	}
-}
-
-// recentKeys are the newest maxEarlyResets keys that were added, without those that were taken: most resets are of streams
-// that have ended meanwhile, and nothing comes for these.
-type recentKeys struct {
-	keys  map[streamKey]struct{}
-	added []streamKey // a ring
-	next  int
-}
-
-func (r *recentKeys) add(k streamKey) {
-	if r.keys == nil {
-		r.keys = make(map[streamKey]struct{})
-	}
-	if len(r.added) < maxEarlyResets {
-		r.added = append(r.added, k)
-	} else {
-		delete(r.keys, r.added[r.next])
-		r.added[r.next] = k
-		r.next = (r.next + 1) % maxEarlyResets
-	}
-	r.keys[k] = struct{}{}
-}
-
-func (r *recentKeys) take(k streamKey) bool {
-	_, ok := r.keys[k]
-	delete(r.keys, k)
-	return ok
 }
 
 // sendReset sends the other side a reset, now or when the control connection is back.
@@ -236,7 +213,7 @@ func (l *link) add(s *Stream) bool {
 	if s.key.ours && (l.life.draining() && !l.lastResortLocked() || s.conn.retired()) {
 		return false // chosen before the GoAway
 	}
-	if l.earlyResets.take(s.key) {
+	if l.earlyResets.Take(s.key) {
 		return false
 	}
 	if _, dup := l.streams[s.key]; dup {

@@ -20,6 +20,7 @@ type metrics struct {
 	links      *prometheus.Desc
 	rtt        *prometheus.Desc
 	active     *prometheus.Desc
+	memory     *prometheus.Desc
 }
 
 func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
@@ -42,6 +43,8 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 		rtt: prometheus.NewDesc("eastway_tunnel_rtt_seconds", "Smallest smoothed round trip to a usable replica of the peer.",
 			[]string{"peer"}, nil),
 		active: prometheus.NewDesc("eastway_tunnel_streams", "Open streams.", []string{"peer"}, nil),
+		memory: prometheus.NewDesc("eastway_tunnel_unread_bytes", "Memory for what a peer has sent and nothing here has read.",
+			[]string{"peer"}, nil),
 	}
 	if reg != nil {
 		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m.paths, m.limits, m)
@@ -72,6 +75,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.links
 	ch <- m.rtt
 	ch <- m.active
+	ch <- m.memory
 }
 
 // Collect implements prometheus.Collector.
@@ -100,6 +104,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(m.links, float64(v), p.Peer, state)
 		}
 		gauge(m.active, float64(streams), p.Peer)
+		gauge(m.memory, float64(m.node.budgetOf(p.Peer).Used()), p.Peer)
 		if st := m.node.State(p.Peer); st.RTT > 0 {
 			gauge(m.rtt, st.RTT.Seconds(), p.Peer)
 		}

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -45,6 +47,8 @@ type Config struct {
 	// Empty: TCP and QUIC, except for those that DisableTCP and DisableQUIC leave out.
 	Transports              []transport.Transport
 	DisableTCP, DisableQUIC bool
+	// PeerMemory bounds what all replicas of one peer have sent and nothing here has read, in bytes; 0: 512 MiB.
+	PeerMemory int64
 
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
@@ -57,6 +61,8 @@ func (c *Config) Validate() error {
 		return errors.New("tunnel: Config.Cluster is empty: name this cluster")
 	case c.Credentials == nil:
 		return errors.New("tunnel: Config.Credentials is nil: tunnels are always authenticated")
+	case c.PeerMemory < 0:
+		return fmt.Errorf("tunnel: Config.PeerMemory is %d: must not be negative", c.PeerMemory)
 	case len(c.Transports) == 0 && c.DisableTCP && c.DisableQUIC:
 		return errors.New("tunnel: Config.DisableTCP and DisableQUIC are both set: no transport is left")
 	}
@@ -73,11 +79,11 @@ type Node struct {
 	cfg     Config
 	log     *zap.Logger
 	metrics *metrics
-	buffers dataBuffers
+	buffers wire.Buffers
 	wg      sync.WaitGroup
 	changed chan struct{}
 	gate    *handshakeGate
-	limits  *limitBook
+	limits  tally.Book[limitKey]
 	// transports are those of the Config; each has a listener, in the same order, if Config.Listen is set.
 	transports []transport.Transport
 	listeners  []transport.Listener
@@ -96,6 +102,7 @@ type peer struct {
 	links   []*link
 	dialers map[string]context.CancelFunc // by address
 	failure failure
+	budget  *transport.Budget
 }
 
 // New prepares a node and binds its sockets, so that a busy port is an error before anything runs.
@@ -112,8 +119,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if cfg.Reason == nil {
 		cfg.Reason = func(error) string { return reasonOther }
 	}
+	cfg.PeerMemory = cmp.Or(cfg.PeerMemory, DefaultPeerMemory)
 	n := &Node{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(), limits: newLimitBook(),
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(),
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = newMetrics(cfg.Metrics, n)
@@ -224,7 +232,7 @@ func (n *Node) reconcile(ctx context.Context) {
 func (n *Node) peerLocked(name string) *peer {
 	p := n.peers[name]
 	if p == nil {
-		p = &peer{name: name, dialers: make(map[string]context.CancelFunc)}
+		p = &peer{name: name, dialers: make(map[string]context.CancelFunc), budget: transport.NewBudget(n.cfg.PeerMemory)}
 		n.peers[name] = p
 	}
 	return p

@@ -60,6 +60,8 @@ const (
 	maxLinksPerPeer     = 64 // replicas of one peer that may be linked at the same time
 	maxConnsPerLink     = 24
 	maxControlStreams   = 8                // streams on a control connection whose header has not come
+	maxPeerStreams      = 16 << 10         // streams of both sides that all replicas of a peer may have
+	DefaultPeerMemory   = 512 << 20        // bytes that they have sent and nothing here has read
 	maxEarlyResets      = 1024             // resets that overtook their stream's header
 	maxPendingResets    = 1024             // resets that wait for a control connection
 	controlQueue        = 1024             // control messages that wait to be written

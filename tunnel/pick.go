@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,16 @@ type choice struct {
 	rank  int
 }
 
+func (a choice) compare(b choice) int {
+	switch {
+	case a.quiet && !b.quiet:
+		return 1
+	case b.quiet && !a.quiet:
+		return -1
+	}
+	return cmp.Or(a.rank-b.rank, int(a.busy-b.busy))
+}
+
 // choices are the lanes that take a stream, best first: heard from recently, then by the transport's rank (a
 // stream that turns out to be bulk stays where it was opened, and QUIC collapses under it), idle, spread.
 func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) []choice {
@@ -64,16 +75,7 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 		turn := int(n.rotor.Add(1)) % len(out)
 		out = append(out[turn:], out[:turn]...)
 	}
-	slices.SortStableFunc(out, func(a, b choice) int {
-		switch {
-		case a.quiet != b.quiet:
-			return boolOrder(a.quiet, b.quiet)
-		case a.rank != b.rank:
-			return a.rank - b.rank
-		default:
-			return int(a.busy - b.busy)
-		}
-	})
+	slices.SortStableFunc(out, choice.compare)
 	if len(out) > 0 && out[0].busy >= growAt {
 		for _, ch := range out {
 			select {
@@ -83,18 +85,6 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 		}
 	}
 	return out
-}
-
-// boolOrder puts false before true.
-func boolOrder(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	default:
-		return 1
-	}
 }
 
 // usable: takes new streams.

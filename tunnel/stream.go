@@ -97,8 +97,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if err := s.beginWrite(); err != nil {
 		return 0, err
 	}
-	buf := s.link.node.buffers.get()
-	defer s.link.node.buffers.put(buf)
+	buf := s.link.node.buffers.Get()
+	defer s.link.node.buffers.Put(buf)
 	sent := 0
 	for sent < len(p) {
 		b, n := wire.AppendData(buf[:0], p[sent:], s.link.dataLimit)
@@ -247,6 +247,9 @@ func (s *Stream) readEnded() {
 func (s *Stream) readFailed(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return os.ErrDeadlineExceeded // it goes on
+	}
+	if errors.Is(err, transport.ErrMemory) {
+		s.Reset(plain(err)) // the other side learns why
 	}
 	s.terminate(fmt.Errorf("%w: cut off: %s", ErrReset, err.Error()), false)
 	s.mu.Lock()
@@ -397,15 +400,3 @@ func clip(s string) string {
 	}
 	return s
 }
-
-// dataBuffers hold one write to a lane each: headers and payload leave together.
-type dataBuffers struct{ pool sync.Pool }
-
-func (d *dataBuffers) get() *[wire.WriteSize]byte {
-	if b, ok := d.pool.Get().(*[wire.WriteSize]byte); ok {
-		return b
-	}
-	return new([wire.WriteSize]byte)
-}
-
-func (d *dataBuffers) put(b *[wire.WriteSize]byte) { d.pool.Put(b) }

@@ -109,24 +109,15 @@ func (l *link) acceptLoop(ctx context.Context, c *conn) {
 			raw.Abort(false) // no answer: the peer knows the limits and passed them by far
 			continue
 		}
-		c.opening.Add(1)
+		c.headerAwaited()
 		l.wg.Go(func() { l.serve(ctx, c, raw) })
 	}
-}
-
-// admits bounds the streams whose header has not come, beside those that are open. Up to the lane's limit streams are
-// read and refused with a reason; twice as many are not even read.
-func (c *conn) admits() bool {
-	if c.role == tunnelpb.Hello_ROLE_CONTROL {
-		return c.opening.Load() < maxControlStreams
-	}
-	return c.opening.Load()+c.active.Load() < 2*maxLaneStreams
 }
 
 // serve reads one stream's header and hands the stream to whom it is for.
 func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 	h, err := readOpen(raw)
-	c.opening.Add(-1)
+	c.headerRead()
 	if err != nil {
 		l.node.metrics.badHeader(l.peer)
 		raw.Abort(false)
@@ -140,7 +131,7 @@ func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 	}
 	s := newStream(l, c, raw, streamKey{id: h.GetId()})
 	close(s.answered)
-	full := c.active.Load() >= maxLaneStreams
+	limit, reason := c.full()
 	c.streamOpened()
 	if !l.add(s) {
 		c.streamClosed()
@@ -159,9 +150,9 @@ func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 		}
 	})
 	in := &Incoming{stream: s, header: h, ctx: ctx}
-	if full {
-		l.meet(c, limitStreams, 1)
-		_ = in.Refuse(tunnelpb.Answer_CODE_OVERLOADED, "too many streams on one lane", 0)
+	if limit != "" {
+		l.meet(c, limit, 1)
+		_ = in.Refuse(tunnelpb.Answer_CODE_OVERLOADED, reason, 0)
 		return
 	}
 	l.node.handle(in)

@@ -170,6 +170,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the controller
 	log := newLog(stderr, level)
+	limitMemory(log)
 	ctrllog.SetLogger(zapr.NewLogger(log))
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

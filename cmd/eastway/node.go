@@ -159,6 +159,7 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the agent
 	log := newLog(stderr, level)
+	limitMemory(log)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.allowBBR {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/certs"
@@ -36,6 +37,7 @@ type proxyOptions struct {
 	logLevel              string
 	drainDelay            time.Duration
 	drainTimeout          time.Duration
+	peerMemory            resource.QuantityValue
 }
 
 // Defaults of flags.
@@ -101,6 +103,8 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes, metrics and node agents; \"\": none")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	f.Var(&o.peerMemory, "max-peer-memory",
+		"`memory`, such as 256Mi, for what one peer has sent and nothing here has read (default 512Mi, or a quarter of GOMEMLIMIT)")
 	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on accepting after SIGTERM, so that load balancers notice")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "`time` for open connections to end after that; 0: they are reset at once")
 	completeProxyFlags(cmd)
@@ -131,6 +135,9 @@ func (o *proxyOptions) validate() error {
 	}
 	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	if o.peerMemory.Sign() < 0 || !o.peerMemory.IsZero() && o.peerMemory.Value() < leastPeerMemory {
+		return fmt.Errorf("--max-peer-memory %s: must be at least 16Mi, or 0 for the default", &o.peerMemory.Quantity)
 	}
 	if o.drainDelay < 0 || o.drainTimeout < 0 {
 		return errors.New("--drain-delay and --drain-timeout must not be negative")

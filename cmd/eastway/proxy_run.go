@@ -174,6 +174,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 		Messages:    p.exchangeMessages,
 		DisableTCP:  !slices.Contains(p.o.transports, "tcp"),
 		DisableQUIC: !slices.Contains(p.o.transports, "quic"),
+		PeerMemory:  peerMemory(&p.o.peerMemory.Quantity, limitMemory(p.log), p.log),
 		Log:         p.log.Named("tunnel"), Metrics: reg,
 	})
 	if err != nil {

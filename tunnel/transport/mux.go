@@ -40,6 +40,7 @@ type mux struct {
 	accepted chan *muxStream
 	dirty    []*muxStream // have frames without a body to send
 	met      map[Limit]uint64
+	budget   *Budget // what is received and not read counts against it
 }
 
 // newMux starts on an authenticated connection. close_ ends that without waiting for the peer; window is how much may be on
@@ -101,7 +102,7 @@ func (m *mux) accept(ctx context.Context) (*muxStream, error) {
 // grantLocked is the window beyond initialWindow for a new stream. What all streams of a session may hold unread is
 // bounded: the more they have been given, the less is left for the next.
 func (m *mux) grantLocked() int {
-	want, left := m.window()-initialWindow, (maxGranted-m.granted)/4
+	want, left := m.window()-initialWindow, m.budget.spare((maxGranted-m.granted)/4)
 	if left < initialWindow && left < want {
 		m.meetLocked(LimitBuffer)
 	}
@@ -116,6 +117,13 @@ func (m *mux) meetLocked(l Limit) {
 		m.met = make(map[Limit]uint64)
 	}
 	m.met[l]++
+}
+
+// charge makes what is received from now on count against a budget.
+func (m *mux) charge(b *Budget) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.budget = b
 }
 
 func (m *mux) limits() map[Limit]uint64 {
@@ -147,6 +155,7 @@ func (m *mux) end(err error) {
 	close(m.done)
 	m.close_()
 	for _, s := range m.streams {
+		s.dischargeLocked() // what is there can still be read
 		s.wakeLocked()
 	}
 	clear(m.streams)
@@ -348,8 +357,12 @@ func (m *mux) discardLocked(f frame, r io.Reader) error {
 	if f.length > maxWindow {
 		return fmt.Errorf("%w: %d bytes", errFrame, f.length)
 	}
+	return m.skipLocked(int64(f.length), r)
+}
+
+func (m *mux) skipLocked(n int64, r io.Reader) error {
 	m.mu.Unlock()
-	_, err := io.CopyN(io.Discard, r, int64(f.length))
+	_, err := io.CopyN(io.Discard, r, n)
 	m.mu.Lock()
 	return err
 }

@@ -30,6 +30,7 @@ type muxStream struct {
 	closed    bool // a FIN of ours was sent, or will be
 	ended     bool // a FIN of the peer's came
 	abandoned bool // not read any more: what comes is dropped
+	overflown bool // it was abandoned because the peer's budget had no room
 	reset     bool // refused by the peer
 
 	queued bool // in mux.dirty
@@ -107,6 +108,8 @@ func (s *muxStream) tryRead(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
+	case s.overflown:
+		return 0, ErrMemory
 	case s.abandoned:
 		return 0, errAbandoned
 	case s.size > 0:
@@ -153,11 +156,19 @@ func (s *muxStream) receiveLocked(n int, r io.Reader) error {
 	}
 	s.window -= n
 	for n > 0 {
+		if s.abandoned {
+			return s.mux.skipLocked(int64(n), r)
+		}
 		size := min(n, chunkSize)
 		if room := s.roomLocked(); room > 0 { // many small frames must not take more memory than they have bytes
 			size = min(n, room)
 		}
 		c := newChunk(size)
+		if !c.charge(s.mux.budget, s.size) {
+			c.free()
+			s.overflowLocked()
+			continue
+		}
 		part := c.data[:size]
 		s.mux.mu.Unlock()
 		_, err := io.ReadFull(r, part)
@@ -251,6 +262,8 @@ func (s *muxStream) writeErrorLocked() error {
 		return s.mux.err
 	case s.reset:
 		return errRefused
+	case s.overflown:
+		return ErrMemory
 	case s.closed:
 		return io.ErrClosedPipe
 	}
@@ -276,9 +289,23 @@ func (s *muxStream) Finish() { s.Abort(false) }
 
 // Abort implements Stream. A FIN is not subject to the window; without an end record it means cut off.
 func (s *muxStream) Abort(bool) {
+	s.mux.mu.Lock()
+	defer s.mux.mu.Unlock()
+	s.abandonLocked()
+	s.readLimit.set(time.Time{})
+	s.writeLimit.set(time.Time{})
+}
+
+// overflowLocked gives the stream up because the peer's budget has no room for what came on it.
+func (s *muxStream) overflowLocked() {
+	s.mux.meetLocked(LimitMemory)
+	s.overflown = true
+	s.abandonLocked()
+}
+
+// abandonLocked ends what the stream takes and sends; what still comes on it is read over.
+func (s *muxStream) abandonLocked() {
 	m := s.mux
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if s.abandoned {
 		return
 	}
@@ -301,8 +328,13 @@ func (s *muxStream) Abort(bool) {
 	}
 	s.wakeLocked()
 	m.forgetLocked(s)
-	s.readLimit.set(time.Time{})
-	s.writeLimit.set(time.Time{})
+}
+
+// dischargeLocked takes what the stream holds off the budget.
+func (s *muxStream) dischargeLocked() {
+	for i := range s.chunks {
+		s.chunks[i].discharge()
+	}
 }
 
 // limit is a deadline that calls wait on.
@@ -345,6 +377,8 @@ type chunk struct {
 	from int // what was read of it
 	pool *sync.Pool
 	back any // for the pool
+
+	budget *Budget // what it was charged to
 }
 
 const (
@@ -368,7 +402,22 @@ func newChunk(n int) chunk {
 	return chunk{data: b[:0], pool: &largeChunks, back: b}
 }
 
+// charge counts its memory against a budget, for a stream that holds so much; false: there is no room.
+func (c *chunk) charge(b *Budget, held int) bool {
+	if b == nil || !b.take(cap(c.data), held) {
+		return b == nil
+	}
+	c.budget = b
+	return true
+}
+
+func (c *chunk) discharge() {
+	c.budget.put(cap(c.data))
+	c.budget = nil
+}
+
 func (c *chunk) free() {
+	c.discharge()
 	if c.pool != nil {
 		c.pool.Put(c.back)
 		c.pool = nil

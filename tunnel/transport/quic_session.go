@@ -40,6 +40,9 @@ type quicSession struct {
 	// may be a mere acknowledgement, but QUIC runs in the peer's process: it proves that the process lives.
 	packets atomic.Uint64
 	last    atomic.Int64
+	// budget is what streams that are not read count against; overflows are those that it had no room for.
+	budget    atomic.Pointer[Budget]
+	overflows atomic.Uint64
 }
 
 // newQUICSession takes a connection over; without a socket of its own it cannot move.
@@ -56,16 +59,23 @@ func (s *quicSession) Open() (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return quicStream{st}, nil
+	return newQUICStream(s, st)
 }
 
 func (s *quicSession) Accept(ctx context.Context) (Stream, error) {
-	st, err := s.conn.AcceptStream(ctx)
-	if err != nil {
-		return nil, err
+	for {
+		st, err := s.conn.AcceptStream(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if qs, err := newQUICStream(s, st); err == nil { // else it is refused, and counted
+			return qs, nil
+		}
 	}
-	return quicStream{st}, nil
 }
+
+// Charge implements Session.
+func (s *quicSession) Charge(b *Budget) { s.budget.Store(b) }
 
 func (s *quicSession) Close(reason string)      { _ = s.conn.CloseWithError(quicClosed, reason) }
 func (s *quicSession) Done() <-chan struct{}    { return s.conn.Context().Done() }
@@ -98,27 +108,18 @@ func (s *quicSession) Heard() time.Duration {
 	return now - time.Duration(s.last.Load())
 }
 
-func (s *quicSession) Streams() int             { return 0 }   // bounded by quicStreams
-func (s *quicSession) Limits() map[Limit]uint64 { return nil } // quic-go keeps them: flow control holds up what exceeds them
-func (s *quicSession) Progress() time.Duration  { return s.Heard() }
+func (s *quicSession) Streams() int            { return 0 } // bounded by quicStreams
+func (s *quicSession) Progress() time.Duration { return s.Heard() }
+
+// Limits implements Session. Of the others, flow control holds up what exceeds them.
+func (s *quicSession) Limits() map[Limit]uint64 {
+	if n := s.overflows.Load(); n > 0 {
+		return map[Limit]uint64{LimitMemory: n}
+	}
+	return nil
+}
 
 func (s *quicSession) Stats() Stats {
 	st := s.conn.ConnectionStats()
 	return Stats{Congestion: "newreno", RTT: st.SmoothedRTT, Sent: st.PacketsSent, Lost: st.PacketsLost}
-}
-
-type quicStream struct{ *quic.Stream }
-
-func (s quicStream) EndWrite() { _ = s.Close() }
-
-// Finish frees the receiving side, which otherwise waits until the FIN is read behind the end record.
-func (s quicStream) Finish() { s.CancelRead(quicReset) }
-
-func (s quicStream) Abort(writing bool) {
-	if writing {
-		s.CancelWrite(quicReset)
-	} else {
-		_ = s.Close() // what was written still arrives; without an end record it means cut off
-	}
-	s.CancelRead(quicReset)
 }

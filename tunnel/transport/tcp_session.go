@@ -83,6 +83,8 @@ func (s *tcpSession) Addrs() (local, remote net.Addr) {
 	return s.pulse.LocalAddr(), s.pulse.RemoteAddr()
 }
 
+func (s *tcpSession) Charge(b *Budget) { s.mux.charge(b) }
+
 func (s *tcpSession) Streams() int { return s.mux.count() }
 
 func (s *tcpSession) Limits() map[Limit]uint64 { return s.mux.limits() }

@@ -96,6 +96,9 @@ type Session interface {
 	TLS() tls.ConnectionState
 	Addrs() (local, remote net.Addr)
 	Stats() Stats
+	// Charge makes what the session's streams hold unread from now on count against a budget: a stream that it has no room for
+	// fails with ErrMemory. It is called once, before streams are opened or accepted for others.
+	Charge(b *Budget)
 	// Streams counts those that the session itself holds, where that can differ from what its user counts.
 	Streams() int
 	// Limits counts how often each of the session's limits was met; nil: none was. It may be called after the end.
@@ -110,6 +113,7 @@ const (
 	LimitBacklog  Limit = "backlog"      // a stream of the peer's was refused: too many wait to be accepted here
 	LimitPeer     Limit = "peer_backlog" // a stream of ours was refused, or not opened: too many wait to be accepted there
 	LimitBuffer   Limit = "buffer"       // a stream got little more than the least window: others were given the rest
+	LimitMemory   Limit = "memory"       // a stream was reset: its unread bytes have no room in the peer's budget
 	LimitWindow   Limit = "window"       // the session ended: the peer sent more than a stream's window
 	LimitRefusals Limit = "refusals"     // the session ended: the peer opens streams and does not read that they are refused
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -141,3 +142,17 @@ func AppendData(b, p []byte, limit int) (_ []byte, n int) {
 	}
 	return b, n
 }
+
+// Buffers hold one write to a lane each: headers and payload leave together. The zero value is ready to use.
+type Buffers struct{ pool sync.Pool }
+
+// Get returns one to write to; Put gives it back.
+func (b *Buffers) Get() *[WriteSize]byte {
+	if buf, ok := b.pool.Get().(*[WriteSize]byte); ok {
+		return buf
+	}
+	return new([WriteSize]byte)
+}
+
+// Put gives back what Get returned.
+func (b *Buffers) Put(buf *[WriteSize]byte) { b.pool.Put(buf) }
