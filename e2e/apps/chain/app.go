@@ -26,11 +26,19 @@ type Config struct {
 	Text string
 	// Status, if not 0, answers each request, as a broken application does.
 	Status int
+	// Hosts has the addresses of upstreams (see Dialer).
+	Hosts string
+	// Lame is how long it goes on accepting when it is to end, as any application behind a load balancer must: until no more
+	// connections come. 0: long enough for Kubernetes.
+	Lame time.Duration
 }
 
-// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces) and text.
+// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces), text, and hosts.
 func FromEnvironment(get func(string) string) Config {
-	return Config{Name: get("app"), Zone: get("version"), UpstreamURLs: strings.Fields(get("upstream_url")), Text: get("text")}
+	return Config{
+		Name: get("app"), Zone: get("version"), UpstreamURLs: strings.Fields(get("upstream_url")), Text: get("text"),
+		Hosts: get("hosts"),
+	}
 }
 
 // Validate names the variable that is wrong.

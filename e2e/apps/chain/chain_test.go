@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -284,4 +286,28 @@ func TestCallsDoNotWaitForDNS(t *testing.T) {
 		}
 		close(silent)
 	})
+}
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dialer := Dialer{Hosts: filepath.Join(t.TempDir(), "hosts")}
+	if _, err := dialer.DialContext(t.Context(), "tcp", "mockb:8000"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without the file: %v", err)
+	}
+	lines := "mocka:8000 127.0.0.1:1\nmockb:8000 " + listener.Addr().String() + "\n"
+	if err := os.WriteFile(dialer.Hosts, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"mockb:8000", listener.Addr().String()} {
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
 }

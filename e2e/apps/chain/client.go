@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,9 +21,10 @@ import (
 // sends a request twice: net/http repeats by itself only what it sent on a
 // connection that was used before. The zero value is ready to use.
 type Client struct {
-	dialer Dialer
-	once   sync.Once
-	http   *http.Client
+	Dialer Dialer
+
+	once sync.Once
+	http *http.Client
 }
 
 // Do sends one request and reads the whole answer; everything but 200 is an
@@ -31,7 +34,7 @@ func (c *Client) Do(ctx context.Context, method, target, id string) (string, err
 		c.http = &http.Client{
 			Timeout: RequestTimeout,
 			Transport: &http.Transport{
-				DialContext: c.dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
+				DialContext: c.Dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
@@ -51,6 +54,10 @@ func (c *Client) Do(ctx context.Context, method, target, id string) (string, err
 // asks for it again, as CoreDNS does with serve_stale. So what fails, or waits, is not
 // the cluster's DNS. The zero value is ready to use.
 type Dialer struct {
+	// Hosts is a file with a line "HOST:PORT IP:PORT" for each that neither DNS nor a kube-proxy leads to: outside
+	// Kubernetes. It is read for each connection; empty: none.
+	Hosts string
+
 	// resolve is net.DefaultResolver's if it is nil.
 	resolve func(ctx context.Context, network, host string) ([]net.IP, error)
 
@@ -66,6 +73,10 @@ type known struct {
 
 // DialContext connects to a TCP address with a name or an IP.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	address, err := d.find(address)
+	if err != nil {
+		return nil, err
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -79,6 +90,23 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	}
 	var dialer net.Dialer
 	return dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
+}
+
+// find an address in the file.
+func (d *Dialer) find(address string) (string, error) {
+	if d.Hosts == "" {
+		return address, nil
+	}
+	text, err := os.ReadFile(d.Hosts)
+	if err != nil {
+		return "", fmt.Errorf("look up %s: %w", address, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, found, _ := strings.Cut(strings.TrimSpace(line), " "); name == address {
+			return found, nil
+		}
+	}
+	return address, nil
 }
 
 // lookup waits for an answer only if there has never been one.

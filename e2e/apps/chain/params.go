@@ -18,8 +18,7 @@ const (
 	// headerTimeout bounds a client that connects and says nothing: a connection
 	// that a proxy opened ahead of time may wait this long for its first byte.
 	headerTimeout = 30 * time.Second
-	// lameTime is how long an application goes on accepting when it is to
-	// end, as any behind a load balancer must: until no more connections come.
+	// lameTime of an application whose Config has none.
 	lameTime = 5 * time.Second
 	// endTime is for what is under way after that.
 	endTime = 5 * time.Second

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 		}
 		listeners[port] = listener
 	}
-	app := &App{Config: c}
+	app := &App{Config: c, client: Client{Dialer: Dialer{Hosts: c.Hosts}}}
 	streams := &Streams{Hello: func(local net.Addr) string { return app.hop(local).String() }}
 	asked := http.NewServeMux()
 	asked.Handle("GET /executions", &app.Executions)
@@ -54,7 +55,7 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 
 	<-ctx.Done()
 	app.leaving.Store(true)
-	lame := time.NewTimer(lameTime)
+	lame := time.NewTimer(cmp.Or(c.Lame, lameTime))
 	<-lame.C
 	end, cancel := context.WithTimeout(until, endTime)
 	defer cancel()

@@ -118,11 +118,12 @@ type Record struct {
 }
 
 // Run makes load until ctx ends, and returns when each request has ended.
-func Run(ctx context.Context, c Config, records *journal.Journal[Record]) error {
+func Run(ctx context.Context, c Config, hosts string, records *journal.Journal[Record]) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
 	r := &runner{Config: c, records: records}
+	r.dialer.Hosts, r.client.Dialer.Hosts = hosts, hosts
 	var running sync.WaitGroup
 	for i, one := range c.Calls {
 		running.Go(func() { r.call(ctx, i, one) })

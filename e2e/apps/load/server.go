@@ -28,6 +28,9 @@ const (
 
 // Server makes load for those who ask it to. The zero value is ready to use.
 type Server struct {
+	// Hosts has the addresses of targets (see chain.Dialer).
+	Hosts string
+
 	mu      sync.Mutex
 	records *journal.Journal[Record] // of the newest load; nil: there was none
 	stop    context.CancelFunc       // nil: there is no load
@@ -91,7 +94,7 @@ func (s *Server) begin(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	go func() {
 		defer close(ended)
 		defer records.Close()
-		_ = Run(ctx, c, records) // it is valid
+		_ = Run(ctx, c, s.Hosts, records) // it is valid
 	}()
 }
 

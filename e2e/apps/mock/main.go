@@ -1,4 +1,4 @@
-// Command mock is what runs in the pods of the drills, and how a test talks to
+// Command mock is what runs in the pods of the drills, or outside Kubernetes as processes, and how a test talks to
 // them from a node:
 //
 //	mock serve    the application of package chain
@@ -6,6 +6,9 @@
 //	mock nothing  listens on nothing until SIGTERM: a broken application
 //	mock load     makes load on request (package load)
 //	mock ask [-X METHOD] [-d BODY] URL  prints the answer as it comes
+//
+// A process has no network of its own: the variable listen is the IP at which it listens, hosts a file with the addresses that
+// it calls (see chain.Dialer), lame how long it goes on after SIGTERM.
 package main
 
 import (
@@ -20,6 +23,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/e2e/apps/load"
@@ -39,23 +43,41 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errors.New("say what to do: serve, fail, nothing, load or ask URL")
 	}
+	var at netip.Addr
+	if ip := os.Getenv("listen"); ip != "" {
+		var err error
+		if at, err = netip.ParseAddr(ip); err != nil {
+			return fmt.Errorf("the variable listen: %w", err)
+		}
+	}
 	switch args[0] {
 	case "serve":
-		return chain.Run(ctx, chain.FromEnvironment(os.Getenv), netip.Addr{})
+		return serve(ctx, 0, at)
 	case "fail":
-		c := chain.FromEnvironment(os.Getenv)
-		c.Status = http.StatusServiceUnavailable
-		return chain.Run(ctx, c, netip.Addr{})
+		return serve(ctx, http.StatusServiceUnavailable, at)
 	case "nothing":
 		<-ctx.Done()
 		return nil
 	case "load":
-		return new(load.Server).Run(ctx, netip.Addr{})
+		return (&load.Server{Hosts: os.Getenv("hosts")}).Run(ctx, at)
 	case "ask":
 		return ask(ctx, args[1:], out)
 	default:
 		return fmt.Errorf("there is no %q: serve, fail, nothing, load or ask URL", args[0])
 	}
+}
+
+// serve runs the application; a status that is not 0 answers each request.
+func serve(ctx context.Context, status int, at netip.Addr) error {
+	c := chain.FromEnvironment(os.Getenv)
+	c.Status = status
+	if lame := os.Getenv("lame"); lame != "" {
+		var err error
+		if c.Lame, err = time.ParseDuration(lame); err != nil {
+			return fmt.Errorf("the variable lame: %w", err)
+		}
+	}
+	return chain.Run(ctx, c, at)
 }
 
 // ask prints an answer, for as long as it goes on.
@@ -70,7 +92,8 @@ func ask(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	dialer := chain.Dialer{Hosts: os.Getenv("hosts")}
+	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask: %w", err)
