@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/e2e/loopback"
 )
 
 const (
@@ -106,7 +108,7 @@ func (w *world) breakThings(ctx context.Context, l *load, ended <-chan struct{})
 
 // untilDue reports whether it is over: the requests have ended, or ctx has.
 func untilDue(ctx context.Context, l *load, due float64, ended <-chan struct{}) bool {
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(loopback.PollEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -149,7 +151,7 @@ func pass(ctx context.Context, d time.Duration) bool {
 }
 
 func killApp(ctx context.Context, s *scene) error {
-	if err := s.app(s.peer, s.n).end(syscall.SIGKILL); err != nil {
+	if err := s.app(s.peer, s.n).End(syscall.SIGKILL); err != nil {
 		return err
 	}
 	pass(ctx, s.last)
@@ -158,12 +160,12 @@ func killApp(ctx context.Context, s *scene) error {
 
 func stopApp(ctx context.Context, s *scene) error { return stop(ctx, s.app(s.peer, s.n), s.last) }
 
-func stop(ctx context.Context, p *process, last time.Duration) error {
-	if err := p.signal(syscall.SIGSTOP); err != nil {
+func stop(ctx context.Context, p *loopback.Process, last time.Duration) error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	pass(ctx, last)
-	return p.signal(syscall.SIGCONT)
+	return p.Signal(syscall.SIGCONT)
 }
 
 // mode is of both applications of the peer, or with one of home.
@@ -186,7 +188,7 @@ func killProxy(ctx context.Context, s *scene) error { return restart(ctx, s, sys
 func drainProxy(ctx context.Context, s *scene) error { return restart(ctx, s, syscall.SIGTERM) }
 
 func restart(ctx context.Context, s *scene, signal syscall.Signal) error {
-	if err := s.proxy(s.peer, s.n).end(signal); err != nil {
+	if err := s.proxy(s.peer, s.n).End(signal); err != nil {
 		return err
 	}
 	pass(ctx, s.last)
@@ -249,7 +251,7 @@ func drainEntry(ctx context.Context, s *scene) error {
 }
 
 func restartEntry(ctx context.Context, s *scene, signal syscall.Signal) error {
-	if err := s.proxy(home, 1).end(signal); err != nil {
+	if err := s.proxy(home, 1).End(signal); err != nil {
 		return err
 	}
 	if err := s.startProxy(ctx, home, 1); err != nil {

@@ -52,17 +52,12 @@ func entry(c, n int, service string, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(at(c, host, n), port)
 }
 
-// layout is where the files are.
+func proxyName(c, n int) string { return fmt.Sprintf("%s-proxy-%d", clusterName(c), n) }
+func appName(c, n int) string   { return fmt.Sprintf("%s-app-%d", clusterName(c), n) }
+
+// layout is where files are, beside those of the fleet.
 type layout struct{ root string }
 
-func (l layout) ca(c int) string     { return filepath.Join(l.root, clusterName(c), "ca") }
-func (l layout) peer(c int) string   { return filepath.Join(l.root, clusterName(c), "peer.yaml") }
-func (l layout) config(c int) string { return filepath.Join(l.root, clusterName(c), "config") }
-
-func (l layout) proxy(c, n int) string { return fmt.Sprintf("%s-proxy-%d", clusterName(c), n) }
-
-func (l layout) app(c, n int) string           { return fmt.Sprintf("%s-app-%d", clusterName(c), n) }
-func (l layout) log(name string) string        { return filepath.Join(l.root, "logs", name+".log") }
 func (l layout) access(name string) string     { return filepath.Join(l.root, "logs", name+"-access.log") }
 func (l layout) executions(name string) string { return filepath.Join(l.root, "executions", name) }
 

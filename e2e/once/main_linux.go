@@ -87,7 +87,7 @@ func directory(dir string) (string, error) {
 
 // measure starts the world, sends all requests while faults happen, and judges what became of them.
 func measure(ctx context.Context, o *options, out io.Writer) (*result, error) {
-	w, err := newWorld(o, out)
+	w, err := newWorld(ctx, o, out)
 	if err != nil {
 		return nil, err
 	}
