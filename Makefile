@@ -106,7 +106,7 @@ scale: ## measure with 1,000 and with 10,000 services on a real API server: docs
 	$(GO) run ./e2e/scale --services 10000 --json $(SCALE)/10000.json --against $(SCALE)/1000.json
 
 .PHONY: drills
-drills: ## break services, zones, proxies and clusters under load on two real clusters: a table for each, JSON in bin/e2e/drills (root; 15 minutes)
+drills: ## break services, zones, proxies and clusters under load, in file mode and on two real clusters: a table for each, JSON in bin/e2e/drills (root; 15 minutes)
 	$(GO) test -v -count=1 -timeout $(E2ETIME) ./e2e/drills
 
 .PHONY: once

@@ -1,13 +1,10 @@
 package drills
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/e2e/apps/load"
@@ -27,10 +24,10 @@ const (
 
 // bookinfo is drill D2: reviews of cluster-1 (v1, without stars) are gone, and those of cluster-2 (v2, with stars) answer; a tenth of
 // the calls goes there by weight; both at once.
-func bookinfo(w *world, t *testing.T) {
-	home := w.home()
-	w.deployBookinfo(t)
-	d := w.begin(t, "bookinfo", func(c, _ *cluster, _ string) load.Config {
+func bookinfo(s stage, t *testing.T) {
+	home, away := s.sites()[0], s.sites()[1]
+	deployBookinfo(s, t)
+	d := begin(s, t, "bookinfo", func(c, _ *site, _ string) load.Config {
 		if c != home {
 			return load.Config{}
 		}
@@ -61,9 +58,9 @@ func bookinfo(w *world, t *testing.T) {
 
 	d.phase("10 % to the other region")
 	tenth := v1alpha1.LoadBalancer{LocalityLbSetting: &v1alpha1.LocalityLbSetting{
-		Distribute: []v1alpha1.LocalityDistribute{{From: home.Region, To: map[string]uint32{home.Region: 90, w.away().Region: 10}}},
+		Distribute: []v1alpha1.LocalityDistribute{{From: home.Region, To: map[string]uint32{home.Region: 90, away.Region: 10}}},
 	}}
-	d.must(home.balance(d.Context(), "reviews", &tenth))
+	d.must(d.setPolicy(d.Context(), home, "reviews", func(p *v1alpha1.TrafficPolicySpec) { p.LoadBalancer = &tenth }))
 	d.expectShare(crossed, share{percent: 10, within: 3, sample: 1500}) // 3 are almost four standard deviations
 
 	d.phase("10 %, and v1 gone")
@@ -74,38 +71,28 @@ func bookinfo(w *world, t *testing.T) {
 }
 
 // deployBookinfo into all clusters until the test ends.
-func (w *world) deployBookinfo(t *testing.T) {
+func deployBookinfo(s stage, t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	for i, c := range w.clusters {
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
-			defer cancel()
-			out, err := c.Kubectl(ctx, "-n", namespace, "delete", "deployments,services,serviceexports,trafficpolicies",
-				"productpage", "details", "reviews", "ratings", "--ignore-not-found").CombinedOutput()
-			if err != nil {
-				t.Errorf("delete bookinfo of %s: %v: %s", c.Name, err, out)
-			}
+	both := s.sites()
+	for i, c := range both {
+		removeAtEnd(s, t, c, "productpage", "details", "reviews", "ratings")
+		apps := map[string]string{"productpage": "http://details:9080/ http://reviews:9080/", "details": "", "ratings": "", "reviews": ""}
+		text := ""
+		if i == 1 {
+			apps["reviews"] = "http://ratings:9080/"
+			text = strings.TrimSpace(strings.Repeat(stars+"\n", starLines))
+		}
+		err := s.apply(ctx, c, "bookinfo.yaml", map[string]any{
+			"Image": mockImage, "Version": fmt.Sprintf("v%d", i+1), "Text": text, "Regions": []string{both[0].Region, both[1].Region}, "Apps": apps,
 		})
-		values := map[string]any{
-			"Image": mockImage, "Version": fmt.Sprintf("v%d", i+1), "Text": "", "Regions": []string{w.home().Region, w.away().Region},
-			"Apps": map[string]string{
-				"productpage": "http://details:9080/ http://reviews:9080/", "details": "", "ratings": "", "reviews": "",
-			},
-		}
-		if c == w.away() {
-			values["Text"] = strings.TrimSpace(strings.Repeat(stars+"\n", starLines))
-			values["Apps"].(map[string]string)["reviews"] = "http://ratings:9080/"
-		}
-		if err := c.applyTemplate(ctx, "bookinfo.yaml", values); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range w.clusters {
-		for _, zone := range c.Zones {
-			if err := c.awaitAnswer(ctx, zone, pageURL); err != nil {
-				t.Fatal(err)
-			}
+	for _, c := range both {
+		if err := awaitAnswers(ctx, s, c, pageURL); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -115,7 +102,7 @@ func (d *drill) expectStars(want int) {
 	d.Helper()
 	lines := 0
 	for range pages {
-		page, err := d.home().call(d.Context(), d.home().Zones[0], pageURL)
+		page, err := d.answer(d.Context(), d.home(), d.home().Zones[0], pageURL)
 		d.must(err)
 		for line := range strings.Lines(page) {
 			if strings.Contains(line, stars) {
@@ -160,15 +147,4 @@ func (d *drill) expectShare(crossed func(*record) bool, want share) {
 	if 100*there < (want.percent-want.within)*total || 100*there > (want.percent+want.within)*total {
 		d.Errorf("%s answered %d of %d calls, want %d ± %d %%", away.Region, there, total, want.percent, want.within)
 	}
-}
-
-// balance sets the loadBalancer of a TrafficPolicy.
-func (c *cluster) balance(ctx context.Context, policy string, lb *v1alpha1.LoadBalancer) error {
-	var p v1alpha1.TrafficPolicy
-	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: policy}, &p); err != nil {
-		return err
-	}
-	patch := client.MergeFrom(p.DeepCopy())
-	p.Spec.LoadBalancer = lb
-	return c.Patch(ctx, &p, patch)
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/eastway/eastway/e2e/apps/load"
 )
@@ -22,47 +21,50 @@ const (
 
 // setMode of an application in one zone: "serve", or "nothing" or "fail" to break it.
 // When it returns, the pods have been replaced.
-func (d *drill) setMode(c *cluster, mode string, names ...string) {
+func (d *drill) setMode(c *site, mode string, names ...string) {
 	d.Helper()
-	ctx := d.Context()
-	for _, name := range names {
-		var one appsv1.Deployment
-		d.must(c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &one))
-		patch := client.MergeFrom(one.DeepCopy())
-		one.Spec.Template.Spec.Containers[0].Args = []string{mode}
-		d.must(c.Patch(ctx, &one, patch))
-	}
-	d.must(c.awaitDeployments(ctx))
+	d.changeAll(c, func(w *appsv1.DeploymentSpec) { w.Template.Spec.Containers[0].Args = []string{mode} }, names...)
 	if mode == "serve" {
 		d.follow()
 	}
 }
 
+// scale applications. When it returns, pods have come or are gone.
+func (d *drill) scale(c *site, replicas int32, names ...string) {
+	d.Helper()
+	d.changeAll(c, func(w *appsv1.DeploymentSpec) { w.Replicas = &replicas }, names...)
+	d.follow()
+}
+
+func (d *drill) changeAll(c *site, how func(*appsv1.DeploymentSpec), names ...string) {
+	d.Helper()
+	for _, name := range names {
+		d.must(d.change(d.Context(), c, name, how))
+	}
+	d.must(d.rolledOut(d.Context(), c))
+}
+
 // serviceFails is drill D1: one mockb, then all of a region, do not listen.
-func serviceFails(w *world, t *testing.T) { w.breakService(t, "service failure", "nothing", usual) }
+func serviceFails(s stage, t *testing.T) { breakService(s, t, "service failure", "nothing", usual) }
 
 // serviceAnswers503 is drill D1 with applications that listen, and fail. A POST that was answered 503 is not sent again, so the load is
 // of GETs.
-func serviceAnswers503(w *world, t *testing.T) {
-	w.breakService(t, "service answers 503", "fail", gets)
+func serviceAnswers503(s stage, t *testing.T) {
+	breakService(s, t, "service answers 503", "fail", gets)
 }
 
 // gets is the load of calls alone that may be repeated.
-func gets(_, _ *cluster, _ string) load.Config {
+func gets(_, _ *site, _ string) load.Config {
 	return load.Config{Calls: []load.Calls{{URL: chainURL, Method: http.MethodGet, Rate: callRate / zones}}}
 }
 
-func (w *world) breakService(t *testing.T, name, mode string, p plan) {
+func breakService(s stage, t *testing.T, name, mode string, p plan) {
 	t.Helper()
-	d := w.begin(t, name, p)
+	d := begin(s, t, name, p)
 	d.today = "the first call through the broken zone fails"
-	home := w.home()
+	home := d.home()
 	broken := func(zone string) string { return "mockb-" + zone }
-	t.Cleanup(func() { // also when the drill did not get that far
-		for _, zone := range home.Zones {
-			w.repair(context.WithoutCancel(t.Context()), t, home, broken(zone))
-		}
-	})
+	d.repairAtEnd(home, broken(home.Zones[0]), broken(home.Zones[1]))
 
 	d.phase("healthy")
 	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
@@ -75,7 +77,7 @@ func (w *world) breakService(t *testing.T, name, mode string, p plan) {
 	d.await("mockb of the other zone answers for "+first, lastOf(manyCalls, home.Zones[:1], elsewhere))
 
 	d.phase("region's mockb broken")
-	crossed := func(r *record) bool { return r.ok() && slices.Contains(w.away().Zones, r.by("mockb")) }
+	crossed := func(r *record) bool { return r.ok() && slices.Contains(d.away().Zones, r.by("mockb")) }
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && crossed(r) })
 	d.setMode(home, mode, broken(home.Zones[1]))
 	d.await("mockb of the other region answers", lastOf(manyCalls, home.Zones, crossed))
@@ -83,6 +85,11 @@ func (w *world) breakService(t *testing.T, name, mode string, p plan) {
 	d.phase("repaired")
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && r.home() })
 	d.setMode(home, "serve", broken(home.Zones[0]), broken(home.Zones[1]))
+	note, err := d.endEjections(d.Context(), home, "mockb")
+	d.must(err)
+	if note != "" {
+		d.notes = append(d.notes, note)
+	}
 	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
 	if mode == "nothing" {
 		d.awaitStreams()
@@ -104,18 +111,21 @@ func (d *drill) awaitStreams() {
 	})
 }
 
-// repair an application, at the end of a test that may have failed.
-func (w *world) repair(ctx context.Context, t *testing.T, c *cluster, name string) {
-	ctx, cancel := context.WithTimeout(ctx, endPatience)
-	defer cancel()
-	var one appsv1.Deployment
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &one)
-	if err == nil {
-		patch := client.MergeFrom(one.DeepCopy())
-		one.Spec.Template.Spec.Containers[0].Args, one.Spec.Replicas = []string{"serve"}, new(int32(1))
-		err = c.Patch(ctx, &one, patch)
-	}
-	if err != nil {
-		t.Errorf("repair %s: %v", name, err)
-	}
+// repairAtEnd repairs applications when the test ends, also when it did not get that far.
+func (d *drill) repairAtEnd(c *site, names ...string) {
+	d.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.Context()), endPatience)
+		defer cancel()
+		for _, name := range names {
+			err := d.change(ctx, c, name, func(w *appsv1.DeploymentSpec) {
+				w.Template.Spec.Containers[0].Args, w.Replicas = []string{"serve"}, new(int32(1))
+			})
+			if err != nil {
+				d.Errorf("repair %s: %v", name, err)
+			}
+		}
+		if err := d.rolledOut(ctx, c); err != nil {
+			d.Errorf("repair %v: %v", names, err)
+		}
+	})
 }

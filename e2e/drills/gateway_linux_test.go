@@ -10,18 +10,16 @@ import (
 
 	"github.com/eastway/eastway/e2e/apps/load"
 	"github.com/eastway/eastway/e2e/cluster/lab"
-	"github.com/eastway/eastway/e2e/install"
-	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/status"
 )
 
 // gateway is drill D5: an ordinary ingress stands before a service that is one of both clusters. They share its calls alike; when
 // httpbin is gone from the first, the second answers all, which the first one's health checks see to before Kubernetes does.
-func gateway(w *world, t *testing.T) {
-	home, away := w.home(), w.away()
-	w.deployHTTPBin(t)
-	w.deployIngress(t, "httpbin")
-	d := w.begin(t, "one gateway", func(c, _ *cluster, _ string) load.Config {
+func gateway(s stage, t *testing.T) {
+	home, away := s.sites()[0], s.sites()[1]
+	deployHTTPBin(s, t)
+	deployIngress(s, t, "httpbin")
+	d := begin(s, t, "one gateway", func(c, _ *site, _ string) load.Config {
 		if c != home {
 			return load.Config{}
 		}
@@ -55,38 +53,25 @@ func gateway(w *world, t *testing.T) {
 }
 
 // deployHTTPBin into all clusters until the test ends.
-func (w *world) deployHTTPBin(t *testing.T) {
+func deployHTTPBin(s stage, t *testing.T) {
 	t.Helper()
-	ctx := t.Context()
-	for _, c := range w.clusters {
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
-			defer cancel()
-			out, err := c.Kubectl(ctx, "-n", namespace, "delete", "deployments,services,serviceexports,trafficpolicies", "httpbin",
-				"--ignore-not-found").CombinedOutput()
-			if err != nil {
-				t.Errorf("delete httpbin of %s: %v: %s", c.Name, err, out)
-			}
-		})
-		if err := c.applyTemplate(ctx, "httpbin.yaml", map[string]any{"Image": mockImage, "Version": c.Name}); err != nil {
+	for _, c := range s.sites() {
+		removeAtEnd(s, t, c, "httpbin")
+		if err := s.apply(t.Context(), c, "httpbin.yaml", map[string]any{"Image": mockImage, "Version": c.Name}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // awaitUnhealthy until all proxies of the cluster have an endpoint of httpbin in that state, and its peers see none that is ready there.
-func (d *drill) awaitUnhealthy(c *cluster, want string) {
+func (d *drill) awaitUnhealthy(c *site, want string) {
 	d.Helper()
-	for _, from := range d.clusters {
+	for _, from := range d.sites() {
 		what := fmt.Sprintf("%s to see no healthy httpbin in %s", from.Name, c.Name)
 		d.must(lab.Await(d.Context(), what, patience, func(ctx context.Context) error {
-			out, err := d.Eastway(ctx, "endpoints", namespace+"/httpbin", "--context", from.Name, "--all", "-o", "json")
+			answers, err := d.endpoints(ctx, from, "httpbin")
 			if err != nil {
 				return err
-			}
-			var answers []admin.ServiceEndpoints
-			if err := json.Unmarshal([]byte(out), &answers); err != nil {
-				return fmt.Errorf("%w: %s", err, out)
 			}
 			for _, a := range answers {
 				for i := range a.Endpoints {
@@ -103,31 +88,27 @@ func (d *drill) awaitUnhealthy(c *cluster, want string) {
 }
 
 // expectAccessLog to name endpoint, cluster and locality of each request to the service, among them some of each of the clusters.
-func (d *drill) expectAccessLog(service string, clusters ...*cluster) {
+func (d *drill) expectAccessLog(service string, clusters ...*site) {
 	d.Helper()
-	pods, err := install.Pods(d.Context(), d.home().Client, "proxy")
+	logs, err := d.accessLogs(d.Context(), d.home())
 	d.must(err)
 	seen := make(map[string]int)
-	for i := range pods {
-		out, err := d.home().Kubectl(d.Context(), "-n", install.Namespace, "logs", pods[i].Name, "--tail=5000").CombinedOutput()
-		d.must(err)
-		for line := range strings.Lines(string(out)) {
-			var entry struct {
-				Service, Direction, Cluster, Locality string
-				Host                                  string `json:"upstream_host"`
-				Code                                  int    `json:"response_code"`
-			}
-			if err := json.Unmarshal([]byte(line), &entry); err != nil { // the other log
-				continue
-			}
-			if entry.Service != namespace+"/"+service || entry.Direction != "outbound" || entry.Code != http.StatusOK {
-				continue
-			}
-			if entry.Host == "" || entry.Locality == "" {
-				d.Errorf("the access log does not say where it went: %s", line)
-			}
-			seen[entry.Cluster]++
+	for line := range strings.Lines(logs) {
+		var entry struct {
+			Service, Direction, Cluster, Locality string
+			Host                                  string `json:"upstream_host"`
+			Code                                  int    `json:"response_code"`
 		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil { // the other log
+			continue
+		}
+		if entry.Service != namespace+"/"+service || entry.Direction != "outbound" || entry.Code != http.StatusOK {
+			continue
+		}
+		if entry.Host == "" || entry.Locality == "" {
+			d.Errorf("the access log does not say where it went: %s", line)
+		}
+		seen[entry.Cluster]++
 	}
 	for _, c := range clusters {
 		if seen[c.Name] == 0 {

@@ -3,16 +3,11 @@ package drills
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/eastway/eastway/e2e/apps/load"
-	"github.com/eastway/eastway/e2e/cluster/image"
 	"github.com/eastway/eastway/internal/need"
 )
 
@@ -38,19 +33,15 @@ const (
 // throughIngress: an ordinary nginx stands before a service that loses its
 // endpoints in a zone, then in the region, and gets them back. Behind nginx
 // no client notices, and neither does nginx, whether it keeps connections or not.
-func throughIngress(w *world, t *testing.T) {
-	w.deployIngress(t, "mocka")
-	d := w.begin(t, "ingress", func(*cluster, *cluster, string) load.Config {
+func throughIngress(s stage, t *testing.T) {
+	deployIngress(s, t, "mocka")
+	d := begin(s, t, "ingress", func(*site, *site, string) load.Config {
 		return load.Config{Calls: []load.Calls{{URL: keptURL, Rate: ingressRate}, {URL: freshURL, Rate: ingressRate}}}
 	})
 	d.watched = "mocka"
-	home, first := w.home(), w.home().Zones[0]
+	home, first := d.home(), d.home().Zones[0]
 	mocka := []string{"mocka-" + home.Zones[0], "mocka-" + home.Zones[1]}
-	t.Cleanup(func() { // also when the drill did not get that far
-		for _, name := range mocka {
-			w.repair(context.WithoutCancel(t.Context()), t, home, name)
-		}
-	})
+	d.repairAtEnd(home, mocka...)
 	settled := func(zones []string, good func(*record) bool) func([]record) bool {
 		return lastTo(ingressCalls, zones, []string{keptURL, freshURL}, good)
 	}
@@ -65,7 +56,7 @@ func throughIngress(w *world, t *testing.T) {
 	d.await("mocka of the other zone answers for "+first, settled(home.Zones[:1], elsewhere))
 
 	d.phase("region's mocka gone")
-	crossed := func(r *record) bool { return r.ok() && slices.Contains(w.away().Zones, r.by("mocka")) }
+	crossed := func(r *record) bool { return r.ok() && slices.Contains(d.away().Zones, r.by("mocka")) }
 	d.look(func(r *record) bool { return strings.HasPrefix(r.zone, homeRegion) && crossed(r) })
 	d.scale(home, 0, mocka[1])
 	d.await("mocka of the other region answers", settled(home.Zones, crossed))
@@ -80,77 +71,32 @@ func throughIngress(w *world, t *testing.T) {
 
 // deployIngress before a service into all clusters until the test ends. Until then it must have logged nothing: it does so only when
 // something is wrong.
-func (w *world) deployIngress(t *testing.T, service string) {
+func deployIngress(s stage, t *testing.T, service string) {
 	t.Helper()
 	nginx := need.Program(t, "nginx", "nginx")
 	ctx := t.Context()
-	archive, err := w.packNginx(ctx, nginx)
-	if err == nil {
-		err = w.lab.LoadImage(ctx, archive)
-	}
-	if err != nil {
+	if err := s.installNginx(ctx, nginx); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range w.clusters {
+	for _, c := range s.sites() {
+		removeAtEnd(s, t, c, "ingress")
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 			defer cancel()
-			out, err := c.Kubectl(ctx, "-n", namespace, "logs", "--selector=app=ingress", "--prefix", "--tail=-1").CombinedOutput()
-			if err != nil || len(out) > 0 {
+			if out, err := s.complaints(ctx, c, "ingress"); err != nil || out != "" {
 				t.Errorf("nginx of %s has something to complain about (%v):\n%s", c.Name, err, out)
-			}
-			const restarts = "jsonpath={.items[*].status.containerStatuses[*].restartCount}" // a log does not outlive its container
-			out, err = c.Kubectl(ctx, "-n", namespace, "get", "pods", "--selector=app=ingress", "--output="+restarts).CombinedOutput()
-			if err != nil || strings.Trim(string(out), "0 ") != "" {
-				t.Errorf("nginx of %s was restarted (%v): %s", c.Name, err, out)
-			}
-			out, err = c.Kubectl(ctx, "-n", namespace, "delete", "deployment/ingress", "service/ingress", "configmap/ingress").CombinedOutput()
-			if err != nil {
-				t.Errorf("delete the ingress of %s: %v: %s", c.Name, err, out)
 			}
 		})
 		values := map[string]any{"Image": nginxImage, "Zones": c.Zones, "KeepTime": keepTime, "Service": service}
-		if err := c.applyTemplate(ctx, "ingress.yaml", values); err != nil {
+		if err := s.apply(ctx, c, "ingress.yaml", values); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range w.clusters {
-		for _, zone := range c.Zones {
-			for _, url := range []string{keptURL, freshURL} {
-				if err := c.awaitAnswer(ctx, zone, url); err != nil {
-					t.Fatal(err)
-				}
-			}
+	for _, c := range s.sites() {
+		if err := awaitAnswers(ctx, s, c, keptURL, freshURL); err != nil {
+			t.Fatal(err)
 		}
 	}
-}
-
-// packNginx makes an image of this computer's nginx.
-func (w *world) packNginx(ctx context.Context, program string) (archive string, err error) {
-	files, err := image.Program(ctx, program)
-	if err != nil {
-		return "", err
-	}
-	archive = filepath.Join(w.dir, "nginx.tar")
-	return archive, image.Image{
-		Name: nginxImage, Files: files, User: "65532:65532",
-		Entrypoint: []string{program, "-e", "stderr", "-c", "/etc/nginx/nginx.conf"},
-	}.Save(archive)
-}
-
-// scale applications. When it returns, pods have come or are gone.
-func (d *drill) scale(c *cluster, replicas int32, names ...string) {
-	d.Helper()
-	ctx := d.Context()
-	for _, name := range names {
-		var one appsv1.Deployment
-		d.must(c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &one))
-		patch := client.MergeFrom(one.DeepCopy())
-		one.Spec.Replicas = &replicas
-		d.must(c.Patch(ctx, &one, patch))
-	}
-	d.must(c.awaitDeployments(ctx))
-	d.follow()
 }
 
 // countConnections on which mocka was called: nginx kept those that it was to keep.

@@ -11,10 +11,10 @@ import (
 )
 
 // crossing load: only what one cluster calls in the other.
-func crossing(_, other *cluster, _ string) load.Config {
+func crossing(_, other *site, _ string) load.Config {
 	return load.Config{
 		Calls:   []load.Calls{{URL: "http://" + other.soloHost() + ":8000/", Rate: 2 * callRate / zones}},
-		Streams: []load.Streams{{Address: other.soloHost() + ":8001", Count: streamCount / zones, Seconds: streamSeconds}},
+		Streams: []load.Streams{{Address: other.soloHost() + ":8001", Count: streamCount / zones, Seconds: other.streamSeconds}},
 	}
 }
 

@@ -28,9 +28,16 @@ type phase struct {
 	effect func(*record) bool
 }
 
+// Values of report.Where.
+const (
+	onClusters = "on real clusters"
+	inFileMode = "in file mode"
+)
+
 // report of one drill. Times are in milliseconds.
 type report struct {
 	Drill   string        `json:"drill"`
+	Where   string        `json:"where"`
 	Phases  []phaseReport `json:"phases"`
 	Total   totals        `json:"total"`
 	Failure []failure     `json:"unexpected"`
@@ -83,6 +90,7 @@ type failure struct {
 // evidence is everything that a report is made from.
 type evidence struct {
 	drill   string
+	where   string // on which stage
 	phases  []phase
 	end     time.Time
 	records []record
@@ -96,7 +104,7 @@ type evidence struct {
 }
 
 func (e *evidence) report() report {
-	r := report{Drill: e.drill, Notes: e.notes, Today: e.today, watched: cmp.Or(e.watched, "mockb")}
+	r := report{Drill: e.drill, Where: e.where, Notes: e.notes, Today: e.today, watched: cmp.Or(e.watched, "mockb")}
 	rows := make([]phaseReport, len(e.phases))
 	latencies := make([][]time.Duration, len(e.phases))
 	for i := range e.phases {
@@ -218,7 +226,7 @@ const maxListed = 10
 
 func (r *report) String() string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "\n%s\n", r.Drill)
+	fmt.Fprintf(&b, "\n%s, %s\n", r.Drill, r.Where)
 	const gap = 2
 	table := tabwriter.NewWriter(&b, 0, 0, gap, ' ', 0)
 	fmt.Fprintf(table, "PHASE\tSENT\tPER SECOND\tFAILED\tEXPECTED\tTWICE\tP50\tP99\tMAX\tSTREAMS\tCUT\t%s ANSWERED BY\tFIRST EFFECT\n",
@@ -257,7 +265,11 @@ func (r *report) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, strings.ReplaceAll(r.Drill, " ", "-")+".json"), append(text, '\n'), 0o644)
+	name := r.Drill
+	if r.Where != onClusters {
+		name += " " + r.Where
+	}
+	return os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".json"), append(text, '\n'), 0o644)
 }
 
 // shares by zone, in percent.

@@ -3,31 +3,24 @@ package drills
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/e2e/apps/load"
-	"github.com/eastway/eastway/e2e/cluster/lab"
-	"github.com/eastway/eastway/e2e/install"
 	"github.com/eastway/eastway/internal/journal"
 )
 
 // drill is one scenario under load.
 type drill struct {
-	*world
+	stage
 	*testing.T
 	name    string
 	id      string                  // begins the IDs of all requests
@@ -48,61 +41,64 @@ type drill struct {
 }
 
 // plan is the load of one zone.
-type plan func(c, other *cluster, zone string) load.Config
+type plan func(c, other *site, zone string) load.Config
 
 // Load of the drills as a whole; each of the four zones makes a quarter of it.
 const (
 	zones = 4
 	// callRate is per second. Each call of the chain makes three connections to services that Eastway answers for. It leaves a
 	// computer of two cores room for the restarts of pods.
-	callRate      = 100
-	streamCount   = 100
-	streamSeconds = 60
-	// drainTime of proxies lets streams that long come to their end.
-	drainTime = "proxy.drain.timeoutSeconds=60"
+	callRate    = 100
+	streamCount = 100
+	// longStreams last so many seconds; drainTime of proxies lets them come to their end.
+	longStreams = 60
+	drainTime   = "proxy.drain.timeoutSeconds=60"
 )
 
 // usual load: calls of the chain, and streams, half of which cross.
-func usual(_, other *cluster, _ string) load.Config {
+func usual(_, other *site, _ string) load.Config {
 	return load.Config{
 		Calls: []load.Calls{
 			{URL: chainURL, Rate: callRate / zones},
 			{URL: "http://" + other.soloHost() + ":8000/", Rate: 2},
 		},
 		Streams: []load.Streams{
-			{Address: "mocka:8001", Count: streamCount / zones / 2, Seconds: streamSeconds},
-			{Address: other.soloHost() + ":8001", Count: streamCount/zones - streamCount/zones/2, Seconds: streamSeconds},
+			{Address: "mocka:8001", Count: streamCount / zones / 2, Seconds: other.streamSeconds},
+			{Address: other.soloHost() + ":8001", Count: streamCount/zones - streamCount/zones/2, Seconds: other.streamSeconds},
 		},
 	}
 }
 
 // begin a drill: the load runs when it returns, and the first phase has begun.
-func (w *world) begin(t *testing.T, name string, p plan) *drill {
+func begin(s stage, t *testing.T, name string, p plan) *drill {
 	t.Helper()
 	d := &drill{
-		world: w, T: t, name: name, id: fmt.Sprintf("%x", time.Now().UnixMilli()),
+		stage: s, T: t, name: name, id: fmt.Sprintf("%x", time.Now().UnixMilli()),
 		lost: make(map[string]bool), tapped: make(map[string]bool), executed: make(map[string]map[string][]string),
 	}
 	ctx := t.Context()
 	t.Cleanup(func() {
 		if t.Failed() {
-			w.explain(t)
+			s.explain(t)
 		}
 	})
 	t.Cleanup(func() { d.stop() }) // also when the drill fails early
 	_ = os.RemoveAll(d.logDir())   // of an earlier run
-	d.must(w.settled(ctx))
-	d.must(w.callable(ctx))
-	for i, c := range w.clusters {
-		d.must(c.awaitDeployments(ctx))
-		loaders, err := c.pods(ctx, "load")
+	d.must(s.settle(ctx))
+	both := s.sites()
+	for i, c := range both {
+		d.must(awaitAnswers(ctx, s, c, chainURL, "http://"+both[1-i].soloHost()+":8000/"))
+	}
+	for i, c := range both {
+		d.must(s.rolledOut(ctx, c))
+		loaders, err := s.running(ctx, c, "load")
 		d.must(err)
 		for _, l := range loaders {
-			config := p(c, w.clusters[len(w.clusters)-1-i], l.zone)
+			config := p(c, both[1-i], l.zone)
 			config.Name = d.id + "-" + l.zone
 			body, err := json.Marshal(config)
 			d.must(err)
-			d.must(d.ask(ctx, l, "-X", "POST", "-d", string(body), "/load"))
+			d.must(l.ask(ctx, "-X", "POST", "-d", string(body), "/load"))
 			d.loaders = append(d.loaders, l)
 			d.tap(l)
 		}
@@ -111,43 +107,10 @@ func (w *world) begin(t *testing.T, name string, p plan) *drill {
 	return d
 }
 
-// callable returns when all services of the drills answer, from all zones.
-func (w *world) callable(ctx context.Context) error {
-	for i, c := range w.clusters {
-		for _, zone := range c.Zones {
-			for _, url := range []string{chainURL, "http://" + w.clusters[1-i].soloHost() + ":8000/"} {
-				if err := c.awaitAnswer(ctx, zone, url); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
+func (d *drill) home() *site { return d.sites()[0] }
+func (d *drill) away() *site { return d.sites()[1] }
 
-// awaitAnswer of a URL to a zone's load pod.
-func (c *cluster) awaitAnswer(ctx context.Context, zone, url string) error {
-	return lab.Await(ctx, url+" to answer in "+zone, patience, func(ctx context.Context) error {
-		_, err := c.call(ctx, zone, url)
-		return err
-	})
-}
-
-// call a URL once from a zone's load pod.
-func (c *cluster) call(ctx context.Context, zone, url string) (string, error) {
-	out, err := c.Kubectl(ctx, "-n", namespace, "exec", "deployment/load-"+zone, "--", "/mock", "ask", url).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("call %s from %s: %w: %s", url, zone, err, out)
-	}
-	return string(out), nil
-}
-
-// explain what the clusters were like when a test failed.
-func (w *world) explain(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), endPatience)
-	defer cancel()
-	w.Diagnose(ctx, t.Name())
-}
+func (d *drill) zones() []string { return slices.Concat(d.home().Zones, d.away().Zones) }
 
 func (d *drill) must(err error) {
 	d.Helper()
@@ -156,49 +119,11 @@ func (d *drill) must(err error) {
 	}
 }
 
-// command asks a pod something from its node: args of `mock ask`, the path last.
-func (w *world) command(ctx context.Context, p place, args ...string) *exec.Cmd {
-	last := len(args) - 1
-	args = append([]string{"ask"}, args...)
-	args[last+1] = "http://" + net.JoinHostPort(p.ip, strconv.Itoa(load.Port)) + args[last+1]
-	return p.node.Command(ctx, w.mock, args...)
-}
-
-func (w *world) ask(ctx context.Context, p place, args ...string) error {
-	if out, err := w.command(ctx, p, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ask %s: %w: %s", p.name, err, out)
-	}
-	return nil
-}
-
-// read what a pod writes, live, in JSON.
-func read[T any](ctx context.Context, w *world, p place, path string, each func(T)) error {
-	command := w.command(ctx, p, path)
-	out, err := command.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := command.Start(); err != nil {
-		return err
-	}
-	lines := json.NewDecoder(out)
-	for {
-		var one T
-		if err := lines.Decode(&one); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
-			return errors.Join(err, command.Wait())
-		}
-		each(one)
-	}
-}
-
 // tap a loader's records.
 func (d *drill) tap(l place) {
 	ctx := d.Context()
 	d.reading.Go(func() {
-		err := read(ctx, d.world, l, "/records", func(r load.Record) { d.rec.Add(newRecord(l.zone, r)) })
+		err := read(ctx, l, "/records", func(r load.Record) { d.rec.Add(newRecord(l.zone, r)) })
 		if err != nil && !d.lost[l.zone] {
 			d.Errorf("read the records of %s: %v", l.name, err)
 		}
@@ -210,9 +135,9 @@ func (d *drill) tap(l place) {
 func (d *drill) follow() {
 	d.Helper()
 	ctx := d.Context()
-	for _, c := range d.clusters {
+	for _, c := range d.sites() {
 		for _, app := range []string{"mocka", "mockb", "mockc", c.solo()} {
-			pods, err := c.pods(ctx, app)
+			pods, err := d.running(ctx, c, app)
 			d.must(err)
 			for _, p := range pods {
 				if d.tapped[c.Name+p.name] {
@@ -220,7 +145,7 @@ func (d *drill) follow() {
 				}
 				d.tapped[c.Name+p.name] = true
 				go func() { // for as long as the pod lives: it may be after the drill
-					_ = read(ctx, d.world, p, "/executions", func(e chain.Execution) { d.execute(app, p.name, e) })
+					_ = read(ctx, p, "/executions", func(e chain.Execution) { d.execute(app, p.name, e) })
 				}()
 			}
 		}
@@ -240,30 +165,14 @@ func (d *drill) execute(app, pod string, e chain.Execution) {
 }
 
 func (d *drill) logDir() string {
-	return filepath.Join(d.dir, "logs", strings.ReplaceAll(d.name, " ", "-"))
-}
-
-// keepLogs of Eastway's pods: Kubernetes throws them away with the pods.
-func (d *drill) keepLogs() {
-	dir := d.logDir()
-	_ = os.MkdirAll(dir, 0o755)
-	logs, _ := filepath.Glob(filepath.Join(d.lab.Dir(), "*", "log", "pods", install.Namespace+"_*", "*", "*.log*"))
-	for _, log := range logs {
-		info, err := os.Stat(log)
-		if err != nil {
-			continue // it was thrown away
-		}
-		stat, _ := info.Sys().(*syscall.Stat_t)
-		pod := strings.TrimPrefix(filepath.Base(filepath.Dir(filepath.Dir(log))), install.Namespace+"_")
-		_ = os.Link(log, filepath.Join(dir, fmt.Sprintf("%s-%d.log", pod, stat.Ino))) // there already, or another disk: no matter
-	}
+	return filepath.Join(d.folder(), "logs", strings.ReplaceAll(d.name, " ", "-"))
 }
 
 // phase begins.
 func (d *drill) phase(name string) {
-	d.keepLogs()
+	d.keepLogs(d.logDir())
 	d.phases = append(d.phases, phase{name: name, begun: time.Now()})
-	fmt.Fprintf(progress(d.T), "== %s: %s\n", d.name, name)
+	fmt.Fprintf(progress(d.T), "== %s %s: %s\n", d.name, d.where(), name)
 }
 
 // look for the first answer, from now on, that shows an effect.
@@ -294,7 +203,7 @@ func (d *drill) stop() {
 	var stopping sync.WaitGroup
 	for _, l := range d.loaders {
 		stopping.Go(func() {
-			if err := d.ask(ctx, l, "-X", http.MethodDelete, "/load"); err != nil && !d.lost[l.zone] {
+			if err := l.ask(ctx, "-X", http.MethodDelete, "/load"); err != nil && !d.lost[l.zone] {
 				d.Errorf("end the load: %v", err)
 			}
 		})
@@ -308,15 +217,15 @@ func (d *drill) end() *report {
 	ended := time.Now()
 	d.stop()
 	d.reading.Wait()
-	d.keepLogs()
+	d.keepLogs(d.logDir())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := (&evidence{
-		drill: d.name, phases: d.phases, end: ended, records: d.rec.All(), executed: d.executed, excuse: d.excuse, notes: d.notes,
+		drill: d.name, where: d.where(), phases: d.phases, end: ended, records: d.rec.All(), executed: d.executed, excuse: d.excuse, notes: d.notes,
 		watched: d.watched, today: d.today,
 	}).report()
 	fmt.Fprintln(progress(d.T), &r)
-	if err := r.write(d.dir); err != nil {
+	if err := r.write(d.folder()); err != nil {
 		d.Error(err)
 	}
 	if len(r.Failure) > 0 || r.Total.Twice > 0 {

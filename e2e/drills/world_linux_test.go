@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"text/template"
 	"time"
@@ -57,19 +56,18 @@ type world struct {
 
 type cluster struct {
 	*lab.Cluster
+	site *site
 	client.Client
 }
-
-// solo is the name of the service that only this cluster has.
-func (c *cluster) solo() string { return strings.Replace(c.Name, "cluster", "solo", 1) }
-
-// soloHost is its name for all other clusters.
-func (c *cluster) soloHost() string { return c.solo() + "." + namespace + ".svc.clusterset.local" }
 
 func (w *world) home() *cluster { return w.clusters[0] }
 func (w *world) away() *cluster { return w.clusters[1] }
 
-func (w *world) zones() []string { return slices.Concat(w.home().Zones, w.away().Zones) }
+// begin a drill here.
+func (w *world) begin(t *testing.T, name string, p plan) *drill {
+	t.Helper()
+	return begin(w, t, name, p)
+}
 
 // progress shows what is going on as it happens: bringing clusters up takes a while.
 func progress(t *testing.T) *os.File {
@@ -108,7 +106,7 @@ func newWorld(t *testing.T) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.clusters = append(w.clusters, &cluster{Cluster: c, Client: objects})
+		w.clusters = append(w.clusters, &cluster{Cluster: c, Client: objects, site: &site{c.Name, c.Region, c.Zones, longStreams}})
 	}
 	if err := w.loadMock(ctx); err != nil {
 		t.Fatal(err)
@@ -136,28 +134,27 @@ func (w *world) loadMock(ctx context.Context) error {
 	return w.lab.LoadImage(ctx, archive)
 }
 
+// call a URL once from a zone's load pod.
+func (c *cluster) call(ctx context.Context, zone, url string) (string, error) {
+	out, err := c.Kubectl(ctx, "-n", namespace, "exec", "deployment/load-"+zone, "--", "/mock", "ask", url).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("call %s from %s: %w: %s", url, zone, err, out)
+	}
+	return string(out), nil
+}
+
 //go:embed manifests
 var manifests embed.FS
 
-// deploy the applications into a cluster.
-func (w *world) deploy(ctx context.Context, c *cluster) error {
-	return c.applyTemplate(ctx, "chain.yaml", map[string]any{
-		"Image": mockImage, "Zones": c.Zones, "Solo": c.solo(),
-		"Chain": map[string]string{"mocka": "http://mockb:8000/", "mockb": "http://mockc:8000/", "mockc": ""},
-	})
-}
-
-// applyTemplate of manifests/ with values.
-func (c *cluster) applyTemplate(ctx context.Context, name string, values map[string]any) error {
+// render a template of manifests/ with values.
+func render(name string, values map[string]any) ([]byte, error) {
 	t, err := template.ParseFS(manifests, "manifests/"+name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var text bytes.Buffer
-	if err := t.Execute(&text, values); err != nil {
-		return err
-	}
-	return c.Cluster.Apply(ctx, text.Bytes())
+	err = t.Execute(&text, values)
+	return text.Bytes(), err
 }
 
 // awaitDeployments returns when all deployments of the applications are as they
@@ -185,14 +182,8 @@ func (c *cluster) awaitDeployments(ctx context.Context) error {
 	})
 }
 
-// place of a pod.
-type place struct {
-	name, zone, ip string
-	node           *lab.Node
-}
-
 // pods of an application, "" for all, that run.
-func (c *cluster) pods(ctx context.Context, app string) ([]place, error) {
+func (c *cluster) pods(ctx context.Context, mock, app string) ([]place, error) {
 	var all corev1.PodList
 	var selector client.MatchingLabels
 	if app != "" {
@@ -206,7 +197,7 @@ func (c *cluster) pods(ctx context.Context, app string) ([]place, error) {
 		p := &all.Items[i]
 		n := slices.IndexFunc(c.Nodes, func(n *lab.Node) bool { return n.Name == p.Spec.NodeName })
 		if n >= 0 && p.Status.PodIP != "" && p.Status.Phase == corev1.PodRunning {
-			places = append(places, place{name: p.Name, zone: c.Nodes[n].Zone, ip: p.Status.PodIP, node: c.Nodes[n]})
+			places = append(places, place{name: p.Name, zone: c.Nodes[n].Zone, ip: p.Status.PodIP, node: c.Nodes[n], mock: mock})
 		}
 	}
 	return places, nil
