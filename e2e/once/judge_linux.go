@@ -9,75 +9,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/eastway/eastway/e2e/verdict"
 )
-
-// outage is a time during which a proxy of home was killed: what its callers have under way fails.
-type outage struct {
-	entry    int
-	from, to time.Time
-}
-
-// verdict is what became of a request that was not answered 200.
-type verdict string
-
-// Verdicts on requests that need not have been answered 200.
-const (
-	entryKilled verdict = "ended with the killed proxy of its caller"
-	brokenOff   verdict = "answer began and broke off"
-	answeredErr verdict = "answered 503 by the application, and passed on"
-	unknown     verdict = "503 unknown-outcome, executed once"
-	unknownNot  verdict = "503 unknown-outcome, not executed"
-	timedOut    verdict = "504 timeout of one try"
-)
-
-// Violations.
-const (
-	twice      verdict = "executed twice"
-	vanished   verdict = "answered 200 and not executed"
-	wrongClaim verdict = "answered not executed, and was executed"
-	lost       verdict = "not executed, with an endpoint to be reached"
-	failed     verdict = "failed"
-)
-
-func (v verdict) violation() bool {
-	return slices.Contains([]verdict{twice, vanished, wrongClaim, lost, failed}, v)
-}
-
-// judge one request that was not answered 200; executed is how often it was.
-func (c *call) judge(executed int, outages []outage) verdict {
-	switch {
-	case c.post && executed > 1:
-		return twice
-	case c.notExecuted() && executed > 0:
-		return wrongClaim
-	case slices.ContainsFunc(outages, c.meets):
-		return entryKilled
-	case c.notExecuted():
-		return lost
-	case c.status == http.StatusOK && c.err != "":
-		return brokenOff
-	case !c.post:
-		return failed
-	case c.broken:
-		return answeredErr
-	case c.reason == "unknown-outcome" && executed == 1:
-		return unknown
-	case c.reason == "unknown-outcome":
-		return unknownNot
-	case c.reason == "timeout":
-		return timedOut
-	}
-	return failed
-}
-
-// notExecuted is what Eastway says of requests that reached no endpoint.
-func (c *call) notExecuted() bool {
-	return c.reason == "no-endpoint" || c.reason == "not-executed" || c.reason == "overflow"
-}
-
-func (c *call) meets(o outage) bool {
-	return c.entry == o.entry && c.end.After(o.from) && c.start.Before(o.to)
-}
 
 // result is what the command prints.
 type result struct {
@@ -109,29 +43,29 @@ func (l *load) judge(executed []uint8) *result {
 		case !post && executed[id] > 1:
 			r.Repeated++
 		case ok && executed[id] == 0:
-			r.violate(&call{id: id, post: post, status: http.StatusOK}, vanished, 0)
+			r.violate(&call{id: id, Call: verdict.Call{Post: post, Status: http.StatusOK}}, verdict.Vanished, 0)
 		case ok && post && executed[id] > 1:
-			r.violate(&call{id: id, post: post, status: http.StatusOK}, twice, executed[id])
+			r.violate(&call{id: id, Call: verdict.Call{Post: post, Status: http.StatusOK}}, verdict.Twice, executed[id])
 		}
 	}
 	slices.SortFunc(l.failed, func(a, b call) int { return cmp.Compare(a.id, b.id) })
 	for i := range l.failed {
 		c := &l.failed[i]
-		v := c.judge(int(executed[c.id]), l.w.killed())
-		r.Others[method(c.post)][string(v)]++
-		if v.violation() {
+		v := c.Judge(int(executed[c.id]), l.w.killed())
+		r.Others[method(c.Post)][string(v)]++
+		if v.Violation() {
 			r.violate(c, v, executed[c.id])
 		}
 	}
 	return r
 }
 
-func (r *result) violate(c *call, v verdict, executed uint8) {
+func (r *result) violate(c *call, v verdict.Verdict, executed uint8) {
 	if len(r.Violations) == mostShown {
 		return
 	}
 	r.Violations = append(r.Violations, fmt.Sprintf("%s %d through proxy %d, %s to %s: %s: status %d, reason %q, error %q, executed %d times",
-		method(c.post), c.id, c.entry, c.start.Format(time.StampMilli), c.end.Format(time.StampMilli), v, c.status, c.reason, c.err, executed))
+		method(c.Post), c.id, c.Entry, c.Start.Format(time.StampMilli), c.End.Format(time.StampMilli), v, c.Status, c.Reason, c.Err, executed))
 }
 
 func method(post bool) string {

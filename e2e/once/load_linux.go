@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/eastway/eastway/e2e/verdict"
 )
 
 const (
@@ -31,15 +33,8 @@ const (
 
 // call is a request that was not answered 200.
 type call struct {
-	id     int
-	post   bool
-	entry  int // proxy of home
-	start  time.Time
-	end    time.Time
-	status int    // 0: no head of an answer
-	reason string // why Eastway answered itself
-	broken bool   // the application answered it
-	err    string
+	id           int
+	verdict.Call // its entry is a proxy of home
 }
 
 // load is the requests: the first are POSTs and GETs in turn, until there are no more of one.
@@ -123,24 +118,24 @@ func newClient(http2 bool) *http.Client {
 
 func (c *caller) send(ctx context.Context, id int) {
 	c.load.w.awaitEntry(ctx, c.entry)
-	record := call{id: id, post: c.load.isPost(id), entry: c.entry, start: time.Now()}
+	record := call{id: id, Call: verdict.Call{Post: c.load.isPost(id), Entry: c.entry, Start: time.Now()}}
 	err := c.exchange(ctx, &record)
-	record.end = time.Now()
+	record.End = time.Now()
 	c.load.mu.Lock()
 	defer c.load.mu.Unlock()
-	if err == nil && record.status == http.StatusOK {
+	if err == nil && record.Status == http.StatusOK {
 		c.load.ok[id] = true
 		return
 	}
 	if err != nil {
-		record.err = err.Error()
+		record.Err = err.Error()
 	}
 	c.load.failed = append(c.load.failed, record)
 }
 
 func (c *caller) exchange(ctx context.Context, record *call) error {
 	method, body := http.MethodGet, io.Reader(http.NoBody)
-	if record.post {
+	if record.Post {
 		method, body = http.MethodPost, c.body()
 	}
 	target := "http://" + entry(home, c.entry, c.service, c.port).String() + "/" + strconv.Itoa(record.id)
@@ -154,8 +149,8 @@ func (c *caller) exchange(ctx context.Context, record *call) error {
 	if err != nil {
 		return err
 	}
-	record.status, record.reason = answer.StatusCode, answer.Header.Get("X-Eastway-Reason")
-	record.broken = answer.Header.Get(brokenHeader) != ""
+	record.Status, record.Reason = answer.StatusCode, answer.Header.Get("X-Eastway-Reason")
+	record.Broken = answer.Header.Get(brokenHeader) != ""
 	n, err := io.Copy(io.Discard, answer.Body)
 	if err == nil && answer.ContentLength >= 0 && n != answer.ContentLength {
 		err = fmt.Errorf("%d of %d bytes without an error", n, answer.ContentLength)

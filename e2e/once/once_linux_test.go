@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"sigs.k8s.io/yaml"
@@ -37,41 +36,6 @@ func TestOnce(t *testing.T) {
 	}
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"violations": []`) {
 		t.Errorf("JSON: %s, %v", data, err)
-	}
-}
-
-func TestJudge(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	out := []outage{{entry: 1, from: now, to: now.Add(time.Second)}}
-	during := call{entry: 1, start: now.Add(-time.Second), end: now.Add(time.Millisecond)}
-	for name, test := range map[string]struct {
-		call     call
-		executed int
-		want     verdict
-	}{
-		"a POST executed twice":                      {call{post: true, status: 503, reason: "unknown-outcome"}, 2, twice},
-		"… through a proxy that was killed":          {call{post: true, entry: 1, start: during.start, end: during.end}, 2, twice},
-		"a claim that does not hold":                 {call{post: true, status: 503, reason: "not-executed"}, 1, wrongClaim},
-		"a GET too":                                  {call{status: 503, reason: "no-endpoint"}, 1, wrongClaim},
-		"a GET through a proxy that was killed":      {during, 0, entryKilled},
-		"… through another":                          {call{entry: 0, start: during.start, end: during.end}, 0, failed},
-		"… before":                                   {call{entry: 1, start: now.Add(-2 * time.Second), end: now.Add(-time.Second)}, 0, failed},
-		"… after":                                    {call{entry: 1, start: now.Add(2 * time.Second), end: now.Add(3 * time.Second)}, 0, failed},
-		"a POST that could have gone elsewhere":      {call{post: true, status: 503, reason: "not-executed"}, 0, lost},
-		"an answer that breaks off":                  {call{status: 200, err: "unexpected EOF"}, 1, brokenOff},
-		"a GET answered by a broken application":     {call{status: 503, broken: true}, 1, failed},
-		"a POST answered by a broken application":    {call{post: true, status: 503, broken: true}, 1, answeredErr},
-		"a POST with unknown outcome":                {call{post: true, status: 503, reason: "unknown-outcome"}, 1, unknown},
-		"… that was not executed":                    {call{post: true, status: 503, reason: "unknown-outcome"}, 0, unknownNot},
-		"a GET with unknown outcome":                 {call{status: 503, reason: "unknown-outcome"}, 1, failed},
-		"a POST without an answer in time":           {call{post: true, status: 504, reason: "timeout"}, 1, timedOut},
-		"a POST whose connection ended":              {call{post: true, err: "EOF"}, 0, failed},
-		"a POST answered by something else than 200": {call{post: true, status: 400}, 0, failed},
-	} {
-		if got := test.call.judge(test.executed, out); got != test.want {
-			t.Errorf("%s: %q, want %q", name, got, test.want)
-		}
 	}
 }
 

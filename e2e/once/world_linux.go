@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/e2e/loopback"
+	"github.com/eastway/eastway/e2e/verdict"
 )
 
 // world is the processes and the relays between them.
@@ -29,7 +30,7 @@ type world struct {
 	relays [clusters][perCluster]*relay
 
 	mu      sync.Mutex
-	outages []outage
+	outages []verdict.Outage
 	shut    [perCluster]chan struct{} // entries that callers wait for; nil: open
 }
 
@@ -216,15 +217,15 @@ func (w *world) entryKilled(n int) (up func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := len(w.outages)
-	w.outages = append(w.outages, outage{entry: n, from: time.Now(), to: time.Now().Add(time.Hour)})
+	w.outages = append(w.outages, verdict.Outage{Entry: n, From: time.Now(), To: time.Now().Add(time.Hour)})
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.outages[i].to = time.Now()
+		w.outages[i].To = time.Now()
 	}
 }
 
-func (w *world) killed() []outage {
+func (w *world) killed() []verdict.Outage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.outages
