@@ -22,7 +22,7 @@ type Catalog struct {
 	local     Local
 	peers     map[string]*peerAdverts
 	peerNames []string // keys of peers, sorted
-	exports   exportLog
+	exports   exports
 	unhealthy unhealthy
 
 	peersChanged notify.Broadcast // with each advert of a peer
@@ -32,8 +32,7 @@ type Catalog struct {
 // NewCatalog returns an empty catalog, at revision 0, whose metrics are registered on reg unless that is nil.
 func NewCatalog(reg prometheus.Registerer) *Catalog {
 	c := &Catalog{
-		peers:   map[string]*peerAdverts{},
-		exports: newExportLog(), unhealthy: unhealthy{},
+		peers: map[string]*peerAdverts{}, unhealthy: unhealthy{},
 	}
 	c.snapshot.Store(&Snapshot{})
 	if reg != nil {
@@ -84,8 +83,9 @@ func (c *Catalog) SetLocal(l Local) {
 			break
 		}
 	}
+	was := c.local.Peers
 	c.local = l
-	c.exports.update(names, c.own)
+	c.exports.update(names, c.own, was, l.Peers)
 	covered(dirty, c.Snapshot().Services) // what is new is in it
 	c.publish(dirty)
 }

@@ -63,7 +63,8 @@ func ready(c *Catalog) int {
 		return -1
 	}
 	n := 0
-	for _, p := range s.Peers {
+	for i := range s.Peers {
+		p := &s.Peers[i]
 		for _, r := range p.Readiness {
 			n += int(r.Ready)
 		}

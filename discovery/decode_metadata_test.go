@@ -80,21 +80,23 @@ func TestMetadataChangesAreSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := NewCatalog(nil)
-			l := localWith(nil)
+			l := localWith([]string{"b"})
 			l.Services = l.Services.With(echo, richService())
 			c.SetLocal(l)
+			var has sent
+			c.deltaFor("b", &has)
 			before := c.exports.revision
-			l = localWith(nil)
+			l = localWith([]string{"b"})
 			l.Services = l.Services.With(echo, richService())
 			c.SetLocal(l)
 			if c.exports.revision != before {
 				t.Fatal("the same again is a change")
 			}
-			l = localWith(nil)
+			l = localWith([]string{"b"})
 			l.Services = l.Services.With(echo, richService())
 			change(l.Services.Get(echo))
 			c.SetLocal(l)
-			if d, ok, _ := c.deltaSince(before); !ok || len(d.changes) != 1 {
+			if d, ok, _ := c.deltaFor("b", &has); !ok || len(d.changes) != 1 {
 				t.Errorf("delta = %+v", d)
 			}
 		})

@@ -177,7 +177,7 @@ func (s *session) restore() {
 // more often than every resyncInterval.
 func (s *session) send(ctx context.Context) error {
 	var (
-		sent                    uint64 // the revision that the peer has
+		has                     sent
 		pace                    = rate.NewLimiter(rate.Every(coalesce), 1)
 		requests                = rate.NewLimiter(rate.Every(resyncInterval), 1)
 		snapshots               = rate.NewLimiter(rate.Every(resyncInterval), 1)
@@ -190,12 +190,11 @@ func (s *session) send(ctx context.Context) error {
 		}
 		peerAdded := s.exchange.cfg.Catalog.peerAdded.Changed()
 		s.restore()
-		d, ok, more := s.exchange.cfg.Catalog.deltaSince(sent)
+		d, ok, more := s.exchange.cfg.Catalog.deltaFor(s.link.Peer, &has)
 		if ok {
 			if err := sendDelta(ctx, s.conn, s.exchange.cfg.Cluster, s.exchange.cfg.Epoch, &d); err != nil {
 				return err
 			}
-			sent = d.revision
 		}
 		select {
 		case <-ctx.Done():
@@ -205,7 +204,7 @@ func (s *session) send(ctx context.Context) error {
 		case <-requested:
 			requested, snapshotNow = nil, time.After(snapshots.Reserve().Delay())
 		case <-snapshotNow:
-			requested, snapshotNow, sent = s.requested, nil, 0
+			requested, snapshotNow, has = s.requested, nil, sent{}
 			s.requested.Clear()
 		case <-gap:
 			gap, requestNow = nil, time.After(requests.Reserve().Delay())

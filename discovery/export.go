@@ -3,8 +3,10 @@ package discovery
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 
+	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/internal/notify"
 )
 
@@ -22,68 +24,80 @@ const (
 	partReadiness
 )
 
-// exportChange is one entry of the log: at that revision these parts of the service's export changed.
-type exportChange struct {
-	revision uint64
-	name     ServiceName
-	parts    parts
+// exports are what this cluster exports, and what of it each peer is sent. Versions share what is the same, so that the cost of a delta
+// grows with what changed.
+type exports struct {
+	revision uint64 // grows with each change; 0: no source has set the state yet, nothing may be sent
+	all      hashtrie.Map[ServiceName, *export]
+	// to has what each Peer may call.
+	to      map[string]hashtrie.Map[ServiceName, *export]
+	changed notify.Broadcast // when revision grows
 }
 
-// maxExportLog is how many changes are kept; a link that is further behind is sent a snapshot.
-const maxExportLog = 4096
-
-// exportLog holds what this cluster exports, and its latest changes, so that the cost of a delta grows with what changed.
-type exportLog struct {
-	revision uint64 // 0: no source has set the state yet, nothing may be sent
-	exports  map[ServiceName]*export
-	changes  []exportChange   // by revision, ascending
-	since    uint64           // changes holds everything after this revision
-	changed  notify.Broadcast // when revision grows
-}
-
-func newExportLog() exportLog {
-	return exportLog{exports: map[ServiceName]*export{}}
-}
-
-// update evaluates the named services again.
-func (l *exportLog) update(names []ServiceName, service func(ServiceName) *Service) {
-	next := l.revision + 1
-	changes := l.changes
+// update evaluates the named services again, and all of them for peers that are new or whose rules changed.
+func (x *exports) update(names []ServiceName, service func(ServiceName) *Service, was, is map[string]*Peer) {
+	before := x.all
 	for _, n := range names {
-		is := exportOf(service(n))
-		if p := changedParts(l.exports[n], is); p != 0 {
-			changes = append(changes, exportChange{next, n, p})
+		switch now := exportOf(service(n)); {
+		case now == nil:
+			x.all = x.all.Without(n)
+		case changedParts(x.all.Get(n), now) != 0:
+			x.all = x.all.With(n, now)
 		}
-		if is == nil {
-			delete(l.exports, n)
+	}
+	changed := x.revision == 0 || !hashtrie.Equal(before, x.all)
+	to := make(map[string]hashtrie.Map[ServiceName, *export], len(is))
+	for name, p := range is {
+		old, known := x.to[name]
+		if known && was[name] != nil && reflect.DeepEqual(was[name].Spec.Exports, p.Spec.Exports) {
+			to[name] = x.view(p, old, before, names, service)
 		} else {
-			l.exports[n] = is
+			to[name] = x.viewOfAll(p, service)
 		}
+		changed = changed || !known || !hashtrie.Equal(old, to[name])
 	}
-	if len(changes) == len(l.changes) && l.revision > 0 {
-		return
+	x.to = to
+	if changed {
+		x.revision++
+		x.changed.Notify()
 	}
-	if excess := len(changes) - maxExportLog; excess > 0 {
-		l.since = changes[excess-1].revision
-		changes = slices.Clone(changes[excess:])
-	}
-	l.revision, l.changes = next, changes
-	l.changed.Notify()
 }
 
-// after returns what changed after the revision; ok is false if the log does not reach back so far.
-func (l *exportLog) after(revision uint64) (changed map[ServiceName]parts, ok bool) {
-	if revision < l.since || revision == 0 {
-		return nil, false
+// view is what the peer may call, given what it could call before the named services were evaluated.
+func (x *exports) view(p *Peer, old, before hashtrie.Map[ServiceName, *export], names []ServiceName, service func(ServiceName) *Service,
+) hashtrie.Map[ServiceName, *export] {
+	hidden := func(n ServiceName) bool { return x.all.Get(n) != nil && !MayCall(p, service(n)).Allowed }
+	if old.Len() == before.Len() && !slices.ContainsFunc(names, hidden) {
+		return x.all // nothing was hidden, and nothing is
 	}
-	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c exportChange, r uint64) int {
-		return cmp.Compare(c.revision, r)
-	})
-	changed = make(map[ServiceName]parts, len(l.changes)-i)
-	for _, c := range l.changes[i:] {
-		changed[c.name] |= c.parts
+	for _, n := range names {
+		if e := x.all.Get(n); e == nil || hidden(n) {
+			old = old.Without(n)
+		} else {
+			old = old.With(n, e)
+		}
 	}
-	return changed, true
+	if old.Len() == x.all.Len() {
+		return x.all
+	}
+	return old
+}
+
+// viewOfAll is what the peer may call, whatever it could before.
+func (x *exports) viewOfAll(p *Peer, service func(ServiceName) *Service) hashtrie.Map[ServiceName, *export] {
+	out := x.all
+	for n := range x.all.All() {
+		if !MayCall(p, service(n)).Allowed {
+			out = out.Without(n)
+		}
+	}
+	return out
+}
+
+// sent is what a link has been sent.
+type sent struct {
+	revision uint64 // 0: nothing
+	exports  hashtrie.Map[ServiceName, *export]
 }
 
 // delta is what one link needs to be sent.
@@ -100,29 +114,33 @@ type change struct {
 	export *export
 }
 
-// deltaSince returns the changes after the revision that a link has, 0 for none, and a channel that is closed with the next
-// change. ok is false if nothing changed.
-func (c *Catalog) deltaSince(last uint64) (d delta, ok bool, more <-chan struct{}) {
+// deltaFor returns what a link with the peer lacks, with s brought up to date, and a channel that is closed with the next change. ok is
+// false if it lacks nothing.
+func (c *Catalog) deltaFor(peer string, s *sent) (d delta, ok bool, more <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := &c.exports
-	if l.revision == last { // also 0: nothing may be sent yet
-		return d, false, l.changed.Changed()
+	x := &c.exports
+	is, known := x.to[peer]
+	if !known || x.revision == 0 || x.revision == s.revision { // a cluster without a Peer is sent nothing
+		return d, false, x.changed.Changed()
 	}
-	d = delta{base: last, revision: l.revision}
-	changed, reached := l.after(last)
-	if !reached {
-		d.base = 0
-		d.changes = make([]change, 0, len(l.exports))
-		for n, e := range l.exports {
-			d.changes = append(d.changes, change{n, partMetadata | partReadiness, e})
+	d = delta{base: s.revision, revision: x.revision}
+	for n := range hashtrie.Differing(s.exports, is) {
+		e := is.Get(n)
+		p := partMetadata | partReadiness
+		if e != nil {
+			p = changedParts(s.exports.Get(n), e)
+		}
+		if p != 0 {
+			d.changes = append(d.changes, change{n, p, e})
 		}
 	}
-	for n, p := range changed {
-		d.changes = append(d.changes, change{n, p, l.exports[n]})
+	if s.revision != 0 && len(d.changes) == 0 { // what changed is not for this peer
+		return d, false, x.changed.Changed()
 	}
 	slices.SortFunc(d.changes, func(a, b change) int { return a.name.Compare(b.name) })
-	return d, true, l.changed.Changed()
+	s.revision, s.exports = x.revision, is
+	return d, true, x.changed.Changed()
 }
 
 func changedParts(was, is *export) parts {

@@ -60,16 +60,20 @@ func TestReadinessIsSentCoarserWhenThereIsTooMuch(t *testing.T) {
 
 func TestDelta(t *testing.T) {
 	t.Parallel()
-	c := NewCatalog(nil)
-	if _, ok, _ := c.deltaSince(0); ok {
+	c, peers := NewCatalog(nil), []string{"b"}
+	var has sent
+	if _, ok, _ := c.deltaFor("b", &has); ok {
 		t.Fatal("sent something before a source had flushed")
 	}
-	c.SetLocal(localWith(nil, echo))
-	first, ok, more := c.deltaSince(0)
+	c.SetLocal(localWith(peers, echo))
+	if d, ok, _ := c.deltaFor("stranger", new(sent)); ok {
+		t.Errorf("a cluster without a Peer is sent %+v", d)
+	}
+	first, ok, more := c.deltaFor("b", &has)
 	if !ok || first.base != 0 || len(first.changes) != 1 {
 		t.Fatalf("snapshot = %+v", first)
 	}
-	l := localWith(nil, echo)
+	l := localWith(peers, echo)
 	l.Services.Get(echo).Export = nil
 	c.SetLocal(l)
 	select {
@@ -77,11 +81,11 @@ func TestDelta(t *testing.T) {
 	default:
 		t.Error("not woken")
 	}
-	d, ok, more := c.deltaSince(first.revision)
+	d, ok, more := c.deltaFor("b", &has)
 	if !ok || d.base != first.revision || len(d.changes) != 1 || d.changes[0].export != nil {
 		t.Fatalf("delta = %+v", d)
 	}
-	l = localWith(nil, echo)
+	l = localWith(peers, echo)
 	l.Services = l.Services.With(echo, newService(echo, 4))
 	l.Services.Get(echo).Export = nil
 	c.SetLocal(l)
@@ -91,39 +95,33 @@ func TestDelta(t *testing.T) {
 	default:
 	}
 	// Renaming a port is sent with the readiness, so that both always fit.
-	l = localWith(nil, echo)
-	c.SetLocal(l)
-	before := c.exports.revision
-	l = localWith(nil, echo)
+	c.SetLocal(localWith(peers, echo))
+	c.deltaFor("b", &has)
+	l = localWith(peers, echo)
 	l.Services.Get(echo).Ports = []ServicePort{{Name: "other", Port: 80, Protocol: TCP}}
 	c.SetLocal(l)
-	if d, _, _ := c.deltaSince(before); len(d.changes) != 1 || d.changes[0].parts != partMetadata|partReadiness {
+	if d, _, _ := c.deltaFor("b", &has); len(d.changes) != 1 || d.changes[0].parts != partMetadata|partReadiness {
 		t.Errorf("delta = %+v", d)
 	}
 }
 
-// A link that is further behind than the log reaches back gets a snapshot, every other one exactly what changed.
+// A link is sent exactly what differs from what it has, however far it is behind.
 func TestDeltaWhenFarBehind(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
-	names := make([]ServiceName, maxExportLog)
+	names := make([]ServiceName, 5000)
 	for i := range names {
 		names[i] = ServiceName{"demo", fmt.Sprintf("s%d", i)}
 	}
-	c.SetLocal(localWith(nil, names...))
-	if d, ok, _ := c.deltaSince(1); ok {
+	c.SetLocal(localWith([]string{"b"}, names...))
+	var has sent
+	c.deltaFor("b", &has)
+	if d, ok, _ := c.deltaFor("b", &has); ok {
 		t.Errorf("changes after the first revision: %d", len(d.changes))
 	}
-	other := localWith(nil, names[:10]...)
-	c.SetLocal(other)
-	if d, _, _ := c.deltaSince(1); d.base != 1 || len(d.changes) != len(names)-10 {
+	c.SetLocal(localWith([]string{"b"}, names[:10]...))
+	c.SetLocal(localWith([]string{"b"}, names[:100]...))
+	if d, _, _ := c.deltaFor("b", &has); d.base != 1 || len(d.changes) != len(names)-100 {
 		t.Errorf("delta from %d of %d changes", d.base, len(d.changes))
-	}
-	c.SetLocal(localWith(nil, names[:100]...))
-	if d, _, _ := c.deltaSince(2); d.base != 2 || len(d.changes) != 90 {
-		t.Errorf("delta from %d of %d changes", d.base, len(d.changes))
-	}
-	if d, _, _ := c.deltaSince(1); d.base != 0 || len(d.changes) != 100 {
-		t.Errorf("from revision 1: base %d of %d changes, want a snapshot", d.base, len(d.changes))
 	}
 }

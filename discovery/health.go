@@ -64,7 +64,7 @@ func (c *Catalog) SetUnhealthy(reasons map[EndpointRef]string) {
 	if len(dirty) == 0 {
 		return
 	}
-	c.exports.update(slices.Collect(maps.Keys(dirty)), c.own)
+	c.exports.update(slices.Collect(maps.Keys(dirty)), c.own, c.local.Peers, c.local.Peers)
 	c.publish(dirty)
 }
 

@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-
-	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // checkedService is an exported headless service with two ready endpoints.
@@ -24,11 +22,16 @@ func checkedService() *Service {
 func TestSetUnhealthy(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
-	set := func(s *Service) { c.SetLocal(Local{Services: hashtrie.Of(map[ServiceName]*Service{echo: s})}) }
+	set := func(s *Service) {
+		l := localWith([]string{"b"})
+		l.Services = l.Services.With(echo, s)
+		c.SetLocal(l)
+	}
 	ref := func(i byte) EndpointRef {
 		return EndpointRef{echo, 80, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 80)}
 	}
-	var revision, sent uint64
+	var revision uint64
+	var has sent
 	want := func(what string, changed bool, unhealthy []string, row Readiness, pods ...bool) {
 		t.Helper()
 		s := c.Snapshot()
@@ -43,12 +46,9 @@ func TestSetUnhealthy(t *testing.T) {
 		if !slices.Equal(got, unhealthy) {
 			t.Errorf("%s: %q, want %q", what, got, unhealthy)
 		}
-		d, ok, _ := c.deltaSince(sent)
-		if ok {
-			sent = d.revision
-		}
+		c.deltaFor("b", &has)
 		row.Port = 80
-		e := c.exports.exports[echo].endpoints
+		e := c.exports.all.Get(echo).endpoints
 		if !slices.Equal(e.Rows, []Readiness{row}) {
 			t.Errorf("%s: peers get %+v, want %+v", what, e.Rows, row)
 		}
@@ -72,9 +72,9 @@ func TestSetUnhealthy(t *testing.T) {
 	}
 
 	c.SetUnhealthy(map[EndpointRef]string{ref(1): "timeout"})
-	before := sent
+	before := has.revision
 	want("another reason", true, []string{"", "timeout"}, Readiness{Ready: 1, Terminating: 1, Total: 2}, true, false)
-	if sent != before {
+	if has.revision != before {
 		t.Error("peers get a reason")
 	}
 

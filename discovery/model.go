@@ -141,6 +141,8 @@ type Export struct {
 	// Labels and Annotations are those that it exports.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// To are the Peers that may call the service, sorted; nil: all. Peers are not sent it.
+	To []string `json:"to,omitempty"`
 }
 
 // Pod is what a peer advertises of one endpoint of a headless service: its name, never its address.

@@ -61,7 +61,8 @@ func exporters(c *Catalog, n ServiceName) string {
 		return ""
 	}
 	out := ""
-	for _, p := range s.Peers {
+	for i := range s.Peers {
+		p := &s.Peers[i]
 		total := uint32(0)
 		for _, r := range p.Readiness {
 			total += r.Ready

@@ -119,7 +119,11 @@ func (w *world) snapshot() *discovery.Snapshot {
 	if svc.Listeners == nil {
 		svc.Listeners = discovery.ListenersAt(svc.Ports, svc.Addresses...)
 	}
-	return &discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{svc.Name: &svc})}
+	peers := map[string]*discovery.Peer{}
+	for _, name := range []string{"a", "cn-hangzhou"} { // those that open streams in tests
+		peers[name] = &discovery.Peer{Name: name}
+	}
+	return &discovery.Snapshot{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{svc.Name: &svc}), Peers: peers}
 }
 
 func (w *world) eventually(what string, ok func() bool) {

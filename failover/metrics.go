@@ -27,6 +27,7 @@ import (
 //	eastway_http_retries_over_budget_total{service}            requests that were not sent once more
 //	eastway_http_limits_met_total{service,limit}               limit: requests, pending, retries, rate_limit, peer
 //	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status (policy retryOn)
+//	eastway_failover_denied_streams_total{peer,rule,dry_run}   rule: discovery.Verdict
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_listener_errors                           listeners that could not be opened
 type metrics struct {
@@ -42,6 +43,7 @@ type metrics struct {
 	refused     *prometheus.CounterVec
 	overBudget  *prometheus.CounterVec
 	limits      *prometheus.CounterVec
+	denied      *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
@@ -84,9 +86,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"service"}),
 		limits: counters("eastway_http_limits_met_total",
 			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer may have.", "service", "limit"),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_http_refused_requests_total", Help: "HTTP requests that were refused because they are not well-formed.",
-		}, []string{"service", "reason"}),
+		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
+		refused: counters("eastway_http_refused_requests_total", "HTTP requests that were refused because they are not well-formed.",
+			"service", "reason"),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_failover_ejections_total", Help: "Endpoints taken out of rotation.",
 		}, []string{"service", "kind"}),
@@ -102,7 +104,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused, m.overBudget, m.limits,
-		m.ejections, m.ejectedNow, m.listeners,
+		m.denied, m.ejections, m.ejectedNow, m.listeners,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("failover: register metrics: %w", err)

@@ -30,6 +30,7 @@ type Proxy struct {
 	metrics   *metrics
 	table     *balance.Table
 	conns     *registry.Registry
+	grants    grants
 	listeners *listen.Listeners
 	tcp       *tcp.Handler
 	http      *requests.Handler
@@ -116,6 +117,7 @@ func (p *Proxy) follow(ctx context.Context) error {
 		changed := p.cfg.Catalog.Changed()
 		s := p.cfg.Catalog.Snapshot()
 		p.table.Apply(s)
+		p.grants.apply(s)
 		var retry <-chan time.Time
 		if wait := p.listeners.Follow(ctx, s); wait > 0 {
 			retry = time.After(wait)

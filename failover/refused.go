@@ -25,6 +25,8 @@ const (
 	refusedRate       refusal = "rate"
 	refusedConnection refusal = "connection"
 	refusedNotHTTP    refusal = "not_http"
+	refusedDenied     refusal = "denied"
+	refusedDryRun     refusal = "dry_run"
 )
 
 // text is what happens, for the log and for status, and what to do about it.
@@ -46,6 +48,10 @@ func (r refusal) text() (what, remedy string) {
 			"raise connectionPool.tcp.maxConnections, or add endpoints"
 	case refusedPeer:
 		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
+	case refusedDenied:
+		return "streams of a peer denied: a rule of this cluster does not allow them", "'eastway authz explain' shows which rule"
+	case refusedDryRun:
+		return "streams of a peer would be denied: its rules have dryRun", "'eastway authz explain' shows which rule"
 	case refusedNotHTTP:
 		return "connections to an HTTP port are not HTTP: they are carried as TCP",
 			"mend the client, or set the port's protocol to tcp by the annotation eastway.dev/protocol"

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
@@ -59,6 +60,9 @@ func (p *Proxy) ServeStream(in Incoming) {
 	var attempts sync.WaitGroup // some are heard out when the stream has ended already
 	defer attempts.Wait()
 	defer p.conns.Remove(tracked)
+	of := grant{in.Peer(), discovery.ServiceName{Namespace: in.Header().GetNamespace(), Name: in.Header().GetService()}}
+	defer p.grants.add(of, tracked)()
+	p.judge(of)
 	defer p.metrics.begun(access.Inbound)()
 	if in.Header().GetHttp() && p.serveRequests(ctx, in, e, requests.Call{Caller: e.Caller, Life: life, Attempts: &attempts}) {
 		p.metrics.ended(e) // its requests have lines of their own

@@ -31,13 +31,13 @@ func importFile(cmd *cobra.Command, dir, own string, m peering.Manifest, dryRun 
 	if err != nil {
 		return nil, err
 	}
+	var changes []string
+	if old != nil {
+		changes, m = m.Changes(old), m.Keep(old)
+	}
 	var out strings.Builder
 	if err := printPeer(&out, m); err != nil {
 		return nil, err
-	}
-	var changes []string
-	if old != nil {
-		changes = m.Changes(old)
 	}
 	if !dryRun && (old == nil || len(changes) > 0) {
 		if err := atomicfile.Write(path, []byte(out.String()), manifestMode); err != nil {

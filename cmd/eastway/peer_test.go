@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,6 +106,17 @@ func TestPeerImport(t *testing.T) {
 	r := importFrom(t, d.export(t, "--address", "b.example.com:2"), "--config", d.config)
 	if r.code != exitOK || !strings.Contains(r.stdout, "addresses: b.example.com:2, were b.example.com:1") {
 		t.Errorf("new address: %+v", r)
+	}
+	// What this cluster decided about the peer stays.
+	written, err = os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml"))
+	ruled := strings.Replace(string(written), "spec:\n", "spec:\n  exports: {deny: [bank/*]}\n", 1)
+	if err = errors.Join(err, os.WriteFile(filepath.Join(d.config, "peer-cluster-b.yaml"), []byte(ruled), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r = importFrom(t, d.export(t, "--address", "b.example.com:3"), "--config", d.config)
+	written, err = os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml"))
+	if err != nil || r.code != exitOK || !strings.Contains(string(written), "- bank/*") || !strings.Contains(string(written), "b.example.com:3") {
+		t.Errorf("with rules: %+v, %v\n%s", r, err, written)
 	}
 	// The same identity with another root: the CA was replaced.
 	renewed := newPeerDirs(t)

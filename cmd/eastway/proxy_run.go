@@ -131,6 +131,7 @@ func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 		Status:    p.status,
 		Endpoints: p.endpoints,
 		Explain:   p.failover.Explain,
+		Authz:     p.failover.Authorization,
 		Probe:     p.failover.Probe,
 	}
 	var err error

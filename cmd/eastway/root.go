@@ -35,6 +35,7 @@ and send every call to the nearest healthy endpoint.
 		newStatusCommand(),
 		newEndpointsCommand(),
 		newExplainCommand(),
+		newAuthzCommand(),
 		newProbeCommand(),
 		newExportCommand(),
 		newUnexportCommand(),

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/bubble"
 )
@@ -60,6 +63,16 @@ func TestTrimmedAnnotations(t *testing.T) {
 	want := map[string]string{"eastway.dev/protocol": "http", "eastway.dev/takeover": "true"}
 	if !maps.Equal(got, want) {
 		t.Errorf("annotations %v, want %v", got, want)
+	}
+}
+
+// Of those of a ServiceExport, the one that names Peers.
+func TestTrimmedExportAnnotations(t *testing.T) {
+	t.Parallel()
+	e := &mcsv1beta1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"eastway.dev/export-to": "b", "x": "y"}}}
+	trimmed, _ := trimExport(e)
+	if got := trimmed.GetAnnotations(); !maps.Equal(got, map[string]string{"eastway.dev/export-to": "b"}) {
+		t.Errorf("annotations %v", got)
 	}
 }
 

@@ -68,6 +68,7 @@ const (
 	Limit          = "limit"
 	RateLimited    = "rate_limited"
 	Refused        = "refused"
+	Denied         = "denied"
 	Error          = "error"
 	Probe          = "probe"
 )

@@ -156,7 +156,7 @@ func (tb *Table) options(k Key, c *Caller) *options {
 		return nil
 	}
 	svc := s.Services.Get(k.Service)
-	if svc == nil {
+	if svc == nil || c.Remote && discovery.MayCall(s.Peers[c.Cluster], svc).Restricted() { // by now: also a request on a kept stream
 		return nil
 	}
 	o := &options{svc: svc, group: g, policy: g.policyNow()}

@@ -13,6 +13,7 @@ var (
 	ErrTooMany  = errors.New("too many connections")
 	ErrDraining = errors.New("the proxy is draining")
 	ErrStopped  = errors.New("the proxy is stopping")
+	ErrDenied   = errors.New("a rule denies it by now")
 )
 
 // Registry knows every connection in flight, so that they can be counted, bounded, waited for and ended.
@@ -33,6 +34,9 @@ type Tracked struct {
 	owner  string
 	out    bool
 }
+
+// End ends the connection for that reason.
+func (t *Tracked) End(why error) { t.cancel(why) }
 
 // New makes a Registry that refuses with ErrDraining until Refuse(nil).
 func New() *Registry {

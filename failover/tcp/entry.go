@@ -84,6 +84,8 @@ func relayed(e *access.Entry, r relay.Result, client, server string) {
 		e.Result, e.Ended = access.Lost, by+" lost"
 	case r.How == relay.Idle:
 		e.Result, e.Ended = access.Idle, "half-closed and idle"
+	case errors.Is(r.Err, registry.ErrDenied):
+		e.Result, e.Ended = access.Denied, "denied"
 	default:
 		e.Result, e.Ended = access.Stopped, "stopped"
 	}

@@ -48,9 +48,16 @@ type refusal struct {
 	retryAfter time.Duration
 	// result is that of the access log; empty: access.Refused.
 	result string
+	// denied is the rule that denies it to the peer, which learns nothing of that; empty: none.
+	denied string
 }
 
-func (r *refusal) Error() string { return r.reason }
+func (r *refusal) Error() string {
+	if r.denied != "" {
+		return "denied by rule " + r.denied
+	}
+	return r.reason
+}
 
 // EntryOf is the line of the access log that a peer's stream begins with.
 func EntryOf(in Incoming) *access.Entry {
@@ -152,7 +159,10 @@ func (h *Handler) authorize(in Incoming) (balance.Key, *refusal) {
 		return balance.Key{}, none
 	}
 	svc := s.Services.Get(name)
-	if svc == nil || svc.Export == nil {
+	if v := discovery.MayCall(s.Peers[in.Peer()], svc); !v.Allowed {
+		if v.Restricted() {
+			none.result, none.denied = access.Denied, v.Rule
+		}
 		return balance.Key{}, none
 	}
 	key := balance.Key{Service: name, Port: uint16(header.GetPort())} // checked above

@@ -23,6 +23,7 @@ const (
 	PathProbe     = "/probe"     // as PathExplain, and &timeout=; POST only: the proxy makes a call
 	PathExplain   = "/explain"   // as PathEndpoints, and &port=, &from=, &source=; the body of a POST is a request's head
 	PathListeners = "/listeners"
+	PathAuthz     = "/authz" // as PathEndpoints, and &from=PEER
 )
 
 // Errors of Client that callers decide on.

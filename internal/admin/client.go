@@ -121,7 +121,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 func (c *Client) refusal(path string, code int, body []byte) error {
 	var p problem
 	if err := json.Unmarshal(body, &p); err != nil || p.Error == "" {
-		if (path == PathExplain || path == PathProbe) && code == http.StatusNotFound {
+		if (path == PathExplain || path == PathProbe || path == PathAuthz) && code == http.StatusNotFound {
 			return fmt.Errorf("%w: %s%s answered 404", ErrOlder, c.base, path)
 		}
 		text := string(body[:min(len(body), maxProblem)])

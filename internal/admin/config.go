@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	Endpoints func(namespace, name string) ([]status.Endpoint, bool)
 	// Explain feeds PathExplain; nil: no such service; the error is one of the query. nil: 404.
 	Explain func(context.Context, status.Query) ([]status.Explanation, error)
+	// Authz feeds PathAuthz; nil: 404.
+	Authz func(peer string, service discovery.ServiceName) status.Authorization
 	// Probe makes the call of PathProbe; nil: no such service; the error is why no call was made. nil: 404.
 	Probe func(context.Context, status.ProbeQuery) (*status.Probe, error)
 	// Listeners feeds PathListeners; nil: 404.

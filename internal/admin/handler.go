@@ -41,6 +41,9 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	if cfg.Probe != nil && !cfg.HealthOnly {
 		mux.HandleFunc("POST "+PathProbe, h.probe)
 	}
+	if cfg.Authz != nil && !cfg.HealthOnly {
+		mux.HandleFunc("GET "+PathAuthz, h.authz)
+	}
 	if cfg.Gatherer != nil {
 		mux.Handle("GET "+PathMetrics, httpserve.Metrics(cfg.Gatherer, log))
 	}

@@ -41,7 +41,8 @@ func Services(snapshot *discovery.Snapshot) []ServiceStatus {
 
 func peerReadiness(exports []discovery.PeerExport) []PeerReadiness {
 	peers := make([]PeerReadiness, 0, len(exports))
-	for _, export := range exports {
+	for i := range exports {
+		export := &exports[i]
 		counts := make(portCounts)
 		for _, r := range export.Readiness {
 			counts.add(r.Port, int(r.Ready), int(r.Total))

@@ -41,7 +41,18 @@ func Parse(data []byte) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
+	if peer.Spec.Exports != nil {
+		return Manifest{}, errors.New("spec.exports: the cluster that imports the Peer decides that, not its manifest: " +
+			"remove the field, and set it on the Peer after the import")
+	}
 	return New(peer)
+}
+
+// Keep takes over what this cluster has decided about the Peer that was imported before.
+func (m Manifest) Keep(old *v1alpha1.Peer) Manifest {
+	m.Peer = m.Peer.DeepCopy()
+	m.Peer.Spec.Exports = old.Spec.Exports
+	return m
 }
 
 func decode(o *manifest.Object) (*v1alpha1.Peer, error) {

@@ -82,6 +82,7 @@ func TestParse(t *testing.T) {
 		"broken bundle":   {with("MII", "MIX"), "spec.trustBundle"},
 		"ID of another":   {with("cluster/b", "cluster/c"), "spec.spiffeID"},
 		"broken address":  {with("b.example.com:1", "nix"), "spec.addresses[0]"},
+		"its own rights":  {with("spec:", "spec:\n  exports: {allow: ['*/*']}"), "spec.exports: the cluster that imports the Peer decides that"},
 		"long":            {with("spec:", "spec:\n  "+strings.Repeat("x", 1000)+": 1"), "…: unknown field"},
 	} {
 		_, err := Parse([]byte(c.manifest))
@@ -124,6 +125,18 @@ func TestChanges(t *testing.T) {
 	spaced.Spec.TrustBundle = "\n" + spaced.Spec.TrustBundle
 	if got := old.Changes(&spaced); len(got) != 1 || !strings.Contains(got[0], "same roots") {
 		t.Errorf("written otherwise: %q", got)
+	}
+}
+
+// What this cluster decided stays when a newer manifest is imported, and is no change.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	m := parse(t, manifestOf(t, "b", "b.example.com:1"))
+	old := m.Peer.DeepCopy()
+	old.Spec.Exports = &v1alpha1.ExportRules{Deny: []string{"bank/*"}}
+	kept := m.Keep(old)
+	if got := kept.Peer.Spec.Exports; got == nil || got.Deny[0] != "bank/*" || m.Peer.Spec.Exports != nil || len(m.Changes(old)) != 0 {
+		t.Errorf("kept %+v of %+v", got, m.Peer.Spec)
 	}
 }
 

@@ -10,6 +10,10 @@ const (
 	MaxTrustBundle = 1 << 20
 	// MaxSPIFFEID is the longest SPIFFE ID, in bytes (SPIFFE ID specification, 2.3).
 	MaxSPIFFEID = 2048
+	// MaxServicePatterns is how many services allow and deny of a Peer's rules may have, each: every stream is compared with them.
+	MaxServicePatterns = 256
+	// MaxExportTo is how many Peers the annotation export-to may name: as many as a controller learns the state of.
+	MaxExportTo = 512
 	// MaxFailover is how many From → To pairs one policy may have.
 	MaxFailover = 64
 	// MaxDistribute is how many entries distribute may have, and each of them how many weights.

@@ -60,6 +60,10 @@ type PeerSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Addresses []string `json:"addresses,omitempty"`
+	// Exports are which of this cluster's exported services the peer may call; absent: all of them. This cluster decides that: the
+	// manifest that the peer exports does not have it.
+	// +optional
+	Exports *ExportRules `json:"exports,omitempty"`
 }
 
 // TrafficPolicy configures how calls to a service choose among its endpoints. Fields have the names and meanings

@@ -40,12 +40,20 @@ func ValidatePeer(p *Peer) field.ErrorList {
 		errs = append(errs, field.TooLong(bundle, "", MaxTrustBundle))
 	}
 
-	addresses := spec.Child("addresses")
-	if n := len(p.Spec.Addresses); n > MaxPeerAddresses {
-		return append(errs, field.TooMany(addresses, n, MaxPeerAddresses))
+	errs = append(errs, validateAddresses(spec.Child("addresses"), p.Spec.Addresses)...)
+	if x := p.Spec.Exports; x != nil {
+		errs = append(errs, validateServices(spec.Child("exports"), x.Allow, x.Deny)...)
 	}
+	return errs
+}
+
+func validateAddresses(addresses *field.Path, list []string) field.ErrorList {
+	if n := len(list); n > MaxPeerAddresses {
+		return field.ErrorList{field.TooMany(addresses, n, MaxPeerAddresses)}
+	}
+	var errs field.ErrorList
 	seen := map[string]bool{}
-	for i, a := range p.Spec.Addresses {
+	for i, a := range list {
 		at := addresses.Index(i)
 		if reason := hostPort(a); reason != "" {
 			errs = append(errs, field.Invalid(at, short(a), reason))

@@ -40,11 +40,21 @@ func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	case *discoveryv1.EndpointSlice:
 		errs = append(errs, checkSlice(o)...)
 	case *mcsv1beta1.ServiceExport:
-		errs = append(errs, checkString(field.NewPath("metadata", "name"), o.Name, validation.IsDNS1123Label)...)
+		errs = append(errs, checkExport(o)...)
 	case *v1alpha1.Peer:
 		errs = append(errs, c.checkPeer(o)...)
 	case *v1alpha1.TrafficPolicy:
 		errs = append(errs, v1alpha1.ValidateTrafficPolicy(o)...)
+	}
+	return errs
+}
+
+func checkExport(e *mcsv1beta1.ServiceExport) field.ErrorList {
+	errs := checkString(field.NewPath("metadata", "name"), e.Name, validation.IsDNS1123Label)
+	if value, ok := e.Annotations[v1alpha1.ExportToAnnotation]; ok {
+		if _, err := v1alpha1.ParseExportTo(value); err != nil {
+			errs = append(errs, InvalidField(field.NewPath("metadata", "annotations").Key(v1alpha1.ExportToAnnotation), "%v", err))
+		}
 	}
 	return errs
 }

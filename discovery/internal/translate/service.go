@@ -12,6 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // Service is a checked Service as it stands in its own object: ports and spec, neither addresses nor endpoints.
@@ -61,6 +62,9 @@ func servicePort(p *corev1.ServicePort) discovery.ServicePort {
 // Export is a checked ServiceExport.
 func Export(e *mcsv1beta1.ServiceExport) *discovery.Export {
 	out := &discovery.Export{Labels: e.Spec.ExportedLabels, Annotations: e.Spec.ExportedAnnotations}
+	if value, ok := e.Annotations[v1alpha1.ExportToAnnotation]; ok {
+		out.To, _ = v1alpha1.ParseExportTo(value) // checked
+	}
 	if !e.CreationTimestamp.IsZero() {
 		out.Created = e.CreationTimestamp.UTC()
 	}

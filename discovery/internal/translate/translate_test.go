@@ -59,6 +59,20 @@ func TestExport(t *testing.T) {
 	if got := Export(&mcsv1beta1.ServiceExport{}).Created; !got.IsZero() {
 		t.Errorf("created %v", got)
 	}
+	if e := Export(e); e.To != nil {
+		t.Errorf("without the annotation it is exported to %q", e.To)
+	}
+	e.Annotations = map[string]string{v1alpha1.ExportToAnnotation: "c,b"}
+	if e := Export(e); !slices.Equal(e.To, []string{"b", "c"}) {
+		t.Errorf("exported to %q", e.To)
+	}
+	e.Annotations[v1alpha1.ExportToAnnotation] = "b,"
+	if errs := (&Checker{}).Check("shop", e); len(errs) != 2 || errs[1].Field != "metadata.annotations[eastway.dev/export-to]" { // the first: no name
+		t.Errorf("checked: %v", errs)
+	}
+	if e := Export(e); e.To == nil || len(e.To) > 0 {
+		t.Errorf("a bad annotation exports to %v, want no Peer", e.To)
+	}
 }
 
 // Conditions of endpoints: those that terminate and serve are distinct from those that are ready, and from the rest.

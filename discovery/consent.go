@@ -1,0 +1,81 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// Rules that decide whether a peer may call a service, beside those of its Peer: "exports." and the field below spec.exports.
+const (
+	// RuleNoPeer: there is no Peer manifest of that name.
+	RuleNoPeer = "no-peer"
+	// RuleNotExported: the service has no ServiceExport, or is not here at all.
+	RuleNotExported = "not-exported"
+	// RuleExportTo: the annotation of the ServiceExport does not name the peer.
+	RuleExportTo = "export-to"
+	// RuleExported: there is a ServiceExport, and nothing restricts it.
+	RuleExported = "exported"
+)
+
+// Verdict is whether a peer may call a service.
+type Verdict struct {
+	Allowed bool
+	// Rule is what decides: one of the Rule constants, or a field of the Peer, such as "exports.deny[0]".
+	Rule string
+	// DryRun is the rule of the Peer that would deny it if the Peer did not have exports.dryRun; empty: none.
+	DryRun string
+}
+
+// Restricted is true if a rule denies what the ServiceExport offers to others.
+func (v Verdict) Restricted() bool {
+	return !v.Allowed && v.Rule != RuleNotExported && v.Rule != RuleNoPeer
+}
+
+// MayCall decides whether a peer may call a service of the own cluster; both may be nil. What the catalog sends to peers, what proxies serve,
+// and what `eastway authz explain` prints depend on it alone.
+func MayCall(p *Peer, s *Service) Verdict {
+	switch {
+	case s == nil || s.Export == nil:
+		return Verdict{Rule: RuleNotExported}
+	case p == nil:
+		return Verdict{Rule: RuleNoPeer}
+	case s.Export.To != nil && !slices.Contains(s.Export.To, p.Name):
+		return Verdict{Rule: RuleExportTo}
+	}
+	allowed, rule := p.Spec.Exports.Decide(s.Name.Namespace, s.Name.Name)
+	if rule != "" {
+		rule = "exports." + rule
+	}
+	switch {
+	case !allowed && p.Spec.Exports.DryRun:
+		return Verdict{Allowed: true, Rule: RuleExported, DryRun: rule}
+	case rule != "":
+		return Verdict{Allowed: allowed, Rule: rule}
+	case s.Export.To != nil:
+		return Verdict{Allowed: true, Rule: RuleExportTo}
+	}
+	return Verdict{Allowed: true, Rule: RuleExported}
+}
+
+// Explain is what a verdict about a peer and a service is based on, for people; p and s are those that it was made of.
+func (v Verdict) Explain(peer string, p *Peer, name ServiceName, s *Service) string {
+	switch v.Rule {
+	case RuleNotExported:
+		return fmt.Sprintf("there is no Service with a ServiceExport %s here", name)
+	case RuleNoPeer:
+		return fmt.Sprintf("there is no Peer %s here", peer)
+	case RuleExportTo:
+		return fmt.Sprintf("%s on ServiceExport %s: %s", v1alpha1.ExportToAnnotation, name, strings.Join(s.Export.To, ","))
+	case RuleExported:
+		if v.DryRun != "" {
+			return fmt.Sprintf("spec.%s of Peer %s would deny it, but has dryRun", v.DryRun, peer)
+		}
+		return "the ServiceExport has no annotation " + v1alpha1.ExportToAnnotation + ", and the Peer no rule for it"
+	case "exports.allow":
+		return fmt.Sprintf("spec.exports.allow of Peer %s does not have it: %s", peer, strings.Join(p.Spec.Exports.Allow, " "))
+	}
+	return fmt.Sprintf("spec.%s of Peer %s", v.Rule, peer)
+}
