@@ -5,7 +5,7 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # What needs root and a machine for itself is `make e2e`; what needs helm is `make chart`, which is part of it.
-PKGS     := $(shell $(GO) list ./... | grep -v -e /e2e/ -e '/charts$$')
+PKGS     := $(shell $(GO) list ./... | grep -v -e '/e2e/[^h]' -e '/charts$$')
 LDFLAGS  := -s -w -X github.com/eastway/eastway/internal/version.release=$(VERSION)
 ARCHS    ?= amd64 arm64
 FUZZTIME ?= 30s
@@ -93,6 +93,10 @@ sim-mutations: ## break the product's rules one by one: the simulation has to fi
 bulk: ## what the race detector is too slow for, at full size: 1 GiB each way, 10,000 connections, what the simulation found
 	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestPath(Gigabyte|ShortConnections)$$' ./failover
 	$(GO) test -count=1 -timeout $(TESTTIME) -run '^TestFound$$' ./internal/sim
+
+.PHONY: hostile
+hostile: ## attacks on real listeners, each for a minute: what they cost at most
+	$(GO) test -count=1 -v -timeout 30m ./e2e/hostile -hostile.for=1m
 
 .PHONY: e2e
 e2e: ## what needs root: real Kubernetes clusters, nftables, an emulated WAN (builds Kubernetes: 10 minutes the first time)

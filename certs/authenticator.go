@@ -203,14 +203,14 @@ func (a *Authenticator) byID(id spiffeid.ID) (*trusted, error) {
 			return nil, &VerifyError{
 				Reason: ReasonWrongID,
 				ID:     id,
-				Err:    fmt.Errorf("%q is not the ID of any peer; in its trust domain %q is", id, t.ID),
+				Err:    refusal("%q is not the ID of any peer; in its trust domain %q is", id, t.ID),
 			}
 		}
 	}
 	return nil, &VerifyError{
 		Reason: ReasonUnknownPeer,
 		ID:     id,
-		Err:    fmt.Errorf("%q is no peer of this cluster: import its Peer manifest if it should be one", id),
+		Err:    refusal("%q is no peer of this cluster: import its Peer manifest if it should be one", id),
 	}
 }
 

@@ -6,10 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // ALPN is the application protocol of every Eastway connection.
@@ -24,6 +27,10 @@ const (
 	maxChain = 5
 	// maxChainBytes bounds the same in bytes; a usual chain has less than 2 KiB.
 	maxChainBytes = 32 << 10
+	// maxCause bounds an error of a library about what a peer presents, in bytes: it may quote it.
+	maxCause = 250
+	// maxSubject leaves room in clip.Short for what is written before it.
+	maxSubject = 80
 )
 
 // trusted is a Peer with what verification needs prepared.
@@ -61,13 +68,30 @@ func within(chain []*x509.Certificate, now time.Time) time.Time {
 
 // refuse makes the error of a certificate that this peer's handshake presented.
 func (t *trusted) refuse(reason string, id spiffeid.ID, format string, args ...any) error {
-	return &VerifyError{Reason: reason, Peer: t.Name, ID: id, Err: fmt.Errorf(format, args...)}
+	return &VerifyError{Reason: reason, Peer: t.Name, ID: id, Err: refusal(format, args...)}
+}
+
+// refusal is an error about what another side presented: each name and each error in it is clipped, whatever its size there.
+func refusal(format string, args ...any) error {
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case error:
+			args[i] = clip.Error(v, maxCause)
+		case string:
+			args[i] = clip.Name(v)
+		case []string:
+			args[i] = clip.Name(strings.Join(v, " "))
+		case fmt.Stringer:
+			args[i] = clip.Name(v.String())
+		}
+	}
+	return fmt.Errorf(format, args...)
 }
 
 // checkConnection checks what does not depend on the peer.
 func checkConnection(cs *tls.ConnectionState) (spiffeid.ID, error) {
 	refuse := func(reason, format string, args ...any) (spiffeid.ID, error) {
-		return spiffeid.ID{}, &VerifyError{Reason: reason, Err: fmt.Errorf(format, args...)}
+		return spiffeid.ID{}, &VerifyError{Reason: reason, Err: refusal(format, args...)}
 	}
 	switch {
 	case cs.Version < tls.VersionTLS13:
@@ -102,11 +126,11 @@ func checkLeaf(c *x509.Certificate) (spiffeid.ID, error) {
 	id, err := x509svid.IDFromCert(c)
 	switch {
 	case err != nil:
-		return spiffeid.ID{}, fmt.Errorf("not an X.509-SVID: %w", err)
+		return spiffeid.ID{}, fmt.Errorf("not an X.509-SVID: %w", clip.Error(err, maxCause))
 	case c.IsCA || c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
-		return spiffeid.ID{}, fmt.Errorf("not an X.509-SVID: the certificate of %q is one of a CA", id)
+		return spiffeid.ID{}, fmt.Errorf("not an X.509-SVID: the certificate of %q is one of a CA", clip.Name(id.String()))
 	case c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
-		return spiffeid.ID{}, fmt.Errorf("not an X.509-SVID: the certificate of %q lacks the key usage digitalSignature", id)
+		return spiffeid.ID{}, fmt.Errorf("not an X.509-SVID: the certificate of %q lacks the key usage digitalSignature", clip.Name(id.String()))
 	}
 	return id, nil
 }
@@ -207,7 +231,7 @@ func (t *trusted) explain(leaf *x509.Certificate, err error, now time.Time) erro
 func (t *trusted) explainTime(leaf, c *x509.Certificate, now time.Time) error {
 	what := "certificate"
 	if c != leaf {
-		what = fmt.Sprintf("CA certificate %q", c.Subject)
+		what = fmt.Sprintf("CA certificate %q", clip.Text(c.Subject.String(), maxSubject))
 	}
 	if now.Before(c.NotBefore) {
 		return t.refuse(ReasonNotYetValid, t.ID,

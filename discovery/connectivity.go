@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // maxPeerStates is how many peers a proxy sends the state of: more clusters than are joined in practice.
@@ -55,7 +56,7 @@ func encodePeerStates(states []PeerConnectivity) *catalogpb.Message {
 		if i == maxPeerStates {
 			break
 		}
-		s := &catalogpb.PeerState{Name: states[i].Peer, Error: clipAt(states[i].Error, maxPeerError), Reason: clip(states[i].Reason)}
+		s := &catalogpb.PeerState{Name: states[i].Peer, Error: clip.Text(states[i].Error, maxPeerError), Reason: clip.Name(states[i].Reason)}
 		for j, l := range states[i].Links {
 			if j == maxReplicas {
 				break
@@ -80,11 +81,11 @@ func decodePeerStates(m *catalogpb.PeerStates) ([]PeerConnectivity, error) {
 		if n := len(p.GetLinks()); n > maxReplicas {
 			return nil, invalid(at+".links", "%d links, at most %d", n, maxReplicas)
 		}
-		st := PeerConnectivity{Peer: clip(p.GetName()), Error: clipAt(p.GetError(), maxPeerError), Reason: clip(p.GetReason())}
+		st := PeerConnectivity{Peer: clip.Name(p.GetName()), Error: clip.Text(p.GetError(), maxPeerError), Reason: clip.Name(p.GetReason())}
 		for _, l := range p.GetLinks() {
 			const mostLanes = 1 << 10
 			st.Links = append(st.Links, PeerLink{
-				Replica: clip(l.GetReplica()), State: clip(l.GetState()), Dialed: l.GetDialed(), Version: clip(l.GetVersion()),
+				Replica: clip.Name(l.GetReplica()), State: clip.Name(l.GetState()), Dialed: l.GetDialed(), Version: clip.Name(l.GetVersion()),
 				TCPLanes: int(min(l.GetTcpLanes(), mostLanes)), QUICLanes: int(min(l.GetQuicLanes(), mostLanes)),
 				RTT: time.Duration(min(l.GetRttUs(), uint64(time.Hour/time.Microsecond))) * time.Microsecond,
 			})

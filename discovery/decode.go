@@ -3,12 +3,12 @@ package discovery
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // maxParts is how many messages one update may have.
@@ -69,7 +69,7 @@ func (a *assembler) take(m *catalogpb.Update) (u Update, done bool, err error) {
 func (a *assembler) checkHead(m *catalogpb.Update) error {
 	switch {
 	case m.GetCluster() != a.peer:
-		return invalid("update.cluster", "%q, but its certificate says %q", clip(m.GetCluster()), a.peer)
+		return invalid("update.cluster", "%q, but its certificate says %q", clip.Name(m.GetCluster()), a.peer)
 	case m.GetEpoch() == 0:
 		return invalid("update.epoch", "must not be 0")
 	case m.GetRevision() <= m.GetBase():
@@ -214,7 +214,7 @@ func decodePort(at string, p *catalogpb.Port) (ServicePort, error) {
 	switch sp.Protocol {
 	case TCP, UDP, SCTP:
 	default:
-		return sp, invalid(at+".protocol", "%q is none of TCP, UDP, SCTP", clip(sp.Protocol))
+		return sp, invalid(at+".protocol", "%q is none of TCP, UDP, SCTP", clip.Name(sp.Protocol))
 	}
 	if sp.HTTP && sp.Protocol != TCP {
 		return sp, invalid(at+".http", "%d/%s cannot be HTTP", sp.Port, sp.Protocol)
@@ -272,20 +272,7 @@ func checkString(at, value string, valid func(string) []string) error {
 		return invalid(at, "longer than %d bytes", longest)
 	}
 	if msgs := valid(value); len(msgs) > 0 {
-		return invalid(at, "%q: %s", clip(value), msgs[0])
+		return invalid(at, "%q: %s", clip.Name(value), msgs[0])
 	}
 	return nil
-}
-
-// clip keeps an error readable whatever the peer wrote.
-func clip(s string) string {
-	const most = 80 // bytes
-	return clipAt(s, most)
-}
-
-func clipAt(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/discovery/catalogpb"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 const (
@@ -70,7 +71,7 @@ func checkMap(at string, values map[string]string, most int, valid func(string) 
 			return err
 		}
 		if msgs := valid(v); len(msgs) > 0 {
-			return invalid(at, "%q: %s", clip(v), msgs[0])
+			return invalid(at, "%q: %s", clip.Name(v), msgs[0])
 		}
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/clip"
+	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -27,23 +29,9 @@ type handshakeGate struct {
 
 func newHandshakeGate() *handshakeGate { return &handshakeGate{byIP: make(map[netip.Prefix]int)} }
 
-// origin is what handshakes are counted by: an IPv4 address, or the upper 64 bits of an IPv6 address, which are assigned
-// (RFC 6177): a host chooses the rest freely.
-func origin(addr net.Addr) netip.Prefix {
-	at, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip, bits := at.Addr().Unmap().WithZone(""), 32
-	if ip.Is6() {
-		bits = 64
-	}
-	return netip.PrefixFrom(ip, bits).Masked()
-}
-
 // enter takes a place; leave gives it back.
 func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
-	ip := origin(addr)
+	ip := admission.Source(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.total >= maxHandshakes || g.byIP[ip] >= maxHandshakesPerIP {
@@ -63,7 +51,7 @@ func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
 
 // busy: so many handshakes are under way that addresses should prove themselves first.
 func (g *handshakeGate) busy(addr net.Addr) bool {
-	ip := origin(addr)
+	ip := admission.Source(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.total >= maxHandshakes/8 || g.byIP[ip] >= maxHandshakesPerIP/8
@@ -76,23 +64,23 @@ func (n *Node) accept(ctx context.Context, ln transport.Listener) {
 	}
 }
 
-// admission is the node as transport.Gate.
-type admission struct{ n *Node }
+// nodeGate is the node as transport.Gate.
+type nodeGate struct{ n *Node }
 
-func (a admission) Admit(remote net.Addr) (leave func(), ok bool) {
+func (a nodeGate) Admit(remote net.Addr) (leave func(), ok bool) {
 	if leave, ok = a.n.gate.enter(remote); !ok {
 		a.n.metrics.refused("overloaded")
 	}
 	return leave, ok
 }
 
-func (a admission) Busy(remote net.Addr) bool { return a.n.gate.busy(remote) }
+func (a nodeGate) Busy(remote net.Addr) bool { return a.n.gate.busy(remote) }
 
-func (a admission) Failed(over string, remote net.Addr, err error) {
+func (a nodeGate) Failed(over string, remote net.Addr, err error) {
 	a.n.refuse(over, remote, err)
 }
 
-func (a admission) Retrying(err error, pause time.Duration) {
+func (a nodeGate) Retrying(err error, pause time.Duration) {
 	a.n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", pause))
 }
 
@@ -100,13 +88,16 @@ func (a admission) Retrying(err error, pause time.Duration) {
 func (n *Node) refuse(over string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
 	n.metrics.refused(reason)
+	err = clip.Error(err, maxRefusal)
 	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
 		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over),
 			zap.Stringer("remote", remote), zap.Error(err))
 		return
 	}
-	n.log.Warn("tunnel connection refused", zap.String("reason", reason), zap.String("transport", over),
-		zap.Stringer("remote", remote), zap.Error(err))
+	if due := n.refusals.Note(time.Now(), reason, 1); due > 0 {
+		n.log.Warn("tunnel connection refused", zap.String("reason", reason), zap.String("transport", over),
+			zap.Stringer("remote", remote), zap.Uint64("times", due), zap.Error(err))
+	}
 }
 
 // handshake takes an authenticated connection's Hello and puts it where it belongs.
@@ -121,9 +112,9 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 		err = checkDialer(name, hello)
 	}
 	if err != nil {
-		level := zap.WarnLevel
-		if channel == nil && !errors.Is(err, context.DeadlineExceeded) {
-			level = zap.DebugLevel // it has no need of the connection any more, because another one was quicker
+		level := zap.DebugLevel // it has no need of the connection any more, because another one was quicker
+		if (channel != nil || errors.Is(err, context.DeadlineExceeded)) && n.refusals.Note(time.Now(), "hello "+name, 1) > 0 {
+			level = zap.WarnLevel
 		}
 		n.log.Log(level, "tunnel handshake failed", zap.String("peer", name), zap.String("transport", sess.Caps().Name), zap.Error(err))
 		sess.Close("bad Hello")

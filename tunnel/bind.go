@@ -40,7 +40,7 @@ func (n *Node) bind(ctx context.Context) error {
 func (n *Node) bindOnce(ctx context.Context) error {
 	addr := n.cfg.Listen
 	for _, t := range n.transports {
-		ln, err := t.Listen(ctx, addr, n.cfg.Credentials.ServerConfig(), admission{n})
+		ln, err := t.Listen(ctx, addr, n.cfg.Credentials.ServerConfig(), nodeGate{n})
 		if err != nil {
 			n.closeListeners()
 			n.listeners = nil

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -274,7 +275,7 @@ func sayHello(sess transport.Session, hello *tunnelpb.Hello) (transport.Stream, 
 		return nil, nil, err
 	}
 	if answer.GetRefused() != "" {
-		return nil, nil, &helloRefusedError{Reason: answer.GetRefused(), Replica: answer.GetReplica()}
+		return nil, nil, &helloRefusedError{Reason: clip.Text(answer.GetRefused(), maxReason), Replica: answer.GetReplica()}
 	}
 	return channel, answer, clearDeadline(channel)
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
 )
@@ -81,7 +82,7 @@ func (l *link) handleGoAway(c *conn, m *tunnelpb.GoAway) {
 	l.mu.Unlock()
 	if first {
 		l.node.log.Info("peer replica goes away", zap.String("peer", l.peer), zap.String("replica", l.replica),
-			zap.String("reason", clip(m.GetReason())))
+			zap.String("reason", clip.Text(m.GetReason(), maxReason)))
 	}
 }
 

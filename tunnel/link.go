@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/recent"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -185,13 +186,13 @@ func (l *link) handleReset(r *tunnelpb.Reset) {
 	}
 	l.mu.Unlock()
 	if s != nil {
-		s.remoteReset(clip(r.GetReason()))
+		s.remoteReset(clip.Text(r.GetReason(), maxReason))
 	}
 }
 
 // sendReset sends the other side a reset, now or when the control connection is back.
 func (l *link) sendReset(key streamKey, reason string) {
-	r := &tunnelpb.Reset{Stream: key.id, OpenedBySender: key.ours, Reason: clip(reason)}
+	r := &tunnelpb.Reset{Stream: key.id, OpenedBySender: key.ours, Reason: clip.Text(reason, maxReason)}
 	l.mu.Lock()
 	control := l.control
 	if control == nil && len(l.pending) < maxPendingResets {

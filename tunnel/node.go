@@ -84,6 +84,8 @@ type Node struct {
 	changed chan struct{}
 	gate    *handshakeGate
 	limits  tally.Book[limitKey]
+	// refusals are handshakes that failed, by reason, as the log has them.
+	refusals tally.Book[string]
 	// transports are those of the Config; each has a listener, in the same order, if Config.Listen is set.
 	transports []transport.Transport
 	listeners  []transport.Listener

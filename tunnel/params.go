@@ -63,6 +63,8 @@ const (
 	maxPeerStreams      = 16 << 10         // streams of both sides that all replicas of a peer may have
 	DefaultPeerMemory   = 512 << 20        // bytes that they have sent and nothing here has read
 	maxEarlyResets      = 1024             // resets that overtook their stream's header
+	maxRefusal          = 1 << 10          // bytes of why a handshake failed, in the log: a cause with a clipped name or two, and a remedy
+	maxReason           = 256              // bytes of the text with which a peer refuses, resets or leaves
 	maxPendingResets    = 1024             // resets that wait for a control connection
 	controlQueue        = 1024             // control messages that wait to be written
 	maxUnansweredOpens  = 192              // per lane; below the backlog at which a session refuses to open

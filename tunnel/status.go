@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -97,9 +98,12 @@ func describeTLS(cs tls.ConnectionState) string {
 // reasonOther is what Config.Reason returns for what has nothing to do with trust.
 const reasonOther = "other"
 
+// maxError bounds the error of a peer that status shows, in bytes: a cause, which may be the peer's text, a place and a remedy.
+const maxError = 600
+
 // plain is an error in one line, without the names of packages.
 func plain(err error) string {
-	return strings.NewReplacer("\n", "; ", "tunnel: ", "", "certs: ", "").Replace(err.Error())
+	return clip.Text(strings.NewReplacer("\n", "; ", "tunnel: ", "", "certs: ", "").Replace(err.Error()), maxError)
 }
 
 // refusedBy explains a peer's alert. An alert only means that the peer did not accept our certificate: what is wrong with it, and

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -380,7 +381,7 @@ func (s *Stream) awaitAnswer() {
 		return
 	}
 	refusal := &RefusedError{
-		Code: a.GetCode(), Reason: clip(a.GetReason()),
+		Code: a.GetCode(), Reason: clip.Text(a.GetReason(), maxReason),
 		RetryAfter: time.Duration(a.GetRetryAfterMs()) * time.Millisecond,
 	}
 	s.mu.Lock()
@@ -390,13 +391,4 @@ func (s *Stream) awaitAnswer() {
 	}
 	s.mu.Unlock()
 	s.finish(false)
-}
-
-// clip bounds what a peer may put into our logs.
-func clip(s string) string {
-	const most = 256
-	if len(s) > most {
-		return s[:most]
-	}
-	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -201,7 +202,7 @@ func (in *Incoming) Refuse(code Code, reason string, retryAfter time.Duration) e
 		return errors.New("tunnel: stream was answered before")
 	}
 	wait := uint32(min(max(retryAfter.Milliseconds(), 0), 1<<31))
-	a := &tunnelpb.Answer{Code: code, Reason: clip(reason), RetryAfterMs: wait}
+	a := &tunnelpb.Answer{Code: code, Reason: clip.Text(reason, maxReason), RetryAfterMs: wait}
 	err := in.write(a)
 	// The opener has its answer and forgets the stream; nothing is sent out of band.
 	in.stream.terminate(&RefusedError{Code: code, Reason: reason}, false)

@@ -32,6 +32,7 @@ import (
 	"github.com/eastway/eastway/internal/controller"
 	controlleridentity "github.com/eastway/eastway/internal/controller/identity"
 	"github.com/eastway/eastway/internal/controller/mcs"
+	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/siblings"
 	"github.com/eastway/eastway/internal/version"
@@ -169,7 +170,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 		return usageErrorf("--log-level: %w", err)
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the controller
-	log := newLog(stderr, level)
+	log := eventlog.New(stderr, level)
 	limitMemory(log)
 	ctrllog.SetLogger(zapr.NewLogger(log))
 	reg := prometheus.NewRegistry()

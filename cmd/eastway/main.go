@@ -17,13 +17,15 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
+
+	"github.com/eastway/eastway/internal/eventlog"
 )
 
 func main() {
 	// client-go logs by a global, which is set before anything runs.
-	klog.SetLogger(zapr.NewLogger(newLog(os.Stderr, zapcore.WarnLevel).Named("kube")))
+	klog.SetLogger(zapr.NewLogger(eventlog.New(os.Stderr, zapcore.WarnLevel).Named("kube")))
 	// So does net/http's client, of what an endpoint sends that nothing has requested.
-	if _, err := zap.RedirectStdLogAt(newLog(os.Stderr, zapcore.WarnLevel).Named("net/http"), zapcore.WarnLevel); err != nil {
+	if _, err := zap.RedirectStdLogAt(eventlog.New(os.Stderr, zapcore.WarnLevel).Named("net/http"), zapcore.WarnLevel); err != nil {
 		fmt.Fprintln(os.Stderr, "eastway: redirect the standard log:", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

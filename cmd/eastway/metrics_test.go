@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/failover/access"
 )
 
 // described is a registry that keeps the descriptions of what is registered: vectors without a series do not show otherwise.
@@ -77,7 +78,7 @@ func proxyFamilies(t *testing.T, into map[string]family, o proxyOptions) {
 	t.Helper()
 	reg := &described{Registry: prometheus.NewRegistry(), families: into}
 	p := &proxy{log: zap.NewNop(), started: time.Now(), o: o}
-	if _, err := openAccessLog("", nil, p.log, reg); err != nil {
+	if _, err := access.Open(o.accessFile(nil, p.log, reg)); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.build(t.Context(), reg, zap.NewNop()); err != nil {

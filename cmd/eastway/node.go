@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/takeover"
 	"github.com/eastway/eastway/internal/takeover/nft"
 	"github.com/eastway/eastway/internal/version"
@@ -158,7 +159,7 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 		return usageErrorf("--log-level: %w", err)
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the agent
-	log := newLog(stderr, level)
+	log := eventlog.New(stderr, level)
 	limitMemory(log)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -4,17 +4,21 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
 )
 
@@ -34,6 +38,7 @@ type proxyOptions struct {
 	adminRemote           bool
 	health                string
 	accessLog             string
+	accessRate            int
 	logLevel              string
 	drainDelay            time.Duration
 	drainTimeout          time.Duration
@@ -102,6 +107,7 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
 	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes, metrics and node agents; \"\": none")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
+	f.IntVar(&o.accessRate, "access-log-rate", access.DefaultRate, "`lines` per second of the access log at most; more are counted; 0: all")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	f.Var(&o.peerMemory, "max-peer-memory",
 		"`memory`, such as 256Mi, for what one peer has sent and nothing here has read (default 512Mi, or a quarter of GOMEMLIMIT)")
@@ -142,6 +148,9 @@ func (o *proxyOptions) validate() error {
 	if o.drainDelay < 0 || o.drainTimeout < 0 {
 		return errors.New("--drain-delay and --drain-timeout must not be negative")
 	}
+	if o.accessRate < 0 {
+		return errors.New("--access-log-rate must not be negative; 0: all lines")
+	}
 	return cmp.Or(o.validateSource(), o.validateIdentity(), o.validateAddresses(), o.validateTransports())
 }
 
@@ -174,6 +183,11 @@ func (o *proxyOptions) validateIdentity() error {
 		return fmt.Errorf("--cluster %q: %w", o.cluster, err)
 	}
 	return nil
+}
+
+// accessFile is where the access log goes.
+func (o *proxyOptions) accessFile(stdout io.Writer, log *zap.Logger, reg prometheus.Registerer) access.FileConfig {
+	return access.FileConfig{Name: o.accessLog, Stdout: stdout, Rate: o.accessRate, Log: log, Registerer: reg}
 }
 
 func (o *proxyOptions) validateAddresses() error {

@@ -26,7 +26,9 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover"
+	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/status"
@@ -39,6 +41,7 @@ type proxy struct {
 	o        proxyOptions
 	log      *zap.Logger
 	started  time.Time
+	access   *access.File
 	draining atomic.Bool
 	gate     gate
 
@@ -76,14 +79,13 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 	if err := o.checkConfig(); err != nil {
 		return err
 	}
-	p := &proxy{o: o, log: newLog(stderr, level), started: time.Now()}
+	p := &proxy{o: o, log: eventlog.New(stderr, level), started: time.Now()}
 	reg := prometheus.NewRegistry()
-	accessLog, err := openAccessLog(o.accessLog, stdout, p.log, reg)
-	if err != nil {
+	if p.access, err = access.Open(o.accessFile(stdout, p.log, reg)); err != nil {
 		return err
 	}
-	defer accessLog.close()
-	if err := p.build(ctx, reg, accessLog.logger()); err != nil {
+	defer p.access.Close() //nolint:errcheck // nothing is buffered
+	if err := p.build(ctx, reg, p.access.Logger()); err != nil {
 		return errors.Join(err, p.release(ctx))
 	}
 	return p.run(ctx)
@@ -351,6 +353,7 @@ func (p *proxy) status() admin.Status {
 	st.Errors = append(st.Errors, p.source.problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)
 	st.Errors = append(st.Errors, p.failover.Problems()...)
+	st.Errors = append(st.Errors, p.access.Problems()...)
 	st.Errors = append(st.Errors, p.admin.Problems()...)
 	if p.health != nil {
 		st.Errors = append(st.Errors, p.health.Problems()...)

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // NewLog is a logger that writes one JSON object per line to w: the time and the fields of the connection, nothing else.
@@ -197,9 +198,4 @@ func (e *Entry) Write(log *zap.Logger) {
 const MaxText = 253
 
 // Clip bounds what another side chose.
-func Clip(s string) string {
-	if len(s) > MaxText {
-		return s[:MaxText]
-	}
-	return s
-}
+func Clip(s string) string { return clip.Text(s, MaxText) }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -14,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/hashtrie"
 )
 
@@ -129,24 +128,10 @@ func (c *Checker) follow(s *discovery.Snapshot) {
 func (c *Checker) check(ctx context.Context, one check) result {
 	r := result{check: one}
 	if err := c.client.check(ctx, one.plan, one.target.ref.Address); err != nil {
-		r.reason = printable(err.Error())
+		r.reason = clip.Text(err.Error(), maxReason) // a part of it may be the endpoint's
 		r.inconclusive = errors.Is(err, c.cfg.Inconclusive) || ctx.Err() != nil
 	}
 	return r
-}
-
-// printable is a bounded text on one line: a part of it may be the endpoint's.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
-	}
-	return text
 }
 
 // take is what follows from a result.

@@ -294,20 +294,3 @@ eastway_health_checks_total{kind="tcp",result="passed",service="shops/0"} 3
 		}
 	})
 }
-
-// TestPrintable: the text of an endpoint moves no cursor, and has one line and a bound.
-func TestPrintable(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"GET /ü: 503":              "GET /ü: 503",
-		"a\x1b[2Jb\r\nc\x7f":       "a [2Jb  c ",
-		"a\u009b2Jb":               "a 2Jb", // the same as ESC [, in one character
-		"a\u202eb\u2028c":          "a b c", // turned around; another line
-		"a\xffb":                   "a?b",   // not UTF-8
-		strings.Repeat("ü", 1<<10): strings.Repeat("ü", maxReason/2) + "…",
-	} {
-		if got := printable(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}

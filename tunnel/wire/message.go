@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -43,6 +44,9 @@ func CheckHello(h *tunnelpb.Hello) error {
 	} {
 		if len(f.value) > MaxName {
 			return fmt.Errorf("%w: Hello.%s has %d bytes, at most %d are taken", ErrRecord, f.name, len(f.value), MaxName)
+		}
+		if clip.Text(f.value, MaxName) != f.value { // it gets into logs and status
+			return fmt.Errorf("%w: Hello.%s is not printable", ErrRecord, f.name)
 		}
 	}
 	if h.GetRefused() != "" {

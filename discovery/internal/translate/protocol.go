@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // maxProtocolAnnotation is the longest annotation, in bytes: more than the longest names and protocols of MaxPorts ports.
@@ -81,14 +82,14 @@ func annotatedProtocols(s *corev1.Service) (map[uint16]string, *field.Error) {
 		name, protocol, isPair := strings.Cut(entry, "=")
 		name, protocol = strings.TrimSpace(name), strings.TrimSpace(protocol)
 		if !isPair {
-			return nil, field.Invalid(at, clip(entry), "must be PORT=PROTOCOL, or one protocol for all ports")
+			return nil, field.Invalid(at, clip.Name(entry), "must be PORT=PROTOCOL, or one protocol for all ports")
 		}
 		port, err := tcpPort(s, name)
 		if err != nil {
-			return nil, field.Invalid(at, clip(entry), err.Error())
+			return nil, field.Invalid(at, clip.Name(entry), err.Error())
 		}
 		if protocols[port] != "" {
-			return nil, field.Invalid(at, clip(entry), fmt.Sprintf("port %d is in the list twice", port))
+			return nil, field.Invalid(at, clip.Name(entry), fmt.Sprintf("port %d is in the list twice", port))
 		}
 		if err := checkName(at, protocol); err != nil {
 			return nil, err
@@ -102,7 +103,7 @@ func checkName(at *field.Path, name string) *field.Error {
 	if _, known := applicationProtocol(name); known {
 		return nil
 	}
-	return field.NotSupported(at, clip(name), []string{
+	return field.NotSupported(at, clip.Name(name), []string{
 		"http", "http2", "h2c", "kubernetes.io/h2c", "grpc", "grpc-web", "ws", "kubernetes.io/ws", "tcp", "tls", "https",
 	})
 }
@@ -129,14 +130,5 @@ func tcpPort(s *corev1.Service, name string) (uint16, error) {
 	if other != "" {
 		return 0, fmt.Errorf("port %s is %s: only TCP ports have a protocol here", name, other)
 	}
-	return 0, fmt.Errorf("the Service has no port %q", clip(name))
-}
-
-// clip keeps an error readable whatever the annotation holds.
-func clip(s string) string {
-	const most = 80 // bytes
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return 0, fmt.Errorf("the Service has no port %q", clip.Name(name))
 }

@@ -1,0 +1,113 @@
+package access
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eastway/eastway/internal/bubble"
+)
+
+func open(t *testing.T, c FileConfig) *File {
+	t.Helper()
+	f, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+// A flood of connections writes no more lines than the rate; what is left out is counted, logged and shown.
+func TestRateIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, events := observer.New(zapcore.InfoLevel)
+		var out bytes.Buffer
+		f := open(t, FileConfig{Name: "-", Stdout: &out, Rate: 100, Log: zap.New(core)})
+		line := Entry{Started: time.Now(), Direction: Inbound, Service: UnknownService}
+		for range 10 { // 10,000 in ten seconds
+			for range 1000 {
+				line.Write(f.Logger())
+			}
+			bubble.Pass(time.Second)
+		}
+		written := strings.Count(out.String(), "\n")
+		if written != burstSeconds*100+9*100 {
+			t.Errorf("%d lines are written", written)
+		}
+		if n := testutil.ToFloat64(f.omitted); int(n)+written != 10_000 {
+			t.Errorf("%v lines are counted as left out of 10,000, %d are written", n, written)
+		}
+		if events.Len() != 1 {
+			t.Errorf("logged %v", events.All())
+		}
+		if p := f.Problems(); len(p) != 1 || !strings.Contains(p[0], "8900 lines were left out, at most 100 are written per second (last 1s ago)") {
+			t.Errorf("problems %q", p)
+		}
+		bubble.Pass(time.Hour)
+		out.Reset()
+		line.Write(f.Logger())
+		if out.Len() == 0 || len(f.Problems()) != 0 {
+			t.Errorf("an hour later: %q, problems %q", out.String(), f.Problems())
+		}
+	})
+}
+
+func TestAllLinesWithoutRate(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := open(t, FileConfig{Name: "-", Stdout: &out})
+	for range 3 * DefaultRate {
+		if _, err := f.Write([]byte("x\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.Len() != 6*DefaultRate {
+		t.Errorf("%d bytes", out.Len())
+	}
+}
+
+type full struct{ io.Writer }
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestLostLinesAreShown(t *testing.T) {
+	t.Parallel()
+	f := open(t, FileConfig{Name: "-", Stdout: full{}})
+	for range 3 {
+		if n, err := f.Write([]byte("line\n")); n != 5 || err != nil {
+			t.Errorf("wrote %d, %v", n, err)
+		}
+	}
+	if p := f.Problems(); testutil.ToFloat64(f.lost) != 3 || len(p) != 1 || !strings.Contains(p[0], "3 lines could not be written") ||
+		!strings.Contains(p[0], "disk full") {
+		t.Errorf("problems %q", p)
+	}
+}
+
+func TestFileConfig(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]FileConfig{
+		"Rate": {Rate: -1}, "Stdout": {Name: "-"}, "--access-log": {Name: filepath.Join(t.TempDir(), "none", "access.log")},
+	} {
+		if _, err := Open(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	open(t, FileConfig{}).Logger().Info("nothing")
+}

@@ -1,0 +1,24 @@
+package admission
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+)
+
+func TestSource(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"192.0.2.7:1234":          "192.0.2.7/32",
+		"[::ffff:192.0.2.7]:1234": "192.0.2.7/32",
+		"[2001:db8:1:2::9]:1234":  "2001:db8:1:2::/64",
+		"[fe80::9%eth0]:1234":     "fe80::/64",
+	} {
+		if got := Source(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))); got.String() != want {
+			t.Errorf("%s counts for %v, want %s", addr, got, want)
+		}
+	}
+	if got := Source(&net.UnixAddr{Name: "x"}); got.IsValid() {
+		t.Errorf("a Unix socket counts for %v", got)
+	}
+}
