@@ -55,6 +55,7 @@ func TestDrills(t *testing.T) {
 		{"bookinfo", on(bookinfo)},
 		{"ingress", on(throughIngress)},
 		{"one gateway", on(gateway)},
+		{"at most once", atMostOnce},
 		{"proxy killed", proxyKilled},
 		{"leader killed", leaderKilled},
 		{"API server away", withoutAPIServer},

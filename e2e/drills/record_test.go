@@ -28,7 +28,10 @@ func newRecord(zone string, r load.Record) record {
 
 // wholes are the applications of whole answers. Reviews v1 do not call ratings.
 func wholes() []string {
-	return []string{"mocka mockb mockc", "solo-1", "solo-2", "httpbin", "productpage details reviews", "productpage details reviews ratings"}
+	return []string{
+		"mocka mockb mockc", "solo-1", "solo-2", "httpbin", "near", "far",
+		"productpage details reviews", "productpage details reviews ratings",
+	}
 }
 
 func (r *record) ok() bool   { return r.Error == "" }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,16 +29,19 @@ type Config struct {
 	Status int
 	// Hosts has the addresses of upstreams (see Dialer).
 	Hosts string
+	// Record is a file that gets a line with the ID of each request that was begun, before anything else: what it has survives
+	// kill -9. Empty: none.
+	Record string
 	// Lame is how long it goes on accepting when it is to end, as any application behind a load balancer must: until no more
 	// connections come. 0: long enough for Kubernetes.
 	Lame time.Duration
 }
 
-// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces), text, and hosts.
+// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces), text, hosts, and record.
 func FromEnvironment(get func(string) string) Config {
 	return Config{
 		Name: get("app"), Zone: get("version"), UpstreamURLs: strings.Fields(get("upstream_url")), Text: get("text"),
-		Hosts: get("hosts"),
+		Hosts: get("hosts"), Record: get("record"),
 	}
 }
 
@@ -69,6 +73,7 @@ type App struct {
 	Executions journal.Journal[Execution]
 
 	client Client
+	record *os.File
 	// leaving: it got SIGTERM, so each answer ends its connection, and no later request meets one that is being closed.
 	leaving atomic.Bool
 }
@@ -84,6 +89,12 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !openloop.ValidID(id) {
 		http.Error(w, openloop.RequestID+" must be 1 to 64 of A-Z a-z 0-9 . _ -", http.StatusBadRequest)
 		return
+	}
+	if a.record != nil {
+		if _, err := a.record.WriteString(id + "\n"); err != nil { // one write, unbuffered
+			http.Error(w, fmt.Sprintf("%s(%s): record the execution: %v", a.Name, a.Zone, err), http.StatusInternalServerError)
+			return
+		}
 	}
 	a.Executions.Add(Execution{ID: id, At: time.Now(), Caller: r.RemoteAddr})
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {

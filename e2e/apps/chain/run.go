@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,14 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	app := &App{Config: c, client: Client{Dialer: Dialer{Hosts: c.Hosts}}}
+	if c.Record != "" {
+		var err error
+		if app.record, err = os.OpenFile(c.Record, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644); err != nil {
+			return fmt.Errorf("chain: record executions: %w", err)
+		}
+		defer app.record.Close()
+	}
 	listeners := make(map[int]net.Listener)
 	for _, port := range []int{Port, StreamPort, JournalPort} {
 		listener, err := listen(ctx, at, port)
@@ -32,7 +41,6 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 		}
 		listeners[port] = listener
 	}
-	app := &App{Config: c, client: Client{Dialer: Dialer{Hosts: c.Hosts}}}
 	streams := &Streams{Hello: func(local net.Addr) string { return app.hop(local).String() }}
 	asked := http.NewServeMux()
 	asked.Handle("GET /executions", &app.Executions)
