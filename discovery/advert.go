@@ -113,6 +113,17 @@ func (p *peerAdverts) addNames(to map[ServiceName]struct{}) {
 	}
 }
 
+// denied is how many of the exports may not be imported.
+func (a *advert) denied(by *Peer) int {
+	n := 0
+	for name := range a.exports.All() {
+		if allowed, _ := MayImport(by, name); !allowed {
+			n++
+		}
+	}
+	return n
+}
+
 // elect chooses the current advert and drops those of replicas that are no longer linked.
 func (p *peerAdverts) elect() {
 	var best *advert

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,8 @@ func (c *Catalog) SetLocal(l Local) {
 			adverts.addNames(dirty)
 			c.dropPeer(name)
 			c.peersChanged.Notify()
+		} else if !reflect.DeepEqual(was.Spec.Imports, is.Spec.Imports) {
+			adverts.addNames(dirty)
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
@@ -144,11 +147,15 @@ func (c *Catalog) merge(name ServiceName) *Service {
 	return s
 }
 
-// exporters are the peers that export the service, in the order of their names. c.mu is held.
+// exporters are the peers that export the service and may, in the order of their names. c.mu is held.
 func (c *Catalog) exporters(name ServiceName) []PeerExport {
 	var peers []PeerExport
 	for _, peer := range c.peerNames {
-		if e := c.peers[peer].export(name); e != nil {
+		e := c.peers[peer].export(name)
+		if e == nil {
+			continue
+		}
+		if allowed, _ := MayImport(c.local.Peers[peer], name); allowed {
 			peers = append(peers, *e)
 		}
 	}

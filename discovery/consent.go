@@ -60,6 +60,27 @@ func MayCall(p *Peer, s *Service) Verdict {
 	return Verdict{Allowed: true, Rule: RuleExported}
 }
 
+// reserved are the namespaces of which nothing is used that a peer exports: a service there that a peer answers would be the cluster itself.
+// Kubernetes reserves those that begin with kube-; Eastway's own is the chart's default.
+func reserved(namespace string) bool {
+	return strings.HasPrefix(namespace, "kube-") || namespace == "eastway-system"
+}
+
+// MayImport decides whether this cluster uses what a peer exports under that name; p may be nil. The rule is "reserved", a field of the Peer
+// such as "imports.deny[0]", or empty if none restricts it.
+func MayImport(p *Peer, name ServiceName) (allowed bool, rule string) {
+	switch {
+	case p == nil:
+		return false, RuleNoPeer
+	case reserved(name.Namespace):
+		return false, "reserved"
+	}
+	if allowed, rule = p.Spec.Imports.Decide(name.Namespace, name.Name); rule != "" {
+		rule = "imports." + rule
+	}
+	return allowed, rule
+}
+
 // Explain is what a verdict about a peer and a service is based on, for people; p and s are those that it was made of.
 func (v Verdict) Explain(peer string, p *Peer, name ServiceName, s *Service) string {
 	switch v.Rule {

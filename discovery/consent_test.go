@@ -71,6 +71,7 @@ func TestPeersAreSentWhatTheyMayCall(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	var toB, toD sent
+	noShop := &v1alpha1.ExportRules{Deny: []string{"shop/*"}}
 	for _, step := range []struct {
 		name  string
 		rules *v1alpha1.ExportRules // of peer b
@@ -81,13 +82,10 @@ func TestPeersAreSentWhatTheyMayCall(t *testing.T) {
 	}{
 		{"all", nil, nil, []ServiceName{cart, pay}, 1, []string{"+bank/pay", "+shop/cart"}, []string{"+bank/pay", "+shop/cart"}},
 		{"the Peer denies", &v1alpha1.ExportRules{Deny: []string{"bank/*"}}, nil, []ServiceName{cart, pay}, 1, []string{"-bank/pay"}, nil},
-		{
-			"denied changes", &v1alpha1.ExportRules{Deny: []string{"shop/*"}}, nil, []ServiceName{cart, pay}, 1,
-			[]string{"+bank/pay", "-shop/cart"}, nil,
-		},
-		{"what is denied changes", &v1alpha1.ExportRules{Deny: []string{"shop/*"}}, nil, []ServiceName{cart, pay}, 2, nil, []string{"+shop/cart"}},
-		{"what is denied goes", &v1alpha1.ExportRules{Deny: []string{"shop/*"}}, nil, []ServiceName{pay}, 2, nil, []string{"-shop/cart"}},
-		{"what is denied comes", &v1alpha1.ExportRules{Deny: []string{"shop/*"}}, nil, []ServiceName{cart, pay}, 2, nil, []string{"+shop/cart"}},
+		{"denied changes", noShop, nil, []ServiceName{cart, pay}, 1, []string{"+bank/pay", "-shop/cart"}, nil},
+		{"what is denied changes", noShop, nil, []ServiceName{cart, pay}, 2, nil, []string{"+shop/cart"}},
+		{"what is denied goes", noShop, nil, []ServiceName{pay}, 2, nil, []string{"-shop/cart"}},
+		{"what is denied comes", noShop, nil, []ServiceName{cart, pay}, 2, nil, []string{"+shop/cart"}},
 		{"dry run", &v1alpha1.ExportRules{Deny: []string{"shop/*"}, DryRun: true}, nil, []ServiceName{cart, pay}, 2, []string{"+shop/cart"}, nil},
 		{"the owner exports to b", nil, []string{"b"}, []ServiceName{cart, pay}, 2, nil, []string{"-shop/cart"}},
 		{"the owner exports to d", nil, []string{"d"}, []ServiceName{cart, pay}, 2, []string{"-shop/cart"}, []string{"+shop/cart"}},
@@ -134,5 +132,80 @@ func TestDeniedServicesAreNeverNamed(t *testing.T) {
 	}
 	if c.exports.to["b"].Len() != 1 {
 		t.Error("it can call more than one")
+	}
+}
+
+func TestMayImport(t *testing.T) {
+	t.Parallel()
+	dns := ServiceName{"kube-system", "kube-dns"}
+	for _, tt := range []struct {
+		name    string
+		rules   *v1alpha1.ImportRules
+		of      ServiceName
+		allowed bool
+		rule    string
+	}{
+		{"no rules", nil, cart, true, ""},
+		{"Kubernetes' own", nil, dns, false, "reserved"},
+		{"Kubernetes' own, allowed", &v1alpha1.ImportRules{Allow: []string{"kube-system/*"}}, dns, false, "reserved"},
+		{"Eastway's own", nil, ServiceName{"eastway-system", "eastway"}, false, "reserved"},
+		{"a similar name", nil, ServiceName{"kubernetes", "x"}, true, ""},
+		{"allowed", &v1alpha1.ImportRules{Allow: []string{"shop/*"}}, cart, true, "imports.allow[0]"},
+		{"not among the allowed", &v1alpha1.ImportRules{Allow: []string{"shop/*"}}, pay, false, "imports.allow"},
+		{"denied", &v1alpha1.ImportRules{Deny: []string{"*/x", "bank/pay"}}, pay, false, "imports.deny[1]"},
+		{"deny comes first", &v1alpha1.ImportRules{Allow: []string{"*/*"}, Deny: []string{"bank/*"}}, pay, false, "imports.deny[0]"},
+	} {
+		allowed, rule := MayImport(&Peer{Name: "b", Spec: v1alpha1.PeerSpec{Imports: tt.rules}}, tt.of)
+		if allowed != tt.allowed || rule != tt.rule {
+			t.Errorf("%s: %v %q, want %v %q", tt.name, allowed, rule, tt.allowed, tt.rule)
+		}
+	}
+	if allowed, rule := MayImport(nil, cart); allowed || rule != RuleNoPeer {
+		t.Errorf("of no Peer: %v %q", allowed, rule)
+	}
+}
+
+// A hostile peer announces what others export, and the cluster's own names. What the rules leave out is as if it were not announced, also for
+// other exporters of the service; a changed rule holds at once, whichever side of it the advert came on.
+func TestHostileAnnouncements(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	dns := ServiceName{"kube-system", "kube-dns"}
+	set := func(rules *v1alpha1.ImportRules) {
+		l := localWith([]string{"evil", "good"})
+		l.Peers["evil"].Spec.Imports = rules
+		c.SetLocal(l)
+	}
+	exporters := func(n ServiceName) string {
+		s := c.Snapshot().Services.Get(n)
+		if s == nil {
+			return ""
+		}
+		out := ""
+		for i := range s.Peers {
+			out += s.Peers[i].Peer + " "
+		}
+		return out
+	}
+	set(&v1alpha1.ImportRules{Allow: []string{"shop/*"}})
+	for peer, names := range map[string][]ServiceName{"evil": {cart, pay, dns}, "good": {cart, pay}} {
+		if err := c.UpdateRemote(ReplicaID{peer, "r"}, updateOf(1, 0, 1, 1_000_000, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		rules     *v1alpha1.ImportRules
+		cart, pay string
+	}{
+		{&v1alpha1.ImportRules{Allow: []string{"shop/*"}}, "evil good ", "good "},
+		{&v1alpha1.ImportRules{Deny: []string{"shop/*"}}, "good ", "evil good "},
+		{&v1alpha1.ImportRules{Deny: []string{"*/*"}}, "good ", "good "},
+		{nil, "evil good ", "evil good "},
+		{&v1alpha1.ImportRules{Allow: []string{"shop/*"}}, "evil good ", "good "},
+	} {
+		set(step.rules)
+		if exporters(cart) != step.cart || exporters(pay) != step.pay || exporters(dns) != "" {
+			t.Errorf("%+v: cart of %q, pay of %q, DNS of %q", step.rules, exporters(cart), exporters(pay), exporters(dns))
+		}
 	}
 }

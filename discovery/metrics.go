@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
 type catalogCollector struct {
-	catalog                                                *Catalog
-	services, revision, peerServices, peerRevision, linked *prometheus.Desc
+	catalog                                                         *Catalog
+	services, revision, peerServices, notUsed, peerRevision, linked *prometheus.Desc
 }
 
 func newCatalogCollector(c *Catalog) *catalogCollector {
@@ -17,6 +17,7 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		services:     desc("services", "Services in the catalog.", "origin"),
 		revision:     desc("revision", "Changes of the catalog since the process started."),
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
+		notUsed:      desc("peer_services_not_used", "Services that the peer exports and that may not be imported.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
 		linked:       desc("peer_replicas", "Linked replicas of the peer; 0: the last known exports are kept.", "peer"),
 	}
@@ -26,6 +27,7 @@ func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.services
 	ch <- c.revision
 	ch <- c.peerServices
+	ch <- c.notUsed
 	ch <- c.peerRevision
 	ch <- c.linked
 }
@@ -52,10 +54,11 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.services, peer, "peer")
 	gauge(c.services, both, "both")
 	gauge(c.revision, float64(snap.Revision))
-	for name := range c.catalog.local.Peers {
+	for name, peer := range c.catalog.local.Peers {
 		adverts := c.catalog.peers[name]
 		if adverts == nil || adverts.current == nil {
 			gauge(c.peerServices, 0, name)
+			gauge(c.notUsed, 0, name)
 			gauge(c.peerRevision, 0, name)
 			gauge(c.linked, 0, name)
 			continue
@@ -67,6 +70,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 		gauge(c.peerServices, float64(adverts.current.exports.Len()), name)
+		gauge(c.notUsed, float64(adverts.current.denied(peer)), name)
 		gauge(c.peerRevision, float64(adverts.current.revision), name)
 		gauge(c.linked, linked, name)
 	}

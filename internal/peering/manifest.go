@@ -41,9 +41,11 @@ func Parse(data []byte) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	if peer.Spec.Exports != nil {
-		return Manifest{}, errors.New("spec.exports: the cluster that imports the Peer decides that, not its manifest: " +
-			"remove the field, and set it on the Peer after the import")
+	for name, set := range map[string]bool{"exports": peer.Spec.Exports != nil, "imports": peer.Spec.Imports != nil} {
+		if set {
+			return Manifest{}, fmt.Errorf("spec.%s: the cluster that imports the Peer decides that, not its manifest: "+
+				"remove the field, and set it on the Peer after the import", name)
+		}
 	}
 	return New(peer)
 }
@@ -51,7 +53,7 @@ func Parse(data []byte) (Manifest, error) {
 // Keep takes over what this cluster has decided about the Peer that was imported before.
 func (m Manifest) Keep(old *v1alpha1.Peer) Manifest {
 	m.Peer = m.Peer.DeepCopy()
-	m.Peer.Spec.Exports = old.Spec.Exports
+	m.Peer.Spec.Exports, m.Peer.Spec.Imports = old.Spec.Exports, old.Spec.Imports
 	return m
 }
 

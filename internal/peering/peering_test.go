@@ -83,6 +83,7 @@ func TestParse(t *testing.T) {
 		"ID of another":   {with("cluster/b", "cluster/c"), "spec.spiffeID"},
 		"broken address":  {with("b.example.com:1", "nix"), "spec.addresses[0]"},
 		"its own rights":  {with("spec:", "spec:\n  exports: {allow: ['*/*']}"), "spec.exports: the cluster that imports the Peer decides that"},
+		"its own imports": {with("spec:", "spec:\n  imports: {allow: ['*/*']}"), "spec.imports: the cluster that imports the Peer decides that"},
 		"long":            {with("spec:", "spec:\n  "+strings.Repeat("x", 1000)+": 1"), "…: unknown field"},
 	} {
 		_, err := Parse([]byte(c.manifest))
@@ -134,9 +135,13 @@ func TestKeep(t *testing.T) {
 	m := parse(t, manifestOf(t, "b", "b.example.com:1"))
 	old := m.Peer.DeepCopy()
 	old.Spec.Exports = &v1alpha1.ExportRules{Deny: []string{"bank/*"}}
+	old.Spec.Imports = &v1alpha1.ImportRules{Allow: []string{"shop/*"}}
 	kept := m.Keep(old)
-	if got := kept.Peer.Spec.Exports; got == nil || got.Deny[0] != "bank/*" || m.Peer.Spec.Exports != nil || len(m.Changes(old)) != 0 {
+	if got := kept.Peer.Spec; got.Exports != old.Spec.Exports || got.Imports != old.Spec.Imports || m.Peer.Spec.Exports != nil {
 		t.Errorf("kept %+v of %+v", got, m.Peer.Spec)
+	}
+	if got := m.Changes(old); len(got) != 0 {
+		t.Errorf("changes: %q", got)
 	}
 }
 

@@ -34,6 +34,35 @@ type ExportRules struct {
 	DryRun bool `json:"dryRun,omitempty"`
 }
 
+// ImportRules are which of a peer's exports are used.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.allow) || has(self.deny)",message="must have allow or deny"
+type ImportRules struct {
+	// Allow are the only services that are used of the peer; absent: all that it exports. Each is NAMESPACE/NAME, where * stands for any
+	// namespace or any name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=127
+	Allow []string `json:"allow,omitempty"`
+	// Deny are services that are not used of the peer, also if allow has them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=127
+	Deny []string `json:"deny,omitempty"`
+}
+
+// Decide returns whether the rules allow a service, and the field that decides, below spec.imports; "" if none does.
+func (r *ImportRules) Decide(namespace, name string) (allowed bool, rule string) {
+	if r == nil {
+		return true, ""
+	}
+	return decide(r.Allow, r.Deny, namespace, name)
+}
+
 // Decide returns whether the rules allow a service, and the field that decides, below spec.exports; "" if none does.
 func (r *ExportRules) Decide(namespace, name string) (allowed bool, rule string) {
 	if r == nil {

@@ -58,7 +58,7 @@ func TestParseExportTo(t *testing.T) {
 		err   string
 	}{
 		"b":                     {[]string{"b"}, ""},
-		"c, b ":                 {[]string{"b", "c"}, ""},
+		"c," + " b":             {[]string{"b", "c"}, ""},
 		"*":                     {nil, ""},
 		"":                      {nil, "must name Peers, separated by commas, or * for all"},
 		"b,":                    {nil, "must name Peers"},
@@ -75,6 +75,23 @@ func TestParseExportTo(t *testing.T) {
 			}
 		case err != nil || !slices.Equal(got, want.names) || (got == nil) != (want.names == nil):
 			t.Errorf("%q: %v, %v", value, got, err)
+		}
+	}
+}
+
+func TestValidateImports(t *testing.T) {
+	t.Parallel()
+	for imports, want := range map[string]string{
+		"{allow: ['*/*'], deny: ['shop/*']}": "",
+		"{}":                                 "spec.imports: Required value: allow or deny",
+		"{allow: [a/b, cart]}":               `spec.imports.allow[1]: Invalid value: "cart": must be NAMESPACE/NAME`,
+	} {
+		var p Peer
+		if err := yaml.UnmarshalStrict([]byte(peerYAML+"  imports: "+imports+"\n"), &p); err != nil {
+			t.Fatal(err)
+		}
+		if errs := ValidatePeer(&p); (want == "") != (len(errs) == 0) || want != "" && !strings.HasPrefix(errs[0].Error(), want) {
+			t.Errorf("%s: %v, want %q", imports, errs, want)
 		}
 	}
 }

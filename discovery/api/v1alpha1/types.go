@@ -64,6 +64,9 @@ type PeerSpec struct {
 	// manifest that the peer exports does not have it.
 	// +optional
 	Exports *ExportRules `json:"exports,omitempty"`
+	// Imports are which of the peer's exports this cluster uses; absent: all of them. Like exports, this cluster decides that.
+	// +optional
+	Imports *ImportRules `json:"imports,omitempty"`
 }
 
 // TrafficPolicy configures how calls to a service choose among its endpoints. Fields have the names and meanings

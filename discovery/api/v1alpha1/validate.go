@@ -44,6 +44,9 @@ func ValidatePeer(p *Peer) field.ErrorList {
 	if x := p.Spec.Exports; x != nil {
 		errs = append(errs, validateServices(spec.Child("exports"), x.Allow, x.Deny)...)
 	}
+	if i := p.Spec.Imports; i != nil {
+		errs = append(errs, validateServices(spec.Child("imports"), i.Allow, i.Deny)...)
+	}
 	return errs
 }
 
