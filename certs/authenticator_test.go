@@ -236,3 +236,36 @@ eastway_certs_peer_bundle_expiry_timestamp_seconds{peer="cluster-c"} %v
 		t.Errorf("no source: %v", err)
 	}
 }
+
+// TestLeaseEndsWithEitherCertificate: a connection may be used until the first certificate of either side expires, and the skew of clocks.
+func TestLeaseEndsWithEitherCertificate(t *testing.T) {
+	t.Parallel()
+	all := certstest.New(t, "cluster-a", "cluster-b")
+	issue := func(ttl time.Duration) *x509.Certificate {
+		svid, err := all["cluster-b"].CA.Issue("cluster-b", ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return svid.Certificates[0]
+	}
+	own, err := all["cluster-a"].CA.Issue("cluster-a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ peer, first *x509.Certificate }{
+		"the peer's expires first": {issue(time.Hour), nil},
+		"our own expires first":    {issue(90 * 24 * time.Hour), own.Certificates[0]},
+	} {
+		want := c.peer
+		if c.first != nil {
+			want = c.first
+		}
+		renew, end := all["cluster-a"].Auth.Lease(tls.ConnectionState{PeerCertificates: []*x509.Certificate{c.peer}})
+		if d := end.Sub(want.NotAfter.Add(certs.ClockSkew)); d.Abs() > time.Minute {
+			t.Errorf("%s: it ends %v after that", name, d)
+		}
+		if !renew.After(time.Now()) || !renew.Before(want.NotAfter) {
+			t.Errorf("%s: it is replaced at %v, and ends at %v", name, renew, end)
+		}
+	}
+}

@@ -69,7 +69,7 @@ type nodeGate struct{ n *Node }
 
 func (a nodeGate) Admit(remote net.Addr) (leave func(), ok bool) {
 	if leave, ok = a.n.gate.enter(remote); !ok {
-		a.n.metrics.refused("overloaded")
+		a.n.metrics.Refused("overloaded")
 	}
 	return leave, ok
 }
@@ -87,7 +87,7 @@ func (a nodeGate) Retrying(err error, pause time.Duration) {
 // refuse logs and counts a handshake that failed.
 func (n *Node) refuse(over string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
-	n.metrics.refused(reason)
+	n.metrics.Refused(reason)
 	err = clip.Error(err, maxRefusal)
 	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
 		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over),

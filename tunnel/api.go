@@ -20,6 +20,8 @@ type Credentials interface {
 	ServerConfig() *tls.Config
 	// PeerName is the peer whose SPIFFE ID the verified connection proved.
 	PeerName(tls.ConnectionState) (string, error)
+	// Lease is when another connection has to take this one's place, and when it has to end.
+	Lease(tls.ConnectionState) (renew, end time.Time)
 }
 
 // Peer is where a peer's proxies accept tunnels. Without addresses it dials us.

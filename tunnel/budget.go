@@ -14,6 +14,14 @@ func (n *Node) budgetOf(peer string) *transport.Budget {
 	return n.peerLocked(peer).budget
 }
 
+// load is a node as metrics see it.
+type load struct{ *Node }
+
+// Load implements metrics.Node.
+func (n load) Load(peer string) (rtt time.Duration, unread int64) {
+	return n.State(peer).RTT, n.budgetOf(peer).Used()
+}
+
 // full is the limit that another stream would exceed; empty: none.
 func (c *conn) full() (limit transport.Limit, reason string) {
 	switch {

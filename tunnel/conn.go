@@ -23,8 +23,10 @@ type conn struct {
 	name    string // e.g. "tcp-2"
 	born    time.Time
 	channel transport.Stream
-	budget  *transport.Budget // of its peer; set when it is attached
-	out     chan *tunnelpb.Control
+	// At renew another connection takes its place, at end it is closed. Set when it is attached.
+	renew, end time.Time
+	budget     *transport.Budget // of its peer; set when it is attached
+	out        chan *tunnelpb.Control
 	// messages hands over the message channel's stream; on an accepted control connection.
 	messages chan transport.Stream
 
@@ -129,6 +131,27 @@ func (c *conn) idle() time.Duration {
 }
 
 // retired: no new streams of either side.
+// markRetired: it is replaced, so its end is expected.
+func (c *conn) markRetired() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.retired = true
+}
+
+// linger ends the connection when what waits to be sent has had time to leave.
+func (c *conn) linger(ctx context.Context, reason string) {
+	ctx, cancel := context.WithTimeout(ctx, controlLinger)
+	defer cancel()
+	select {
+	case <-c.sess.Done():
+	case <-ctx.Done():
+	}
+	c.fail(reason)
+}
+
+// expiring: another connection has to take its place.
+func (c *conn) expiring() bool { return time.Now().After(c.renew) }
+
 func (c *conn) retired() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -189,7 +189,7 @@ func (d *linkDialer) dial(ctx context.Context, t transport.Transport) (transport
 // handshakeFailed counts our own refusals of a peer's certificate; a peer that cannot be reached is not one.
 func (n *Node) handshakeFailed(err error) {
 	if reason := n.cfg.Reason(err); reason != reasonOther {
-		n.metrics.refused(reason)
+		n.metrics.Refused(reason)
 	}
 }
 
@@ -402,8 +402,10 @@ func (d *linkDialer) over(c *conn) *transportDialer {
 	return d.transports[i]
 }
 
-// shrink retires one surplus lane that was not used for a while, and closes lanes that both sides have retired.
+// shrink retires lanes whose place others have taken, and one surplus lane that was not used for a while. It closes lanes that both sides
+// have retired.
 func (d *linkDialer) shrink() {
+	lanes, _ := d.link.laneCounts()
 	for _, c := range d.link.connections() {
 		if c.role != tunnelpb.Hello_ROLE_LANE {
 			continue
@@ -414,7 +416,12 @@ func (d *linkDialer) shrink() {
 			}
 			continue
 		}
-		if t := d.over(c); t.target > t.Caps().Lanes && c.idle() > laneIdle {
+		t := d.over(c)
+		if c.expiring() && lanes[t.Caps().Name] >= t.target {
+			c.retire("a certificate expires") // others have taken its place
+			continue
+		}
+		if t.target > t.Caps().Lanes && c.idle() > laneIdle {
 			t.target--
 			c.retire("idle")
 			return

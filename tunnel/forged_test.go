@@ -75,7 +75,7 @@ func TestForgedAddressLeavesRoom(t *testing.T) {
 	a := startNode(t, ca)
 	a.SetPeers([]Peer{{Name: "b", Addresses: []string{b.Addr().String()}}})
 	await(t, "usable", func() bool { return a.State("b").Usable })
-	if n := testutil.ToFloat64(b.metrics.handshakes.WithLabelValues("overloaded")); n > 0 {
+	if n := testutil.ToFloat64(b.metrics.Handshakes.WithLabelValues("overloaded")); n > 0 {
 		t.Errorf("%v handshakes were refused because none was free", n)
 	}
 }

@@ -62,7 +62,7 @@ func (n *Node) Problems() []string { return n.limits.Problems(time.Now(), limitK
 
 // meet counts that a limit was met on c, and logs it if that is due.
 func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
-	l.node.metrics.limited(l.peer, limit, times)
+	l.node.metrics.Limited(l.peer, string(limit), times)
 	what, remedy := limitText(limit)
 	if what == "" {
 		return

@@ -72,13 +72,15 @@ func (l *link) attach(ctx context.Context, c *conn) error {
 	if err := l.verify(c); err != nil {
 		return err
 	}
+	c.renew, c.end = l.node.cfg.Credentials.Lease(c.sess.TLS())
 	c.budget = l.budget
 	c.sess.Charge(l.budget)
 	if c.role == tunnelpb.Hello_ROLE_CONTROL {
 		if l.control != nil {
-			// The dialer gave the old one up before this side noticed.
+			// It expires, or the dialer gave it up before this side noticed.
+			l.control.markRetired()
 			old := l.control
-			l.wg.Go(func() { old.fail("replaced by a new control connection") })
+			l.wg.Go(func() { old.linger(ctx, "replaced by a new control connection") })
 		}
 		l.control = c
 		l.sendGoAwayLocked(l.life.attach(true))
@@ -309,23 +311,23 @@ func (l *link) carries() bool {
 	return l.vitals.state != dead && len(l.lanes) > 0
 }
 
-// laneCounts are the lanes that take streams, by transport.
+// laneCounts are the lanes that take streams, by transport, and whether there is a control connection; without what expires soon.
 func (l *link) laneCounts() (lanes map[string]int, hasControl bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lanes = make(map[string]int)
 	for _, c := range l.lanes {
-		if !c.retired() {
+		if !c.retired() && !c.expiring() {
 			lanes[c.sess.Caps().Name]++
 		}
 	}
-	return lanes, l.control != nil
+	return lanes, l.control != nil && !l.control.expiring()
 }
 
 func (l *link) hasControl() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.control != nil
+	return l.control != nil && !l.control.expiring()
 }
 
 func (l *link) openStreams() int {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/tally"
+	"github.com/eastway/eastway/tunnel/internal/metrics"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -78,7 +79,7 @@ func (c *Config) Validate() error {
 type Node struct {
 	cfg     Config
 	log     *zap.Logger
-	metrics *metrics
+	metrics *metrics.Metrics
 	buffers wire.Buffers
 	wg      sync.WaitGroup
 	changed chan struct{}
@@ -126,7 +127,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(),
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
-	n.metrics = newMetrics(cfg.Metrics, n)
+	n.metrics = metrics.New(cfg.Metrics, cfg.Cluster, load{n})
 	n.transports = cfg.Transports
 	if len(n.transports) == 0 {
 		n.transports = defaultTransports(cfg)
@@ -373,7 +374,7 @@ func (n *Node) setFirstError(peer string, err error) {
 }
 
 func (n *Node) handle(in *Incoming) {
-	n.metrics.opened(in.Peer(), "in")
+	n.metrics.Opened(in.Peer(), "in")
 	if n.cfg.Handle == nil {
 		_ = in.Refuse(tunnelpb.Answer_CODE_NOT_FOUND, "nothing is served here", 0)
 		return

@@ -306,8 +306,9 @@ func TestUntrustedDialerIsRefused(t *testing.T) {
 // mixed presents one world's certificate and trusts another's.
 type mixed struct{ present, trust Credentials }
 
-func (m mixed) ClientConfig(p string) (*tls.Config, error)      { return m.present.ClientConfig(p) }
-func (m mixed) PeerName(cs tls.ConnectionState) (string, error) { return m.trust.PeerName(cs) }
+func (m mixed) ClientConfig(p string) (*tls.Config, error)          { return m.present.ClientConfig(p) }
+func (m mixed) PeerName(cs tls.ConnectionState) (string, error)     { return m.trust.PeerName(cs) }
+func (m mixed) Lease(cs tls.ConnectionState) (renew, end time.Time) { return m.trust.Lease(cs) }
 func (m mixed) ServerConfig() *tls.Config {
 	c := m.trust.ServerConfig()
 	c.GetCertificate = m.present.ServerConfig().GetCertificate

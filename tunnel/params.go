@@ -54,6 +54,8 @@ const (
 	lastResortFor = 5 * time.Second
 	// controlRedialMax is the longest pause while only the control connection is missing.
 	controlRedialMax = time.Second
+	// controlLinger is how long a control connection that is replaced stays open for what waits to be sent.
+	controlLinger = time.Second
 	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.
 	maxHandshakes       = 512
 	maxHandshakesPerIP  = 64

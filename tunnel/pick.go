@@ -24,7 +24,7 @@ func (n *Node) Open(ctx context.Context, peer string, h *Header, avoid []string)
 	for _, ch := range choices {
 		s, err := ch.link.openOn(ctx, ch.conn, h)
 		if err == nil {
-			n.metrics.opened(peer, "out")
+			n.metrics.Opened(peer, "out")
 			return s, nil
 		}
 		if ctx.Err() != nil || !errors.Is(err, ErrNoLane) {

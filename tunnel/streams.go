@@ -120,7 +120,7 @@ func (l *link) serve(ctx context.Context, c *conn, raw transport.Stream) {
 	h, err := readOpen(raw)
 	c.headerRead()
 	if err != nil {
-		l.node.metrics.badHeader(l.peer)
+		l.node.metrics.BadHeader(l.peer)
 		raw.Abort(false)
 		return
 	}

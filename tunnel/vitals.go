@@ -135,7 +135,7 @@ func (l *link) check() error {
 	if state != before {
 		l.node.log.Info("link changed state", zap.String("peer", l.peer), zap.String("replica", l.replica),
 			zap.Stringer("state", state), zap.Duration("silence", quiet))
-		l.node.metrics.linkState(l.peer, state)
+		l.node.metrics.State(l.peer, state.String())
 	}
 	if state == dead && quiet < deadAfter {
 		return errNoControl
@@ -158,6 +158,9 @@ func (l *link) checkConn(c *conn, state linkState, paused time.Duration, doubtfu
 		interval = 0
 	case c.role == tunnelpb.Hello_ROLE_CONTROL:
 		interval = controlPingInterval
+	}
+	if time.Now().After(c.end) {
+		c.fail("a certificate of the connection has expired")
 	}
 	silent := c.sess.Progress()
 	waiting := c.pingIfDue(interval)
@@ -200,7 +203,7 @@ func (l *link) findPath(c *conn) {
 	if result == transport.Unmoved {
 		return
 	}
-	l.node.metrics.pathSearched(l.peer, result)
+	l.node.metrics.Searched(l.peer, string(result))
 	if result != transport.Moved {
 		return
 	}

@@ -62,7 +62,7 @@ func openOnQUIC(t *testing.T, n *Node) (*Stream, *conn) {
 }
 
 func (n *Node) pathsThat(result transport.MoveResult) int {
-	return int(testutil.ToFloat64(n.metrics.paths.WithLabelValues("b", string(result))))
+	return int(testutil.ToFloat64(n.metrics.Paths.WithLabelValues("b", string(result))))
 }
 
 // transfer sends random bytes to a stream that echoes them, until it is stopped, and compares what comes back.

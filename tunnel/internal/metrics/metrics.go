@@ -1,20 +1,32 @@
-package tunnel
+// Package metrics counts what tunnels do.
+package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/eastway/eastway/internal/status"
-	"github.com/eastway/eastway/tunnel/transport"
 )
 
-// metrics of one node. What is a state is collected from the node when asked for.
-type metrics struct {
-	node       *Node
-	handshakes *prometheus.CounterVec
+// Node is where states are collected when they are asked for.
+type Node interface {
+	// Status describes every peer.
+	Status() []status.Peer
+	// Load is the smallest round trip to a usable replica of the peer, 0 if there is none, and the memory for what the peer has sent
+	// and nothing has read, in bytes.
+	Load(peer string) (rtt time.Duration, unread int64)
+}
+
+// Metrics of one node.
+type Metrics struct {
+	node       Node
+	cluster    string
+	Handshakes *prometheus.CounterVec
 	streams    *prometheus.CounterVec
 	states     *prometheus.CounterVec
 	badHeaders *prometheus.CounterVec
-	paths      *prometheus.CounterVec
+	Paths      *prometheus.CounterVec
 	limits     *prometheus.CounterVec
 	lanes      *prometheus.Desc
 	links      *prometheus.Desc
@@ -23,18 +35,19 @@ type metrics struct {
 	memory     *prometheus.Desc
 }
 
-func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
+// New registers those of a node of a cluster; nil: they are not registered.
+func New(reg prometheus.Registerer, cluster string, n Node) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	m := &metrics{
-		node:       n,
-		handshakes: counter("eastway_tunnel_handshakes_refused_total", "Connections that failed authentication, on either side.", "reason"),
+	m := &Metrics{
+		node: n, cluster: cluster,
+		Handshakes: counter("eastway_tunnel_handshakes_refused_total", "Connections that failed authentication, on either side.", "reason"),
 		streams:    counter("eastway_tunnel_streams_total", "Streams opened.", "peer", "direction"),
 		states: counter("eastway_tunnel_link_state_changes_total",
 			"Replicas of a peer that became suspect (silent), dead or connected again.", "peer", "state"),
 		badHeaders: counter("eastway_tunnel_bad_streams_total", "Streams of a peer that were dropped because their header was not valid.", "peer"),
-		paths: counter("eastway_tunnel_path_migrations_total",
+		Paths: counter("eastway_tunnel_path_migrations_total",
 			"Dialed QUIC connections that went silent and looked for another network path.", "peer", "result"),
 		limits: counter("eastway_tunnel_limits_met_total", "Streams or connections that met a limit.", "peer", "limit"),
 		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open connections of tunnels.",
@@ -47,30 +60,33 @@ func newMetrics(reg prometheus.Registerer, n *Node) *metrics {
 			[]string{"peer"}, nil),
 	}
 	if reg != nil {
-		reg.MustRegister(m.handshakes, m.streams, m.states, m.badHeaders, m.paths, m.limits, m)
+		reg.MustRegister(m.Handshakes, m.streams, m.states, m.badHeaders, m.Paths, m.limits, m)
 	}
 	return m
 }
 
-func (m *metrics) refused(reason string)         { m.handshakes.WithLabelValues(reason).Inc() }
-func (m *metrics) opened(peer, direction string) { m.streams.WithLabelValues(peer, direction).Inc() }
+// Refused counts a handshake that failed.
+func (m *Metrics) Refused(reason string) { m.Handshakes.WithLabelValues(reason).Inc() }
 
-func (m *metrics) linkState(peer string, s linkState) {
-	m.states.WithLabelValues(peer, s.String()).Inc()
-}
+// Opened counts a stream.
+func (m *Metrics) Opened(peer, direction string) { m.streams.WithLabelValues(peer, direction).Inc() }
 
-func (m *metrics) limited(peer string, limit transport.Limit, times uint64) {
-	m.limits.WithLabelValues(peer, string(limit)).Add(float64(times))
-}
+// State counts a change of a link's state.
+func (m *Metrics) State(peer, state string) { m.states.WithLabelValues(peer, state).Inc() }
 
-func (m *metrics) badHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
+// BadHeader counts a stream whose header was not valid.
+func (m *Metrics) BadHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
 
-func (m *metrics) pathSearched(peer string, result transport.MoveResult) {
-	m.paths.WithLabelValues(peer, string(result)).Inc()
+// Searched counts what became of the search for another network path.
+func (m *Metrics) Searched(peer, result string) { m.Paths.WithLabelValues(peer, result).Inc() }
+
+// Limited counts what met a limit.
+func (m *Metrics) Limited(peer, limit string, times uint64) {
+	m.limits.WithLabelValues(peer, limit).Add(float64(times))
 }
 
 // Describe implements prometheus.Collector.
-func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.lanes
 	ch <- m.links
 	ch <- m.rtt
@@ -79,12 +95,12 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, p := range m.node.Status() {
-		if p.Peer == m.node.cfg.Cluster {
+		if p.Peer == m.cluster {
 			continue // another process of the own cluster is no peer
 		}
 		lanes := map[[3]string]int{}
@@ -104,9 +120,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(m.links, float64(v), p.Peer, state)
 		}
 		gauge(m.active, float64(streams), p.Peer)
-		gauge(m.memory, float64(m.node.budgetOf(p.Peer).Used()), p.Peer)
-		if st := m.node.State(p.Peer); st.RTT > 0 {
-			gauge(m.rtt, st.RTT.Seconds(), p.Peer)
+		rtt, unread := m.node.Load(p.Peer)
+		gauge(m.memory, float64(unread), p.Peer)
+		if rtt > 0 {
+			gauge(m.rtt, rtt.Seconds(), p.Peer)
 		}
 	}
 }
