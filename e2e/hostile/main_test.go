@@ -8,7 +8,6 @@ import (
 	"go.uber.org/goleak"
 )
 
-//nolint:gochecknoglobals // a flag
 var attackFor = flag.Duration("hostile.for", 300*time.Millisecond, "how long each attack lasts")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -58,7 +58,7 @@ func TestStrangersFillNoLog(t *testing.T) {
 	v := startVictim(t)
 	cfg := &tls.Config{
 		Certificates: []tls.Certificate{stranger(t, v.worlds["a"].Peer.ID.String())}, NextProtos: []string{certs.ALPN},
-		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, //nolint:gosec // it trusts anything
+		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), *attackFor)
 	defer cancel()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
@@ -61,7 +60,7 @@ func (v *victim) start(t *testing.T, cfg tunnel.Config) *tunnel.Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	t.Cleanup(func() {
@@ -71,23 +70,4 @@ func (v *victim) start(t *testing.T, cfg tunnel.Config) *tunnel.Node {
 		}
 	})
 	return n
-}
-
-// connects is how long a new proxy of cluster a takes to get a tunnel over that transport.
-func (v *victim) connects(t *testing.T, disableTCP bool) time.Duration {
-	t.Helper()
-	began := time.Now()
-	a := v.start(t, tunnel.Config{Cluster: "a", Credentials: v.worlds["a"].Auth, DisableTCP: disableTCP, DisableQUIC: !disableTCP})
-	a.SetPeers([]tunnel.Peer{{Name: "b", Addresses: []string{v.Addr().String()}}})
-	timeout := time.After(20 * time.Second)
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for !a.State("b").Usable {
-		select {
-		case <-look.C:
-		case <-timeout:
-			t.Fatalf("the peer has no tunnel: %+v", a.Status())
-		}
-	}
-	return time.Since(began)
 }

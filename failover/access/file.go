@@ -72,9 +72,10 @@ func Open(c FileConfig) (*File, error) {
 	}
 	f := &File{
 		w: c.Stdout, close: func() error { return nil }, log: c.Log, perSec: c.Rate,
-		limit:   rate.NewLimiter(rate.Inf, 0),
-		lost:    counter("eastway_access_log_lost_lines_total", "Lines of the access log that could not be written."),
-		omitted: counter("eastway_access_log_omitted_lines_total", "Lines of the access log that were left out because more came than `--access-log-rate`."),
+		limit: rate.NewLimiter(rate.Inf, 0),
+		lost:  counter("eastway_access_log_lost_lines_total", "Lines of the access log that could not be written."),
+		omitted: counter("eastway_access_log_omitted_lines_total",
+			"Lines of the access log that were left out because more came than `--access-log-rate`."),
 	}
 	if f.log == nil {
 		f.log = zap.NewNop()
