@@ -8,11 +8,14 @@ import (
 // Short is enough for one value of another side, such as a name, in bytes.
 const Short = 100
 
-// Text is at most that many bytes of s, and … if there was more. What moves a cursor, ends a line or turns text around is a space.
+// more is at the end of a text that was clipped.
+const more = "…"
+
+// Text is at most that many bytes of s, … included if there was more, so that clipping it again changes nothing. What moves a cursor, ends a line or turns text around is a space.
 func Text(s string, most int) string {
 	cut := len(s) > most
 	if cut {
-		s = s[:most] // before anything is spent on it
+		s = s[:max(most-len(more), 0)] // before anything is spent on it
 	} else if isPlain(s) {
 		return s
 	}
@@ -24,7 +27,7 @@ func Text(s string, most int) string {
 	}, strings.ToValidUTF8(s, "?"))
 	if cut {
 		s = strings.TrimSuffix(s, "?") // half a character
-		s += "…"
+		s += more
 	}
 	return s
 }

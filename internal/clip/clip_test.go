@@ -21,9 +21,9 @@ func TestText(t *testing.T) {
 		"a\u202eb\u2028c":             "a b c", // turned around; another line
 		"a\xffb":                      "a?b",   // not UTF-8
 		strings.Repeat("x", Short):    strings.Repeat("x", Short),
-		strings.Repeat("x", Short+1):  strings.Repeat("x", Short) + "…",
-		strings.Repeat("ü", 1<<20):    strings.Repeat("ü", Short/2) + "…",
-		"x" + strings.Repeat("ü", 99): "x" + strings.Repeat("ü", Short/2-1) + "…",
+		strings.Repeat("x", Short+1):  strings.Repeat("x", Short-3) + "…",
+		strings.Repeat("ü", 1<<20):    strings.Repeat("ü", Short/2-2) + "…",
+		"x" + strings.Repeat("ü", 99): "x" + strings.Repeat("ü", Short/2-2) + "…",
 	} {
 		if got := Name(text); got != want {
 			t.Errorf("%.200q: %q, want %q", text, got, want)
@@ -40,7 +40,7 @@ func TestError(t *testing.T) {
 		t.Error(err)
 	}
 	err := Error(errors.Join(io.EOF, errors.New(strings.Repeat("x", 200))), 10)
-	if !errors.Is(err, io.EOF) || err.Error() != "EOF xxxxxx…" {
+	if !errors.Is(err, io.EOF) || err.Error() != "EOF xxx…" {
 		t.Errorf("%q", err)
 	}
 }
@@ -51,8 +51,12 @@ func FuzzText(f *testing.F) {
 		if most < 0 || most > 1<<16 {
 			return
 		}
-		if got := Text(s, most); len(got) > most+len("…")+3*strings.Count(s, "�") || strings.ContainsAny(got, "\x1b\n\u009b") {
+		got := Text(s, most)
+		if len(got) > max(most, len(more))+3*strings.Count(s, "�") || strings.ContainsAny(got, "\x1b\n\u009b") {
 			t.Errorf("%q clipped to %d: %q", s, most, got)
+		}
+		if again := Text(got, most); most >= len(more) && again != got {
+			t.Errorf("%q clipped to %d again: %q", got, most, again)
 		}
 	})
 }

@@ -11,5 +11,5 @@ func Example() {
 	issuer := "CN=a stranger\x1b[31m" + strings.Repeat("!", 13<<10)
 	fmt.Println(clip.Text(issuer, 25))
 	// Output:
-	// CN=a stranger [31m!!!!!!!…
+	// CN=a stranger [31m!!!!…
 }
