@@ -84,7 +84,7 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 	if p.access, err = access.Open(o.accessFile(stdout, p.log, reg)); err != nil {
 		return err
 	}
-	defer p.access.Close() //nolint:errcheck // nothing is buffered
+	defer p.access.Close()
 	if err := p.build(ctx, reg, p.access.Logger()); err != nil {
 		return errors.Join(err, p.release(ctx))
 	}

@@ -142,8 +142,8 @@ func readyOf(s *discovery.Snapshot, i int) int {
 	service := s.Services.Get(own(i))
 	ready := 0
 	if service != nil {
-		for _, e := range service.Peers {
-			for _, r := range e.Readiness {
+		for i := range service.Peers {
+			for _, r := range service.Peers[i].Readiness {
 				ready += int(r.Ready)
 			}
 		}

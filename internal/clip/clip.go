@@ -11,7 +11,8 @@ const Short = 100
 // more is at the end of a text that was clipped.
 const more = "…"
 
-// Text is at most that many bytes of s, … included if there was more, so that clipping it again changes nothing. What moves a cursor, ends a line or turns text around is a space.
+// Text is at most that many bytes of s, … included if there was more, so that clipping it again changes nothing. What moves a cursor,
+// ends a line or turns text around is a space.
 func Text(s string, most int) string {
 	cut := len(s) > most
 	if cut {

@@ -79,7 +79,8 @@ func (r *proxyRun) catalogProblem() string {
 	for i := range w.plan.Services {
 		known := make(map[string]uint32)
 		if svc := s.Services.Get(serviceName(i)); svc != nil {
-			for _, e := range svc.Peers {
+			for j := range svc.Peers {
+				e := &svc.Peers[j]
 				known[e.Peer] = 0
 				for _, row := range e.Readiness {
 					known[e.Peer] += row.Ready

@@ -73,7 +73,8 @@ func update(revision uint64, exports []discovery.PeerExport) discovery.Update {
 		Epoch: 1, Revision: revision,
 		Exports: map[discovery.ServiceName]discovery.Metadata{}, Readiness: map[discovery.ServiceName]discovery.Endpoints{},
 	}
-	for _, e := range exports {
+	for i := range exports {
+		e := &exports[i]
 		name := discovery.ServiceName{Namespace: "default", Name: "shop"}
 		u.Exports[name] = discovery.Metadata{Ports: e.Ports, Spec: e.Spec, Export: e.Export}
 		u.Readiness[name] = discovery.Endpoints{Rows: e.Readiness, Pods: e.Pods}
