@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"net/textproto"
 	"slices"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/ratelimit"
 )
 
@@ -194,7 +194,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	}
 	e.current = t
 	e.reached()
-	ctx, stop := e.traced(ctx, t)
+	interim, stop := e.interims(t)
 	req := e.out.Clone(ctx)
 	t.body = withBody(req, e.body, e.trailers)
 	if t.body != nil && t.up.at.HTTP && !t.up.wire.isPlain() && isLong(req) {
@@ -207,7 +207,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	markGRPC(req.Header, e.tries)
 	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.Clock, e.bound(e.policy.Retries.PerTryTimeout))
 	hurried := t.hurry(e.cfg.Budget, e.policy.Retries.Method(e.r.Method))
-	t.resp, t.err = t.up.client.RoundTrip(req) //nolint:bodyclose // end does
+	t.resp, t.err = t.up.client.RoundTrip(req, interim) //nolint:bodyclose // end does
 	hurried()
 	done()
 	stop()
@@ -249,7 +249,7 @@ func (e *exchange) end(t *try, whole bool) {
 	keep := t.up.keep
 	if t.resp != nil {
 		_ = t.resp.Body.Close()
-		keep = keepFor(t.resp.Header, keep)
+		keep = conn.KeepFor(t.resp.Header, keep)
 	}
 	e.settle(t, whole)
 	if whole || t.up.target.h2 {
@@ -280,11 +280,10 @@ func (e *exchange) settle(t *try, whole bool) {
 	t.use.Done(t.blame)
 }
 
-// traced passes interim answers on, until stop: net/http may still be reading one when it has given up.
-func (e *exchange) traced(ctx context.Context, t *try) (traced context.Context, stop func()) {
+// interims passes interim answers on, until stop: net/http may still be reading one when it has given up.
+func (e *exchange) interims(t *try) (interim conn.Interim, stop func()) {
 	over := false
-	// Not Got100Continue: of HTTP/1.1, net/http calls that only for a request with "Expect: 100-continue".
-	interim := func(code int, header textproto.MIMEHeader) error {
+	return func(code int, header textproto.MIMEHeader) error {
 		switch {
 		case code == http.StatusContinue:
 			t.proceed()
@@ -292,8 +291,7 @@ func (e *exchange) traced(ctx context.Context, t *try) (traced context.Context, 
 			e.interim(&over, code, header)
 		}
 		return nil
-	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim}), func() { e.endInterim(&over) }
+	}, func() { e.endInterim(&over) }
 }
 
 // proceed lets the body be sent: the endpoint wants it, or the peer has an endpoint for it.

@@ -61,11 +61,11 @@ type Config struct {
 type Handler struct {
 	cfg Config
 	// server has the connections of applications, inbound those of peers.
-	server, inbound                      *http.Server
-	http1, http1peers, http2, http2peers *http.Transport
-	pool                                 *pool
-	leaving                              leaving
-	buffers                              sync.Pool
+	server, inbound   *http.Server
+	http2, http2peers *http.Transport
+	pool              *pool
+	leaving           leaving
+	buffers           sync.Pool
 
 	mu      sync.Mutex
 	budgets map[balance.Key]*bounds.Budget
@@ -123,9 +123,7 @@ type Stream struct {
 // New makes a Handler.
 func New(cfg Config) *Handler {
 	h := &Handler{
-		cfg: cfg, http1: newTransport(false, endpointWindow), http2: newTransport(true, endpointWindow),
-		http1peers: newTransport(false, peerWindow), http2peers: newTransport(true, peerWindow),
-		pool:    newPool(cfg.Slots),
+		cfg: cfg, http2: newTransport(endpointWindow), http2peers: newTransport(peerWindow), pool: newPool(cfg.Slots),
 		budgets: make(map[balance.Key]*bounds.Budget), peers: make(map[string]int),
 		silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
@@ -133,7 +131,6 @@ func New(cfg Config) *Handler {
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
 	h.inbound = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)
 	h.inbound.MaxHeaderBytes += peerHeaderBytes
-	h.http1peers.MaxResponseHeaderBytes += peerHeaderBytes
 	h.http2peers.MaxResponseHeaderBytes += peerHeaderBytes
 	return h
 }

@@ -37,8 +37,6 @@ const (
 	// idleTimeout of a connection to an endpoint, unless the endpoint names a shorter one (Keep-Alive: timeout). Servers
 	// close after 60 s or more, or announce it.
 	idleTimeout = 55 * time.Second
-	// keepAliveMargin is how much earlier than announced a connection is given up: a request must not meet its end.
-	keepAliveMargin = time.Second
 	// maxIdlePerTarget bounds the idle connections to one endpoint of a service port.
 	maxIdlePerTarget = 128
 	// streamIdleTimeout and maxIdleStreams are the same for streams to a peer. Each counts among those that the peer serves at

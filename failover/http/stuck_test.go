@@ -46,7 +46,7 @@ func TestWriteUnderWayIsNotUnsent(t *testing.T) {
 		_, _ = fr.ReadFrame() // the acknowledgement
 		greeted <- nil
 	}()
-	client, err := newTransport(true, endpointWindow).NewClientConn(context.WithValue(t.Context(), wireKey{}, w), "http", "endpoint:80")
+	client, err := newTransport(endpointWindow).NewClientConn(context.WithValue(t.Context(), wireKey{}, w), "http", "endpoint:80")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestWriteUnderWayIsNotUnsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := w.written.Load()
-	try := &try{up: &upstream{target: target{h2: true}, wire: w, client: client}}
+	try := &try{up: &upstream{target: target{h2: true}, wire: w, client: http2Conn{client}}}
 	try.resp, try.err = client.RoundTrip(req) //nolint:bodyclose // there is none
 	try.cause = context.Cause(ctx)
 	o := try.judge(&balance.RequestsOf(nil).Retries, sent)

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/failover/slots"
 )
@@ -46,7 +46,7 @@ type upstream struct {
 	target target
 	at     balance.Candidate // as it was when the connection was made
 	wire   *wire
-	client *http.ClientConn
+	client client
 	// idle is how long it may be unused, timer closes it then; the pool's lock guards them.
 	idle  time.Duration
 	timer *time.Timer
@@ -55,6 +55,25 @@ type upstream struct {
 	// requests is how many it got, of most (0: any number); keep is how long the policy lets it be unused.
 	requests, most int
 	keep           time.Duration
+}
+
+// client is how requests are sent on a connection, see http.ClientConn. interim gets the interim answers.
+type client interface {
+	RoundTrip(r *http.Request, interim conn.Interim) (*http.Response, error)
+	Reserve() error
+	Release()
+	Available() int
+	InFlight() int
+	Err() error
+	Close() error
+}
+
+// http2Conn is the client of HTTP/2.
+type http2Conn struct{ *http.ClientConn }
+
+// RoundTrip implements client.
+func (c http2Conn) RoundTrip(r *http.Request, interim conn.Interim) (*http.Response, error) {
+	return c.ClientConn.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim})))
 }
 
 // worn is true when it has had all the requests that it may get.
@@ -67,21 +86,8 @@ func (u *upstream) close() {
 	u.wire.slot.Close() // at the latest
 }
 
-// keepFor is how long a connection may be unused after an answer, at most idle: some endpoints announce when they close it.
-func keepFor(h http.Header, idle time.Duration) time.Duration {
-	for _, v := range h.Values("Keep-Alive") {
-		for p := range strings.SplitSeq(v, ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-			if seconds, err := strconv.Atoi(value); strings.EqualFold(name, "timeout") && err == nil && seconds >= 0 && seconds < 1<<20 {
-				idle = max(min(idle, time.Duration(seconds)*time.Second-keepAliveMargin), 0)
-			}
-		}
-	}
-	return idle
-}
-
-// wire is the connection as net/http's client uses it. It counts what was written, so that "nothing was sent" is known: net/http waits
-// for a write that is under way before it reports an error.
+// wire is the connection as a client uses it. It counts what was written, so that "nothing was sent" is known: of HTTP/1 an error comes
+// after a write that was under way.
 type wire struct {
 	net.Conn
 	written atomic.Int64
@@ -165,9 +171,9 @@ func (w *wire) CloseWrite() error {
 // wireKey is where a context has the connection that a client connection is made of.
 type wireKey struct{}
 
-// newTransport makes client connections of wires; its own pool is not used. An HTTP/2 request takes up to window bytes while its client
-// does not read.
-func newTransport(h2 bool, window int) *http.Transport {
+// newTransport makes HTTP/2 connections of wires; its own pool is not used. A request takes up to window bytes while its client does not
+// read.
+func newTransport(window int) *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			w, ok := ctx.Value(wireKey{}).(*wire)
@@ -178,12 +184,10 @@ func newTransport(h2 bool, window int) *http.Transport {
 		},
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		ExpectContinueTimeout:  continueTimeout,
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: window},
 		Protocols:              new(http.Protocols),
 	}
-	t.Protocols.SetHTTP1(!h2)
-	t.Protocols.SetUnencryptedHTTP2(h2)
+	t.Protocols.SetUnencryptedHTTP2(true)
 	return t
 }
 
@@ -199,23 +203,27 @@ func (h *Handler) clientConn(ctx context.Context, t target, c *dial.Conn, slot *
 		}
 		w.Conn = s
 	}
-	transport := h.http1
-	switch {
-	case t.h2 && c.Stream != nil:
-		transport = h.http2peers
-	case t.h2:
-		transport = h.http2
-		w.first = new(sniff.Settings)
-	case c.Stream != nil:
-		transport = h.http1peers
+	u := &upstream{target: t, at: c.Candidate, wire: w, idle: idleTimeout, keep: idleTimeout}
+	if !t.h2 {
+		most := int64(maxHeaderBytes)
+		if c.Stream != nil {
+			most += peerHeaderBytes
+		}
+		u.client = conn.New(w, most)
+		return u, nil
+	}
+	transport := h.http2peers
+	if c.Stream == nil {
+		transport, w.first = h.http2, new(sniff.Settings)
 	}
 	client, err := transport.NewClientConn(context.WithValue(ctx, wireKey{}, w), "http", "endpoint:80")
 	if err != nil {
 		_ = w.Close()
 		return nil, fmt.Errorf("failover: speak HTTP to %s: %w", c.Candidate, err)
 	}
-	if t.h2 && slot != nil { // net/http counts a request for a while that has ended
+	if slot != nil { // net/http counts a request for a while that has ended
 		client.SetStateHook(func(*http.ClientConn) { slot.Nudge() })
 	}
-	return &upstream{target: t, at: c.Candidate, wire: w, client: client, idle: idleTimeout, keep: idleTimeout}, nil
+	u.client = http2Conn{client}
+	return u, nil
 }

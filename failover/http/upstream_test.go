@@ -3,7 +3,6 @@ package http
 import (
 	"errors"
 	"net"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,28 +81,5 @@ func TestRefusalBehindAFailedWrite(t *testing.T) {
 				<-s.answered
 			})
 		})
-	}
-}
-
-func TestKeepFor(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]time.Duration{
-		"":                        idleTimeout,
-		"timeout=5":               4 * time.Second,
-		"max=10, Timeout=20":      19 * time.Second,
-		"timeout=1":               0,
-		"timeout=0":               0,
-		"timeout=-1":              idleTimeout,
-		"timeout=x":               idleTimeout,
-		"timeout=300":             idleTimeout,
-		"timeout=999999999999999": idleTimeout,
-	} {
-		h := http.Header{}
-		if value != "" {
-			h.Set("Keep-Alive", value)
-		}
-		if got := keepFor(h, idleTimeout); got != want {
-			t.Errorf("%q: %v, want %v", value, got, want)
-		}
 	}
 }
