@@ -166,7 +166,11 @@ func (e *Entry) responseFlag() string {
 
 // Write writes the line.
 func (e *Entry) Write(log *zap.Logger) {
-	fields := []zap.Field{
+	line := log.Check(zap.InfoLevel, "connection")
+	if line == nil { // there is no access log
+		return
+	}
+	fields := append(make([]zap.Field, 0, mostFields),
 		zap.String("direction", e.Direction),
 		zap.String("service", e.Service),
 		zap.Uint16("port", e.Port),
@@ -184,15 +188,18 @@ func (e *Entry) Write(log *zap.Logger) {
 		zap.Objects("attempts", e.Attempts),
 		zap.String("result", e.Result),
 		zap.String("ended", e.Ended),
-	}
+	)
 	if e.Err != nil {
 		fields = append(fields, zap.String("error", Clip(e.Err.Error())))
 	}
 	if e.HTTP != nil {
 		fields = append(fields, e.fieldsOfHTTP()...)
 	}
-	log.Info("connection", fields...)
+	line.Write(fields...)
 }
+
+// mostFields is how many a line has at most.
+const mostFields = 28
 
 // MaxText bounds, in bytes, each text in the access log that another side chose.
 const MaxText = 253

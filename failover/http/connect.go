@@ -16,7 +16,8 @@ var errNoSlot = errors.New("as many connections are in use as the policy's maxCo
 
 // connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
 func (r *route) connect(ctx context.Context, t *try) outcome {
-	candidates := slices.Concat(r.candidates())
+	untried, again, tried := r.candidates()
+	candidates := append(append(untried, again...), tried...)
 	if len(candidates) == 0 {
 		t.err = dial.ErrNoEndpoint
 		return noCandidate

@@ -71,7 +71,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e.out = outgoing(r)
 	if hasBody(r) {
 		var proceed func()
-		if hasToken(r.Header["Expect"], "100-continue") {
+		if conn.HasToken(r.Header["Expect"], "100-continue") {
 			proceed = e.expected
 		}
 		e.trailers = slices.Collect(maps.Keys(r.Trailer))
@@ -195,7 +195,8 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	e.current = t
 	e.reached()
 	interim, stop := e.interims(t)
-	req := e.out.Clone(ctx)
+	req := e.out.WithContext(ctx)
+	req.Header = maps.Clone(e.out.Header)
 	t.body = withBody(req, e.body, e.trailers)
 	if t.body != nil && t.up.at.HTTP && !t.up.wire.isPlain() && isLong(req) {
 		t.body.holdOn()

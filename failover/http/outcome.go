@@ -53,6 +53,9 @@ func takeCall(h http.Header) call {
 			c.tried = append(c.tried, access.Clip(endpoint))
 		}
 	}
+	if parts[4] == "" {
+		return c
+	}
 	if n, err := strconv.ParseUint(parts[4], 16, 64); err == nil {
 		c.affinity = n
 	}

@@ -138,7 +138,11 @@ func (p *pool) put(u *upstream, atMost time.Duration) {
 // arm has u looked at when it may have been unused for its time.
 func (p *pool) arm(u *upstream) {
 	p.disarm(u)
-	u.timer = time.AfterFunc(max(u.idle, leaveTime), func() { p.expire(u) })
+	if d := max(u.idle, leaveTime); u.timer == nil {
+		u.timer = time.AfterFunc(d, func() { p.expire(u) })
+	} else {
+		u.timer.Reset(d)
+	}
 	p.armed[u] = struct{}{}
 }
 

@@ -1,11 +1,13 @@
 package http
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
 
+	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/http/h1"
 )
 
@@ -21,33 +23,19 @@ func removeHopByHop(h http.Header) {
 			}
 		}
 	}
-	trailers := hasToken(h["Te"], "trailers")
-	h.Del("Te")
-	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Http2-Settings"} {
-		h.Del(name)
+	trailers := conn.HasToken(h["Te"], "trailers")
+	for _, name := range [...]string{"Te", "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Http2-Settings"} {
+		delete(h, name)
 	}
 	if trailers {
 		h.Set("Te", "trailers")
 	}
 }
 
-// hasToken is true when a comma-separated field contains a token; parameters do not count.
-func hasToken(values []string, token string) bool {
-	for _, v := range values {
-		for t := range strings.SplitSeq(v, ",") {
-			t, _, _ = strings.Cut(t, ";")
-			if strings.EqualFold(textproto.TrimString(t), token) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // upgradeOf is the protocol that a message switches to, empty if it does not. What changes to HTTP/2 does not count: the request is
 // carried as HTTP/1.1, which a server may always do.
 func upgradeOf(h http.Header) string {
-	if !hasToken(h["Connection"], "upgrade") {
+	if !conn.HasToken(h["Connection"], "upgrade") {
 		return ""
 	}
 	if to := h.Get("Upgrade"); !strings.EqualFold(to, "h2c") {
@@ -81,11 +69,8 @@ func fields(h http.Header) (n int) {
 // outgoing is r as the next hop gets it; each try clones it.
 func outgoing(r *http.Request) *http.Request {
 	out := &http.Request{
-		Method: r.Method, URL: targetOf(r), Host: r.Host, Header: r.Header.Clone(),
+		Method: r.Method, URL: targetOf(r), Host: r.Host, Header: maps.Clone(r.Header), // values are replaced, never changed
 		ContentLength: r.ContentLength, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
-	}
-	if out.Header == nil {
-		out.Header = http.Header{}
 	}
 	to := upgradeOf(r.Header)
 	removeHopByHop(out.Header)

@@ -36,6 +36,9 @@ func (r *route) candidates() (untried, again, tried []balance.Candidate) {
 		Cluster: from.cluster(r.cfg.Cluster), Address: r.call.address, Locality: r.call.locality, ClusterSet: from.ClusterSet,
 		Remote: from.peer != "", Hostname: from.hostname, HTTP: true, Affinity: r.call.affinity,
 	})
+	if len(r.tried)+len(r.call.tried) == 0 {
+		return all, nil, nil
+	}
 	for i := range all {
 		switch {
 		case !slices.Contains(r.tried, all[i].Address) && !slices.Contains(r.call.tried, all[i].String()):

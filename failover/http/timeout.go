@@ -35,10 +35,13 @@ type times struct {
 
 // bound ends ctx, that of a request, at the policy's timeout, and at the deadline of a caller of gRPC.
 func (t *times) bound(ctx context.Context, h http.Header, timeout time.Duration) (bounded context.Context, release func()) {
+	d, ok := grpcTimeout(h)
+	if !ok && timeout <= 0 {
+		return ctx, func() {}
+	}
 	ctx, expire := context.WithCancelCause(ctx)
 	stop := t.Limit(timeout, func() { expire(errTimeout) })
 	t.cause = func() error { return context.Cause(ctx) }
-	d, ok := grpcTimeout(h)
 	if !ok {
 		return ctx, func() { stop(); expire(nil) }
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"strings"
 )
 
@@ -49,13 +50,15 @@ func (b *body) Close() error {
 
 // isSwitch is true for an answer after which the connection belongs to another protocol.
 func isSwitch(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusSwitchingProtocols && resp.Header.Get("Upgrade") != "" && hasToken(resp.Header["Connection"], "upgrade")
+	return resp.StatusCode == http.StatusSwitchingProtocols && resp.Header.Get("Upgrade") != "" && HasToken(resp.Header["Connection"], "upgrade")
 }
 
-func hasToken(values []string, token string) bool {
+// HasToken is true when a comma-separated field contains a token; parameters do not count.
+func HasToken(values []string, token string) bool {
 	for _, v := range values {
 		for t := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.TrimSpace(t), token) {
+			t, _, _ = strings.Cut(t, ";")
+			if strings.EqualFold(textproto.TrimString(t), token) {
 				return true
 			}
 		}
