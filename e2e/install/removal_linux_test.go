@@ -30,12 +30,14 @@ const (
 )
 
 // The service that is exported and taken over: the cluster's own DNS, which
-// answers HTTP as well, so that no image has to be built.
+// answers HTTP as well, so that no image has to be built. Its own namespace is never imported.
 const (
 	service          = "names"
-	serviceNamespace = "kube-system"
-	serviceManifest  = `{apiVersion: v1, kind: Service, metadata: {name: names, namespace: kube-system},
- spec: {selector: {k8s-app: kube-dns}, ports: [{name: http, port: 80, targetPort: 9153}]}}`
+	serviceNamespace = "default"
+	serviceManifest  = `{apiVersion: v1, kind: Service, metadata: {name: names, namespace: default},
+ spec: {ports: [{name: http, port: 80, targetPort: 9153}]}}`
+	endpointsManifest = `{apiVersion: v1, kind: Endpoints, metadata: {name: names, namespace: default},
+ subsets: [{addresses: [{ip: "%s"}], ports: [{name: http, port: 9153}]}]}`
 )
 
 // patience for what takes a few seconds on a quiet computer.
@@ -122,8 +124,17 @@ func newInstaller(t *testing.T) *Installer {
 
 // look at what the user had before.
 func (r *removal) look(ctx context.Context) error {
-	if err := r.Apply(ctx, []byte(serviceManifest)); err != nil {
+	var dns corev1.PodList
+	if err := r.objects.List(ctx, &dns, client.InNamespace("kube-system"), client.MatchingLabels{"k8s-app": "kube-dns"}); err != nil {
 		return err
+	}
+	if len(dns.Items) == 0 {
+		return errors.New("the cluster has no DNS pods")
+	}
+	for _, manifest := range []string{serviceManifest, fmt.Sprintf(endpointsManifest, dns.Items[0].Status.PodIP)} {
+		if err := r.Apply(ctx, []byte(manifest)); err != nil {
+			return err
+		}
 	}
 	return lab.Await(ctx, "the user's Service to have endpoints", patience, func(ctx context.Context) (err error) {
 		r.before, err = takeInventory(ctx, r.Cluster)
