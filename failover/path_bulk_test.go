@@ -118,10 +118,10 @@ func bubbleGoroutines() (n int, stacks string) {
 	synctest.Wait()
 	own := make([]byte, 1<<10)
 	own = own[:runtime.Stack(own, false)]
-	_, bubble, _ := strings.Cut(string(own[:bytes.IndexByte(own, ':')]), "synctest bubble ")
+	_, number, _ := strings.Cut(string(own[:bytes.IndexByte(own, ':')]), "synctest bubble ")
 	all := make([]byte, 16<<20)
 	for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
-		if head, _, _ := strings.Cut(stack, ":"); strings.Contains(head, "synctest bubble "+bubble) {
+		if head, _, _ := strings.Cut(stack, ":"); strings.Contains(head, "synctest bubble "+number) {
 			n++
 			stacks += "\n\n" + stack
 		}
