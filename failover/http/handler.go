@@ -31,8 +31,7 @@ import (
 type Config struct {
 	// Cluster is the name of the own one.
 	Cluster string
-	// Started is when the process did; zero: long ago.
-	Started time.Time
+	Started time.Time // when the process was; zero: long ago
 	// Log gets what net/http has to report.
 	Log    *zap.Logger
 	Table  *balance.Table

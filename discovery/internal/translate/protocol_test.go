@@ -154,8 +154,8 @@ func TestInvalidProtocolAnnotation(t *testing.T) {
 		"web=http,":              `Invalid value: "": must be PORT=PROTOCOL, or one protocol for all ports`,
 		"http,tcp":               `Invalid value: "http": must be PORT=PROTOCOL, or one protocol for all ports`,
 		"web=http=grpc":          `Unsupported value: "http=grpc": supported values: `,
-		long:                     `Unsupported value: "` + long[:100] + `…": supported values: `,
-		long + "=http":           `Invalid value: "` + long[:100] + `…": the Service has no port "` + long[:100] + `…"`,
+		long:                     `Unsupported value: "` + long[:97] + `…": supported values: `,
+		long + "=http":           `Invalid value: "` + long[:97] + `…": the Service has no port "` + long[:97] + `…"`,
 		strings.Repeat(long, 33): `Too long: may not be more than 32768 bytes`,
 	} {
 		errs := (&Checker{}).Check("default", annotated(value))
