@@ -87,9 +87,6 @@ func (w *world) setPolicy(ctx context.Context, s *site, name string, how func(*v
 	return c.Patch(ctx, &p, patch)
 }
 
-// endEjections has nothing to do: pods that work again are new ones, with other addresses.
-func (w *world) endEjections(context.Context, *site, string) (string, error) { return "", nil }
-
 func (w *world) running(ctx context.Context, s *site, app string) ([]place, error) {
 	return w.of(s).pods(ctx, w.mock, app)
 }

@@ -2,14 +2,22 @@ package drills
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/e2e/apps/chain"
 	"github.com/eastway/eastway/e2e/apps/load"
+	"github.com/eastway/eastway/e2e/cluster/lab"
+	"github.com/eastway/eastway/internal/status"
 )
 
 // So many calls in a row show that it is so from now on: some seconds of a
@@ -95,6 +103,47 @@ func breakService(s stage, t *testing.T, name, mode string, p plan) {
 		d.awaitStreams()
 	}
 	d.end()
+}
+
+// endEjections of applications that work again. In file mode they are where they were, so that their ejections go on, for what is left of
+// the policy's five minutes; on Kubernetes a pod without a readiness probe may have refused a call before it listened. A health check
+// that passes ends them.
+func (d *drill) endEjections(ctx context.Context, s *site, service string) (note string, err error) {
+	longest, err := d.ejected(ctx, s, service)
+	if err != nil || longest == 0 {
+		return "", err
+	}
+	err = d.setPolicy(ctx, s, service, func(p *v1alpha1.TrafficPolicySpec) {
+		p.HealthCheck = &v1alpha1.HealthCheck{
+			HTTP: &v1alpha1.HTTPHealthCheck{Path: "/"}, Port: new(uint32(chain.Port)), Interval: &metav1.Duration{Duration: time.Second},
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	began := time.Now()
+	err = lab.Await(ctx, "the ejections to end", patience, func(ctx context.Context) error {
+		if left, err := d.ejected(ctx, s, service); err != nil || left > 0 {
+			return errors.Join(err, fmt.Errorf("an endpoint is ejected for %v", left))
+		}
+		return nil
+	})
+	note = fmt.Sprintf("repaired: %s of the ejection were left; a passed health check ended it %s after the policy got one",
+		longest.Round(time.Second), time.Since(began).Round(time.Millisecond))
+	return note, errors.Join(err, d.setPolicy(ctx, s, service, func(p *v1alpha1.TrafficPolicySpec) { p.HealthCheck = nil }))
+}
+
+// ejected is the longest time for which a proxy of the cluster goes on to eject an endpoint of the service there.
+func (d *drill) ejected(ctx context.Context, s *site, service string) (longest time.Duration, err error) {
+	all, err := d.endpoints(ctx, s, service)
+	for i := range all {
+		for j := range all[i].Endpoints {
+			if e := &all[i].Endpoints[j]; e.Cluster == s.Name && e.OutlierCheck == status.CheckFailed {
+				longest = max(longest, e.EjectedFor)
+			}
+		}
+	}
+	return longest, err
 }
 
 // awaitStreams returns when each of the load's streams has lasted its full time once.

@@ -2,7 +2,6 @@ package drills
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,17 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-	"github.com/eastway/eastway/e2e/apps/chain"
-	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/loopback"
 	"github.com/eastway/eastway/internal/admin"
-	"github.com/eastway/eastway/internal/status"
 )
 
 // TestFileMode runs the drills that need no Kubernetes with processes, on two stages at a time. It needs no root.
@@ -202,46 +196,6 @@ func (f *files) setPolicy(_ context.Context, s *site, name string, how func(*v1a
 		return err
 	}
 	return f.sync()
-}
-
-// endEjections: applications that work again are where they were, so that their ejections go on, for what is left of the policy's
-// five minutes. A health check that passes ends them.
-func (f *files) endEjections(ctx context.Context, s *site, service string) (string, error) {
-	longest, err := f.ejected(ctx, s, service)
-	if err != nil {
-		return "", err
-	}
-	err = f.setPolicy(ctx, s, service, func(p *v1alpha1.TrafficPolicySpec) {
-		p.HealthCheck = &v1alpha1.HealthCheck{
-			HTTP: &v1alpha1.HTTPHealthCheck{Path: "/"}, Port: new(uint32(chain.Port)), Interval: &metav1.Duration{Duration: time.Second},
-		}
-	})
-	if err != nil {
-		return "", err
-	}
-	began := time.Now()
-	err = lab.Await(ctx, "the ejections to end", patience, func(ctx context.Context) error {
-		if left, err := f.ejected(ctx, s, service); err != nil || left > 0 {
-			return errors.Join(err, fmt.Errorf("an endpoint is ejected for %v", left))
-		}
-		return nil
-	})
-	note := fmt.Sprintf("repaired: %s of the ejection were left; a passed health check ended it %s after the policy got one",
-		longest.Round(time.Second), time.Since(began).Round(time.Millisecond))
-	return note, errors.Join(err, f.setPolicy(ctx, s, service, func(p *v1alpha1.TrafficPolicySpec) { p.HealthCheck = nil }))
-}
-
-// ejected is the longest time for which a proxy of the cluster goes on to eject an endpoint of the service there.
-func (f *files) ejected(ctx context.Context, s *site, service string) (longest time.Duration, err error) {
-	all, err := f.endpoints(ctx, s, service)
-	for i := range all {
-		for j := range all[i].Endpoints {
-			if e := &all[i].Endpoints[j]; e.Cluster == s.Name && e.OutlierCheck == status.CheckFailed {
-				longest = max(longest, e.EjectedFor)
-			}
-		}
-	}
-	return longest, err
 }
 
 // here runs programs where the test runs.

@@ -38,8 +38,6 @@ type stage interface {
 	rolledOut(ctx context.Context, c *site) error
 	// setPolicy changes a TrafficPolicy.
 	setPolicy(ctx context.Context, c *site, name string, how func(*v1alpha1.TrafficPolicySpec)) error
-	// endEjections of a service's endpoints that work again, if there are any, and return what to note about them.
-	endEjections(ctx context.Context, c *site, service string) (note string, err error)
 
 	// running are the pods of an application that run.
 	running(ctx context.Context, c *site, app string) ([]place, error)
