@@ -3,21 +3,43 @@ package interop
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/eastway/eastway/e2e/cluster/binaries"
 )
 
-// interopCases are those of grpc-go's interop client that need no credentials: github.com/grpc/grpc/doc/interop-test-descriptions.md.
-// grpc-go has no client_compressed_unary and the like, and its server no ID for pick_first_unary.
-func interopCases() []string {
-	return []string{
-		"empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream", "timeout_on_sleeping_server",
-		"cancel_after_begin", "cancel_after_first_response", "status_code_and_message", "special_status_message", "custom_metadata",
-		"unimplemented_method", "unimplemented_service", "orca_per_rpc", "orca_oob", "rpc_soak", "channel_soak",
+// interopCases are those that the interop client lists (github.com/grpc/grpc/doc/interop-test-descriptions.md) and that need no
+// credentials, and its soak tests, which it does not list. The server has no ID for pick_first_unary.
+func interopCases(t *testing.T, client string) []string {
+	t.Helper()
+	usage, err := exec.CommandContext(t.Context(), client, "-help").CombinedOutput()
+	must(t, err)
+	_, list, found := strings.Cut(string(usage), "-test_case string")
+	if !found {
+		t.Fatalf("the interop client lists no cases: %s", usage)
 	}
+	list, _, _ = strings.Cut(list, "\n  -")
+	cases := []string{"rpc_soak", "channel_soak"}
+	for _, m := range regexp.MustCompile(`(?m)^\s+([a-z0-9_]+) ?: `).FindAllStringSubmatch(list, -1) {
+		if name := m[1]; !needsCredentials(name) && name != "pick_first_unary" {
+			cases = append(cases, name)
+		}
+	}
+	const least = 18
+	if len(cases) < least {
+		t.Fatalf("%d cases, want at least %d: %v", len(cases), least, cases)
+	}
+	return cases
+}
+
+func needsCredentials(name string) bool {
+	return slices.ContainsFunc([]string{"creds", "credentials", "auth_token"}, func(part string) bool { return strings.Contains(name, part) })
 }
 
 // interopPrograms is the folder of gRPC's interop client and server.
@@ -64,7 +86,7 @@ func testGRPC(t *testing.T, s service) {
 	client := filepath.Join(interopPrograms(t), "client")
 	host, port, err := net.SplitHostPort(s.near)
 	must(t, err)
-	for _, name := range interopCases() {
+	for _, name := range interopCases(t, client) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			output(t, "", client, "-server_host", host, "-server_port", port, "-test_case", name,
