@@ -16,7 +16,7 @@ RACEFLAGS := -race -vet=off -ldflags=-w
 # The relays' tests move gigabytes; with the race detector on two busy cores that takes a while.
 TESTTIME ?= 15m
 # One package of e2e/ after the other; this bounds each.
-E2ETIME  ?= 25m
+E2ETIME  ?= 35m
 
 # Each tool has a module file of its own, so that its dependencies stay out of go.mod.
 LINT := $(GO) tool -modfile=tools/golangci-lint.mod golangci-lint
