@@ -106,7 +106,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	return w.first.Read(w.Conn, p)
 }
 
-// Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which net/http would wait.
+// Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which package conn waits.
 func (w *wire) Close() error {
 	if b := w.body.Load(); b != nil {
 		_ = b.Close()

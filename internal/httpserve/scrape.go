@@ -2,6 +2,7 @@ package httpserve
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"net/http"
 	"strings"
@@ -58,7 +59,10 @@ func newForm(accept, encoding string) form {
 
 // ServeHTTP implements http.Handler.
 func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p := s.form(r).page(s.fresh, time.Now())
+	p := s.form(r).page(r.Context(), s.fresh, time.Now())
+	if p == nil {
+		return
+	}
 	maps.Copy(w.Header(), p.header)
 	w.WriteHeader(p.code)
 	_, _ = w.Write(p.body) // the client may be gone
@@ -77,9 +81,14 @@ func (s *scrapes) form(r *http.Request) *form {
 	return &of[0]
 }
 
-// page is an answer to a request that came at that time: a new one, or the last if that is as new or there is no budget for one.
-func (f *form) page(fresh http.Handler, came time.Time) *page {
-	f.lock <- struct{}{}
+// page is an answer to a request that came at that time: a new one, or the last if that is as new or there is no budget for one; nil if the
+// client leaves first.
+func (f *form) page(ctx context.Context, fresh http.Handler, came time.Time) *page {
+	select {
+	case f.lock <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
 	defer func() { <-f.lock }()
 	begun := time.Now()
 	if f.last != nil && (f.last.begun.After(came) || !f.budget.affords(begun)) {

@@ -2,9 +2,11 @@ package httpserve
 
 import (
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -130,5 +132,35 @@ func TestSlowScrapersShareMemory(t *testing.T) {
 			t.Errorf("another scraper got %d", w.page.code)
 		}
 		close(release)
+	})
+}
+
+// A scraper that leaves does not wait for the answer that another one has caused.
+func TestScraperLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := Metrics(&gatherer{Gatherer: series(1000), took: time.Second}, zap.NewNop())
+		scrape := func(ctx context.Context) *pageWriter {
+			w := &pageWriter{page: page{header: http.Header{}}}
+			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+			return w
+		}
+		first := make(chan int)
+		go func() { first <- scrape(t.Context()).page.code }()
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan *pageWriter, maxConns)
+		for range maxConns {
+			go func() { left <- scrape(ctx) }()
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		if len(left) != maxConns {
+			t.Errorf("%d of %d scrapers that left still wait", maxConns-len(left), maxConns)
+		}
+		if code := <-first; code != http.StatusOK {
+			t.Errorf("the first got %d", code)
+		}
 	})
 }
