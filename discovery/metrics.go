@@ -1,6 +1,10 @@
 package discovery
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/eastway/eastway/internal/hashtrie"
+)
 
 // catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
 type catalogCollector struct {
@@ -32,17 +36,16 @@ func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.linked
 }
 
+// Collect counts without the catalog's lock, as calls and updates do not wait for a scrape: how much there is to count is up to peers.
 func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	c.catalog.mu.Lock()
-	defer c.catalog.mu.Unlock()
-	snap := c.catalog.Snapshot()
+	snap, services, peers := c.read()
 	var local, peer, both float64
 	for name, s := range snap.Services.All() {
 		switch {
-		case c.catalog.local.Services.Get(name) == nil:
+		case services.Get(name) == nil:
 			peer++
 		case len(s.Peers) > 0:
 			both++
@@ -54,26 +57,39 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.services, peer, "peer")
 	gauge(c.services, both, "both")
 	gauge(c.revision, float64(snap.Revision))
-	for name, peer := range c.catalog.local.Peers {
-		adverts := c.catalog.peers[name]
-		if adverts == nil || adverts.current == nil {
-			gauge(c.peerServices, 0, name)
-			gauge(c.notUsed, 0, name)
-			gauge(c.peerRevision, 0, name)
-			gauge(c.linked, 0, name)
-			continue
-		}
-		var linked float64
-		for _, w := range adverts.replicas {
-			if w.linked {
-				linked++
+	for _, p := range peers {
+		gauge(c.peerServices, float64(p.current.exports.Len()), p.name)
+		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name])), p.name)
+		gauge(c.peerRevision, float64(p.current.revision), p.name)
+		gauge(c.linked, p.linked, p.name)
+	}
+}
+
+// collected is what a scrape needs of a peer.
+type collected struct {
+	name    string
+	current advert // a copy; empty before the first one
+	linked  float64
+}
+
+// read returns the latest snapshot, the services that were found here, and the peers.
+func (c *catalogCollector) read() (*Snapshot, hashtrie.Map[ServiceName, *Service], []collected) {
+	c.catalog.mu.Lock()
+	defer c.catalog.mu.Unlock()
+	peers := make([]collected, 0, len(c.catalog.local.Peers))
+	for name := range c.catalog.local.Peers {
+		p := collected{name: name}
+		if adverts := c.catalog.peers[name]; adverts != nil && adverts.current != nil {
+			p.current = *adverts.current
+			for _, w := range adverts.replicas {
+				if w.linked {
+					p.linked++
+				}
 			}
 		}
-		gauge(c.peerServices, float64(adverts.current.exports.Len()), name)
-		gauge(c.notUsed, float64(adverts.current.denied(peer)), name)
-		gauge(c.peerRevision, float64(adverts.current.revision), name)
-		gauge(c.linked, linked, name)
+		peers = append(peers, p)
 	}
+	return c.catalog.Snapshot(), c.catalog.local.Services, peers
 }
 
 // Directions of messages.

@@ -1,0 +1,48 @@
+package discovery
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// A scrape that is slow holds up neither updates nor the deltas of links.
+func TestScrapeHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(nil)
+	c.SetLocal(localWith([]string{"b"}, cart))
+	if err := c.UpdateRemote(ReplicaID{"b", "r"}, updateOf(1, 0, 7, 1, pay, ServiceName{"kube-system", "kube-dns"})); err != nil {
+		t.Fatal(err)
+	}
+	metrics := make(chan prometheus.Metric)
+	go func() {
+		defer close(metrics)
+		newCatalogCollector(c).Collect(metrics)
+	}()
+	locked := 0
+	for range metrics { // the next one waits to be taken
+		if c.mu.TryLock() {
+			c.mu.Unlock()
+		} else {
+			locked++
+		}
+	}
+	if locked > 0 {
+		t.Errorf("the catalog is locked at %d metrics", locked)
+	}
+	if err := testutil.CollectAndCompare(newCatalogCollector(c), strings.NewReader(`
+# HELP eastway_discovery_peer_services Services that the peer exports.
+# TYPE eastway_discovery_peer_services gauge
+eastway_discovery_peer_services{peer="b"} 2
+# HELP eastway_discovery_peer_services_not_used Services that the peer exports and that may not be imported.
+# TYPE eastway_discovery_peer_services_not_used gauge
+eastway_discovery_peer_services_not_used{peer="b"} 1
+# HELP eastway_discovery_peer_replicas Linked replicas of the peer; 0: the last known exports are kept.
+# TYPE eastway_discovery_peer_replicas gauge
+eastway_discovery_peer_replicas{peer="b"} 1
+`), "eastway_discovery_peer_services", "eastway_discovery_peer_services_not_used", "eastway_discovery_peer_replicas"); err != nil {
+		t.Error(err)
+	}
+}
