@@ -122,6 +122,64 @@ func TestDeniedPeer(t *testing.T) {
 	}
 }
 
+// TestDeniedWhileUnderWay: a rule that comes in the middle of a call ends it, at the peer and at the endpoint, and the access log says that it was
+// the rule. A peer whose stream has no answer yet gets that for a service that does not exist.
+func TestDeniedWhileUnderWay(t *testing.T) {
+	t.Parallel()
+	deny := &v1alpha1.ExportRules{Deny: []string{"*/*"}}
+	for _, requests := range []bool{false, true} {
+		t.Run(fmt.Sprintf("answering, HTTP %v", requests), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, g *simulated) {
+				ended := make(chan struct{})
+				pod := newPod(t, g, near, func(w http.ResponseWriter, r *http.Request) {
+					_ = http.NewResponseController(w).Flush()
+					<-r.Context().Done()
+					close(ended)
+				})
+				p := newPath(t, spec{on: g, transport: "tcp", http: requests, b: pods(pod)})
+				s, err := p.intrude(requests)
+				must(t, err)
+				_, err = io.WriteString(s, "GET / HTTP/1.1\r\nHost: b\r\n\r\n")
+				must(t, err)
+				_, err = io.ReadFull(s, make([]byte, len("HTTP/1.1")))
+				must(t, err)
+				p.restrict(deny)
+				if _, err := io.Copy(io.Discard, s); err == nil {
+					t.Error("the answer ends as if it were whole")
+				}
+				<-ended
+				p.wantDenied(t, "a rule denies it by now")
+			})
+		})
+	}
+	t.Run("connecting", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(t *testing.T, g *simulated) {
+			p := newPath(t, spec{on: g, transport: "tcp", b: pods(newPod(t, g, near, says("b")))})
+			g.net.Silence(siteAddrs["b"], appsAddr)
+			s, err := p.intrude(false)
+			must(t, err)
+			await(t, "b connects", func() bool { return p.b.proxy.Active() > 0 })
+			p.restrict(deny)
+			if got := code(s); got != tunnelpb.Answer_CODE_NOT_FOUND {
+				t.Errorf("answered %v", s.Outcome())
+			}
+			p.wantDenied(t, "denied by rule exports.deny[0]")
+		})
+	})
+}
+
+// wantDenied waits for the last line of b's access log.
+func (p *path) wantDenied(t *testing.T, why string) {
+	t.Helper()
+	await(t, "the call is in the log", func() bool { return p.b.access.Len() > 0 })
+	all := p.b.access.All()
+	if line := all[len(all)-1].ContextMap(); line["result"] != "denied" || line["error"] != why {
+		t.Errorf("in the log: %v", line)
+	}
+}
+
 // TestDryRun: what rules would deny is served, logged and counted.
 func TestDryRun(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -90,6 +92,9 @@ func (p *Proxy) serveRequests(ctx context.Context, in Incoming, e *access.Entry,
 	e.Result = p.http.ServeStream(ctx, requests.Stream{
 		Stream: stream, Peer: in.Peer(), Key: key, Hostname: in.Header().GetHostname(),
 	}, c)
+	if errors.Is(context.Cause(ctx), registry.ErrDenied) {
+		e.Result = access.Denied
+	}
 	return true
 }
 

@@ -1,4 +1,4 @@
-package http
+package access
 
 import "testing"
 
@@ -14,7 +14,7 @@ func TestTraceID(t *testing.T) {
 		"00-" + id + "x-00f067aa0ba902b7":    "",
 		"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01": "",
 	} {
-		if got := traceID(traceparent); got != want {
+		if got := TraceID(traceparent); got != want {
 			t.Errorf("%q: %q, want %q", traceparent, got, want)
 		}
 	}

@@ -2,7 +2,6 @@ package http
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
@@ -26,21 +25,8 @@ func described(r *http.Request) *access.HTTP {
 	return &access.HTTP{
 		Method: access.Clip(r.Method), Path: access.Clip(r.RequestURI), Protocol: r.Proto,
 		Authority: access.Clip(r.Host), UserAgent: access.Clip(r.UserAgent()), RequestID: access.Clip(r.Header.Get("X-Request-Id")),
-		TraceID: traceID(r.Header.Get("Traceparent")),
+		TraceID: access.TraceID(r.Header.Get("Traceparent")),
 	}
-}
-
-// traceID is that of a W3C traceparent, VERSION-TRACE-PARENT-FLAGS; empty if there is none.
-func traceID(traceparent string) string {
-	const from, to = 3, 35
-	if len(traceparent) <= to || traceparent[from-1] != '-' || traceparent[to] != '-' {
-		return ""
-	}
-	id := traceparent[from:to]
-	if strings.Trim(id, "0123456789abcdef") != "" {
-		return ""
-	}
-	return id
 }
 
 // refusedEntry is the line of a request that is not well-formed.

@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/ratelimit"
+	"github.com/eastway/eastway/failover/registry"
 )
 
 // exchange is one request of a client and its tries.
@@ -114,6 +115,9 @@ func (e *exchange) leave(whole bool) {
 // finish reports the request.
 func (e *exchange) finish() {
 	e.entry.Up = cmp.Or(e.entry.Up, e.received.Load()) // that of an upgraded connection is there
+	if errors.Is(context.Cause(e.front.ctx), registry.ErrDenied) && e.entry.Result != access.OK {
+		e.entry.Result, e.entry.Ended, e.entry.Err = access.Denied, "denied", registry.ErrDenied
+	}
 	e.cfg.Finished(e.entry)
 }
 

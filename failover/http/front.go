@@ -23,7 +23,7 @@ type front struct {
 	head []byte // what was read before, to be read again
 	// ctx ends with the connection, also while nothing reads it.
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
 	strict *h1.Reader
 	from   origin
@@ -121,7 +121,7 @@ func (f *front) Close() error {
 		return net.ErrClosed
 	}
 	f.closed = true
-	f.cancel()
+	f.cancel(nil)
 	if f.cut {
 		f.end(false)
 	} else { // that may wait for the client, and a server that shuts down holds the lock meanwhile that every request needs

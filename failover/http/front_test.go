@@ -21,7 +21,7 @@ func TestCloseWaitsForNothing(t *testing.T) {
 		f := newFront(origin{})
 		c := slowEnd{follow: make(chan struct{})}
 		f.clientConn = c
-		f.ctx, f.cancel = context.WithCancel(t.Context())
+		f.ctx, f.cancel = context.WithCancelCause(t.Context())
 		closed := false
 		go func() {
 			_ = f.Close()

@@ -185,8 +185,9 @@ func (h *Handler) ServeStream(ctx context.Context, s Stream, c Call) (result str
 
 // carry has a server read the connection's requests.
 func (h *Handler) carry(ctx context.Context, f *front, server *http.Server) (result string) {
-	f.ctx, f.cancel = context.WithCancel(ctx)
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	abort := context.AfterFunc(ctx, func() {
+		f.cancel(context.Cause(ctx))
 		f.reset()
 		_ = f.Close()
 	})

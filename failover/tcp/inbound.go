@@ -105,7 +105,10 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 		err = limit.take(won)
 	}
 	if err != nil {
-		refuse(in, e, refusalOf(err))
+		if _, refused = h.authorize(in); refused == nil || !errors.Is(err, registry.ErrDenied) {
+			refused = refusalOf(err)
+		}
+		refuse(in, e, refused)
 		return
 	}
 	defer won.Use.Done(balance.Outcome{})
