@@ -1,0 +1,190 @@
+package conn
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errBroken = errors.New("broken")
+
+// faulty is a connection that breaks in writing.
+type faulty struct {
+	net.Conn
+	breaks bool
+	slow   time.Duration // what a write takes to return when it has failed
+}
+
+// Write implements net.Conn.
+func (f *faulty) Write(p []byte) (int, error) {
+	if f.breaks {
+		return 0, errBroken
+	}
+	n, err := f.Conn.Write(p)
+	if err != nil {
+		<-time.After(f.slow)
+	}
+	return n, err
+}
+
+// faultyPair is like pair.
+func faultyPair(t *testing.T) (*Conn, *faulty, *endpoint) {
+	t.Helper()
+	c, e := pair(t)
+	f := &faulty{Conn: c.raw}
+	return New(f, 1<<10), f, e
+}
+
+// broken is a body that ends with an error.
+type broken struct{ closed bool }
+
+// Read implements io.Reader.
+func (*broken) Read([]byte) (int, error) { return 0, errBroken }
+
+// Close implements io.Closer.
+func (b *broken) Close() error {
+	b.closed = true
+	return nil
+}
+
+const nothing = "HTTP/1.1 204 No Content\r\n\r\n"
+
+// TestUnused: a connection that is reserved and not used, however often, waits for its end, and takes a request.
+func TestUnused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, e := pair(t)
+		for range 2 { // new, then kept
+			for range 3 {
+				if err := c.Reserve(); err != nil {
+					t.Error(err)
+				}
+				c.Release()
+				synctest.Wait()
+			}
+			go e.answer(nothing)
+			if got := ask(c, request(t.Context(), t, "")); got != "204 " || c.Available() != 1 {
+				t.Errorf("%q, %v", got, c.Err())
+			}
+		}
+		fresh, e := pair(t)
+		if err := fresh.Reserve(); err != nil {
+			t.Error(err)
+		}
+		fresh.Release()
+		_ = e.Close()
+		synctest.Wait()
+		if fresh.Err() == nil {
+			t.Error("the end of a connection that was never used is not noticed")
+		}
+	})
+}
+
+// TestHead: no body follows, whatever the head has.
+func TestHead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, e := pair(t)
+		for _, field := range []string{"Content-Length: 500", "Transfer-Encoding: chunked"} {
+			req := request(t.Context(), t, "")
+			req.Method = http.MethodHead
+			go e.answer("HTTP/1.1 200 OK\r\n" + field + "\r\n\r\n")
+			if got := ask(c, req); got != "200 " || c.Available() != 1 {
+				t.Errorf("%s: %q, %v", field, got, c.Err())
+			}
+		}
+	})
+}
+
+// TestManyInterim: each head has its own bound.
+func TestManyInterim(t *testing.T) {
+	t.Parallel()
+	const many = 20
+	for end, last := range map[string]int{
+		"200 ": 900, "failover: read the answer: failover: the head of the answer has more than 1024 bytes": 1100,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, e := pair(t)
+			go e.answer(strings.Repeat("HTTP/1.1 103 Early Hints\r\nX: "+strings.Repeat("x", 600)+"\r\n\r\n", many) +
+				"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + strings.Repeat("x", last) + "\r\n\r\n")
+			if got, want := ask(c, request(t.Context(), t, "")), strings.Repeat("103 ", many)+end; got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestBrokenRequest: a request that cannot be written ends at once, of a new connection and a kept one.
+func TestBrokenRequest(t *testing.T) {
+	t.Parallel()
+	for _, kept := range []bool{false, true} {
+		for name, body := range map[string]io.ReadCloser{
+			"no body": http.NoBody, "body": io.NopCloser(strings.NewReader("order")), "broken body": &broken{},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				c, f, e := faultyPair(t)
+				if kept {
+					go e.answer(nothing)
+					_ = ask(c, request(t.Context(), t, ""))
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				req := request(ctx, t, "")
+				req.Body, req.ContentLength = body, -1
+				_, ok := body.(*broken)
+				f.breaks = !ok
+				go func() { _, _ = io.Copy(io.Discard, e.in) }()
+				if got := ask(c, req); got != "failover: write the request: "+errBroken.Error() || c.Err() == nil {
+					t.Errorf("%s, kept %v: %q, %v", name, kept, got, c.Err())
+				}
+			})
+		}
+	}
+}
+
+// TestWritesEndFirst: an error comes after the last write, so that what was written is known.
+func TestWritesEndFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, f, e := faultyPair(t)
+		f.slow = time.Minute
+		go func() {
+			_, _ = bufio.NewReader(e).ReadByte()
+			_ = e.Close()
+		}()
+		began := time.Now()
+		if got := ask(c, request(t.Context(), t, strings.Repeat("x", bufferSize*4))); time.Since(began) < f.slow {
+			t.Errorf("%q after %v", got, time.Since(began))
+		}
+	})
+}
+
+// TestClosedWithAnswer: what was read before is there, and the connection stays closed; no later request is begun.
+func TestClosedWithAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, e := pair(t)
+		go e.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		resp, err := c.RoundTrip(request(t.Context(), t, ""), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		_ = c.Close()
+		if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "ok" || c.Available() != 0 {
+			t.Errorf("%q, %v, %d available", text, err, c.Available())
+		}
+		req, body := request(t.Context(), t, ""), &broken{}
+		req.Body, req.ContentLength = body, -1
+		if got := ask(c, req); got != errClosed.Error() || !body.closed {
+			t.Errorf("%q; the body is closed: %v", got, body.closed)
+		}
+	})
+}
