@@ -117,12 +117,12 @@ func proxiesRights(s *spec) {
 	end := s.calling(s.second, s.address(helloPort), from(s.first)) // that one answers from what it remembers
 	s.Cleanup(end)
 
+	old, err := install.Pods(s.Context(), s.first.Client, "proxy")
+	s.must(err)
 	s.must(s.first.Delete(s.Context(), &before))
 	after := s.proxy(s.first, "is new", func(p *corev1.Pod) error {
-		if p.CreationTimestamp.After(before.CreationTimestamp.Time) && p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning {
-			return nil
-		}
-		return errors.New("it is not")
+		known := slices.ContainsFunc(old, func(o corev1.Pod) bool { return o.UID == p.UID })
+		return errors.Join(same("known before", known, false), same("phase", p.Status.Phase, corev1.PodRunning))
 	})
 	s.logged(s.first, after.Name, refused...)
 	s.must(s.first.Get(s.Context(), client.ObjectKeyFromObject(&after), &after))
