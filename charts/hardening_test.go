@@ -3,8 +3,10 @@ package charts
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
@@ -221,6 +223,28 @@ func (r *rendered) checkBindings(t *testing.T) {
 	for name := range named[*rbacv1.Role](r) {
 		if bindings[name] == nil {
 			t.Errorf("Role %s is not bound", name)
+		}
+	}
+}
+
+// The rule that bounds which EndpointSlices the controller may write is about its own account, and denies. e2e/mcs tries it.
+func TestControllerIsBoundToItsSlices(t *testing.T) {
+	t.Parallel()
+	for name, values := range valueSets() {
+		r := render(t, values)
+		const rule = "controller-endpointslices"
+		policy, binding := named[*admissionv1.ValidatingAdmissionPolicy](r)[rule], named[*admissionv1.ValidatingAdmissionPolicyBinding](r)[rule]
+		if policy == nil || binding == nil || binding.Spec.PolicyName != policy.Name ||
+			!slices.Equal(binding.Spec.ValidationActions, []admissionv1.ValidationAction{admissionv1.Deny}) {
+			t.Errorf("%s: policy %+v, binding %+v", name, policy, binding)
+			continue
+		}
+		account := "system:serviceaccount:" + namespace + ":" + named[*corev1.ServiceAccount](r)["controller"].Name
+		if c := policy.Spec.MatchConditions; len(c) != 1 || !strings.HasSuffix(c[0].Expression, ` == "`+account+`"`) {
+			t.Errorf("%s: the policy is for %+v, want %s", name, c, account)
+		}
+		if *policy.Spec.FailurePolicy != admissionv1.Fail {
+			t.Errorf("%s: the policy lets through what it cannot judge", name)
 		}
 	}
 }

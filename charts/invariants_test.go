@@ -42,7 +42,7 @@ proxy:
   extraEnv: [{name: GODEBUG, value: madvdontneed=1}]
   serviceAccountAnnotations: {e: f}
 node: {maxUnavailable: 3, allowBBR: true, healthPort: 16000, podLabels: {c: d}}
-networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}
+networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}], egress: {to: [{podSelector: {}}]}}
 monitoring:
   podMonitor: {enabled: true, interval: 30s, labels: {release: prometheus}}
   prometheusRule: {enabled: true, labels: {release: prometheus}, alertLabels: {team: network}}
@@ -84,7 +84,9 @@ func TestInvariants(t *testing.T) {
 	}
 }
 
-func clusterScoped(kind string) bool { return kind == "ClusterRole" || kind == "ClusterRoleBinding" }
+func clusterScoped(kind string) bool {
+	return strings.HasPrefix(kind, "ClusterRole") || strings.HasPrefix(kind, "ValidatingAdmissionPolicy")
+}
 
 func (r *rendered) checkNames(t *testing.T) {
 	seen := make(map[string]bool)

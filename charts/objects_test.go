@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -59,9 +60,15 @@ func types() map[string]func() metav1.Object {
 		"rbac.authorization.k8s.io/v1/ClusterRoleBinding": func() metav1.Object { return &rbacv1.ClusterRoleBinding{} },
 		"rbac.authorization.k8s.io/v1/Role":               func() metav1.Object { return &rbacv1.Role{} },
 		"rbac.authorization.k8s.io/v1/RoleBinding":        func() metav1.Object { return &rbacv1.RoleBinding{} },
-		"monitoring.coreos.com/v1/PodMonitor":             other,
-		"monitoring.coreos.com/v1/PrometheusRule":         other,
-		"monitoring.coreos.com/v1/ServiceMonitor":         other,
+		"admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy": func() metav1.Object {
+			return &admissionv1.ValidatingAdmissionPolicy{}
+		},
+		"admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding": func() metav1.Object {
+			return &admissionv1.ValidatingAdmissionPolicyBinding{}
+		},
+		"monitoring.coreos.com/v1/PodMonitor":     other,
+		"monitoring.coreos.com/v1/PrometheusRule": other,
+		"monitoring.coreos.com/v1/ServiceMonitor": other,
 	}
 }
 

@@ -220,6 +220,32 @@ func TestListenerPortsAreOpen(t *testing.T) {
 	t.Errorf("the policy does not open 40000-40999: %+v", policy.Spec.Ingress)
 }
 
+// With a NetworkPolicy, what runs in a proxy or the controller reaches everything but link-local addresses, where clouds give out
+// credentials; and a DNS server on the node, which has such an address.
+func TestEgress(t *testing.T) {
+	t.Parallel()
+	for component, policy := range named[*networkingv1.NetworkPolicy](render(t, `{cluster: east, networkPolicy: {enabled: true}}`)) {
+		rules := policy.Spec.Egress
+		if !slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) || len(rules) != 2 {
+			t.Fatalf("%s: %+v", component, policy.Spec)
+		}
+		dns, rest := rules[0], rules[1]
+		if len(dns.To) > 0 || len(dns.Ports) != 2 || dns.Ports[0].Port.IntVal != 53 || dns.Ports[1].Port.IntVal != 53 {
+			t.Errorf("%s: DNS: %+v", component, dns)
+		}
+		if len(rest.Ports) > 0 || len(rest.To) != 3 || !slices.Contains(rest.To[1].IPBlock.Except, "169.254.0.0/16") ||
+			!slices.Contains(rest.To[2].IPBlock.Except, "fe80::/10") {
+			t.Errorf("%s: %+v", component, rest)
+		}
+	}
+	open := `{cluster: east, networkPolicy: {enabled: true, egress: {enabled: false}}}`
+	for component, policy := range named[*networkingv1.NetworkPolicy](render(t, open)) {
+		if slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) || len(policy.Spec.Egress) > 0 {
+			t.Errorf("%s: %+v", component, policy.Spec)
+		}
+	}
+}
+
 // NOTES.txt is all that the operator sees. Without a cluster helm does not show it, so here it becomes an object.
 func TestNotes(t *testing.T) {
 	t.Parallel()

@@ -230,6 +230,7 @@ type fakeIncoming struct {
 
 func (i *fakeIncoming) Header() *tunnel.Header   { return i.header }
 func (i *fakeIncoming) Peer() string             { return i.peer }
+func (i *fakeIncoming) Address() string          { return "198.51.100.7:443" }
 func (i *fakeIncoming) Context() context.Context { return i.ctx }
 
 func (i *fakeIncoming) Accept(a *tunnelpb.Answer) (Stream, error) {

@@ -84,7 +84,8 @@ func TestServeStream(t *testing.T) {
 	line := w.line()
 	for field, want := range map[string]any{
 		"direction": "inbound", "caller": "10.1.1.1:1234", "caller_cluster": "a", "caller_locality": abroad.String(),
-		"result": "ok", "ended": "peer closed", "bytes_in": int64(2),
+		"peer_address": "198.51.100.7:443",
+		"result":       "ok", "ended": "peer closed", "bytes_in": int64(2),
 	} {
 		if line[field] != want {
 			t.Errorf("%s is %v, want %v", field, line[field], want)

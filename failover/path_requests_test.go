@@ -197,7 +197,7 @@ func TestRequestTakesOneRoundTrip(t *testing.T) {
 		line := p.a.access.All()[1].ContextMap()
 		far := p.b.access.All()[1].ContextMap()
 		if line["caller"] != far["caller"] || far["direction"] != "inbound" || far["caller_cluster"] != "a" || line["endpoint"] != far["endpoint"] ||
-			line["cluster"] != "b" || far["caller_locality"] != line["caller_locality"] {
+			line["cluster"] != "b" || far["caller_locality"] != line["caller_locality"] || line["peer_address"] != "" || far["peer_address"] == "" {
 			t.Errorf("the caller's proxy: %v\nthe peer's: %v", line, far)
 		}
 	})

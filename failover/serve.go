@@ -90,7 +90,7 @@ func (p *Proxy) serveRequests(ctx context.Context, in Incoming, e *access.Entry,
 	stop := context.AfterFunc(in.Context(), func() { stream.Reset("the stream has ended") }) //nolint:contextcheck // the stream's end
 	defer stop()
 	e.Result = p.http.ServeStream(ctx, requests.Stream{
-		Stream: stream, Peer: in.Peer(), Key: key, Hostname: in.Header().GetHostname(),
+		Stream: stream, Peer: in.Peer(), Address: in.Address(), Key: key, Hostname: in.Header().GetHostname(),
 	}, c)
 	if errors.Is(context.Cause(ctx), registry.ErrDenied) {
 		e.Result = access.Denied

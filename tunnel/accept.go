@@ -121,7 +121,7 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 		return
 	}
 	c := newConn(sess, hello.GetRole(), hello.GetLane(), channel)
-	l, err := n.place(ctx, name, hello)
+	l, err := n.place(ctx, name, hello, sess)
 	answer := n.ourHello(hello.GetRole(), string(hello.GetLink()), hello.GetLane())
 	if err != nil {
 		answer.Refused = refusal(err)
@@ -169,7 +169,7 @@ func refusal(err error) string {
 }
 
 // place finds, or for a new control connection makes, the link of an inbound connection.
-func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*link, error) {
+func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello, sess transport.Session) (*link, error) {
 	id := string(hello.GetLink())
 	if links, _ := n.links(name); links != nil {
 		for _, l := range links {
@@ -190,7 +190,8 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello) (*
 	if err := n.register(l); err != nil {
 		return nil, err
 	}
-	n.log.Info("peer replica connected", zap.String("peer", name), zap.String("replica", l.replica), zap.String("link", shortID(id)))
+	n.log.Info("peer replica connected", append(audit(sess), zap.String("peer", name), zap.String("replica", l.replica),
+		zap.String("link", shortID(id)), zap.Bool("new_address", n.fromElsewhere(name, sess)))...)
 	n.wg.Go(func() {
 		err := l.monitor(ctx)
 		if ctx.Err() == nil {

@@ -312,8 +312,8 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 			return err
 		}
 		d.link = l
-		d.n.log.Info("connected to peer replica", zap.String("peer", d.peer), zap.String("replica", l.replica),
-			zap.String("address", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.Caps().Name))
+		d.n.log.Info("connected to peer replica", append(audit(sess), zap.String("peer", d.peer), zap.String("replica", l.replica),
+			zap.String("dialed", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.Caps().Name))...)
 	}
 	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
 }

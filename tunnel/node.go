@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/tally"
+	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/internal/metrics"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -106,6 +107,7 @@ type peer struct {
 	dialers map[string]context.CancelFunc // by address
 	failure failure
 	budget  *transport.Budget
+	origins admission.Origins
 }
 
 // New prepares a node and binds its sockets, so that a busy port is an error before anything runs.

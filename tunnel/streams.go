@@ -177,6 +177,12 @@ func (in *Incoming) Header() *Header { return in.header }
 // Peer is the authenticated cluster.
 func (in *Incoming) Peer() string { return in.stream.link.peer }
 
+// Address is that of the peer's end of the lane, as this host sees it.
+func (in *Incoming) Address() string {
+	_, remote := in.stream.conn.sess.Addrs()
+	return remote.String()
+}
+
 // Info names the lane.
 func (in *Incoming) Info() StreamInfo { return in.stream.Info() }
 

@@ -86,6 +86,8 @@ type Entry struct {
 	Caller         string
 	CallerCluster  string
 	CallerLocality discovery.Locality
+	// PeerAddress is that of the peer's proxy whose stream it is; empty: the caller is one of the own cluster.
+	PeerAddress string
 
 	Endpoint string
 	Cluster  string
@@ -177,6 +179,7 @@ func (e *Entry) Write(log *zap.Logger) {
 		zap.String("caller", e.Caller),
 		zap.String("caller_cluster", e.CallerCluster),
 		zap.Stringer("caller_locality", e.CallerLocality),
+		zap.String("peer_address", e.PeerAddress),
 		zap.String("endpoint", e.Endpoint),
 		zap.String("cluster", e.Cluster),
 		zap.Stringer("locality", e.Locality),
@@ -199,7 +202,7 @@ func (e *Entry) Write(log *zap.Logger) {
 }
 
 // mostFields is how many a line has at most.
-const mostFields = 28
+const mostFields = 29
 
 // MaxText bounds, in bytes, each text in the access log that another side chose.
 const MaxText = 253

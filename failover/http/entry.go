@@ -16,7 +16,7 @@ func newEntry(cluster string, f *front, c *call, of *access.HTTP) *access.Entry 
 		Caller: c.address, CallerCluster: f.from.cluster(cluster), CallerLocality: c.locality, HTTP: of,
 	}
 	if f.from.peer != "" {
-		e.Direction, e.Lane = access.Inbound, f.from.lane
+		e.Direction, e.Lane, e.PeerAddress = access.Inbound, f.from.lane, f.from.address
 	}
 	return e
 }

@@ -94,8 +94,8 @@ type origin struct {
 	peer string
 	// hostname, of a pod, is the only one that the peer wants.
 	hostname string
-	// lane is that of the peer's stream.
-	lane string
+	// lane and address are those of the peer's stream.
+	lane, address string
 	// for connections that are made for the requests
 	life     context.Context
 	attempts *sync.WaitGroup
@@ -114,7 +114,9 @@ type Stream struct {
 	dial.Stream
 	// Peer is the authenticated cluster.
 	Peer string
-	Key  balance.Key
+	// Address is that of the peer's proxy, as this host sees it.
+	Address string
+	Key     balance.Key
 	// Hostname, of a pod, is the only one that the peer wants.
 	Hostname string
 }
@@ -162,8 +164,8 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 // ServeStream carries the requests of a peer's stream to endpoints of the own cluster until it ends. The result is how it ended.
 func (h *Handler) ServeStream(ctx context.Context, s Stream, c Call) (result string) {
 	f := newFront(origin{
-		Binding: listen.Binding{Key: s.Key}, peer: s.Peer, hostname: s.Hostname, lane: laneOf(s), life: c.Life, attempts: c.Attempts,
-		caller: call{address: c.Caller},
+		Binding: listen.Binding{Key: s.Key}, peer: s.Peer, hostname: s.Hostname, lane: laneOf(s), address: s.Address, life: c.Life,
+		attempts: c.Attempts, caller: call{address: c.Caller},
 	})
 	conn := newPeerConn(s.Stream)
 	f.clientConn = conn

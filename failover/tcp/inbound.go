@@ -33,6 +33,8 @@ type Incoming interface {
 	Header() *tunnel.Header
 	// Peer is the authenticated cluster.
 	Peer() string
+	// Address is that of the peer's proxy, as this host sees it.
+	Address() string
 	// Accept sends the accepting answer; it comes before the first byte is written to an endpoint.
 	Accept(a *tunnelpb.Answer) (dial.Stream, error)
 	// Refuse declares that nothing was written to any endpoint.
@@ -64,7 +66,7 @@ func EntryOf(in Incoming) *access.Entry {
 	h := in.Header()
 	return &access.Entry{
 		Started: time.Now(), Direction: access.Inbound, Service: access.UnknownService, Port: uint16(min(h.GetPort(), 0xffff)),
-		Caller: access.Clip(h.GetCaller()), CallerCluster: in.Peer(),
+		Caller: access.Clip(h.GetCaller()), CallerCluster: in.Peer(), PeerAddress: in.Address(),
 		CallerLocality: discovery.Locality{
 			Region: access.Clip(h.GetCallerLocality().GetRegion()), Zone: access.Clip(h.GetCallerLocality().GetZone()),
 		},
