@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,43 +18,6 @@ import (
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
-// handshakeGate bounds the connections that have not proved who they are.
-type handshakeGate struct {
-	mu    sync.Mutex
-	total int
-	byIP  map[netip.Prefix]int
-}
-
-func newHandshakeGate() *handshakeGate { return &handshakeGate{byIP: make(map[netip.Prefix]int)} }
-
-// enter takes a place; leave gives it back.
-func (g *handshakeGate) enter(addr net.Addr) (leave func(), ok bool) {
-	ip := admission.Source(addr)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.total >= maxHandshakes || g.byIP[ip] >= maxHandshakesPerIP {
-		return nil, false
-	}
-	g.total++
-	g.byIP[ip]++
-	return func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.total--
-		if g.byIP[ip]--; g.byIP[ip] <= 0 {
-			delete(g.byIP, ip)
-		}
-	}, true
-}
-
-// busy: so many handshakes are under way that addresses should prove themselves first.
-func (g *handshakeGate) busy(addr net.Addr) bool {
-	ip := admission.Source(addr)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.total >= maxHandshakes/8 || g.byIP[ip] >= maxHandshakesPerIP/8
-}
-
 // accept takes sessions from one listener.
 func (n *Node) accept(ctx context.Context, ln transport.Listener) {
 	if err := ln.Serve(ctx, n.handshake); err != nil {
@@ -67,27 +28,50 @@ func (n *Node) accept(ctx context.Context, ln transport.Listener) {
 // nodeGate is the node as transport.Gate.
 type nodeGate struct{ n *Node }
 
-func (a nodeGate) Admit(remote net.Addr) (leave func(), ok bool) {
-	if leave, ok = a.n.gate.enter(remote); !ok {
-		a.n.metrics.Refused("overloaded")
+func (a nodeGate) Admit(remote net.Addr, end func()) transport.Place {
+	p, victim := a.n.gate.Admit(remote, end, time.Now())
+	if victim != nil {
+		victim.End()
+		a.n.meetHandshakes(limitHandshakes, victim.Source.String())
 	}
-	return leave, ok
+	return place{a.n, p, remote}
 }
 
-func (a nodeGate) Busy(remote net.Addr) bool { return a.n.gate.busy(remote) }
-
-func (a nodeGate) Failed(over string, remote net.Addr, err error) {
-	a.n.refuse(over, remote, err)
+func (a nodeGate) Overloaded(_ string, remote net.Addr) {
+	a.n.meetHandshakes(limitQUICHandshakes, admission.Source(remote).String())
 }
+
+func (a nodeGate) Busy(remote net.Addr) bool { return a.n.gate.Busy(remote) }
 
 func (a nodeGate) Retrying(err error, pause time.Duration) {
 	a.n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", pause))
 }
 
+// place is a connection's as transport.Place.
+type place struct {
+	n      *Node
+	at     *admission.Place
+	remote net.Addr
+}
+
+func (p place) Hello()  { p.n.gate.Step(p.at, time.Now()) }
+func (p place) Proved() { p.n.gate.Proved(p.at, time.Now()) }
+func (p place) Leave()  { p.n.gate.Leave(p.at) }
+
+func (p place) Failed(over string, err error) {
+	if !p.n.gate.Lost(p.at) { // that is counted already
+		p.n.refuse(over, p.remote, err)
+	}
+}
+
 // refuse logs and counts a handshake that failed.
 func (n *Node) refuse(over string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
-	n.metrics.Refused(reason)
+	if errors.Is(err, transport.ErrNoHello) {
+		n.metrics.Refused(reasonNoHello)
+	} else {
+		n.metrics.Refused(reason)
+	}
 	err = clip.Error(err, maxRefusal)
 	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
 		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over),

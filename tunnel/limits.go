@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/transport"
 )
 
@@ -15,10 +16,15 @@ const (
 	limitPeerStreams transport.Limit = "peer_streams" // a stream of the peer's was refused: all its replicas have as many as they may have
 	limitHeaders     transport.Limit = "headers"      // a stream of the peer's was reset unread: too many came without a header
 	limitAbandoned   transport.Limit = "abandoned"    // the lane ended: the peer keeps streams open that were given up here
+
+	// Those of connections that have not proved who they are.
+	limitHandshakes     transport.Limit = "handshakes"      // one ended, to admit another
+	limitQUICHandshakes transport.Limit = "quic_handshakes" // one was refused over QUIC
 )
 
 // limitText is what an operator reads about a limit: what happened, with the bound, and what to do.
 func limitText(l transport.Limit) (what, remedy string) {
+	const strangers = "restrict who can reach the tunnel port; the log has the source with the most of them"
 	const hostile = "upgrade the peer; if it is up to date, find out what uses its certificate"
 	switch l {
 	case transport.LimitBacklog:
@@ -42,6 +48,11 @@ func limitText(l transport.Limit) (what, remedy string) {
 		return "lanes ended: the peer does not read that its streams are refused", hostile
 	case limitAbandoned:
 		return fmt.Sprintf("lanes ended: the peer keeps %d streams open that were given up", maxAbandoned), hostile
+	case limitHandshakes:
+		return fmt.Sprintf("connections ended before they had proved who they are, to admit others: at most %d may be in their handshake",
+			admission.MaxHandshakes), strangers
+	case limitQUICHandshakes:
+		return fmt.Sprintf("QUIC connections refused: at most %d may be in their handshake; TCP goes on", transport.MaxQUICHandshakes), strangers
 	}
 	return "", "" // only throughput suffers: for the metric
 }
@@ -54,6 +65,9 @@ type limitKey struct {
 // text is for the operator.
 func (k limitKey) text() (what, remedy string) {
 	what, remedy = limitText(k.limit)
+	if k.peer == "" {
+		return what, remedy
+	}
 	return "peer " + k.peer + ": " + what, remedy
 }
 
@@ -71,6 +85,15 @@ func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
 		l.node.log.Warn("streams have met a limit", zap.String("peer", l.peer), zap.String("replica", l.replica),
 			zap.String("lane", c.name), zap.String("limit", string(limit)), zap.String("what", what),
 			zap.Uint64("times", due), zap.String("remedy", remedy))
+	}
+}
+
+// meetHandshakes counts that a connection from a source lost its place, or got none, and logs it if that is due.
+func (n *Node) meetHandshakes(limit transport.Limit, source string) {
+	n.metrics.Refused(reasonOverloaded)
+	if due := n.limits.Note(time.Now(), limitKey{limit: limit}, 1); due > 0 {
+		what, remedy := limitText(limit)
+		n.log.Warn(what, zap.String("source", source), zap.Uint64("times", due), zap.String("remedy", remedy))
 	}
 }
 

@@ -28,6 +28,11 @@ func TestLimitText(t *testing.T) {
 			t.Errorf("%s: %q, %q", l, what, remedy)
 		}
 	}
+	for _, l := range []transport.Limit{limitHandshakes, limitQUICHandshakes} { // of no peer
+		if what, remedy := (limitKey{limit: l}).text(); strings.Contains(what, "peer") || len(what) < 20 || remedy == "" {
+			t.Errorf("%s: %q, %q", l, what, remedy)
+		}
+	}
 	if what, _ := limitText(transport.LimitBuffer); what != "" {
 		t.Errorf("%s: %q", transport.LimitBuffer, what)
 	}

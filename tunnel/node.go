@@ -84,7 +84,7 @@ type Node struct {
 	buffers wire.Buffers
 	wg      sync.WaitGroup
 	changed chan struct{}
-	gate    *handshakeGate
+	gate    admission.Table
 	limits  tally.Book[limitKey]
 	// refusals are handshakes that failed, by reason, as the log has them.
 	refusals tally.Book[string]
@@ -126,7 +126,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	cfg.PeerMemory = cmp.Or(cfg.PeerMemory, DefaultPeerMemory)
 	n := &Node{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), gate: newHandshakeGate(),
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1),
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = metrics.New(cfg.Metrics, cfg.Cluster, load{n})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -378,34 +377,5 @@ func TestConfigValidate(t *testing.T) {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
-	}
-}
-
-// TestHandshakeGate: connections that prove nothing are bounded, in all and by address, and the places come back.
-func TestHandshakeGate(t *testing.T) {
-	t.Parallel()
-	g := newHandshakeGate()
-	addr := func(ip string, port int) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: port} }
-	var leave []func()
-	for i := range maxHandshakesPerIP {
-		l, ok := g.enter(addr("127.0.0.9", i))
-		if !ok {
-			t.Fatalf("refused after %d", i)
-		}
-		leave = append(leave, l)
-	}
-	if _, ok := g.enter(addr("127.0.0.9", 9999)); ok {
-		t.Error("one address took more than its share")
-	}
-	if l, ok := g.enter(addr("127.0.0.10", 1)); !ok {
-		t.Error("another address was refused")
-	} else {
-		l()
-	}
-	for _, l := range leave {
-		l()
-	}
-	if g.total != 0 || len(g.byIP) != 0 {
-		t.Errorf("places were not given back: %d, %v", g.total, g.byIP)
 	}
 }

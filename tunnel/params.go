@@ -55,10 +55,7 @@ const (
 	// controlRedialMax is the longest pause while only the control connection is missing.
 	controlRedialMax = time.Second
 	// controlLinger is how long a control connection that is replaced stays open for what waits to be sent.
-	controlLinger = time.Second
-	// maxHandshakes bounds connections that have not proved who they are, in all and per source address.
-	maxHandshakes       = 512
-	maxHandshakesPerIP  = 64
+	controlLinger       = time.Second
 	maxLinksPerPeer     = 64 // replicas of one peer that may be linked at the same time
 	maxConnsPerLink     = 24
 	maxControlStreams   = 8                // streams on a control connection whose header has not come

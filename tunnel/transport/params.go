@@ -12,6 +12,10 @@ const (
 	// deadAfter is the silence that ends a session whose peer is heard over others; see quicDeadAfter.
 	deadAfter = 6 * time.Second
 
+	// clientHelloTimeout is the time for a ClientHello, which an honest client sends at once: two retransmissions of TCP. It is also
+	// the longest silence in QUIC's handshake, which ends after twice that.
+	clientHelloTimeout = 2 * time.Second
+
 	acceptBackoffMin = 5 * time.Millisecond
 	acceptBackoffMax = time.Second
 )
@@ -50,6 +54,9 @@ const (
 	quicConnWindow   = (quicStreams + 8) * quicStreamWindow
 	// quicLifetime: stream IDs have 62 bits, of which two are the kind.
 	quicLifetime = 1 << 60
+	// MaxQUICHandshakes bounds the inbound connections whose handshake goes on, whether they have a place at the Gate or lost it:
+	// quic-go cannot be made to end one before its ClientHello is complete. Each takes about 24 KB and no descriptor.
+	MaxQUICHandshakes = 2048
 	// quicLinger is how long the socket of a closed session stays: the packet that closes it may get lost, and is
 	// repeated when the peer goes on sending. A ping comes within it.
 	quicLinger = time.Second

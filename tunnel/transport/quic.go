@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -112,11 +111,13 @@ func (t *QUIC) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Ga
 	l := &quicListener{gate: gate}
 	l.transport = &quic.Transport{
 		Conn: pc, ConnContext: l.connContext,
-		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: a
-		// forged one could otherwise use up the gate.
+		// Addresses are made to prove themselves (one more round trip) once many handshakes are under way: forged ones
+		// could otherwise take the places of others.
 		VerifySourceAddress: gate.Busy,
 	}
-	l.ln, err = l.transport.Listen(cfg, quicConfig())
+	qcfg := quicConfig()
+	qcfg.HandshakeIdleTimeout = clientHelloTimeout
+	l.ln, err = l.transport.ListenEarly(watchHello(cfg), qcfg) // early: connections can be ended before they have proved anything
 	if err != nil {
 		closeTransport(l.transport, pc)
 		return nil, fmt.Errorf("tunnel: listen for QUIC on %s: %w", addr, err)
@@ -126,62 +127,4 @@ func (t *QUIC) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Ga
 		closeTransport(l.transport, pc)
 	})
 	return l, nil
-}
-
-type quicListener struct {
-	transport *quic.Transport
-	ln        *quic.Listener
-	gate      Gate
-}
-
-// Addr implements Listener.
-func (l *quicListener) Addr() net.Addr { return l.ln.Addr() }
-
-// Close implements Listener.
-func (l *quicListener) Close() error { return l.ln.Close() }
-
-// Serve implements Listener.
-func (l *quicListener) Serve(ctx context.Context, handle func(context.Context, Session)) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		c, err := l.ln.Accept(ctx)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil, errors.Is(err, quic.ErrServerClosed):
-			return nil
-		default:
-			return fmt.Errorf("tunnel: accept QUIC: %w", err)
-		}
-		wg.Go(func() {
-			if leave, ok := c.Context().Value(gateKey{}).(func()); ok {
-				defer leave()
-			}
-			handle(ctx, newQUICSession(c, nil))
-		})
-	}
-}
-
-// gateKey is where an inbound QUIC connection's context has the function that gives its place in the gate back.
-type gateKey struct{}
-
-var errGate = errors.New("tunnel: too many handshakes are under way")
-
-// connContext is called for every inbound connection before its handshake. It bounds them, and reports failed
-// handshakes, which the listener drops silently.
-func (l *quicListener) connContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	leave, ok := l.gate.Admit(info.RemoteAddr)
-	if !ok {
-		return nil, errGate
-	}
-	leave = sync.OnceFunc(leave)
-	ctx = context.WithValue(ctx, gateKey{}, leave)
-	context.AfterFunc(ctx, func() {
-		leave()
-		var te *quic.TransportError
-		if err := context.Cause(ctx); errors.As(err, &te) && te.ErrorCode.IsCryptoError() {
-			l.gate.Failed(quicCaps().Name, info.RemoteAddr, err)
-		}
-	})
-	return ctx, nil
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/eastway/eastway/internal/pace"
 )
@@ -68,7 +70,7 @@ func (t *TCP) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Gat
 	if err != nil {
 		return nil, bindError("TCP", addr, err)
 	}
-	return &tcpListener{Listener: ln, tls: cfg, gate: gate}, nil
+	return &tcpListener{Listener: ln, tls: watchHello(cfg), gate: gate}, nil
 }
 
 type tcpListener struct {
@@ -96,14 +98,10 @@ func (l *tcpListener) Serve(ctx context.Context, handle func(context.Context, Se
 			continue
 		}
 		backoff = acceptBackoffMin
-		leave, ok := l.gate.Admit(c.RemoteAddr())
-		if !ok {
-			_ = c.Close()
-			continue
-		}
+		place := l.gate.Admit(c.RemoteAddr(), func() { _ = c.Close() })
 		wg.Go(func() {
-			defer leave()
-			if sess := l.handshake(ctx, c); sess != nil {
+			defer place.Leave()
+			if sess := l.handshake(ctx, c, place); sess != nil {
 				handle(ctx, sess)
 			}
 		})
@@ -111,16 +109,30 @@ func (l *tcpListener) Serve(ctx context.Context, handle func(context.Context, Se
 }
 
 // handshake authenticates an inbound connection; nil when that failed.
-func (l *tcpListener) handshake(ctx context.Context, c net.Conn) Session {
+func (l *tcpListener) handshake(ctx context.Context, c net.Conn, place Place) Session {
 	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
+	err := c.SetReadDeadline(time.Now().Add(clientHelloTimeout)) // that of all its bytes
+	silent := true
+	ctx = withHello(ctx, func() error {
+		silent = false
+		place.Hello()
+		return c.SetReadDeadline(time.Time{})
+	})
 	pulse := newPulseConn(c)
 	conn := tls.Server(pulse, l.tls)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		l.gate.Failed(tcpCaps().Name, c.RemoteAddr(), err)
+	if err == nil {
+		err = conn.HandshakeContext(ctx)
+	}
+	if err != nil {
+		if silent && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = ErrNoHello
+		}
+		place.Failed(tcpCaps().Name, err)
 		_ = c.Close()
 		return nil
 	}
+	place.Proved()
 	return newTCPSession(conn, pulse, false)
 }
 

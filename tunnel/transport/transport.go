@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"time"
@@ -43,15 +44,54 @@ type Listener interface {
 
 // Gate bounds the connections that have not been authenticated. It is safe for concurrent use.
 type Gate interface {
-	// Admit takes a place for a connection from that address before anything is spent on it; leave, which is called
-	// once the session's handle has returned or the handshake has failed, gives it back.
-	Admit(remote net.Addr) (leave func(), ok bool)
+	// Admit takes a place for a connection from that address before anything is spent on it. end, which must not block, is
+	// called when the connection has to make room for another one; whether Failed follows makes no difference.
+	Admit(remote net.Addr, end func()) Place
+	// Overloaded is called for a connection for which there was no room, before Admit.
+	Overloaded(transport string, remote net.Addr)
 	// Busy asks that addresses prove to be their owners' first, where the transport can do that at the cost of a round trip.
 	Busy(remote net.Addr) bool
-	// Failed is called for each handshake that ended without a session.
-	Failed(transport string, remote net.Addr, err error)
 	// Retrying is called when a connection could not be accepted and accepting goes on after a pause.
 	Retrying(err error, pause time.Duration)
+}
+
+// Place is that of one connection at a Gate.
+type Place interface {
+	// Hello is called when the ClientHello has come, Proved when the peer is authenticated.
+	Hello()
+	Proved()
+	// Failed is called if the handshake ends without a session.
+	Failed(transport string, err error)
+	// Leave gives the place back, once the session's handle has returned or the handshake has failed.
+	Leave()
+}
+
+// ErrNoHello means that a connection did not begin its handshake in time.
+var ErrNoHello = fmt.Errorf("no ClientHello within %v", clientHelloTimeout)
+
+// helloKey is where a handshake's context has what is called when the ClientHello has come.
+type helloKey struct{}
+
+func withHello(ctx context.Context, came func() error) context.Context {
+	return context.WithValue(ctx, helloKey{}, came)
+}
+
+// watchHello makes a server's configuration call what withHello has in the context.
+func watchHello(cfg *tls.Config) *tls.Config {
+	next := cfg.GetConfigForClient
+	cfg = cfg.Clone()
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if came, ok := hello.Context().Value(helloKey{}).(func() error); ok {
+			if err := came(); err != nil {
+				return nil, err
+			}
+		}
+		if next == nil {
+			return nil, nil //nolint:nilnil // crypto/tls: the configuration stays
+		}
+		return next(hello)
+	}
+	return cfg
 }
 
 // Caps is what a session can do.

@@ -52,10 +52,17 @@ func (w *world) clientTLS(t *testing.T) *tls.Config {
 // openGate admits everything.
 type openGate struct{}
 
-func (openGate) Admit(net.Addr) (leave func(), ok bool) { return func() {}, true }
-func (openGate) Busy(net.Addr) bool                     { return false }
-func (openGate) Failed(string, net.Addr, error)         {}
-func (openGate) Retrying(error, time.Duration)          {}
+func (openGate) Admit(net.Addr, func()) Place  { return openPlace{} }
+func (openGate) Overloaded(string, net.Addr)   {}
+func (openGate) Busy(net.Addr) bool            { return false }
+func (openGate) Retrying(error, time.Duration) {}
+
+type openPlace struct{}
+
+func (openPlace) Hello()               {}
+func (openPlace) Proved()              {}
+func (openPlace) Failed(string, error) {}
+func (openPlace) Leave()               {}
 
 // listening is b's listener and the sessions that it accepted.
 type listening struct {

@@ -23,10 +23,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type openGate struct{ failed []error }
 
-func (*openGate) Admit(net.Addr) (leave func(), ok bool)   { return func() {}, true }
+func (g *openGate) Admit(net.Addr, func()) transport.Place { return openPlace{g} }
+func (*openGate) Overloaded(string, net.Addr)              {}
 func (*openGate) Busy(net.Addr) bool                       { return false }
-func (g *openGate) Failed(_ string, _ net.Addr, err error) { g.failed = append(g.failed, err) }
 func (*openGate) Retrying(error, time.Duration)            {}
+
+type openPlace struct{ gate *openGate }
+
+func (openPlace) Hello()                       {}
+func (openPlace) Proved()                      {}
+func (p openPlace) Failed(_ string, err error) { p.gate.failed = append(p.gate.failed, err) }
+func (openPlace) Leave()                       {}
 
 func ok[T any](t *testing.T) func(v T, err error) T {
 	return func(v T, err error) T {

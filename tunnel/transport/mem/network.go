@@ -215,14 +215,12 @@ func (t *Transport) Dial(ctx context.Context, to transport.Target) (transport.Se
 		return nil, fmt.Errorf("mem: peer %s at %s: %w", to.Peer, to.Address, syscall.ECONNREFUSED)
 	}
 	local := address(net.JoinHostPort(t.host, strconv.Itoa(n.freePort())))
-	leave, ok := l.gate.Admit(local)
-	if !ok {
-		return nil, fmt.Errorf("mem: peer %s at %s: %w", to.Peer, to.Address, syscall.ECONNRESET)
-	}
+	place := l.gate.Admit(local, func() {}) // a handshake takes no time here
+	place.Hello()
 	ours, theirs, err := authenticate(to.TLS, l.tls)
 	if err != nil { // that of the dialer, who is the first to look
-		leave()
-		l.gate.Failed(t.Capabilities.Name, local, alert())
+		place.Failed(t.Capabilities.Name, alert())
+		place.Leave()
 		return nil, fmt.Errorf("mem: handshake with peer %s at %s: %w", to.Peer, to.Address, err)
 	}
 	a := newSession(n, t.Capabilities, ours, local, l.addr, between)
@@ -230,14 +228,15 @@ func (t *Transport) Dial(ctx context.Context, to transport.Target) (transport.Se
 	a.peer, b.peer = b, a
 	if verify := l.tls.VerifyConnection; verify != nil {
 		if err := verify(theirs); err != nil {
-			leave()
-			l.gate.Failed(t.Capabilities.Name, local, err)
+			place.Failed(t.Capabilities.Name, err)
+			place.Leave()
 			a.end(alert())
 			b.end(nil)
 			return a, nil
 		}
 	}
-	l.accepted = append(l.accepted, inbound{session: b, leave: leave})
+	place.Proved()
+	l.accepted = append(l.accepted, inbound{session: b, leave: place.Leave})
 	l.cond.Signal()
 	return a, nil
 }
