@@ -76,7 +76,8 @@ func (c *Catalog) SetLocal(l Local) {
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
 		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && hashtrie.Equal(c.local.Localities, l.Localities) &&
-		slices.Equal(c.local.Networks, l.Networks) && c.local.Proxies == l.Proxies
+		slices.Equal(c.local.Networks, l.Networks) && c.local.Proxies == l.Proxies &&
+		slices.Equal(c.local.ProxyAddresses, l.ProxyAddresses)
 	if same {
 		return
 	}
@@ -116,7 +117,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 		Peers:      c.local.Peers,
 		Localities: c.local.Localities,
 		Networks:   c.local.Networks,
-		Proxies:    c.local.Proxies,
+		Proxies:    c.local.Proxies, ProxyAddresses: c.local.ProxyAddresses,
 	}
 	for name := range dirty {
 		if s := c.merge(name); s != nil {

@@ -25,6 +25,8 @@ type Local struct {
 	Networks []Network
 	// Proxies is how many of the own cluster serve; 0: it is not known.
 	Proxies int
+	// ProxyAddresses are those of its pods, sorted: nothing but a proxy of this cluster connects from there.
+	ProxyAddresses []netip.Addr
 }
 
 // policy is that of a service: its own, else that of its namespace, else that of the cluster; nil when there is none.

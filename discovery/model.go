@@ -220,6 +220,8 @@ type Snapshot struct {
 	Networks []Network
 	// Proxies is how many of the own cluster serve; 0: it is not known.
 	Proxies int
+	// ProxyAddresses are those of its pods, sorted: nothing but a proxy of this cluster connects from there.
+	ProxyAddresses []netip.Addr
 }
 
 // Network is a range of callers' addresses that are in one place, such as a node's pods. Ranges do not overlap, and begin at
@@ -243,6 +245,12 @@ func (s *Snapshot) Locate(caller netip.Addr) (Locality, bool) {
 		return s.Networks[after-1].Locality, true
 	}
 	return Locality{}, false
+}
+
+// IsProxy is true for a caller that is a proxy of the own cluster.
+func (s *Snapshot) IsProxy(caller netip.Addr) bool {
+	_, is := slices.BinarySearchFunc(s.ProxyAddresses, caller.Unmap(), netip.Addr.Compare)
+	return is
 }
 
 // Peer is a validated Peer manifest.

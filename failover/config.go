@@ -30,6 +30,10 @@ type Config struct {
 	// Network is what listeners listen on and endpoints are dialed through; nil: this host's.
 	Network Network
 
+	// Guard decides which addresses of this cluster are dialed, beside what leads to the own listeners, which is not; nil: loopback
+	// addresses may be.
+	Guard *discovery.Guard
+
 	// ConnectBudget bounds all attempts of one connection together; 0: 15 s.
 	ConnectBudget time.Duration
 	// MaxConnections of all listeners together; 0: 16384. Above it new ones are reset at once.
@@ -78,6 +82,7 @@ func (c Config) withDefaults() Config {
 	if c.Network == nil {
 		c.Network = newHost()
 	}
+	c.Guard = either(c.Guard, &discovery.Guard{AllowLoopback: true})
 	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)
 	c.MaxConnections = either(c.MaxConnections, defaultMaxConnections)
 	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, defaultMaxPerListener)

@@ -29,6 +29,7 @@ import (
 //	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status (policy retryOn)
 //	eastway_failover_denied_streams_total{peer,rule,dry_run}   rule: discovery.Verdict
 //	eastway_failover_ejected_endpoints{service}
+//	eastway_failover_forbidden_endpoints_total{reason}         reason: discovery.Refusal
 //	eastway_failover_listener_errors                           listeners that could not be opened
 type metrics struct {
 	connections *prometheus.CounterVec
@@ -44,6 +45,7 @@ type metrics struct {
 	overBudget  *prometheus.CounterVec
 	limits      *prometheus.CounterVec
 	denied      *prometheus.CounterVec
+	forbidden   *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
@@ -87,6 +89,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		limits: counters("eastway_http_limits_met_total",
 			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer may have.", "service", "limit"),
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
+		forbidden: counters("eastway_failover_forbidden_endpoints_total",
+			"Connections not made, or refused, because of where an endpoint is.", "reason"),
 		refused: counters("eastway_http_refused_requests_total", "HTTP requests that were refused because they are not well-formed.",
 			"service", "reason"),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -99,18 +103,29 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "eastway_failover_listener_errors", Help: "Service ports that cannot be listened on.",
 		}),
 	}
+	for _, reason := range discovery.Refusals() {
+		m.forbidden.WithLabelValues(string(reason))
+	}
+	if err := m.register(r); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// register does nothing without a Registerer.
+func (m *metrics) register(r prometheus.Registerer) error {
 	if r == nil {
-		return m, nil
+		return nil
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused, m.overBudget, m.limits,
-		m.denied, m.ejections, m.ejectedNow, m.listeners,
+		m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners,
 	} {
 		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("failover: register metrics: %w", err)
+			return fmt.Errorf("failover: register metrics: %w", err)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -57,6 +57,7 @@ func New(cfg Config) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, metrics: m, conns: registry.New()}
 	dialer := dial.New(dial.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,
+		Forbidden: p.forbidden,
 	})
 	p.table = balance.NewTable(balance.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,

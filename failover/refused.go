@@ -27,6 +27,8 @@ const (
 	refusedNotHTTP    refusal = "not_http"
 	refusedDenied     refusal = "denied"
 	refusedDryRun     refusal = "dry_run"
+	refusedEndpoint   refusal = "endpoint"
+	refusedLoop       refusal = "loop"
 )
 
 // text is what happens, for the log and for status, and what to do about it.
@@ -52,6 +54,11 @@ func (r refusal) text() (what, remedy string) {
 		return "streams of a peer denied: a rule of this cluster does not allow them", "'eastway authz explain' shows which rule"
 	case refusedDryRun:
 		return "streams of a peer would be denied: its rules have dryRun", "'eastway authz explain' shows which rule"
+	case refusedEndpoint:
+		return "endpoints refused: no endpoint may have their address", "the log names them and says why; correct their EndpointSlices"
+	case refusedLoop:
+		return "connections of this cluster's own proxies refused: an endpoint of another service leads back to this one",
+			"the access log of the calling proxy has the endpoint; correct its EndpointSlice"
 	case refusedNotHTTP:
 		return "connections to an HTTP port are not HTTP: they are carried as TCP",
 			"mend the client, or set the port's protocol to tcp by the annotation eastway.dev/protocol"
@@ -89,6 +96,9 @@ func (r *refusals) note(k refusalKey, about ...zap.Field) {
 // text is for the operator.
 func (k refusalKey) text() (what, remedy string) {
 	what, remedy = k.kind.text()
+	if k.service == (discovery.ServiceName{}) {
+		return what, remedy
+	}
 	return "service " + k.service.String() + ": " + what, remedy
 }
 

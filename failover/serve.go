@@ -25,6 +25,11 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 		Started: time.Now(), Direction: access.Outbound, Service: b.Service.String(), Port: b.Port,
 		Caller: conn.RemoteAddr().String(), CallerCluster: p.cfg.Cluster,
 	}
+	if p.isLoop(conn, b) {
+		p.tcp.Reject(conn, e, errLoop)
+		p.finish(e)
+		return
+	}
 	ctx, tracked, err := p.conns.Add(life, b.At.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
 	if err != nil {
 		p.tcp.Reject(conn, e, err)

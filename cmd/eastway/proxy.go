@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -37,6 +38,7 @@ type proxyOptions struct {
 	admin                 string
 	adminRemote           bool
 	health                string
+	loopbackEndpoints     bool
 	accessLog             string
 	accessRate            int
 	logLevel              string
@@ -52,6 +54,7 @@ const (
 	defaultState         = "/var/lib/eastway"
 	// defaultInstallation is the namespace of the Eastway installation on Kubernetes.
 	defaultInstallation = "eastway-system"
+	loopbackFlag        = "allow-loopback-endpoints"
 	// defaultDrainTimeout is Kubernetes' default terminationGracePeriodSeconds.
 	defaultDrainTimeout = 30 * time.Second
 )
@@ -81,6 +84,7 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
   eastway proxy --cluster a --region r --config manifests --ca ca --listen 127.0.0.2:15443`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.loopbackEndpoints = o.loopbackEndpoints && (!o.kubernetes || cmd.Flags().Changed(loopbackFlag))
 			if err := o.validate(); err != nil {
 				return usageErrorf("%w", err)
 			}
@@ -101,11 +105,7 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 	f.StringVar(&o.ca, "ca", "", "`directory` of the cluster's CA, created on the first start (default STATE/ca)")
 	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt, instead of a CA")
 	f.StringVar(&o.trustDomain, "trust-domain", "", "trust `domain` of a new CA (default CLUSTER.eastway.internal)")
-	f.StringVar(&o.listen, "listen", defaultTunnelAddress, "`IP:PORT` for tunnels, on TCP and UDP; \"\": only dial")
-	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "`transports` to use for tunnels: tcp, quic or both")
-	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
-	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
-	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes, metrics and node agents; \"\": none")
+	o.addressFlags(f)
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` for one JSON line per connection; \"-\": stdout, \"\": none")
 	f.IntVar(&o.accessRate, "access-log-rate", access.DefaultRate, "`lines` per second of the access log at most; more are counted; 0: all")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
@@ -115,6 +115,16 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "`time` for open connections to end after that; 0: they are reset at once")
 	completeProxyFlags(cmd)
 	return cmd
+}
+
+// addressFlags are about where to listen and what to connect to.
+func (o *proxyOptions) addressFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.listen, "listen", defaultTunnelAddress, "`IP:PORT` for tunnels, on TCP and UDP; \"\": only dial")
+	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "`transports` to use for tunnels: tcp, quic or both")
+	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
+	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
+	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes, metrics and node agents; \"\": none")
+	f.BoolVar(&o.loopbackEndpoints, loopbackFlag, true, "allow endpoints at loopback addresses; never with --kubernetes")
 }
 
 func completeProxyFlags(cmd *cobra.Command) {
@@ -191,6 +201,9 @@ func (o *proxyOptions) accessFile(stdout io.Writer, log *zap.Logger, reg prometh
 }
 
 func (o *proxyOptions) validateAddresses() error {
+	if o.kubernetes && o.loopbackEndpoints {
+		return errors.New("--allow-loopback-endpoints excludes --kubernetes: in a proxy's pod only the proxy itself is at such addresses")
+	}
 	if o.listen != "" {
 		_, port, err := net.SplitHostPort(o.listen)
 		if err != nil {

@@ -53,6 +53,7 @@ type proxy struct {
 	node     *tunnel.Node
 	failover *failover.Proxy
 	admin    *httpserve.Server
+	guard    *discovery.Guard
 	health   *httpserve.Server // nil: there is none
 
 	// Of the last applyPeers.
@@ -100,6 +101,7 @@ type registry interface {
 // build makes all parts and binds the tunnel and admin sockets; nothing runs yet.
 func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) error {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.guard = p.o.newGuard()
 	id, err := p.openIdentity(reg)
 	if err != nil {
 		return err
@@ -121,7 +123,11 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 	if err := p.buildTraffic(ctx, reg, accessLog); err != nil {
 		return err
 	}
-	return p.listenAdmin(ctx, reg)
+	if err := p.listenAdmin(ctx, reg); err != nil {
+		return err
+	}
+	p.guardPorts()
+	return nil
 }
 
 // listenAdmin opens the admin listener and, if configured, the listener for probes.
@@ -185,7 +191,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	}
 	p.failover, err = failover.New(failover.Config{
 		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone}, Started: time.Now(),
-		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Log: p.log, AccessLog: accessLog, Metrics: reg,
+		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Guard: p.guard, Log: p.log, AccessLog: accessLog, Metrics: reg,
 	})
 	return err
 }

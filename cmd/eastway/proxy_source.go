@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/discovery/kube"
 )
@@ -39,13 +43,43 @@ func (o *proxyOptions) checkConfig() error {
 	return nil
 }
 
+// newGuard knows the ports of the flags before they are bound: the API server is followed from early on.
+func (o *proxyOptions) newGuard() *discovery.Guard {
+	g := &discovery.Guard{AllowLoopback: o.loopbackEndpoints}
+	for _, address := range []string{o.listen, o.admin, o.health} {
+		if port, anywhere := strings.CutPrefix(address, ":"); anywhere {
+			address = "[::]:" + port
+		}
+		if at, err := netip.ParseAddrPort(address); err == nil {
+			g.Own(at)
+		}
+	}
+	return g
+}
+
+// guardPorts adds what is bound: a flag may leave the port to the kernel, or name a host.
+func (p *proxy) guardPorts() {
+	bound := []net.Addr{p.node.Addr(), p.admin.Addr()}
+	if p.health != nil {
+		bound = append(bound, p.health.Addr())
+	}
+	for _, a := range bound {
+		if a == nil {
+			continue // it only dials
+		}
+		if at, err := netip.ParseAddrPort(a.String()); err == nil {
+			p.guard.Own(at)
+		}
+	}
+}
+
 func (p *proxy) openSource(ctx context.Context, spiffeID string, reg prometheus.Registerer) error {
 	if p.o.kubernetes {
 		return p.openKube(ctx, spiffeID, reg)
 	}
 	s, err := file.New(file.Config{
 		Dir: p.o.config, Cluster: p.o.cluster, SPIFFEID: spiffeID, Region: p.o.region,
-		ValidatePeer: validatePeer, Log: p.log.Named("config"), Registerer: reg,
+		ValidatePeer: validatePeer, Guard: p.guard, Log: p.log.Named("config"), Registerer: reg,
 	}, p.catalog)
 	if err != nil {
 		return err
@@ -63,7 +97,8 @@ func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Re
 	}
 	s, err := kube.New(kube.Config{
 		REST: where, Namespace: p.o.namespace, NodeName: p.o.nodeName, Cluster: p.o.cluster, SPIFFEID: spiffeID, Region: p.o.region,
-		SnapshotDir: filepath.Join(p.o.state, "snapshot"), ValidatePeer: validatePeer, Log: p.log.Named("kubernetes"), Registerer: reg,
+		SnapshotDir: filepath.Join(p.o.state, "snapshot"), ValidatePeer: validatePeer, Guard: p.guard,
+		Log: p.log.Named("kubernetes"), Registerer: reg,
 	}, p.catalog)
 	if err != nil {
 		return err

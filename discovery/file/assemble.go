@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -28,13 +29,14 @@ type assembly struct {
 	taken   map[netip.AddrPort]*object        // listeners, by the Service that has them
 	ids     map[string]*object                // Peers by SPIFFE ID
 
+	guard    *discovery.Guard
 	places   *translate.Places
 	gathered map[discovery.ServiceName]*translate.Endpoints
 	errs     []FileError
 }
 
 // assemble takes objects in the order of their age: in a conflict the older one wins.
-func assemble(objects []*object, region string) (discovery.Local, []FileError) {
+func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 	a := &assembly{
 		services:   map[discovery.ServiceName]*discovery.Service{},
 		policies:   map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec{},
@@ -43,7 +45,8 @@ func assemble(objects []*object, region string) (discovery.Local, []FileError) {
 		targets:    map[discovery.ServiceName]*object{},
 		taken:      map[netip.AddrPort]*object{},
 		ids:        map[string]*object{},
-		places:     translate.NewPlaces(region),
+		guard:      cmp.Or(cfg.Guard, &discovery.Guard{AllowLoopback: true}),
+		places:     translate.NewPlaces(cfg.Region),
 		gathered:   map[discovery.ServiceName]*translate.Endpoints{},
 	}
 	// What others refer to comes first.
@@ -158,6 +161,18 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 	a.policies[target] = &p.Spec
 }
 
+// refuse is why an address may be no endpoint; empty if it may.
+func (a *assembly) refuse(endpoint netip.AddrPort) string {
+	if r := a.guard.Check(endpoint); r != "" {
+		return r.Text()
+	}
+	at := netip.AddrPortFrom(endpoint.Addr().Unmap(), endpoint.Port())
+	if owner := a.taken[at]; owner != nil {
+		return "is the address of " + owner.key.String() + " and " + discovery.RefusedLoop.Text()
+	}
+	return ""
+}
+
 // slice adds the endpoints of one EndpointSlice to its service.
 func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
@@ -168,11 +183,16 @@ func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 		return
 	}
 	if a.gathered[name] == nil {
-		a.gathered[name] = translate.NewEndpoints(service, a.places)
+		a.gathered[name] = translate.NewEndpoints(service, a.places, a.refuse)
 	}
-	for _, err := range a.gathered[name].Add(s) {
+	doubts, refused := a.gathered[name].Add(s)
+	for _, err := range doubts {
 		path, msg := translate.FieldOf(err)
 		a.report(o.warning(path, "%s", msg))
+	}
+	if refused != nil {
+		path, msg := translate.FieldOf(refused)
+		a.report(o.fault(path, "%s", msg))
 	}
 	for addr, e := range translate.Addresses(s) {
 		if _, known := a.localities[addr]; !known {

@@ -77,7 +77,7 @@ func (s *store) apply(files []content) (discovery.Local, []FileError) {
 		delete(s.files, name)
 	}
 	objects, errs := s.choose()
-	local, more := assemble(objects, s.cfg.Region)
+	local, more := assemble(objects, s.cfg)
 	errs = append(errs, more...)
 	for _, f := range s.files {
 		errs = append(errs, f.errs...)

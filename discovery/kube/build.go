@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
@@ -64,12 +65,16 @@ func (w *world) buildOwn(at name, own *corev1.Service) (*discovery.Service, []Pr
 	for _, ip := range translate.ClusterIPs(own) {
 		out.Addresses = append(out.Addresses, ip.Addr)
 	}
-	endpoints := translate.NewEndpoints(out, w.places)
+	endpoints := translate.NewEndpoints(out, w.places, w.loops.refuse)
 	for _, n := range slices.Sorted(maps.Keys(w.slices[at])) {
 		s := w.slices[at][n]
-		for _, p := range faults(kindSlice, s, endpoints.Add(s)) {
+		doubts, refused := endpoints.Add(s)
+		for _, p := range faults(kindSlice, s, doubts) {
 			p.Warning = true
 			problems = append(problems, p)
+		}
+		if refused != nil {
+			problems = append(problems, faults(kindSlice, s, field.ErrorList{refused})...)
 		}
 	}
 	out.Endpoints = endpoints.ByPort()

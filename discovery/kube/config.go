@@ -34,6 +34,8 @@ type Config struct {
 	SnapshotDir string
 	// ValidatePeer returns what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
 	ValidatePeer func(name, spiffeID, bundle string) error
+	// Guard decides which addresses may be endpoints; nil: no loopback addresses.
+	Guard *discovery.Guard
 	// Log may be nil.
 	Log *zap.Logger
 	// Registerer of metrics may be nil.

@@ -45,7 +45,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	}
 	s := &Source{
 		cfg: cfg, sink: sink, log: cfg.Log, events: notify.NewSignal(),
-		world: newWorld(cfg.Namespace, cfg.Region, cfg.NodeName), logged: map[Problem]bool{},
+		world: newWorld(&cfg), logged: map[Problem]bool{},
 	}
 	if s.log == nil {
 		s.log = zap.NewNop()

@@ -39,6 +39,7 @@ type world struct {
 	peers    map[string]*v1alpha1.Peer
 	derived  derived
 	callers  callers
+	loops    loops
 
 	// What is to be looked at again.
 	dirty         set
@@ -54,10 +55,11 @@ type world struct {
 	peer     []Problem
 }
 
-func newWorld(namespace, region, node string) *world {
+func newWorld(cfg *Config) *world {
 	return &world{
-		namespace: namespace, region: region, node: node, most: discovery.MaxServices,
-		places:   translate.NewPlaces(region),
+		namespace: cfg.Namespace, region: cfg.Region, node: cfg.NodeName, most: discovery.MaxServices,
+		places:   translate.NewPlaces(cfg.Region),
+		loops:    newLoops(cfg.Guard),
 		nodes:    map[string]*corev1.Node{},
 		lost:     map[string]time.Time{},
 		services: map[name]*corev1.Service{},
@@ -144,15 +146,16 @@ func group[K comparable, V any](m map[K]map[string]V, key K, member string, v V,
 // flush builds again what has changed.
 func (w *world) flush() discovery.Local {
 	w.flushNodes()
+	if w.dirtyProxies {
+		w.dirtyProxies = false
+		w.local.Proxies, w.local.ProxyAddresses = w.proxies()
+	}
+	w.flushLoops()
 	w.flushServices()
 	w.flushPolicies()
 	if w.dirtyPeers {
 		w.dirtyPeers = false
 		w.local.Peers, w.peer = choosePeers(w.peers)
-	}
-	if w.dirtyProxies {
-		w.dirtyProxies = false
-		w.local.Proxies = w.proxies()
 	}
 	w.local.Localities = w.callers.flush(w.local.Networks)
 	return w.local

@@ -71,6 +71,8 @@ var (
 	ErrUnknownOutcome = errors.New("the lane was lost after data was sent: unknown whether it was used")
 	// ErrClientReset: the application or peer went away first.
 	ErrClientReset = errors.New("the client reset the connection")
+	// ErrForbidden: no endpoint may have the address.
+	ErrForbidden = errors.New("the address may not be an endpoint")
 	// ErrBudget: all attempts together took too long.
 	ErrBudget = errors.New("no endpoint accepted the connection in time")
 )
@@ -82,6 +84,8 @@ type Config struct {
 	Locality discovery.Locality
 	Network  Network
 	Tunnels  Tunnels
+	// Forbidden is why an address of the own cluster is not dialed, an error with ErrForbidden; nil: all are.
+	Forbidden func(endpoint netip.AddrPort) error
 	// Attempted is called with the result of each attempt; nil: it is not counted.
 	Attempted func(a balance.Address, result string)
 }
@@ -93,6 +97,9 @@ type Dialer struct{ cfg Config }
 func New(cfg Config) *Dialer {
 	if cfg.Attempted == nil {
 		cfg.Attempted = func(balance.Address, string) {}
+	}
+	if cfg.Forbidden == nil {
+		cfg.Forbidden = func(netip.AddrPort) error { return nil }
 	}
 	return &Dialer{cfg: cfg}
 }
@@ -167,6 +174,9 @@ func (c clean) Close() error {
 
 // dialLocal connects to a local endpoint.
 func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, error) {
+	if err := d.cfg.Forbidden(to); err != nil {
+		return nil, fmt.Errorf("failover: dial %v: %w", to, err)
+	}
 	conn, err := d.cfg.Network.Dial(ctx, to)
 	if err != nil {
 		return nil, err

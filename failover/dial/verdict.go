@@ -21,6 +21,7 @@ const (
 	resultLost        = "lost"
 	resultUnknown     = "unknown"
 	resultAbandoned   = "abandoned"
+	resultForbidden   = "forbidden"
 	resultError       = "error"
 )
 
@@ -81,6 +82,8 @@ func judgeLocal(err error) verdict {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return verdict{result: resultAbandoned}
+	case errors.Is(err, ErrForbidden):
+		return blame(resultForbidden, balance.LocalFailure)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return blame(resultRefused, balance.LocalFailure)
 	case isShortage(err):

@@ -290,6 +290,16 @@ func (ls *Listeners) Open(service discovery.ServiceName, port uint16) (Binding, 
 	}), nil
 }
 
+// Has is true if something is listened for at that address; host reports whether an IP is one of this host's.
+func (ls *Listeners) Has(at netip.AddrPort, host func(netip.Addr) bool) bool {
+	ls.mu.Lock()
+	exact := ls.byAddr[at] != nil
+	wide := ls.byAddr[netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())] != nil ||
+		ls.byAddr[netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())] != nil
+	ls.mu.Unlock()
+	return exact || wide && host(at.Addr())
+}
+
 // Status is all listeners that the catalog requests, sorted by address and service.
 func (ls *Listeners) Status() []status.Listener {
 	ls.mu.Lock()

@@ -2,7 +2,9 @@ package translate
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 type Endpoints struct {
 	service *discovery.Service
 	places  *Places
+	refuse  func(netip.AddrPort) string
 	byPort  map[uint16][]endpoint
 }
 
@@ -29,14 +32,20 @@ type endpoint struct {
 	pod    string // "" if it is none
 }
 
-// NewEndpoints gathers for a service as Service returns it.
-func NewEndpoints(service *discovery.Service, places *Places) *Endpoints {
-	return &Endpoints{service: service, places: places, byPort: map[uint16][]endpoint{}}
+// NewEndpoints gathers for a service as Service returns it. Addresses for which refuse returns a reason are no endpoints; nil: all may be.
+func NewEndpoints(service *discovery.Service, places *Places, refuse func(netip.AddrPort) string) *Endpoints {
+	if refuse == nil {
+		refuse = func(netip.AddrPort) string { return "" }
+	}
+	return &Endpoints{service: service, places: places, refuse: refuse, byPort: map[uint16][]endpoint{}}
 }
 
-// Add the endpoints of a checked slice; the errors are about ports that the service does not have, and so are not used.
-func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
-	ports, errs := g.match(s)
+// Add the endpoints of a checked slice. The doubts are about ports that the service does not have, and so are not used; refused is about
+// endpoints that are not used, nil if there are none.
+func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) (doubts field.ErrorList, refused *field.Error) {
+	ports, doubts := g.match(s)
+	own := slices.Sorted(maps.Keys(ports))
+	more := 0
 	for addr, e := range Addresses(s) {
 		leaving := is(e.Conditions.Terminating, false)
 		if leaving && !is(e.Conditions.Serving, false) {
@@ -49,12 +58,31 @@ func (g *Endpoints) Add(s *discoveryv1.EndpointSlice) field.ErrorList {
 		if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
 			one.pod = e.TargetRef.Name
 		}
-		for from, to := range ports {
-			one.Address = netip.AddrPortFrom(addr, to)
-			g.byPort[from] = append(g.byPort[from], one)
+		for _, from := range own {
+			one.Address = netip.AddrPortFrom(addr, ports[from])
+			switch why := g.refuse(one.Address); {
+			case why == "":
+				g.byPort[from] = append(g.byPort[from], one)
+			case refused == nil:
+				refused = InvalidField(addressOf(s, e), "%s %s: this endpoint is not used", one.Address, why)
+			default:
+				more++
+			}
 		}
 	}
-	return errs
+	if more > 0 {
+		refused.Detail += fmt.Sprintf(", nor are %d more of this slice", more)
+	}
+	return doubts, refused
+}
+
+// addressOf is where the slice has the address of one of its endpoints.
+func addressOf(s *discoveryv1.EndpointSlice, e *discoveryv1.Endpoint) *field.Path {
+	i := 0
+	for &s.Endpoints[i] != e {
+		i++
+	}
+	return field.NewPath("endpoints").Index(i).Child("addresses").Index(0)
 }
 
 // Addresses of the slice's endpoints. By the API's definition all addresses of one endpoint are equivalent, so the first one is used.

@@ -99,11 +99,11 @@ func TestConditions(t *testing.T) {
 		{"twice", []string{broken, again}, map[string]string{"10.0.0.3": "ready"}},
 	} {
 		s := &discovery.Service{Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}}
-		g := NewEndpoints(s, NewPlaces(""))
+		g := NewEndpoints(s, NewPlaces(""), nil)
 		for _, e := range test.endpoints {
 			slice := parse[discoveryv1.EndpointSlice](t, `{addressType: IPv4, ports: [{port: 8080}], endpoints: [`+e+`]}`)
-			if errs := g.Add(slice); len(errs) > 0 {
-				t.Fatal(errs)
+			if doubts, refused := g.Add(slice); len(doubts) > 0 || refused != nil {
+				t.Fatal(doubts, refused)
 			}
 		}
 		got := map[string]string{}
@@ -168,11 +168,11 @@ func TestOnePerPod(t *testing.T) {
 		s := &discovery.Service{
 			Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}, Spec: discovery.ServiceSpec{IPFamilies: test.families},
 		}
-		g := NewEndpoints(s, NewPlaces(""))
+		g := NewEndpoints(s, NewPlaces(""), nil)
 		for family, list := range map[string]string{"IPv4": test.four, "IPv6": test.six} {
 			slice := parse[discoveryv1.EndpointSlice](t, "{addressType: "+family+", ports: [{port: 8080}], endpoints: ["+list+"]}")
-			if errs := g.Add(slice); len(errs) > 0 {
-				t.Fatal(errs)
+			if doubts, refused := g.Add(slice); len(doubts) > 0 || refused != nil {
+				t.Fatal(doubts, refused)
 			}
 		}
 		got := map[string]bool{}
@@ -211,7 +211,7 @@ endpoints: [{addresses: ["fd00::1"]}]`)
 	s := &discovery.Service{
 		Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}, Spec: discovery.ServiceSpec{Headless: true},
 	}
-	g := NewEndpoints(s, NewPlaces(""))
+	g := NewEndpoints(s, NewPlaces(""), nil)
 	g.Add(slice)
 	g.Add(six)
 	var got []string
@@ -292,6 +292,60 @@ func TestPolicyTarget(t *testing.T) {
 		p := &v1alpha1.TrafficPolicy{Spec: v1alpha1.TrafficPolicySpec{TargetRef: c.ref}}
 		if got := Target(c.namespace, p, "root"); got != c.want || Subject(got) != c.subject {
 			t.Errorf("%s %+v is for %+v, %s", c.namespace, c.ref, got, Subject(got))
+		}
+	}
+}
+
+// An address that may be no endpoint leaves the others of its slice in use.
+func TestRefusedEndpoints(t *testing.T) {
+	t.Parallel()
+	slice := parse[discoveryv1.EndpointSlice](t, `
+addressType: IPv4
+ports: [{name: a, port: 8080}, {name: b, port: 9090}]
+endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}]`)
+	s := &discovery.Service{Ports: []discovery.ServicePort{
+		{Name: "a", Port: 80, Protocol: discovery.TCP}, {Name: "b", Port: 90, Protocol: discovery.TCP},
+	}}
+	for _, test := range []struct {
+		name   string
+		refuse []string
+		used   []string
+		want   string
+	}{
+		{"none", nil, []string{"10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080", "10.0.0.1:9090", "10.0.0.2:9090", "10.0.0.3:9090"}, ""},
+		{
+			"one port",
+			[]string{"10.0.0.2:8080"},
+			[]string{"10.0.0.1:8080", "10.0.0.3:8080", "10.0.0.1:9090", "10.0.0.2:9090", "10.0.0.3:9090"},
+			"endpoints[1].addresses[0]: 10.0.0.2:8080 is bad: this endpoint is not used",
+		},
+		{
+			"several",
+			[]string{"10.0.0.2:8080", "10.0.0.3:9090", "10.0.0.3:8080"},
+			[]string{"10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.2:9090"},
+			"endpoints[1].addresses[0]: 10.0.0.2:8080 is bad: this endpoint is not used, nor are 2 more of this slice",
+		},
+	} {
+		g := NewEndpoints(s, NewPlaces(""), func(at netip.AddrPort) string {
+			if slices.Contains(test.refuse, at.String()) {
+				return "is bad"
+			}
+			return ""
+		})
+		_, refused := g.Add(slice)
+		got := ""
+		if refused != nil {
+			path, message := FieldOf(refused)
+			got = path + ": " + message
+		}
+		var used []string
+		for _, port := range []uint16{80, 90} {
+			for _, e := range g.ByPort()[port] {
+				used = append(used, e.Address.String())
+			}
+		}
+		if got != test.want || !slices.Equal(used, test.used) {
+			t.Errorf("%s: %q used, %q", test.name, used, got)
 		}
 	}
 }
