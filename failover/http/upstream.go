@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/failover/slots"
+	"github.com/eastway/eastway/internal/relay"
 )
 
 // target is what connections are kept for: requests to one service port, at one place.
@@ -104,6 +105,12 @@ func (w *wire) Read(p []byte) (int, error) {
 		return w.Conn.Read(p)
 	}
 	return w.first.Read(w.Conn, p)
+}
+
+// Pending is for package conn, which looks before it writes: true if an endpoint has sent something, or ended the connection.
+func (w *wire) Pending() bool {
+	s, ok := w.Conn.(*socket)
+	return ok && relay.Pending(s.relay)
 }
 
 // Close implements net.Conn. It ends the body of HTTP/1 that is being sent, for which package conn waits.

@@ -3,6 +3,7 @@ package http
 import (
 	"errors"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +48,42 @@ func TestNothingWritten(t *testing.T) {
 		if nothing := w.written.Load() == 0; nothing != c.nothing {
 			t.Errorf("%s: nothing written is %v", name, nothing)
 		}
+	}
+}
+
+// TestPending: what an endpoint has sent, or its end, is seen on its socket; there is nothing to see of a peer's stream.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	raw, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, ok := raw.(*net.TCPConn)
+	if !ok {
+		t.Fatalf("a %T", raw)
+	}
+	s, err := newSocket(conn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.end(true)
+	w := &wire{Conn: s}
+	if w.Pending() {
+		t.Error("pending on a new connection")
+	}
+	if err := conn.CloseRead(); err != nil {
+		t.Fatal(err)
+	}
+	if !w.Pending() && runtime.GOOS == "linux" {
+		t.Error("its end is not seen")
+	}
+	if (&wire{Conn: streamConn{failingStream{}}}).Pending() {
+		t.Error("pending on a stream")
 	}
 }
 

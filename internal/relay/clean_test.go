@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 )
@@ -56,6 +57,36 @@ func TestKilledProcess(t *testing.T) {
 			}
 			if got := mustReset(t, theirs); len(got) > 0 {
 				t.Errorf("%q came", got)
+			}
+		})
+	}
+}
+
+// TestPending looks at a socket on which nothing has come, and at its bytes and its end.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before func(ours, theirs *net.TCPConn)
+		want   bool
+	}{
+		"nothing": {func(_, _ *net.TCPConn) {}, false},
+		"bytes": {func(ours, theirs *net.TCPConn) {
+			mustWrite(t, theirs, "ab")
+			mustRead(t, ours, "a") // so that the other one has come too
+		}, true},
+		"end":    {func(ours, _ *net.TCPConn) { _ = ours.CloseRead() }, true},
+		"closed": {func(ours, _ *net.TCPConn) { _ = ours.Close() }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ours, theirs := pair(t)
+			s, err := NewSocket(ours, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.before(ours, theirs)
+			if got := Pending(s); got != (c.want && runtime.GOOS == "linux") {
+				t.Errorf("pending: %v", got)
 			}
 		})
 	}

@@ -85,6 +85,16 @@ func socketClosed(raw syscall.RawConn) bool {
 	return closed
 }
 
+// pending looks at what comes next without taking it, and does not wait.
+func pending(raw syscall.RawConn) bool {
+	is := true
+	err := raw.Control(func(fd uintptr) {
+		_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		is = !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	})
+	return err != nil || is
+}
+
 // unsent is the number of bytes in the send queue that were never sent.
 func unsent(raw syscall.RawConn) int {
 	n := 0

@@ -17,6 +17,9 @@ func socketClosed(syscall.RawConn) bool { return false }
 // unsent cannot be known here: a reset may discard bytes of the send queue.
 func unsent(syscall.RawConn) int { return 0 }
 
+// pending cannot be known here: a request may be written to a connection that has just ended.
+func pending(syscall.RawConn) bool { return false }
+
 // oobInline does nothing here: urgent data is taken out of the stream.
 func oobInline(syscall.RawConn) error { return nil }
 

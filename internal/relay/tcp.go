@@ -75,6 +75,13 @@ func (t *TCP) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Pending is true when there is something to read from a TCP socket: bytes, its end, or an error. Another goroutine may be waiting for
+// it; its wake-up takes longer than this look.
+func Pending(s Socket) bool {
+	t, ok := s.(*TCP)
+	return ok && pending(t.raw)
+}
+
 // cause replaces the error of a socket that was closed because its host vanished.
 func (t *TCP) cause(err error) error {
 	if t.vanished.Load() && isClosed(err) {

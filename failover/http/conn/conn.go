@@ -15,6 +15,7 @@ var (
 	errBusy        = errors.New("failover: the connection has a request")
 	errClosed      = errors.New("failover: the connection was closed here")
 	errUnsolicited = errors.New("failover: the endpoint sent something that nothing had requested")
+	errPending     = errors.New("failover: the endpoint ended the connection, or sent something, before the request")
 	errSwitched    = errors.New("failover: the connection was switched to another protocol")
 	errNotKept     = errors.New("failover: the connection ends with its answer")
 )
@@ -162,6 +163,13 @@ func (c *Conn) begin() (parked bool, err error) {
 	default:
 		return false, errBusy
 	}
+}
+
+// isPending is true when an end of the connection has come that its goroutine has not noticed yet. What is not written then is not
+// executed, and can be sent on another connection.
+func (c *Conn) isPending() bool {
+	p, ok := c.raw.(interface{ Pending() bool })
+	return ok && p.Pending()
 }
 
 // rest makes the connection wait for its next request.

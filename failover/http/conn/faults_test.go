@@ -42,6 +42,42 @@ func faultyPair(t *testing.T) (*Conn, *faulty, *endpoint) {
 	return New(f, 1<<10), f, e
 }
 
+// ended is a connection whose end has come, which its reader has not noticed yet.
+type ended struct {
+	net.Conn
+	pending bool
+	written int
+}
+
+// Pending is that of isPending.
+func (c *ended) Pending() bool { return c.pending }
+
+// Write implements net.Conn.
+func (c *ended) Write(p []byte) (int, error) {
+	c.written += len(p)
+	return c.Conn.Write(p)
+}
+
+// TestPending: a request is not written to a kept connection whose end is there, and its body ends.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, e := pair(t)
+		raw := &ended{Conn: first.raw}
+		c := New(raw, 1<<10)
+		go e.answer(nothing)
+		if got := ask(c, request(t.Context(), t, "order")); got != "204 " {
+			t.Fatal(got)
+		}
+		raw.pending, raw.written = true, 0
+		body, req := &broken{}, request(t.Context(), t, "order")
+		req.Body = body
+		if got := ask(c, req); got != errPending.Error() || raw.written > 0 || !body.closed || c.Available() != 0 {
+			t.Errorf("%q, %d bytes written, body closed is %v, %d available", got, raw.written, body.closed, c.Available())
+		}
+	})
+}
+
 // broken is a body that ends with an error.
 type broken struct{ closed bool }
 

@@ -21,6 +21,9 @@ func (c *Conn) RoundTrip(req *http.Request, interim Interim) (*http.Response, er
 	if err == nil {
 		err = context.Cause(ctx)
 	}
+	if err == nil && parked && c.isPending() {
+		err = errPending
+	}
 	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
