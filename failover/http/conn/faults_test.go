@@ -78,6 +78,42 @@ func TestPending(t *testing.T) {
 	})
 }
 
+// TestPrompt: each part of a body is sent at once, with what is before it, since the client may wait for what the endpoint answers to it.
+func TestPrompt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		length int64
+		want   string
+	}{
+		"length": {10, "first"},
+		"chunks": {-1, "5\r\nfirst\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				conn, e := pair(t)
+				body, client := io.Pipe()
+				req := request(t.Context(), t, "")
+				req.Body, req.ContentLength = body, c.length
+				go func() {
+					_, _ = io.WriteString(client, "first")
+					synctest.Wait()
+					_ = client.CloseWithError(errLeft)
+				}()
+				var got strings.Builder
+				go func() {
+					_, _ = io.Copy(&got, e.in)
+				}()
+				_ = ask(conn, req)
+				synctest.Wait()
+				if !strings.HasSuffix(got.String(), "\r\n\r\n"+c.want) {
+					t.Errorf("the endpoint got %q", &got)
+				}
+			})
+		})
+	}
+}
+
 // broken is a body that ends with an error.
 type broken struct{ closed bool }
 

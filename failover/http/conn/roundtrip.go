@@ -1,9 +1,11 @@
 package conn
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/textproto"
@@ -109,7 +111,12 @@ func (x *exchange) send(req *http.Request) error {
 }
 
 func (c *Conn) write(req *http.Request) error {
-	err := req.Write(c.out)
+	var to io.Writer = c.out
+	if req.Body != nil && req.Body != http.NoBody {
+		req = req.WithContext(req.Context())
+		req.Body, to = prompt{req.Body, c.out}, buffered{c.out}
+	}
+	err := req.Write(to)
 	if err == nil {
 		err = c.out.Flush()
 	}
@@ -118,6 +125,33 @@ func (c *Conn) write(req *http.Request) error {
 	}
 	return nil
 }
+
+// prompt is a request's body of which nothing waits in the buffer while the next part is awaited: that may depend on what the endpoint
+// answers to this one.
+type prompt struct {
+	io.ReadCloser
+	out *bufio.Writer
+}
+
+// Read implements io.Reader.
+func (p prompt) Read(b []byte) (int, error) {
+	if err := p.out.Flush(); err != nil {
+		return 0, err // write says what it was
+	}
+	return p.ReadCloser.Read(b)
+}
+
+// buffered is a bufio.Writer without ReadFrom, which would read the body while it has its buffer in use.
+type buffered struct{ out *bufio.Writer }
+
+// Write implements io.Writer.
+func (b buffered) Write(p []byte) (int, error) { return b.out.Write(p) }
+
+// WriteString implements io.StringWriter.
+func (b buffered) WriteString(s string) (int, error) { return b.out.WriteString(s) }
+
+// WriteByte implements io.ByteWriter: without it net/http has a buffer of its own.
+func (b buffered) WriteByte(c byte) error { return b.out.WriteByte(c) }
 
 // fail ends a request without an answer. What made it fail may be an error of the connection, which has ended for another reason.
 func (x *exchange) fail(err error) error {
