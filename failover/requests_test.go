@@ -186,6 +186,14 @@ func TestTransparent(t *testing.T) {
 			"GET http://shop:80/a?b HTTP/1.1\r\nHost: shop:80\r\n\r\n",
 			"GET /a?b HTTP/1.1\r\nHost: shop:80\r\n\r\n",
 		},
+		"OPTIONS in absolute form": {
+			"OPTIONS http://shop HTTP/1.1\r\nHost: shop\r\n\r\n",
+			"OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n",
+		},
+		"TE that Connection names": {
+			"GET / HTTP/1.1\r\nHost: shop\r\nConnection: TE, X-Mine\r\nX-Mine: 1\r\nTE: trailers\r\n\r\n",
+			"GET / HTTP/1.1\r\nHost: shop\r\nTe: trailers\r\n\r\n",
+		},
 		"OPTIONS *": {
 			"OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n",
 			"OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n",

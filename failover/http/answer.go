@@ -13,6 +13,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/http/conn"
 )
 
 // reasonHeader says why an answer comes from Eastway and not from an endpoint.
@@ -66,7 +67,7 @@ func (e *exchange) answer(t *try) {
 	}
 	h := e.w.Header()
 	maps.Copy(h, t.resp.Header)
-	removeHopByHop(h)
+	conn.RemoveHopByHop(h)
 	for _, name := range []string{"Date", "Content-Type"} {
 		if _, ok := h[name]; !ok {
 			h[name] = nil // net/http would add one

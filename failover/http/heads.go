@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"sync"
+
+	"github.com/eastway/eastway/failover/http/conn"
 )
 
 // heads writes the heads of a client's answer: interim ones, then the final one. net/http's client calls it meanwhile.
@@ -42,7 +44,7 @@ func (h *heads) interim(over *bool, code int, header textproto.MIMEHeader) {
 	h.begun = true
 	out := h.w.Header()
 	maps.Copy(out, header)
-	removeHopByHop(out)
+	conn.RemoveHopByHop(out)
 	h.w.WriteHeader(code)
 	clear(out)
 }

@@ -3,7 +3,6 @@ package http
 import (
 	"maps"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 
@@ -13,24 +12,6 @@ import (
 
 // attemptHeader has the number of the try, from the second on, so that an application sees that a request may not be new.
 const attemptHeader = "X-Eastway-Attempt"
-
-// removeHopByHop removes the fields that belong to one connection (RFC 9110, 7.6.1); "TE: trailers" stays.
-func removeHopByHop(h http.Header) {
-	for _, field := range h["Connection"] {
-		for name := range strings.SplitSeq(field, ",") {
-			if name = textproto.TrimString(name); name != "" {
-				h.Del(name)
-			}
-		}
-	}
-	trailers := conn.HasToken(h["Te"], "trailers")
-	for _, name := range [...]string{"Te", "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Http2-Settings"} {
-		delete(h, name)
-	}
-	if trailers {
-		h.Set("Te", "trailers")
-	}
-}
 
 // upgradeOf is the protocol that a message switches to, empty if it does not. What changes to HTTP/2 does not count: the request is
 // carried as HTTP/1.1, which a server may always do.
@@ -73,7 +54,7 @@ func outgoing(r *http.Request) *http.Request {
 		ContentLength: r.ContentLength, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
 	}
 	to := upgradeOf(r.Header)
-	removeHopByHop(out.Header)
+	conn.RemoveHopByHop(out.Header)
 	if to != "" && !hasBody(r) {
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", to)
@@ -95,8 +76,8 @@ func targetOf(r *http.Request) *url.URL {
 		_, rest, _ := strings.Cut(raw, "://")
 		if slash := strings.IndexAny(rest, "/?"); slash >= 0 {
 			raw = rest[slash:]
-		} else {
-			raw = "/"
+		} else if raw = "/"; r.Method == http.MethodOptions { // of the server, not of a path (RFC 9112, 3.2.4)
+			raw = "*"
 		}
 		if strings.HasPrefix(raw, "?") {
 			raw = "/" + raw

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -24,15 +25,15 @@ func (e *exchange) upgrade(t *try) {
 	if e.front.strict != nil {
 		e.front.strict.Passthrough()
 	}
-	conn, buffered, err := http.NewResponseController(e.w).Hijack()
+	client, buffered, err := http.NewResponseController(e.w).Hijack()
 	if err != nil {
 		e.cutOff(t, fmt.Errorf("failover: switch protocols with %s: %w", e.entry.Caller, err))
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { _ = client.Close() }()
 	e.entry.HTTP.Status = t.resp.StatusCode
 	err = switched(buffered.Writer, t.resp)
 	if err == nil {
-		err = e.carry(conn, buffered.Reader, server, t.up.wire)
+		err = e.carry(client, buffered.Reader, server, t.up.wire)
 	}
 	e.entry.Result, e.entry.Ended = access.OK, "closed"
 	if err != nil {
@@ -50,7 +51,7 @@ func (e *exchange) upgrade(t *try) {
 func switched(w *bufio.Writer, resp *http.Response) error {
 	to := resp.Header.Get("Upgrade")
 	h := resp.Header.Clone()
-	removeHopByHop(h)
+	conn.RemoveHopByHop(h)
 	h.Del(outcomeHeader)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", to)

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/textproto"
-	"strings"
 )
 
 // body is that of an answer. At its end the connection can be used again.
@@ -51,19 +49,6 @@ func (b *body) Close() error {
 // isSwitch is true for an answer after which the connection belongs to another protocol.
 func isSwitch(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusSwitchingProtocols && resp.Header.Get("Upgrade") != "" && HasToken(resp.Header["Connection"], "upgrade")
-}
-
-// HasToken is true when a comma-separated field contains a token; parameters do not count.
-func HasToken(values []string, token string) bool {
-	for _, v := range values {
-		for t := range strings.SplitSeq(v, ",") {
-			t, _, _ = strings.Cut(t, ";")
-			if strings.EqualFold(textproto.TrimString(t), token) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // switched hands the connection over to the caller.
