@@ -3,6 +3,7 @@ package certs
 import (
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -15,6 +16,10 @@ type Peer struct {
 	Name   string
 	ID     spiffeid.ID
 	Bundle *x509bundle.Bundle
+	// Denied: nothing is accepted of the peer, whatever it presents.
+	Denied bool
+	// DeniedSerials are numbers of certificates that are not accepted: neither its own nor those of intermediate CAs.
+	DeniedSerials []*big.Int
 }
 
 // FieldError is an error in a field of a Peer manifest.

@@ -23,6 +23,8 @@ const (
 	ReasonTLSVersion                = "tls_version"
 	ReasonALPN                      = "alpn"
 	ReasonUnknownPeer               = "unknown_peer"
+	// ReasonDenied: the chain is good, but spec.denied of the Peer has it.
+	ReasonDenied = "denied"
 	// ReasonOwnCertificate: this side has no valid certificate to show.
 	ReasonOwnCertificate = "own_certificate"
 	// ReasonRefusedByPeer: the other side sent an alert; its log has the reason.
@@ -36,7 +38,7 @@ func Reasons() []string {
 	return []string{
 		ReasonNoCertificate, ReasonExpired, ReasonNotYetValid, ReasonWrongTrustDomain, ReasonWrongID,
 		ReasonUnknownAuthority, ReasonUnconstrainedIntermediate, ReasonBadCertificate, ReasonTLSVersion,
-		ReasonALPN, ReasonUnknownPeer, ReasonOwnCertificate, ReasonRefusedByPeer, ReasonOther,
+		ReasonALPN, ReasonUnknownPeer, ReasonDenied, ReasonOwnCertificate, ReasonRefusedByPeer, ReasonOther,
 	}
 }
 

@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto/tls"
+	"math/big"
 	"testing"
 
 	"github.com/eastway/eastway/certs"
@@ -29,6 +30,24 @@ func TestResumedSessionsAreVerified(t *testing.T) {
 			t.Helper()
 			setPeers(t, of.Auth)
 		}, certs.ReasonUnknownPeer},
+		"certificate denied": {func(t *testing.T, of, peer, _ *certstest.Cluster) {
+			t.Helper()
+			p := peer.Peer
+			p.DeniedSerials = []*big.Int{peer.Serial}
+			setPeers(t, of.Auth, p)
+		}, certs.ReasonDenied},
+		"another certificate denied": {func(t *testing.T, of, peer, _ *certstest.Cluster) {
+			t.Helper()
+			p := peer.Peer
+			p.DeniedSerials = []*big.Int{new(big.Int).Add(peer.Serial, big.NewInt(1))}
+			setPeers(t, of.Auth, p)
+		}, accepted},
+		"ID denied": {func(t *testing.T, of, peer, _ *certstest.Cluster) {
+			t.Helper()
+			p := peer.Peer
+			p.Denied = true
+			setPeers(t, of.Auth, p)
+		}, certs.ReasonDenied},
 		"bundle replaced": {func(t *testing.T, of, peer, other *certstest.Cluster) {
 			t.Helper()
 			p := peer.Peer

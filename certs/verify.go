@@ -158,7 +158,10 @@ func (t *trusted) verifyChain(chain []*x509.Certificate, roots *x509.CertPool, u
 		opts.CurrentTime = now.Add(skew)
 		found, err := chain[0].Verify(opts)
 		if err == nil {
-			return t.checkConstraints(found)
+			if err := t.checkConstraints(found); err != nil {
+				return err
+			}
+			return t.checkDenied(chain)
 		}
 		if first == nil {
 			first = err
@@ -168,6 +171,22 @@ func (t *trusted) verifyChain(chain []*x509.Certificate, roots *x509.CertPool, u
 		}
 	}
 	return t.explain(chain[0], first, now)
+}
+
+// checkDenied refuses what would be accepted but for the deny list.
+func (t *trusted) checkDenied(chain []*x509.Certificate) error {
+	if t.Denied {
+		return t.refuse(ReasonDenied, t.ID, "its SPIFFE ID is in spec.denied of its Peer")
+	}
+	for _, c := range chain {
+		for _, serial := range t.DeniedSerials {
+			if c.SerialNumber.Cmp(serial) == 0 {
+				return t.refuse(ReasonDenied, t.ID, "the certificate %q with serial number %s is in spec.denied of its Peer: "+
+					"another certificate of the peer is accepted", c.Subject, strings.ToUpper(serial.Text(16)))
+			}
+		}
+	}
+	return nil
 }
 
 // checkConstraints wants one chain whose every CA below the anchor is held to exactly the peer's trust

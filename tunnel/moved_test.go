@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"sync"
 	"testing"
@@ -96,6 +97,34 @@ func TestReplacedTrust(t *testing.T) {
 		p.a.SetPeers(peers)
 		<-old.gone
 		await(t, "its CA is refused", func() bool { return p.a.Status()[0].Reason == certs.ReasonUnknownAuthority })
+	})
+}
+
+// TestDeniedCertificate: a tunnel ends when a certificate that it stands on is denied, and status says why.
+func TestDeniedCertificate(t *testing.T) {
+	t.Parallel()
+	forTransports(t, func(t *testing.T, transport string) {
+		world := certstest.New(t, "a", "b")
+		ca, cb := configs(t, withTransport(transport))
+		ca.Credentials, cb.Credentials = world["a"].Auth, world["b"].Auth
+		p := &pair{a: startNode(t, ca), b: startNode(t, cb)}
+		peers := []Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}}
+		p.b.SetPeers([]Peer{{Name: "a"}})
+		p.a.SetPeers(peers)
+		p.awaitUsable(t)
+		old := onlyLink(t, p.b)
+		denied := world["a"].Peer
+		denied.DeniedSerials = []*big.Int{world["a"].Serial}
+		if err := world["b"].Auth.SetPeers([]certs.Peer{denied}); err != nil {
+			t.Fatal(err)
+		}
+		p.b.SetPeers([]Peer{{Name: "a"}})
+		<-old.gone
+		await(t, "status of the accepting side says why", func() bool {
+			st := p.b.Status()[0]
+			return st.Reason == certs.ReasonDenied && len(st.Links) == 0
+		})
+		await(t, "the dialing side is refused", func() bool { return len(p.a.allLinks()) == 0 })
 	})
 }
 

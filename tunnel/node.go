@@ -193,7 +193,7 @@ func (n *Node) Run(ctx context.Context) error {
 // reconcile starts and stops dialers, and closes links that are no longer wanted.
 func (n *Node) reconcile(ctx context.Context) {
 	n.mu.Lock()
-	var drop, keep []*link
+	var removed, keep []*link
 	for name, p := range n.peers {
 		want, ok := n.wanted[name]
 		for addr, cancel := range p.dialers {
@@ -203,7 +203,7 @@ func (n *Node) reconcile(ctx context.Context) {
 			}
 		}
 		if !ok {
-			drop = append(drop, p.links...)
+			removed = append(removed, p.links...)
 			if len(p.links) == 0 {
 				delete(n.peers, name)
 			}
@@ -223,14 +223,15 @@ func (n *Node) reconcile(ctx context.Context) {
 		}
 	}
 	n.mu.Unlock()
-	for _, l := range keep { // without the lock, which every call needs
-		if !n.stillTrusted(l) {
-			drop = append(drop, l)
-		}
+	for _, l := range removed {
+		n.log.Info("peer was removed, tunnel closed", zap.String("peer", l.peer), zap.String("replica", l.replica))
+		n.wg.Go(func() { l.close("the peer was removed") })
 	}
-	for _, l := range drop {
-		n.log.Info("peer was removed or is no longer trusted, tunnel closed", zap.String("peer", l.peer), zap.String("replica", l.replica))
-		n.wg.Go(func() { l.close("peer is no longer trusted") })
+	for _, l := range keep { // without the lock, which every call needs
+		if err := distrust(l); err != nil {
+			n.log.Warn("peer is no longer trusted, tunnel closed", zap.String("peer", l.peer), zap.String("replica", l.replica), zap.Error(err))
+			n.wg.Go(func() { revoke(l, err) })
+		}
 	}
 }
 
@@ -243,15 +244,22 @@ func (n *Node) peerLocked(name string) *peer {
 	return p
 }
 
-// stillTrusted verifies a live link against the present trust.
-func (n *Node) stillTrusted(l *link) bool {
+// revoke closes a link that err describes as no longer trusted. The peer does not learn more.
+func revoke(l *link, err error) {
+	l.mu.Lock()
+	l.life.revoked = err
+	l.mu.Unlock()
+	l.close("peer is no longer trusted")
+}
+
+// distrust is why a live link does not pass the present trust; nil if it does.
+func distrust(l *link) error {
 	for _, c := range l.connections() {
 		if err := l.verify(c); err != nil {
-			n.log.Warn("peer is no longer trusted", zap.String("peer", l.peer), zap.Error(err))
-			return false
+			return err
 		}
 	}
-	return true
+	return nil
 }
 
 func (n *Node) allLinks() []*link {

@@ -29,6 +29,7 @@ type phase struct {
 	retired  bool      // its address is no longer the peer's: the next link with the replica replaces it
 	attached bool      // had a connection
 	ended    bool
+	revoked  error // why it is not trusted any more
 }
 
 // attach is a new connection. What was sent on the control connection before may be lost: with a new one the GoAway,

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,13 +94,20 @@ func (l *link) monitor(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-l.gone:
-			return transport.ErrClosed
+			return ending(l, transport.ErrClosed)
 		case <-t.C:
 			if err := l.check(); err != nil {
-				return err
+				return ending(l, err)
 			}
 		}
 	}
+}
+
+// ending is err, unless the link ends because it is not trusted any more.
+func ending(l *link, err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return cmp.Or(l.life.revoked, err)
 }
 
 // errNoControl: resets and pings could not be sent for as long as a peer may be silent.

@@ -3,6 +3,7 @@
 package certstest
 
 import (
+	"math/big"
 	"testing"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -19,6 +20,8 @@ type Cluster struct {
 	Peer certs.Peer
 	// TrustBundle is Peer's bundle in PEM, as a Peer manifest holds it.
 	TrustBundle string
+	// Serial is the number of its proxy's certificate.
+	Serial *big.Int
 }
 
 // New makes one cluster for each name, by name; trust domains are NAME.test. Certificates are valid by
@@ -64,5 +67,5 @@ func newCluster(tb testing.TB, name string) *Cluster {
 	fatal(err)
 	auth, err := certs.NewAuthenticator(certs.Config{Source: svid})
 	fatal(err)
-	return &Cluster{Auth: auth, CA: ca, Peer: peer, TrustBundle: string(bundle)}
+	return &Cluster{Auth: auth, CA: ca, Peer: peer, TrustBundle: string(bundle), Serial: svid.Certificates[0].SerialNumber}
 }

@@ -328,7 +328,7 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 	var trust []certs.Peer
 	var dial []tunnel.Peer
 	for name, peer := range s.Peers {
-		t, err := certs.ParsePeer(name, peer.Spec.SPIFFEID, peer.Spec.TrustBundle)
+		t, err := trustOf(name, &peer.Spec)
 		if err != nil {
 			p.log.Error("peer is not usable", zap.String("peer", name), zap.Error(err)) // the source has validated it
 			continue

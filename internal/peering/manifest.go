@@ -41,7 +41,9 @@ func Parse(data []byte) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	for name, set := range map[string]bool{"exports": peer.Spec.Exports != nil, "imports": peer.Spec.Imports != nil} {
+	for name, set := range map[string]bool{
+		"exports": peer.Spec.Exports != nil, "imports": peer.Spec.Imports != nil, "denied": peer.Spec.Denied != nil,
+	} {
 		if set {
 			return Manifest{}, fmt.Errorf("spec.%s: the cluster that imports the Peer decides that, not its manifest: "+
 				"remove the field, and set it on the Peer after the import", name)
@@ -53,7 +55,7 @@ func Parse(data []byte) (Manifest, error) {
 // Keep takes over what this cluster has decided about the Peer that was imported before.
 func (m Manifest) Keep(old *v1alpha1.Peer) Manifest {
 	m.Peer = m.Peer.DeepCopy()
-	m.Peer.Spec.Exports, m.Peer.Spec.Imports = old.Spec.Exports, old.Spec.Imports
+	m.Peer.Spec.Exports, m.Peer.Spec.Imports, m.Peer.Spec.Denied = old.Spec.Exports, old.Spec.Imports, old.Spec.Denied
 	return m
 }
 

@@ -84,6 +84,7 @@ func TestParse(t *testing.T) {
 		"broken address":  {with("b.example.com:1", "nix"), "spec.addresses[0]"},
 		"its own rights":  {with("spec:", "spec:\n  exports: {allow: ['*/*']}"), "spec.exports: the cluster that imports the Peer decides that"},
 		"its own imports": {with("spec:", "spec:\n  imports: {allow: ['*/*']}"), "spec.imports: the cluster that imports the Peer decides that"},
+		"its own denials": {with("spec:", "spec:\n  denied: [{serial: AB}]"), "spec.denied: the cluster that imports the Peer decides that"},
 		"long":            {with("spec:", "spec:\n  "+strings.Repeat("x", 1000)+": 1"), "…: unknown field"},
 	} {
 		_, err := Parse([]byte(c.manifest))
@@ -136,8 +137,10 @@ func TestKeep(t *testing.T) {
 	old := m.Peer.DeepCopy()
 	old.Spec.Exports = &v1alpha1.ExportRules{Deny: []string{"bank/*"}}
 	old.Spec.Imports = &v1alpha1.ImportRules{Allow: []string{"shop/*"}}
+	old.Spec.Denied = []v1alpha1.Denied{{Serial: "AB"}}
 	kept := m.Keep(old)
-	if got := kept.Peer.Spec; got.Exports != old.Spec.Exports || got.Imports != old.Spec.Imports || m.Peer.Spec.Exports != nil {
+	if got := kept.Peer.Spec; got.Exports != old.Spec.Exports || got.Imports != old.Spec.Imports || m.Peer.Spec.Exports != nil ||
+		len(got.Denied) != 1 {
 		t.Errorf("kept %+v of %+v", got, m.Peer.Spec)
 	}
 	if got := m.Changes(old); len(got) != 0 {

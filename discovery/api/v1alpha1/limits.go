@@ -12,6 +12,8 @@ const (
 	MaxSPIFFEID = 2048
 	// MaxServicePatterns is how many services allow and deny of a Peer's rules may have, each: every stream is compared with them.
 	MaxServicePatterns = 256
+	// MaxDenied is how many certificates of one Peer may be denied: each handshake is compared with them.
+	MaxDenied = 64
 	// MaxExportTo is how many Peers the annotation export-to may name: as many as a controller learns the state of.
 	MaxExportTo = 512
 	// MaxFailover is how many From → To pairs one policy may have.

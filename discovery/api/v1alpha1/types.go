@@ -67,6 +67,12 @@ type PeerSpec struct {
 	// Imports are which of the peer's exports this cluster uses; absent: all of them. Like exports, this cluster decides that.
 	// +optional
 	Imports *ImportRules `json:"imports,omitempty"`
+	// Denied are certificates of the peer that are not accepted, such as stolen ones; tunnels that stand on them are closed at once. This
+	// cluster decides that too.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Denied []Denied `json:"denied,omitempty"`
 }
 
 // TrafficPolicy configures how calls to a service choose among its endpoints. Fields have the names and meanings

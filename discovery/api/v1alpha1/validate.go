@@ -41,6 +41,7 @@ func ValidatePeer(p *Peer) field.ErrorList {
 	}
 
 	errs = append(errs, validateAddresses(spec.Child("addresses"), p.Spec.Addresses)...)
+	errs = append(errs, validateDenied(spec.Child("denied"), p.Spec.SPIFFEID, p.Spec.Denied)...)
 	if x := p.Spec.Exports; x != nil {
 		errs = append(errs, validateServices(spec.Child("exports"), x.Allow, x.Deny)...)
 	}
