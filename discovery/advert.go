@@ -77,6 +77,7 @@ func invalid(field, format string, args ...any) error {
 type peerAdverts struct {
 	replicas map[string]*advert
 	current  *advert // nil before the first one
+	holdings holdings
 }
 
 // advert is what one replica advertises.
@@ -85,7 +86,8 @@ type advert struct {
 	epoch    uint64
 	revision uint64
 	linked   bool
-	cost     int // bytes, estimated
+	cost     int  // bytes, estimated
+	held     bool // exports are counted in the peer's holdings
 	exports  hashtrie.Map[ServiceName, *PeerExport]
 }
 
@@ -138,6 +140,7 @@ func (p *peerAdverts) elect() {
 	p.current = best
 	for name, a := range p.replicas {
 		if !a.linked {
+			p.holdings.releaseAll(a)
 			delete(p.replicas, name)
 		}
 	}
@@ -170,6 +173,7 @@ func (c *Catalog) UpdateRemote(link ReplicaID, u Update) error {
 		slices.Sort(c.peerNames)
 	}
 	before := p.current
+	p.holdings.commit(a, staged, u.Base == 0)
 	changed := a.commit(staged, &u)
 	a.cost = cost
 	p.elect()
@@ -283,6 +287,9 @@ func (p *peerAdverts) stage(peer string, a *advert, u *Update) (staged map[Servi
 	}
 	if cost > maxAdvertBytes {
 		return nil, 0, invalid("update", "the exports need more than %d MiB of memory", maxAdvertBytes>>20)
+	}
+	if p.holdings.with(a, staged, u.Base == 0) > maxPeerBytes {
+		return nil, 0, invalid("update", "the exports of all replicas of the peer need more than %d MiB of memory", maxPeerBytes>>20)
 	}
 	return staged, cost, a.checkCount(staged, u)
 }

@@ -51,8 +51,8 @@ func bothWays(ctx context.Context, send, receive func(context.Context) error) er
 	return g.Wait()
 }
 
-// receiveEach passes each message to take, until conn or take fails. A process that sends more than the limits allow is
-// read more slowly.
+// receiveEach passes each message of a process of the own cluster to take, until conn or take fails. A process that sends more than the
+// limits allow is read more slowly.
 func receiveEach(ctx context.Context, conn Conn, take func(*catalogpb.Message) error) error {
 	pace := rate.NewLimiter(messageRate, messageBurst)
 	for {

@@ -29,11 +29,14 @@ func decodeMessage(data []byte) (*catalogpb.Message, error) {
 // assembler checks the parts of updates from one replica and puts them together.
 type assembler struct {
 	peer string // the name in its certificate
-	head *catalogpb.Update
+	head head
 	next uint32 // part that must follow; 0: a new update
 	cost int    // estimated bytes of update
 	update
 }
+
+// head is what all parts of an update have alike.
+type head struct{ epoch, base, revision uint64 }
 
 // update is one that is not complete yet.
 type update struct {
@@ -48,7 +51,7 @@ func (a *assembler) take(m *catalogpb.Update) (u Update, done bool, err error) {
 		return u, false, err
 	}
 	if m.GetPart() == 0 {
-		a.head, a.cost = m, 0
+		a.head, a.cost = head{m.GetEpoch(), m.GetBase(), m.GetRevision()}, 0
 		a.update = update{map[ServiceName]Metadata{}, map[ServiceName]Endpoints{}, map[ServiceName]bool{}}
 	}
 	if err := a.addAll(m); err != nil {
@@ -62,7 +65,7 @@ func (a *assembler) take(m *catalogpb.Update) (u Update, done bool, err error) {
 	for n := range a.withdrawn {
 		u.Withdrawn = append(u.Withdrawn, n)
 	}
-	a.head, a.next, a.update = nil, 0, update{}
+	a.next, a.update = 0, update{}
 	return u, true, nil
 }
 
@@ -78,8 +81,7 @@ func (a *assembler) checkHead(m *catalogpb.Update) error {
 		return invalid("update.part", "%d where %d must follow", m.GetPart(), a.next)
 	case m.GetPart() >= maxParts:
 		return invalid("update.part", "more than %d parts", maxParts)
-	case a.next > 0 && (m.GetEpoch() != a.head.GetEpoch() || m.GetBase() != a.head.GetBase() ||
-		m.GetRevision() != a.head.GetRevision()):
+	case a.next > 0 && a.head != head{m.GetEpoch(), m.GetBase(), m.GetRevision()}:
 		return invalid("update.revision", "another update begins before the last part of this one")
 	case m.GetBase() == 0 && len(m.GetWithdrawn()) > 0:
 		return invalid("update.withdrawn", "a snapshot withdraws nothing")

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
-	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/notify"
 )
 
@@ -52,6 +51,7 @@ type Exchange struct {
 
 	mu       sync.Mutex
 	sessions map[ReplicaID][]*session // the newest last: that one is current
+	shares   map[string]*share        // by peer
 }
 
 // NewExchange returns an Exchange without links.
@@ -65,7 +65,9 @@ func NewExchange(cfg ExchangeConfig) (*Exchange, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Exchange{cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[ReplicaID][]*session{}}, nil
+	return &Exchange{
+		cfg: cfg, log: cfg.Log, metrics: newExchangeMetrics(cfg.Registerer), sessions: map[ReplicaID][]*session{}, shares: map[string]*share{},
+	}, nil
 }
 
 // Serve exchanges catalogs over one link with a replica of an authenticated peer, until ctx or the link ends. Only
@@ -108,12 +110,20 @@ func (x *Exchange) enter(s *session) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.sessions[s.link] = append(x.sessions[s.link], s)
+	if x.shares[s.link.Peer] == nil {
+		x.shares[s.link.Peer] = newShare()
+	}
+	s.share = x.shares[s.link.Peer]
+	s.share.links++
 }
 
 // leave ends s. If another session with the replica stood by, it is current from now on, and needs a snapshot.
 func (x *Exchange) leave(s *session) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if s.share.links--; s.share.links == 0 {
+		delete(x.shares, s.link.Peer)
+	}
 	was := x.currentLocked(s.link)
 	x.sessions[s.link] = slices.DeleteFunc(x.sessions[s.link], func(o *session) bool { return o == s })
 	if next := x.currentLocked(s.link); next != nil {
@@ -159,6 +169,8 @@ type session struct {
 	exchange *Exchange
 	link     ReplicaID
 	conn     Conn
+	share    *share // with the links of the peer's other replicas
+	staged   int    // bytes of the update that arrives; of the goroutine that receives
 
 	heard     atomic.Bool   // the catalog has had an advert of the replica from this session
 	lost      atomic.Bool   // an update did not follow the last one, or was not applied: a snapshot is needed
@@ -229,26 +241,33 @@ func (s *session) resync(ctx context.Context) error {
 	return send(ctx, s.conn, resyncMessage())
 }
 
-// receive applies the peer's messages. Updates beyond applyRate are applied more slowly.
+// receive applies the peer's messages. What exceeds the rates is read, or applied, more slowly.
 func (s *session) receive(ctx context.Context) error {
-	applies := rate.NewLimiter(applyRate, applyBurst)
 	a := &assembler{peer: s.link.Peer}
-	return receiveEach(ctx, s.conn, func(m *catalogpb.Message) error {
-		switch m := m.GetMessage().(type) {
-		case *catalogpb.Message_Resync:
-			s.requested.Notify()
-		case *catalogpb.Message_Update:
-			u, done, err := a.take(m.Update)
-			if err != nil || !done {
-				return err
-			}
-			if err := applies.Wait(ctx); err != nil {
-				return err
-			}
-			return s.apply(u)
+	defer s.applied()
+	for {
+		data, err := s.conn.Receive(ctx)
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
 		}
-		return nil // a message of a newer release
-	})
+		if err := s.rates().messages.Wait(ctx); err != nil {
+			return err
+		}
+		u, done, err := s.read(a, data)
+		if err != nil {
+			return err
+		}
+		if !done {
+			continue
+		}
+		if err := s.rates().updates.Wait(ctx); err != nil {
+			return err
+		}
+		if err := s.apply(u); err != nil {
+			return err
+		}
+		s.applied()
+	}
 }
 
 func (s *session) apply(u Update) error {

@@ -8,8 +8,8 @@ import (
 
 // catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
 type catalogCollector struct {
-	catalog                                                         *Catalog
-	services, revision, peerServices, notUsed, peerRevision, linked *prometheus.Desc
+	catalog                                                                *Catalog
+	services, revision, peerServices, notUsed, peerRevision, linked, bytes *prometheus.Desc
 }
 
 func newCatalogCollector(c *Catalog) *catalogCollector {
@@ -24,6 +24,7 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		notUsed:      desc("peer_services_not_used", "Services that the peer exports and that may not be imported.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
 		linked:       desc("peer_replicas", "Linked replicas of the peer; 0: the last known exports are kept.", "peer"),
+		bytes:        desc("peer_bytes", "Memory for what all replicas of the peer export, estimated.", "peer"),
 	}
 }
 
@@ -34,6 +35,7 @@ func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.notUsed
 	ch <- c.peerRevision
 	ch <- c.linked
+	ch <- c.bytes
 }
 
 // Collect counts without the catalog's lock, as calls and updates do not wait for a scrape: how much there is to count is up to peers.
@@ -62,6 +64,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name])), p.name)
 		gauge(c.peerRevision, float64(p.current.revision), p.name)
 		gauge(c.linked, p.linked, p.name)
+		gauge(c.bytes, p.bytes, p.name)
 	}
 }
 
@@ -70,6 +73,7 @@ type collected struct {
 	name    string
 	current advert // a copy; empty before the first one
 	linked  float64
+	bytes   float64
 }
 
 // read returns the latest snapshot, the services that were found here, and the peers.
@@ -80,7 +84,7 @@ func (c *catalogCollector) read() (*Snapshot, hashtrie.Map[ServiceName, *Service
 	for name := range c.catalog.local.Peers {
 		p := collected{name: name}
 		if adverts := c.catalog.peers[name]; adverts != nil && adverts.current != nil {
-			p.current = *adverts.current
+			p.current, p.bytes = *adverts.current, float64(adverts.holdings.bytes)
 			for _, w := range adverts.replicas {
 				if w.linked {
 					p.linked++
