@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +219,65 @@ func TestBrokenRequest(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// answered is a connection whose other end has answered, and reads no more.
+type answered struct {
+	net.Conn
+	answer    io.Reader
+	failed    chan struct{} // a write has
+	closed    chan struct{}
+	once, end sync.Once
+}
+
+// Write implements net.Conn.
+func (a *answered) Write([]byte) (int, error) {
+	a.once.Do(func() { close(a.failed) })
+	return 0, errBroken
+}
+
+// Read implements net.Conn. The answer comes late to the reader, when what was to be written has failed.
+func (a *answered) Read(p []byte) (int, error) {
+	<-a.failed
+	select {
+	case <-time.After(answerTime / 2):
+	case <-a.closed:
+		return 0, errClosed
+	}
+	n, err := a.answer.Read(p)
+	if err != nil {
+		<-a.closed
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (a *answered) Close() error {
+	a.end.Do(func() { close(a.closed) })
+	return nil
+}
+
+// TestAnswerBehindAFailedWrite: an endpoint that answers before it has the whole body, and then closes, has answered. Nothing more is
+// sent over such a connection, and one without an answer does not wait for ever.
+func TestAnswerBehindAFailedWrite(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno": "413 no",
+		"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno":                      "413 no",
+		"": "failover: write the request: " + errBroken.Error(),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := New(&answered{answer: strings.NewReader(answer), failed: make(chan struct{}), closed: make(chan struct{})}, 1<<10)
+			began := time.Now()
+			if got := ask(c, request(t.Context(), t, "order")); got != want || c.Available() != 0 || c.Err() == nil {
+				t.Errorf("%q, %d available, %v; want %q", got, c.Available(), c.Err(), want)
+			}
+			if took := time.Since(began); took > answerTime {
+				t.Errorf("it took %v", took)
+			}
+			synctest.Wait()
+		})
 	}
 }
 

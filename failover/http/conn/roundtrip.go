@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/textproto"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +57,7 @@ func (c *Conn) RoundTrip(req *http.Request, interim Interim) (*http.Response, er
 
 // answered gives the answer its body, at whose end the connection can be used again.
 func (x *exchange) answered(req *http.Request, resp *http.Response) {
+	x.headed.Store(true)
 	x.resp, x.keep = resp, !resp.Close && !req.Close && resp.StatusCode > 199
 	switch {
 	case isSwitch(resp):
@@ -92,30 +95,41 @@ type exchange struct {
 	resp  *http.Response
 	keep  bool       // the connection can be used again
 	wrote chan error // of a request with a body
+	// headed: the head of an answer has come.
+	headed atomic.Bool
 }
 
 // send writes the request; a body, for which the client or the endpoint may have to be waited for, in another goroutine.
 func (x *exchange) send(req *http.Request) error {
 	if req.Body == nil || req.Body == http.NoBody {
-		return x.conn.write(req)
+		return x.conn.write(req, x.conn.out)
 	}
 	x.wrote = make(chan error, 1)
-	go func() {
-		err := x.conn.write(req)
-		if err != nil {
-			x.conn.end(err)
-		}
-		x.wrote <- err
-	}()
+	go func() { x.wrote <- x.writeWithBody(req) }()
 	return nil
 }
 
-func (c *Conn) write(req *http.Request) error {
-	var to io.Writer = c.out
-	if req.Body != nil && req.Body != http.NoBody {
-		req = req.WithContext(req.Context())
-		req.Body, to = prompt{req.Body, c.out}, buffered{c.out}
+// writeWithBody ends the connection if the request cannot be written whole: at once where its body fails, so that the endpoint does not
+// wait for the rest; later, unless an answer has come, where the endpoint takes no more of it, since that may have answered before.
+func (x *exchange) writeWithBody(req *http.Request) error {
+	req = req.WithContext(req.Context())
+	body := &prompt{ReadCloser: req.Body, out: x.conn.out}
+	req.Body = body
+	err := x.conn.write(req, buffered{x.conn.out})
+	switch {
+	case body.err != nil:
+		x.conn.end(body.err)
+	case err != nil:
+		time.AfterFunc(answerTime, func() {
+			if !x.headed.Load() {
+				x.conn.end(err)
+			}
+		})
 	}
+	return err
+}
+
+func (c *Conn) write(req *http.Request, to io.Writer) error {
 	err := req.Write(to)
 	if err == nil {
 		err = c.out.Flush()
@@ -131,14 +145,19 @@ func (c *Conn) write(req *http.Request) error {
 type prompt struct {
 	io.ReadCloser
 	out *bufio.Writer
+	err error // of the body itself
 }
 
 // Read implements io.Reader.
-func (p prompt) Read(b []byte) (int, error) {
+func (p *prompt) Read(b []byte) (int, error) {
 	if err := p.out.Flush(); err != nil {
 		return 0, err // write says what it was
 	}
-	return p.ReadCloser.Read(b)
+	n, err := p.ReadCloser.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.err = err
+	}
+	return n, err
 }
 
 // buffered is a bufio.Writer without ReadFrom, which would read the body while it has its buffer in use.
