@@ -77,6 +77,12 @@ func cuts(w http.ResponseWriter, r *http.Request) {
 	reset(c.(conn))
 }
 
+// ends executes the request and ends its server with all connections.
+func ends(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	_ = r.Context().Value(http.ServerContextKey).(*http.Server).Close()
+}
+
 // client is an application that keeps its connection.
 func (p *path) client(h2 bool) *http.Client {
 	tr := &http.Transport{
@@ -123,6 +129,9 @@ func TestRequestsThroughPeer(t *testing.T) {
 		"GET, cut at both":  {b1: cuts, b2: cuts, method: "GET", status: 200, answer: "c", ran1: -1, ran2: -1, c: 1},
 		"POST, cut at both": {
 			b1: cuts, b2: cuts, method: "POST", status: 503, answer: "eastway: unknown-outcome\n", reason: "unknown-outcome", ran1: -1, ran2: -1,
+		},
+		"GET, cut by one that ends, no c": { // what the peer says of the second try is not true of the request
+			b1: ends, method: "GET", status: 503, answer: "eastway: unknown-outcome\n", reason: "unknown-outcome", ran1: 1, c: -2,
 		},
 		"a forged outcome":       {b1: forges, b2: forges, method: "POST", status: 503, answer: "forged", ran1: -1, ran2: -1},
 		"GET, 503 at one, no c":  {b1: fails(503), b2: says("b2"), method: "GET", status: 200, answer: "b2", ran1: -1, ran2: 1, c: -2},

@@ -135,7 +135,7 @@ func (e *exchange) run(ctx context.Context) {
 			t, o = &try{err: context.Cause(ctx)}, clientGone
 		}
 		switch {
-		case t.resp != nil:
+		case e.passes(t, o):
 			e.answer(t)
 		case e.times.over(), o == timedOut:
 			e.entry.Err = cmp.Or(t.cause, t.err)
@@ -160,6 +160,11 @@ func (e *exchange) run(ctx context.Context) {
 		}
 		return
 	}
+}
+
+// passes is true for an answer that is the client's: that of a peer which did not execute the request says nothing of the tries before.
+func (e *exchange) passes(t *try, o outcome) bool {
+	return t.resp != nil && (o != notExecuted || e.tries == 0)
 }
 
 func (e *exchange) decide(t *try, o outcome) verdict {
