@@ -103,9 +103,14 @@ func (d *document) locate(v any, cause error) error {
 // plain replaces Go's types in an error of the JSON decoder by what a user calls them.
 func plain(err error) error {
 	msg := strings.TrimPrefix(err.Error(), "json: ")
+	if reason, ok := strings.CutPrefix(msg, "time: "); ok { // package time's words for a duration
+		return fmt.Errorf("%s: a duration has a unit, such as 500ms, 30s or 5m", reason)
+	}
 	if before, goType, found := strings.Cut(msg, " into Go "); found {
 		kind := goType[strings.LastIndexByte(goType, ' ')+1:]
-		if what, ok := strings.CutPrefix(before, "cannot unmarshal "); ok {
+		if what, ok := strings.CutPrefix(before, "cannot unmarshal "); ok && what == "number" && kind == "string" {
+			return errors.New("number where a string is expected: a duration needs a unit, such as 30s, and any other text quotes")
+		} else if ok {
 			return fmt.Errorf("%s where %s is expected", what, typeName(kind))
 		}
 	}
