@@ -75,9 +75,10 @@ func invalid(field, format string, args ...any) error {
 // between a replica and a slower one. When the last link ends, its advert is kept until another replica sends one: an
 // unreachable peer has not withdrawn anything.
 type peerAdverts struct {
-	replicas map[string]*advert
-	current  *advert // nil before the first one
-	holdings holdings
+	replicas  map[string]*advert
+	current   *advert // nil before the first one
+	holdings  holdings
+	admission *admission
 }
 
 // advert is what one replica advertises.
@@ -156,7 +157,7 @@ func (c *Catalog) UpdateRemote(link ReplicaID, u Update) error {
 	}
 	p := c.peers[link.Peer]
 	if p == nil {
-		p = &peerAdverts{replicas: map[string]*advert{}}
+		p = &peerAdverts{replicas: map[string]*advert{}, admission: newAdmission(quotaOf(c.local.Peers[link.Peer]))}
 	}
 	a, err := p.base(link, &u)
 	if err != nil {
@@ -183,7 +184,7 @@ func (c *Catalog) UpdateRemote(link ReplicaID, u Update) error {
 			dirty[n] = struct{}{}
 		}
 	}
-	c.publishElection(p, before, dirty)
+	c.publishElection(link.Peer, p, before, dirty)
 	c.peersChanged.Notify()
 	return nil
 }
@@ -217,12 +218,12 @@ func (c *Catalog) ForgetReplica(link ReplicaID) {
 	before := p.current
 	p.replicas[link.Replica].linked = false
 	p.elect()
-	c.publishElection(p, before, map[ServiceName]struct{}{})
+	c.publishElection(link.Peer, p, before, map[ServiceName]struct{}{})
 	c.peersChanged.Notify()
 }
 
 // publishElection adds to dirty what differs between the current advert and the one before, and publishes. c.mu is held.
-func (c *Catalog) publishElection(p *peerAdverts, before *advert, dirty map[ServiceName]struct{}) {
+func (c *Catalog) publishElection(peer string, p *peerAdverts, before *advert, dirty map[ServiceName]struct{}) {
 	if p.current != before {
 		var was hashtrie.Map[ServiceName, *PeerExport]
 		if before != nil {
@@ -236,6 +237,7 @@ func (c *Catalog) publishElection(p *peerAdverts, before *advert, dirty map[Serv
 		}
 	}
 	if len(dirty) > 0 {
+		p.admit(c.local.Peers[peer], dirty)
 		c.publish(dirty)
 	}
 }

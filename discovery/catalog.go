@@ -70,8 +70,8 @@ func (c *Catalog) SetLocal(l Local) {
 			adverts.addNames(dirty)
 			c.dropPeer(name)
 			c.peersChanged.Notify()
-		} else if !reflect.DeepEqual(was.Spec.Imports, is.Spec.Imports) {
-			adverts.addNames(dirty)
+		} else if rules := !reflect.DeepEqual(was.Spec.Imports, is.Spec.Imports); rules || !reflect.DeepEqual(was.Spec.Quota, is.Spec.Quota) {
+			adverts.regulate(is, rules, dirty)
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
@@ -118,6 +118,7 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 		Localities: c.local.Localities,
 		Networks:   c.local.Networks,
 		Proxies:    c.local.Proxies, ProxyAddresses: c.local.ProxyAddresses,
+		Excess: c.excesses(),
 	}
 	for name := range dirty {
 		if s := c.merge(name); s != nil {
@@ -148,12 +149,12 @@ func (c *Catalog) merge(name ServiceName) *Service {
 	return s
 }
 
-// exporters are the peers that export the service and may, in the order of their names. c.mu is held.
+// exporters are the peers that export the service, may, and have quota for it, in the order of their names. c.mu is held.
 func (c *Catalog) exporters(name ServiceName) []PeerExport {
 	var peers []PeerExport
 	for _, peer := range c.peerNames {
 		e := c.peers[peer].export(name)
-		if e == nil {
+		if e == nil || !c.peers[peer].admission.admits(name) {
 			continue
 		}
 		if allowed, _ := MayImport(c.local.Peers[peer], name); allowed {

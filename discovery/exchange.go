@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/tally"
 )
 
 // ExchangeConfig configures an Exchange.
@@ -48,6 +49,8 @@ type Exchange struct {
 	cfg     ExchangeConfig
 	log     *zap.Logger
 	metrics *exchangeMetrics
+
+	exceeded tally.Book[string] // by peer, updates that left it beyond its quota
 
 	mu       sync.Mutex
 	sessions map[ReplicaID][]*session // the newest last: that one is current
@@ -160,8 +163,21 @@ func (x *Exchange) update(s *session, u Update) error {
 	if err == nil {
 		s.lost.Store(false)
 		s.heard.Store(true)
+		x.reportExcess(s.link.Peer)
 	}
 	return err
+}
+
+// reportExcess logs that a peer is beyond its quota, at most once a minute.
+func (x *Exchange) reportExcess(peer string) {
+	e := x.cfg.Catalog.Snapshot().Excess[peer]
+	if e == nil || x.exceeded.Note(time.Now(), peer, 1) == 0 {
+		return
+	}
+	x.log.Warn("peer exports more than its quota: services are not imported", zap.String("peer", peer),
+		zap.Int("left_out", e.LeftOut()), zap.Stringer("first", e.First), zap.Int("services", e.Exported.Services),
+		zap.Int("ports", e.Exported.Ports), zap.Int("pods", e.Exported.Pods), zap.String("field", "spec.quota."+e.Field),
+		zap.Int("limit", e.Quota.field(e.Field)), zap.String("remedy", e.Remedy()))
 }
 
 // session is the exchange over one link.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/bubble"
 )
@@ -461,13 +462,16 @@ func TestLargeCatalogInParts(t *testing.T) {
 			names[i] = ServiceName{Namespace: "a-namespace-of-some-length", Name: fmt.Sprintf("service-%d", i)}
 		}
 		a, b := newSide(t, "a", 1, []string{"b"}, names...), newSide(t, "b", 1, []string{"a"})
+		l := localWith([]string{"a"})
+		l.Peers["a"].Spec.Quota = &v1alpha1.ImportQuota{Services: 5_000, Ports: 5_000}
+		b.catalog.SetLocal(l)
 		ca, cb := newPipe()
 		doneA, doneB := serve(ctx, a, "b", "b1", ca), serve(ctx, b, "a", "a1", cb)
 		synctest.Wait()
 		if n := b.catalog.Snapshot().Services.Len(); n != len(names) {
 			t.Errorf("%d services arrived", n)
 		}
-		if r := b.catalog.Snapshot().Revision; r != 2 {
+		if r := b.catalog.Snapshot().Revision; r != 3 {
 			t.Errorf("revision %d: the parts did not take effect together", r)
 		}
 		cancel()

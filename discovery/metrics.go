@@ -8,8 +8,9 @@ import (
 
 // catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
 type catalogCollector struct {
-	catalog                                                                *Catalog
-	services, revision, peerServices, notUsed, peerRevision, linked, bytes *prometheus.Desc
+	catalog                                   *Catalog
+	services, revision, peerServices, notUsed *prometheus.Desc
+	overQuota, peerRevision, linked, bytes    *prometheus.Desc
 }
 
 func newCatalogCollector(c *Catalog) *catalogCollector {
@@ -22,6 +23,7 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		revision:     desc("revision", "Changes of the catalog since the process started."),
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
 		notUsed:      desc("peer_services_not_used", "Services that the peer exports and that may not be imported.", "peer"),
+		overQuota:    desc("peer_services_over_quota", "Services that the peer exports beyond its quota; they are not imported.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
 		linked:       desc("peer_replicas", "Linked replicas of the peer; 0: the last known exports are kept.", "peer"),
 		bytes:        desc("peer_bytes", "Memory for what all replicas of the peer export, estimated.", "peer"),
@@ -33,6 +35,7 @@ func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.revision
 	ch <- c.peerServices
 	ch <- c.notUsed
+	ch <- c.overQuota
 	ch <- c.peerRevision
 	ch <- c.linked
 	ch <- c.bytes
@@ -62,6 +65,11 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range peers {
 		gauge(c.peerServices, float64(p.current.exports.Len()), p.name)
 		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name])), p.name)
+		over := 0
+		if x := snap.Excess[p.name]; x != nil {
+			over = x.LeftOut()
+		}
+		gauge(c.overQuota, float64(over), p.name)
 		gauge(c.peerRevision, float64(p.current.revision), p.name)
 		gauge(c.linked, p.linked, p.name)
 		gauge(c.bytes, p.bytes, p.name)

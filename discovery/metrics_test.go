@@ -6,14 +6,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // A scrape that is slow holds up neither updates nor the deltas of links.
 func TestScrapeHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
-	c.SetLocal(localWith([]string{"b"}, cart))
-	if err := c.UpdateRemote(ReplicaID{"b", "r"}, updateOf(1, 0, 7, 1, pay, ServiceName{"kube-system", "kube-dns"})); err != nil {
+	l := localWith([]string{"b"}, cart)
+	l.Peers["b"].Spec.Quota = &v1alpha1.ImportQuota{Services: 1}
+	c.SetLocal(l)
+	if err := c.UpdateRemote(ReplicaID{"b", "r"}, updateOf(1, 0, 7, 1, pay, cart, ServiceName{"kube-system", "kube-dns"})); err != nil {
 		t.Fatal(err)
 	}
 	metrics := make(chan prometheus.Metric)
@@ -35,14 +39,18 @@ func TestScrapeHoldsNothingUp(t *testing.T) {
 	if err := testutil.CollectAndCompare(newCatalogCollector(c), strings.NewReader(`
 # HELP eastway_discovery_peer_services Services that the peer exports.
 # TYPE eastway_discovery_peer_services gauge
-eastway_discovery_peer_services{peer="b"} 2
+eastway_discovery_peer_services{peer="b"} 3
 # HELP eastway_discovery_peer_services_not_used Services that the peer exports and that may not be imported.
 # TYPE eastway_discovery_peer_services_not_used gauge
 eastway_discovery_peer_services_not_used{peer="b"} 1
+# HELP eastway_discovery_peer_services_over_quota Services that the peer exports beyond its quota; they are not imported.
+# TYPE eastway_discovery_peer_services_over_quota gauge
+eastway_discovery_peer_services_over_quota{peer="b"} 1
 # HELP eastway_discovery_peer_replicas Linked replicas of the peer; 0: the last known exports are kept.
 # TYPE eastway_discovery_peer_replicas gauge
 eastway_discovery_peer_replicas{peer="b"} 1
-`), "eastway_discovery_peer_services", "eastway_discovery_peer_services_not_used", "eastway_discovery_peer_replicas"); err != nil {
+`), "eastway_discovery_peer_services", "eastway_discovery_peer_services_not_used", "eastway_discovery_peer_services_over_quota",
+		"eastway_discovery_peer_replicas"); err != nil {
 		t.Error(err)
 	}
 }

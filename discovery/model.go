@@ -222,6 +222,8 @@ type Snapshot struct {
 	Proxies int
 	// ProxyAddresses are those of its pods, sorted: nothing but a proxy of this cluster connects from there.
 	ProxyAddresses []netip.Addr
+	// Excess are the peers that export more than their quota, by name.
+	Excess map[string]*Excess
 }
 
 // Network is a range of callers' addresses that are in one place, such as a node's pods. Ranges do not overlap, and begin at

@@ -108,10 +108,13 @@ func condition(p *v1alpha1.Peer, name string) string {
 	}
 }
 
-// problem is why the manifest is not in use, or why the newest attempt to connect failed.
+// problem is why the manifest is not in use, why the newest attempt to connect failed, or what is left out.
 func problem(p *v1alpha1.Peer) string {
 	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PeerAccepted); c != nil && c.Status == "False" {
 		return "not accepted: " + c.Message
+	}
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PeerWithinQuota); c != nil && c.Status == "False" && p.Status.LastError == "" {
+		return "over quota: " + c.Message
 	}
 	return p.Status.LastError
 }

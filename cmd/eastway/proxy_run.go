@@ -351,12 +351,14 @@ func (p *proxy) applyPeers(s *discovery.Snapshot) {
 }
 
 func (p *proxy) status() admin.Status {
+	snapshot := p.catalog.Snapshot()
 	st := admin.Status{
 		Cluster: p.o.cluster, Replica: p.node.Replica(), Version: version.Get().Version,
 		Region: p.o.region, Zone: p.o.zone, Started: p.started,
-		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(p.catalog.Snapshot()),
+		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(snapshot),
 	}
 	st.Errors = append(st.Errors, p.source.problems()...)
+	st.Errors = append(st.Errors, snapshot.Problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)
 	st.Errors = append(st.Errors, p.failover.Problems()...)
 	st.Errors = append(st.Errors, p.access.Problems()...)

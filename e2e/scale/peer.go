@@ -97,7 +97,10 @@ func (p *peer) manifest() (v1alpha1.PeerSpec, error) {
 	if err != nil {
 		return v1alpha1.PeerSpec{}, fmt.Errorf("%s: %w", p.name, err)
 	}
-	return v1alpha1.PeerSpec{SPIFFEID: svid.ID.String(), TrustBundle: string(bundle), Addresses: []string{p.node.Addr().String()}}, nil
+	return v1alpha1.PeerSpec{
+		SPIFFEID: svid.ID.String(), TrustBundle: string(bundle), Addresses: []string{p.node.Addr().String()},
+		Quota: &v1alpha1.ImportQuota{Services: maxServices, Ports: maxServices},
+	}, nil
 }
 
 // trust the cluster, which dials.

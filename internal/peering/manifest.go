@@ -43,6 +43,7 @@ func Parse(data []byte) (Manifest, error) {
 	}
 	for name, set := range map[string]bool{
 		"exports": peer.Spec.Exports != nil, "imports": peer.Spec.Imports != nil, "denied": peer.Spec.Denied != nil,
+		"quota": peer.Spec.Quota != nil,
 	} {
 		if set {
 			return Manifest{}, fmt.Errorf("spec.%s: the cluster that imports the Peer decides that, not its manifest: "+
@@ -56,6 +57,7 @@ func Parse(data []byte) (Manifest, error) {
 func (m Manifest) Keep(old *v1alpha1.Peer) Manifest {
 	m.Peer = m.Peer.DeepCopy()
 	m.Peer.Spec.Exports, m.Peer.Spec.Imports, m.Peer.Spec.Denied = old.Spec.Exports, old.Spec.Imports, old.Spec.Denied
+	m.Peer.Spec.Quota = old.Spec.Quota
 	return m
 }
 

@@ -83,6 +83,7 @@ func TestParse(t *testing.T) {
 		"ID of another":   {with("cluster/b", "cluster/c"), "spec.spiffeID"},
 		"broken address":  {with("b.example.com:1", "nix"), "spec.addresses[0]"},
 		"its own rights":  {with("spec:", "spec:\n  exports: {allow: ['*/*']}"), "spec.exports: the cluster that imports the Peer decides that"},
+		"its own quota":   {with("spec:", "spec:\n  quota: {services: 9}"), "spec.quota: the cluster that imports the Peer decides that"},
 		"its own imports": {with("spec:", "spec:\n  imports: {allow: ['*/*']}"), "spec.imports: the cluster that imports the Peer decides that"},
 		"its own denials": {with("spec:", "spec:\n  denied: [{serial: AB}]"), "spec.denied: the cluster that imports the Peer decides that"},
 		"long":            {with("spec:", "spec:\n  "+strings.Repeat("x", 1000)+": 1"), "…: unknown field"},
@@ -138,8 +139,10 @@ func TestKeep(t *testing.T) {
 	old.Spec.Exports = &v1alpha1.ExportRules{Deny: []string{"bank/*"}}
 	old.Spec.Imports = &v1alpha1.ImportRules{Allow: []string{"shop/*"}}
 	old.Spec.Denied = []v1alpha1.Denied{{Serial: "AB"}}
+	old.Spec.Quota = &v1alpha1.ImportQuota{Services: 9}
 	kept := m.Keep(old)
-	if got := kept.Peer.Spec; got.Exports != old.Spec.Exports || got.Imports != old.Spec.Imports || m.Peer.Spec.Exports != nil ||
+	got := kept.Peer.Spec
+	if got.Exports != old.Spec.Exports || got.Imports != old.Spec.Imports || got.Quota != old.Spec.Quota || m.Peer.Spec.Exports != nil ||
 		len(got.Denied) != 1 {
 		t.Errorf("kept %+v of %+v", got, m.Peer.Spec)
 	}

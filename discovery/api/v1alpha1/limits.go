@@ -14,6 +14,13 @@ const (
 	MaxServicePatterns = 256
 	// MaxDenied is how many certificates of one Peer may be denied: each handshake is compared with them.
 	MaxDenied = 64
+	// DefaultQuotaServices, DefaultQuotaPorts and DefaultQuotaPods are what an absent field of quota means. Five peers that use them up take
+	// the 10,000 listener ports of the chart; the cluster IPs of one, 1,500, fit a /20 twice.
+	DefaultQuotaServices = 500
+	DefaultQuotaPorts    = 2000
+	DefaultQuotaPods     = 1000
+	// MaxImportQuota bounds each field of quota: more than any cluster has ports or cluster IPs for.
+	MaxImportQuota = 1_000_000
 	// MaxExportTo is how many Peers the annotation export-to may name: as many as a controller learns the state of.
 	MaxExportTo = 512
 	// MaxFailover is how many From → To pairs one policy may have.

@@ -7,7 +7,7 @@ type PeerStatus struct {
 	// ObservedGeneration is the generation of the spec that the status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions are Accepted, Trusted, Connected, ReachableFromUs and ReachesUs.
+	// Conditions are Accepted, Trusted, Connected, ReachableFromUs, ReachesUs and WithinQuota.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -23,7 +23,7 @@ type PeerStatus struct {
 	// RoundTripTime is the shortest that a proxy of this cluster measured; follows it coarsely.
 	// +optional
 	RoundTripTime *metav1.Duration `json:"roundTripTime,omitempty"`
-	// Services is how many services the peer exports.
+	// Services is how many services the peer exports that are imported.
 	// +optional
 	Services int32 `json:"services,omitempty"`
 	// LastError says in plain words why the newest attempt to connect failed; empty when none does.
@@ -43,6 +43,8 @@ const (
 	PeerReachableFromUs = "ReachableFromUs"
 	// PeerReachesUs: a tunnel that the peer dialed is up.
 	PeerReachesUs = "ReachesUs"
+	// PeerWithinQuota: all that the peer exports and that may be imported is. False: it is more than spec.quota.
+	PeerWithinQuota = "WithinQuota"
 )
 
 // Reasons of a Peer's conditions.
@@ -68,6 +70,9 @@ const (
 	ReasonNoAddress = "NoAddress"
 	// ReasonNotNeeded: the other side's tunnels are in use, so this direction is not tried.
 	ReasonNotNeeded = "OtherSideDialled"
+	// ReasonWithinQuota and ReasonQuotaExceeded: the quota is enough, or services are left out.
+	ReasonWithinQuota   = "WithinQuota"
+	ReasonQuotaExceeded = "QuotaExceeded"
 )
 
 // TrafficPolicyStatus says whether a policy is in use.

@@ -73,6 +73,9 @@ type PeerSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Denied []Denied `json:"denied,omitempty"`
+	// Quota is how much of what the peer exports is imported; absent: the default of each field. Like imports, this cluster decides that.
+	// +optional
+	Quota *ImportQuota `json:"quota,omitempty"`
 }
 
 // TrafficPolicy configures how calls to a service choose among its endpoints. Fields have the names and meanings

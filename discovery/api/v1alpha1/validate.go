@@ -48,6 +48,7 @@ func ValidatePeer(p *Peer) field.ErrorList {
 	if i := p.Spec.Imports; i != nil {
 		errs = append(errs, validateServices(spec.Child("imports"), i.Allow, i.Deny)...)
 	}
+	errs = append(errs, p.Spec.Quota.validate(spec.Child("quota"))...)
 	return errs
 }
 

@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -19,7 +23,7 @@ import (
 const (
 	// statusPace is the least time between two reads of the proxies' states, and so between two writes of one status.
 	statusPace = 3 * time.Second
-	// figuresPace is the least time between two writes that change only figures (lanes, round trip, services).
+	// figuresPace is the least time between two writes that change only figures (lanes, round trip, services, what is beyond the quota).
 	figuresPace = 30 * time.Second
 )
 
@@ -34,6 +38,8 @@ type Config struct {
 	States func() (map[string][]discovery.PeerConnectivity, <-chan struct{})
 	Client client.Reader
 	Writer *apply.Writer
+	// Events takes what an operator should know of a Peer; nil means none.
+	Events record.EventRecorder
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log may be nil.
@@ -93,12 +99,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if r.cfg.States != nil {
 		states, _ = r.cfg.States()
 	}
-	services := r.services()
+	known := r.imported(list.Items)
 	var errs []error
 	soon := false
 	for i := range list.Items {
 		p := &list.Items[i]
-		want := statusOf(p, verdicts[p.Name], summarize(p.Name, states), services[p.Name], r.cfg.Now())
+		want := statusOf(p, verdicts[p.Name], summarize(p.Name, states), known[p.Name], r.cfg.Now())
 		late, err := r.write(ctx, p, want)
 		soon = soon || late
 		errs = append(errs, err)
@@ -121,28 +127,58 @@ func (r *Reconciler) write(ctx context.Context, p *v1alpha1.Peer, want v1alpha1.
 	if now.Sub(r.written[p.Name]) < figuresPace && sameButFigures(&p.Status, &want) {
 		return true, nil
 	}
+	was := meta.IsStatusConditionFalse(p.Status.Conditions, v1alpha1.PeerWithinQuota)
 	p = p.DeepCopy()
 	p.Status = want
 	if err := r.cfg.Writer.ApplyStatus(ctx, p); err != nil {
 		return false, err
 	}
 	r.written[p.Name] = now
+	r.announce(p, was)
 	return false, nil
+}
+
+// announce makes an event when a peer begins to exceed its quota.
+func (r *Reconciler) announce(p *v1alpha1.Peer, was bool) {
+	is := quotaCondition(&p.Status)
+	if r.cfg.Events != nil && !was && is != nil && is.Status == metav1.ConditionFalse {
+		r.cfg.Events.Event(p, corev1.EventTypeWarning, is.Reason, is.Message)
+	}
 }
 
 func sameButFigures(is, want *v1alpha1.PeerStatus) bool {
 	like := want.DeepCopy()
 	like.Lanes, like.RoundTripTime, like.Services = is.Lanes, is.RoundTripTime, is.Services
+	was, now := quotaCondition(is), quotaCondition(like)
+	if was != nil && now != nil && was.Status == now.Status {
+		now.Message = was.Message // how much is left out
+	}
 	return equality.Semantic.DeepEqual(is, like)
 }
 
-// services counts what each peer exports.
-func (r *Reconciler) services() map[string]int {
-	out := map[string]int{}
-	for _, s := range r.cfg.Catalog.Snapshot().Services.All() {
+func quotaCondition(s *v1alpha1.PeerStatus) *metav1.Condition {
+	return meta.FindStatusCondition(s.Conditions, v1alpha1.PeerWithinQuota)
+}
+
+// imported is what the catalog knows of a peer.
+type imported struct {
+	heard    bool // it has sent what it exports
+	services int
+	excess   *discovery.Excess // nil: within its quota
+}
+
+func (r *Reconciler) imported(list []v1alpha1.Peer) map[string]imported {
+	snapshot := r.cfg.Catalog.Snapshot()
+	services := map[string]int{}
+	for _, s := range snapshot.Services.All() {
 		for i := range s.Peers {
-			out[s.Peers[i].Peer]++
+			services[s.Peers[i].Peer]++
 		}
+	}
+	out := make(map[string]imported, len(list))
+	for i := range list {
+		name := list[i].Name
+		out[name] = imported{heard: r.cfg.Catalog.Heard(name), services: services[name], excess: snapshot.Excess[name]}
 	}
 	return out
 }

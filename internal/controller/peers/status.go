@@ -63,15 +63,15 @@ func summarize(peer string, states map[string][]discovery.PeerConnectivity) summ
 }
 
 // statusOf a Peer, given the one that it has.
-func statusOf(p *v1alpha1.Peer, v verdict, s summary, services int, now time.Time) v1alpha1.PeerStatus {
+func statusOf(p *v1alpha1.Peer, v verdict, s summary, known imported, now time.Time) v1alpha1.PeerStatus {
 	out := *p.Status.DeepCopy()
 	out.ObservedGeneration = p.Generation
 	out.Proxies, out.ConnectedProxies, out.Lanes = count(s.proxies), count(s.connected), count(s.lanes)
-	out.Services, out.LastError = count(services), s.err
+	out.Services, out.LastError = count(known.services), s.err
 	out.RoundTripTime = roundTrip(out.RoundTripTime, s.rtt)
 	for _, c := range []metav1.Condition{
 		condition(v1alpha1.PeerAccepted, metav1.ConditionFalse, v.reason, v.message),
-		trusted(v, &s), connected(v, &s), reachable(p, &s), reaches(&s),
+		trusted(v, &s), connected(v, &s), reachable(p, &s), reaches(&s), withinQuota(known),
 	} {
 		if c.Type == v1alpha1.PeerAccepted && v.accepted() {
 			c.Status = metav1.ConditionTrue
@@ -141,6 +141,18 @@ func reaches(s *summary) metav1.Condition {
 		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonNotNeeded, "The tunnels that this cluster dialed are used.")
 	}
 	return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The peer has not dialed.")
+}
+
+// withinQuota is unknown as long as the peer has not sent what it exports.
+func withinQuota(known imported) metav1.Condition {
+	const kind = v1alpha1.PeerWithinQuota
+	switch x := known.excess; {
+	case x != nil:
+		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, clip(x.Text()+": "+x.Remedy()+"."))
+	case !known.heard:
+		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The peer has not sent what it exports.")
+	}
+	return condition(kind, metav1.ConditionTrue, v1alpha1.ReasonWithinQuota, "All that the peer exports, and that may be imported, is.")
 }
 
 // roundTrip follows the measured one coarsely.

@@ -122,6 +122,16 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			func(w *world) { w.peer(func(p *v1alpha1.Peer) { p.Status.ConnectedProxies = 1 }) },
 			"peers", Warning, "only at 1 of 2 proxies",
 		},
+		"peer over quota": {
+			func(w *world) {
+				w.peer(func(p *v1alpha1.Peer) {
+					p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{
+						Type: v1alpha1.PeerWithinQuota, Status: metav1.ConditionFalse, Message: "raise it",
+					})
+				})
+			},
+			"peers", Warning, "but exports more than its quota",
+		},
 		"UDP blocked": {func(w *world) { w.lanes("tcp", "bbr") }, "QUIC", Warning, "no QUIC lane from eastway-proxy-1 to b"},
 		"TCP blocked": {func(w *world) { w.lanes("quic", "") }, "TCP", Warning, "no TCP lane from eastway-proxy-1 to b"},
 		"no bbr":      {func(w *world) { w.lanes("tcp", "cubic") }, "congestion control", Warning, "TCP lanes use cubic"},

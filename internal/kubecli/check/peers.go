@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/kubecli"
@@ -46,6 +47,9 @@ func peerState(p *v1alpha1.Peer) Result {
 	if all, some := p.Status.Proxies, p.Status.ConnectedProxies; some < all {
 		return warn("peer %s is %s%s, but only at %d of %d proxies", p.Name, state.Summary, way, some, all).
 			hint("see 'eastway status --all' for the others")
+	}
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.PeerWithinQuota); c != nil && c.Status == metav1.ConditionFalse {
+		return warn("peer %s is %s%s, but exports more than its quota", p.Name, state.Summary, way).hint("%s", c.Message)
 	}
 	return ok("peer %s is %s%s", p.Name, state.Summary, way)
 }
