@@ -117,10 +117,10 @@ func (p *peerAdverts) addNames(to map[ServiceName]struct{}) {
 }
 
 // denied is how many of the exports may not be imported.
-func (a *advert) denied(by *Peer) int {
+func (a *advert) denied(by *Peer, own string) int {
 	n := 0
 	for name := range a.exports.All() {
-		if allowed, _ := MayImport(by, name); !allowed {
+		if allowed, _ := MayImport(by, own, name); !allowed {
 			n++
 		}
 	}
@@ -237,7 +237,7 @@ func (c *Catalog) publishElection(peer string, p *peerAdverts, before *advert, d
 		}
 	}
 	if len(dirty) > 0 {
-		p.admit(c.local.Peers[peer], dirty)
+		p.admit(c.local.Peers[peer], c.local.Namespace, dirty)
 		c.publish(dirty)
 	}
 }

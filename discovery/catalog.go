@@ -71,7 +71,7 @@ func (c *Catalog) SetLocal(l Local) {
 			c.dropPeer(name)
 			c.peersChanged.Notify()
 		} else if rules := !reflect.DeepEqual(was.Spec.Imports, is.Spec.Imports); rules || !reflect.DeepEqual(was.Spec.Quota, is.Spec.Quota) {
-			adverts.regulate(is, rules, dirty)
+			adverts.regulate(is, l.Namespace, rules, dirty)
 		}
 	}
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
@@ -157,7 +157,7 @@ func (c *Catalog) exporters(name ServiceName) []PeerExport {
 		if e == nil || !c.peers[peer].admission.admits(name) {
 			continue
 		}
-		if allowed, _ := MayImport(c.local.Peers[peer], name); allowed {
+		if allowed, _ := MayImport(c.local.Peers[peer], c.local.Namespace, name); allowed {
 			peers = append(peers, *e)
 		}
 	}

@@ -61,18 +61,18 @@ func MayCall(p *Peer, s *Service) Verdict {
 }
 
 // reserved are the namespaces of which nothing is used that a peer exports: a service there that a peer answers would be the cluster itself.
-// Kubernetes reserves those that begin with kube-; Eastway's own is the chart's default.
-func reserved(namespace string) bool {
-	return strings.HasPrefix(namespace, "kube-") || namespace == "eastway-system"
+// Kubernetes reserves those that begin with kube-; Eastway's are the chart's default and own, the one that it is installed in.
+func reserved(namespace, own string) bool {
+	return strings.HasPrefix(namespace, "kube-") || namespace == "eastway-system" || namespace == own
 }
 
-// MayImport decides whether this cluster uses what a peer exports under that name; p may be nil. The rule is "reserved", a field of the Peer
-// such as "imports.deny[0]", or empty if none restricts it.
-func MayImport(p *Peer, name ServiceName) (allowed bool, rule string) {
+// MayImport decides whether this cluster uses what a peer exports under that name; p may be nil, and own is the namespace that Eastway is
+// installed in. The rule is "reserved", a field of the Peer such as "imports.deny[0]", or empty if none restricts it.
+func MayImport(p *Peer, own string, name ServiceName) (allowed bool, rule string) {
 	switch {
 	case p == nil:
 		return false, RuleNoPeer
-	case reserved(name.Namespace):
+	case reserved(name.Namespace, own):
 		return false, "reserved"
 	}
 	if allowed, rule = p.Spec.Imports.Decide(name.Namespace, name.Name); rule != "" {

@@ -149,18 +149,20 @@ func TestMayImport(t *testing.T) {
 		{"Kubernetes' own", nil, dns, false, "reserved"},
 		{"Kubernetes' own, allowed", &v1alpha1.ImportRules{Allow: []string{"kube-system/*"}}, dns, false, "reserved"},
 		{"Eastway's own", nil, ServiceName{"eastway-system", "eastway"}, false, "reserved"},
+		{"where Eastway is installed", nil, ServiceName{"mesh", "eastway"}, false, "reserved"},
+		{"where it is installed, allowed", &v1alpha1.ImportRules{Allow: []string{"mesh/*"}}, ServiceName{"mesh", "x"}, false, "reserved"},
 		{"a similar name", nil, ServiceName{"kubernetes", "x"}, true, ""},
 		{"allowed", &v1alpha1.ImportRules{Allow: []string{"shop/*"}}, cart, true, "imports.allow[0]"},
 		{"not among the allowed", &v1alpha1.ImportRules{Allow: []string{"shop/*"}}, pay, false, "imports.allow"},
 		{"denied", &v1alpha1.ImportRules{Deny: []string{"*/x", "bank/pay"}}, pay, false, "imports.deny[1]"},
 		{"deny comes first", &v1alpha1.ImportRules{Allow: []string{"*/*"}, Deny: []string{"bank/*"}}, pay, false, "imports.deny[0]"},
 	} {
-		allowed, rule := MayImport(&Peer{Name: "b", Spec: v1alpha1.PeerSpec{Imports: tt.rules}}, tt.of)
+		allowed, rule := MayImport(&Peer{Name: "b", Spec: v1alpha1.PeerSpec{Imports: tt.rules}}, "mesh", tt.of)
 		if allowed != tt.allowed || rule != tt.rule {
 			t.Errorf("%s: %v %q, want %v %q", tt.name, allowed, rule, tt.allowed, tt.rule)
 		}
 	}
-	if allowed, rule := MayImport(nil, cart); allowed || rule != RuleNoPeer {
+	if allowed, rule := MayImport(nil, "", cart); allowed || rule != RuleNoPeer {
 		t.Errorf("of no Peer: %v %q", allowed, rule)
 	}
 }
@@ -170,10 +172,10 @@ func TestMayImport(t *testing.T) {
 func TestHostileAnnouncements(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
-	dns := ServiceName{"kube-system", "kube-dns"}
+	dns, tunnel := ServiceName{"kube-system", "kube-dns"}, ServiceName{"mesh", "eastway-tunnel"}
 	set := func(rules *v1alpha1.ImportRules) {
 		l := localWith([]string{"evil", "good"})
-		l.Peers["evil"].Spec.Imports = rules
+		l.Peers["evil"].Spec.Imports, l.Namespace = rules, "mesh"
 		c.SetLocal(l)
 	}
 	exporters := func(n ServiceName) string {
@@ -188,7 +190,7 @@ func TestHostileAnnouncements(t *testing.T) {
 		return out
 	}
 	set(&v1alpha1.ImportRules{Allow: []string{"shop/*"}})
-	for peer, names := range map[string][]ServiceName{"evil": {cart, pay, dns}, "good": {cart, pay}} {
+	for peer, names := range map[string][]ServiceName{"evil": {cart, pay, dns, tunnel}, "good": {cart, pay}} {
 		if err := c.UpdateRemote(ReplicaID{peer, "r"}, updateOf(1, 0, 1, 1_000_000, names...)); err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +206,7 @@ func TestHostileAnnouncements(t *testing.T) {
 		{&v1alpha1.ImportRules{Allow: []string{"shop/*"}}, "evil good ", "good "},
 	} {
 		set(step.rules)
-		if exporters(cart) != step.cart || exporters(pay) != step.pay || exporters(dns) != "" {
+		if exporters(cart) != step.cart || exporters(pay) != step.pay || exporters(dns)+exporters(tunnel) != "" {
 			t.Errorf("%+v: cart of %q, pay of %q, DNS of %q", step.rules, exporters(cart), exporters(pay), exporters(dns))
 		}
 	}

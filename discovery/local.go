@@ -27,6 +27,8 @@ type Local struct {
 	Proxies int
 	// ProxyAddresses are those of its pods, sorted: nothing but a proxy of this cluster connects from there.
 	ProxyAddresses []netip.Addr
+	// Namespace is that in which Eastway is installed, of which nothing is imported; empty outside Kubernetes. A source never changes it.
+	Namespace string
 }
 
 // policy is that of a service: its own, else that of its namespace, else that of the cluster; nil when there is none.

@@ -2,8 +2,6 @@ package discovery
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/eastway/eastway/internal/hashtrie"
 )
 
 // catalogCollector reads the catalog when it is scraped: series of peers that are gone vanish by themselves.
@@ -46,11 +44,11 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	snap, services, peers := c.read()
+	snap, here, peers := c.read()
 	var local, peer, both float64
 	for name, s := range snap.Services.All() {
 		switch {
-		case services.Get(name) == nil:
+		case here.Services.Get(name) == nil:
 			peer++
 		case len(s.Peers) > 0:
 			both++
@@ -64,7 +62,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.revision, float64(snap.Revision))
 	for _, p := range peers {
 		gauge(c.peerServices, float64(p.current.exports.Len()), p.name)
-		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name])), p.name)
+		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name], here.Namespace)), p.name)
 		over := 0
 		if x := snap.Excess[p.name]; x != nil {
 			over = x.LeftOut()
@@ -84,8 +82,8 @@ type collected struct {
 	bytes   float64
 }
 
-// read returns the latest snapshot, the services that were found here, and the peers.
-func (c *catalogCollector) read() (*Snapshot, hashtrie.Map[ServiceName, *Service], []collected) {
+// read returns the latest snapshot, what was found here, and the peers.
+func (c *catalogCollector) read() (*Snapshot, Local, []collected) {
 	c.catalog.mu.Lock()
 	defer c.catalog.mu.Unlock()
 	peers := make([]collected, 0, len(c.catalog.local.Peers))
@@ -101,7 +99,7 @@ func (c *catalogCollector) read() (*Snapshot, hashtrie.Map[ServiceName, *Service
 		}
 		peers = append(peers, p)
 	}
-	return c.catalog.Snapshot(), c.catalog.local.Services, peers
+	return c.catalog.Snapshot(), c.catalog.local, peers
 }
 
 // Directions of messages.

@@ -190,10 +190,10 @@ func (a *admission) excess(peer string) *Excess {
 }
 
 // admit evaluates the named exports of a peer again, and adds those that are admitted now, or no longer, to names. c.mu is held.
-func (p *peerAdverts) admit(by *Peer, names map[ServiceName]struct{}) {
+func (p *peerAdverts) admit(by *Peer, own string, names map[ServiceName]struct{}) {
 	for n := range names {
 		e := p.export(n)
-		if allowed, _ := MayImport(by, n); !allowed {
+		if allowed, _ := MayImport(by, own, n); !allowed {
 			e = nil
 		}
 		p.admission.set(n, e)
@@ -202,7 +202,7 @@ func (p *peerAdverts) admit(by *Peer, names map[ServiceName]struct{}) {
 }
 
 // regulate applies another version of the Peer's rules, and adds the exports to dirty that these may concern. c.mu is held.
-func (p *peerAdverts) regulate(by *Peer, rules bool, dirty map[ServiceName]struct{}) {
+func (p *peerAdverts) regulate(by *Peer, own string, rules bool, dirty map[ServiceName]struct{}) {
 	p.admission.quota = quotaOf(by)
 	if !rules {
 		p.admission.settle(dirty)
@@ -210,7 +210,7 @@ func (p *peerAdverts) regulate(by *Peer, rules bool, dirty map[ServiceName]struc
 	}
 	all := map[ServiceName]struct{}{}
 	p.addNames(all)
-	p.admit(by, all)
+	p.admit(by, own, all)
 	for n := range all {
 		dirty[n] = struct{}{}
 	}

@@ -69,7 +69,7 @@ func newWorld(cfg *Config) *world {
 		peers:    map[string]*v1alpha1.Peer{},
 		derived:  newDerived(), callers: newCallers(),
 		dirty: set{}, dirtyPolicies: set{}, beyond: set{},
-		local:    discovery.Local{Peers: map[string]*discovery.Peer{}},
+		local:    discovery.Local{Peers: map[string]*discovery.Peer{}, Namespace: cfg.Namespace},
 		problems: map[name][]Problem{}, policy: map[name][]Problem{},
 	}
 }

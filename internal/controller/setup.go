@@ -57,7 +57,7 @@ func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *me
 
 func (c *Controller) setupPeers(m manager.Manager, w *apply.Writer, _ *metav1.OwnerReference) error {
 	cfg := peers.Config{
-		Cluster: c.cfg.Cluster, Catalog: c.cfg.Catalog, Client: m.GetClient(), Writer: w,
+		Cluster: c.cfg.Cluster, Namespace: c.cfg.Namespace, Catalog: c.cfg.Catalog, Client: m.GetClient(), Writer: w,
 		Events: m.GetEventRecorderFor("eastway-controller"), Log: c.log.Named("peers"),
 		OwnID: func() string {
 			svid, err := c.cfg.Identity.GetX509SVID()

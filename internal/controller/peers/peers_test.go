@@ -112,7 +112,7 @@ func newWorld(t *testing.T, peers ...*v1alpha1.Peer) *world {
 		t.Fatal(err)
 	}
 	w.r, err = New(Config{
-		Cluster: "here", OwnID: func() string { return "" }, Catalog: discovery.NewCatalog(nil), Client: w.c, Writer: writer,
+		Cluster: "here", Namespace: "mesh", OwnID: func() string { return "" }, Catalog: discovery.NewCatalog(nil), Client: w.c, Writer: writer,
 		States: func() (map[string][]discovery.PeerConnectivity, <-chan struct{}) { return w.states, nil },
 		Now:    func() time.Time { return w.now },
 	})

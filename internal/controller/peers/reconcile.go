@@ -32,6 +32,8 @@ type Config struct {
 	// Cluster is the own name, OwnID returns the own SPIFFE ID ("" while there is none).
 	Cluster string
 	OwnID   func() string
+	// Namespace of the installation.
+	Namespace string
 	// Catalog gets the trusted peers.
 	Catalog *discovery.Catalog
 	// States are the peers as each proxy sees them, by replica, as discovery.Follower returns them; nil: not known.
@@ -48,8 +50,8 @@ type Config struct {
 
 // Validate names the first field that is missing.
 func (c *Config) Validate() error {
-	if c.Cluster == "" || c.OwnID == nil || c.Catalog == nil || c.Client == nil || c.Writer == nil {
-		return errors.New("peers: Config.Cluster, OwnID, Catalog, Client and Writer are required")
+	if c.Cluster == "" || c.Namespace == "" || c.OwnID == nil || c.Catalog == nil || c.Client == nil || c.Writer == nil {
+		return errors.New("peers: Config.Cluster, Namespace, OwnID, Catalog, Client and Writer are required")
 	}
 	return nil
 }
@@ -92,7 +94,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		r.report(p.Name, verdicts[p.Name])
 	}
 	r.last = accepted(list.Items, verdicts, r.last)
-	r.cfg.Catalog.SetLocal(discovery.Local{Peers: r.last})
+	r.cfg.Catalog.SetLocal(discovery.Local{Peers: r.last, Namespace: r.cfg.Namespace})
 	r.forget(verdicts)
 
 	var states map[string][]discovery.PeerConnectivity
