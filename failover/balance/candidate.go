@@ -42,6 +42,8 @@ type Candidate struct {
 	place  place
 	// load is what it has in flight, per endpoint that it stands for.
 	load float64
+	// proven is how many endpoints of a peer its calls have proven: the most that it served at a time.
+	proven int
 	// refusing is the share of refusals among its newest answers.
 	refusing float64
 	// round is how many connections it has had in ROUND_ROBIN, per endpoint that it stands for.
@@ -237,7 +239,7 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 			Address: a, Cluster: e.Peer, Locality: at.locality, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
 			Endpoints: int(n), HTTP: isHTTP(e.Ports, g.key.Port),
 			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share, round: h.round, refusing: h.refusing,
-			terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
+			proven: h.proven, terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}
 	return out

@@ -57,6 +57,7 @@ type Health struct {
 	// share is the part of its usual connections that it gets.
 	share           float64
 	round, refusing float64
+	proven          int
 	// last: it is tried only when all else failed: ejected, unhealthy or held. ejected: because of its ejection.
 	last, ejected bool
 }
@@ -68,7 +69,9 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 	if t == nil {
 		return nil, Health{share: 1}
 	}
-	h := Health{State: t.state, share: 1, round: t.round, refusing: t.refusals.now(now), ejected: t.isEjected() && !g.panic}
+	h := Health{
+		State: t.state, share: 1, round: t.round, refusing: t.refusals.now(now), proven: int(t.proven), ejected: t.isEjected() && !g.panic,
+	}
 	h.last = h.ejected || t.unhealthy && !g.panic || now.Before(t.heldUntil)
 	switch t.state {
 	case Ejected:
@@ -95,6 +98,7 @@ func (g *group) connected(t *target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.record.connected()
+	t.prove()
 	if t.isEjected() && !t.gone && !t.byAnswers {
 		g.ramp(t)
 	}
@@ -112,6 +116,7 @@ func (g *group) answered(t *target, status int, lastResort bool) {
 	switch {
 	case !t.isEjected():
 		t.record.answered()
+		t.prove()
 		g.observe(t, false)
 	case lastResort && t.byAnswers && !t.gone:
 		g.ramp(t)
@@ -236,7 +241,7 @@ func (g *group) eject(t *target, kind Failure) {
 	again := t.isEjected()
 	t.ejections++
 	d := min(g.policy.baseEjection*time.Duration(t.ejections), g.policy.maxEjection)
-	t.record, t.window, t.kind = record{}, window{}, kind
+	t.record, t.window, t.kind, t.proven = record{}, window{}, kind, 0
 	t.byAnswers = kind.isAnswer() || again && t.byAnswers
 	t.state, t.lenient, t.tried, t.until = Ejected, false, time.Now(), time.Now().Add(d)
 	g.weigh()

@@ -40,6 +40,8 @@ type contender struct {
 	// rank and endpoints are those of its place where its localities have their turns.
 	rank      rank
 	endpoints int
+	// load is the candidate's, per endpoint that counts.
+	load float64
 	// key is its place inside the level: the smallest comes first.
 	key float64
 	tie uint64
@@ -123,6 +125,7 @@ func (c *choice) contenders(candidates []Candidate, l lots) []*contender {
 		one := &all[i]
 		one.Candidate, one.index, one.class = &candidates[i], i, candidates[i].class(i < len(l.waits) && l.waits[i])
 		one.rank, one.endpoints = one.place.at(l.turn)
+		one.load = one.Candidate.load
 		out[i] = one
 	}
 	return out
@@ -139,6 +142,9 @@ func (c *choice) settle(level []*contender) {
 
 // sort puts a level in the order of its keys.
 func (c *choice) sort(level []*contender) {
+	if c.affinity == 0 {
+		believe(level)
+	}
 	var busiest, furthest float64
 	for _, one := range level {
 		busiest, furthest = max(busiest, one.load), max(furthest, one.round)

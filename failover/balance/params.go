@@ -19,6 +19,9 @@ const (
 	// failurePercentageHosts how many targets need them (Envoy's failure_percentage_request_volume and _minimum_hosts).
 	failurePercentageVolume = 50
 	failurePercentageHosts  = 5
+	// beliefFactor is how many times as many endpoints a peer may claim as all that claim fewer in its level, before it has served as many
+	// calls at a time: within it, which are most cases, calls are divided by what peers claim from the first one on.
+	beliefFactor = 4
 	// maxHold bounds how long a peer's retry-after keeps connections of a service away from it.
 	maxHold = 10 * time.Second
 	// roundLag is how many connections per endpoint a target of ROUND_ROBIN may make up for: as many as are chosen at the same moment.

@@ -49,6 +49,7 @@ type target struct {
 	record    record
 	window    window
 	refusals  refusals
+	proven    int64   // the most that it had in flight when it accepted or answered well, since it was ejected
 	ejections int     // in a row, forgotten one by one while healthy
 	kind      Failure // of the last ejection
 	// byAnswers: it is out for its answers, so that a connect alone does not bring it back before its ejection is over.
@@ -64,6 +65,9 @@ type target struct {
 	unhealthy bool      // it fails its health check
 	gone      bool      // no longer in the catalog
 }
+
+// prove counts what it has in flight, as it serves that well. group.mu is held.
+func (t *target) prove() { t.proven = max(t.proven, t.active.Load()) }
 
 // isEjected: no connection is given to it unless all else failed.
 func (t *target) isEjected() bool { return t.state == Ejected || t.state == Probing }
