@@ -64,16 +64,7 @@ func (c *Catalog) SetLocal(l Local) {
 	defer c.mu.Unlock()
 	dirty := c.local.differing(&l)
 	names := slices.Collect(maps.Keys(dirty))
-	for name, adverts := range c.peers {
-		was, is := c.local.Peers[name], l.Peers[name]
-		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
-			adverts.addNames(dirty)
-			c.dropPeer(name)
-			c.peersChanged.Notify()
-		} else if rules := !reflect.DeepEqual(was.Spec.Imports, is.Spec.Imports); rules || !reflect.DeepEqual(was.Spec.Quota, is.Spec.Quota) {
-			adverts.regulate(is, l.Namespace, rules, dirty)
-		}
-	}
+	c.regulatePeers(&l, dirty)
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
 		maps.EqualFunc(c.local.Peers, l.Peers, equalPeer) && hashtrie.Equal(c.local.Localities, l.Localities) &&
 		slices.Equal(c.local.Networks, l.Networks) && c.local.Proxies == l.Proxies &&
@@ -92,6 +83,25 @@ func (c *Catalog) SetLocal(l Local) {
 	c.exports.update(names, c.own, was, l.Peers)
 	covered(dirty, c.Snapshot().Services) // what is new is in it
 	c.publish(dirty)
+}
+
+// regulatePeers applies other versions of Peers to their adverts, and adds the exports to dirty that this may concern. c.mu is held.
+func (c *Catalog) regulatePeers(l *Local, dirty map[ServiceName]struct{}) {
+	for name, adverts := range c.peers {
+		was, is := c.local.Peers[name], l.Peers[name]
+		if is == nil || was.Spec.SPIFFEID != is.Spec.SPIFFEID {
+			adverts.addNames(dirty)
+			c.dropPeer(name)
+			c.peersChanged.Notify()
+			continue
+		}
+		if rules := !reflect.DeepEqual(was.Spec.Imports, is.Spec.Imports); rules || !reflect.DeepEqual(was.Spec.Quota, is.Spec.Quota) {
+			adverts.regulate(is, l.Namespace, rules, dirty)
+		}
+		if !slices.Equal(was.Spec.Localities, is.Spec.Localities) {
+			adverts.addNames(dirty)
+		}
+	}
 }
 
 // lacks is true if there is a Peer, but no advert of the replica. It lacks an advert that it had when a Peer is deleted and made
@@ -158,7 +168,7 @@ func (c *Catalog) exporters(name ServiceName) []PeerExport {
 			continue
 		}
 		if allowed, _ := MayImport(c.local.Peers[peer], c.local.Namespace, name); allowed {
-			peers = append(peers, *e)
+			peers = append(peers, e.within(&c.local.Peers[peer].Spec))
 		}
 	}
 	return peers

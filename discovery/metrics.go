@@ -8,7 +8,8 @@ import (
 type catalogCollector struct {
 	catalog                                   *Catalog
 	services, revision, peerServices, notUsed *prometheus.Desc
-	overQuota, peerRevision, linked, bytes    *prometheus.Desc
+	overQuota, outside, peerRevision          *prometheus.Desc
+	linked, bytes                             *prometheus.Desc
 }
 
 func newCatalogCollector(c *Catalog) *catalogCollector {
@@ -22,6 +23,8 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
 		notUsed:      desc("peer_services_not_used", "Services that the peer exports and that may not be imported.", "peer"),
 		overQuota:    desc("peer_services_over_quota", "Services that the peer exports beyond its quota; they are not imported.", "peer"),
+		outside: desc("peer_services_outside_localities",
+			"Services of which the peer claims endpoints outside of spec.localities; these count as far.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),
 		linked:       desc("peer_replicas", "Linked replicas of the peer; 0: the last known exports are kept.", "peer"),
 		bytes:        desc("peer_bytes", "Memory for what all replicas of the peer export, estimated.", "peer"),
@@ -34,6 +37,7 @@ func (c *catalogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.peerServices
 	ch <- c.notUsed
 	ch <- c.overQuota
+	ch <- c.outside
 	ch <- c.peerRevision
 	ch <- c.linked
 	ch <- c.bytes
@@ -60,6 +64,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.services, peer, "peer")
 	gauge(c.services, both, "both")
 	gauge(c.revision, float64(snap.Revision))
+	outside := snap.outside()
 	for _, p := range peers {
 		gauge(c.peerServices, float64(p.current.exports.Len()), p.name)
 		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name], here.Namespace)), p.name)
@@ -68,6 +73,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 			over = x.LeftOut()
 		}
 		gauge(c.overQuota, float64(over), p.name)
+		gauge(c.outside, float64(outside[p.name].services), p.name)
 		gauge(c.peerRevision, float64(p.current.revision), p.name)
 		gauge(c.linked, p.linked, p.name)
 		gauge(c.bytes, p.bytes, p.name)

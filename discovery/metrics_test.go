@@ -15,7 +15,7 @@ func TestScrapeHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	c := NewCatalog(nil)
 	l := localWith([]string{"b"}, cart)
-	l.Peers["b"].Spec.Quota = &v1alpha1.ImportQuota{Services: 1}
+	l.Peers["b"].Spec.Quota, l.Peers["b"].Spec.Localities = &v1alpha1.ImportQuota{Services: 1}, []string{"r1"}
 	c.SetLocal(l)
 	if err := c.UpdateRemote(ReplicaID{"b", "r"}, updateOf(1, 0, 7, 1, pay, cart, ServiceName{"kube-system", "kube-dns"})); err != nil {
 		t.Fatal(err)
@@ -46,11 +46,14 @@ eastway_discovery_peer_services_not_used{peer="b"} 1
 # HELP eastway_discovery_peer_services_over_quota Services that the peer exports beyond its quota; they are not imported.
 # TYPE eastway_discovery_peer_services_over_quota gauge
 eastway_discovery_peer_services_over_quota{peer="b"} 1
+# HELP eastway_discovery_peer_services_outside_localities Services of which the peer claims endpoints outside of spec.localities; these count as far.
+# TYPE eastway_discovery_peer_services_outside_localities gauge
+eastway_discovery_peer_services_outside_localities{peer="b"} 1
 # HELP eastway_discovery_peer_replicas Linked replicas of the peer; 0: the last known exports are kept.
 # TYPE eastway_discovery_peer_replicas gauge
 eastway_discovery_peer_replicas{peer="b"} 1
 `), "eastway_discovery_peer_services", "eastway_discovery_peer_services_not_used", "eastway_discovery_peer_services_over_quota",
-		"eastway_discovery_peer_replicas"); err != nil {
+		"eastway_discovery_peer_services_outside_localities", "eastway_discovery_peer_replicas"); err != nil {
 		t.Error(err)
 	}
 }

@@ -172,6 +172,8 @@ type PeerExport struct {
 	Export    Export        `json:"export"`
 	// Pods of a headless service that have names, sorted by name.
 	Pods []Pod `json:"pods,omitempty"`
+	// Outside is a locality that the peer claims beside those of spec.localities; what is there counts as nowhere near. Zero: none.
+	Outside Locality `json:"outside,omitzero"`
 	// Since is when it took its present form here.
 	Since time.Time `json:"since"`
 }

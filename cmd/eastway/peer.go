@@ -42,6 +42,7 @@ type exportFlags struct {
 	kube         kubeFlags
 	cluster, dir string
 	addresses    []string
+	localities   []string
 	format       string
 }
 
@@ -55,9 +56,13 @@ func newPeerExportCommand() *cobra.Command {
 On Kubernetes it is the one that the cluster's controller publishes, with the addresses
 of its tunnel Services. Outside Kubernetes, with --cluster and --ca, it is made from the
 CA's directory; give each public address of the proxies with --address. TCP and UDP use
-the same port. Without any, the cluster dials its peers and cannot be dialed.`,
+the same port. Without any, the cluster dials its peers and cannot be dialed.
+
+With --locality the manifest says where the cluster is: those who import it take claims
+of endpoints anywhere else as far away.`,
 		Example: `  eastway peer export --context cluster-a
   eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:15443
+  eastway peer export --context cluster-a --locality eu-west      # region, or region/zone
   eastway peer export --cluster cluster-a --ca ca --format jwks   # behind NAT`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,6 +80,7 @@ the same port. Without any, the cluster dials its peers and cannot be dialed.`,
 	flags.StringVar(&f.cluster, "cluster", "", "this cluster's `name`, with --ca")
 	flags.StringVar(&f.dir, "ca", "", "`directory` of its CA: outside Kubernetes")
 	flags.StringArrayVar(&f.addresses, "address", nil, "`host:port` where a proxy accepts tunnels, instead of those known; may be repeated")
+	flags.StringArrayVar(&f.localities, "locality", nil, "`region[/zone]` where the cluster has endpoints; may be repeated")
 	flags.StringVar(&f.format, "format", string(certs.PEM), "`format` of the trust bundle: pem or jwks (SPIFFE)")
 	f.kube.add(cmd, namespaceFlag)
 	f.kube.excludes(cmd, "ca", "cluster")
@@ -93,7 +99,7 @@ func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 		if err != nil {
 			return peering.Manifest{}, err
 		}
-		return peerOf(ca, f.cluster, f.addresses, certs.Format(f.format))
+		return peerOf(ca, f.cluster, f.addresses, f.localities, certs.Format(f.format))
 	}
 	var own peering.Manifest
 	err := f.kube.with(func(c *kubecli.Cluster) (err error) {
@@ -112,6 +118,9 @@ func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 	if cmd.Flags().Changed("address") {
 		peer.Spec.Addresses = f.addresses
 	}
+	if cmd.Flags().Changed("locality") {
+		peer.Spec.Localities = f.localities
+	}
 	if cmd.Flags().Changed("format") {
 		bundle, err := certs.MarshalBundle(own.Identity.Bundle, certs.Format(f.format))
 		if err != nil {
@@ -122,7 +131,7 @@ func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 	return peering.New(&peer)
 }
 
-func peerOf(ca *certs.CA, cluster string, addresses []string, format certs.Format) (peering.Manifest, error) {
+func peerOf(ca *certs.CA, cluster string, addresses, localities []string, format certs.Format) (peering.Manifest, error) {
 	id, err := certs.ClusterID(ca.TrustDomain(), cluster)
 	if err != nil {
 		return peering.Manifest{}, usageErrorf("--cluster: %w", err)
@@ -131,7 +140,9 @@ func peerOf(ca *certs.CA, cluster string, addresses []string, format certs.Forma
 	if err != nil {
 		return peering.Manifest{}, usageErrorf("--format: %w", err)
 	}
-	peer := &v1alpha1.Peer{Spec: v1alpha1.PeerSpec{SPIFFEID: id.String(), TrustBundle: string(bundle), Addresses: addresses}}
+	peer := &v1alpha1.Peer{Spec: v1alpha1.PeerSpec{
+		SPIFFEID: id.String(), TrustBundle: string(bundle), Addresses: addresses, Localities: localities,
+	}}
 	peer.Name = cluster
 	manifest, err := peering.New(peer)
 	if err != nil {

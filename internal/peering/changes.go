@@ -46,6 +46,9 @@ func (m Manifest) Changes(old *v1alpha1.Peer) []string {
 	if !slices.Equal(old.Spec.Addresses, m.Peer.Spec.Addresses) {
 		note("addresses: %s, were %s", join(m.Peer.Spec.Addresses), join(old.Spec.Addresses))
 	}
+	if is := m.Peer.Spec.Localities; len(is) > 0 && !slices.Equal(old.Spec.Localities, is) {
+		note("localities: %s, were %s", join(is), join(old.Spec.Localities))
+	}
 	if len(changes) == 0 && old.Spec.TrustBundle != m.Peer.Spec.TrustBundle {
 		note("trust bundle: same roots in another form")
 	}

@@ -58,6 +58,9 @@ func (m Manifest) Keep(old *v1alpha1.Peer) Manifest {
 	m.Peer = m.Peer.DeepCopy()
 	m.Peer.Spec.Exports, m.Peer.Spec.Imports, m.Peer.Spec.Denied = old.Spec.Exports, old.Spec.Imports, old.Spec.Denied
 	m.Peer.Spec.Quota = old.Spec.Quota
+	if len(m.Peer.Spec.Localities) == 0 { // it leaves that to this cluster
+		m.Peer.Spec.Localities = old.Spec.Localities
+	}
 	return m
 }
 

@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,14 +141,26 @@ func TestKeep(t *testing.T) {
 	old.Spec.Imports = &v1alpha1.ImportRules{Allow: []string{"shop/*"}}
 	old.Spec.Denied = []v1alpha1.Denied{{Serial: "AB"}}
 	old.Spec.Quota = &v1alpha1.ImportQuota{Services: 9}
+	old.Spec.Localities = []string{"eu-west"}
 	kept := m.Keep(old)
 	got := kept.Peer.Spec
 	if got.Exports != old.Spec.Exports || got.Imports != old.Spec.Imports || got.Quota != old.Spec.Quota || m.Peer.Spec.Exports != nil ||
 		len(got.Denied) != 1 {
 		t.Errorf("kept %+v of %+v", got, m.Peer.Spec)
 	}
+	if !slices.Equal(got.Localities, old.Spec.Localities) || len(m.Peer.Spec.Localities) > 0 {
+		t.Errorf("kept %q", got.Localities)
+	}
 	if got := m.Changes(old); len(got) != 0 {
 		t.Errorf("changes: %q", got)
+	}
+	moved := parse(t, manifestOf(t, "b", "b.example.com:1"))
+	moved.Peer.Spec.Localities = []string{"us-east"}
+	if got := moved.Changes(old); !slices.Contains(got, "peer b: localities: us-east, were eu-west") {
+		t.Errorf("changes: %q", got)
+	}
+	if got := moved.Keep(old).Peer.Spec.Localities; !slices.Equal(got, moved.Peer.Spec.Localities) {
+		t.Errorf("those of the new manifest became %q", got)
 	}
 }
 

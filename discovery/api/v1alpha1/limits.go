@@ -6,6 +6,8 @@ import "time"
 const (
 	// MaxPeerAddresses is how many addresses one Peer may have.
 	MaxPeerAddresses = 64
+	// MaxPeerLocalities is how many localities a Peer may list: each row of readiness is compared with them.
+	MaxPeerLocalities = 64
 	// MaxTrustBundle is the largest trust bundle, in bytes: some hundred roots.
 	MaxTrustBundle = 1 << 20
 	// MaxSPIFFEID is the longest SPIFFE ID, in bytes (SPIFFE ID specification, 2.3).

@@ -60,6 +60,13 @@ type PeerSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Addresses []string `json:"addresses,omitempty"`
+	// Localities are the only ones in which the peer may claim to have endpoints: REGION or REGION/ZONE each. What it claims elsewhere counts
+	// as far away. Absent: it may claim any.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=127
+	Localities []string `json:"localities,omitempty"`
 	// Exports are which of this cluster's exported services the peer may call; absent: all of them. This cluster decides that: the
 	// manifest that the peer exports does not have it.
 	// +optional

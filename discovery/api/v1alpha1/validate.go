@@ -42,6 +42,7 @@ func ValidatePeer(p *Peer) field.ErrorList {
 
 	errs = append(errs, validateAddresses(spec.Child("addresses"), p.Spec.Addresses)...)
 	errs = append(errs, validateDenied(spec.Child("denied"), p.Spec.SPIFFEID, p.Spec.Denied)...)
+	errs = append(errs, validateLocalities(spec.Child("localities"), p.Spec.Localities)...)
 	if x := p.Spec.Exports; x != nil {
 		errs = append(errs, validateServices(spec.Child("exports"), x.Allow, x.Deny)...)
 	}
@@ -68,6 +69,37 @@ func validateAddresses(addresses *field.Path, list []string) field.ErrorList {
 		seen[a] = true
 	}
 	return errs
+}
+
+func validateLocalities(at *field.Path, list []string) field.ErrorList {
+	if n := len(list); n > MaxPeerLocalities {
+		return field.ErrorList{field.TooMany(at, n, MaxPeerLocalities)}
+	}
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i, l := range list {
+		switch _, err := ParseLocality(l); {
+		case strings.Contains(l, "*"):
+			errs = append(errs, field.Invalid(at.Index(i), short(l), "must be REGION or REGION/ZONE: leave the field out to let the peer claim any"))
+		case err != nil:
+			errs = append(errs, field.Invalid(at.Index(i), short(l), "must be REGION or REGION/ZONE, such as eu-west/eu-west-1a: "+err.Error()))
+		case seen[l]:
+			errs = append(errs, field.Duplicate(at.Index(i), l))
+		}
+		seen[l] = true
+	}
+	return errs
+}
+
+// MayClaim is true if the peer may have endpoints at that place. A region without a zone is within each of its zones.
+func (s *PeerSpec) MayClaim(region, zone string) bool {
+	if len(s.Localities) == 0 || region == "" {
+		return true
+	}
+	return slices.ContainsFunc(s.Localities, func(l string) bool {
+		p, err := ParseLocality(l)
+		return err == nil && (p.Matches(region, zone) || zone == "" && p.Region == region)
+	})
 }
 
 // ValidateTrafficPolicy checks everything but whether the target exists.

@@ -566,6 +566,11 @@ func (in *PeerSpec) DeepCopyInto(out *PeerSpec) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Localities != nil {
+		in, out := &in.Localities, &out.Localities
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Exports != nil {
 		in, out := &in.Exports, &out.Exports
 		*out = new(ExportRules)

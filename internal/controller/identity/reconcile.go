@@ -178,7 +178,11 @@ func (r *Reconciler) meta(name string) metav1.ObjectMeta {
 
 // publish writes the Peer manifest that other clusters import.
 func (r *Reconciler) publish(ctx context.Context, svid *x509svid.SVID, bundle *x509bundle.Bundle) error {
-	addresses, from, err := r.addresses(ctx)
+	var nodes corev1.NodeList
+	if err := r.cfg.Client.List(ctx, &nodes); err != nil {
+		return fmt.Errorf("list Nodes: %w", err)
+	}
+	addresses, from, err := r.addresses(ctx, nodes.Items)
 	if err != nil {
 		return err
 	}
@@ -189,7 +193,9 @@ func (r *Reconciler) publish(ctx context.Context, svid *x509svid.SVID, bundle *x
 	peer := &v1alpha1.Peer{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: "Peer"},
 		ObjectMeta: metav1.ObjectMeta{Name: r.cfg.Cluster},
-		Spec:       v1alpha1.PeerSpec{SPIFFEID: svid.ID.String(), TrustBundle: string(roots), Addresses: addresses},
+		Spec: v1alpha1.PeerSpec{
+			SPIFFEID: svid.ID.String(), TrustBundle: string(roots), Addresses: addresses, Localities: regions(nodes.Items),
+		},
 	}
 	if err := v1alpha1.ValidatePeer(peer).ToAggregate(); err != nil {
 		return fmt.Errorf("this cluster's own Peer manifest would not be valid: %w", err)
@@ -215,7 +221,7 @@ func (r *Reconciler) publish(ctx context.Context, svid *x509svid.SVID, bundle *x
 }
 
 // addresses are the public ones of the moment.
-func (r *Reconciler) addresses(ctx context.Context) ([]string, string, error) {
+func (r *Reconciler) addresses(ctx context.Context, nodes []corev1.Node) ([]string, string, error) {
 	if len(r.cfg.PublicAddresses) > 0 {
 		return r.cfg.PublicAddresses, peering.FromFlags, nil
 	}
@@ -229,10 +235,6 @@ func (r *Reconciler) addresses(ctx context.Context) ([]string, string, error) {
 			return nil, "", fmt.Errorf("read Service %s/%s: %w", r.cfg.Namespace, name, err)
 		}
 	}
-	var nodes corev1.NodeList
-	if err := r.cfg.Client.List(ctx, &nodes); err != nil {
-		return nil, "", fmt.Errorf("list Nodes: %w", err)
-	}
-	addresses, from := publicAddresses(services, nodes.Items)
+	addresses, from := publicAddresses(services, nodes)
 	return addresses, from, nil
 }

@@ -321,12 +321,15 @@ func TestAddressesFollow(t *testing.T) {
 	tunnel := tunnelService(30001, 30001)
 	tunnel.Namespace, tunnel.Name = "system", "tunnel"
 	n := node("1", "z", "198.51.100.1")
+	n.Labels[corev1.LabelTopologyRegion] = "eu"
 	w := newWorld(t, nil, tunnel, &n)
 	expect := func(from string, want ...string) {
 		t.Helper()
 		w.must()
 		if p, data := w.manifest(); !slices.Equal(p.Spec.Addresses, want) || data["addresses-from"] != from {
 			t.Errorf("%v from %s, want %v from %s", p.Spec.Addresses, data["addresses-from"], want, from)
+		} else if !slices.Equal(p.Spec.Localities, []string{"eu"}) {
+			t.Errorf("localities %q", p.Spec.Localities)
 		}
 	}
 	expect(peering.FromNodePorts, "198.51.100.1:30001")
