@@ -20,6 +20,7 @@ import (
 //	eastway_connection_attempts_total{target,result}           target: "local" or "peer"
 //	eastway_connection_accept_seconds{direction}               until an endpoint accepted
 //	eastway_failover_ejections_total{service,kind}             kind: balance.Failure
+//	eastway_connections_limits_met_total{service,limit}        limit: registry.Limit
 //	eastway_connections_not_http_total{service}                on a port that is HTTP, carried as TCP
 //	eastway_http_requests_total{service,code}                  code: "2xx" and so on; "none": there was no answer
 //	eastway_http_refused_requests_total{service,reason}        not well-formed; reason: h1.Reason
@@ -37,6 +38,7 @@ type metrics struct {
 	bytes       *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	accept      *prometheus.HistogramVec
+	full        *prometheus.CounterVec
 	notHTTP     *prometheus.CounterVec
 	requests    *prometheus.CounterVec
 	answered    *prometheus.HistogramVec
@@ -70,9 +72,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			// From a local connect to the connect budget.
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 		}, []string{"direction"}),
-		notHTTP: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_connections_not_http_total", Help: "Connections to HTTP ports that are not HTTP and are carried as TCP.",
-		}, []string{"service"}),
+		full: counters("eastway_connections_limits_met_total",
+			"Connections of applications that were refused because too many are open.", "service", "limit"),
+		notHTTP: counters("eastway_connections_not_http_total",
+			"Connections to HTTP ports that are not HTTP and are carried as TCP.", "service"),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_http_requests_total", Help: "HTTP requests that ended.",
 		}, []string{"service", "direction", "code"}),
@@ -80,12 +83,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "eastway_http_request_seconds", Help: "Time until an HTTP answer's end, all tries included.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"direction"}),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_http_retries_total", Help: "HTTP requests that were sent once more.",
-		}, []string{"service", "reason"}),
-		overBudget: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_http_retries_over_budget_total", Help: "HTTP requests that were not sent once more because too many are.",
-		}, []string{"service"}),
+		retries: counters("eastway_http_retries_total", "HTTP requests that were sent once more.", "service", "reason"),
+		overBudget: counters("eastway_http_retries_over_budget_total",
+			"HTTP requests that were not sent once more because too many are.", "service"),
 		limits: counters("eastway_http_limits_met_total",
 			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer may have.", "service", "limit"),
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
@@ -118,8 +118,8 @@ func (m *metrics) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connections, m.active, m.bytes, m.attempts, m.accept, m.notHTTP, m.requests, m.answered, m.retries, m.refused, m.overBudget, m.limits,
-		m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners,
+		m.connections, m.active, m.bytes, m.attempts, m.accept, m.full, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
+		m.overBudget, m.limits, m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("failover: register metrics: %w", err)
@@ -189,6 +189,7 @@ func (m *metrics) Forgotten(name discovery.ServiceName) {
 	label := prometheus.Labels{"service": name.String()}
 	m.connections.DeletePartialMatch(label)
 	m.bytes.DeletePartialMatch(label)
+	m.full.DeletePartialMatch(label)
 	m.notHTTP.DeletePartialMatch(label)
 	m.requests.DeletePartialMatch(label)
 	m.retries.DeletePartialMatch(label)

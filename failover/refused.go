@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/eastway/eastway/failover/health"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/http/h1"
+	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/tally"
 )
@@ -29,7 +31,12 @@ const (
 	refusedDryRun     refusal = "dry_run"
 	refusedEndpoint   refusal = "endpoint"
 	refusedLoop       refusal = "loop"
+	refusedListener   refusal = "listener"
+	refusedProxy      refusal = "proxy"
+	refusedShare      refusal = "share"
 )
+
+const moreProxies = "run more proxies, or find out who keeps so many open (the access log has callers)"
 
 // text is what happens, for the log and for status, and what to do about it.
 func (r refusal) text() (what, remedy string) {
@@ -48,6 +55,13 @@ func (r refusal) text() (what, remedy string) {
 	case refusedConnection:
 		return "connections refused: as many are open to endpoints as the TrafficPolicy's maxConnections",
 			"raise connectionPool.tcp.maxConnections, or add endpoints"
+	case refusedListener:
+		return "connections refused: as many are open to one of the service's addresses as there may be", moreProxies
+	case refusedProxy:
+		return "connections refused: as many are open, to all services, as there may be", moreProxies
+	case refusedShare:
+		return "connections refused: their source has a quarter of all that may be open, and three quarters are",
+			"find out why it keeps so many open (the log has its address), or run more proxies"
 	case refusedPeer:
 		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
 	case refusedDenied:
@@ -135,6 +149,21 @@ func (r *refusals) connection(s discovery.ServiceName, limit tcp.Limit) {
 		kind = refusedConnection
 	}
 	r.note(refusalKey{s, kind})
+}
+
+// full counts a connection beyond a limit of this proxy's.
+func (r *refusals) full(s discovery.ServiceName, from netip.Prefix, met *registry.LimitError) {
+	r.metrics.full.WithLabelValues(s.String(), string(met.Limit)).Inc()
+	kind := refusedShare
+	switch met.Limit {
+	case registry.LimitListener:
+		kind = refusedListener
+	case registry.LimitProxy:
+		kind = refusedProxy
+	case registry.LimitListenerShare, registry.LimitProxyShare:
+	}
+	r.note(refusalKey{s, kind}, zap.String("limit", string(met.Limit)), zap.Stringer("source", from),
+		zap.Int("held", met.Held), zap.Int("used", met.Used), zap.Int("most", met.Most))
 }
 
 // retry counts a retry above the budget.

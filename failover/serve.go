@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/source"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
@@ -30,8 +31,12 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 		p.finish(e)
 		return
 	}
-	ctx, tracked, err := p.conns.Add(life, b.At.String(), true, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
+	from := source.Of(conn.RemoteAddr())
+	ctx, tracked, err := p.conns.AddOutbound(life, b.At.String(), from, p.cfg.MaxConnectionsPerListener, p.cfg.MaxConnections)
 	if err != nil {
+		if met, ok := errors.AsType[*registry.LimitError](err); ok {
+			p.refused.full(b.Service, from, met)
+		}
 		p.tcp.Reject(conn, e, err)
 		p.finish(e)
 		return
@@ -58,7 +63,7 @@ func (p *Proxy) ServeStream(in Incoming) {
 	e := tcp.EntryOf(in)
 	// A stream that ended is noticed by the relay, after what it had sent; its context only ends the attempts.
 	life := context.WithoutCancel(in.Context())
-	ctx, tracked, err := p.conns.Add(life, "peer "+in.Peer(), false, p.cfg.MaxStreamsPerPeer, 0)
+	ctx, tracked, err := p.conns.AddInbound(life, "peer "+in.Peer(), p.cfg.MaxStreamsPerPeer)
 	if err != nil {
 		p.tcp.RefuseStream(in, e, err)
 		p.finish(e)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/clip"
+	"github.com/eastway/eastway/internal/source"
 	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -38,7 +39,7 @@ func (a nodeGate) Admit(remote net.Addr, end func()) transport.Place {
 }
 
 func (a nodeGate) Overloaded(_ string, remote net.Addr) {
-	a.n.meetHandshakes(limitQUICHandshakes, admission.Source(remote).String())
+	a.n.meetHandshakes(limitQUICHandshakes, source.Of(remote).String())
 }
 
 func (a nodeGate) Busy(remote net.Addr) bool { return a.n.gate.Busy(remote) }

@@ -5,7 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/eastway/eastway/tunnel/admission"
+	"github.com/eastway/eastway/internal/source"
 	"github.com/eastway/eastway/tunnel/transport"
 )
 
@@ -27,7 +27,7 @@ func (n *Node) fromElsewhere(peer string, sess transport.Session) bool {
 	_, remote := sess.Addrs()
 	n.mu.Lock()
 	p := n.peers[peer]
-	elsewhere := p != nil && p.origins.New(admission.Source(remote))
+	elsewhere := p != nil && p.origins.New(source.Of(remote))
 	n.mu.Unlock()
 	if elsewhere {
 		n.metrics.Elsewhere(peer)

@@ -84,8 +84,7 @@ const (
 	pathRest = 3 * time.Second
 )
 
-// Data that was sent before a reset may still be read after the reset has overtaken it: while reading goes on, which is looked at
-// every resetGrace, and for resetGraceSteps times that at most.
+// Data sent before a reset may still be read after it: while reading goes on, looked at every resetGrace, resetGraceSteps times at most.
 const (
 	resetGrace      = 250 * time.Millisecond
 	resetGraceSteps = 20 // 5 s: 4 MB in flight at 7 Mbit/s

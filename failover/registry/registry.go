@@ -5,6 +5,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 )
 
@@ -21,6 +22,7 @@ type Registry struct {
 	mu       sync.Mutex
 	conns    map[*Tracked]struct{}
 	perOwner map[string]int // by listener address or peer
+	held     map[holder]int // outbound ones
 	outbound int
 	// refuse is why no new ones are taken; nil while they are.
 	refuse error
@@ -32,7 +34,14 @@ type Registry struct {
 type Tracked struct {
 	cancel context.CancelCauseFunc
 	owner  string
+	source netip.Prefix
 	out    bool
+}
+
+// holder is a source at a listener, or at all of them.
+type holder struct {
+	owner  string // empty: all
+	source netip.Prefix
 }
 
 // End ends the connection for that reason.
@@ -41,30 +50,63 @@ func (t *Tracked) End(why error) { t.cancel(why) }
 // New makes a Registry that refuses with ErrDraining until Refuse(nil).
 func New() *Registry {
 	return &Registry{
-		conns: make(map[*Tracked]struct{}), perOwner: make(map[string]int),
+		conns: make(map[*Tracked]struct{}), perOwner: make(map[string]int), held: make(map[holder]int),
 		refuse: ErrDraining, // until Run
 	}
 }
 
-// Add takes in a connection, up to perOwner of its owner, and up to all outbound ones together.
-// Its context ends when the registry aborts.
-func (r *Registry) Add(ctx context.Context, owner string, out bool, perOwner, all int) (context.Context, *Tracked, error) {
+// AddOutbound takes in the connection of an application at a listener: up to perListener, and up to all together, of which no source
+// may take the last quarter. Its context ends when the registry aborts.
+func (r *Registry) AddOutbound(ctx context.Context, at string, from netip.Prefix, perListener, all int) (context.Context, *Tracked, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.refuse != nil:
+	if r.refuse != nil {
 		return nil, nil, r.refuse
-	case r.perOwner[owner] >= perOwner, out && r.outbound >= all:
-		return nil, nil, ErrTooMany
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	t := &Tracked{cancel: cancel, owner: owner, out: out}
-	r.conns[t] = struct{}{}
-	r.perOwner[owner]++
-	if out {
-		r.outbound++
+	if err := admit(LimitListener, LimitListenerShare, r.perOwner[at], r.held[holder{at, from}], perListener); err != nil {
+		return nil, nil, err
 	}
+	if err := admit(LimitProxy, LimitProxyShare, r.outbound, r.held[holder{"", from}], all); err != nil {
+		return nil, nil, err
+	}
+	ctx, t := r.addLocked(ctx, Tracked{owner: at, source: from, out: true})
 	return ctx, t, nil
+}
+
+// AddInbound takes in a stream, up to most of its peer. Its context ends when the registry aborts.
+func (r *Registry) AddInbound(ctx context.Context, peer string, most int) (context.Context, *Tracked, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refuse != nil {
+		return nil, nil, r.refuse
+	}
+	if used := r.perOwner[peer]; used >= most {
+		return nil, nil, &LimitError{Limit: LimitListener, Used: used, Most: most}
+	}
+	ctx, t := r.addLocked(ctx, Tracked{owner: peer})
+	return ctx, t, nil
+}
+
+func (r *Registry) addLocked(ctx context.Context, t Tracked) (context.Context, *Tracked) {
+	ctx, t.cancel = context.WithCancelCause(ctx)
+	r.conns[&t] = struct{}{}
+	r.countLocked(&t, 1)
+	return ctx, &t
+}
+
+func (r *Registry) countLocked(t *Tracked, n int) {
+	add(r.perOwner, t.owner, n)
+	if t.out {
+		r.outbound += n
+		add(r.held, holder{t.owner, t.source}, n)
+		add(r.held, holder{"", t.source}, n)
+	}
+}
+
+func add[K comparable](m map[K]int, k K, n int) {
+	if m[k] += n; m[k] == 0 {
+		delete(m, k)
+	}
 }
 
 // Remove takes a connection out that has ended.
@@ -73,12 +115,7 @@ func (r *Registry) Remove(t *Tracked) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, t)
-	if r.perOwner[t.owner]--; r.perOwner[t.owner] == 0 {
-		delete(r.perOwner, t.owner)
-	}
-	if t.out {
-		r.outbound--
-	}
+	r.countLocked(t, -1)
 	if len(r.conns) == 0 && r.empty != nil {
 		close(r.empty)
 		r.empty = nil

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 )
 
@@ -10,7 +11,10 @@ func TestRegistry(t *testing.T) {
 	t.Parallel()
 	r := New()
 	add := func(owner string, out bool) (context.Context, *Tracked, error) {
-		return r.Add(t.Context(), owner, out, 2, 3)
+		if !out {
+			return r.AddInbound(t.Context(), owner, 2)
+		}
+		return r.AddOutbound(t.Context(), owner, netip.Prefix{}, 2, 3)
 	}
 	if _, _, err := add("a", true); !errors.Is(err, ErrDraining) {
 		t.Errorf("before it takes connections: %v", err)
@@ -30,6 +34,11 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("above the limit of all: %v", err)
 	}
 	_, inbound, err := add("peer", false)
+	_, another, _ := add("peer", false)
+	if _, _, err := add("peer", false); !errors.Is(err, ErrTooMany) {
+		t.Errorf("above the peer's limit: %v", err)
+	}
+	r.Remove(another)
 	if err != nil || r.Len() != 4 {
 		t.Errorf("a peer's stream counts among outbound ones: %v, %d in flight", err, r.Len())
 	}
@@ -52,4 +61,7 @@ func TestRegistry(t *testing.T) {
 	}
 	r.Remove(inbound)
 	<-idle
+	if len(r.perOwner) != 0 || len(r.held) != 0 || r.outbound != 0 {
+		t.Errorf("left: %v, %v, %d", r.perOwner, r.held, r.outbound)
+	}
 }

@@ -2,34 +2,13 @@ package httpserve
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"time"
 )
 
-// ipv6Source is the prefix that one IPv6 host commands: it can take any address of its /64.
-const ipv6Source = 64
-
-// source is what connections are counted by: an IPv4 address, or an IPv6 /64.
-func source(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is4() {
-		return ip
-	}
-	prefix, err := ip.Prefix(ipv6Source)
-	if err != nil {
-		return ip
-	}
-	return prefix.Addr()
-}
-
 // slot is the place of one connection.
 type slot struct {
-	source netip.Addr
+	source netip.Prefix
 	// busy: a request has been read and its response is not complete. A connection that has sent nothing, or half a
 	// header, is not.
 	busy  bool
@@ -42,15 +21,15 @@ type slot struct {
 type table struct {
 	max   int
 	slots map[*slot]struct{}
-	held  map[netip.Addr]int // connections per source
+	held  map[netip.Prefix]int // connections per source
 }
 
 func newTable(maxSlots int) *table {
-	return &table{max: maxSlots, slots: make(map[*slot]struct{}, maxSlots), held: make(map[netip.Addr]int)}
+	return &table{max: maxSlots, slots: make(map[*slot]struct{}, maxSlots), held: make(map[netip.Prefix]int)}
 }
 
 // admit adds a connection; victim, if there is one, loses its place and must be closed.
-func (t *table) admit(src netip.Addr, now time.Time) (added, victim *slot) {
+func (t *table) admit(src netip.Prefix, now time.Time) (added, victim *slot) {
 	if len(t.slots) >= t.max {
 		victim = t.victim()
 		t.remove(victim)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/source"
 	"github.com/eastway/eastway/internal/tally"
 )
 
@@ -26,7 +27,7 @@ type listener struct {
 	table *table
 	conns map[*slot]*conn
 	full  tally.Tally
-	last  netip.Addr // source of the connection that was closed last, to admit another one
+	last  netip.Prefix // source of the connection that was closed last, to admit another one
 }
 
 func newListener(l net.Listener, maxConns int, log *zap.Logger, evicted prometheus.Counter) *listener {
@@ -48,7 +49,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l.mu.Lock()
-	added, victim := l.table.admit(source(raw.RemoteAddr()), time.Now())
+	added, victim := l.table.admit(source.Of(raw.RemoteAddr()), time.Now())
 	admitted := &conn{Conn: raw, listener: l, slot: added}
 	l.conns[added] = admitted
 	evicted := l.conns[victim]

@@ -15,3 +15,6 @@ const (
 	// busyAt is how many handshakes are under way when addresses have to prove to be their owners' first.
 	busyAt = MaxHandshakes / 8
 )
+
+// siteBits are the upper bits of an IPv6 address that make the largest network that one site usually gets.
+const siteBits = 48

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/internal/source"
 )
 
 // Table has the places of connections that have not proved who they are. A new one always gets a place: when there is none left, a
@@ -44,7 +46,7 @@ func (g *group) weight() int { return max(g.held, fairShare) }
 
 // Admit gives a connection a place. The victim, if there is one, has lost its own: its End must be called.
 func (t *Table) Admit(from net.Addr, end func(), now time.Time) (p, victim *Place) {
-	p = &Place{End: end, Source: Source(from), heard: now}
+	p = &Place{End: end, Source: source.Of(from), heard: now}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.known = t.known.has(p.Source)
@@ -74,6 +76,14 @@ func (t *Table) victim(of func(*Place) bool) *Place {
 		}
 	}
 	return worst
+}
+
+// site is the wider network that a source counts for as well; that of an IPv4 address is the address.
+func site(from netip.Prefix) netip.Prefix {
+	if !from.Addr().Is6() {
+		return from
+	}
+	return netip.PrefixFrom(from.Addr(), siteBits).Masked()
 }
 
 func goesBefore(a, b *Place) bool {
@@ -118,7 +128,7 @@ func (t *Table) Lost(p *Place) bool {
 func (t *Table) Busy(from net.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g := t.groups[Source(from)]
+	g := t.groups[source.Of(from)]
 	return len(t.places) >= busyAt || g != nil && g.held >= fairShare
 }
 

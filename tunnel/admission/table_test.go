@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/eastway/eastway/internal/source"
 )
 
 func at(ip string) net.Addr {
@@ -149,7 +151,7 @@ func TestPlacesComeBack(t *testing.T) {
 	t.Parallel()
 	var table Table
 	now := time.Unix(1000, 0)
-	table.Proved(&Place{Source: Source(at(ipv4(0)))}, now)
+	table.Proved(&Place{Source: source.Of(at(ipv4(0)))}, now)
 	var all []*Place
 	lost := 0
 	for i := range 3 * MaxHandshakes {
@@ -206,12 +208,12 @@ func TestBusy(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	var m memory
-	source := func(i int) netip.Prefix { return Source(at(ipv6(i))) }
+	from := func(i int) netip.Prefix { return source.Of(at(ipv6(i))) }
 	for i := range 2 * maxRemembered {
-		m.add(source(i))
-		m.add(source(0))
+		m.add(from(i))
+		m.add(from(0))
 	}
-	if len(m.added) != maxRemembered || !m.has(source(0)) || m.has(source(1)) || !m.has(source(2*maxRemembered-1)) {
+	if len(m.added) != maxRemembered || !m.has(from(0)) || m.has(from(1)) || !m.has(from(2*maxRemembered-1)) {
 		t.Errorf("%d sources are remembered, not the last ones", len(m.added))
 	}
 }

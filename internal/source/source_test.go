@@ -1,4 +1,4 @@
-package admission
+package source
 
 import (
 	"net"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestSource(t *testing.T) {
+func TestOf(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]string{
 		"192.0.2.7:1234":          "192.0.2.7/32",
@@ -14,11 +14,11 @@ func TestSource(t *testing.T) {
 		"[2001:db8:1:2::9]:1234":  "2001:db8:1:2::/64",
 		"[fe80::9%eth0]:1234":     "fe80::/64",
 	} {
-		if got := Source(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))); got.String() != want {
+		if got := Of(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))); got.String() != want {
 			t.Errorf("%s counts for %v, want %s", addr, got, want)
 		}
 	}
-	if got := Source(&net.UnixAddr{Name: "x"}); got.IsValid() {
+	if got := Of(&net.UnixAddr{Name: "x"}); got.IsValid() {
 		t.Errorf("a Unix socket counts for %v", got)
 	}
 }

@@ -1,0 +1,51 @@
+package registry
+
+import "fmt"
+
+const (
+	// scarceQuarters is how many quarters of a limit are used when what is left is kept for sources that hold little.
+	scarceQuarters = 3
+	// shareOf is the part of a limit that a source may hold then, as a divisor.
+	shareOf = 4
+)
+
+// Limit is a bound on connections, as the metric names it.
+type Limit string
+
+// The limits.
+const (
+	LimitListener      Limit = "listener"       // or that of a peer
+	LimitListenerShare Limit = "listener_share" // the source holds its share, and the limit is nearly reached
+	LimitProxy         Limit = "proxy"
+	LimitProxyShare    Limit = "proxy_share"
+)
+
+// LimitError is ErrTooMany, with the limit that a connection met.
+type LimitError struct {
+	Limit Limit
+	// Used of Most are taken, Held of them by the connection's source.
+	Used, Held, Most int
+}
+
+func (e *LimitError) Error() string {
+	if e.Limit == LimitListenerShare || e.Limit == LimitProxyShare {
+		return fmt.Sprintf("%v: %d of %d are open, and their source has %d of them", ErrTooMany, e.Used, e.Most, e.Held)
+	}
+	return fmt.Sprintf("%v: %d are open", ErrTooMany, e.Used)
+}
+
+func (e *LimitError) Unwrap() error { return ErrTooMany }
+
+// admit decides about one more connection where so many of a limit are used, and so many of these are held by its source; nil: it may be
+// added. While the limit is far, a source may hold any number. The last quarter is for sources that hold less than a quarter of all.
+func admit(full, share Limit, used, held, most int) *LimitError {
+	e := &LimitError{Limit: full, Used: used, Held: held, Most: most}
+	switch {
+	case used >= most:
+		return e
+	case 4*used >= scarceQuarters*most && shareOf*held >= most:
+		e.Limit = share
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestAdmit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		used, held, most int
+		met              Limit // none: admitted
+	}{
+		{0, 0, 8192, ""},
+		{6143, 6143, 8192, ""},
+		{6144, 6144, 8192, LimitListenerShare},
+		{6144, 2048, 8192, LimitListenerShare},
+		{6144, 2047, 8192, ""},
+		{8191, 2047, 8192, ""},
+		{8191, 2048, 8192, LimitListenerShare},
+		{8192, 0, 8192, LimitListener},
+		{9000, 9000, 8192, LimitListener}, // it was lowered
+		{0, 0, 1, ""},
+		{1, 1, 1, LimitListener},
+		{1, 1, 2, ""},
+		{2, 0, 2, LimitListener},
+		{3, 3, 4, LimitListenerShare},
+		{3, 0, 4, ""},
+	} {
+		var met Limit
+		if err := admit(LimitListener, LimitListenerShare, tt.used, tt.held, tt.most); err != nil {
+			met = err.Limit
+			if !errors.Is(err, ErrTooMany) || met == LimitListenerShare && !strings.Contains(err.Error(), fmt.Sprint(tt.held)) {
+				t.Errorf("%+v: %v", tt, err)
+			}
+		}
+		if met != tt.met {
+			t.Errorf("%+v: met %q", tt, met)
+		}
+	}
+}
+
+// One source may use three quarters of a listener, or of the proxy; others still get in, and all comes back.
+func TestNoSourceTakesAll(t *testing.T) {
+	t.Parallel()
+	const perListener, all = 40, 80
+	hog, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+	r := New()
+	r.Refuse(nil)
+	var open []*Tracked
+	fill := func(at string, from netip.Prefix) (n int, met Limit) {
+		for {
+			_, c, err := r.AddOutbound(t.Context(), at, from, perListener, all)
+			if e, ok := errors.AsType[*LimitError](err); ok {
+				return n, e.Limit
+			}
+			open = append(open, c)
+			n++
+		}
+	}
+	for _, step := range []struct {
+		at   string
+		from netip.Prefix
+		n    int
+		met  Limit
+	}{
+		{"a", hog, 30, LimitListenerShare},
+		{"a", other, 10, LimitListener}, // its own share of a listener is a quarter
+		{"b", hog, 20, LimitProxyShare}, // 60 of 80 are open
+		{"c", hog, 0, LimitProxyShare},
+		{"c", other, 10, LimitProxyShare}, // it has 20 now
+		{"c", netip.MustParsePrefix("192.0.2.3/32"), 10, LimitProxy},
+	} {
+		if n, met := fill(step.at, step.from); n != step.n || met != step.met {
+			t.Errorf("%v at %s: %d were admitted, then met %q; want %d, %q", step.from, step.at, n, met, step.n, step.met)
+		}
+	}
+	for _, c := range open {
+		r.Remove(c)
+	}
+	if len(r.held) != 0 || len(r.perOwner) != 0 || r.outbound != 0 {
+		t.Errorf("left: %v, %v, %d", r.held, r.perOwner, r.outbound)
+	}
+}
