@@ -36,9 +36,11 @@ type Config struct {
 
 	// ConnectBudget bounds all attempts of one connection together; 0: 15 s.
 	ConnectBudget time.Duration
-	// MaxConnections of all listeners together; 0: 16384. Above it new ones are reset at once.
+	// OpenFiles is how many files the process may have open; 0: enough.
+	OpenFiles uint64
+	// MaxConnections of all listeners together; 0: 16384, or what OpenFiles has room for. Above it new ones are reset at once.
 	MaxConnections int
-	// MaxConnectionsPerListener; 0: 8192.
+	// MaxConnectionsPerListener; 0: 8192, or half of what OpenFiles has room for.
 	MaxConnectionsPerListener int
 	// MaxStreamsPerPeer is how many streams of one peer are served at a time; 0: 4096.
 	MaxStreamsPerPeer int
@@ -84,8 +86,12 @@ func (c Config) withDefaults() Config {
 	}
 	c.Guard = either(c.Guard, &discovery.Guard{AllowLoopback: true})
 	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)
-	c.MaxConnections = either(c.MaxConnections, defaultMaxConnections)
-	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, defaultMaxPerListener)
+	most := defaultMaxConnections
+	if c.OpenFiles > 0 {
+		most = max(connectionsWithin(c.OpenFiles), 1)
+	}
+	c.MaxConnections = either(c.MaxConnections, most)
+	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, min(defaultMaxPerListener, max(most/2, 1)))
 	c.MaxStreamsPerPeer = either(c.MaxStreamsPerPeer, defaultMaxStreamsPerPeer)
 	return c
 }

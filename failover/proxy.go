@@ -54,6 +54,11 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	log := cfg.Log.Named("failover")
+	if files := cfg.OpenFiles; files > 0 && connectionsWithin(files) < defaultMaxConnections {
+		log.Info("applications may have fewer connections than by default, because the process may open few files",
+			zap.Uint64("files", files), zap.Int("connections", cfg.MaxConnections), zap.Int("default", defaultMaxConnections),
+			zap.String("remedy", moreFiles))
+	}
 	p := &Proxy{cfg: cfg, metrics: m, conns: registry.New()}
 	dialer := dial.New(dial.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,

@@ -36,7 +36,10 @@ const (
 	refusedShare      refusal = "share"
 )
 
-const moreProxies = "run more proxies, or find out who keeps so many open (the access log has callers)"
+const (
+	moreProxies = "run more proxies, or find out who keeps so many open (the access log has callers)"
+	moreFiles   = "raise the limit of open files to 40,960 (LimitNOFILE of systemd, ulimit -n)"
+)
 
 // text is what happens, for the log and for status, and what to do about it.
 func (r refusal) text() (what, remedy string) {
@@ -58,7 +61,8 @@ func (r refusal) text() (what, remedy string) {
 	case refusedListener:
 		return "connections refused: as many are open to one of the service's addresses as there may be", moreProxies
 	case refusedProxy:
-		return "connections refused: as many are open, to all services, as there may be", moreProxies
+		return "connections refused: as many are open, to all services, as there may be",
+			moreProxies + "; if fewer than 16,384 are open, " + moreFiles
 	case refusedShare:
 		return "connections refused: their source has a quarter of all that may be open, and three quarters are",
 			"find out why it keeps so many open (the log has its address), or run more proxies"

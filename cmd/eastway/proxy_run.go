@@ -192,8 +192,18 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.failover, err = failover.New(failover.Config{
 		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone}, Started: time.Now(),
 		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Guard: p.guard, Log: p.log, AccessLog: accessLog, Metrics: reg,
+		OpenFiles: openFiles(),
 	})
 	return err
+}
+
+// openFiles is how many files this process may have open; Go's runtime has raised that as far as it may. 0: not known.
+func openFiles() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur
 }
 
 // openIdentity opens the SVID files, or the CA, which it makes on the first start.
