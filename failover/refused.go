@@ -37,7 +37,7 @@ const (
 )
 
 const (
-	moreProxies = "run more proxies, or find out who keeps so many open (the access log has callers)"
+	moreProxies = "run more proxies, or end idle connections (TrafficPolicy connectionPool.tcp.idleTimeout)"
 	moreFiles   = "raise the limit of open files to 40,960 (LimitNOFILE of systemd, ulimit -n)"
 )
 
@@ -65,7 +65,7 @@ func (r refusal) text() (what, remedy string) {
 			moreProxies + "; if fewer than 16,384 are open, " + moreFiles
 	case refusedShare:
 		return "connections refused: their source has a quarter of all that may be open, and three quarters are",
-			"find out why it keeps so many open (the log has its address), or run more proxies"
+			"find out why it keeps so many open (the log has its address), or end idle ones (TrafficPolicy connectionPool.tcp.idleTimeout)"
 	case refusedPeer:
 		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
 	case refusedDenied:

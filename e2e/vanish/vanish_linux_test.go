@@ -124,7 +124,7 @@ func (l *line) relayed(farIsClient bool) (stays, far *net.TCPConn, result <-chan
 	}
 	ended := make(chan relay.Result, 1)
 	run(l.t, func(ctx context.Context) error {
-		ended <- relay.Run(ctx, client, server, nil)
+		ended <- relay.Run(ctx, client, server, nil, 0)
 		return nil
 	})
 	return stays, far, ended

@@ -63,7 +63,9 @@ type Pool struct {
 	MaxRequests, MaxRetries int
 	// MaxPerConnection is how many requests one connection to an endpoint gets.
 	MaxPerConnection int
-	// IdleTimeout is how long one may be unused; 0: the default.
+	// TCPIdleTimeout is how long a connection of a TCP port may carry nothing; 0: any time.
+	TCPIdleTimeout time.Duration
+	// IdleTimeout is how long one of HTTP may be unused; 0: the default.
 	IdleTimeout time.Duration
 }
 
@@ -74,7 +76,7 @@ func poolOf(c *v1alpha1.ConnectionPool) Pool {
 	}
 	most := func(field *int32) int { return int(max(or(field, 0), 0)) }
 	if c.TCP != nil {
-		p.MaxConnections = most(c.TCP.MaxConnections)
+		p.MaxConnections, p.TCPIdleTimeout = most(c.TCP.MaxConnections), duration(c.TCP.IdleTimeout, 0)
 	}
 	if h := c.HTTP; h != nil {
 		p.MaxPending = cmp.Or(most(h.HTTP1MaxPendingRequests), defaultMaxPending)

@@ -83,7 +83,7 @@ func relayed(e *access.Entry, r relay.Result, client, server string) {
 	case r.How == relay.Broken:
 		e.Result, e.Ended = access.Lost, by+" lost"
 	case r.How == relay.Idle:
-		e.Result, e.Ended = access.Idle, "half-closed and idle"
+		e.Result, e.Ended = access.Idle, "idle"
 	case errors.Is(r.Err, registry.ErrDenied):
 		e.Result, e.Ended = access.Denied, "denied"
 	default:

@@ -127,7 +127,7 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 		}
 		return
 	}
-	h.relayStream(ctx, in, e, won, answer)
+	h.relayStream(ctx, in, e, won, answer, h.idle(key))
 }
 
 // RefuseStream refuses a stream that is not served.
@@ -178,7 +178,9 @@ func (h *Handler) authorize(in Incoming) (balance.Key, *refusal) {
 	return key, nil
 }
 
-func (h *Handler) relayStream(ctx context.Context, in Incoming, e *access.Entry, won *dial.Conn, answer *tunnelpb.Answer) {
+func (h *Handler) relayStream(ctx context.Context, in Incoming, e *access.Entry, won *dial.Conn, answer *tunnelpb.Answer,
+	idle time.Duration,
+) {
 	endpoint, err := relay.NewSocket(won.Socket, h.cfg.Watch())
 	if err != nil {
 		refuse(in, e, refusalOf(err))
@@ -191,7 +193,7 @@ func (h *Handler) relayStream(ctx context.Context, in Incoming, e *access.Entry,
 		return
 	}
 	e.Lane = lane(stream.Info())
-	relayed(e, relay.Run(ctx, relay.NewStream(stream), endpoint, nil), endPeer, endEndpoint)
+	relayed(e, relay.Run(ctx, relay.NewStream(stream), endpoint, nil, idle), endPeer, endEndpoint)
 }
 
 // refusalOf is the answer to a peer for err.

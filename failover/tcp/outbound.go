@@ -88,7 +88,12 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	}
 	defer won.Use.Done(balance.Outcome{})
 	connected(e, won)
-	h.relay(ctx, app, early, won, e)
+	h.relay(ctx, app, early, won, e, h.idle(b.Key))
+}
+
+// idle is how long a connection may carry nothing; 0: any time.
+func (h *Handler) idle(k balance.Key) time.Duration {
+	return h.cfg.Table.Requests(k).Pool.TCPIdleTimeout
 }
 
 // Reject ends a connection of an application that is not served, so that it sees an error and not an end.
@@ -99,7 +104,7 @@ func (h *Handler) Reject(conn relay.Conn, e *access.Entry, why error) {
 }
 
 // relay carries app's connection to the candidate that accepted it.
-func (h *Handler) relay(ctx context.Context, app relay.Socket, early *dial.Early, won *dial.Conn, e *access.Entry) {
+func (h *Handler) relay(ctx context.Context, app relay.Socket, early *dial.Early, won *dial.Conn, e *access.Entry, idle time.Duration) {
 	head := early.HandOver(won.Stream)
 	server, name, err := h.end(won)
 	if err != nil {
@@ -110,7 +115,7 @@ func (h *Handler) relay(ctx context.Context, app relay.Socket, early *dial.Early
 		notConnected(e, err)
 		return
 	}
-	res := relay.Run(ctx, app, server, head)
+	res := relay.Run(ctx, app, server, head, idle)
 	sent, ended := early.Sent()
 	if ended && res.How == relay.Closed {
 		res.By = relay.Client // before there was a relay

@@ -14,7 +14,7 @@ func TestCleanBothWaysThenGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		close(client.in) // the request is complete
 		<-server.ended
 		synctest.Wait()

@@ -32,7 +32,7 @@ func ExampleRun() {
 		return
 	}
 	ended := make(chan relay.Result, 1)
-	go func() { ended <- relay.Run(ctx, a, b, nil) }()
+	go func() { ended <- relay.Run(ctx, a, b, nil, 0) }()
 	go func() {
 		_, _ = io.Copy(server, server)
 		_ = server.CloseWrite()

@@ -24,6 +24,8 @@ const (
 	// notice hosts that are gone much earlier; this is for applications that forgot a socket. Long, because a
 	// client may rightly wait this long for the answer to a request that it ended with a half-close.
 	HalfClosedIdle = time.Hour
+	// idleSteps is in how many steps a time without bytes is measured: what ends it is noticed at the end of a step.
+	idleSteps = 4
 
 	// Keepalive: a host that vanished while the connection was idle is noticed after
 	// keepAliveIdle + keepAliveCount × keepAliveInterval, one minute.

@@ -28,7 +28,7 @@ const (
 	Reset
 	// Broken: the network, or the host or lane behind Result.By, failed.
 	Broken
-	// Idle: one direction had ended and the other was silent for HalfClosedIdle.
+	// Idle: nothing was carried for too long; where one direction has ended, that is HalfClosedIdle or less.
 	Idle
 	// Stopped: the context ended.
 	Stopped
@@ -57,9 +57,12 @@ type Head struct {
 // Run relays until both directions have ended, one end is broken or ctx
 // ends, whose cause then is Result.Err. It owns both ends and has released them when it
 // returns. A nil head means that nothing was read yet; else it is called once, in the goroutine that goes on reading the
-// client, and may block there.
-func Run(ctx context.Context, client, server End, head func() Head) Result {
+// client, and may block there. A connection that carries nothing for as long as idle ends, a quarter of that later at most; 0: never.
+func Run(ctx context.Context, client, server End, head func() Head, idle time.Duration) Result {
 	r := &run{client: client, server: server, halves: make(chan half, 2), graceLeft: graceMax}
+	if idle > 0 {
+		r.expectBytes(idle)
+	}
 	r.up.open, r.down.open = true, true
 	go r.copy(&r.up, client, server, Client, Server, head)
 	go r.copy(&r.down, server, client, Server, Client, nil)
@@ -101,6 +104,9 @@ type run struct {
 
 	timer *time.Timer // nil: not armed yet
 	seen  int64       // what was carried when it was armed
+	// within is how long the connection may carry nothing, 0: any time; quiet is how many steps of it are over.
+	within time.Duration
+	quiet  int
 }
 
 // copy carries one direction and reports how it ended.
@@ -167,8 +173,8 @@ func (r *run) supervise(ctx context.Context) {
 		select {
 		case h := <-r.halves:
 			h.dir.open = false
-			if r.ended(h) {
-				r.arm(HalfClosedIdle)
+			if r.ended(h) && (r.within == 0 || r.within > HalfClosedIdle) {
+				r.expectBytes(HalfClosedIdle)
 			}
 		case <-clientBroken:
 			clientBroken = nil
@@ -192,7 +198,13 @@ func (r *run) supervise(ctx context.Context) {
 	}
 }
 
-// arm restarts the timer: the grace while an end is dying, else the idle check of a half-closed connection.
+// expectBytes begins to look whether anything is carried.
+func (r *run) expectBytes(within time.Duration) {
+	r.within, r.quiet = within, 0
+	r.arm(within / idleSteps)
+}
+
+// arm restarts the timer: the grace while an end is dying, else a step of the idle check.
 func (r *run) arm(d time.Duration) {
 	r.disarm()
 	r.timer, r.seen = time.NewTimer(d), r.carried()
@@ -216,10 +228,13 @@ func (r *run) tick() <-chan time.Time {
 func (r *run) timeIsUp() {
 	idle := r.carried() == r.seen
 	switch {
-	case r.dying == Neither && idle:
+	case r.dying == Neither && idle && r.quiet == idleSteps-1:
 		r.decide(Result{How: Idle})
+	case r.dying == Neither && idle:
+		r.quiet++
+		r.arm(r.within / idleSteps)
 	case r.dying == Neither:
-		r.arm(HalfClosedIdle)
+		r.expectBytes(r.within)
 	case idle || r.graceLeft <= 0:
 		r.decide(broken(r.dying, r.dead))
 	default:

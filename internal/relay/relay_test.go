@@ -82,7 +82,7 @@ func newRig(t *testing.T, w *Watch, head func() Head) *rig {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		result <- Run(ctx, ea, eb, head)
+		result <- Run(ctx, ea, eb, head, 0)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -10,7 +10,7 @@ func (r Result) String() string {
 	case Broken:
 		return r.By.String() + " lost"
 	case Idle:
-		return "half-closed and idle"
+		return "idle"
 	default:
 		return "stopped"
 	}

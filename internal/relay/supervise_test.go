@@ -60,7 +60,7 @@ func TestHalfClosedIdleIsReaped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		close(client.in)
 		<-server.ended
 		start := time.Now()
@@ -73,12 +73,41 @@ func TestHalfClosedIdleIsReaped(t *testing.T) {
 	})
 }
 
+// TestIdleTimeout: bytes of either direction keep a connection; without any it ends after its time, and a quarter more at most.
+func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
+	const limit = time.Minute
+	for name, halfClosed := range map[string]bool{"open": false, "half-closed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client, server := newFakeEnd(), newFakeEnd()
+				done := make(chan Result)
+				go func() { done <- Run(t.Context(), client, server, nil, limit) }()
+				if halfClosed {
+					close(client.in)
+					<-server.ended
+				}
+				for range 10 {
+					bubble.Pass(limit - limit/idleSteps - time.Second)
+					server.in <- []byte("alive")
+				}
+				last := time.Now()
+				res := <-done
+				if took := time.Since(last); res.How != Idle || took < limit || took > limit+limit/idleSteps {
+					t.Errorf("%v after %v", res, took)
+				}
+			})
+		})
+	}
+}
+
 func TestIdleIsNotReapedWhileOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		bubble.Pass(100 * HalfClosedIdle)
 		close(client.in)
 		close(server.in)
@@ -93,7 +122,7 @@ func TestBrokenEndIsHeardOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		close(server.broken)
 		for range 10 { // what it had sent still comes, slowly
 			bubble.Pass(graceStep / 2)
@@ -115,7 +144,7 @@ func TestGraceIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		start := time.Now()
 		close(server.broken)
 		for {
@@ -142,7 +171,7 @@ func TestStalledReaderLearnsOfTheReset(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		client.stalled = true
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		server.in <- []byte("never read")
 		close(server.broken)
 		if res := <-done; res.How != Reset || res.By != Server {
@@ -156,7 +185,7 @@ func TestCleanEndOfABrokenSideIsNoCleanEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newFakeEnd(), newFakeEnd()
 		done := make(chan Result)
-		go func() { done <- Run(t.Context(), client, server, nil) }()
+		go func() { done <- Run(t.Context(), client, server, nil, 0) }()
 		close(server.broken)
 		synctest.Wait()
 		close(server.in)

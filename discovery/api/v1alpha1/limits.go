@@ -69,7 +69,8 @@ const (
 	// MinTimeout and MaxTimeout bound timeout and retries.perTryTimeout, unless they are 0.
 	MinTimeout = time.Millisecond
 	MaxTimeout = 24 * time.Hour
-	// MinIdleTimeout: a shorter one would end connections between the requests of one caller. MaxTimeout bounds it, too.
+	// MinIdleTimeout: a shorter one would end connections between the requests of one caller, or of TCP at their first pause.
+	// MaxTimeout bounds it, too.
 	MinIdleTimeout = time.Second
 	// MaxRetryOn is the longest retryOn, in bytes: all conditions and some statuses.
 	MaxRetryOn = 512

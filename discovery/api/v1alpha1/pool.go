@@ -38,6 +38,7 @@ func validatePool(at *field.Path, p *ConnectionPool) field.ErrorList {
 		errs = slices.Concat(
 			within(at.Child("tcp", "maxConnections"), p.TCP.MaxConnections, math.MaxInt32),
 			duration(at.Child("tcp", "connectTimeout"), p.TCP.ConnectTimeout, MinConnectTimeout, MaxConnectTimeout),
+			duration(at.Child("tcp", "idleTimeout"), p.TCP.IdleTimeout, MinIdleTimeout, MaxTimeout),
 		)
 	}
 	h := p.HTTP

@@ -15,6 +15,8 @@ func TestValidatePool(t *testing.T) {
 		pool("{}", ""),
 		{"connectTimeout: 1s", "maxConnections: 0", ""},
 		{"connectTimeout: 1s", "maxConnections: -1", `spec.connectionPool.tcp.maxConnections: Invalid value: -1: must be between 0 and 2147483647`},
+		{"connectTimeout: 1s", "idleTimeout: 24h", ""},
+		{"connectTimeout: 1s", "idleTimeout: 0s", `spec.connectionPool.tcp.idleTimeout: Invalid value: "0s": must be between 1s and 24h0m0s`},
 		pool("{http1MaxPendingRequests: 1, http2MaxRequests: 0, maxRequestsPerConnection: 1, maxRetries: 2147483647, idleTimeout: 24h}", ""),
 		pool("{http2MaxRequests: -1}",
 			`spec.connectionPool.http.http2MaxRequests: Invalid value: -1: must be between 0 and 2147483647`),

@@ -417,4 +417,7 @@ type TCPSettings struct {
 	// ConnectTimeout of one attempt, 1ms to 1m.
 	// +optional
 	ConnectTimeout *metav1.Duration `json:"connectTimeout,omitempty"`
+	// IdleTimeout is how long a connection of a TCP port may carry no byte in either direction, 1s to 24h; the default is no limit.
+	// +optional
+	IdleTimeout *metav1.Duration `json:"idleTimeout,omitempty"`
 }
