@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // testH2load: many streams on a few connections, and many connections of HTTP/1.1 that are reused; none fails.
@@ -46,6 +49,7 @@ type gathering struct {
 	here  int
 	await int
 	all   chan struct{} // closed when they are
+	more  notify.Broadcast
 }
 
 func newGathering(t *testing.T) *gathering {
@@ -69,12 +73,34 @@ func (g *gathering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	all := g.all
 	g.mu.Unlock()
+	g.more.Notify()
 	select {
 	case <-all:
 		w.WriteHeader(http.StatusNoContent)
 	case <-r.Context().Done():
 	}
 }
+
+// gathered returns when n requests are there, or ctx ends.
+func (g *gathering) gathered(ctx context.Context, n int) {
+	for {
+		more := g.more.Changed()
+		g.mu.Lock()
+		here := g.here
+		g.mu.Unlock()
+		if here >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// together is how many requests begin at once: net/http would open a connection for each of them before the first is there.
+const together = 50
 
 // testStreams: one client has that many requests under way at a time. A proxy serves at most 4,096 of one peer, those of the other
 // subtests included.
@@ -92,7 +118,8 @@ func testStreams(t *testing.T, g *gathering, s service) {
 			transport.Protocols.SetUnencryptedHTTP2(true)
 			defer transport.CloseIdleConnections()
 			calls, ctx := errgroup.WithContext(t.Context()) // when one fails the others would wait
-			for range c.streams {
+			for i := range c.streams {
+				g.gathered(ctx, i+1-together)
 				calls.Go(func() error {
 					req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.at+"/", http.NoBody)
 					if err != nil {
