@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -301,7 +302,8 @@ func TestRequestsToPeerBefore(t *testing.T) {
 	})
 }
 
-// TestUpgradeThroughPeer: a connection that is switched to another protocol.
+// TestUpgradeThroughPeer: a connection that is switched to another protocol. It outlasts what both proxies do when they drain, as
+// long as it is used within their grace period.
 func TestUpgradeThroughPeer(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, simTransports, func(t *testing.T, g *simulated, over string) {
@@ -329,10 +331,24 @@ func TestUpgradeThroughPeer(t *testing.T) {
 		for range 3 {
 			must(t, transfer(c, r, "hello"))
 		}
+		drained := make(chan error, 2)
+		for _, side := range []*site{p.a, p.b} {
+			side.node.GoAway()
+			go func() { drained <- errors.Join(side.proxy.Drain(t.Context()), side.node.Drain(t.Context())) }()
+		}
+		for range 3 {
+			bubble.Pass(time.Second)
+			must(t, transfer(c, r, "hello"))
+		}
+		if n := len(drained); n > 0 {
+			t.Errorf("%d proxies have drained", n)
+		}
 		must(t, c.CloseWrite())
 		if b, err := io.ReadAll(r); err != nil || len(b) > 0 {
 			t.Errorf("%q %v", b, err)
 		}
+		must(t, <-drained)
+		must(t, <-drained)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
@@ -18,20 +19,9 @@ func unknownPlaces(s *discovery.Snapshot, own discovery.Locality) []string {
 	if s == nil {
 		return nil
 	}
-	known := map[discovery.Locality]bool{own: true}
-	for _, at := range s.Localities.All() {
-		known[at] = true
-	}
-	for i := range s.Networks {
-		known[s.Networks[i].Locality] = true
-	}
+	known := localities(s, own)
 	owners := make(map[*v1alpha1.TrafficPolicySpec]discovery.ServiceName)
 	for name, svc := range s.Services.All() {
-		for i := range svc.Peers {
-			for _, r := range svc.Peers[i].Readiness {
-				known[r.Locality] = true
-			}
-		}
 		if p := svc.Policy; p != nil {
 			if first, ok := owners[p]; !ok || name.Compare(first) < 0 {
 				owners[p] = name
@@ -54,13 +44,38 @@ func unknownPlaces(s *discovery.Snapshot, own discovery.Locality) []string {
 	return out
 }
 
+// localities are where something is: a node, an endpoint of a peer, or, by its Peer, a caller.
+func localities(s *discovery.Snapshot, own discovery.Locality) map[discovery.Locality]bool {
+	known := map[discovery.Locality]bool{own: true}
+	for _, at := range s.Localities.All() {
+		known[at] = true
+	}
+	for i := range s.Networks {
+		known[s.Networks[i].Locality] = true
+	}
+	for _, p := range s.Peers {
+		for _, at := range p.Spec.Localities {
+			region, zone, _ := strings.Cut(at, "/")
+			known[discovery.Locality{Region: region, Zone: zone}] = true
+		}
+	}
+	for _, svc := range s.Services.All() {
+		for i := range svc.Peers {
+			for _, r := range svc.Peers[i].Readiness {
+				known[r.Locality] = true
+			}
+		}
+	}
+	return known
+}
+
 // place is a locality in a policy.
 type place struct {
 	pattern     v1alpha1.LocalityPattern
 	text, field string
 }
 
-// places are where a policy sends calls to.
+// places are where a policy sends calls to, and the regions from where.
 func places(p *v1alpha1.TrafficPolicySpec) (out []place) {
 	of := func(path string, l *v1alpha1.LoadBalancer) {
 		if l == nil || l.LocalityLbSetting == nil {
@@ -68,6 +83,9 @@ func places(p *v1alpha1.TrafficPolicySpec) (out []place) {
 		}
 		path += "loadBalancer.localityLbSetting."
 		for i, d := range l.LocalityLbSetting.Distribute {
+			if at, err := v1alpha1.ParseLocality(d.From); err == nil {
+				out = append(out, place{v1alpha1.LocalityPattern{Region: at.Region}, d.From, fmt.Sprintf("%sdistribute[%d].from", path, i)})
+			}
 			for _, to := range slices.Sorted(maps.Keys(d.To)) {
 				if at, err := v1alpha1.ParseLocality(to); err == nil {
 					out = append(out, place{at, to, fmt.Sprintf("%sdistribute[%d].to", path, i)})
@@ -75,7 +93,8 @@ func places(p *v1alpha1.TrafficPolicySpec) (out []place) {
 			}
 		}
 		for i, f := range l.LocalityLbSetting.Failover {
-			out = append(out, place{v1alpha1.LocalityPattern{Region: f.To}, f.To, fmt.Sprintf("%sfailover[%d].to", path, i)})
+			out = append(out, place{v1alpha1.LocalityPattern{Region: f.From}, f.From, fmt.Sprintf("%sfailover[%d].from", path, i)},
+				place{v1alpha1.LocalityPattern{Region: f.To}, f.To, fmt.Sprintf("%sfailover[%d].to", path, i)})
 		}
 	}
 	of("spec.", p.LoadBalancer)

@@ -42,6 +42,18 @@ func TestUnknownPlaces(t *testing.T) {
 			policy: v1alpha1.TrafficPolicySpec{LoadBalancer: failover("nowhere")},
 			want:   []string{`"nowhere" in spec.loadBalancer.localityLbSetting.failover[0].to`},
 		},
+		"callers": {
+			policy: v1alpha1.TrafficPolicySpec{LoadBalancer: &v1alpha1.LoadBalancer{LocalityLbSetting: &v1alpha1.LocalityLbSetting{
+				Distribute: []v1alpha1.LocalityDistribute{
+					{From: "hone/*", To: map[string]uint32{"home": 100}}, {From: "callers/callers-a", To: map[string]uint32{"home": 100}},
+				},
+				Failover: []v1alpha1.LocalityFailover{{From: "hime", To: "away"}},
+			}}},
+			want: []string{
+				`"hime" in spec.loadBalancer.localityLbSetting.failover[0].from`,
+				`"hone/*" in spec.loadBalancer.localityLbSetting.distribute[0].from`,
+			},
+		},
 		"port": {
 			policy: v1alpha1.TrafficPolicySpec{PortLevelSettings: []v1alpha1.PortSettings{{}, {LoadBalancer: distribute("nothing")}}},
 			want:   []string{`"nothing" in spec.portLevelSettings[1].loadBalancer.localityLbSetting.distribute[0].to`},
@@ -50,7 +62,10 @@ func TestUnknownPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &discovery.Snapshot{Networks: []discovery.Network{{Locality: discovery.Locality{Region: "nodes"}}}}
+			s := &discovery.Snapshot{
+				Networks: []discovery.Network{{Locality: discovery.Locality{Region: "nodes"}}},
+				Peers:    map[string]*discovery.Peer{"callers": {Spec: v1alpha1.PeerSpec{Localities: []string{"callers"}}}},
+			}
 			s.Localities = s.Localities.With(netip.MustParseAddr("10.0.0.1"), discovery.Locality{Region: "pods", Zone: "pods-a"})
 			for _, service := range []string{"b", "a"} { // they share a policy
 				s.Services = with(s.Services, &discovery.Service{
@@ -87,7 +102,7 @@ func TestManyUnknownPlaces(t *testing.T) {
 			}}},
 		})
 	}
-	got := unknownPlaces(&s, discovery.Locality{})
+	got := unknownPlaces(&s, discovery.Locality{Region: "home"})
 	if len(got) != maxUnknown+1 || !slices.Contains(got, "32 more localities in TrafficPolicies where nothing is") {
 		t.Errorf("got %q", got)
 	}
