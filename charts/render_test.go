@@ -224,7 +224,11 @@ func TestListenerPortsAreOpen(t *testing.T) {
 // credentials; and a DNS server on the node, which has such an address.
 func TestEgress(t *testing.T) {
 	t.Parallel()
-	for component, policy := range named[*networkingv1.NetworkPolicy](render(t, `{cluster: east, networkPolicy: {enabled: true}}`)) {
+	policies := named[*networkingv1.NetworkPolicy](render(t, `{cluster: east, networkPolicy: {enabled: true}}`))
+	if len(policies) != 2 {
+		t.Errorf("%d policies, want those of the proxies and of the controller", len(policies))
+	}
+	for component, policy := range policies {
 		rules := policy.Spec.Egress
 		if !slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) || len(rules) != 2 {
 			t.Fatalf("%s: %+v", component, policy.Spec)

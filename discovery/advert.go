@@ -291,7 +291,8 @@ func (p *peerAdverts) stage(peer string, a *advert, u *Update) (staged map[Servi
 		return nil, 0, invalid("update", "the exports need more than %d MiB of memory", maxAdvertBytes>>20)
 	}
 	if p.holdings.with(a, staged, u.Base == 0) > maxPeerBytes {
-		return nil, 0, invalid("update", "the exports of all replicas of the peer need more than %d MiB of memory", maxPeerBytes>>20)
+		return nil, 0, invalid("update",
+			"the exports of all replicas of the peer need more than %d MiB of memory: end its replicas that export something else", maxPeerBytes>>20)
 	}
 	return staged, cost, a.checkCount(staged, u)
 }

@@ -45,7 +45,7 @@ func (r Refusal) Text() string {
 	case RefusedOwnPort:
 		return "is the tunnel, admin or health port of a proxy"
 	case RefusedLoop:
-		return "leads back to the proxies of this cluster: calls would go round for ever"
+		return "leads back to the proxies of this cluster: calls would loop"
 	}
 	return string(r)
 }

@@ -42,11 +42,12 @@ const (
 	coalesce = 100 * time.Millisecond
 	// resyncInterval is the least time between two snapshots that are requested, and between two that are sent, on one link.
 	resyncInterval = 5 * time.Second
-	// applyRate and applyBurst bound the updates per second taken from one link: each may cost a copy of the service map.
+	// applyRate and applyBurst bound the updates per second from the replica of a peer that is in use, and from all its others
+	// together: each may cost a copy of the service map.
 	applyRate  = 20
 	applyBurst = 20
-	// messageRate and messageBurst bound the messages per second read from one link; a snapshot of the largest
-	// catalog is about as many messages as the burst.
+	// messageRate and messageBurst bound the messages per second in the same way, and from each process of the own cluster; a
+	// snapshot of the largest catalog is about as many messages as the burst.
 	messageRate  = 100
 	messageBurst = 256
 )

@@ -31,7 +31,7 @@ func (p *Proxy) forbidden(endpoint netip.AddrPort) error {
 	return fmt.Errorf("%w: it %s", dial.ErrForbidden, why.Text())
 }
 
-// isLoop is true for a connection that comes from a proxy of this cluster: an endpoint leads back, by way of an address that
+// isLoop is true for a connection that comes from a proxy of this cluster: an endpoint leads back, through an address that
 // does not show it, such as a load balancer's.
 func (p *Proxy) isLoop(conn relay.Conn, b listen.Binding) bool {
 	s := p.table.Snapshot()

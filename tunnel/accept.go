@@ -176,7 +176,7 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello, se
 		return nil, err
 	}
 	n.log.Info("peer replica connected", append(audit(sess), zap.String("peer", name), zap.String("replica", l.replica),
-		zap.String("link", shortID(id)), zap.Bool("new_address", n.fromElsewhere(name, sess)))...)
+		zap.String("link", shortID(id)), zap.Bool("new_address", n.fromNewAddress(name, sess)))...)
 	n.wg.Go(func() {
 		err := l.monitor(ctx)
 		if ctx.Err() == nil {

@@ -19,18 +19,18 @@ func audit(sess transport.Session) []zap.Field {
 	return fields
 }
 
-// fromElsewhere returns true, and counts, when a peer's replica has connected from an address that the peer did not use before.
-func (n *Node) fromElsewhere(peer string, sess transport.Session) bool {
+// fromNewAddress returns true, and counts, when a peer's replica has connected from an address that the peer did not use before.
+func (n *Node) fromNewAddress(peer string, sess transport.Session) bool {
 	if peer == n.cfg.Cluster {
 		return false // pods of the own cluster come and go
 	}
 	_, remote := sess.Addrs()
 	n.mu.Lock()
 	p := n.peers[peer]
-	elsewhere := p != nil && p.origins.New(source.Of(remote))
+	isNew := p != nil && p.origins.New(source.Of(remote))
 	n.mu.Unlock()
-	if elsewhere {
-		n.metrics.Elsewhere(peer)
+	if isNew {
+		n.metrics.NewAddress(peer)
 	}
-	return elsewhere
+	return isNew
 }

@@ -48,12 +48,12 @@ func TestAudit(t *testing.T) {
 		}
 		for i, want := range []struct {
 			replica, address string
-			elsewhere        bool
+			isNew            bool
 		}{{"a1", "10.0.0.1", false}, {"a2", "10.0.0.9", true}} {
 			line := lines[i].ContextMap()
 			leaf := p.b.linkTo("a", want.replica).controlConn().sess.TLS().PeerCertificates[0]
 			at, err := netip.ParseAddrPort(fmt.Sprint(line["address"]))
-			if err != nil || at.Addr().String() != want.address || line["new_address"] != want.elsewhere {
+			if err != nil || at.Addr().String() != want.address || line["new_address"] != want.isNew {
 				t.Errorf("line %d: %v, want %+v", i, line, want)
 			}
 			if line["serial"] != fmt.Sprintf("%X", leaf.SerialNumber.Bytes()) || line["not_after"] != leaf.NotAfter {

@@ -12,7 +12,7 @@ import (
 )
 
 // loops are the addresses that lead to the proxies of this cluster: cluster IPs of derived Services and of Services that are taken over, and
-// the proxies' own. As endpoints they would send calls round for ever.
+// the proxies' own. As endpoints they would make calls loop.
 type loops struct {
 	guard   *discovery.Guard
 	of      map[name][]netip.AddrPort

@@ -36,9 +36,9 @@ func TestLoops(t *testing.T) {
 	atA, atB := atYAML("b", "IPv4", 80, "10.96.0.1"), atYAML("a", "IPv4", 80, "10.96.0.2")
 	const (
 		refusedA = "EndpointSlice default/b-1: endpoints[0].addresses[0]: 10.96.0.1:80 is an address of Service default/a and leads back to the " +
-			"proxies of this cluster: calls would go round for ever: this endpoint is not used"
+			"proxies of this cluster: calls would loop: this endpoint is not used"
 		refusedB = "EndpointSlice default/a-1: endpoints[0].addresses[0]: 10.96.0.2:80 is an address of Service default/b and leads back to the " +
-			"proxies of this cluster: calls would go round for ever: this endpoint is not used"
+			"proxies of this cluster: calls would loop: this endpoint is not used"
 	)
 	proxy := proxySlice("p", ownNamespace, "IPv4", tunnelPort, `{addresses: [10.1.0.9], targetRef: {kind: Pod, name: p1}}`)
 	for _, test := range []struct {
@@ -85,7 +85,7 @@ func TestLoops(t *testing.T) {
 			[]string{a, atYAML("a", "IPv4", 8080, "10.1.0.9", "10.1.1.5"), proxy},
 			[]string{"endpoint default/a:80 10.1.1.5:8080 north/-"},
 			[]string{"EndpointSlice default/a-1: endpoints[0].addresses[0]: 10.1.0.9:8080 is a proxy of this cluster and leads back to the " +
-				"proxies of this cluster: calls would go round for ever: this endpoint is not used"},
+				"proxies of this cluster: calls would loop: this endpoint is not used"},
 		},
 		{
 			"no longer a proxy",

@@ -15,8 +15,8 @@ import (
 	"github.com/eastway/eastway/e2e/install"
 )
 
-// slicesOfOthers: with the controller's token a thief cannot send a Service's traffic elsewhere: the API server takes
-// from it only the slices beside ServiceImports.
+// slicesOfOthers: a stolen token of the controller cannot send a Service's traffic elsewhere: with it, the API server accepts
+// only the slices beside ServiceImports.
 func slicesOfOthers(s *spec) {
 	config, err := s.first.RESTConfig()
 	s.must(err)

@@ -28,7 +28,7 @@ type Metrics struct {
 	badHeaders *prometheus.CounterVec
 	Paths      *prometheus.CounterVec
 	limits     *prometheus.CounterVec
-	elsewhere  *prometheus.CounterVec
+	addresses  *prometheus.CounterVec
 	lanes      *prometheus.Desc
 	links      *prometheus.Desc
 	rtt        *prometheus.Desc
@@ -51,7 +51,7 @@ func New(reg prometheus.Registerer, cluster string, n Node) *Metrics {
 		Paths: counter("eastway_tunnel_path_migrations_total",
 			"Dialed QUIC connections that went silent and looked for another network path.", "peer", "result"),
 		limits: counter("eastway_tunnel_limits_met_total", "Streams or connections that met a limit.", "peer", "limit"),
-		elsewhere: counter("eastway_tunnel_new_addresses_total",
+		addresses: counter("eastway_tunnel_new_addresses_total",
 			"Replicas of a peer that connected from an address that the peer had not used since this process started.", "peer"),
 		lanes: prometheus.NewDesc("eastway_tunnel_connections", "Open connections of tunnels.",
 			[]string{"peer", "transport", "role", "congestion_control"}, nil),
@@ -63,7 +63,7 @@ func New(reg prometheus.Registerer, cluster string, n Node) *Metrics {
 			[]string{"peer"}, nil),
 	}
 	if reg != nil {
-		reg.MustRegister(m.Handshakes, m.streams, m.states, m.badHeaders, m.Paths, m.limits, m.elsewhere, m)
+		reg.MustRegister(m.Handshakes, m.streams, m.states, m.badHeaders, m.Paths, m.limits, m.addresses, m)
 	}
 	return m
 }
@@ -80,8 +80,8 @@ func (m *Metrics) State(peer, state string) { m.states.WithLabelValues(peer, sta
 // BadHeader counts a stream whose header was not valid.
 func (m *Metrics) BadHeader(peer string) { m.badHeaders.WithLabelValues(peer).Inc() }
 
-// Elsewhere counts a replica that connected from a new address.
-func (m *Metrics) Elsewhere(peer string) { m.elsewhere.WithLabelValues(peer).Inc() }
+// NewAddress counts a replica that connected from a new address.
+func (m *Metrics) NewAddress(peer string) { m.addresses.WithLabelValues(peer).Inc() }
 
 // Searched counts what became of the search for another network path.
 func (m *Metrics) Searched(peer, result string) { m.Paths.WithLabelValues(peer, result).Inc() }
