@@ -116,11 +116,11 @@ func (p *peerAdverts) addNames(to map[ServiceName]struct{}) {
 	}
 }
 
-// denied is how many of the exports may not be imported.
-func (a *advert) denied(by *Peer, own string) int {
+// denied is how many of the exports may not be imported, or not be used for a service that is here.
+func (a *advert) denied(by *Peer, here *Local) int {
 	n := 0
 	for name := range a.exports.All() {
-		if allowed, _ := MayImport(by, own, name); !allowed {
+		if allowed, _ := MayImport(by, here.Namespace, name); !allowed || !consents(by, here.Services.Get(name)) {
 			n++
 		}
 	}

@@ -144,34 +144,39 @@ func (c *Catalog) publish(dirty map[ServiceName]struct{}) {
 // merge joins the own service of that name with the peers' exports of it; nil when there is none of either. c.mu is held.
 func (c *Catalog) merge(name ServiceName) *Service {
 	local, policy := c.own(name), c.local.policy(name)
-	peers := c.exporters(name)
+	peers, unused := c.exporters(name, local)
 	if local == nil && len(peers) == 0 {
 		return nil
 	}
-	s := &Service{Name: name, Peers: peers, Policy: policy}
+	s := &Service{Name: name}
 	if local != nil {
 		*s = *local
-		s.Peers, s.Policy = peers, policy
 	}
+	s.Peers, s.Unused, s.Policy = peers, unused, policy
 	for _, e := range inPrecedence(peers) {
 		s.Ports = unionPorts(s.Ports, e.Ports)
 	}
 	return s
 }
 
-// exporters are the peers that export the service, may, and have quota for it, in the order of their names. c.mu is held.
-func (c *Catalog) exporters(name ServiceName) []PeerExport {
-	var peers []PeerExport
+// exporters are the peers that export the service, may, and have quota for it, in the order of their names; unused those that the own
+// service is not shared with. c.mu is held.
+func (c *Catalog) exporters(name ServiceName, local *Service) (peers []PeerExport, unused []string) {
 	for _, peer := range c.peerNames {
 		e := c.peers[peer].export(name)
 		if e == nil || !c.peers[peer].admission.admits(name) {
 			continue
 		}
-		if allowed, _ := MayImport(c.local.Peers[peer], c.local.Namespace, name); allowed {
-			peers = append(peers, e.within(&c.local.Peers[peer].Spec))
+		by := c.local.Peers[peer]
+		switch allowed, _ := MayImport(by, c.local.Namespace, name); {
+		case !allowed:
+		case !consents(by, local):
+			unused = append(unused, peer)
+		default:
+			peers = append(peers, e.within(&by.Spec))
 		}
 	}
-	return peers
+	return peers, unused
 }
 
 // unionPorts adds to ports those of more that have another number or protocol; ports itself stays as it is.

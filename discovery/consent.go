@@ -81,6 +81,42 @@ func MayImport(p *Peer, own string, name ServiceName) (allowed bool, rule string
 	return allowed, rule
 }
 
+// consents is true if calls of a service that the own cluster has, nil if it has none, may go to the peer.
+func consents(p *Peer, s *Service) bool {
+	return s == nil || !s.Private || p.Spec.Imports.Consents(s.Name.Namespace, s.Name.Name)
+}
+
+// ConsentRemedy is what has a peer answer for a service that is Private.
+func ConsentRemedy(peer string, name ServiceName) string {
+	return fmt.Sprintf(`if it may, give the Service a ServiceExport or the annotation %s: "true", or list %s in spec.imports.allow of Peer %s, `+
+		`beside */* if that is a new list`, v1alpha1.TakeoverAnnotation, name, peer)
+}
+
+// unused are the services that the own cluster has and does not share with a peer that exports them, by peer: how many, and the first.
+func (s *Snapshot) unused() map[string]unusedExports {
+	out := map[string]unusedExports{}
+	for name, svc := range s.Services.All() {
+		for _, peer := range svc.Unused {
+			u := out[peer]
+			if u.services++; u.services == 1 || name.Compare(u.first) < 0 {
+				u.first = name
+			}
+			out[peer] = u
+		}
+	}
+	return out
+}
+
+type unusedExports struct {
+	services int
+	first    ServiceName
+}
+
+func (u unusedExports) problem(peer string) string {
+	return fmt.Sprintf("peer %s exports %d services that this cluster has too, such as %s, without consent that it answers for them: "+
+		"their calls do not go there; %s", peer, u.services, u.first, ConsentRemedy(peer, u.first))
+}
+
 // Explain is what a verdict about a peer and a service is based on, for people; p and s are those that it was made of.
 func (v Verdict) Explain(peer string, p *Peer, name ServiceName, s *Service) string {
 	switch v.Rule {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type Exchange struct {
 	metrics *exchangeMetrics
 
 	exceeded tally.Book[string] // by peer, updates that left it beyond its quota
+	unused   tally.Book[string] // by peer, updates of exports for which there is no consent
 
 	mu       sync.Mutex
 	sessions map[ReplicaID][]*session // the newest last: that one is current
@@ -159,11 +161,13 @@ func (x *Exchange) update(s *session, u Update) error {
 	if x.currentLocked(s.link) != s {
 		return nil
 	}
+	exported := slices.Collect(maps.Keys(u.Exports))
 	err := x.cfg.Catalog.UpdateRemote(s.link, u)
 	if err == nil {
 		s.lost.Store(false)
 		s.heard.Store(true)
 		x.reportExcess(s.link.Peer)
+		x.reportUnused(s.link.Peer, exported)
 	}
 	return err
 }
@@ -178,6 +182,21 @@ func (x *Exchange) reportExcess(peer string) {
 		zap.Int("left_out", e.LeftOut()), zap.Stringer("first", e.First), zap.Int("services", e.Exported.Services),
 		zap.Int("ports", e.Exported.Ports), zap.Int("pods", e.Exported.Pods), zap.String("field", "spec.quota."+e.Field),
 		zap.Int("limit", e.Quota.field(e.Field)), zap.String("remedy", e.Remedy()))
+}
+
+// reportUnused logs, at most once a minute, that a peer exports what the own cluster has and does not share.
+func (x *Exchange) reportUnused(peer string, exported []ServiceName) {
+	services := x.cfg.Catalog.Snapshot().Services
+	unused := slices.DeleteFunc(exported, func(n ServiceName) bool {
+		s := services.Get(n)
+		return s == nil || !slices.Contains(s.Unused, peer)
+	})
+	if len(unused) == 0 || x.unused.Note(time.Now(), peer, 1) == 0 {
+		return
+	}
+	first := slices.MinFunc(unused, ServiceName.Compare)
+	x.log.Warn("peer exports services that this cluster has and does not share: their calls do not go there", zap.String("peer", peer),
+		zap.Int("services", len(unused)), zap.Stringer("first", first), zap.String("remedy", ConsentRemedy(peer, first)))
 }
 
 // session is the exchange over one link.

@@ -12,7 +12,7 @@ import (
 
 // Local is everything that a source found in its own cluster.
 type Local struct {
-	// Services by name. Service.Peers and Service.Policy are left empty: the catalog fills them in.
+	// Services by name. Service.Peers, Unused and Policy are left empty: the catalog fills them in.
 	Services hashtrie.Map[ServiceName, *Service]
 	// Policies by the service that they target; also services that only peers export have one. The default of a namespace is under
 	// the empty name there, that of the cluster under the zero ServiceName.
@@ -79,7 +79,7 @@ func equalService(a, b *Service) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && equalExport(a.Export, b.Export) && equalSpec(&a.Spec, &b.Spec) &&
+	return a != nil && b != nil && equalExport(a.Export, b.Export) && equalSpec(&a.Spec, &b.Spec) && a.Private == b.Private &&
 		slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Listeners, b.Listeners) &&
 		maps.EqualFunc(a.Endpoints, b.Endpoints, slices.Equal[[]Endpoint])
 }

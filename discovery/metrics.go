@@ -21,7 +21,8 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		services:     desc("services", "Services in the catalog.", "origin"),
 		revision:     desc("revision", "Changes of the catalog since the process started."),
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
-		notUsed:      desc("peer_services_not_used", "Services that the peer exports and that may not be imported.", "peer"),
+		notUsed: desc("peer_services_not_used",
+			"Services that the peer exports and that its Peer, or the owner here, does not let be used.", "peer"),
 		overQuota:    desc("peer_services_over_quota", "Services that the peer exports beyond its quota; they are not imported.", "peer"),
 		outside: desc("peer_services_outside_localities",
 			"Services of which the peer claims endpoints outside of spec.localities; these count as far.", "peer"),
@@ -67,7 +68,7 @@ func (c *catalogCollector) Collect(ch chan<- prometheus.Metric) {
 	outside := snap.outside()
 	for _, p := range peers {
 		gauge(c.peerServices, float64(p.current.exports.Len()), p.name)
-		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name], here.Namespace)), p.name)
+		gauge(c.notUsed, float64(p.current.denied(snap.Peers[p.name], &here)), p.name)
 		over := 0
 		if x := snap.Excess[p.name]; x != nil {
 			over = x.LeftOut()

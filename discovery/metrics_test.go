@@ -40,7 +40,7 @@ func TestScrapeHoldsNothingUp(t *testing.T) {
 # HELP eastway_discovery_peer_services Services that the peer exports.
 # TYPE eastway_discovery_peer_services gauge
 eastway_discovery_peer_services{peer="b"} 3
-# HELP eastway_discovery_peer_services_not_used Services that the peer exports and that may not be imported.
+# HELP eastway_discovery_peer_services_not_used Services that the peer exports and that its Peer, or the owner here, does not let be used.
 # TYPE eastway_discovery_peer_services_not_used gauge
 eastway_discovery_peer_services_not_used{peer="b"} 1
 # HELP eastway_discovery_peer_services_over_quota Services that the peer exports beyond its quota; they are not imported.

@@ -192,6 +192,11 @@ type Service struct {
 	Spec ServiceSpec `json:"spec"`
 	// Export is how this cluster offers the service to its peers; nil: it does not.
 	Export *Export `json:"export,omitempty"`
+	// Private: proxies listen at its address, but its owner has not consented that peers answer there, by a ServiceExport or the annotation
+	// eastway.dev/takeover. A peer does only if spec.imports of its Peer names the service.
+	Private bool `json:"private,omitempty"`
+	// Unused are the peers that export it, but for which there is no consent, sorted by name.
+	Unused []string `json:"unused,omitempty"`
 	// Endpoints are the local ones by service port number, sorted by address.
 	Endpoints map[uint16][]Endpoint `json:"endpoints,omitempty"`
 	// Peers are the exporters among the peers, sorted by name.

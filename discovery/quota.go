@@ -81,11 +81,15 @@ func (x *Excess) Remedy() string {
 	return fmt.Sprintf("raise spec.quota.%s of Peer %s, or import fewer by its spec.imports", x.Field, x.Peer)
 }
 
-// Problems are the peers beyond their quota, and those that claim localities which they may not, each with what to do.
+// Problems are the peers beyond their quota, those that claim localities which they may not, and those that export what the own cluster
+// has and does not share, each with what to do.
 func (s *Snapshot) Problems() []string {
 	out := make([]string, 0, len(s.Excess))
 	for peer, c := range s.outside() {
 		out = append(out, c.problem(peer))
+	}
+	for peer, u := range s.unused() {
+		out = append(out, u.problem(peer))
 	}
 	for _, x := range s.Excess {
 		out = append(out, x.Text()+": "+x.Remedy())

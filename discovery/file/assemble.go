@@ -93,6 +93,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 		return
 	}
 	service := translate.Service(name, s)
+	service.Private = s.Annotations[v1alpha1.TakeoverAnnotation] != "true" // until there is an export
 	for _, ip := range translate.ClusterIPs(s) {
 		if a.claim(o, service.Ports, ip) {
 			service.Addresses = append(service.Addresses, ip.Addr)
@@ -127,7 +128,7 @@ func (a *assembly) export(o *object, e *mcsv1beta1.ServiceExport) {
 		a.report(o.warning("metadata.name", "there is no Service %s/%s to export", o.key.namespace, o.key.name))
 		return
 	}
-	s.Export = translate.Export(e)
+	s.Export, s.Private = translate.Export(e), false
 }
 
 func (a *assembly) peer(o *object, p *v1alpha1.Peer) {

@@ -168,3 +168,38 @@ func TestMistyped(t *testing.T) {
 		}
 	}
 }
+
+// A Service that is here is answered by peers only if its owner has consented, by the same objects as on Kubernetes: a ServiceExport, or the
+// annotation of a takeover. One that comes or goes holds at the next reading.
+func TestConsent(t *testing.T) {
+	t.Parallel()
+	service, slice, _ := strings.Cut(echoYAML, "---\n")
+	slice, export, _ := strings.Cut(slice, "---\n")
+	with := func(manifest, annotation string) string {
+		return strings.Replace(manifest, "namespace: demo}", "namespace: demo, annotations: {eastway.dev/"+annotation+"}}", 1)
+	}
+	dir := t.TempDir()
+	s := newStore(&Config{Dir: dir})
+	for _, step := range []struct {
+		name, service, export string
+		private               bool
+	}{
+		{"neither", service, "", true},
+		{"exported", service, export, false},
+		{"exported to one peer", service, with(export, "export-to: b"), false},
+		{"no longer exported", service, "", true},
+		{"taken over", with(service, `takeover: "true"`), "", false},
+		{"not taken over", with(service, `takeover: "false"`), "", true},
+		{"an export that is not valid, and never was", service, with(export, `export-to: ""`), true},
+	} {
+		write(t, dir, "echo.yaml", step.service+"---\n"+slice+"---\n"+step.export)
+		local, _, err := s.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := local.Services.Get(discovery.ServiceName{Namespace: "demo", Name: "echo"})
+		if got == nil || len(got.Endpoints) == 0 || got.Private != step.private {
+			t.Errorf("%s: %+v, want private %v", step.name, got, step.private)
+		}
+	}
+}

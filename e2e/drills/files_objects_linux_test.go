@@ -206,7 +206,8 @@ func (f *files) view(c, other *fileCluster, zone string) (manifests, hosts strin
 		if err := other.objects.get("Service", name, &s); err != nil {
 			return "", "", err
 		}
-		s.Annotations, s.Spec.Selector, s.Spec.ClusterIP = nil, nil, f.vip(c, zone, name).String()
+		s.Annotations = map[string]string{"eastway.dev/takeover": "true"} // peers answer
+		s.Spec.Selector, s.Spec.ClusterIP = nil, f.vip(c, zone, name).String()
 		write(&s)
 		for _, port := range s.Spec.Ports {
 			fmt.Fprintf(&addresses, "%s.%s.svc.clusterset.local:%d %s:%d\n", name, namespace, port.Port, s.Spec.ClusterIP, port.Port)

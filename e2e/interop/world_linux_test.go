@@ -152,12 +152,12 @@ func (w *world) await(t testing.TB, c cluster, p *process, services []service) {
 	}
 }
 
-// manifest is a Service on that address, without endpoints.
+// manifest is a Service on that address, without endpoints, that peers may answer.
 func (s *service) manifest(at string) string {
 	ip, port, _ := net.SplitHostPort(at)
 	return fmt.Sprintf(`apiVersion: v1
 kind: Service
-metadata: {name: %s, namespace: %s}
+metadata: {name: %s, namespace: %s, annotations: {eastway.dev/takeover: "true"}}
 spec:
   clusterIP: %s
   ports: [{name: port, port: %s, appProtocol: %s}]

@@ -134,7 +134,7 @@ func (e *explaining) choices(rows []status.Endpoint) []status.Choice {
 			row.Weight, row.Share = e.weight(&e.candidates[c]), 100*e.shares[c]
 			row.Rule = e.rule(&row.Endpoint, &e.candidates[c], e.shares[c])
 		} else {
-			row.Rule = absent(&row.Endpoint)
+			row.Rule = absent(&row.Endpoint, e.svc.Name)
 		}
 		out = append(out, row)
 	}
@@ -160,7 +160,7 @@ func (e *explaining) weight(c *Candidate) float64 {
 }
 
 // absent is why an endpoint is no candidate.
-func absent(row *status.Endpoint) string {
+func absent(row *status.Endpoint, service discovery.ServiceName) string {
 	switch row.Status {
 	case status.NotReady:
 		return "not ready"
@@ -168,6 +168,8 @@ func absent(row *status.Endpoint) string {
 		return "unreachable: no tunnel to the peer"
 	case status.OutOfScope:
 		return "outside the policy's scope"
+	case status.NoConsent:
+		return "consent: this cluster's Service is not shared with the peer; " + discovery.ConsentRemedy(row.Cluster, service)
 	case status.FailedActiveHC:
 		return "fails its health check; not for this caller"
 	default:

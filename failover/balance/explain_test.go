@@ -151,6 +151,13 @@ func nearCases() map[string]explainCase {
 			localKey(0): func(t *target) { t.heldUntil = time.Now().Add(time.Second) },
 		}, want: map[string]string{"10.0.0.0:80": "0 held back by its Retry-After"}},
 		"nothing": {build: func(*town) {}},
+		"a peer without consent": {build: func(tw *town) {
+			tw.local(here, 1).peer("far", abroad)
+			tw.svc.Unused = []string{"west"}
+		}, want: map[string]string{
+			"10.0.0.0:80": "100 own zone", "far": "0 failover",
+			"west": "0 consent: this cluster's Service is not shared with the peer; if it may, give the Service a ServiceExport",
+		}},
 	}
 }
 

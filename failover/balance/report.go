@@ -66,6 +66,11 @@ func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, 
 			out = append(out, checked(st, g, Address{Peer: svc.Peers[i].Peer}))
 		}
 	}
+	for _, peer := range svc.Unused {
+		out = append(out, status.Endpoint{
+			Address: peer, Cluster: peer, Port: port, Level: levelFar, Status: status.NoConsent, OutlierCheck: status.CheckOK,
+		})
+	}
 	return out
 }
 

@@ -14,6 +14,7 @@ const (
 	// FailedActiveHC: it fails the policy's health check, and is used when all else failed. The name is Envoy's.
 	FailedActiveHC = "FAILED_ACTIVE_HC"
 	OutOfScope     = "OUT_OF_SCOPE" // where the policy's scope lets no call go
+	NoConsent      = "NO_CONSENT"   // a peer that exports the service, of which the own cluster has not consented that peers answer for it
 )
 
 // Values of Endpoint.OutlierCheck.

@@ -63,6 +63,14 @@ func (r *ImportRules) Decide(namespace, name string) (allowed bool, rule string)
 	return decide(r.Allow, r.Deny, namespace, name)
 }
 
+// Consents is true if allow names the namespace of a service and, in it, the service or all: a peer may then answer also for a service
+// of the own cluster whose owner has not said so. A pattern for any namespace names none.
+func (r *ImportRules) Consents(namespace, name string) bool {
+	return r != nil && slices.ContainsFunc(r.Allow, func(p string) bool {
+		return !strings.HasPrefix(p, "*") && MatchService(p, namespace, name)
+	})
+}
+
 // Decide returns whether the rules allow a service, and the field that decides, below spec.exports; "" if none does.
 func (r *ExportRules) Decide(namespace, name string) (allowed bool, rule string) {
 	if r == nil {
