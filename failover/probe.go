@@ -133,7 +133,7 @@ func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, 
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	started := time.Now()
 	if err := call(conn, probe); err != nil {
-		probe.Error = err.Error()
+		probe.Error = access.Clip(err.Error())
 	}
 	probe.Total = time.Since(started)
 	_ = conn.Close()
@@ -227,7 +227,7 @@ func describe(p *status.Probe, e *access.Entry) {
 		p.Result, p.Total, p.Error = access.OK, e.Accepted, "" // however it ended
 	}
 	if p.Error == "" && e.Err != nil && p.Result != access.OK {
-		p.Error = e.Err.Error()
+		p.Error = access.Clip(e.Err.Error())
 	}
 	for _, a := range e.Attempts {
 		p.Hops = append(p.Hops, status.Hop{

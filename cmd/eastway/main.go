@@ -19,7 +19,11 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/eastway/eastway/internal/eventlog"
+	"github.com/eastway/eastway/internal/terminal"
 )
+
+// errorBytes is how much of an error is printed: some hundred lines, more than a screen.
+const errorBytes = 16 << 10
 
 func main() {
 	// client-go logs by a global, which is set before anything runs.
@@ -52,7 +56,7 @@ func runAs(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 	}
 	code := exitCode(err)
 	path := strings.TrimPrefix(cmd.CommandPath(), "kubectl ")
-	fmt.Fprintf(stderr, "%s: %v\n", strings.ReplaceAll(path, " ", ": "), err)
+	fmt.Fprintf(stderr, "%s: %s\n", strings.ReplaceAll(path, " ", ": "), terminal.Lines(err.Error(), errorBytes))
 	if code == exitUsage {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}

@@ -108,3 +108,15 @@ func TestExitCode(t *testing.T) {
 		})
 	}
 }
+
+// An error with what another side, or a file, has chosen does not move the cursor of a terminal.
+func TestErrorsAreSafeForTerminals(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"peer", "import", "/none/\x1b[2J\u009b\n" + strings.Repeat("x", 1<<20)}, &stdout, &stderr); code == exitOK {
+		t.Error("the file was read")
+	}
+	if got := stderr.String(); !strings.Contains(got, "/none/?[2J?\n") || len(got) > 2*errorBytes || stdout.String() != "" {
+		t.Errorf("printed %q, %.200q", stdout.String(), got)
+	}
+}

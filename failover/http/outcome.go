@@ -152,7 +152,7 @@ func split(field string) (parts [5]string) {
 
 func unescape(s string) string {
 	if v, err := url.PathUnescape(access.Clip(s)); err == nil {
-		return v
+		return access.Clip(v) // %1B is no longer what it was
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
 )
 
 func TestCallBetweenProxies(t *testing.T) {
@@ -39,6 +40,25 @@ func TestReportBetweenProxies(t *testing.T) {
 		h.Set(outcomeHeader, want.String())
 		if got := takeReport(h); got != want || len(h) > 0 {
 			t.Errorf("%+v became %+v, %v", want, got, h)
+		}
+	}
+}
+
+// What a peer writes into these fields gets into the access log: it is short, and prints on one line.
+func TestFieldsOfAHostilePeer(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"escape sequence": "%1B%5B2J", "in one character": "%C2%9B2J", "line": "%0A", "turned around": "%E2%80%AE", "no UTF-8": "%FF",
+		"as it is": "a\u009b2J", "long": strings.Repeat("x", 1<<20), "long, escaped": strings.Repeat("%C3%BC", 1<<18),
+	} {
+		c := takeCall(http.Header{callHeader: {strings.Join([]string{text, text, text, text}, ";")}})
+		r := takeReport(http.Header{outcomeHeader: {strings.Join([]string{"answered", text, text, text, "1"}, ";")}})
+		for _, got := range append([]string{
+			c.address, c.locality.Region, c.locality.Zone, r.endpoint, r.locality.Region, r.locality.Zone,
+		}, c.tried...) {
+			if got != access.Clip(got) {
+				t.Errorf("%s: %.99q", name, got)
+			}
 		}
 	}
 }

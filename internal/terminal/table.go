@@ -56,6 +56,20 @@ func Printable(cell string) string {
 	}, cell)
 }
 
+// Lines is at most that many bytes of a text of several lines, such as an error that has a part of another side's, and … if there was more.
+// What would move the cursor elsewhere is a question mark.
+func Lines(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
 // Fields writes "Name   value" lines with the values aligned.
 func Fields(w io.Writer, fields [][2]string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, fieldGap, ' ', 0)

@@ -66,6 +66,22 @@ func TestTableIsSafeForTerminals(t *testing.T) {
 	}
 }
 
+func TestLines(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                      "",
+		"no such peer\n\thint":  "no such peer\n\thint",
+		"a\x1b[2Jb\r\u009bc":    "a?[2Jb??c",
+		"\u202eb\u2028c":        "?b?c",
+		"123456789012345678901": "12345678901234567890…",
+		"1234567890123456789ü":  "1234567890123456789…",
+	} {
+		if got := Lines(text, 20); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestWrap(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

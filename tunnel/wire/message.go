@@ -70,6 +70,7 @@ func CheckOpen(h *tunnelpb.Open) error {
 		{"caller", h.GetCaller()},
 		{"traceparent", h.GetTraceparent()},
 		{"channel", h.GetChannel()},
+		{"hostname", h.GetHostname()},
 		{"caller_locality.region", h.GetCallerLocality().GetRegion()},
 		{"caller_locality.zone", h.GetCallerLocality().GetZone()},
 	} {

@@ -154,6 +154,7 @@ func TestHeaderBounds(t *testing.T) {
 		"service":         func(h *tunnelpb.Open) { h.Service = long },
 		"caller":          func(h *tunnelpb.Open) { h.Caller = long },
 		"caller_locality": func(h *tunnelpb.Open) { h.CallerLocality = &tunnelpb.Locality{Zone: long} },
+		"hostname":        func(h *tunnelpb.Open) { h.Hostname = long },
 		"visited":         func(h *tunnelpb.Open) { h.Visited = make([]string, MaxVisited+1) },
 		"no service":      func(h *tunnelpb.Open) { h.Service = "" },
 		"names no":        func(h *tunnelpb.Open) { h.Port = 70000 },

@@ -11,6 +11,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // exportConditions are those that a ServiceExport should have, given those that it has.
@@ -30,12 +31,8 @@ func exportConditions(is *mcsv1beta1.ServiceExport, p *plan, now time.Time) []me
 // setFailed records that a write failed, which the controller retries.
 func setFailed(conditions *[]metav1.Condition, is *mcsv1beta1.ServiceExport, err error, now time.Time) {
 	const most = 512 // bytes; the log has the rest
-	message := err.Error()
-	if len(message) > most {
-		message = strings.ToValidUTF8(message[:most], "") + "…"
-	}
 	c := mcsv1beta1.NewServiceExportCondition(mcsv1beta1.ServiceExportConditionReady, metav1.ConditionFalse,
-		mcsv1beta1.ServiceExportReasonFailed, message)
+		mcsv1beta1.ServiceExportReasonFailed, clip.Text(err.Error(), most))
 	c.ObservedGeneration, c.LastTransitionTime = is.Generation, metav1.NewTime(now)
 	meta.SetStatusCondition(conditions, c)
 }

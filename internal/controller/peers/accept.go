@@ -7,6 +7,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/clip"
 )
 
 // verdict on one manifest.
@@ -43,18 +44,7 @@ func judge(own, ownID string, p *v1alpha1.Peer) verdict {
 const maxMessage = 1024
 
 func sentence(s string) string {
-	return clip(s) + ": import it again, as `eastway peer export` prints it there."
-}
-
-func clip(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	cut := maxMessage
-	for cut > 0 && s[cut]&0xc0 == 0x80 { // not inside a rune
-		cut--
-	}
-	return s[:cut] + "…"
+	return clip.Text(s, maxMessage) + ": import it again, as `eastway peer export` prints it there."
 }
 
 // accepted are the trusted peers: of an invalid manifest, the last valid version that this process has seen.

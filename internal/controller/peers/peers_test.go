@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -21,6 +22,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/controller/apply"
 	"github.com/eastway/eastway/internal/status"
 )
@@ -320,10 +322,55 @@ func TestWritesAreFew(t *testing.T) {
 	}
 }
 
-func TestClip(t *testing.T) {
+// What others chose is short in conditions, in the status and in events, and prints on one line.
+func TestTextsOfOthers(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("é", maxMessage)
-	if got := clip(long); len(got) > maxMessage+len("…") || !strings.HasPrefix(long, strings.TrimSuffix(got, "…")) {
-		t.Errorf("%d bytes", len(got))
+	const most = maxMessage + 100 // with what is written around it
+	check := func(name, text string) {
+		if text != clip.Text(text, most) {
+			t.Errorf("%s: %d bytes, %.200q", name, len(text), text)
+		}
+	}
+	for name, text := range map[string]string{
+		"escape sequence": "a\x1b[2Jb", "in one character": "a\u009b2Jb", "line": "a\nb", "turned around": "a\u202eb",
+		"long": strings.Repeat("é", 1<<20),
+	} {
+		broken := validPeer(t, "b")
+		broken.Spec.SPIFFEID, broken.Spec.Addresses = "spiffe://"+text, []string{text}
+		quota := validPeer(t, "a")
+		quota.Spec.Quota = &v1alpha1.ImportQuota{Services: 1}
+		w := newWorld(t, quota, broken)
+		events := record.NewFakeRecorder(9)
+		w.r.cfg.Events = events
+		u := discovery.Update{
+			Epoch: 1, Revision: 1,
+			Exports: map[discovery.ServiceName]discovery.Metadata{}, Readiness: map[discovery.ServiceName]discovery.Endpoints{},
+		}
+		for _, n := range []discovery.ServiceName{{Namespace: "n", Name: "a"}, {Namespace: text, Name: text}} {
+			u.Exports[n], u.Readiness[n] = discovery.Metadata{}, discovery.Endpoints{}
+		}
+		w.look(0)
+		if err := w.r.cfg.Catalog.UpdateRemote(discovery.ReplicaID{Peer: "a", Replica: "r"}, u); err != nil {
+			t.Fatal(err)
+		}
+		for _, reason := range []string{"", "unknown_authority"} {
+			w.states = map[string][]discovery.PeerConnectivity{
+				"p": {{Peer: "a", Error: text, Reason: reason}, {Peer: "b", Error: text, Reason: reason}},
+			}
+			w.look(figuresPace)
+			for _, peer := range []string{"a", "b"} {
+				s := w.peer(peer).Status
+				check(name+": last error", s.LastError)
+				for _, c := range s.Conditions {
+					check(name+": "+c.Type, c.Message)
+				}
+			}
+		}
+		if len(events.Events) != 1 {
+			t.Errorf("%s: %d events", name, len(events.Events))
+		}
+		for range len(events.Events) {
+			check(name+": event", <-events.Events)
+		}
 	}
 }

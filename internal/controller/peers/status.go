@@ -11,6 +11,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -56,7 +57,7 @@ func summarize(peer string, states map[string][]discovery.PeerConnectivity) summ
 		if s.dialed+s.accepted > before {
 			s.connected++
 		} else if refused := state.Reason != ""; s.err == "" || refused && !s.refused {
-			s.err, s.refused = clip(state.Error), refused // a refusal is more specific than a network error
+			s.err, s.refused = clip.Text(state.Error, maxMessage), refused // a refusal is more specific than a network error
 		}
 	}
 	return s
@@ -148,7 +149,7 @@ func withinQuota(known imported) metav1.Condition {
 	const kind = v1alpha1.PeerWithinQuota
 	switch x := known.excess; {
 	case x != nil:
-		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, clip(x.Text()+": "+x.Remedy()+"."))
+		return condition(kind, metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, clip.Text(x.Text()+": "+x.Remedy()+".", maxMessage))
 	case !known.heard:
 		return condition(kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The peer has not sent what it exports.")
 	}
