@@ -395,7 +395,10 @@ func reset(c conn) {
 	_ = c.Close()
 }
 
-func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) ||
+		err != nil && strings.HasSuffix(err.Error(), "not pollable") // what Go's poller makes of a reset of this moment
+}
 
 // transfer writes a message at one end and reads it at the other.
 func transfer(from io.Writer, to io.Reader, message string) error {

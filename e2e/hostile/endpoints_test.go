@@ -149,7 +149,9 @@ func call(t *testing.T, to netip.AddrPort) error {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_, _ = io.WriteString(c, "GET /latest/meta-data HTTP/1.0\r\n\r\n")
+	if _, err := io.WriteString(c, "GET /latest/meta-data HTTP/1.0\r\n\r\n"); err != nil {
+		return err // that of the reset, which a read would not get a second time
+	}
 	_, err = c.Read(make([]byte, 1))
 	return err
 }

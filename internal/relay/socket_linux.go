@@ -75,6 +75,18 @@ func oobInline(raw syscall.RawConn) error {
 	return errors.Join(control, os.NewSyscallError("setsockopt SO_OOBINLINE", err))
 }
 
+// socketError is the error that a socket has, ErrReset if another call took it.
+func socketError(raw syscall.RawConn) error {
+	code := 0
+	_ = raw.Control(func(fd uintptr) {
+		code, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	})
+	if code == 0 {
+		return ErrReset
+	}
+	return os.NewSyscallError("read", unix.Errno(code))
+}
+
 // socketClosed is true for a socket in state CLOSE.
 func socketClosed(raw syscall.RawConn) bool {
 	closed := false

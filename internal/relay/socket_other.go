@@ -11,6 +11,9 @@ func (*lazyRead) init() {}
 
 func (t *TCP) readBuffer(b *buffer) (int, error) { return t.Read(b.acquire()) }
 
+// socketError cannot be known here.
+func socketError(syscall.RawConn) error { return ErrReset }
+
 // socketClosed cannot be known here: a reset whose error a write took at the same moment may read as an end.
 func socketClosed(syscall.RawConn) bool { return false }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -82,12 +83,21 @@ func Pending(s Socket) bool {
 	return ok && pending(t.raw)
 }
 
-// cause replaces the error of a socket that was closed because its host vanished.
+// cause replaces the error of a socket that was closed because its host vanished, and one that does not say what the socket has.
 func (t *TCP) cause(err error) error {
-	if t.vanished.Load() && isClosed(err) {
+	switch {
+	case t.vanished.Load() && isClosed(err):
 		return errVanished
+	case isUnpollable(err):
+		return socketError(t.raw)
 	}
 	return err
+}
+
+// isUnpollable is true for the error that Go's poller gives when a socket's event tells of an error and of nothing else: a reset does,
+// for a moment, before the kernel has closed the socket. Go does not export it.
+func isUnpollable(err error) bool {
+	return err != nil && strings.HasSuffix(err.Error(), "not pollable")
 }
 
 // eof separates a clean end from the end that a reset leaves behind: a write that

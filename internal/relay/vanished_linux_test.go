@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -73,5 +74,47 @@ func TestUrgentByte(t *testing.T) {
 	}
 	if got, err := io.ReadAll(r.server); err != nil || string(got) != "abc!def" {
 		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// TestUnpollable: the event of a reset tells of an error alone only for a moment; that of a full pipe without a reader stays.
+func TestUnpollable(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = writer.Close() })
+	_ = writer.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := io.Copy(writer, endless{}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	_ = reader.Close()
+	pipe, err := writer.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpollable := pipe.Read(func(uintptr) bool { return false })
+	if !isUnpollable(unpollable) {
+		t.Fatal(unpollable)
+	}
+
+	r := newRig(t, watcher(t), nil)
+	raw, err := r.client.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp := &TCP{raw: raw}
+	if got := tcp.cause(unpollable); !isReset(got) {
+		t.Errorf("when another call took the socket's error: %v", got)
+	}
+	reset(r.server)
+	for deadline := time.Now().Add(patience); !socketClosed(raw); {
+		if time.Now().After(deadline) {
+			t.Fatal("the reset does not arrive")
+		}
+	}
+	if got := tcp.cause(unpollable); !errors.Is(got, syscall.ECONNRESET) {
+		t.Errorf("when the socket has it: %v", got)
 	}
 }
