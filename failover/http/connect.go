@@ -16,8 +16,8 @@ var errNoSlot = errors.New("as many connections are in use as the policy's maxCo
 
 // connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
 func (r *route) connect(ctx context.Context, t *try) outcome {
-	untried, again, tried := r.candidates()
-	candidates := append(append(untried, again...), tried...)
+	untried, again, rest := r.candidates()
+	candidates := append(append(untried, again...), rest...)
 	if len(candidates) == 0 {
 		t.err = dial.ErrNoEndpoint
 		return noCandidate
@@ -202,7 +202,7 @@ func (c *connecting) speak(ctx context.Context, conn *dial.Conn, slot *slots.Slo
 	}
 	slot.Close()
 	// It accepted and was gone at once: nothing of the request was sent.
-	c.tried = append(c.tried, conn.Address)
+	c.tried.Add(conn.Address)
 	var blame balance.Outcome
 	if conn.Peer == "" && ctx.Err() == nil {
 		blame.Failure = balance.BrokenAnswer

@@ -3,14 +3,12 @@ package http
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
-	"github.com/eastway/eastway/failover/balance"
 )
 
 // Fields between the proxies of two clusters. They are no part of a request or an answer: the proxy that gets one removes it.
@@ -155,23 +153,4 @@ func unescape(s string) string {
 		return access.Clip(v) // %1B is no longer what it was
 	}
 	return ""
-}
-
-// triedAt are the endpoints of each peer that had a request.
-type triedAt map[string][]string
-
-func (t *triedAt) add(peer, endpoint string) {
-	if endpoint == "" || slices.Contains((*t)[peer], endpoint) {
-		return
-	}
-	if *t == nil {
-		*t = make(triedAt, 1)
-	}
-	(*t)[peer] = append((*t)[peer], endpoint)
-}
-
-// left is true when a peer that had the request has an endpoint that had not.
-func (t triedAt) left(c *balance.Candidate) bool {
-	seen := len(t[c.Peer])
-	return seen > 0 && seen < c.Endpoints
 }

@@ -108,7 +108,7 @@ func (r *route) mark(h http.Header, t *try, before string) {
 	}
 	if peer := t.up.target.address.Peer; peer != "" && t.up.at.HTTP && !t.up.wire.isPlain() {
 		c := r.call
-		c.tried = r.triedAt[peer]
+		c.tried = r.tried.At(peer)
 		h.Set(callHeader, c.String())
 	}
 }
@@ -146,12 +146,21 @@ func (r *route) learn(t *try, o outcome) {
 	case peer == "":
 		t.blame.Failure = t.missing(o)
 	}
-	if elsewhere {
+	if !elsewhere {
+		r.note(t, o)
+	}
+}
+
+// note takes in what a try has reached.
+func (r *route) note(t *try, o outcome) {
+	peer := t.up.target.address.Peer
+	if peer != "" && !t.byPeer && o == unknown && !t.late.Load() {
+		r.tried.Cut(t.up.at.Address)
 		return
 	}
-	r.tried = append(r.tried, t.up.at.Address)
+	r.tried.Add(t.up.at.Address)
 	if t.byPeer && o != notExecuted {
-		r.triedAt.add(peer, t.report.endpoint)
+		r.tried.AddAt(peer, t.report.endpoint)
 	}
 }
 
