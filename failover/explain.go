@@ -39,8 +39,12 @@ func (p *Proxy) Explain(ctx context.Context, q status.Query) ([]status.Explanati
 		}
 		caller.Address, caller.Locality = netip.AddrPortFrom(source.Unmap(), 1).String(), p.table.Locate(source.Unmap())
 	}
+	note := ""
 	if q.From != "" {
 		caller.Locality = localityOf(svc, q.From, p.cfg.Locality)
+		if !isPlace(localities(s, p.cfg.Locality), caller.Locality) {
+			note = fmt.Sprintf("Nothing is in %s, here or at a connected peer: check how it is spelled.", caller.Locality)
+		}
 	}
 	var request *http.Request
 	if len(q.Request) > 0 {
@@ -55,6 +59,7 @@ func (p *Proxy) Explain(ctx context.Context, q status.Query) ([]status.Explanati
 			return nil, fmt.Errorf("explain %s: %w", name, err)
 		}
 		if e, ok := p.explain(balance.Key{Service: name, Port: port}, caller, request); ok {
+			e.Note = note
 			out = append(out, e)
 		}
 	}

@@ -37,12 +37,16 @@ func TestExplain(t *testing.T) {
 		"no service":   {status.Query{Namespace: "shop", Name: "x"}, "none"},
 	} {
 		got := "none"
-		switch ports, err := w.proxy.Explain(t.Context(), tt.query); {
+		ports, err := w.proxy.Explain(t.Context(), tt.query)
+		switch {
 		case err != nil:
 			got = err.Error()
 		case len(ports) == 1:
 			first := ports[0].Candidates[0]
 			got = fmt.Sprintf("%s %.0f %s", discovery.Locality{Region: first.Region, Zone: first.Zone}, first.Share, first.Rule)
+		}
+		if f := tt.query.From; err == nil && len(ports) == 1 && strings.HasPrefix(f, "x") != strings.HasPrefix(ports[0].Note, "Nothing is in ") {
+			t.Errorf("%s: note %q", name, ports[0].Note)
 		}
 		oneOfTwo := strings.HasPrefix(tt.want, " ") && strings.HasSuffix(got, tt.want)
 		if got != tt.want && !oneOfTwo {

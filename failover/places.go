@@ -44,7 +44,7 @@ func unknownPlaces(s *discovery.Snapshot, own discovery.Locality) []string {
 	return out
 }
 
-// localities are where something is: a node, an endpoint of a peer, or, by its Peer, a caller.
+// localities are where something is: a node, an endpoint, or, by its Peer, a caller.
 func localities(s *discovery.Snapshot, own discovery.Locality) map[discovery.Locality]bool {
 	known := map[discovery.Locality]bool{own: true}
 	for _, at := range s.Localities.All() {
@@ -60,6 +60,11 @@ func localities(s *discovery.Snapshot, own discovery.Locality) map[discovery.Loc
 		}
 	}
 	for _, svc := range s.Services.All() {
+		for _, endpoints := range svc.Endpoints {
+			for i := range endpoints {
+				known[endpoints[i].Locality] = true
+			}
+		}
 		for i := range svc.Peers {
 			for _, r := range svc.Peers[i].Readiness {
 				known[r.Locality] = true
@@ -111,4 +116,9 @@ func isKnown(known map[discovery.Locality]bool, p v1alpha1.LocalityPattern) bool
 		}
 	}
 	return false
+}
+
+// isPlace is true for a locality where something is, or for which a Peer has its region.
+func isPlace(known map[discovery.Locality]bool, at discovery.Locality) bool {
+	return known[at] || known[discovery.Locality{Region: at.Region}]
 }

@@ -73,3 +73,30 @@ func TestCutPeerComesAgain(t *testing.T) {
 		t.Errorf("%d %q after %d streams to the nearer peer and %d answers of the other", code, answer, near.Load(), far.Load())
 	}
 }
+
+// TestAnswerOfPeersProxy: the access log does not have an answer that the proxy of a peer made for one of an endpoint.
+func TestAnswerOfPeersProxy(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{
+		"rate-limit": "rate_limited: rate-limit", "of a later release": "error: of a later release", "": "error: peer answered",
+	} {
+		w := newWorld(t, httpPeer("near", beside, func(in *fakeIncoming) {
+			s, err := in.Accept(&tunnelpb.Answer{Http: true})
+			if err != nil {
+				return
+			}
+			serveFake(in.ctx, s, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Eastway-Outcome", "answered;;;;")
+				w.Header().Set("X-Eastway-Reason", reason)
+				w.WriteHeader(http.StatusTooManyRequests)
+			})
+		}))
+		if code, _, _ := w.send("GET", "/", ""); code != http.StatusTooManyRequests {
+			t.Error(code)
+		}
+		w.eventually("logged", func() bool { return w.access.Len() == 1 })
+		if line := w.access.All()[0].ContextMap(); fmt.Sprintf("%v: %v", line["result"], line["ended"]) != want {
+			t.Errorf("%v: %v, want %s", line["result"], line["ended"], want)
+		}
+	}
+}

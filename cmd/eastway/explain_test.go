@@ -26,7 +26,10 @@ func testExplanations() []status.Explanation {
 				{Endpoint: e[0], Weight: 80, Rule: "ejected: local, 4m0s left"},
 			},
 		},
-		{Port: 9000, Protocol: "TCP", LoadBalancer: "RANDOM"},
+		{
+			Port: 9000, Protocol: "TCP", Zone: "x", LoadBalancer: "RANDOM",
+			Note: "Nothing is in -/x, here or at a connected peer: check how it is spelled.",
+		},
 	}
 }
 

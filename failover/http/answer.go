@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -96,7 +97,18 @@ func (e *exchange) answer(t *try) {
 		h[name] = values
 	}
 	e.entry.Result, e.entry.Ended = access.OK, endEndpoint+" answered"
+	if t.byPeer && t.report.endpoint == "" {
+		e.entry.Result, e.entry.Ended = byProxy(t.resp.Header.Get(reasonHeader))
+	}
 	e.end(t, true)
+}
+
+// byProxy is the result, and what ended the request, where the proxy of a peer answered in place of an endpoint.
+func byProxy(reason string) (result, ended string) {
+	if reason == reasonRateLimit {
+		return access.RateLimited, reason
+	}
+	return access.Error, access.Clip(cmp.Or(reason, "peer answered"))
 }
 
 // closes is true when the connection has to end with the answer.

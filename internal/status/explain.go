@@ -8,6 +8,8 @@ type Explanation struct {
 	// Region and Zone are where the caller is.
 	Region string `json:"region,omitempty"`
 	Zone   string `json:"zone,omitempty"`
+	// Note is what may be wrong with the query. Empty: nothing is.
+	Note string `json:"note,omitempty"`
 	// LoadBalancer is how one of several equal candidates is chosen.
 	LoadBalancer string `json:"loadBalancer"`
 	// Request is what applies to the request: repetition and timeout. Empty without one, and for TCP.

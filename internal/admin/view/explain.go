@@ -29,6 +29,9 @@ func printExplanation(w io.Writer, e *status.Explanation) error {
 		caller = shortLocality(e.Region, e.Zone)
 	}
 	fmt.Fprintln(w, terminal.Printable(fmt.Sprintf("Port %d (%s), caller in %s: %s", e.Port, e.Protocol, caller, e.LoadBalancer)))
+	if e.Note != "" {
+		fmt.Fprintln(w, terminal.Printable(e.Note))
+	}
 	if e.Request != "" {
 		fmt.Fprintln(w, terminal.Printable(e.Request))
 	}
