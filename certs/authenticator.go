@@ -138,7 +138,7 @@ func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 	if !cs.HandshakeComplete {
 		return "", errors.New("certs: the handshake is not complete, no identity is proved yet")
 	}
-	id, err := checkConnection(&cs)
+	id, err := checkConnection(&cs, ALPN)
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +155,7 @@ func (a *Authenticator) PeerName(cs tls.ConnectionState) (string, error) {
 
 // verify checks a connection against one peer, or against whichever it claims to be.
 func (a *Authenticator) verify(cs *tls.ConnectionState, want *trusted, usage x509.ExtKeyUsage) error {
-	id, err := checkConnection(cs)
+	id, err := checkConnection(cs, ALPN)
 	if err != nil {
 		if v, ok := errors.AsType[*VerifyError](err); ok && want != nil {
 			v.Peer = want.Name
@@ -217,8 +217,12 @@ func (a *Authenticator) byID(id spiffeid.ID) (*trusted, error) {
 // certificate is our own, looked up for each handshake: that is how renewal reaches new
 // connections and leaves open ones alone.
 func (a *Authenticator) certificate() (*tls.Certificate, error) {
+	return ownCertificate(a.source, a.now())
+}
+
+func ownCertificate(source x509svid.Source, now time.Time) (*tls.Certificate, error) {
 	own := func(err error) error { return &VerifyError{Reason: ReasonOwnCertificate, Err: err} }
-	svid, err := a.source.GetX509SVID()
+	svid, err := source.GetX509SVID()
 	switch {
 	case err != nil:
 		return nil, own(fmt.Errorf("this side has no certificate: %w", err))
@@ -226,7 +230,7 @@ func (a *Authenticator) certificate() (*tls.Certificate, error) {
 		return nil, own(errors.New("this side has no certificate"))
 	}
 	leaf := svid.Certificates[0]
-	if now := a.now(); now.After(leaf.NotAfter.Add(ClockSkew)) {
+	if now.After(leaf.NotAfter.Add(ClockSkew)) {
 		return nil, own(fmt.Errorf(
 			"this side's certificate expired at %s, its clock says %s: check the clock, and the log for failed renewals",
 			stamp(leaf.NotAfter), stamp(now)))

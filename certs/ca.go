@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"net/url"
+	"path"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -128,15 +129,28 @@ func (ca *CA) Certificate() *x509.Certificate { return ca.chain[0] }
 // Issue makes a key and an SVID for a cluster of the CA's trust domain. A ttl of 0 is DefaultTTL;
 // it never outlives the CA.
 func (ca *CA) Issue(name string, ttl time.Duration) (*x509svid.SVID, error) {
+	id, err := ClusterID(ca.td, name)
+	if err != nil {
+		return nil, fmt.Errorf("certs: issue certificate: %w", err)
+	}
+	return ca.issue(id, name, ttl, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+}
+
+// IssueNode does the same for the cluster's node agents. Their SVID is good for clients only.
+func (ca *CA) IssueNode(ttl time.Duration) (*x509svid.SVID, error) {
+	id, err := NodeID(ca.td)
+	if err != nil {
+		return nil, fmt.Errorf("certs: issue certificate: %w", err)
+	}
+	return ca.issue(id, "node", ttl, x509.ExtKeyUsageClientAuth)
+}
+
+func (ca *CA) issue(id spiffeid.ID, name string, ttl time.Duration, usages ...x509.ExtKeyUsage) (*x509svid.SVID, error) {
 	if ttl == 0 {
 		ttl = DefaultTTL
 	}
 	if ttl < MinTTL || ttl > MaxTTL {
 		return nil, fmt.Errorf("certs: issue certificate: TTL %s is not between %s and %s", ttl, MinTTL, MaxTTL)
-	}
-	id, err := ClusterID(ca.td, name)
-	if err != nil {
-		return nil, fmt.Errorf("certs: issue certificate: %w", err)
 	}
 	key, err := newKey()
 	if err != nil {
@@ -149,7 +163,7 @@ func (ca *CA) Issue(name string, ttl time.Duration) (*x509svid.SVID, error) {
 		NotBefore:             now.Add(-svidBackdate),
 		NotAfter:              earlier(now.Add(ttl), ca.chain[0].NotAfter),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage:           usages,
 		BasicConstraintsValid: true,
 	}
 	cert, err := sign(tmpl, ca.chain[0], key.Public(), ca.key)
@@ -175,8 +189,12 @@ func (ca *CA) presented() []*x509.Certificate {
 
 // check verifies the SVID as a peer will, so that a broken CA is noticed here first.
 func (ca *CA) check(svid *x509svid.SVID, now time.Time) error {
-	t := newTrusted(Peer{Name: svid.ID.Path()[len(idPrefix):], ID: svid.ID, Bundle: ca.roots})
-	return t.verifyChain(svid.Certificates, t.roots, x509.ExtKeyUsageServerAuth, now)
+	usage := x509.ExtKeyUsageServerAuth
+	if svid.ID.Path() == nodePath {
+		usage = x509.ExtKeyUsageClientAuth
+	}
+	t := newTrusted(Peer{Name: path.Base(svid.ID.Path()), ID: svid.ID, Bundle: ca.roots})
+	return t.verifyChain(svid.Certificates, t.roots, usage, now)
 }
 
 func newKey() (*ecdsa.PrivateKey, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"go.uber.org/zap"
 )
@@ -43,6 +44,9 @@ type FileSourceConfig struct {
 	Dir string
 	// Name is the cluster that the certificate must be of; empty means any.
 	Name string
+	// Node: the certificate must be that of node agents, and the files may be missing at first. Until they are there,
+	// GetX509SVID fails.
+	Node bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log takes one line for each change; nil means none.
@@ -55,6 +59,9 @@ type FileSourceConfig struct {
 func (c FileSourceConfig) Validate() error {
 	if c.Dir == "" {
 		return errors.New("certs: FileSourceConfig.Dir is required")
+	}
+	if c.Node && c.Name != "" {
+		return errors.New("certs: FileSourceConfig.Name and Node exclude each other: node agents are of no particular cluster")
 	}
 	if c.Name != "" {
 		if err := checkName(c.Name); err != nil {
@@ -95,23 +102,32 @@ func NewFileSource(c FileSourceConfig) (*FileSource, error) {
 	}
 	s := &FileSource{cfg: c, log: orNop(c.Log)}
 	id, err := s.load()
-	if err != nil {
+	if err != nil && !c.Node {
 		return nil, fmt.Errorf("certs: certificate in %s: %w", c.Dir, err)
 	}
 	if s.metrics, err = newSourceMetrics(c.Registerer); err != nil {
 		return nil, err
+	}
+	if id == nil {
+		s.seen = [sha256.Size]byte{} // Run says what is wrong with them
+		return s, nil
 	}
 	s.use(id)
 	return s, nil
 }
 
 // GetX509SVID is the current SVID.
-func (s *FileSource) GetX509SVID() (*x509svid.SVID, error) { return s.current.Load().svid, nil }
+func (s *FileSource) GetX509SVID() (*x509svid.SVID, error) {
+	if id := s.current.Load(); id != nil {
+		return id.svid, nil
+	}
+	return nil, fmt.Errorf("certs: there is no usable certificate in %s yet", s.cfg.Dir)
+}
 
 // Bundle is our own trust bundle, for peers to import; nil when there is no ca.crt.
 func (s *FileSource) Bundle() *x509bundle.Bundle {
-	if b := s.current.Load().bundle; b != nil {
-		return b.Clone()
+	if id := s.current.Load(); id != nil && id.bundle != nil {
+		return id.bundle.Clone()
 	}
 	return nil
 }
@@ -182,7 +198,7 @@ func (s *FileSource) reload() {
 		s.checkLate()
 	case err != nil:
 		s.keep(err)
-	case s.expired(id) && !s.expired(s.current.Load()):
+	case s.expired(id) && s.current.Load() != nil && !s.expired(s.current.Load()):
 		s.keep(fmt.Errorf("the new certificate expired at %s already, our clock says %s",
 			stamp(id.svid.Certificates[0].NotAfter), stamp(s.cfg.Now())))
 	default:
@@ -212,20 +228,43 @@ func (s *FileSource) load() (*fileIdentity, error) {
 		return nil, errUnchanged
 	}
 	s.seen = sum
-	return parseIdentity(s.cfg.Name, data[0], data[1], data[2])
+	expect := clusterOf(s.cfg.Name)
+	if s.cfg.Node {
+		expect = nodeOnly
+	}
+	return parseIdentity(expect, data[0], data[1], data[2])
 }
 
-func parseIdentity(name string, cert, key, bundle []byte) (*fileIdentity, error) {
+// expectation returns what is wrong with an own ID.
+type expectation func(spiffeid.ID) error
+
+// clusterOf expects the ID of the cluster with that name; "" is any.
+func clusterOf(name string) expectation {
+	return func(id spiffeid.ID) error {
+		in, err := ClusterName(id)
+		if err == nil && name != "" && in != name {
+			err = fmt.Errorf("it is of cluster %q (%s), this is cluster %q", in, id, name)
+		}
+		return err
+	}
+}
+
+// nodeOnly expects the ID of node agents.
+func nodeOnly(id spiffeid.ID) error {
+	if id.Path() != nodePath {
+		return fmt.Errorf("SPIFFE ID %q is not of the form spiffe://TRUSTDOMAIN%s", id, nodePath)
+	}
+	return checkTrustDomain(id.TrustDomain())
+}
+
+func parseIdentity(expect expectation, cert, key, bundle []byte) (*fileIdentity, error) {
 	svid, err := x509svid.Parse(cert, key)
 	if err != nil {
 		return nil, fmt.Errorf("%s, %s: %w", svidCertFile, svidKeyFile, err)
 	}
-	in, err := ClusterName(svid.ID)
-	switch {
+	switch err := expect(svid.ID); {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
-	case name != "" && in != name:
-		return nil, fmt.Errorf("%s is of cluster %q (%s), this is cluster %q", svidCertFile, in, svid.ID, name)
 	case len(svid.Certificates) > maxChain:
 		return nil, fmt.Errorf("%s holds a chain of %d certificates, peers accept %d", svidCertFile, len(svid.Certificates), maxChain)
 	}
@@ -260,13 +299,24 @@ func (s *FileSource) keep(err error) {
 		return
 	}
 	s.lastErr = err.Error()
+	if s.current.Load() == nil && errors.Is(err, fs.ErrNotExist) {
+		s.log.Info("there is no certificate yet", zap.String("dir", s.cfg.Dir), zap.Error(err))
+		return
+	}
 	s.metrics.renewed(false, 1)
+	if s.current.Load() == nil {
+		s.log.Error("certificate files are broken", zap.String("dir", s.cfg.Dir), zap.Error(err))
+		return
+	}
 	s.log.Error("certificate files are broken, the last good ones stay in use", zap.String("dir", s.cfg.Dir),
 		zap.Error(err), zap.Time("expires", s.current.Load().svid.Certificates[0].NotAfter))
 }
 
 // checkLate logs once that the certificate was not renewed.
 func (s *FileSource) checkLate() {
+	if s.current.Load() == nil {
+		return
+	}
 	c := s.current.Load().svid.Certificates[0]
 	life := c.NotAfter.Sub(c.NotBefore)
 	if s.late || s.cfg.Now().Before(c.NotBefore.Add(time.Duration(lateAt*float64(life)))) {

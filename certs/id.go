@@ -12,6 +12,9 @@ import (
 // idPrefix is the path of every cluster's SPIFFE ID, before the cluster's name.
 const idPrefix = "/eastway/cluster/"
 
+// nodePath is the path of the SPIFFE ID of all node agents.
+const nodePath = "/eastway/node"
+
 // maxName bounds a cluster's name, in bytes: it is used as a DNS label (RFC 1123).
 const maxName = 63
 
@@ -29,6 +32,14 @@ func ClusterID(td spiffeid.TrustDomain, name string) (spiffeid.ID, error) {
 		return spiffeid.ID{}, err
 	}
 	return spiffeid.FromPath(td, idPrefix+name)
+}
+
+// NodeID is spiffe://TRUSTDOMAIN/eastway/node, the one identity of all node agents of a cluster.
+func NodeID(td spiffeid.TrustDomain) (spiffeid.ID, error) {
+	if err := checkTrustDomain(td); err != nil {
+		return spiffeid.ID{}, err
+	}
+	return spiffeid.FromPath(td, nodePath)
 }
 
 // ClusterName is the NAME of an ID made by ClusterID.

@@ -28,7 +28,7 @@ func FuzzParseIdentity(f *testing.F) {
 	f.Add(cert, key, []byte{})
 	f.Add(cert[:len(cert)/2], key, []byte("{}"))
 	f.Fuzz(func(t *testing.T, cert, key, bundle []byte) {
-		id, err := parseIdentity("", cert, key, bundle)
+		id, err := parseIdentity(clusterOf(""), cert, key, bundle)
 		if err != nil {
 			return
 		}

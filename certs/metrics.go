@@ -79,12 +79,12 @@ func newSourceMetrics(r prometheus.Registerer) (*sourceMetrics, error) {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
 	}
 	m := &sourceMetrics{
-		svidExpiry: gauge("svid_expiry_timestamp_seconds", "Unix time when this proxy's certificate expires."),
+		svidExpiry: gauge("svid_expiry_timestamp_seconds", "Unix time when this process's certificate expires; 0: it has none yet."),
 		caExpiry: gauge("ca_expiry_timestamp_seconds",
-			"Unix time when the CA that issues this proxy's certificate expires; 0 when it is not known."),
+			"Unix time when the CA that issues this process's certificate expires; 0 when it is not known."),
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "renewals_total",
-			Help: "Renewals of this proxy's certificate, or reads of its files after a change.",
+			Help: "Renewals of this process's certificate, or reads of its files after a change.",
 		}, []string{"result"}),
 	}
 	m.renewed(true, 0)

@@ -88,7 +88,16 @@ func (ca *CA) Check(svid *x509svid.SVID) error {
 
 // ParseSVID reads the certificate of the cluster with that name, and its trust bundle. The certificate may be expired.
 func ParseSVID(name string, s Secret) (*x509svid.SVID, *x509bundle.Bundle, error) {
-	id, err := parseIdentity(name, s.Cert, s.Key, s.Roots)
+	return parseSVID(clusterOf(name), s)
+}
+
+// ParseNodeSVID does the same for the certificate of node agents.
+func ParseNodeSVID(s Secret) (*x509svid.SVID, *x509bundle.Bundle, error) {
+	return parseSVID(nodeOnly, s)
+}
+
+func parseSVID(expect expectation, s Secret) (*x509svid.SVID, *x509bundle.Bundle, error) {
+	id, err := parseIdentity(expect, s.Cert, s.Key, s.Roots)
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("certs: certificate: %w", err)

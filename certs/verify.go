@@ -89,16 +89,16 @@ func refusal(format string, args ...any) error {
 }
 
 // checkConnection checks what does not depend on the peer.
-func checkConnection(cs *tls.ConnectionState) (spiffeid.ID, error) {
+func checkConnection(cs *tls.ConnectionState, alpn string) (spiffeid.ID, error) {
 	refuse := func(reason, format string, args ...any) (spiffeid.ID, error) {
 		return spiffeid.ID{}, &VerifyError{Reason: reason, Err: refusal(format, args...)}
 	}
 	switch {
 	case cs.Version < tls.VersionTLS13:
 		return refuse(ReasonTLSVersion, "%s was negotiated, TLS 1.3 is required", tls.VersionName(cs.Version))
-	case cs.NegotiatedProtocol != ALPN:
+	case cs.NegotiatedProtocol != alpn:
 		return refuse(ReasonALPN, "application protocol %q was negotiated, %q is required: is the other end an Eastway proxy?",
-			cs.NegotiatedProtocol, ALPN)
+			cs.NegotiatedProtocol, alpn)
 	case len(cs.PeerCertificates) == 0:
 		return refuse(ReasonNoCertificate, "the other side presented no certificate")
 	case len(cs.PeerCertificates) > maxChain:

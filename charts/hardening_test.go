@@ -126,7 +126,7 @@ func secretRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{
 			APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "update", "patch"},
-			ResourceNames: []string{release + "-ca", release + "-svid"},
+			ResourceNames: []string{release + "-ca", release + "-svid", release + "-node-svid"},
 		},
 		{APIGroups: []string{""}, Resources: []string{"secrets", "configmaps"}, Verbs: []string{"create"}},
 	}

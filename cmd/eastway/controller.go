@@ -59,9 +59,10 @@ func newControllerCommand() *cobra.Command {
 Kubernetes objects. One replica leads; the chart installs two.
 
 It creates the cluster's certificate authority on the first start (Secret RELEASE-ca; an existing one, such as an
-intermediate below a shared root, is used and never written). It maintains the proxies' certificate (Secret
-RELEASE-svid), this cluster's Peer manifest (ConfigMap RELEASE-cluster), and the objects of the Multi-Cluster Services
-API: conditions of ServiceExports, ServiceImports, EndpointSlices, and derived Services that select the proxies.
+intermediate below a shared root, is used and never written). It maintains the certificates of the proxies (Secret
+RELEASE-svid) and of the node agents (RELEASE-node-svid), this cluster's Peer manifest (ConfigMap RELEASE-cluster),
+and the objects of the Multi-Cluster Services API: conditions of ServiceExports, ServiceImports, EndpointSlices, and
+derived Services that select the proxies.
 
 It accepts no connections from outside and needs no internet access: it learns from the proxies what peers export.`,
 		Example: `  eastway controller --cluster cn-hangzhou --namespace eastway-system`,

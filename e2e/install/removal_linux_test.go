@@ -192,6 +192,7 @@ func (r *removal) made(ctx context.Context) error {
 		"serviceimports.multicluster.x-k8s.io " + serviceNamespace + "/" + service:           1,
 		"endpointslices.discovery.k8s.io " + serviceNamespace + "/" + service + "-imported-": 2, // of this cluster and of the peer
 		"secrets " + otherNamespace + "/" + otherRelease + "-svid":                           1,
+		"secrets " + otherNamespace + "/" + otherRelease + "-node-svid":                      1,
 		"configmaps " + otherNamespace + "/" + otherRelease + "-cluster":                     1,
 		"leases.coordination.k8s.io " + otherNamespace + "/" + otherRelease + "-controller":  1,
 	} {

@@ -40,7 +40,7 @@ type Names struct {
 	// TunnelServices are those at which peers reach the proxies.
 	TunnelServices []string
 	// What the controller makes itself.
-	CASecret, SVIDSecret, ConfigMap, Lease string
+	CASecret, SVIDSecret, NodeSecret, ConfigMap, Lease string
 	// OwnerClusterRole is a ClusterRole that owns all of that but the CA, so that it is removed with the
 	// installation; "": none.
 	OwnerClusterRole string
@@ -50,7 +50,8 @@ type Names struct {
 func NamesOf(release string) Names {
 	return Names{
 		ProxiesService: release + "-proxies", TunnelServices: []string{release + "-tunnel"},
-		CASecret: release + "-ca", SVIDSecret: release + "-svid", ConfigMap: release + "-cluster", Lease: release + "-controller",
+		CASecret: release + "-ca", SVIDSecret: release + "-svid", NodeSecret: release + "-node-svid",
+		ConfigMap: release + "-cluster", Lease: release + "-controller",
 	}
 }
 
@@ -108,7 +109,8 @@ func (c *Config) Validate() error {
 	}
 	for field, name := range map[string]string{
 		"ProxiesService": c.Names.ProxiesService, "CASecret": c.Names.CASecret, "SVIDSecret": c.Names.SVIDSecret,
-		"ConfigMap": c.Names.ConfigMap, "Lease": c.Names.Lease,
+		"NodeSecret": c.Names.NodeSecret,
+		"ConfigMap":  c.Names.ConfigMap, "Lease": c.Names.Lease,
 	} {
 		if name == "" {
 			return fmt.Errorf("controller: Config.Names.%s is required", field)

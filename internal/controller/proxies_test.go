@@ -103,7 +103,7 @@ func makeIdentity(t *testing.T, c client.Client, h *identity.Holder) {
 	}
 	r, err := identity.New(identity.Config{
 		Cluster: "here", TrustDomain: spiffeid.RequireTrustDomainFromString("here.test"), Namespace: "system",
-		CASecret: "ca", SVIDSecret: "svid", ConfigMap: "cluster", Client: c, Direct: c, Writer: w, Holder: h,
+		CASecret: "ca", SVIDSecret: "svid", NodeSecret: "node-svid", ConfigMap: "cluster", Client: c, Direct: c, Writer: w, Holder: h,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
 func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
 	r, err := identity.New(identity.Config{
 		Cluster: c.cfg.Cluster, TrustDomain: c.cfg.TrustDomain, Namespace: c.cfg.Namespace,
-		CASecret: c.cfg.Names.CASecret, SVIDSecret: c.cfg.Names.SVIDSecret, ConfigMap: c.cfg.Names.ConfigMap,
+		CASecret: c.cfg.Names.CASecret, SVIDSecret: c.cfg.Names.SVIDSecret, NodeSecret: c.cfg.Names.NodeSecret, ConfigMap: c.cfg.Names.ConfigMap,
 		PublicAddresses: c.cfg.PublicAddresses, TunnelServices: c.cfg.Names.TunnelServices,
 		Client: m.GetClient(), Direct: m.GetAPIReader(), Writer: w, Holder: c.cfg.Identity, Owner: owner,
 		Report: c.ready.setIdentity, Log: c.log.Named("identity"), Registerer: c.cfg.Registerer,

@@ -38,6 +38,8 @@ type Config struct {
 	// Namespace of the installation, and the objects' names there.
 	Namespace                       string
 	CASecret, SVIDSecret, ConfigMap string
+	// NodeSecret is that of the node agents' certificate.
+	NodeSecret string
 	// PublicAddresses are HOST:PORT pairs at which peers reach this cluster; empty: those of TunnelServices.
 	PublicAddresses []string
 	TunnelServices  []string
@@ -70,7 +72,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("identity: Config.Cluster: %w", err)
 	}
 	for field, value := range map[string]string{
-		"Namespace": c.Namespace, "CASecret": c.CASecret, "SVIDSecret": c.SVIDSecret, "ConfigMap": c.ConfigMap,
+		"Namespace": c.Namespace, "CASecret": c.CASecret, "SVIDSecret": c.SVIDSecret, "NodeSecret": c.NodeSecret,
+		"ConfigMap": c.ConfigMap,
 	} {
 		if value == "" {
 			return fmt.Errorf("identity: Config.%s is required", field)
@@ -79,6 +82,8 @@ func (c *Config) Validate() error {
 	switch {
 	case c.CASecret == c.SVIDSecret:
 		return errors.New("identity: Config.SVIDSecret must not be CASecret: the proxies must not have the CA's key")
+	case c.NodeSecret == c.CASecret || c.NodeSecret == c.SVIDSecret:
+		return errors.New("identity: Config.NodeSecret must be no other Secret: node agents must not have those keys")
 	case c.Client == nil || c.Direct == nil || c.Writer == nil || c.Holder == nil:
 		return errors.New("identity: Config.Client, Direct, Writer and Holder are required")
 	}
@@ -100,7 +105,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		caExpiry:   gauge("ca_expiry_timestamp_seconds", "Unix time when the cluster's CA expires; 0: not Eastway's, or not known."),
 		ok:         gauge("identity_ok", "1 when CA, certificate and Peer manifest are valid and current."),
 		renewals: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "eastway_controller_certificates_issued_total", Help: "Certificates issued for the cluster's proxies.",
+			Name: "eastway_controller_certificates_issued_total", Help: "Certificates issued for the cluster's proxies and node agents.",
 		}),
 	}
 	if reg == nil {

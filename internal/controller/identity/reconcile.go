@@ -32,6 +32,8 @@ type Reconciler struct {
 	cfg     Config
 	log     *zap.Logger
 	metrics *metrics
+
+	nodeProblem string // the last one logged
 }
 
 // New returns a Reconciler; Setup connects it to what it watches.
@@ -52,14 +54,16 @@ func New(cfg Config) (*Reconciler, error) {
 	return &Reconciler{cfg: cfg, log: cfg.Log, metrics: m}, nil
 }
 
-// Reconcile checks everything, and runs again when the certificate is due.
+// Reconcile checks everything, and runs again when a certificate is due.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	svid, bundle, err := r.certificate(ctx)
+	svid, bundle, ca, err := r.certificate(ctx)
 	if svid != nil {
 		r.cfg.Holder.set(svid, bundle)
 		r.metrics.svidExpiry.Set(float64(svid.Certificates[0].NotAfter.Unix()))
 		err = errors.Join(err, r.publish(ctx, svid, bundle))
 	}
+	next, nodeErr := r.nodeCertificate(ctx, ca)
+	err = errors.Join(err, nodeErr)
 	if r.cfg.Report != nil {
 		r.cfg.Report(err)
 	}
@@ -68,15 +72,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		return reconcile.Result{}, err
 	}
 	r.metrics.ok.Set(1)
-	wait := min(pollEvery, max(retryMin, renewal(svid).Sub(r.cfg.Now())))
-	return reconcile.Result{RequeueAfter: wait}, nil
+	if due := renewal(svid); next.IsZero() || due.Before(next) {
+		next = due
+	}
+	return reconcile.Result{RequeueAfter: min(pollEvery, max(retryMin, next.Sub(r.cfg.Now())))}, nil
 }
 
-// certificate is the one to use. It may be present even with an error.
-func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bundle.Bundle, error) {
+// certificate is the one to use, and the CA if that is Eastway's. It may be present even with an error.
+func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bundle.Bundle, *certs.CA, error) {
 	s, err := r.secret(ctx, r.cfg.SVIDSecret)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var svid *x509svid.SVID
 	var bundle *x509bundle.Bundle
@@ -84,22 +90,27 @@ func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bund
 	if s != nil {
 		svid, bundle, problem = certs.ParseSVID(r.cfg.Cluster, certs.SecretOf(s.Data))
 		if s.Labels[managedByLabel] != v1alpha1.ManagedByName {
-			return svid, bundle, r.foreign(svid, problem)
+			return svid, bundle, nil, r.foreign(svid, problem)
 		}
 	}
 	ca, err := r.authority(ctx)
 	if err != nil {
-		return svid, bundle, err
+		return svid, bundle, nil, err
 	}
 	r.metrics.caExpiry.Set(float64(ca.Certificate().NotAfter.Unix()))
+	if why := r.replaceable(s, ca, svid, bundle, problem); why != "" {
+		svid, bundle, err = r.issue(ctx, ca, why)
+	}
+	return svid, bundle, ca, err
+}
+
+// replaceable returns why the certificate in a Secret of Eastway's has to be replaced; "" if it need not be.
+func (r *Reconciler) replaceable(s *corev1.Secret, ca *certs.CA, svid *x509svid.SVID, bundle *x509bundle.Bundle, problem error) string {
 	why := r.due(ca, svid, bundle, problem)
 	if why == "" && !apply.OwnedBy(s, r.cfg.Owner) {
 		why = "it did not belong to this installation"
 	}
-	if why != "" {
-		return r.issue(ctx, ca, why)
-	}
-	return svid, bundle, nil
+	return why
 }
 
 // foreign judges a certificate that Eastway does not manage.
@@ -148,18 +159,24 @@ func (r *Reconciler) issue(ctx context.Context, ca *certs.CA, why string) (*x509
 	if err != nil {
 		return nil, nil, fmt.Errorf("issue the proxies' certificate from the CA in Secret %s/%s: %w", r.cfg.Namespace, r.cfg.CASecret, err)
 	}
-	bundle := ca.Bundle()
+	if err := r.write(ctx, r.cfg.SVIDSecret, svid, ca.Bundle(), why); err != nil {
+		return nil, nil, err
+	}
+	return svid, ca.Bundle(), nil
+}
+
+func (r *Reconciler) write(ctx context.Context, secret string, svid *x509svid.SVID, bundle *x509bundle.Bundle, why string) error {
 	content, err := certs.EncodeSVID(svid, bundle)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	if err := r.cfg.Writer.Apply(ctx, r.newSecret(r.cfg.SVIDSecret, content)); err != nil {
-		return nil, nil, err
+	if err := r.cfg.Writer.Apply(ctx, r.newSecret(secret, content)); err != nil {
+		return err
 	}
 	r.metrics.renewals.Inc()
-	r.log.Info("certificate issued", zap.String("secret", r.cfg.SVIDSecret), zap.String("spiffe_id", svid.ID.String()),
+	r.log.Info("certificate issued", zap.String("secret", secret), zap.String("spiffe_id", svid.ID.String()),
 		zap.String("because", why), zap.Time("expires", svid.Certificates[0].NotAfter), zap.Time("next_renewal", renewal(svid)))
-	return svid, bundle, nil
+	return nil
 }
 
 func (r *Reconciler) newSecret(name string, content certs.Secret) *corev1.Secret {

@@ -41,7 +41,7 @@ func newWorld(t *testing.T, edit func(*Config), objects ...client.Object) *world
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Cluster: "here", Namespace: "system", CASecret: "ca", SVIDSecret: "svid", ConfigMap: "cluster",
+		Cluster: "here", Namespace: "system", CASecret: "ca", SVIDSecret: "svid", NodeSecret: "node-svid", ConfigMap: "cluster",
 		TunnelServices: []string{"tunnel"},
 		Client:         w.c, Direct: w.c, Writer: writer, Holder: &Holder{}, Now: func() time.Time { return w.now },
 	}
@@ -353,7 +353,8 @@ func TestConfigIsChecked(t *testing.T) {
 	good := newWorld(t, nil).r.cfg
 	for field, edit := range map[string]func(*Config){
 		"Cluster": func(c *Config) { c.Cluster = "no.label" }, "Namespace": func(c *Config) { c.Namespace = "" },
-		"SVIDSecret": func(c *Config) { c.SVIDSecret = c.CASecret }, "Holder": func(c *Config) { c.Holder = nil },
+		"SVIDSecret": func(c *Config) { c.SVIDSecret = c.CASecret }, "NodeSecret": func(c *Config) { c.NodeSecret = c.SVIDSecret },
+		"Holder": func(c *Config) { c.Holder = nil },
 	} {
 		c := good
 		edit(&c)
@@ -375,6 +376,7 @@ func TestOwner(t *testing.T) {
 		}
 		return map[string][]metav1.OwnerReference{
 			"ca": w.secret("ca").OwnerReferences, "svid": w.secret("svid").OwnerReferences, "cluster": m.OwnerReferences,
+			"node-svid": w.secret("node-svid").OwnerReferences,
 		}
 	}
 	for _, uid := range []types.UID{"first", "second"} { // and one that was removed and recreated at once

@@ -85,6 +85,7 @@ func controllerNeeds() []right {
 		{resource: "secrets", verbs: "create", own: true},
 		{resource: "secrets", verbs: "get", object: "ca", own: true},
 		{resource: "secrets", verbs: keep, object: "svid", own: true},
+		{resource: "secrets", verbs: keep, object: "node-svid", own: true},
 		{resource: "configmaps", verbs: "create", own: true},
 		{resource: "configmaps", verbs: keep, object: "cluster", own: true},
 		{resource: "services", verbs: write, own: true},
