@@ -33,7 +33,7 @@ const calls = 5
 type alone struct {
 	*failover.Proxy
 
-	log     *buffer
+	log     *record
 	metrics *prometheus.Registry
 	access  *observer.ObservedLogs
 	stop    func()
@@ -44,7 +44,7 @@ func startAlone(t *testing.T, guard *discovery.Guard, local discovery.Local) *al
 	catalog := discovery.NewCatalog(nil)
 	catalog.SetLocal(local)
 	core, access := observer.New(zapcore.InfoLevel)
-	a := &alone{log: &buffer{}, metrics: prometheus.NewRegistry(), access: access}
+	a := &alone{log: &record{}, metrics: prometheus.NewRegistry(), access: access}
 	var err error
 	a.Proxy, err = failover.New(failover.Config{
 		Cluster: "b", Catalog: catalog, Tunnels: noPeers{}, Guard: guard,
@@ -238,20 +238,8 @@ func TestServicesInARing(t *testing.T) {
 // One whose endpoint leads back by a load balancer, which the address does not show, takes one connection more.
 func TestRingThroughALoadBalancer(t *testing.T) {
 	t.Parallel()
-	listener, balancer := free(t), bind(t)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer balancer.Close()
-	wg.Go(func() {
-		for {
-			c, err := balancer.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { forward(t, c, listener) })
-		}
-	})
-	local := services(map[string][2]netip.AddrPort{"ring": {listener, netip.MustParseAddrPort(balancer.Addr().String())}})
+	listener := free(t)
+	local := services(map[string][2]netip.AddrPort{"ring": {listener, startBalancer(t, listener)}})
 	local.ProxyAddresses = []netip.Addr{listener.Addr()} // a proxy's connections come from there, those of call do not
 	a := startAlone(t, &discovery.Guard{AllowLoopback: true}, local)
 	for range calls {
@@ -266,6 +254,12 @@ func TestRingThroughALoadBalancer(t *testing.T) {
 	if got := a.count(t, discovery.RefusedLoop); got < calls {
 		t.Errorf("%v were counted", got)
 	}
+}
+
+// startBalancer starts what carries connections to another address.
+func startBalancer(t *testing.T, to netip.AddrPort) netip.AddrPort {
+	t.Helper()
+	return startApp(t, func(c net.Conn) { forward(t, c, to) })
 }
 
 // forward carries a connection to another address.

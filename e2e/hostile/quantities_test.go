@@ -3,85 +3,16 @@ package hostile
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/eastway/eastway/certs/certstest"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
-	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/tunnel"
 )
-
-// site is a cluster with one proxy.
-type site struct {
-	node    *tunnel.Node
-	catalog *discovery.Catalog
-	proxy   *failover.Proxy
-}
-
-func startSite(t *testing.T, worlds map[string]*certstest.Cluster, name string) *site {
-	t.Helper()
-	s := &site{catalog: discovery.NewCatalog(nil)}
-	exchange, err := discovery.NewExchange(discovery.ExchangeConfig{Cluster: name, Catalog: s.catalog})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.node = new(victim).start(t, tunnel.Config{
-		Cluster: name, Credentials: worlds[name].Auth, Listen: "127.0.0.1:0", DisableQUIC: true,
-		Handle: func(in *tunnel.Incoming) { s.proxy.ServeStream(failover.IncomingOf(in)) },
-		Messages: func(ctx context.Context, l tunnel.Link, c tunnel.MessageConn) error {
-			return exchange.Serve(ctx, l.Peer, l.Replica, c)
-		},
-	})
-	s.proxy, err = failover.New(failover.Config{
-		Cluster: name, Catalog: s.catalog, Tunnels: failover.TunnelsOf(s.node), Guard: &discovery.Guard{AllowLoopback: true},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.proxy.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-// trust makes the sites peers of the first one, which they dial.
-func trust(worlds map[string]*certstest.Cluster, local map[string]*discovery.Local, sites map[string]*site) {
-	peer := func(name string) *discovery.Peer {
-		w := worlds[name]
-		return &discovery.Peer{Name: name, Spec: v1alpha1.PeerSpec{SPIFFEID: w.Peer.ID.String(), TrustBundle: w.TrustBundle}}
-	}
-	for name, s := range sites {
-		local[name].Peers = map[string]*discovery.Peer{}
-		var dial []tunnel.Peer
-		for other := range sites {
-			switch {
-			case other == name:
-			case name == "b":
-				local[name].Peers[other] = peer(other)
-				dial = append(dial, tunnel.Peer{Name: other})
-			case other == "b":
-				local[name].Peers[other] = peer(other)
-				dial = append(dial, tunnel.Peer{Name: other, Addresses: []string{sites["b"].node.Addr().String()}})
-			}
-		}
-		s.catalog.SetLocal(*local[name])
-		s.node.SetPeers(dial)
-	}
-}
 
 // announced are services that are exported, without endpoints.
 func announced(services, ports int) hashtrie.Map[discovery.ServiceName, *discovery.Service] {
@@ -126,73 +57,54 @@ func imported(s *discovery.Snapshot, peer string) (services, ports int) {
 }
 
 // A peer that exports as much as it can takes its quota of services and ports, and nothing from another peer: that one's service stays
-// imported and answers.
-func TestPeerExportsALot(t *testing.T) {
-	t.Parallel()
-	worlds := certstest.New(t, "b", "evil", "good")
-	sites := map[string]*site{}
-	for name := range worlds {
-		sites[name] = startSite(t, worlds, name)
-	}
-	cart := discovery.ServiceName{Namespace: "shop", Name: "cart"}
-	listener, app := free(t), bind(t)
-	go func() {
-		for {
-			c, err := app.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(c, c)
-			}()
-		}
-	}()
-	t.Cleanup(func() { _ = app.Close() })
-	service := func(change func(*discovery.Service)) hashtrie.Map[discovery.ServiceName, *discovery.Service] {
-		s := &discovery.Service{Name: cart, Ports: []discovery.ServicePort{{Port: 80, Protocol: discovery.TCP}}, Export: &discovery.Export{}}
-		change(s)
-		return hashtrie.Of(map[discovery.ServiceName]*discovery.Service{cart: s})
-	}
-	local := map[string]*discovery.Local{
-		"b": {Services: service(func(s *discovery.Service) {
-			s.Listeners = []discovery.Listener{{Address: listener, Port: 80}}
-		})},
-		"good": {Services: service(func(s *discovery.Service) {
-			s.Endpoints = map[uint16][]discovery.Endpoint{80: {{Address: netip.MustParseAddrPort(app.Addr().String()), Ready: true}}}
-		})},
-		"evil": {},
-	}
-	trust(worlds, local, sites)
-	b := sites["b"]
-	for _, attack := range []struct {
+// imported and answers. When its Peer is removed, all is given back.
+func TestPeerExportsALot(t *testing.T) { //nolint:paralleltest // it measures the process
+	for _, tt := range []struct {
+		name                  string
 		services, ports, want int
 		field                 string
+		budget                uint64
 	}{
-		{discovery.MaxServices, 1, v1alpha1.DefaultQuotaServices, "services"},
-		{40, discovery.MaxPorts, v1alpha1.DefaultQuotaPorts / discovery.MaxPorts, "ports"},
+		{"many services", discovery.MaxServices, 1, v1alpha1.DefaultQuotaServices, "services", 256 * MiB},
+		{"many ports", 40, discovery.MaxPorts, v1alpha1.DefaultQuotaPorts / discovery.MaxPorts, "ports", 64 * MiB},
 	} {
-		local["evil"].Services = announced(attack.services, attack.ports)
-		sites["evil"].catalog.SetLocal(*local["evil"])
-		b.until(t, fmt.Sprint(attack), func(s *discovery.Snapshot) bool {
-			x := s.Excess["evil"]
-			good, _ := imported(s, "good")
-			return good == 1 && x != nil && x.Exported.Services == attack.services && x.Exported.Ports == attack.services*attack.ports
+		t.Run(tt.name, func(t *testing.T) {
+			w := startWorld(t, &config{})
+			w.suffer(t, &attack{
+				name: tt.name, budget: tt.budget,
+				begin: func(_ context.Context, t *testing.T) func() {
+					t.Helper()
+					e := startSite(t, w.certs, evil, &config{}) //nolint:contextcheck // it lives on its own
+					e.set(t, func(l *discovery.Local) {
+						l.Services, l.Peers = announced(tt.services, tt.ports), map[string]*discovery.Peer{victim: w.peer(victim)}
+					})
+					e.node.SetPeers([]tunnel.Peer{{Name: victim, Addresses: []string{w.victim.node.Addr().String()}}})
+					w.victim.until(t, tt.name, func(s *discovery.Snapshot) bool {
+						x := s.Excess[evil]
+						return x != nil && x.Exported.Services == tt.services && x.Exported.Ports == tt.services*tt.ports
+					})
+					return func() {
+						e.stop()
+						e.local = discovery.Local{}
+						e.catalog.SetLocal(e.local) // it is in this process too
+						w.removeEvil(t)
+					}
+				},
+				meanwhile: func(t *testing.T) {
+					t.Helper()
+					s := w.victim.catalog.Snapshot()
+					if services, ports := imported(s, evil); services != tt.want || ports > v1alpha1.DefaultQuotaPorts {
+						t.Errorf("%d services with %d ports are imported", services, ports)
+					}
+					if n, _ := imported(s, good); n != 2 {
+						t.Errorf("%d services are imported of the good peer", n)
+					}
+					if p := strings.Join(s.Problems(), " "); !strings.Contains(p, "raise spec.quota."+tt.field+" of Peer "+evil) {
+						t.Errorf("status says %q", p)
+					}
+					pass(*attackFor / 10)
+				},
+			})
 		})
-		s := b.catalog.Snapshot()
-		if services, ports := imported(s, "evil"); services != attack.want || ports > v1alpha1.DefaultQuotaPorts {
-			t.Errorf("%d services with %d ports are imported of %+v", services, ports, attack)
-		}
-		if p := strings.Join(s.Problems(), " "); !strings.Contains(p, "raise spec.quota."+attack.field+" of Peer evil") {
-			t.Errorf("status says %q", p)
-		}
-		for b.proxy.Revision() < s.Revision {
-			runtime.Gosched()
-		}
-		for range calls {
-			if err := call(t, listener); err != nil {
-				t.Errorf("the other peer's service is called: %v", err)
-			}
-		}
 	}
 }

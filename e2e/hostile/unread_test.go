@@ -1,0 +1,89 @@
+package hostile
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+const (
+	// peerMemory is the victim's budget for one peer, a sixteenth of the default.
+	peerMemory = 32 * MiB
+	// streams of the attacker take eight times that, at 1 MiB each.
+	streams = 256
+)
+
+// A peer that sends more than an endpoint reads, on many streams, takes its budget and no more. The stream with the most is reset, and
+// another one opened, again and again.
+func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it measures the process
+	w := startWorld(t, &config{node: func(c *tunnel.Config) {
+		c.PeerMemory = peerMemory
+		serve := c.Handle
+		c.Handle = func(in *tunnel.Incoming) {
+			if in.Header().GetService() != "slow" {
+				serve(in)
+				return
+			}
+			// As the relay to an endpoint whose socket is full: that takes megabytes of the kernel's before, for each.
+			if _, err := in.Accept(new(tunnelpb.Answer)); err == nil {
+				<-in.Context().Done()
+			}
+		}
+	}})
+	w.suffer(t, &attack{
+		name: "streams that nothing reads", budget: 160 * MiB,
+		begin: func(ctx context.Context, t *testing.T) func() {
+			t.Helper()
+			n, stop := w.join(t, tunnel.Config{DisableQUIC: true}) //nolint:contextcheck // it lives on its own
+			await(t, "the attacker has a tunnel", func() bool { return n.State(victim).Usable })
+			junk := make([]byte, 64<<10)
+			var wg sync.WaitGroup
+			for range streams {
+				wg.Go(func() {
+					again(ctx, func() {
+						h := &tunnel.Header{Namespace: "shop", Service: "slow", Port: 80, Protocol: discovery.TCP}
+						s, err := n.Open(ctx, victim, h, nil)
+						for err == nil {
+							_, err = s.Write(junk)
+						}
+					})
+				})
+			}
+			await(t, "the budget is met", func() bool {
+				return strings.Contains(strings.Join(w.victim.problems(), "\n"), "all memory that one peer may take")
+			})
+			return func() {
+				stop()
+				wg.Wait()
+			}
+		},
+	})
+}
+
+// join starts a proxy of the evil peer, which the victim trusts, until stop.
+func (w *world) join(t *testing.T, cfg tunnel.Config) (n *tunnel.Node, stop func()) {
+	t.Helper()
+	cfg.Cluster, cfg.Credentials, cfg.Reason = evil, w.certs[evil].Auth, certs.Reason
+	n, err := tunnel.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	n.SetPeers([]tunnel.Peer{{Name: victim, Addresses: []string{w.victim.node.Addr().String()}}})
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return n, stop
+}
