@@ -64,6 +64,7 @@ func faults() []check {
 		{"Faults", "Peer spoiled", peerSpoiled},
 		{"Faults", "two clusters of one name", oneName},
 		{"Faults", "CA replaced", caReplaced},
+		{"Faults", "peer no longer trusted", noLongerTrusted},
 		{"Faults", "rights of the proxies", proxiesRights},
 		{"Faults", "rights of the others", othersRights},
 		{"Faults", "slices of others", slicesOfOthers},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 const (
 	// callTime for one call with its answer.
 	callTime = 3 * time.Second
+	// holdTime is how long a connection is held at most.
+	holdTime = time.Minute
 	// maxAnswer in bytes.
 	maxAnswer = 4 << 10
 )
@@ -57,6 +60,26 @@ func exchange(ctx context.Context, network, address string) (string, error) {
 		answer = answer[:n]
 	}
 	return strings.TrimSpace(string(answer)), err
+}
+
+// hold keeps a connection on which nothing is sent after the first line, until the other side ends it.
+func hold(ctx context.Context, out io.Writer, address string) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		fmt.Fprintln(out, failure(err))
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(holdTime))
+	_, err = io.WriteString(conn, "hi\n")
+	for lines := bufio.NewReaderSize(conn, maxAnswer); err == nil; {
+		var line []byte
+		if line, err = lines.ReadSlice('\n'); err == nil {
+			fmt.Fprint(out, string(line))
+		}
+	}
+	fmt.Fprintln(out, time.Now().Format(time.RFC3339Nano), failure(err))
 }
 
 // lookup asks the DNS server in the order of resolv.conf, for the very name.

@@ -2,6 +2,7 @@
 //
 //	hello serve                          answers each line with who it is, over TCP and UDP
 //	hello call [-n N] [-udp] HOST:PORT   sends a line N times, one connection after the other, and prints each answer
+//	hello hold HOST:PORT                 sends a line, prints the answer, and then when and how the connection ends
 //	hello lookup [-type A|AAAA|SRV] NAME      prints what the pod's DNS server says
 //
 // What fails is printed as a line that begins with "error: ".
@@ -33,7 +34,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("say what to do: serve, call HOST:PORT or lookup NAME")
+var errUsage = errors.New("say what to do: serve, call HOST:PORT, hold HOST:PORT or lookup NAME")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
@@ -58,6 +59,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		for range *times {
 			fmt.Fprintln(out, call(ctx, network, flags.Arg(0)))
 		}
+		return nil
+	case args[0] == "hold" && flags.NArg() == 1:
+		hold(ctx, out, flags.Arg(0))
 		return nil
 	case args[0] == "lookup" && flags.NArg() == 1:
 		for _, record := range lookup(ctx, *kind, flags.Arg(0)) {

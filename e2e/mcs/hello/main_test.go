@@ -5,7 +5,9 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -44,15 +46,44 @@ func TestServeAndCall(t *testing.T) {
 			t.Errorf("call %v: %q", flags, lines)
 		}
 	}
+	held, heldOut := make(chan error, 1), new(output)
+	go func() { held <- run(t.Context(), []string{"hold", at.String()}, heldOut) }()
+	for heldOut.count() == 0 { // until it is answered
+		runtime.Gosched()
+	}
 	cancel()
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+	if err := <-held; err != nil || heldOut.count() != 2 || !strings.HasPrefix(heldOut.String(), "one two three\n") ||
+		!strings.Contains(heldOut.String(), " error: EOF\n") {
+		t.Errorf("held: %q, %v", heldOut, err)
 	}
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"call", at.String()}, &out); err != nil || !strings.HasPrefix(out.String(), "error: ") {
 		t.Errorf("a call without an answer: %q, %v", &out, err)
 	}
 }
+
+// output is written by one goroutine and read by another.
+type output struct {
+	mu  sync.Mutex
+	out strings.Builder
+}
+
+func (l *output) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(p)
+}
+
+func (l *output) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.String()
+}
+
+func (l *output) count() int { return strings.Count(l.String(), "\n") }
 
 func TestLookup(t *testing.T) {
 	t.Parallel()

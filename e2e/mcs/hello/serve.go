@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// lineTime for a client to send its line.
-	lineTime = 10 * time.Second
+	// lineTime for a client to send its next line: longer than a connection is held on purpose.
+	lineTime = 2 * holdTime
 	// maxLine of a client, in bytes.
 	maxLine = 512
 )
@@ -61,9 +61,11 @@ func serveStreams(ctx context.Context, listener net.Listener, who string) error 
 		answering.Go(func() {
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-			_ = conn.SetDeadline(time.Now().Add(lineTime))
-			if _, err := bufio.NewReaderSize(conn, maxLine).ReadSlice('\n'); err == nil {
-				fmt.Fprintln(conn, who)
+			for lines := bufio.NewReaderSize(conn, maxLine); ; fmt.Fprintln(conn, who) {
+				_ = conn.SetDeadline(time.Now().Add(lineTime))
+				if _, err := lines.ReadSlice('\n'); err != nil {
+					return
+				}
 			}
 		})
 	}
