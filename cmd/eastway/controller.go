@@ -47,7 +47,7 @@ type controllerOptions struct {
 	kubeconfig, context                      string
 }
 
-// controllerHealth is the default of --health; 15020 and 15022 are the proxies' and the node agents'.
+// controllerHealth is the default of --health; 15020 and 15022 are the proxies' and the node agents', 15024 is where proxies expect those.
 const controllerHealth = ":15021"
 
 func newControllerCommand() *cobra.Command {
@@ -133,7 +133,7 @@ func (o *controllerOptions) validate() error {
 }
 
 // reservedPorts are those that a proxy itself listens on.
-func reservedPorts() []uint16 { return []uint16{15000, 15020, 15443} }
+func reservedPorts() []uint16 { return []uint16{15000, 15020, 15024, 15443} }
 
 // parseRange reads FIRST-LAST.
 func parseRange(s string) (mcs.PortRange, error) {

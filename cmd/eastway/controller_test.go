@@ -40,7 +40,8 @@ func TestControllerWithoutKubernetes(t *testing.T) {
 func TestControllerNames(t *testing.T) {
 	t.Parallel()
 	o := controllerOptions{release: "r"}
-	if n := o.names(); n.CASecret != "r-ca" || n.SVIDSecret != "r-svid" || n.NodeSecret != "r-node-svid" || n.ConfigMap != "r-cluster" || n.Lease != "r-controller" ||
+	if n := o.names(); n.CASecret != "r-ca" || n.SVIDSecret != "r-svid" || n.NodeSecret != "r-node-svid" ||
+		n.ConfigMap != "r-cluster" || n.Lease != "r-controller" ||
 		n.ProxiesService != "r-proxies" || !slices.Equal(n.TunnelServices, []string{"r-tunnel"}) || n.OwnerClusterRole != "" {
 		t.Errorf("%+v", n)
 	}

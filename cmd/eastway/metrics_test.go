@@ -111,6 +111,7 @@ func TestMetricsTable(t *testing.T) {
 	}
 	proxyFamilies(t, families, o)
 	o.config, o.kubernetes, o.kubeconfig, o.namespace, o.state = "", true, nowhere(t), "eastway-system", t.TempDir()
+	o.agents = "127.0.0.1:0"
 	proxyFamilies(t, families, o)
 	const table = "../../docs/metrics.md"
 	text, err := os.ReadFile(table)

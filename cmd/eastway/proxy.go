@@ -38,6 +38,8 @@ type proxyOptions struct {
 	admin                 string
 	adminRemote           bool
 	health                string
+	healthListeners       bool
+	agents                string
 	loopbackEndpoints     bool
 	accessLog             string
 	accessRate            int
@@ -123,7 +125,10 @@ func (o *proxyOptions) addressFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.transports, "transports", []string{"tcp", "quic"}, "`transports` to use for tunnels: tcp, quic or both")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "`IP:PORT` of the admin listener: health, metrics, status, profiles")
 	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
-	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes, metrics and node agents; \"\": none")
+	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes and metrics; \"\": none")
+	f.BoolVar(&o.healthListeners, "health-listeners", false,
+		"tell every client of --health which services there are, for node agents of the release before; to upgrade only")
+	f.StringVar(&o.agents, "agents", "", "`IP:PORT` of the listener for node agents, which prove themselves by certificate; \"\": none")
 	f.BoolVar(&o.loopbackEndpoints, loopbackFlag, true, "allow endpoints at loopback addresses; never with --kubernetes")
 }
 
@@ -213,10 +218,8 @@ func (o *proxyOptions) validateAddresses() error {
 			return fmt.Errorf("--listen %q: port %q is not a number between 0 and 65535", o.listen, port)
 		}
 	}
-	if o.health != "" {
-		if err := validateHealth(o.health); err != nil {
-			return err
-		}
+	if err := o.validateInside(); err != nil {
+		return err
 	}
 	valid := func(remote bool) error {
 		return (&admin.Config{Address: o.admin, AllowRemote: remote}).Validate()
@@ -230,6 +233,25 @@ func (o *proxyOptions) validateAddresses() error {
 	default:
 		return fmt.Errorf("--admin: %w", errors.Unwrap(err))
 	}
+}
+
+// validateInside checks the listeners for the own cluster.
+func (o *proxyOptions) validateInside() error {
+	if o.health == "" && o.healthListeners {
+		return errors.New("--health-listeners needs --health: it adds to what that listener answers")
+	}
+	if o.health != "" {
+		if err := validateHealth(o.health); err != nil {
+			return err
+		}
+	}
+	if o.agents == "" {
+		return nil
+	}
+	if err := (&admin.Config{Address: o.agents, HealthOnly: true}).Validate(); err != nil {
+		return fmt.Errorf("--agents: %w", errors.Unwrap(err))
+	}
+	return nil
 }
 
 // validateHealth checks --health, also that of other commands.

@@ -28,6 +28,8 @@ func TestProxyFlags(t *testing.T) {
 		good + "--admin 15000":         `--admin: "15000" is not HOST:PORT`,
 		good + "--admin :15000":        "or allow remote access if that is meant: --unsafe-admin-remote",
 		good + "--health 15020":        `--health: "15020" is not HOST:PORT`,
+		good + "--agents 15024":        `--agents: "15024" is not HOST:PORT`,
+		good + "--health-listeners":    "--health-listeners needs --health",
 		good + "--trust-domain A!":     `--trust-domain "A!"`,
 		good + "--svid x --ca y":       "--svid excludes --ca",
 		"proxy --cluster aa --node-name n --kubernetes --allow-loopback-endpoints": "--allow-loopback-endpoints excludes --kubernetes",

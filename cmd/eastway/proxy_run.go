@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"os/signal"
 	"reflect"
 	"slices"
@@ -55,6 +56,7 @@ type proxy struct {
 	admin    *httpserve.Server
 	guard    *discovery.Guard
 	health   *httpserve.Server // nil: there is none
+	agents   *admin.Agents     // nil: there is none
 
 	// Of the last applyPeers.
 	peers map[string]*discovery.Peer // nil: there was none
@@ -130,7 +132,7 @@ func (p *proxy) build(ctx context.Context, reg registry, accessLog *zap.Logger) 
 	return nil
 }
 
-// listenAdmin opens the admin listener and, if configured, the listener for probes.
+// listenAdmin opens the admin listener and, if configured, those for probes and for node agents.
 func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 	cfg := admin.Config{
 		Address: p.o.admin, AllowRemote: p.o.adminRemote, Gatherer: reg, Registerer: reg, Logger: p.log.Named("admin"),
@@ -146,14 +148,41 @@ func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 	if p.admin, err = admin.Listen(ctx, cfg); err != nil {
 		return fmt.Errorf("--admin: %w", err)
 	}
-	if p.o.health == "" {
-		return nil
+	if p.o.health != "" {
+		cfg.Address, cfg.HealthOnly, cfg.HealthListeners = p.o.health, true, p.o.healthListeners
+		if p.health, err = admin.Listen(ctx, cfg); err != nil {
+			return fmt.Errorf("--health: %w", err)
+		}
 	}
-	cfg.Address, cfg.HealthOnly = p.o.health, true
-	if p.health, err = admin.Listen(ctx, cfg); err != nil {
-		return fmt.Errorf("--health: %w", err)
+	if p.o.agents != "" {
+		cfg.Address = p.o.agents
+		if p.agents, err = admin.ListenAgents(ctx, cfg, certs.NodeServerConfig(p.identity, nil)); err != nil {
+			return fmt.Errorf("--agents: %w", err)
+		}
 	}
 	return nil
+}
+
+// inside are the listeners for the own cluster that are open.
+func (p *proxy) inside() []insideServer {
+	var all []insideServer
+	if p.admin != nil {
+		all = append(all, p.admin)
+	}
+	if p.health != nil {
+		all = append(all, p.health)
+	}
+	if p.agents != nil {
+		all = append(all, p.agents)
+	}
+	return all
+}
+
+// insideServer is one of them.
+type insideServer interface {
+	Run(ctx context.Context) error
+	Addr() net.Addr
+	Problems() []string
 }
 
 // release closes what build opened before it failed: parts that run until a context which has ended close their sockets.
@@ -167,8 +196,8 @@ func (p *proxy) release(ctx context.Context) error {
 	if p.node != nil {
 		errs = append(errs, p.node.Run(ended))
 	}
-	if p.admin != nil {
-		errs = append(errs, p.admin.Run(ended))
+	for _, s := range p.inside() {
+		errs = append(errs, s.Run(ended))
 	}
 	return errors.Join(errs...)
 }
@@ -266,10 +295,10 @@ func (p *proxy) run(ctx context.Context) error {
 	defer stop()
 	g, live := errgroup.WithContext(live)
 	parts := []func(context.Context) error{
-		p.identity.Run, p.source.run, p.followPeers, p.node.Run, p.failover.Run, p.admin.Run,
+		p.identity.Run, p.source.run, p.followPeers, p.node.Run, p.failover.Run,
 	}
-	if p.health != nil {
-		parts = append(parts, p.health.Run)
+	for _, s := range p.inside() {
+		parts = append(parts, s.Run)
 	}
 	for _, part := range parts {
 		g.Go(func() error { return part(live) })
@@ -372,9 +401,8 @@ func (p *proxy) status() admin.Status {
 	st.Errors = append(st.Errors, p.node.Problems()...)
 	st.Errors = append(st.Errors, p.failover.Problems()...)
 	st.Errors = append(st.Errors, p.access.Problems()...)
-	st.Errors = append(st.Errors, p.admin.Problems()...)
-	if p.health != nil {
-		st.Errors = append(st.Errors, p.health.Problems()...)
+	for _, s := range p.inside() {
+		st.Errors = append(st.Errors, s.Problems()...)
 	}
 	for _, l := range p.failover.Listening() {
 		if l.Error != "" {

@@ -46,7 +46,7 @@ func (o *proxyOptions) checkConfig() error {
 // newGuard knows the ports of the flags before they are bound: the API server is followed from early on.
 func (o *proxyOptions) newGuard() *discovery.Guard {
 	g := &discovery.Guard{AllowLoopback: o.loopbackEndpoints}
-	for _, address := range []string{o.listen, o.admin, o.health} {
+	for _, address := range []string{o.listen, o.admin, o.health, o.agents} {
 		if port, anywhere := strings.CutPrefix(address, ":"); anywhere {
 			address = "[::]:" + port
 		}
@@ -59,9 +59,9 @@ func (o *proxyOptions) newGuard() *discovery.Guard {
 
 // guardPorts adds what is bound: a flag may leave the port to the kernel, or name a host.
 func (p *proxy) guardPorts() {
-	bound := []net.Addr{p.node.Addr(), p.admin.Addr()}
-	if p.health != nil {
-		bound = append(bound, p.health.Addr())
+	bound := []net.Addr{p.node.Addr()}
+	for _, s := range p.inside() {
+		bound = append(bound, s.Addr())
 	}
 	for _, a := range bound {
 		if a == nil {

@@ -145,7 +145,7 @@ func writesButPeers(s samples) float64 {
 func (b *bench) listening(ctx context.Context) error {
 	for _, p := range b.proxies {
 		err := await(ctx, p.name+" to listen", completePoll, func() error {
-			return p.get(ctx, p.health, admin.PathListeners, func(r io.Reader) error {
+			return p.get(ctx, p.admin, admin.PathListeners, func(r io.Reader) error {
 				var is admin.Listeners
 				if err := json.NewDecoder(r).Decode(&is); err != nil {
 					return fmt.Errorf("listeners of %s: %w", p.name, err)

@@ -21,9 +21,11 @@ type Config struct {
 	// AllowRemote permits an Address that other machines can reach, and requests under
 	// any host name. Metrics, status and profiles are then open to every client that can connect.
 	AllowRemote bool
-	// HealthOnly omits everything about other processes than this one: only PathHealthz, PathReadyz, PathServingz,
-	// PathMetrics and PathListeners are answered, under any host name. Such a listener may be on any address.
+	// HealthOnly omits everything about other processes than this one: only PathHealthz, PathReadyz, PathServingz and
+	// PathMetrics are answered, under any host name. Such a listener may be on any address.
 	HealthOnly bool
+	// HealthListeners answers PathListeners too on such a listener, to any client: for node agents of the release before.
+	HealthListeners bool
 	// Gatherer feeds PathMetrics; nil: no metrics.
 	Gatherer prometheus.Gatherer
 	// Registerer gets the server's own metrics; nil: none.

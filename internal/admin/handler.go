@@ -25,9 +25,7 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	mux.HandleFunc("GET "+PathHealthz, h.healthz)
 	mux.HandleFunc("GET "+PathReadyz, h.readyz)
 	mux.HandleFunc("GET "+PathServingz, h.servingz)
-	if cfg.Listeners != nil {
-		mux.HandleFunc("GET "+PathListeners, h.listeners)
-	}
+	h.addListeners(mux)
 	if cfg.Status != nil && !cfg.HealthOnly {
 		mux.HandleFunc("GET "+PathStatus, h.status)
 	}

@@ -81,7 +81,7 @@ func TestHealthOnly(t *testing.T) {
 	t.Parallel()
 	ready := errors.New("not yet")
 	server := start(t, Config{
-		Address: "0.0.0.0:0", HealthOnly: true, Gatherer: prometheus.NewRegistry(),
+		Address: "0.0.0.0:0", HealthOnly: true, HealthListeners: true, Gatherer: prometheus.NewRegistry(),
 		Checks: []Check{{Name: "proxy", Ready: func() error { return ready }, Serving: func() error { return nil }}},
 		Status: func() Status { return Status{Cluster: "secret"} },
 		Endpoints: func(string, string) ([]status.Endpoint, bool) {

@@ -1,11 +1,15 @@
 package httpserve
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +44,7 @@ type conn struct {
 
 	listener *listener
 	slot     *slot
+	began    time.Time
 }
 
 // Accept admits the next connection and closes the one that has to make room for it.
@@ -49,8 +54,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l.mu.Lock()
-	added, victim := l.table.admit(source.Of(raw.RemoteAddr()), time.Now())
-	admitted := &conn{Conn: raw, listener: l, slot: added}
+	now := time.Now()
+	added, victim := l.table.admit(source.Of(raw.RemoteAddr()), now)
+	admitted := &conn{Conn: raw, listener: l, slot: added, began: now}
 	l.conns[added] = admitted
 	evicted := l.conns[victim]
 	delete(l.conns, victim)
@@ -106,11 +112,23 @@ func (c *conn) setBusy(busy bool) {
 	c.slot.busy, c.slot.since = busy, time.Now()
 }
 
+// admitted is what Accept returned, also below TLS.
+func admitted(c net.Conn) (*conn, bool) {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	a, ok := c.(*conn)
+	return a, ok
+}
+
 // connKey is the context key of a request's *conn.
 type connKey struct{}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
+	if a, ok := admitted(c); ok {
+		return context.WithValue(ctx, connKey{}, a)
+	}
+	return ctx
 }
 
 // serving marks connections busy from the end of a request's header. The response may still be buffered when the handler
@@ -124,9 +142,33 @@ func serving(next http.Handler) http.Handler {
 	})
 }
 
+// renewed lets a connection that is older than tlsConnLife end with its next response: the client sees that in it, and loses nothing.
+func renewed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok && time.Since(c.began) > tlsConnLife {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // idle is the server's ConnState hook.
 func idle(c net.Conn, state http.ConnState) {
-	if c, ok := c.(*conn); ok && state == http.StateIdle {
-		c.setBusy(false)
+	if a, ok := admitted(c); ok && state == http.StateIdle {
+		a.setBusy(false)
 	}
+}
+
+// connErrors is the log of net/http's server. Clients can fail as many handshakes as they like.
+type connErrors struct {
+	log   *zap.Logger
+	other io.Writer
+}
+
+func (c *connErrors) Write(line []byte) (int, error) {
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error ")) {
+		c.log.Debug("TLS handshake failed", zap.String("error", strings.TrimSpace(string(line))))
+		return len(line), nil
+	}
+	return c.other.Write(line)
 }

@@ -2,6 +2,7 @@ package httpserve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +28,12 @@ const (
 	// maxConns bounds memory: a connection costs two buffers of 4 KiB, its goroutines and at most MaxHeaderBytes, so all of them
 	// cost less than 10 MiB. Node agents and scrapers of a cluster keep one connection each.
 	maxConns = 256
+	// maxTLSConns is for node agents, each of which keeps one connection to each proxy: an idle one costs
+	// less than 34 KB (BenchmarkIdleTLS, both ends). With
+	// more nodes than this they connect more often than they need to.
+	maxTLSConns = 2048
+	// tlsConnLife is the time after which a client has to prove itself anew, with the certificate that it has by then.
+	tlsConnLife = 5 * time.Minute
 	// shutdownTimeout lets answers under way finish.
 	shutdownTimeout = time.Second
 )
@@ -34,6 +41,7 @@ const (
 // Server serves one handler on one listener.
 type Server struct {
 	listener *listener
+	accepts  net.Listener // listener, or TLS on it
 	http     *http.Server
 	log      *zap.Logger
 }
@@ -41,12 +49,32 @@ type Server struct {
 // New takes over the listener: it is closed when New fails, and by Run. log gets the errors of connections. The metric of all
 // servers of a process is one; a nil reg has none.
 func New(l net.Listener, h http.Handler, log *zap.Logger, reg prometheus.Registerer) (*Server, error) {
+	return newServer(l, maxConns, h, log, reg)
+}
+
+// NewTLS does the same for clients that config accepts. Who makes config notes those that it refuses: here they leave a line of the
+// level debug.
+func NewTLS(l net.Listener, config *tls.Config, h http.Handler, log *zap.Logger, reg prometheus.Registerer) (*Server, error) {
+	s, err := newServer(l, maxTLSConns, renewed(h), log, reg)
+	if err != nil {
+		return nil, err
+	}
+	s.accepts = tls.NewListener(s.listener, config)
+	s.http.ErrorLog.SetOutput(&connErrors{log: log, other: s.http.ErrorLog.Writer()})
+	return s, nil
+}
+
+func newServer(l net.Listener, conns int, h http.Handler, log *zap.Logger, reg prometheus.Registerer) (*Server, error) {
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", l.Addr(), errors.Join(err, l.Close()))
 	}
-	return &Server{listener: newListener(l, maxConns, log, evictedMetric(reg)), log: log, http: &http.Server{
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	bounded := newListener(l, conns, log, evictedMetric(reg))
+	return &Server{listener: bounded, accepts: bounded, log: log, http: &http.Server{
 		Handler:           serving(h),
+		Protocols:         protocols,
 		ConnContext:       withConn,
 		ConnState:         idle,
 		ReadTimeout:       readTimeout,
@@ -73,7 +101,7 @@ func (s *Server) Problems() []string {
 func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	go func() { served <- s.http.Serve(s.accepts) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
