@@ -74,8 +74,8 @@ func checkContainer(t *testing.T, component string, spec corev1.PodSpec) {
 	}
 }
 
-// Volumes are for the proxy's certificate, read-only, and for what proxies and agents keep; one of the node's only for
-// allowBBR. The CA is nowhere mounted.
+// Volumes are for the certificates of proxies and agents, read-only, and for what they keep; one of the node's only for
+// allowBBR. The CA is nowhere mounted, and no workload has the certificate of another.
 func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodSpec) {
 	t.Helper()
 	found := make(map[string]string)
@@ -95,8 +95,11 @@ func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodS
 	if component == "proxy" || component == "node" {
 		want["state"] = "empty"
 	}
-	if component == "proxy" {
+	switch component {
+	case "proxy":
 		want["svid"] = "secret " + release + "-svid"
+	case "node":
+		want["svid"] = "secret " + release + "-node-svid"
 	}
 	if flags["allow-bbr"] != nil {
 		want["sysctls"] = "/proc/sys/net"

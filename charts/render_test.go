@@ -33,14 +33,20 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("services %v", services)
 	}
 	for component, flags := range map[string]map[string][]string{
-		"proxy": {"cluster": {"east"}, "namespace": {namespace}, "node-name": {"$(NODE_NAME)"}, "listen": {":15443"}, "health": {":15020"}},
+		"proxy": {
+			"cluster": {"east"}, "namespace": {namespace}, "node-name": {"$(NODE_NAME)"}, "listen": {":15443"}, "health": {":15020"},
+			"agents": {":15024"}, "health-listeners": nil,
+		},
 		"controller": {
 			"cluster": {"east"}, "namespace": {namespace}, "tunnel-service": {release + "-tunnel"}, "proxies-service": {release + "-proxies"},
 			"listener-ports": {"20000-29999"}, "health": {":15021"}, "trust-domain": nil, "public-address": nil,
 			"release": {release}, "owner-cluster-role": {release + "-controller"},
 		},
 		"test": {"release": {release}},
-		"node": {"namespace": {namespace}, "node-name": {"$(NODE_NAME)"}, "proxies-service": {release + "-proxies"}, "health": {":15022"}},
+		"node": {
+			"cluster": {"east"}, "svid": {"/var/run/eastway/svid"}, "namespace": {namespace}, "node-name": {"$(NODE_NAME)"},
+			"proxies-service": {release + "-proxies"}, "health": {":15022"},
+		},
 	} {
 		args := r.args(component)
 		for name, value := range flags {
@@ -291,5 +297,48 @@ func TestNotes(t *testing.T) {
 	if private := notes(valueSets()["a private site"]); !strings.Contains(private, "no tunnel Service") ||
 		!strings.Contains(private, "node.enabled") {
 		t.Errorf("NOTES of a private site:\n%s", private)
+	}
+}
+
+// Node agents find the proxies' listener for them by its name, prove themselves there, and are let through; without agents there is none.
+func TestListenerForNodeAgents(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		values           string
+		agents, optional bool
+	}{
+		"by default":              {``, true, false},
+		"agents of before":        {`proxy: {healthListeners: true}`, true, true},
+		"no agents":               {`node: {enabled: false}`, false, false},
+		"no agents, but the flag": {`node: {enabled: false}, proxy: {healthListeners: true}`, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := render(t, "{cluster: east, networkPolicy: {enabled: true}, "+tt.values+"}")
+			_, tells := r.args("proxy")["health-listeners"]
+			if got := r.args("proxy")["agents"] != nil; got != tt.agents || tells != tt.optional {
+				t.Errorf("--agents %t, --health-listeners %t", got, tells)
+			}
+			ports := map[string]int32{}
+			for _, p := range r.workloads["proxy"].spec.Containers[0].Ports {
+				ports[p.Name] = p.ContainerPort
+			}
+			served := slices.IndexFunc(named[*corev1.Service](r)["proxies"].Spec.Ports, func(p corev1.ServicePort) bool {
+				return p.Name == "agents" && p.TargetPort.StrVal == "agents" && p.Port == ports["agents"]
+			})
+			allowed := slices.ContainsFunc(named[*networkingv1.NetworkPolicy](r)["proxy"].Spec.Ingress[0].Ports,
+				func(p networkingv1.NetworkPolicyPort) bool { return p.Port.IntVal == 15024 })
+			if (ports["agents"] == 15024) != tt.agents || (served >= 0) != tt.agents || allowed != tt.agents {
+				t.Errorf("container ports %v, in the Service at %d, in the NetworkPolicy %t", ports, served, allowed)
+			}
+			if !tt.agents {
+				return
+			}
+			for _, v := range r.workloads["node"].spec.Volumes {
+				if v.Secret != nil && (*v.Secret.Optional != tt.optional || *v.Secret.DefaultMode != 0o400) {
+					t.Errorf("the certificate: %+v", v.Secret)
+				}
+			}
+		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/takeover"
 	"github.com/eastway/eastway/internal/takeover/nft"
@@ -31,6 +32,7 @@ type nodeOptions struct {
 	namespace, nodeName       string
 	proxiesService, daemonSet string
 	proxyHealthPort           uint16
+	cluster, svid             string
 	health                    string
 	state                     string
 	checkAddress              string
@@ -50,6 +52,9 @@ func newNodeCommand() *cobra.Command {
 annotation eastway.dev/takeover: "true", and to those that back ServiceImports, go to the nearest live
 proxy of the cluster, by nftables tables "ip eastway" and "ip6 eastway" on this node. Without a live
 proxy, or without the agent, kube-proxy serves those Services as before.
+
+Proxies say for which services they listen, to agents that prove themselves by the certificate in --svid. It
+may be missing at first. Proxies that have no listener for that are read as any client reads them.
 
 It needs the node's network namespace and the capability NET_ADMIN. --health serves /healthz,
 /readyz, /metrics, and /takeovers: where this node's calls go, and what prevents a takeover.`,
@@ -74,6 +79,8 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 	f.StringVar(&o.daemonSet, "daemonset", "eastway-node", "`name` of the agents' DaemonSet: an agent that ends when it is gone removes its tables")
 	f.Uint16Var(&o.proxyHealthPort, "proxy-health-port", 15020,
 		"`port` of the proxies' health listener, where their Service has no port \"health\"")
+	f.StringVar(&o.cluster, "cluster", "", "`name` of this cluster, whose proxies alone are trusted (required with --svid)")
+	f.StringVar(&o.svid, "svid", "", "`directory` with tls.crt, tls.key and ca.crt of the node agents; \"\": none")
 	f.StringVar(&o.health, "health", ":15022", "`IP:PORT` for health, metrics and /takeovers")
 	f.StringVar(&o.state, "state", defaultState, "`directory` for the agent's state; \"\": none, a restart then needs the API server")
 	f.StringVar(&o.checkAddress, "check-address", serviceFromEnv(),
@@ -86,6 +93,7 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	// The only error is a flag that does not exist.
 	_ = cmd.MarkFlagDirname("state")
+	_ = cmd.MarkFlagDirname("svid")
 	_ = cmd.MarkFlagDirname("proc")
 	_ = cmd.RegisterFlagCompletionFunc("log-level",
 		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
@@ -112,6 +120,9 @@ func (o *nodeOptions) validate() error {
 		return errors.New("--proxies-service is empty: name the proxies' headless Service")
 	case o.proxyHealthPort == 0:
 		return errors.New("--proxy-health-port is 0: name the port of the proxies' health listener")
+	}
+	if o.svid != "" && o.cluster == "" {
+		return errors.New("--svid needs --cluster: the name of this cluster, as its proxies prove it")
 	}
 	if o.health == "" {
 		return errors.New("--health is empty: name the IP:PORT for kubelets and scrapers")
@@ -170,7 +181,11 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 			log.Info("proxies may use bbr on this node")
 		}
 	}
-	agent, err := newAgent(ctx, o, log, reg)
+	svid, err := o.openSVID(log, reg)
+	if err != nil {
+		return err
+	}
+	agent, err := newAgent(ctx, o, svid, log, reg)
 	if err != nil {
 		return err
 	}
@@ -182,13 +197,49 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 		zap.String("version", version.Get().Version))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return agent.Run(ctx) })
+	if svid != nil {
+		g.Go(func() error { return svid.Run(ctx) })
+	}
 	g.Go(func() error { return server.Run(ctx) })
 	err = g.Wait()
 	log.Info("node agent stopped", zap.Error(err))
 	return err
 }
 
-func newAgent(ctx context.Context, o *nodeOptions, log *zap.Logger, reg prometheus.Registerer) (*takeover.Agent, error) {
+// openSVID opens the agents' certificate, which may come later; nil: none is configured.
+func (o *nodeOptions) openSVID(log *zap.Logger, reg prometheus.Registerer) (*certs.FileSource, error) {
+	if o.svid == "" {
+		return nil, nil
+	}
+	s, err := certs.NewFileSource(certs.FileSourceConfig{Dir: o.svid, Node: true, Log: log.Named("certs"), Registerer: reg})
+	if err != nil {
+		return nil, fmt.Errorf("--svid: %w", err)
+	}
+	return s, nil
+}
+
+// credentials are those of the agents' certificate.
+func (o *nodeOptions) credentials(svid *certs.FileSource) (*takeover.Credentials, error) {
+	if svid == nil {
+		return nil, nil
+	}
+	config, err := certs.NodeClientConfig(svid, o.cluster, nil)
+	if err != nil {
+		return nil, usageErrorf("--cluster: %w", err)
+	}
+	return &takeover.Credentials{TLS: config, Missing: func() error {
+		_, err := svid.GetX509SVID()
+		return err
+	}}, nil
+}
+
+func newAgent(
+	ctx context.Context, o *nodeOptions, svid *certs.FileSource, log *zap.Logger, reg prometheus.Registerer,
+) (*takeover.Agent, error) {
+	credentials, err := o.credentials(svid)
+	if err != nil {
+		return nil, err
+	}
 	client, err := nodeClient(o.kubeconfig, o.context)
 	if err != nil {
 		return nil, err
@@ -209,7 +260,7 @@ func newAgent(ctx context.Context, o *nodeOptions, log *zap.Logger, reg promethe
 		return nil, err
 	}
 	return takeover.New(ctx, takeover.Config{
-		Source: source, Tables: tables, StateDir: o.state, CheckAddress: check,
+		Source: source, Tables: tables, StateDir: o.state, CheckAddress: check, Credentials: credentials,
 		Removed: func(ctx context.Context) bool { return takeover.Removed(ctx, client, o.namespace, o.daemonSet) },
 		Log:     log.Named("takeover"), Registerer: reg,
 	})

@@ -27,6 +27,7 @@ func TestNodeUsage(t *testing.T) {
 		"--node-name n --health=":                 "--health is empty",
 		"--node-name n --check-address 1.2.3.4:0": "--check-address",
 		"--node-name n --log-level loud":          "--log-level",
+		"--node-name n --svid x":                  "--svid needs --cluster",
 		"n1":                                      "unexpected argument",
 	})
 	if got := runCommand(t, "node", "--node-name", "n", "--kubeconfig", filepath.Join(t.TempDir(), "none")); got.code != exitFailure ||

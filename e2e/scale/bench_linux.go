@@ -26,6 +26,7 @@ const (
 	tunnelPort       = 15443
 	proxyAdmin       = 15000
 	proxyHealth      = 15020
+	proxyAgents      = 15024
 	controllerHealth = 15021
 	nodeHealth       = 15022
 )
@@ -164,7 +165,7 @@ func (b *bench) startProxies(ctx context.Context) error {
 		p, err := start(ctx, on, b.cluster.dir, name, at(on, proxyHealth),
 			"proxy", "--kubernetes", "--cluster="+b.cluster.Name, "--namespace="+install.Namespace, "--node-name="+on.Name,
 			"--svid="+filepath.Join(b.cluster.dir, "svid"), "--state="+state, "--listen=:"+strconv.Itoa(tunnelPort),
-			"--health="+at(on, proxyHealth), "--admin="+at(on, proxyAdmin), "--unsafe-admin-remote",
+			"--health="+at(on, proxyHealth), "--agents="+at(on, proxyAgents), "--admin="+at(on, proxyAdmin), "--unsafe-admin-remote",
 			"--kubeconfig="+b.configs["proxy"])
 		if err != nil {
 			return err
@@ -175,24 +176,26 @@ func (b *bench) startProxies(ctx context.Context) error {
 	return nil
 }
 
-// mountIdentity waits for the controller to have made the proxies' certificate, and puts it where they look for it.
+// mountIdentity waits for the controller to have made the certificates, and puts them where proxies and agents look for them.
 func (b *bench) mountIdentity(ctx context.Context) error {
-	var svid map[string][]byte
+	var svids map[string]map[string][]byte
 	var own string
 	err := await(ctx, "the cluster's identity", readyPoll, func() (err error) {
-		svid, own, err = b.cluster.identity(ctx)
+		svids, own, err = b.cluster.identity(ctx)
 		return errors.Join(err, b.controller.alive())
 	})
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(b.cluster.dir, "svid")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("folder of the certificate: %w", err)
-	}
-	for name, data := range svid {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			return fmt.Errorf("write the certificate: %w", err)
+	for of, svid := range svids {
+		dir := filepath.Join(b.cluster.dir, of)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("folder of the certificate: %w", err)
+		}
+		for name, data := range svid {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				return fmt.Errorf("write the certificate: %w", err)
+			}
 		}
 	}
 	manifest, err := peering.Parse([]byte(own))

@@ -114,7 +114,7 @@ func (c *cluster) placeProxies(ctx context.Context) error {
 		}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 	}
-	for name, port := range map[string]int32{"tunnel": tunnelPort, "health": proxyHealth} {
+	for name, port := range map[string]int32{"tunnel": tunnelPort, "health": proxyHealth, "agents": proxyAgents} {
 		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: &name, Port: &port, Protocol: &protocol})
 	}
 	for _, n := range c.proxyNodes() {
@@ -154,15 +154,20 @@ func (c *cluster) written(ctx context.Context) (imports, ready, derived int, err
 	return len(all.Items), ready, len(services.Items), nil
 }
 
-// identity is what the proxies' Secret holds, and the cluster's own Peer manifest; an error until the controller has made them.
-func (c *cluster) identity(ctx context.Context) (svid map[string][]byte, manifest string, err error) {
-	var secret corev1.Secret
-	key := client.ObjectKey{Namespace: install.Namespace, Name: install.Release + "-svid"}
-	if err := c.client.Get(ctx, key, &secret); err != nil {
-		return nil, "", fmt.Errorf("read Secret %s: %w", key, err)
+// identity is what the Secrets of proxies and node agents hold, by their names after the release's, and the cluster's own Peer manifest;
+// an error until the controller has made them.
+func (c *cluster) identity(ctx context.Context) (svids map[string]map[string][]byte, manifest string, err error) {
+	svids = make(map[string]map[string][]byte)
+	for _, name := range []string{"svid", "node-svid"} {
+		var secret corev1.Secret
+		key := client.ObjectKey{Namespace: install.Namespace, Name: install.Release + "-" + name}
+		if err := c.client.Get(ctx, key, &secret); err != nil {
+			return nil, "", fmt.Errorf("read Secret %s: %w", key, err)
+		}
+		svids[name] = secret.Data
 	}
 	var own corev1.ConfigMap
-	key.Name = install.Release + "-cluster"
+	key := client.ObjectKey{Namespace: install.Namespace, Name: install.Release + "-cluster"}
 	if err := c.client.Get(ctx, key, &own); err != nil {
 		return nil, "", fmt.Errorf("read ConfigMap %s: %w", key, err)
 	}
@@ -170,5 +175,5 @@ func (c *cluster) identity(ctx context.Context) (svid map[string][]byte, manifes
 	if strings.TrimSpace(manifest) == "" {
 		return nil, "", fmt.Errorf("ConfigMap %s has no peer.yaml yet", key)
 	}
-	return secret.Data, manifest, nil
+	return svids, manifest, nil
 }

@@ -105,7 +105,7 @@ func (b *bench) startAgent(ctx context.Context) (err error) {
 	b.agent, err = start(ctx, on, b.cluster.dir, "node", health,
 		"node", "--namespace="+install.Namespace, "--node-name="+on.Name, "--proxies-service="+install.Release+"-proxies",
 		"--daemonset="+install.Release+"-node", "--state="+filepath.Join(b.cluster.dir, "node"), "--health="+health,
-		"--kubeconfig="+b.configs["node"])
+		"--cluster="+b.cluster.Name, "--svid="+filepath.Join(b.cluster.dir, "node-svid"), "--kubeconfig="+b.configs["node"])
 	return err
 }
 

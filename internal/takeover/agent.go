@@ -46,6 +46,8 @@ type Config struct {
 	CheckAddress netip.AddrPort
 	// Removed is called when the agent ends: true if no other agent follows it. nil: one follows.
 	Removed func(ctx context.Context) bool
+	// Credentials prove what this agent is; nil: it reads what proxies tell every client.
+	Credentials *Credentials
 	// Env is the network to work in; the zero value is the process's own.
 	Env        Env
 	Log        *zap.Logger           // nil: none
@@ -59,6 +61,8 @@ func (c *Config) Validate() error {
 		return errors.New("takeover: Config.Source is missing")
 	case c.Tables == nil:
 		return errors.New("takeover: Config.Tables is missing")
+	case c.Credentials != nil && (c.Credentials.TLS == nil || c.Credentials.Missing == nil):
+		return errors.New("takeover: Config.Credentials needs TLS and Missing")
 	case c.CheckAddress != (netip.AddrPort{}) && (c.CheckAddress.Port() == 0 || c.CheckAddress.Addr().Is4In6()):
 		return fmt.Errorf("takeover: Config.CheckAddress %s is not an address and port", c.CheckAddress)
 	}
@@ -100,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if a.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, err
 	}
-	a.http = newHTTPProber(a.cfg.Env.dial)
+	a.http = newHTTPProber(a.cfg.Env.dial, cfg.Credentials)
 	a.prober = newProber(a.http.probe, a.log, a.metrics.probes)
 	if cfg.CheckAddress.IsValid() {
 		if a.checker, err = newChecker(ctx, cfg.CheckAddress, &a.cfg.Env, a.log, a.metrics.bypassed); err != nil {

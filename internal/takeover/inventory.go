@@ -49,6 +49,8 @@ type Proxy struct {
 	Address netip.Addr `json:"address"`
 	// Health is the port of its health listener.
 	Health uint16 `json:"health"`
+	// Agents is the port of its listener for node agents; 0: it has none.
+	Agents uint16 `json:"agents,omitempty"`
 	Pod    string `json:"pod,omitempty"`
 	report.Locality
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,17 +74,44 @@ func ParseReport(body []byte) (*Report, error) {
 	return r, nil
 }
 
-// httpProber probes proxies over HTTP.
-type httpProber struct{ client *http.Client }
+// Credentials prove to proxies what this agent is, and to this agent what they are.
+type Credentials struct {
+	// TLS is for dialing the proxies of the own cluster only.
+	TLS *tls.Config
+	// Missing is nil while there is a certificate, and may change.
+	Missing func() error
+}
 
-// newHTTPProber makes a prober; dial may be nil.
-func newHTTPProber(dial func(ctx context.Context, network, address string) (net.Conn, error)) *httpProber {
+var errNoCredentials = errors.New("this agent has no certificate: none was configured (--svid)")
+
+// missing is why this agent cannot prove itself.
+func (c *Credentials) missing() error {
+	if c == nil {
+		return errNoCredentials
+	}
+	return c.Missing()
+}
+
+// httpProber probes proxies over HTTP.
+type httpProber struct {
+	client      *http.Client
+	credentials *Credentials
+}
+
+// newHTTPProber makes a prober; dial and credentials may be nil.
+func newHTTPProber(dial func(ctx context.Context, network, address string) (net.Conn, error), c *Credentials) *httpProber {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	return &httpProber{client: &http.Client{
+	var config *tls.Config
+	if c != nil {
+		config = c.TLS
+	}
+	return &httpProber{credentials: c, client: &http.Client{
 		Transport: &http.Transport{
 			DialContext:            dial,
+			TLSClientConfig:        config,
+			TLSHandshakeTimeout:    2 * probeTimeout, // of one that its probe has given up
 			MaxIdleConnsPerHost:    1,
 			IdleConnTimeout:        2 * farInterval,
 			MaxResponseHeaderBytes: 16 << 10,
@@ -95,8 +123,7 @@ func newHTTPProber(dial func(ctx context.Context, network, address string) (net.
 
 // get sends one request to a proxy. etag is that of the response that the caller has; "": none.
 func (h *httpProber) get(ctx context.Context, p *Proxy, path, etag string) (*http.Response, error) {
-	url := "http://" + netip.AddrPortFrom(p.Address, p.Health).String() + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base(p)+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +131,33 @@ func (h *httpProber) get(ctx context.Context, p *Proxy, path, etag string) (*htt
 	if etag != "" {
 		req.Header.Set("If-None-Match", etag)
 	}
-	return h.client.Do(req)
+	resp, err := h.client.Do(req)
+	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" {
+		err = fmt.Errorf("%w: the proxy does not accept this agent's certificate, and its log says why", err)
+	}
+	return resp, err
+}
+
+// base is where a proxy is probed: at its listener for node agents, if it has one and this agent can prove itself. A proxy of the release
+// before has none, and the first certificate may come later than this agent: then at the health listener, which may tell less.
+func (h *httpProber) base(p *Proxy) string {
+	if p.Agents != 0 && h.credentials.missing() == nil {
+		return "https://" + netip.AddrPortFrom(p.Address, p.Agents).String()
+	}
+	return "http://" + netip.AddrPortFrom(p.Address, p.Health).String()
+}
+
+// notTold is why a proxy has answered 404.
+func (h *httpProber) notTold(p *Proxy) error {
+	const only = "status 404: proxies tell their services only node agents that prove themselves"
+	switch missing := h.credentials.missing(); {
+	case missing != nil:
+		return &answerError{"/listeners", only + ", and " + missing.Error()}
+	case p.Agents == 0:
+		return &answerError{"/listeners", only + ", and the proxies' Service has no port " + agentsPortName + " for this one: upgrade the chart"}
+	default:
+		return &answerError{"/listeners", "status 404"}
+	}
 }
 
 // ready requests /readyz.
@@ -147,6 +200,9 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNotModified && last != nil {
 		return last, nil
+	}
+	if resp.StatusCode == http.StatusNotFound {
+		return nil, h.notTold(p)
 	}
 	return readReport(resp, last)
 }

@@ -60,7 +60,7 @@ func TestProbe(t *testing.T) {
 			t.Parallel()
 			s := httptest.NewServer(tt.handler)
 			defer s.Close()
-			h := newHTTPProber(nil)
+			h := newHTTPProber(nil, nil)
 			defer h.close()
 			report, err := h.probe(t.Context(), asProxy(t, s), nil)
 			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
@@ -83,7 +83,7 @@ func TestProbeEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHTTPProber(nil)
+	h := newHTTPProber(nil, nil)
 	defer h.close()
 	a := netip.MustParseAddrPort(l.Addr().String())
 	p := &Proxy{Address: a.Addr(), Health: a.Port()}
@@ -121,7 +121,7 @@ func TestProbeOfSomethingKnown(t *testing.T) {
 		fmt.Fprint(w, body)
 	}))
 	defer s.Close()
-	h := newHTTPProber(nil)
+	h := newHTTPProber(nil, nil)
 	defer h.close()
 	probe := func(last *Report) *Report {
 		t.Helper()
@@ -165,7 +165,7 @@ func TestProbeRests(t *testing.T) {
 		fmt.Fprintf(w, `{"ready":%t,"listeners":[{"port":%d,"service":"a/b"}]}`, code == http.StatusOK, served)
 	}))
 	defer s.Close()
-	h := newHTTPProber(nil)
+	h := newHTTPProber(nil, nil)
 	defer h.close()
 	var last *Report
 	for _, step := range []struct {

@@ -12,11 +12,14 @@ import (
 // healthPortName is the port of the proxies' Service that leads to their health listeners.
 const healthPortName = "health"
 
+// agentsPortName is the one that leads to their listeners for node agents. Kubernetes leaves it out of the slices of proxies that have none.
+const agentsPortName = "agents"
+
 // proxiesOf makes the inventory's proxies out of their EndpointSlices. nodes are the Nodes' labels, as far as they are known.
 func proxiesOf(slicesOfProxies []*discoveryv1.EndpointSlice, health uint16, nodes map[string]report.Locality) []Proxy {
 	var out []Proxy
 	for _, slice := range slicesOfProxies {
-		port := healthPort(slice, health)
+		health, agents := portOf(slice, healthPortName, health), portOf(slice, agentsPortName, 0)
 		for i := range slice.Endpoints {
 			e := &slice.Endpoints[i]
 			for _, text := range e.Addresses {
@@ -24,7 +27,7 @@ func proxiesOf(slicesOfProxies []*discoveryv1.EndpointSlice, health uint16, node
 				if err != nil { // an FQDN slice: none of ours
 					continue
 				}
-				p := Proxy{Address: address.Unmap(), Health: port}
+				p := Proxy{Address: address.Unmap(), Health: health, Agents: agents}
 				if e.TargetRef != nil {
 					p.Pod = e.TargetRef.Name
 				}
@@ -44,9 +47,9 @@ func proxiesOf(slicesOfProxies []*discoveryv1.EndpointSlice, health uint16, node
 	return slices.CompactFunc(out, func(a, b Proxy) bool { return a.Address == b.Address })
 }
 
-func healthPort(slice *discoveryv1.EndpointSlice, otherwise uint16) uint16 {
+func portOf(slice *discoveryv1.EndpointSlice, name string, otherwise uint16) uint16 {
 	for _, p := range slice.Ports {
-		if p.Name != nil && *p.Name == healthPortName && p.Port != nil && *p.Port > 0 && *p.Port <= 0xffff {
+		if p.Name != nil && *p.Name == name && p.Port != nil && *p.Port > 0 && *p.Port <= 0xffff {
 			return uint16(*p.Port)
 		}
 	}

@@ -40,6 +40,9 @@ func handler(a *Agent, metrics prometheus.Gatherer, log *zap.Logger) http.Handle
 		if b := a.checker.datapath().Bypassed; b != "" {
 			detail = "nftables is bypassed on this node, takeover has no effect here: " + b + "\n"
 		}
+		if missing := a.Status().Unproven; missing != "" {
+			detail += missing + "\n"
+		}
 		answer(w, a.Ready(), detail)
 	})
 	mux.Handle("GET /metrics", httpserve.Metrics(metrics, log))
@@ -80,6 +83,9 @@ func (a *Agent) Status() report.Status {
 	defer a.mu.Unlock()
 	s := a.status
 	s.Datapath = a.checker.datapath()
+	if err := a.cfg.Credentials.missing(); err != nil {
+		s.Unproven = err.Error()
+	}
 	return s
 }
 

@@ -69,7 +69,7 @@ labels:
 {{- if or (gt $first $last) (gt $last 65535) -}}
 {{- fail (printf "listenerPorts %s is not FIRST-LAST with both at most 65535" .Values.listenerPorts) -}}
 {{- end -}}
-{{- range list 15000 15020 15443 -}}
+{{- range list 15000 15020 15024 15443 -}}
 {{- if and (le $first .) (ge $last .) -}}
 {{- fail (printf "listenerPorts %s contains %d, which is a port of the proxies already" $.Values.listenerPorts .) -}}
 {{- end -}}

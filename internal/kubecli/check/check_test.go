@@ -164,6 +164,10 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			func(w *world) { w.agent.Error = "operation not permitted" },
 			"node agents", Failed, "operation not permitted",
 		},
+		"agent without a certificate": {
+			func(w *world) { w.agent.Unproven = "there is no certificate yet" },
+			"node agents", Warning, "the agent on node-2 cannot prove to proxies what it is: there is no certificate yet",
+		},
 		"not taken over": {
 			func(w *world) { w.agent.Services[0].Refused = "it is headless" },
 			"taken-over Services", Warning, "shop/cart: it is headless (on node-1 and node-2)",

@@ -62,8 +62,8 @@ func (f *facts) nodeAgents(ctx context.Context) []Result {
 		case a.Err != nil:
 			results = append(results, fail("the agent on %s: %v", a.Pod.Spec.NodeName, a.Err).
 				hint("kubectl -n %s logs %s; until it works, kube-proxy serves taken-over Services on that node", a.Pod.Namespace, a.Pod.Name))
-		case a.Status.Error != "":
-			results = append(results, fail("the agent on %s: %s", a.Pod.Spec.NodeName, a.Status.Error))
+		case a.Status.Error != "" || a.Status.Unproven != "":
+			results = append(results, ofAgent(a, f.cluster.Release))
 		}
 	}
 	var without []string
@@ -84,6 +84,16 @@ func (f *facts) nodeAgents(ctx context.Context) []Result {
 		return one(ok("an agent on every node (%d)", len(agents)))
 	}
 	return results
+}
+
+// ofAgent is what an agent that answers lacks.
+func ofAgent(a *kubecli.Agent, release string) Result {
+	if a.Status.Error != "" {
+		return fail("the agent on %s: %s", a.Pod.Spec.NodeName, a.Status.Error)
+	}
+	return warn("the agent on %s cannot prove to proxies what it is: %s", a.Pod.Spec.NodeName, a.Status.Unproven).
+		hint("the controller issues Secret %s-node-svid, unless it did not write %s-svid either: then make both where that one is made; "+
+			"kubelets mount a new Secret within two minutes", release, release)
 }
 
 // noAgents distinguishes agents that are not enabled from those that do not start.

@@ -17,6 +17,8 @@ type Status struct {
 	Proxies  []ProxyStatus   `json:"proxies"`
 	Services []ServiceStatus `json:"services"`
 	Omitted  Omitted         `json:"omitted,omitzero"`
+	// Unproven is why the agent cannot prove to proxies what it is; usually "".
+	Unproven string `json:"unproven,omitempty"`
 	// Written is when the tables were last written.
 	Written time.Time `json:"written"`
 	// Error is why the tables cannot be written now; usually "".
