@@ -5,4 +5,7 @@
 // It only reads; nothing about a proxy can be changed through it. Everybody on
 // the machine can connect, so by default it binds to loopback addresses only
 // and refuses requests that a web page made a browser send (DNS rebinding).
+//
+// Which services a proxy listens for is also what node agents need, from other
+// machines: ListenAgents is for them, and lets no other client in.
 package admin

@@ -43,6 +43,13 @@
 // /takeovers. The check starts in the node's own network namespace: a data
 // path that treats only pods differently needs a call from a pod to be found.
 //
+// # Proof
+//
+// Proxies tell their services only agents that prove to be of the same cluster
+// (Credentials), and an agent sends calls only to proxies that do. A proxy of the
+// release before, whose slice has no port for that, is read as any client may; so are
+// all until the agent has its certificate.
+//
 // # Rights
 //
 // The agent only reads from the API server, and reports at its health port, so
