@@ -129,7 +129,7 @@ func TestTimeoutCutsAnswer(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 				hangs(w, r)
 			}
-			w := newWorld(t, overHTTP, timeout(500*time.Millisecond), webs(here, half), webs(beside, half))
+			w := newWorld(t, overHTTP, timeout(time.Second), webs(here, half), webs(beside, half))
 			for range ejectAfter + 1 {
 				if got, _ := w.over(w.transports()[version], "GET", "/", nil); !strings.HasPrefix(got, "200 half ") {
 					t.Errorf("a clean end: %s", got)

@@ -105,6 +105,8 @@ type Entry struct {
 
 	// HTTP makes it the line of a request; nil: it is that of a connection.
 	HTTP *HTTP
+
+	took time.Duration
 }
 
 // HTTP is what a line has of a request. The names in the log are Envoy's.
@@ -121,20 +123,15 @@ type HTTP struct {
 	Status int
 }
 
-func (e *Entry) fieldsOfHTTP() []zap.Field {
-	h := e.HTTP
-	return []zap.Field{
-		zap.String("method", h.Method),
-		zap.String("path", h.Path),
-		zap.String("protocol", h.Protocol),
-		zap.String("authority", h.Authority),
-		zap.String("user_agent", h.UserAgent),
-		zap.String("request_id", h.RequestID),
-		zap.String("trace_id", h.TraceID),
-		zap.Int("response_code", h.Status),
-		zap.String("response_flags", e.responseFlag()),
-		zap.String("upstream_host", e.Endpoint),
-	}
+func (h *HTTP) addTo(o zapcore.ObjectEncoder) {
+	o.AddString("method", h.Method)
+	o.AddString("path", h.Path)
+	o.AddString("protocol", h.Protocol)
+	o.AddString("authority", h.Authority)
+	o.AddString("user_agent", h.UserAgent)
+	o.AddString("request_id", h.RequestID)
+	o.AddString("trace_id", h.TraceID)
+	o.AddInt64("response_code", int64(h.Status))
 }
 
 // responseFlag is Envoy's flag for how a request ended, "-" if it ended as it should.
@@ -166,43 +163,44 @@ func (e *Entry) responseFlag() string {
 	return "-"
 }
 
-// Write writes the line.
+// Write writes the line. The entry must not change any more.
 func (e *Entry) Write(log *zap.Logger) {
-	line := log.Check(zap.InfoLevel, "connection")
-	if line == nil { // there is no access log
-		return
+	if line := log.Check(zap.InfoLevel, "connection"); line != nil { // else there is no access log
+		e.took = time.Since(e.Started)
+		line.Write(zap.Inline(e))
 	}
-	fields := append(make([]zap.Field, 0, mostFields),
-		zap.String("direction", e.Direction),
-		zap.String("service", e.Service),
-		zap.Uint16("port", e.Port),
-		zap.String("caller", e.Caller),
-		zap.String("caller_cluster", e.CallerCluster),
-		zap.Stringer("caller_locality", e.CallerLocality),
-		zap.String("peer_address", e.PeerAddress),
-		zap.String("endpoint", e.Endpoint),
-		zap.String("cluster", e.Cluster),
-		zap.Stringer("locality", e.Locality),
-		zap.String("lane", e.Lane),
-		zap.Int64("bytes_in", e.Up),
-		zap.Int64("bytes_out", e.Down),
-		zap.Duration("duration", time.Since(e.Started)),
-		zap.Duration("time_to_accept", e.Accepted),
-		zap.Objects("attempts", e.Attempts),
-		zap.String("result", e.Result),
-		zap.String("ended", e.Ended),
-	)
-	if e.Err != nil {
-		fields = append(fields, zap.String("error", Clip(e.Err.Error())))
-	}
-	if e.HTTP != nil {
-		fields = append(fields, e.fieldsOfHTTP()...)
-	}
-	line.Write(fields...)
 }
 
-// mostFields is how many a line has at most.
-const mostFields = 29
+// MarshalLogObject implements zapcore.ObjectMarshaler. A list of fields would be a fifth of what a request allocates.
+func (e *Entry) MarshalLogObject(o zapcore.ObjectEncoder) error {
+	o.AddString("direction", e.Direction)
+	o.AddString("service", e.Service)
+	o.AddUint16("port", e.Port)
+	o.AddString("caller", e.Caller)
+	o.AddString("caller_cluster", e.CallerCluster)
+	o.AddString("caller_locality", e.CallerLocality.String())
+	o.AddString("peer_address", e.PeerAddress)
+	o.AddString("endpoint", e.Endpoint)
+	o.AddString("cluster", e.Cluster)
+	o.AddString("locality", e.Locality.String())
+	o.AddString("lane", e.Lane)
+	o.AddInt64("bytes_in", e.Up)
+	o.AddInt64("bytes_out", e.Down)
+	o.AddDuration("duration", e.took)
+	o.AddDuration("time_to_accept", e.Accepted)
+	zap.Objects("attempts", e.Attempts).AddTo(o)
+	o.AddString("result", e.Result)
+	o.AddString("ended", e.Ended)
+	if e.Err != nil {
+		o.AddString("error", Clip(e.Err.Error()))
+	}
+	if e.HTTP != nil {
+		e.HTTP.addTo(o)
+		o.AddString("response_flags", e.responseFlag())
+		o.AddString("upstream_host", e.Endpoint)
+	}
+	return nil
+}
 
 // MaxText bounds, in bytes, each text in the access log that another side chose.
 const MaxText = 253

@@ -205,7 +205,6 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	e.reached()
 	interim, stop := e.interims(t)
 	req := e.out.WithContext(ctx)
-	req.Header = maps.Clone(e.out.Header)
 	t.body = withBody(req, e.body, e.trailers)
 	if t.body != nil && t.up.at.HTTP && !t.up.wire.isPlain() && isLong(req) {
 		t.body.holdOn()
@@ -213,7 +212,7 @@ func (e *exchange) try(ctx context.Context) (*try, outcome) {
 	if !t.up.target.h2 {
 		t.up.wire.body.Store(t.body)
 	}
-	e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
+	req.Header = e.mark(req.Header, t, e.r.Header.Get(attemptHeader))
 	markGRPC(req.Header, e.tries)
 	sent, started, done := t.up.wire.written.Load(), time.Now(), t.within(ctx, &e.times.Clock, e.bound(e.policy.Retries.PerTryTimeout))
 	hurried := t.hurry(e.cfg.Budget, e.policy.Retries.Method(e.r.Method))

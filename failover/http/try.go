@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -100,8 +101,11 @@ func (t *try) reason(o outcome, r *balance.Retries) string {
 	}
 }
 
-// mark adds what the next hop has to know of this try.
-func (r *route) mark(h http.Header, t *try, before string) {
+// mark adds what the next hop has to know of this try; of the first one to h itself, unless HTTP/2 may use it longer.
+func (r *route) mark(h http.Header, t *try, before string) http.Header {
+	if r.all > 1 || t.up.target.h2 {
+		h = maps.Clone(h)
+	}
 	h.Del(callHeader)
 	if r.all > 1 {
 		h.Set(attemptHeader, strconv.Itoa(r.attempt(before)))
@@ -111,6 +115,7 @@ func (r *route) mark(h http.Header, t *try, before string) {
 		c.tried = r.tried.At(peer)
 		h.Set(callHeader, c.String())
 	}
+	return h
 }
 
 // attempt is the number of the try. A peer counts on from those before it.

@@ -1,10 +1,10 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -95,9 +95,11 @@ func (t *TCP) cause(err error) error {
 }
 
 // isUnpollable is true for the error that Go's poller gives when a socket's event tells of an error and of nothing else: a reset does,
-// for a moment, before the kernel has closed the socket. Go does not export it.
+// for a moment, before the kernel has closed the socket. Go does not export it. net wraps it once; the text of the whole would be made
+// for each deadline.
 func isUnpollable(err error) bool {
-	return err != nil && strings.HasSuffix(err.Error(), "not pollable")
+	cause := errors.Unwrap(err)
+	return cause != nil && cause.Error() == "not pollable"
 }
 
 // eof separates a clean end from the end that a reset leaves behind: a write that

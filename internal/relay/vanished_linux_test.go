@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"syscall"
 	"testing"
@@ -94,7 +95,7 @@ func TestUnpollable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unpollable := pipe.Read(func(uintptr) bool { return false })
+	unpollable := &net.OpError{Op: "read", Err: pipe.Read(func(uintptr) bool { return false })}
 	if !isUnpollable(unpollable) {
 		t.Fatal(unpollable)
 	}
