@@ -35,7 +35,7 @@ const (
 	soak = 30 * time.Second
 	// slower and later are by how much the slowest percent of calls may take longer during an attack that uses all of the machine,
 	// which is the attacker's and the applications' too.
-	slower, later = 3, 500 * time.Millisecond
+	slower, later = 3, 5 * time.Second
 	// back is within what time all that an attacker took is given back.
 	back = 10 * time.Second
 )

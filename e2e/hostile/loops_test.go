@@ -32,10 +32,9 @@ func TestFloodOfLoops(t *testing.T) { //nolint:paralleltest // it measures the p
 		t.Run(tt.name, func(t *testing.T) {
 			listener, other := free(t), free(t)
 			one, two := discovery.ServiceName{Namespace: "loop", Name: "one"}, discovery.ServiceName{Namespace: "loop", Name: "two"}
-			w := startWorld(t, &config{proxies: tt.proxies, services: map[discovery.ServiceName]*discovery.Service{
+			w := startWorld(t, &config{proxies: tt.proxies, mark: `"service":"loop/`, services: map[discovery.ServiceName]*discovery.Service{
 				one: service(one, listener, tt.endpoint(t, listener, other)), two: service(two, other, listener),
 			}})
-			w.victim.access.mark = `"service":"loop/`
 			var made atomic.Int64
 			w.suffer(t, &attack{name: tt.name, budget: 64 * MiB, begin: func(ctx context.Context, _ *testing.T) func() {
 				var wg sync.WaitGroup

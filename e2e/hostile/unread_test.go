@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/eastway/eastway/certs"
@@ -19,8 +20,8 @@ const (
 	streams = 256
 )
 
-// A peer that sends more than an endpoint reads, on many streams, takes its budget and no more. The stream with the most is reset, and
-// another one opened, again and again.
+// A peer that sends more than an endpoint reads, on many streams, takes its budget and no more: the streams with the most are reset until
+// what is left fits.
 func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it measures the process
 	w := startWorld(t, &config{node: func(c *tunnel.Config) {
 		c.PeerMemory = peerMemory
@@ -36,6 +37,7 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 			}
 		}
 	}})
+	var opened, sent atomic.Int64
 	w.suffer(t, &attack{
 		name: "streams that nothing reads", budget: 160 * MiB,
 		begin: func(ctx context.Context, t *testing.T) func() {
@@ -49,8 +51,11 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 					again(ctx, func() {
 						h := &tunnel.Header{Namespace: "shop", Service: "slow", Port: 80, Protocol: discovery.TCP}
 						s, err := n.Open(ctx, victim, h, nil)
-						for err == nil {
-							_, err = s.Write(junk)
+						if err == nil {
+							opened.Add(1)
+						}
+						for n := 0; err == nil; sent.Add(int64(n)) {
+							n, err = s.Write(junk)
 						}
 					})
 				})
@@ -64,6 +69,7 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 			}
 		},
 	})
+	t.Logf("it opened %d streams and sent %d MiB", opened.Load(), sent.Load()/MiB)
 }
 
 // join starts a proxy of the evil peer, which the victim trusts, until stop.

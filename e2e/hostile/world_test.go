@@ -63,11 +63,13 @@ type config struct {
 	services map[discovery.ServiceName]*discovery.Service
 	// proxies are the addresses of its pods.
 	proxies []netip.Addr
+	// mark is in the lines of the access log that are counted; empty: none.
+	mark string
 }
 
 func startSite(t *testing.T, worlds map[string]*certstest.Cluster, name string, with *config) *site {
 	t.Helper()
-	s := &site{name: name, catalog: discovery.NewCatalog(nil), log: &record{}, access: &record{}, metrics: prometheus.NewRegistry()}
+	s := &site{name: name, catalog: discovery.NewCatalog(nil), log: &record{}, access: &record{mark: with.mark}, metrics: prometheus.NewRegistry()}
 	log := eventlog.New(s.log, zapcore.InfoLevel)
 	exchange, err := discovery.NewExchange(discovery.ExchangeConfig{Cluster: name, Catalog: s.catalog, Log: log, Registerer: s.metrics})
 	if err != nil {
@@ -283,7 +285,7 @@ type record struct {
 	lines int
 	bad   string // the first line that is not as it should be
 
-	// mark is in the lines that marked counts; set it before there is one.
+	// mark is in the lines that marked counts.
 	mark   string
 	marked int
 }
