@@ -57,7 +57,7 @@ Proxies say for which services they listen, to agents that prove themselves by t
 may be missing at first. Proxies that have no listener for that are read as any client reads them.
 
 It needs the node's network namespace and the capability NET_ADMIN. --health serves /healthz,
-/readyz, /metrics, and /takeovers: where this node's calls go, and what prevents a takeover.`,
+/readyz, /metrics, and, to clients on this node, /takeovers: where its calls go, and what prevents a takeover.`,
 		Example: `  eastway node --node-name $(hostname)
 
   eastway node --cleanup   # remove the tables that an agent left`,

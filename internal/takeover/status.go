@@ -18,7 +18,7 @@ import (
 )
 
 // Listen binds the address, which the successor of this process may bind at the same time. The server answers /healthz,
-// /readyz, /metrics and /takeovers, all read-only: it is on the node's own network, open to any client there.
+// /readyz and /metrics to any client, since it is on the node's own network, and /takeovers to those on the node; all read-only.
 func Listen(ctx context.Context, address string, a *Agent, metrics *prometheus.Registry, log *zap.Logger) (*httpserve.Server, error) {
 	l, err := a.cfg.Env.listen(ctx, address, true)
 	if err != nil {
@@ -46,11 +46,23 @@ func handler(a *Agent, metrics prometheus.Gatherer, log *zap.Logger) http.Handle
 		answer(w, a.Ready(), detail)
 	})
 	mux.Handle("GET /metrics", httpserve.Metrics(metrics, log))
-	mux.HandleFunc("GET "+report.Path, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+report.Path, func(w http.ResponseWriter, r *http.Request) {
+		if !fromNode(r) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, "which services there are is told to clients on this node's loopback device: "+
+				"use eastway check, or kubectl port-forward to this pod\n")
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(a.Status()) // the reader may be gone
 	})
 	return mux
+}
+
+// fromNode is true for clients on the node's own loopback device, where port-forwards to this pod come from, too.
+func fromNode(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && from.Addr().Unmap().IsLoopback()
 }
 
 func answer(w http.ResponseWriter, err error, detail string) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -85,4 +86,30 @@ func TestHealthListener(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
+}
+
+// Which services are taken over is for the node itself, not for every pod that reaches it.
+func TestTakeoversAreForTheNode(t *testing.T) {
+	t.Parallel()
+	a, err := New(t.Context(), Config{Source: newFakeSource(), Tables: &fakeTables{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	a.status = report.Status{Services: []report.ServiceStatus{{Service: "default/shop"}}}
+	a.mu.Unlock()
+	h := handler(a, prometheus.NewRegistry(), zap.NewNop())
+	for from, told := range map[string]bool{
+		"127.0.0.1:4000": true, "[::1]:4000": true, "[::ffff:127.0.0.1]:4000": true, "10.0.0.7:4000": false, "[fd00::7]:4000": false,
+		"[fe80::1%eth0]:4000": false, "": false,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, report.Path, http.NoBody)
+		r.RemoteAddr = from
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if got := w.Code == http.StatusOK && strings.Contains(w.Body.String(), "default/shop"); got != told ||
+			!told && (w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "shop")) {
+			t.Errorf("%s: %d, %s", from, w.Code, w.Body)
+		}
+	}
 }
