@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 )
@@ -158,6 +159,35 @@ func TestTLS(t *testing.T) {
 	}
 	if logs.FilterMessage("TLS handshake failed").Len() == 0 {
 		t.Errorf("logged %v", logs.All())
+	}
+}
+
+// However many clients never finish a handshake, one that proves itself is served.
+func TestStrangersKeepNoAgentOut(t *testing.T) {
+	t.Parallel()
+	const held = 64
+	cert := selfSigned(t)
+	server := startTLS(t, cert, zap.NewNop())
+	server.listener.mu.Lock()
+	server.listener.table.max = held
+	server.listener.mu.Unlock()
+	for i := range 2 * held {
+		beginning := ""
+		if i%2 == 0 {
+			beginning = "\x16\x03\x01\x02\x00\x01" // half a ClientHello
+		}
+		dialFrom(t, "127.0.0.3", server.Addr().String(), beginning)
+	}
+	for range 3 {
+		c, err := tls.Dial("tcp", server.Addr().String(), clientOf(cert))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call(t, c, bufio.NewReader(c))
+		_ = c.Close()
+	}
+	if n := testutil.ToFloat64(server.listener.evicted); n < held {
+		t.Errorf("%v connections made room, of %d too many", n, held)
 	}
 }
 
