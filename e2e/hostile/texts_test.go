@@ -30,12 +30,12 @@ const (
 )
 
 // ugly are texts that no log, status, condition or label may have as they are.
-func ugly() []string {
+var ugly = sync.OnceValue(func() []string {
 	return []string{
 		"\x1b[2J\x1b[31mowned", "a\u009b2J", "line\r\n{\"level\":\"error\",\"msg\":\"forged\"}", "\u202egnp.exe\u2028", "\x00\x07\x7f",
 		strings.Repeat("x", 250), strings.Repeat("ü", 100<<10),
 	}
-}
+})
 
 // A peer whose names of services, namespaces, localities, callers, replicas, versions and reasons are ugly, long, and never the same twice
 // writes no line that does not print, makes no series of its own, and finds nothing that stays.

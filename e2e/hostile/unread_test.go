@@ -54,8 +54,10 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 						if err == nil {
 							opened.Add(1)
 						}
-						for n := 0; err == nil; sent.Add(int64(n)) {
+						for err == nil {
+							var n int
 							n, err = s.Write(junk)
+							sent.Add(int64(n))
 						}
 					})
 				})
