@@ -153,7 +153,7 @@ func (c *Catalog) merge(name ServiceName) *Service {
 		*s = *local
 	}
 	s.Peers, s.Unused, s.Policy = peers, unused, policy
-	for _, e := range inPrecedence(peers) {
+	for _, e := range s.inPrecedence() {
 		s.Ports = unionPorts(s.Ports, e.Ports)
 	}
 	return s

@@ -10,7 +10,8 @@ import (
 
 // Import is a service as all clusters together export it (KEP-1645, "Constraints and Conflict Resolution").
 type Import struct {
-	// Clusters export the service, in the order of precedence: oldest export first, then by name. None: there is no import.
+	// Clusters export the service, in the order of precedence: oldest export first, the own one among equals, then by name. None: there is
+	// no import.
 	Clusters []string
 	// Ports are the union of what the clusters export: of ports with the same name, or the same number and protocol,
 	// that of the cluster which comes first.
@@ -49,13 +50,23 @@ const (
 // offer is what one cluster exports.
 type offer struct {
 	cluster string
+	own     bool
 	ports   []ServicePort
 	spec    ServiceSpec
 	export  Export
+	heard   time.Time
 }
 
-// Resolve merges what the own cluster and its peers export, the same way in every cluster that knows the same exports.
-// s.Ports count as the own cluster's.
+// since is from when the export counts: no peer's is older than when this cluster first heard of it. Zero: its age is not known.
+func (o *offer) since() time.Time {
+	if created := o.export.Created; created.IsZero() || created.After(o.heard) {
+		return created
+	}
+	return o.heard
+}
+
+// Resolve merges what the own cluster and its peers export, the same way in every cluster that heard of the exports in the order of their
+// age. s.Ports count as the own cluster's; s.Precedence does not count.
 func Resolve(cluster string, s *Service) Import {
 	offers := offersOf(cluster, s)
 	if len(offers) == 0 {
@@ -72,42 +83,65 @@ func Resolve(cluster string, s *Service) Import {
 	return i
 }
 
-// Decisive is the spec that counts for the service in all clusters, Resolve's Spec; without any export it is the own spec.
+// Decisive is the spec that counts for calls that mean the service as all clusters export it; without any export it is the own spec.
 func (s *Service) Decisive(cluster string) ServiceSpec {
 	offers := offersOf(cluster, s)
 	if len(offers) == 0 {
 		return s.Spec
 	}
-	return slices.MinFunc(offers, precedence).spec
+	return slices.MinFunc(offers, s.byPrecedence).spec
 }
 
-// inPrecedence are the exports in the order of precedence.
-func inPrecedence(exports []PeerExport) []*PeerExport {
-	sorted := make([]*PeerExport, len(exports))
-	for i := range exports {
-		sorted[i] = &exports[i]
+// byPrecedence is the order that the controller has found; without it the own export comes first.
+func (s *Service) byPrecedence(a, b offer) int {
+	rank := func(o *offer) int {
+		switch i := slices.Index(s.Precedence, o.cluster); {
+		case s.Precedence == nil && o.own:
+			return -1
+		case i < 0: // it is newer than the controller's list
+			return len(s.Precedence)
+		default:
+			return i
+		}
 	}
-	slices.SortFunc(sorted, func(a, b *PeerExport) int {
-		return precedence(offer{cluster: a.Peer, export: a.Export}, offer{cluster: b.Peer, export: b.Export})
-	})
+	return cmp.Or(cmp.Compare(rank(&a), rank(&b)), precedence(a, b))
+}
+
+// inPrecedence are the peers' exports in the order in which they decide.
+func (s *Service) inPrecedence() []*PeerExport {
+	sorted := make([]*PeerExport, len(s.Peers))
+	for i := range s.Peers {
+		sorted[i] = &s.Peers[i]
+	}
+	slices.SortFunc(sorted, func(a, b *PeerExport) int { return s.byPrecedence(offerOf(a), offerOf(b)) })
 	return sorted
 }
 
 func offersOf(cluster string, s *Service) []offer {
 	offers := make([]offer, 0, len(s.Peers)+1)
 	if s.Export != nil {
-		offers = append(offers, offer{cluster, s.Ports, s.Spec, *s.Export})
+		offers = append(offers, offer{cluster: cluster, own: true, ports: s.Ports, spec: s.Spec, export: *s.Export})
 	}
 	for i := range s.Peers {
-		p := &s.Peers[i]
-		offers = append(offers, offer{p.Peer, p.Ports, p.Spec, p.Export})
+		offers = append(offers, offerOf(&s.Peers[i]))
 	}
 	return offers
 }
 
-// precedence puts the oldest export first, and equally old ones in the order of their clusters' names.
+func offerOf(e *PeerExport) offer {
+	return offer{cluster: e.Peer, ports: e.Ports, spec: e.Spec, export: e.Export, heard: e.Heard}
+}
+
+// precedence puts the oldest export first; of equally old ones the own, then that which claims to be older, then the smaller cluster name.
 func precedence(a, b offer) int {
-	return cmp.Or(compareAge(a.export.Created, b.export.Created), cmp.Compare(a.cluster, b.cluster))
+	own := 0
+	switch {
+	case a.own:
+		own = -1
+	case b.own:
+		own = 1
+	}
+	return cmp.Or(compareAge(a.since(), b.since()), own, compareAge(a.export.Created, b.export.Created), cmp.Compare(a.cluster, b.cluster))
 }
 
 // compareAge compares whole seconds, as Kubernetes' timestamps have them. Unknown creation times sort last.

@@ -30,20 +30,36 @@ func TestResolvePrecedence(t *testing.T) {
 	t.Parallel()
 	type list = []PeerExport
 	headless := func(e *PeerExport) { e.Spec.Headless = true }
+	heard := func(at int64) func(*PeerExport) { return func(e *PeerExport) { e.Heard = created(at) } }
+	unknown := func(peer string, edit func(*PeerExport)) PeerExport {
+		e := exporting(peer, 0, nil, edit)
+		e.Export.Created = time.Time{}
+		return e
+	}
 	for name, tc := range map[string]struct {
 		own   *Export
 		peers list
 		want  []string
 	}{
-		"no exporter":             {nil, nil, nil},
-		"own alone":               {&Export{}, nil, []string{"b"}},
-		"peer alone":              {nil, list{exporting("a", 5, nil)}, []string{"a"}},
-		"oldest first":            {&Export{Created: created(5)}, list{exporting("a", 9, nil), exporting("c", 1, nil)}, []string{"c", "b", "a"}},
-		"then by name":            {&Export{Created: created(1)}, list{exporting("c", 1, nil), exporting("a", 1, nil)}, []string{"a", "b", "c"}},
-		"fractions do not count":  {&Export{Created: created(1).Add(9e8)}, list{exporting("c", 1, nil)}, []string{"b", "c"}},
-		"unknown age comes last":  {&Export{}, list{exporting("c", 1, nil)}, []string{"c", "b"}},
-		"whatever the type is":    {&Export{Created: created(2)}, list{exporting("c", 1, nil, headless)}, []string{"c", "b"}},
-		"peers without own count": {nil, list{exporting("a", 9, nil), exporting("c", 1, nil)}, []string{"c", "a"}},
+		"no exporter":            {nil, nil, nil},
+		"own alone":              {&Export{}, nil, []string{"b"}},
+		"peer alone":             {nil, list{exporting("a", 5, nil)}, []string{"a"}},
+		"oldest first":           {&Export{Created: created(5)}, list{exporting("a", 9, nil), exporting("c", 1, nil)}, []string{"c", "b", "a"}},
+		"then own, then by name": {&Export{Created: created(1)}, list{exporting("c", 1, nil), exporting("a", 1, nil)}, []string{"b", "a", "c"}},
+		"fractions do not count": {&Export{Created: created(1).Add(9e8)}, list{exporting("c", 1, nil)}, []string{"b", "c"}},
+		"unknown age comes last": {&Export{}, list{exporting("c", 1, nil)}, []string{"c", "b"}},
+		"whatever the type is":   {&Export{Created: created(2)}, list{exporting("c", 1, nil, headless)}, []string{"c", "b"}},
+		"heard after the own was made": {
+			&Export{Created: created(5)},
+			list{exporting("a", -1_699_999_999, nil, heard(6)), exporting("c", 1, nil, heard(5))},
+			[]string{"b", "c", "a"},
+		},
+		"heard before":                   {&Export{Created: created(5)}, list{exporting("c", 1, nil, heard(4))}, []string{"c", "b"}},
+		"younger than when it was heard": {nil, list{exporting("a", 9, nil, heard(4)), exporting("c", 8, nil, heard(4))}, []string{"c", "a"}},
+		"heard together, then by claim":  {nil, list{exporting("a", 3, nil, heard(4)), exporting("c", 2, nil, heard(4))}, []string{"c", "a"}},
+		"heard in another order":         {nil, list{exporting("a", 3, nil, heard(4)), exporting("c", 2, nil, heard(5))}, []string{"a", "c"}},
+		"heard, but of unknown age":      {nil, list{unknown("a", heard(1)), exporting("c", 2, nil, heard(5))}, []string{"c", "a"}},
+		"peers without own count":        {nil, list{exporting("a", 9, nil), exporting("c", 1, nil)}, []string{"c", "a"}},
 	} {
 		got := Resolve("b", &Service{Export: tc.own, Peers: tc.peers})
 		if !slices.Equal(got.Clusters, tc.want) {
@@ -157,15 +173,16 @@ func TestResolveAffinityTimeout(t *testing.T) {
 	}
 }
 
-// Every cluster comes to the same result, whichever of the exports is its own.
+// Every cluster that heard of each export a second after it was made comes to the same result, whichever of the exports is its own.
 func TestResolveIsTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	names := []string{"a", "b", "c", "d"}
 	for range 300 {
 		var all []PeerExport
-		for _, n := range names {
-			e := exporting(n, rnd.Int64N(3), nil)
+		ages := rnd.Perm(len(names))
+		for i, n := range names {
+			e := exporting(n, 2*int64(ages[i]), nil, func(e *PeerExport) { e.Heard = e.Export.Created.Add(time.Second) })
 			for p := range rnd.IntN(3) {
 				e.Ports = append(e.Ports, tcp(string(rune('x'+rnd.IntN(3))), uint16(80+p)))
 			}

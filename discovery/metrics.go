@@ -23,7 +23,7 @@ func newCatalogCollector(c *Catalog) *catalogCollector {
 		peerServices: desc("peer_services", "Services that the peer exports.", "peer"),
 		notUsed: desc("peer_services_not_used",
 			"Services that the peer exports and that its Peer, or the owner here, does not let be used.", "peer"),
-		overQuota:    desc("peer_services_over_quota", "Services that the peer exports beyond its quota; they are not imported.", "peer"),
+		overQuota: desc("peer_services_over_quota", "Services that the peer exports beyond its quota; they are not imported.", "peer"),
 		outside: desc("peer_services_outside_localities",
 			"Services of which the peer claims endpoints outside of spec.localities; these count as far.", "peer"),
 		peerRevision: desc("peer_revision", "Revision of the peer's exports that is in the catalog.", "peer"),

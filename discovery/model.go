@@ -174,6 +174,8 @@ type PeerExport struct {
 	Pods []Pod `json:"pods,omitempty"`
 	// Outside is a locality that the peer claims beside those of spec.localities; what is there counts as nowhere near. Zero: none.
 	Outside Locality `json:"outside,omitzero"`
+	// Heard is when this cluster first heard of the export, for which the peer's clock does not count; zero: it is not known.
+	Heard time.Time `json:"heard,omitzero"`
 	// Since is when it took its present form here.
 	Since time.Time `json:"since"`
 }
@@ -199,6 +201,9 @@ type Service struct {
 	Unused []string `json:"unused,omitempty"`
 	// Endpoints are the local ones by service port number, sorted by address.
 	Endpoints map[uint16][]Endpoint `json:"endpoints,omitempty"`
+	// Precedence are the exporting clusters in the order in which they decide where they differ, as the controller has found it. Nil:
+	// there is none, and the own export comes first.
+	Precedence []string `json:"precedence,omitempty"`
 	// Peers are the exporters among the peers, sorted by name.
 	Peers []PeerExport `json:"peers,omitempty"`
 	// Policy is the TrafficPolicy that targets the service; nil when there is none.

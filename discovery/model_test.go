@@ -8,46 +8,36 @@ import (
 	"github.com/eastway/eastway/internal/hashtrie"
 )
 
+// Which spec counts: that of the cluster which the controller puts first. Without a controller it is the own export's, whatever peers claim.
 func TestDecisive(t *testing.T) {
 	t.Parallel()
-	at := func(seconds int64) Export {
-		if seconds == 0 {
-			return Export{} // as in a file
-		}
-		return Export{Created: time.Unix(seconds, 0)}
-	}
+	at := func(seconds int64) *Export { return &Export{Created: time.Unix(seconds, 0)} }
 	spec := func(distribution string) ServiceSpec { return ServiceSpec{TrafficDistribution: distribution} }
 	export := func(peer string, seconds int64) PeerExport {
-		return PeerExport{Peer: peer, Export: at(seconds), Spec: spec(peer)}
+		return PeerExport{Peer: peer, Export: *at(seconds), Spec: spec(peer)}
 	}
-	own0, own5, own9 := at(0), at(5), at(9)
 	for name, tt := range map[string]struct {
-		export *Export
-		peers  []PeerExport
-		want   string
+		export     *Export
+		peers      []PeerExport
+		precedence []string
+		want       string
 	}{
-		"no exporter":              {nil, nil, "m"},
-		"only the own":             {&own5, nil, "m"},
-		"only a peer":              {nil, []PeerExport{export("z", 9)}, "z"},
-		"the oldest":               {&own9, []PeerExport{export("a", 7), export("z", 5)}, "z"},
-		"the own is oldest":        {&own5, []PeerExport{export("a", 7)}, "m"},
-		"as old, first by name":    {&own5, []PeerExport{export("a", 5), export("b", 5)}, "a"},
-		"as old, own name first":   {&own5, []PeerExport{export("z", 5)}, "m"},
-		"unknown ages":             {&own0, []PeerExport{export("z", 0)}, "m"},
-		"own age unknown":          {&own0, []PeerExport{export("z", 9)}, "z"},
-		"a peer's age unknown":     {&own9, []PeerExport{export("a", 0)}, "m"},
-		"own not exported is none": {nil, []PeerExport{export("z", 5), export("b", 9)}, "z"},
+		"no exporter":               {nil, nil, nil, "m"},
+		"only the own":              {at(5), nil, nil, "m"},
+		"only a peer":               {nil, []PeerExport{export("z", 9)}, nil, "z"},
+		"a peer says 1970":          {at(9), []PeerExport{export("a", 0)}, nil, "m"},
+		"own, as in a file":         {&Export{}, []PeerExport{export("a", 0)}, nil, "m"},
+		"the oldest peer":           {nil, []PeerExport{export("a", 7), export("z", 5)}, nil, "z"},
+		"own not exported is none":  {nil, []PeerExport{export("z", 5), export("b", 9)}, nil, "z"},
+		"by the controller":         {at(1), []PeerExport{export("a", 2), export("z", 3)}, []string{"z", "m", "a"}, "z"},
+		"the own by the controller": {at(9), []PeerExport{export("a", 2)}, []string{"m", "a"}, "m"},
+		"not in its list yet":       {at(9), []PeerExport{export("a", 2)}, []string{"m"}, "m"},
+		"its first is gone":         {at(9), []PeerExport{export("b", 3), export("c", 2)}, []string{"a", "b", "m"}, "b"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := &Service{Spec: spec("m"), Export: tt.export, Peers: tt.peers}
-			if got := s.Decisive("m").TrafficDistribution; got != tt.want {
-				t.Errorf("%q decides, want %q", got, tt.want)
-			}
-			if i := Resolve("m", s); len(i.Clusters) > 0 && i.Spec.TrafficDistribution != tt.want {
-				t.Errorf("%q decides in Resolve, want %q", i.Spec.TrafficDistribution, tt.want)
-			}
-		})
+		s := &Service{Spec: spec("m"), Export: tt.export, Peers: tt.peers, Precedence: tt.precedence}
+		if got := s.Decisive("m").TrafficDistribution; got != tt.want {
+			t.Errorf("%s: %q decides, want %q", name, got, tt.want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,6 +113,9 @@ func (d *derived) listen(service *discovery.Service) []Problem {
 		case v1alpha1.DerivedImport:
 			for _, ip := range translate.ClusterIPs(s) {
 				service.Addresses = append(service.Addresses, ip.Addr)
+			}
+			if order := s.Annotations[v1alpha1.PrecedenceAnnotation]; order != "" {
+				service.Precedence = strings.Split(order, ",")
 			}
 		case v1alpha1.DerivedPod:
 			proto.Pod = discovery.PodRef{Cluster: s.Labels[v1alpha1.ClusterLabel], Hostname: s.Labels[v1alpha1.HostnameLabel]}

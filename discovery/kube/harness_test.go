@@ -152,6 +152,9 @@ func describe(local discovery.Local) []string {
 		if len(s.Addresses) > 0 {
 			head += fmt.Sprint(" at ", s.Addresses)
 		}
+		if s.Precedence != nil {
+			head += fmt.Sprint(" by ", s.Precedence)
+		}
 		if s.Export != nil {
 			head += " exported"
 		}

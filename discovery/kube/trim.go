@@ -46,6 +46,7 @@ func trimService(s *corev1.Service, namespace string) (metav1.Object, []Problem)
 	out.Annotations = only(s.Annotations, v1alpha1.TakeoverAnnotation, v1alpha1.ProtocolAnnotation)
 	derived := s.Namespace == namespace && s.Labels[v1alpha1.DerivedLabel] != ""
 	if derived {
+		out.Annotations = only(s.Annotations, v1alpha1.PrecedenceAnnotation)
 		out.Labels = only(s.Labels, v1alpha1.DerivedLabel, v1alpha1.ServiceNamespaceLabel, v1alpha1.ServiceNameLabel,
 			v1alpha1.ClusterLabel, v1alpha1.HostnameLabel)
 	}

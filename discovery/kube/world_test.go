@@ -122,6 +122,11 @@ func TestServices(t *testing.T) {
 		{"imported only", []string{imported}, []string{
 			"listener default/shop [::]:20001 for 80 clusterset", "service default/shop at [10.96.9.1]",
 		}},
+		{"imported, with an order", []string{
+			strings.Replace(imported, "metadata: {", "metadata: {annotations: {eastway.dev/precedence: 'north,south'}, ", 1),
+		}, []string{
+			"listener default/shop [::]:20001 for 80 clusterset", "service default/shop at [10.96.9.1] by [north south]",
+		}},
 		{"imported and had", []string{imported, shopYAML}, []string{
 			"listener default/shop [::]:20001 for 80 clusterset",
 			"service default/shop http:80/TCP/http dns:53/UDP at [10.96.0.10 fd96::10 10.96.9.1]",

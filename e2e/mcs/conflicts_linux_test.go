@@ -98,6 +98,7 @@ func olderWins(s *spec) {
 	local, closest := corev1.ServiceInternalTrafficPolicyLocal, corev1.ServiceTrafficDistributionPreferClose
 	s.create(s.second, withoutAffinity)
 	older := s.export(s.second)
+	s.everywhere(exportedBy(s.second)) // its age counts from when a cluster heard of it
 	s.create(s.first, func(service *corev1.Service) {
 		service.Spec.InternalTrafficPolicy, service.Spec.TrafficDistribution = &local, &closest
 	})
@@ -133,7 +134,7 @@ func affinityConfigConflict(s *spec) {
 	})
 }
 
-// sameAge: of two exports of the same second, that of the cluster with the smaller name decides, although it came last.
+// sameAge: of two exports of the same second each cluster puts its own first, which it did not hear of later.
 func sameAge(s *spec) {
 	const tries = 10
 	for range tries {
@@ -143,7 +144,8 @@ func sameAge(s *spec) {
 			continue // a second has passed in between
 		}
 		one.conflict(mcsv1alpha1.ServiceExportReasonTypeConflict)
-		one.everywhere(exportedBy(s.first, s.second), hasType(mcsv1alpha1.ClusterSetIP))
+		one.imported(s.first, exportedBy(s.first, s.second), hasType(mcsv1alpha1.ClusterSetIP))
+		one.imported(s.second, exportedBy(s.first, s.second), hasType(mcsv1alpha1.Headless))
 		return
 	}
 	s.Fatalf("no two exports of the same second in %d tries", tries)

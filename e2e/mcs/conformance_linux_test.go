@@ -46,7 +46,7 @@ func checks() []check {
 
 		{"KEP", "conditions", conditions},
 		{"KEP", "older export wins", olderWins},
-		{"KEP", "smaller name wins", sameAge},
+		{"KEP", "same second", sameAge},
 		{"KEP", "sessionAffinityConfig conflict", affinityConfigConflict},
 		{"KEP", "namespace sameness", namespaceSameness},
 		{"KEP", "sessionAffinity works", affinityWorks},

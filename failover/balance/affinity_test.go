@@ -51,11 +51,11 @@ func TestAffinity(t *testing.T) {
 	}
 }
 
-// In file mode exports have no creation time: the one that has one decides, for callers of the cluster set only.
+// The export that comes first by the controller's order decides, for callers of the cluster set only.
 func TestAffinityOfTheDecidingExport(t *testing.T) {
 	t.Parallel()
 	p := policyOf("a", &discovery.Service{
-		Export: &discovery.Export{},
+		Export: &discovery.Export{}, Precedence: []string{"b", "a"},
 		Peers: []discovery.PeerExport{{
 			Peer: "b", Spec: discovery.ServiceSpec{SessionAffinity: "ClientIP"}, Export: discovery.Export{Created: time.Unix(1, 0)},
 		}},

@@ -10,6 +10,10 @@ const (
 	// ExportToAnnotation on a ServiceExport names the Peers that may call the service, separated by commas; * or no annotation: all.
 	ExportToAnnotation = "eastway.dev/export-to"
 
+	// PrecedenceAnnotation on a derived Service of kind DerivedImport names the exporting clusters in the order in which they decide,
+	// separated by commas.
+	PrecedenceAnnotation = "eastway.dev/precedence"
+
 	// DerivedLabel marks a Service that the controller made for another one: one of the Derived… values.
 	DerivedLabel = "eastway.dev/derived"
 	// ServiceNamespaceLabel and ServiceNameLabel name the service that a derived Service stands for.

@@ -113,11 +113,11 @@ func conflictMessage(c *discovery.Conflict, clusters int) string {
 	}
 	switch {
 	case c.Field == discovery.FieldPorts:
-		return fmt.Sprintf("ports: the union is used, %q's where two differ, because its export is the oldest; "+
+		return fmt.Sprintf("ports: the union is used, %q's where two differ, because its export is the oldest that is known here; "+
 			"a port reaches only clusters that have it. %s", c.Cluster, others)
 	case c.Used == "":
-		return fmt.Sprintf("%s: those of %q are used, because its export is the oldest. %s", c.Field, c.Cluster, others)
+		return fmt.Sprintf("%s: those of %q are used, because its export is the oldest that is known here. %s", c.Field, c.Cluster, others)
 	default:
-		return fmt.Sprintf("%s: %q of %q is used, because its export is the oldest. %s", c.Field, c.Used, c.Cluster, others)
+		return fmt.Sprintf("%s: %q of %q is used, because its export is the oldest that is known here. %s", c.Field, c.Used, c.Cluster, others)
 	}
 }

@@ -25,6 +25,8 @@ type derivation struct {
 	ports   []discovery.ServicePort
 	// spec has the client affinity that keeps a client on one proxy.
 	spec discovery.ServiceSpec
+	// precedence are the exporters of an import, the first decides.
+	precedence []string
 	// ips are those that an import had before its Service was lost.
 	ips []string
 }
@@ -67,6 +69,9 @@ func (d *derivation) object(namespace string, selector map[string]string, listen
 		s.Spec.SessionAffinity = corev1.ServiceAffinity(d.spec.SessionAffinity)
 		s.Spec.SessionAffinityConfig = affinityConfig(&d.spec)
 	}
+	if len(d.precedence) > 0 {
+		s.Annotations = map[string]string{v1alpha1.PrecedenceAnnotation: strings.Join(d.precedence, ",")}
+	}
 	for _, p := range d.ports {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{
 			// Names of our own: those of several clusters need not fit together.
@@ -89,7 +94,8 @@ func affinityConfig(s *discovery.ServiceSpec) *corev1.SessionAffinityConfig {
 
 // sameDerived is true when nothing has to be written. What an API server may not know (trafficDistribution) is not looked at.
 func sameDerived(is, want *corev1.Service) bool {
-	return hasAll(is.Labels, want.Labels) && hasOwners(is, want) && maps.Equal(is.Spec.Selector, want.Spec.Selector) &&
+	return hasAll(is.Labels, want.Labels) && hasAll(is.Annotations, want.Annotations) && hasOwners(is, want) &&
+		maps.Equal(is.Spec.Selector, want.Spec.Selector) &&
 		is.Spec.SessionAffinity == want.Spec.SessionAffinity &&
 		(want.Spec.SessionAffinityConfig == nil || equal(is.Spec.SessionAffinityConfig, want.Spec.SessionAffinityConfig)) &&
 		slices.EqualFunc(sortedPorts(is), sortedPorts(want), func(a, b corev1.ServicePort) bool {

@@ -46,6 +46,7 @@ type world struct {
 	r       *mcs.Reconciler
 	events  *record.FakeRecorder
 	told    map[string]uint64 // revisions that peers sent
+	now     time.Time
 	dual    bool
 	// asked is called when a Peer is read, if it is not nil.
 	asked func(peer string)
@@ -57,7 +58,7 @@ type world struct {
 
 func newWorld(t *testing.T, manifests ...string) *world {
 	t.Helper()
-	w := &world{t: t, events: record.NewFakeRecorder(100), told: map[string]uint64{}}
+	w := &world{t: t, events: record.NewFakeRecorder(100), told: map[string]uint64{}, now: time.Unix(1_800_000_000, 0)}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, mcsv1beta1.Install, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -119,7 +120,7 @@ func (w *world) restart() {
 	w.r, err = mcs.New(mcs.Config{
 		Cluster: own, Namespace: system, ProxiesService: "eastway-proxies", Client: w.c, Writer: writer,
 		Catalog: w.catalog, Ports: ports, Events: w.events,
-		Now: func() time.Time { return time.Unix(1_800_000_000, 0) },
+		Now: func() time.Time { return w.now },
 	})
 	if err != nil {
 		w.t.Fatal(err)

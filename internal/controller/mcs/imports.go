@@ -145,6 +145,7 @@ func clusterIPs(s *corev1.Service) []string {
 func sameImport(is, want *mcsv1beta1.ServiceImport) bool {
 	return hasAll(is.Labels, want.Labels) && hasAll(is.Annotations, want.Annotations) &&
 		is.Annotations[metadataAnnotation] == want.Annotations[metadataAnnotation] &&
+		is.Annotations[heardAnnotation] == want.Annotations[heardAnnotation] &&
 		hasOwners(is, want) &&
 		equal(is.Spec, want.Spec)
 }

@@ -19,9 +19,12 @@ func TestPeerNotHeardSinceTheStart(t *testing.T) {
 	}
 	pods := headless(discovery.Pod{Hostname: "shop-0", Ready: true}, discovery.Pod{Hostname: "shop-1"})
 	for name, edit := range map[string]func(*discovery.PeerExport){"ClusterSetIP": sticky, "headless": pods} {
-		w := newWorld(t, shop, shopPods, shopExport, peerA, peerB)
+		w := newWorld(t, shop, shopPods, peerA, peerB)
 		w.restart()
+		w.now = second(2)
 		w.tell("a", remote(1, edit)) // the oldest: it decides
+		w.reconcile()
+		w.create(shopExport)
 		w.tell("b", remote(30))
 		w.reconcile()
 		w.expectClusters("a", "b", own)

@@ -2,6 +2,7 @@ package mcs
 
 import (
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -19,6 +20,8 @@ type plan struct {
 	imported bool
 	foreign  bool
 	resolved discovery.Import
+	// heard is when this cluster first heard of each peer's export.
+	heard map[string]time.Time
 	// derived Services that are wanted.
 	derived []derivation
 	// takeover is why a requested takeover is impossible.
@@ -28,15 +31,19 @@ type plan struct {
 }
 
 // makePlan decides; it reads nothing but the state.
-func makePlan(cluster string, s *state) plan {
+func makePlan(cluster string, s *state, now time.Time) plan {
 	var p plan
-	whole := discovery.Service{Name: s.name, Peers: s.peers}
+	whole := discovery.Service{Name: s.name, Peers: slices.Clone(s.peers)}
 	if s.export != nil {
 		var export *discovery.Export
 		p.valid, export = validity(s.export, s.service)
 		if p.exported = export != nil; p.exported {
 			whole.Ports, whole.Spec, whole.Export = ports(s.service), spec(s.service), export
 		}
+	}
+	p.heard = s.firstHeard(whole.Export, now)
+	for i := range whole.Peers {
+		whole.Peers[i].Heard = p.heard[whole.Peers[i].Peer]
 	}
 	p.resolved = discovery.Resolve(cluster, &whole)
 	p.foreign = s.serviceImport != nil && !ours(s.serviceImport)
@@ -60,7 +67,9 @@ func makePlan(cluster string, s *state) plan {
 
 func (p *plan) planImport(s *state) {
 	if !p.resolved.Spec.Headless {
-		d := derivation{kind: v1alpha1.DerivedImport, service: s.name, ports: p.resolved.Ports, spec: p.resolved.Spec}
+		d := derivation{
+			kind: v1alpha1.DerivedImport, service: s.name, ports: p.resolved.Ports, spec: p.resolved.Spec, precedence: p.resolved.Clusters,
+		}
 		if s.serviceImport != nil {
 			d.ips = s.serviceImport.Spec.IPs
 		}

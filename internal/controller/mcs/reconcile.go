@@ -93,7 +93,7 @@ func (r *Reconciler) reconcile(ctx context.Context, name discovery.ServiceName) 
 	if err != nil {
 		return err
 	}
-	p := makePlan(r.cfg.Cluster, s)
+	p := makePlan(r.cfg.Cluster, s, r.cfg.Now())
 	derived, err := r.derive(ctx, p.derived, s.derived)
 	if err == nil && p.imported {
 		err = r.writeImport(ctx, s, &p, derived)
@@ -118,6 +118,7 @@ func (r *Reconciler) writeImport(ctx context.Context, s *state, p *plan, derived
 	if p.resolved.Spec.Headless {
 		want.Spec.IPFamilies = headlessFamilies(s, p, derived)
 	}
+	recordHeard(want, p.heard)
 	r.own(want)
 	is := s.serviceImport
 	if is == nil || !sameImport(is, want) {

@@ -82,12 +82,15 @@ func update(revision uint64, exports []discovery.PeerExport) discovery.Update {
 	return u
 }
 
+// second of 2024.
+func second(n int) time.Time { return time.Date(2024, 1, 1, 0, 0, n, 0, time.UTC) }
+
 // remote is an export of port 80 that is as old as seconds of 2024 say.
 func remote(seconds int, edit ...func(*discovery.PeerExport)) discovery.PeerExport {
 	e := discovery.PeerExport{
 		Ports:     []discovery.ServicePort{{Name: "http", Port: 80, Protocol: "TCP", AppProtocol: "http"}},
 		Readiness: []discovery.Readiness{{Port: 80, Ready: 1, Total: 1}},
-		Export:    discovery.Export{Created: time.Date(2024, 1, 1, 0, 0, seconds, 0, time.UTC)},
+		Export:    discovery.Export{Created: second(seconds)},
 	}
 	for _, f := range edit {
 		f(&e)
@@ -310,11 +313,14 @@ func TestDualStack(t *testing.T) {
 // The older export decides; every exporter gets the condition, and loses it when the conflict is over.
 func TestConflict(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop, shopExport, peerA)
+	w := newWorld(t, shop, peerA)
 	w.restart()
+	w.now = second(2)
 	w.tell("a", remote(1, func(e *discovery.PeerExport) {
 		e.Ports = append(e.Ports, discovery.ServicePort{Name: "admin", Port: 8081, Protocol: "TCP"})
 	}))
+	w.reconcile()
+	w.create(shopExport)
 	w.reconcile()
 	i := w.serviceImport()
 	var names []string

@@ -101,9 +101,12 @@ func TestHeadlessFamilies(t *testing.T) {
 // Who is headless is decided by the oldest export; when that one goes, the import becomes what the others are.
 func TestHeadlessConflict(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop, shopPods, shopExport, peerA)
+	w := newWorld(t, shop, shopPods, peerA)
 	w.restart()
+	w.now = second(2)
 	w.tell("a", remote(1, headless(discovery.Pod{Hostname: "shop-0", Ready: true})))
+	w.reconcile()
+	w.create(shopExport)
 	w.reconcile()
 	if got := w.exportCondition("Conflict"); !strings.HasPrefix(got, "True/PortConflict,TypeConflict") {
 		t.Errorf("Conflict %s", got)
