@@ -25,7 +25,7 @@ type Verdict struct {
 	Allowed bool
 	// Rule is what decides: one of the Rule constants, or a field of the Peer, such as "exports.deny[0]".
 	Rule string
-	// DryRun is the rule of the Peer that would deny it if the Peer did not have exports.dryRun; empty: none.
+	// DryRun is the rule that would deny it without its dry run, the owner's before that of the Peer; empty: none.
 	DryRun string
 }
 
@@ -42,22 +42,33 @@ func MayCall(p *Peer, s *Service) Verdict {
 		return Verdict{Rule: RuleNotExported}
 	case p == nil:
 		return Verdict{Rule: RuleNoPeer}
-	case s.Export.To != nil && !slices.Contains(s.Export.To, p.Name):
+	}
+	named := slices.Contains(s.Export.To, p.Name)
+	excluded := s.Export.To != nil && !named
+	if excluded && !s.Export.ToDryRun {
 		return Verdict{Rule: RuleExportTo}
 	}
-	allowed, rule := p.Spec.Exports.Decide(s.Name.Namespace, s.Name.Name)
-	if rule != "" {
-		rule = "exports." + rule
-	}
+	v := byPeer(p, s)
 	switch {
-	case !allowed && p.Spec.Exports.DryRun:
-		return Verdict{Allowed: true, Rule: RuleExported, DryRun: rule}
-	case rule != "":
-		return Verdict{Allowed: allowed, Rule: rule}
-	case s.Export.To != nil:
-		return Verdict{Allowed: true, Rule: RuleExportTo}
+	case !v.Allowed:
+	case excluded:
+		v.DryRun = RuleExportTo
+	case named && v == Verdict{Allowed: true, Rule: RuleExported}:
+		v.Rule = RuleExportTo
 	}
-	return Verdict{Allowed: true, Rule: RuleExported}
+	return v
+}
+
+// byPeer is what the rules of a Peer say about a service that is exported.
+func byPeer(p *Peer, s *Service) Verdict {
+	allowed, rule := p.Spec.Exports.Decide(s.Name.Namespace, s.Name.Name)
+	switch {
+	case rule == "":
+		return Verdict{Allowed: true, Rule: RuleExported}
+	case !allowed && p.Spec.Exports.DryRun:
+		return Verdict{Allowed: true, Rule: RuleExported, DryRun: "exports." + rule}
+	}
+	return Verdict{Allowed: allowed, Rule: "exports." + rule}
 }
 
 // reserved are the namespaces of which nothing is used that a peer exports: a service there that a peer answers would be the cluster itself.
@@ -119,6 +130,14 @@ func (u unusedExports) problem(peer string) string {
 
 // Explain is what a verdict about a peer and a service is based on, for people; p and s are those that it was made of.
 func (v Verdict) Explain(peer string, p *Peer, name ServiceName, s *Service) string {
+	switch v.DryRun {
+	case "":
+	case RuleExportTo:
+		return fmt.Sprintf("%s on ServiceExport %s would deny it: %s; but there is %s", v1alpha1.ExportToAnnotation, name,
+			strings.Join(s.Export.To, ","), v1alpha1.ExportToDryRunAnnotation)
+	default:
+		return fmt.Sprintf("spec.%s of Peer %s would deny it, but has dryRun", v.DryRun, peer)
+	}
 	switch v.Rule {
 	case RuleNotExported:
 		return fmt.Sprintf("there is no Service with a ServiceExport %s here", name)
@@ -127,9 +146,6 @@ func (v Verdict) Explain(peer string, p *Peer, name ServiceName, s *Service) str
 	case RuleExportTo:
 		return fmt.Sprintf("%s on ServiceExport %s: %s", v1alpha1.ExportToAnnotation, name, strings.Join(s.Export.To, ","))
 	case RuleExported:
-		if v.DryRun != "" {
-			return fmt.Sprintf("spec.%s of Peer %s would deny it, but has dryRun", v.DryRun, peer)
-		}
 		return "the ServiceExport has no annotation " + v1alpha1.ExportToAnnotation + ", and the Peer no rule for it"
 	case "exports.allow":
 		return fmt.Sprintf("spec.exports.allow of Peer %s does not have it: %s", peer, strings.Join(p.Spec.Exports.Allow, " "))

@@ -19,6 +19,9 @@ func TestMayCall(t *testing.T) {
 		return &Peer{Name: "b", Spec: v1alpha1.PeerSpec{Exports: rules}}
 	}
 	to := func(names ...string) *Service { return &Service{Name: cart, Export: &Export{To: names}} }
+	trying := func(names ...string) *Service {
+		return &Service{Name: cart, Export: &Export{To: names, ToDryRun: true}}
+	}
 	deny := &v1alpha1.ExportRules{Deny: []string{"bank/*", "*/cart"}}
 	allow := &v1alpha1.ExportRules{Allow: []string{"bank/*", "shop/cart"}}
 	others := &v1alpha1.ExportRules{Allow: []string{"bank/*"}}
@@ -45,9 +48,32 @@ func TestMayCall(t *testing.T) {
 		{"deny comes first", peer(both), to(), Verdict{Rule: "exports.deny[0]"}},
 		{"dry run", peer(dry), to(), Verdict{Allowed: true, Rule: RuleExported, DryRun: "exports.deny[0]"}},
 		{"dry run of the Peer, denied by the owner", peer(dry), to("a"), Verdict{Rule: RuleExportTo}},
+		{"dry run of the Peer, named by the owner", peer(dry), to("b"), Verdict{Allowed: true, Rule: RuleExported, DryRun: "exports.deny[0]"}},
+		{"dry run of the owner", peer(nil), trying("a"), Verdict{Allowed: true, Rule: RuleExported, DryRun: RuleExportTo}},
+		{"dry run of the owner, who names it", peer(nil), trying("b"), Verdict{Allowed: true, Rule: RuleExportTo}},
+		{"dry run of the owner, who names none", peer(nil), trying(), Verdict{Allowed: true, Rule: RuleExported}},
+		{"dry run of the owner, denied by the Peer", peer(deny), trying("a"), Verdict{Rule: "exports.deny[1]"}},
+		{"of the owner, allowed by the Peer", peer(allow), trying("a"), Verdict{Allowed: true, Rule: "exports.allow[1]", DryRun: RuleExportTo}},
+		{"dry run of both", peer(dry), trying("a"), Verdict{Allowed: true, Rule: RuleExported, DryRun: RuleExportTo}},
 	} {
 		if got := MayCall(tt.p, tt.s); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What a verdict is based on names what would deny it.
+func TestExplainDryRun(t *testing.T) {
+	t.Parallel()
+	by := &Peer{Name: "b", Spec: v1alpha1.PeerSpec{Exports: &v1alpha1.ExportRules{Deny: []string{"shop/*"}, DryRun: true}}}
+	for want, s := range map[string]*Service{
+		"eastway.dev/export-to on ServiceExport shop/cart would deny it: a,c; but there is eastway.dev/export-to-dry-run": {
+			Name: cart, Export: &Export{To: []string{"a", "c"}, ToDryRun: true},
+		},
+		"spec.exports.deny[0] of Peer b would deny it, but has dryRun": {Name: cart, Export: &Export{}},
+	} {
+		if got := MayCall(by, s).Explain("b", by, cart, s); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
@@ -87,6 +113,7 @@ func TestPeersAreSentWhatTheyMayCall(t *testing.T) {
 		{"what is denied goes", noShop, nil, []ServiceName{pay}, 2, nil, []string{"-shop/cart"}},
 		{"what is denied comes", noShop, nil, []ServiceName{cart, pay}, 2, nil, []string{"+shop/cart"}},
 		{"dry run", &v1alpha1.ExportRules{Deny: []string{"shop/*"}, DryRun: true}, nil, []ServiceName{cart, pay}, 2, []string{"+shop/cart"}, nil},
+		{"the owner exports to b, and tries that", nil, []string{"?", "b"}, []ServiceName{cart, pay}, 2, nil, nil},
 		{"the owner exports to b", nil, []string{"b"}, []ServiceName{cart, pay}, 2, nil, []string{"-shop/cart"}},
 		{"the owner exports to d", nil, []string{"d"}, []ServiceName{cart, pay}, 2, []string{"-shop/cart"}, []string{"+shop/cart"}},
 		{"to d, and it changes", nil, []string{"d"}, []ServiceName{cart, pay}, 1, nil, []string{"+shop/cart"}},
@@ -96,7 +123,7 @@ func TestPeersAreSentWhatTheyMayCall(t *testing.T) {
 		l.Peers["b"].Spec.Exports = step.rules
 		if slices.Contains(step.here, cart) {
 			s := newService(cart, step.ready)
-			s.Export.To = step.to
+			s.Export.To, s.Export.ToDryRun = step.to, slices.Contains(step.to, "?") // no name of a Peer
 			l.Services = l.Services.With(cart, s)
 		}
 		c.SetLocal(l)

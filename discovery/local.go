@@ -89,7 +89,8 @@ func equalExport(a, b *Export) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && slices.Equal(a.To, b.To)
+	return a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) &&
+		slices.Equal(a.To, b.To) && a.ToDryRun == b.ToDryRun
 }
 
 func equalSpec(a, b *ServiceSpec) bool {

@@ -143,6 +143,8 @@ type Export struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// To are the Peers that may call the service, sorted; nil: all. Peers are not sent it.
 	To []string `json:"to,omitempty"`
+	// ToDryRun: the other Peers may call it too, and it is counted that To would deny that.
+	ToDryRun bool `json:"toDryRun,omitempty"`
 }
 
 // Pod is what a peer advertises of one endpoint of a headless service: its name, never its address.

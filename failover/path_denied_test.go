@@ -20,12 +20,18 @@ import (
 
 // restrict has b apply other rules to its peer a; the annotation of the service's export names the peers in to.
 func (p *path) restrict(rules *v1alpha1.ExportRules, to ...string) {
+	p.t.Helper()
+	p.restrictTo(rules, &discovery.Export{To: to})
+}
+
+func (p *path) restrictTo(rules *v1alpha1.ExportRules, export *discovery.Export) {
+	p.t.Helper()
 	local := p.b.local
 	peer := *local.Peers["a"]
 	peer.Spec.Exports = rules
 	local.Peers = map[string]*discovery.Peer{"a": &peer}
 	svc := *local.Services.Get(echoName)
-	svc.Export = &discovery.Export{To: to}
+	svc.Export = export
 	local.Services = local.Services.With(echoName, &svc)
 	p.b.catalog.SetLocal(local)
 	await(p.t, "b follows", p.b.follows)
@@ -183,16 +189,26 @@ func (p *path) wantDenied(t *testing.T, why string) {
 // TestDryRun: what rules would deny is served, logged and counted.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, g *simulated) {
-		p := newPath(t, spec{on: g, transport: "tcp", b: pods(newPod(t, g, near, says("b"))), http: true})
-		p.restrict(&v1alpha1.ExportRules{Deny: []string{"*/*"}, DryRun: true})
-		status, answer, _, err := p.send(p.client(false), "GET", "")
-		must(t, err)
-		if status != http.StatusOK || answer != "b" {
-			t.Errorf("%d %q", status, answer)
-		}
-		if !slices.ContainsFunc(p.b.proxy.Problems(), func(s string) bool { return strings.Contains(s, "would be denied") }) {
-			t.Errorf("problems: %q", p.b.proxy.Problems())
-		}
-	})
+	for rule, export := range map[string]*discovery.Export{
+		"exports.deny[0]": {}, "export-to": {To: []string{"c"}, ToDryRun: true},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, g *simulated) {
+				p := newPath(t, spec{on: g, transport: "tcp", b: pods(newPod(t, g, near, says("b"))), http: true})
+				p.restrictTo(&v1alpha1.ExportRules{Deny: []string{"*/*"}, DryRun: true}, export)
+				status, answer, _, err := p.send(p.client(false), "GET", "")
+				must(t, err)
+				if status != http.StatusOK || answer != "b" {
+					t.Errorf("%d %q", status, answer)
+				}
+				if !slices.ContainsFunc(p.b.proxy.Problems(), func(s string) bool { return strings.Contains(s, "would be denied") }) {
+					t.Errorf("problems: %q", p.b.proxy.Problems())
+				}
+				if a := p.b.proxy.Authorization("a", echoName); !a.Allowed || a.DryRun != rule || !strings.Contains(a.Reason, "would deny it") {
+					t.Errorf("explained as %+v", a)
+				}
+			})
+		})
+	}
 }

@@ -71,7 +71,7 @@ func (r refusal) text() (what, remedy string) {
 	case refusedDenied:
 		return "streams of a peer denied: a rule of this cluster does not allow them", "'eastway authz explain' shows which rule"
 	case refusedDryRun:
-		return "streams of a peer would be denied: its rules have dryRun", "'eastway authz explain' shows which rule"
+		return "streams of a peer would be denied: a rule has a dry run", "'eastway authz explain' shows which rule"
 	case refusedEndpoint:
 		return "endpoints refused: no endpoint may have their address", "the log names them and says why; correct their EndpointSlices"
 	case refusedLoop:

@@ -36,7 +36,8 @@ func newAuthzExplainCommand() *cobra.Command {
 		Short: "Tell whether a peer may call a service of this cluster, and by which rule",
 		Long: `Explain has a running proxy decide as it does for each stream of the peer. The rule is
 not-exported, no-peer, export-to (the annotation of the ServiceExport), exported (nothing
-restricts it), or a field of the Peer's spec, such as exports.deny[0].
+restricts it), or a field of the Peer's spec, such as exports.deny[0]. The reason says what
+a rule with a dry run would deny.
 
 --from is PEER or PEER/NAMESPACE/SERVICEACCOUNT. Rules are for all of a peer: the service
 account makes no difference. Which proxy is queried is as in 'eastway endpoints'.`,

@@ -118,7 +118,7 @@ func trimNode(n *corev1.Node) (metav1.Object, []Problem) {
 
 func trimExport(e *mcsv1beta1.ServiceExport) (metav1.Object, []Problem) {
 	m := meta(e)
-	m.Annotations = only(e.Annotations, v1alpha1.ExportToAnnotation)
+	m.Annotations = only(e.Annotations, v1alpha1.ExportToAnnotation, v1alpha1.ExportToDryRunAnnotation)
 	return &mcsv1beta1.ServiceExport{ObjectMeta: m, Spec: mcsv1beta1.ServiceExportSpec{
 		ExportedLabels: maps.Clone(e.Spec.ExportedLabels), ExportedAnnotations: maps.Clone(e.Spec.ExportedAnnotations),
 	}}, nil

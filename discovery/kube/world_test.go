@@ -66,12 +66,14 @@ func TestTrimmedAnnotations(t *testing.T) {
 	}
 }
 
-// Of those of a ServiceExport, the one that names Peers.
+// Of those of a ServiceExport, the ones about Peers.
 func TestTrimmedExportAnnotations(t *testing.T) {
 	t.Parallel()
-	e := &mcsv1beta1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"eastway.dev/export-to": "b", "x": "y"}}}
+	e := &mcsv1beta1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
+		"eastway.dev/export-to": "b", "eastway.dev/export-to-dry-run": "true", "x": "y",
+	}}}
 	trimmed, _ := trimExport(e)
-	if got := trimmed.GetAnnotations(); !maps.Equal(got, map[string]string{"eastway.dev/export-to": "b"}) {
+	if got := trimmed.GetAnnotations(); !maps.Equal(got, map[string]string{"eastway.dev/export-to": "b", "eastway.dev/export-to-dry-run": "true"}) {
 		t.Errorf("annotations %v", got)
 	}
 }

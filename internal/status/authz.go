@@ -8,7 +8,7 @@ type Authorization struct {
 	Allowed   bool   `json:"allowed"`
 	// Rule decides: not-exported, no-peer, export-to, exported, or a field below the Peer's spec.
 	Rule string `json:"rule"`
-	// DryRun is the rule that would deny it without the Peer's dryRun; empty: none.
+	// DryRun is the rule that would deny it without its dry run; empty: none.
 	DryRun string `json:"dryRun,omitempty"`
 	// Reason is the rule in a sentence.
 	Reason string `json:"reason"`

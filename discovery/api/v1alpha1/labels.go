@@ -9,6 +9,8 @@ const (
 	ProtocolAnnotation = "eastway.dev/protocol"
 	// ExportToAnnotation on a ServiceExport names the Peers that may call the service, separated by commas; * or no annotation: all.
 	ExportToAnnotation = "eastway.dev/export-to"
+	// ExportToDryRunAnnotation on a ServiceExport, set to "true", has ExportToAnnotation deny nothing: what it would deny is logged and counted.
+	ExportToDryRunAnnotation = "eastway.dev/export-to-dry-run"
 
 	// PrecedenceAnnotation on a derived Service of kind DerivedImport names the exporting clusters in the order in which they decide,
 	// separated by commas.

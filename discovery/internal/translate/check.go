@@ -56,6 +56,10 @@ func checkExport(e *mcsv1beta1.ServiceExport) field.ErrorList {
 			errs = append(errs, InvalidField(field.NewPath("metadata", "annotations").Key(v1alpha1.ExportToAnnotation), "%v", err))
 		}
 	}
+	if value, ok := e.Annotations[v1alpha1.ExportToDryRunAnnotation]; ok && value != "true" && value != "false" { // a typing error would deny
+		errs = append(errs, InvalidField(field.NewPath("metadata", "annotations").Key(v1alpha1.ExportToDryRunAnnotation),
+			`must be "true" or "false"`))
+	}
 	return errs
 }
 

@@ -65,6 +65,7 @@ func Export(e *mcsv1beta1.ServiceExport) *discovery.Export {
 	if value, ok := e.Annotations[v1alpha1.ExportToAnnotation]; ok {
 		out.To, _ = v1alpha1.ParseExportTo(value) // checked
 	}
+	out.ToDryRun = e.Annotations[v1alpha1.ExportToDryRunAnnotation] == "true"
 	if !e.CreationTimestamp.IsZero() {
 		out.Created = e.CreationTimestamp.UTC()
 	}

@@ -66,6 +66,17 @@ func TestExport(t *testing.T) {
 	if e := Export(e); !slices.Equal(e.To, []string{"b", "c"}) {
 		t.Errorf("exported to %q", e.To)
 	}
+	for value, dry := range map[string]bool{"true": true, "false": false} {
+		e.Annotations[v1alpha1.ExportToDryRunAnnotation] = value
+		if errs := (&Checker{}).Check("shop", e); len(errs) != 1 || Export(e).ToDryRun != dry { // the name
+			t.Errorf("%s: %+v, checked: %v", value, Export(e), errs)
+		}
+	}
+	e.Annotations[v1alpha1.ExportToDryRunAnnotation] = "yes"
+	if errs := (&Checker{}).Check("shop", e); len(errs) != 2 || errs[1].Field != "metadata.annotations[eastway.dev/export-to-dry-run]" {
+		t.Errorf("checked: %v", errs)
+	}
+	delete(e.Annotations, v1alpha1.ExportToDryRunAnnotation)
 	e.Annotations[v1alpha1.ExportToAnnotation] = "b,"
 	if errs := (&Checker{}).Check("shop", e); len(errs) != 2 || errs[1].Field != "metadata.annotations[eastway.dev/export-to]" { // the first: no name
 		t.Errorf("checked: %v", errs)
