@@ -3,6 +3,7 @@ package charts
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,5 +48,49 @@ func TestRightsAreOnKindsThatExist(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A Peer of a release before these fields stays valid, and the API server writes nothing into it: what is absent is decided by Eastway alone.
+func TestPeersNeedNoNewFields(t *testing.T) {
+	t.Parallel()
+	type schema struct {
+		Default    any
+		Required   []string
+		Properties map[string]schema
+		Items      *schema
+	}
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Schema struct{ OpenAPIV3Schema schema }
+			}
+		}
+	}
+	if err := yaml.Unmarshal(read(t, chart, "crds", "eastway.dev_peers.yaml"), &crd); err != nil {
+		t.Fatal(err)
+	}
+	spec := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
+	if !slices.Equal(spec.Required, []string{"spiffeID", "trustBundle"}) {
+		t.Errorf("required are %q", spec.Required)
+	}
+	var unset func(at string, s schema)
+	unset = func(at string, s schema) {
+		if s.Default != nil {
+			t.Errorf("%s has the default %v", at, s.Default)
+		}
+		for name, p := range s.Properties {
+			unset(at+"."+name, p)
+		}
+		if s.Items != nil {
+			unset(at+"[]", *s.Items)
+		}
+	}
+	for _, name := range []string{"exports", "imports", "quota", "localities", "denied"} {
+		p, ok := spec.Properties[name]
+		if !ok {
+			t.Errorf("there is no spec.%s", name)
+		}
+		unset("spec."+name, p)
 	}
 }
