@@ -69,18 +69,19 @@ func TestNodeCertificate(t *testing.T) {
 // Its renewal is not late because the certificate of the proxies is newer.
 func TestNodeCertificateIsDueByItself(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.TTL = 20 * time.Second })
+	w := newWorld(t, func(c *Config) { c.TTL = 10 * time.Hour })
 	w.must()
-	w.now = w.now.Add(7 * time.Second)
-	s := w.secret("svid")
-	s.Data = nil
-	w.update(s)
 	svid, _, err := certs.ParseNodeSVID(certs.SecretOf(w.secret("node-svid").Data))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after, want := w.must(), renewal(svid).Sub(w.now); after > max(want, retryMin) {
-		t.Errorf("comes back after %s, it is due in %s", after, want)
+	const soon = 5 * time.Second
+	w.now = renewal(svid).Add(-soon)
+	s := w.secret("svid")
+	s.Data = nil
+	w.update(s)
+	if after := w.must(); after != soon {
+		t.Errorf("comes back after %s, it is due in %s", after, soon)
 	}
 }
 
