@@ -42,6 +42,9 @@ func chunkSize(line []byte) (size int64, extensions []byte, v *Violation) {
 		size = size<<4 | int64(value)
 		digits++
 	}
+	if size > largestChunk {
+		return 0, nil, refuse(ReasonChunkSize, "%q is too large", shown(line, shownValue))
+	}
 	if digits == 0 || digits < len(line) && line[digits] != ';' {
 		// Spaces before the semicolon are allowed and never sent: some servers take "5 6" for 5, others for 0x56.
 		return 0, nil, refuse(ReasonChunkSize, "%q is not hexadecimal", shown(line, shownValue))

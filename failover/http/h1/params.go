@@ -24,8 +24,10 @@ const (
 	sizeDigits = 16
 	// lengthDigits is how many decimal digits an int64 has.
 	lengthDigits = 19
-	// largestSize of a chunk and of a body.
+	// largestSize of a body.
 	largestSize = math.MaxInt64
+	// largestChunk is what net/http can double when it compares a chunk with its overhead.
+	largestChunk = (largestSize - chunkOverhead) / 2
 
 	// firstBuffer is the size of a Reader's own buffer when it first needs one: most heads fit in.
 	firstBuffer = 1 << 10

@@ -25,7 +25,9 @@ func chunkSizes() []Case {
 		Case{Name: "CR before CRLF", Input: chunked + "3\r\r\nabc\r\n0\r\n\r\n", Requests: 1, Reason: "bare-cr"},
 		Case{Name: "NUL", Input: chunked + "3\x00\r\nabc\r\n0\r\n\r\n", Requests: 1, Reason: "control-byte"},
 		Case{Name: "last chunk with LF", Input: chunked + "0\n\r\n" + smuggled, Requests: 1, Reason: "bare-lf"},
-		Case{Name: "largest", Input: chunked + "7fffffffffffffff\r\nabc", Requests: 1, Endless: true},
+		Case{Name: "largest", Input: chunked + "3ffffffffffffff7\r\nabc", Requests: 1, Endless: true},
+		// net/http doubles a size when it compares it with the chunk's overhead, and takes this one for below none.
+		Case{Name: "too large to double", Input: chunked + "7000000000000000\r\nabc", Requests: 1, Reason: "chunk-size"},
 	)
 }
 
