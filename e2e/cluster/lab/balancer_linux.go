@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"path/filepath"
-	"syscall"
 
 	"github.com/eastway/eastway/e2e/cluster/machine"
 )
@@ -41,7 +40,7 @@ func (c *Cluster) StopBalancer(ctx context.Context) error {
 	if err := c.ours("stop its load balancer"); err != nil {
 		return err
 	}
-	return stopDaemon(ctx, c.site, balancer, syscall.SIGKILL)
+	return killDaemon(ctx, c.site, balancer)
 }
 
 // StartBalancer starts it again.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -168,33 +169,38 @@ func (c *Cluster) kubernetesDaemon(name string, args []string) machine.Daemon {
 
 // startControllers starts what needs the API server.
 func (c *Cluster) startControllers(ctx context.Context) error {
-	common := func(name string, args ...string) machine.Daemon {
-		return c.kubernetesDaemon(name, append([]string{
-			"--kubeconfig=" + inEtc(name+".kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",
-		}, args...))
-	}
-	return runAll(ctx, c.control,
-		common(controllerManager,
-			"--use-service-account-credentials=true",
-			"--root-ca-file="+inEtc("ca.crt"),
-			"--service-account-private-key-file="+inEtc("service-accounts.key"),
-			"--cluster-signing-cert-file="+inEtc("ca.crt"),
-			"--cluster-signing-key-file="+inEtc("ca.key"),
-			"--node-monitor-grace-period="+nodeGrace,
-		),
-		common(scheduler),
+	return runAll(ctx, c.control, c.controllersDaemon(), c.clientDaemon(scheduler))
+}
+
+func (c *Cluster) controllersDaemon() machine.Daemon {
+	return c.clientDaemon(controllerManager,
+		"--use-service-account-credentials=true",
+		"--root-ca-file="+inEtc("ca.crt"),
+		"--service-account-private-key-file="+inEtc("service-accounts.key"),
+		"--cluster-signing-cert-file="+inEtc("ca.crt"),
+		"--cluster-signing-key-file="+inEtc("ca.key"),
+		"--node-monitor-grace-period="+nodeGrace,
 	)
 }
 
-// StopAPIServer kills the API server (SIGKILL) and returns when it is gone; etcd goes on.
+// clientDaemon is one that needs the API server.
+func (c *Cluster) clientDaemon(name string, args ...string) machine.Daemon {
+	return c.kubernetesDaemon(name, append([]string{
+		"--kubeconfig=" + inEtc(name+".kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",
+	}, args...))
+}
+
+// StopAPIServer kills the API server (SIGKILL) and returns when it is gone; etcd goes on. The controller manager ends with it, as it does
+// elsewhere when it cannot renew its lease: one that went on would take nodes for lost when the API server is back, since it has not heard
+// from them.
 func (c *Cluster) StopAPIServer(ctx context.Context) error {
 	if err := c.ours("stop its API server"); err != nil {
 		return err
 	}
-	return stopDaemon(ctx, c.control, apiServer, unix.SIGKILL)
+	return errors.Join(killDaemon(ctx, c.control, apiServer), killDaemon(ctx, c.control, controllerManager))
 }
 
-// StartAPIServer starts it again and returns when it is ready.
+// StartAPIServer starts both again and returns when the API server is ready.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	if err := c.ours("start its API server"); err != nil {
 		return err
@@ -202,14 +208,17 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	if err := c.control.Run(ctx, c.apiDaemon()); err != nil {
 		return err
 	}
-	return c.awaitAPI(ctx)
+	if err := c.awaitAPI(ctx); err != nil {
+		return err
+	}
+	return c.control.Run(ctx, c.controllersDaemon())
 }
 
-// stopDaemon sends a signal, and returns when the daemon has ended.
-func stopDaemon(ctx context.Context, m *machine.Machine, name string, signal unix.Signal) error {
+// killDaemon returns when the daemon has ended.
+func killDaemon(ctx context.Context, m *machine.Machine, name string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, stopTime, fmt.Errorf("not within %v", stopTime))
 	defer cancel()
-	if err := m.Signal(ctx, name, signal); err != nil {
+	if err := m.Signal(ctx, name, unix.SIGKILL); err != nil {
 		return err
 	}
 	_, err := m.Wait(ctx, name)

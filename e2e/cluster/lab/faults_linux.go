@@ -63,7 +63,7 @@ func (n *Node) StopDaemon(ctx context.Context, daemon string) error {
 	if err != nil {
 		return err
 	}
-	return stopDaemon(ctx, m, daemon, syscall.SIGKILL)
+	return killDaemon(ctx, m, daemon)
 }
 
 // StartDaemon starts a daemon of the node that was stopped.
