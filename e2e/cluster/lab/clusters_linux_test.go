@@ -192,7 +192,14 @@ func checkAPIOutage(t *testing.T, c *Cluster) {
 }
 
 func checkContainerKilled(t *testing.T, c *Cluster) {
-	kubectl(t, c, "rollout", "status", "daemonset/echo", "--timeout=60s")
+	// The status of the DaemonSet may be that of before the API server was away.
+	eventually(t, "a ready pod on each node", func(ctx context.Context) error {
+		ready, err := c.Kubectl(ctx, "get", "pods", "-l", "app=echo", "-o", "jsonpath={.items[*].status.containerStatuses[0].ready}").Output()
+		if err == nil && string(ready) != "true true" {
+			err = fmt.Errorf("their containers' ready is %s", ready)
+		}
+		return err
+	})
 	for pod := range echoPods(t, c) {
 		if err := c.SignalContainer(t.Context(), "default", pod, "echo", syscall.SIGKILL); err != nil {
 			t.Fatal(err)
