@@ -127,7 +127,7 @@ func (o *proxyOptions) addressFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.adminRemote, "unsafe-admin-remote", false, "allow --admin on an address that other machines reach")
 	f.StringVar(&o.health, "health", "", "`IP:PORT` of the health listener, for probes and metrics; \"\": none")
 	f.BoolVar(&o.healthListeners, "health-listeners", false,
-		"tell every client of --health which services there are, for node agents of the release before; to upgrade only")
+		"list services to every client of --health, for node agents of the release before; only for an upgrade")
 	f.StringVar(&o.agents, "agents", "", "`IP:PORT` of the listener for node agents, which prove themselves by certificate; \"\": none")
 	f.BoolVar(&o.loopbackEndpoints, loopbackFlag, true, "allow endpoints at loopback addresses; never with --kubernetes")
 }

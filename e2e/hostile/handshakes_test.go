@@ -66,21 +66,11 @@ func overQUIC(c *tunnel.Config) { c.DisableTCP = true }
 // visit starts a proxy of the guest, which has to get a tunnel to the victim, and stops it.
 func (w *world) visit(t *testing.T, change func(*tunnel.Config)) {
 	t.Helper()
-	cfg := tunnel.Config{Cluster: guest, Credentials: w.certs[guest].Auth, Reason: certs.Reason}
+	var cfg tunnel.Config
 	change(&cfg)
-	n, err := tunnel.New(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	n.SetPeers([]tunnel.Peer{{Name: victim, Addresses: []string{w.victim.node.Addr().String()}}})
+	n, stop := w.join(t, guest, cfg)
 	await(t, "the peer has a tunnel", func() bool { return n.State(victim).Usable })
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	stop()
 }
 
 // again calls do until ctx ends, with pauses.

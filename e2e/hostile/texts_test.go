@@ -98,7 +98,7 @@ func (p *pest) live(t *testing.T, w *world) {
 	t.Helper()
 	p.lives++
 	if p.lives%len(ugly()) == 0 { // its Hello is ugly: it gets no link
-		_, stop := w.join(t, tunnel.Config{DisableQUIC: true, Version: ugly()[p.lives/len(ugly())%2]})
+		_, stop := w.join(t, evil, tunnel.Config{DisableQUIC: true, Version: ugly()[p.lives/len(ugly())%2]})
 		pass(50 * time.Millisecond)
 		stop()
 		return
@@ -107,7 +107,7 @@ func (p *pest) live(t *testing.T, w *world) {
 	defer cancel()
 	spoken := make(chan struct{})
 	once := sync.OnceFunc(func() { close(spoken) })
-	n, stop := w.join(t, tunnel.Config{
+	n, stop := w.join(t, evil, tunnel.Config{
 		DisableQUIC: true, Handle: p.answer,
 		Messages: func(ctx context.Context, _ tunnel.Link, c tunnel.MessageConn) error {
 			defer once()

@@ -42,7 +42,7 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 		name: "streams that nothing reads", budget: 160 * MiB,
 		begin: func(ctx context.Context, t *testing.T) func() {
 			t.Helper()
-			n, stop := w.join(t, tunnel.Config{DisableQUIC: true}) //nolint:contextcheck // it lives on its own
+			n, stop := w.join(t, evil, tunnel.Config{DisableQUIC: true}) //nolint:contextcheck // it lives on its own
 			await(t, "the attacker has a tunnel", func() bool { return n.State(victim).Usable })
 			junk := make([]byte, 64<<10)
 			var wg sync.WaitGroup
@@ -74,10 +74,10 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 	t.Logf("it opened %d streams and sent %d MiB", opened.Load(), sent.Load()/MiB)
 }
 
-// join starts a proxy of the evil peer, which the victim trusts, until stop.
-func (w *world) join(t *testing.T, cfg tunnel.Config) (n *tunnel.Node, stop func()) {
+// join starts a proxy of a cluster that the victim trusts, until stop.
+func (w *world) join(t *testing.T, cluster string, cfg tunnel.Config) (n *tunnel.Node, stop func()) {
 	t.Helper()
-	cfg.Cluster, cfg.Credentials, cfg.Reason = evil, w.certs[evil].Auth, certs.Reason
+	cfg.Cluster, cfg.Credentials, cfg.Reason = cluster, w.certs[cluster].Auth, certs.Reason
 	n, err := tunnel.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -36,6 +36,12 @@ func hostileServer(t *testing.T, log *zap.Logger, reg prometheus.Registerer) *Se
 		t.Fatal(err)
 	}
 	server.http.ReadTimeout, server.http.ReadHeaderTimeout, server.http.WriteTimeout, server.http.IdleTimeout = 0, 0, 0, 0
+	return running(t, server)
+}
+
+// running runs a server until the test ends.
+func running(t testing.TB, server *Server) *Server {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()

@@ -46,7 +46,7 @@ type Config struct {
 	CheckAddress netip.AddrPort
 	// Removed is called when the agent ends: true if no other agent follows it. nil: one follows.
 	Removed func(ctx context.Context) bool
-	// Credentials prove what this agent is; nil: it reads what proxies tell every client.
+	// Credentials prove what this agent is; nil: it reads what every client may.
 	Credentials *Credentials
 	// Env is the network to work in; the zero value is the process's own.
 	Env        Env

@@ -45,7 +45,7 @@
 //
 // # Proof
 //
-// Proxies tell their services only agents that prove to be of the same cluster
+// Proxies list services only to agents that prove to be of the same cluster
 // (Credentials), and an agent sends calls only to proxies that do. A proxy of the
 // release before, whose slice has no port for that, is read as any client may; so are
 // all until the agent has its certificate.

@@ -147,9 +147,9 @@ func (h *httpProber) base(p *Proxy) string {
 	return "http://" + netip.AddrPortFrom(p.Address, p.Health).String()
 }
 
-// notTold is why a proxy has answered 404.
-func (h *httpProber) notTold(p *Proxy) error {
-	const only = "status 404: proxies tell their services only node agents that prove themselves"
+// notListed is why a proxy has answered 404.
+func (h *httpProber) notListed(p *Proxy) error {
+	const only = "status 404: proxies list their services only to node agents that prove themselves"
 	switch missing := h.credentials.missing(); {
 	case missing != nil:
 		return &answerError{"/listeners", only + ", and " + missing.Error()}
@@ -202,7 +202,7 @@ func (h *httpProber) probe(ctx context.Context, p *Proxy, last *Report) (*Report
 		return last, nil
 	}
 	if resp.StatusCode == http.StatusNotFound {
-		return nil, h.notTold(p)
+		return nil, h.notListed(p)
 	}
 	return readReport(resp, last)
 }

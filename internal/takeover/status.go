@@ -49,7 +49,7 @@ func handler(a *Agent, metrics prometheus.Gatherer, log *zap.Logger) http.Handle
 	mux.HandleFunc("GET "+report.Path, func(w http.ResponseWriter, r *http.Request) {
 		if !fromNode(r) {
 			w.WriteHeader(http.StatusForbidden)
-			_, _ = io.WriteString(w, "which services there are is told to clients on this node's loopback device: "+
+			_, _ = io.WriteString(w, "services are listed only to clients on this node's loopback device: "+
 				"use eastway check, or kubectl port-forward to this pod\n")
 			return
 		}

@@ -99,7 +99,7 @@ func TestTakeoversAreForTheNode(t *testing.T) {
 	a.status = report.Status{Services: []report.ServiceStatus{{Service: "default/shop"}}}
 	a.mu.Unlock()
 	h := handler(a, prometheus.NewRegistry(), zap.NewNop())
-	for from, told := range map[string]bool{
+	for from, listed := range map[string]bool{
 		"127.0.0.1:4000": true, "[::1]:4000": true, "[::ffff:127.0.0.1]:4000": true, "10.0.0.7:4000": false, "[fd00::7]:4000": false,
 		"[fe80::1%eth0]:4000": false, "": false,
 	} {
@@ -107,8 +107,8 @@ func TestTakeoversAreForTheNode(t *testing.T) {
 		r.RemoteAddr = from
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if got := w.Code == http.StatusOK && strings.Contains(w.Body.String(), "default/shop"); got != told ||
-			!told && (w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "shop")) {
+		if got := w.Code == http.StatusOK && strings.Contains(w.Body.String(), "default/shop"); got != listed ||
+			!listed && (w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "shop")) {
 			t.Errorf("%s: %d, %s", from, w.Code, w.Body)
 		}
 	}

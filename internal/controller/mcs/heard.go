@@ -16,8 +16,8 @@ import (
 // its export is believed only as far as that: else a peer that claims 1970 would decide over exports that were here before.
 const heardAnnotation = "eastway.dev/first-heard"
 
-// firstHeard is when this cluster first heard of the export of each peer that has one. An import without the record is older than it, and
-// as old as its first export.
+// firstHeard is when this cluster first heard of the export of each peer that has one. Of an import that an earlier release made,
+// which has no record, it is when that was created.
 func (s *state) firstHeard(own *discovery.Export, now time.Time) map[string]time.Time {
 	var known map[string]time.Time
 	var first time.Time
