@@ -40,6 +40,11 @@ func (p patterns) match(k key) bool {
 	return false
 }
 
+// names is true if the set matches with a name.
+func (p patterns) names(k key) bool {
+	return p[k] || p[key{kind: k.kind, name: k.name}] || p[key{namespace: k.namespace, name: k.name}] || p[key{name: k.name}]
+}
+
 // parser reads files.
 type parser struct {
 	check translate.Checker
@@ -72,7 +77,7 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	at, k, err := p.identify(m)
 	if err != nil {
 		out.add(file, m.Document, err)
-		if kind, ok := p.kindOf(m.ID); ok {
+		if kind, ok := p.kindOf(m); ok {
 			out.unread[p.pattern(kind, m.ID)] = true
 		}
 		return
@@ -122,7 +127,11 @@ func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 // kindOf returns the kind of an object that is not usable: "" if it may be of any kind. It is false for the kinds that
 // Eastway does not read: such an object cannot be one that was read before. A kind that Eastway reads counts in every
 // version, and also with a typing error in its name or group.
-func (p *parser) kindOf(id manifest.ID) (string, bool) {
+func (p *parser) kindOf(m *manifest.Object) (string, bool) {
+	id := m.ID
+	if m.Empty() {
+		return "", false
+	}
 	if id.Kind == "" || mistyped(id.Kind, "List") && !strings.Contains(id.Group(), ".") {
 		return "", true
 	}

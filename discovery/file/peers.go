@@ -41,7 +41,7 @@ func Peers(cfg Config) ([]PeerManifest, []FileError, error) {
 		}
 		objects := manifest.Read(f.name, f.data)
 		for _, m := range objects {
-			kind, ok := s.kindOf(m.ID)
+			kind, ok := s.kindOf(m)
 			if ok && (kind == "" || kind == peerKind) {
 				relevant[FileError{File: f.name, Document: m.Document}] = true
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/eastway/eastway/discovery"
 )
@@ -39,6 +40,8 @@ type held struct {
 	*object
 	// stale is true for a last good version that the file no longer has.
 	stale bool
+	// unnamed is true for one of these that the file may well have lost on purpose: something in it cannot be read at all.
+	unnamed bool
 }
 
 func newStore(cfg *Config) *store {
@@ -98,7 +101,7 @@ func (s *store) take(f content) {
 		if !errors.Is(f.err, errBeyond) {
 			st.errs = []FileError{{File: f.name, Message: f.err.Error()}}
 		}
-		st.keep(func(key) bool { return true })
+		st.keep(func(key) (last, named bool) { return true, true })
 		return
 	}
 	sum := sha256.Sum256(f.data)
@@ -108,7 +111,7 @@ func (s *store) take(f content) {
 	st.sum = sum
 	p := s.file(f.name, f.data)
 	st.errs = p.errs
-	st.keep(p.unread.match)
+	st.keep(func(k key) (last, named bool) { return p.unread.match(k), p.unread.names(k) })
 	for _, o := range p.objects {
 		if h := st.objects[o.key]; h != nil && !h.stale {
 			st.errs = append(st.errs, o.fault("metadata.name", "%s is already in document %d of this file: this one is ignored",
@@ -119,14 +122,15 @@ func (s *store) take(f content) {
 	}
 }
 
-// keep drops the objects for which last is false, and marks the others as stale.
-func (st *fileState) keep(last func(key) bool) {
+// keep drops the objects for which last is false, and marks the others as stale. No error names those for which named is false.
+func (st *fileState) keep(of func(key) (last, named bool)) {
 	for k, h := range st.objects {
-		if last(k) {
-			h.stale = true
-		} else {
+		last, named := of(k)
+		if !last {
 			delete(st.objects, k)
+			continue
 		}
+		h.stale, h.unnamed = true, !named
 	}
 }
 
@@ -154,12 +158,19 @@ func (s *store) choose() ([]*object, []FileError) {
 		}
 	}
 	objects := make([]*object, 0, len(chosen))
+	kept := map[string][]string{} // by file
 	for k, h := range chosen {
+		if h.stale && h.unnamed {
+			kept[h.file] = append(kept[h.file], k.String())
+		}
 		s.owner[k] = h.file
 		if s.age[k] == 0 {
 			s.age[k] = s.loads
 		}
 		objects = append(objects, h.object)
+	}
+	for name, keys := range kept {
+		errs = append(errs, keptWarning(name, keys))
 	}
 	forget := func(k key) bool { return chosen[k] == nil }
 	maps.DeleteFunc(s.owner, func(k key, _ string) bool { return forget(k) })
@@ -174,4 +185,16 @@ func (s *store) choose() ([]*object, []FileError) {
 		objects = objects[:maxObjects]
 	}
 	return objects, errs
+}
+
+// keptWarning is about objects that a file had, in use because something in it cannot be read.
+func keptWarning(file string, keys []string) FileError {
+	const shown = 3
+	slices.Sort(keys)
+	names := strings.Join(keys[:min(shown, len(keys))], ", ")
+	if more := len(keys) - shown; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return FileError{File: file, Warning: true, Message: "a part of this file cannot be read, so what may be there stays in use: " + names +
+		"; repair or remove that part"}
 }

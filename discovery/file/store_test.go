@@ -127,6 +127,26 @@ func TestLastGoodState(t *testing.T) {
 			{"x.yaml": listYAML + foreignItem + strings.ReplaceAll(foreignItem, "v1\n  kind: Secret", "v1\n  kind: Service")},
 			{"x.yaml": listYAML + foreignItem},
 		}, []string{"a:80"}, 1},
+		{"deleted beside a foreign kind that is not YAML", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + foreign + "spec: {{ .Values.spec }}\n"},
+		}, []string{"a:80"}, 1},
+		{"deleted beside YAML that is no object", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "replicas: 3\n"},
+		}, []string{"a:80"}, 1},
+		{"deleted beside null", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "null\n" + sep + "~\n"},
+		}, []string{"a:80"}, 0},
+		{"a Node that is not YAML keeps no Service", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node # n\nmetadata: {\n"},
+		}, []string{"a:80"}, 1},
+		{"what is not YAML and may be several objects keeps all", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + foreign + "kind: Service\nmetadata: {\n"},
+		}, []string{"a:80", "b:81"}, 1},
 		{"deleted beside the same kind of another group", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: b}\n"},
@@ -276,10 +296,36 @@ func TestLastGoodState(t *testing.T) {
 			if last := got[len(got)-1]; !slices.Equal(last, tt.want) {
 				t.Errorf("services %v, want %v (each step: %v)", last, tt.want, got)
 			}
-			if last := errs[len(errs)-1]; len(last) != tt.errs {
+			last := slices.DeleteFunc(errs[len(errs)-1], func(e FileError) bool { return e.Warning })
+			if len(last) != tt.errs {
 				t.Errorf("errors %v, want %d", last, tt.errs)
 			}
 		})
+	}
+}
+
+// An operator who deleted objects sees that they are still in use, and why.
+func TestKeptObjectsAreNamed(t *testing.T) {
+	t.Parallel()
+	all := service("a", 80) + "---\n" + service("b", 81) + "---\n" + service("c", 82) + "---\n" + service("d", 83)
+	for name, c := range map[string]struct {
+		second, want string
+	}{
+		"syntax error": {"kind: [\n", "Service default/a, Service default/b, Service default/c and 1 more; repair"},
+		"of a kind":    {"apiVersion: v1\nkind: Service\nmetadata: {\n", "Service default/a, Service default/b, Service default/c and 1 more"},
+		"one of them":  {strings.TrimSuffix(all, service("d", 83)) + "kind: [\n", ": Service default/d; repair"},
+		"without kind": {strings.Replace(service("a", 80), "kind: Service\n", "", 1), ""},
+		"bad value":    {service("a", 0), ""},
+		"foreign kind": {foreign, ""},
+	} {
+		_, errs := loads(t, map[string]string{"x.yaml": all}, map[string]string{"x.yaml": c.second})
+		warnings := slices.DeleteFunc(errs[1], func(e FileError) bool { return !e.Warning })
+		if c.want == "" && len(warnings) == 0 {
+			continue
+		}
+		if len(warnings) != 1 || c.want == "" || !strings.Contains(warnings[0].Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, warnings, c.want)
+		}
 	}
 }
 

@@ -67,10 +67,12 @@ func Read(name string, data []byte) []*Object {
 	for _, part := range split(data) {
 		root, err := parse(part)
 		if err != nil {
-			objects = append(objects, &Object{Document: part.number, Err: err})
+			objects = append(objects, &Object{Document: part.number, ID: ID{TypeMeta: outermost(part.text)}, Err: err})
 			continue
 		}
-		objects = append(objects, expand(root, part)...)
+		if root.ShortTag() != "!!null" { // kubectl skips these, too
+			objects = append(objects, expand(root, part)...)
+		}
 	}
 	return objects
 }
@@ -115,6 +117,21 @@ func noItems(o *Object, root *yaml.Node, part part) []*Object {
 	return nil
 }
 
+// outermost finds apiVersion and kind in the text of a document that is not YAML: what begins a line is outermost in YAML's
+// block style. Where a key is there twice, the text may be several objects, and none is found.
+func outermost(text []byte) metav1.TypeMeta {
+	found := map[string][]string{}
+	for line := range bytes.Lines(text) {
+		key, value, _ := strings.Cut(string(line), ":")
+		value, _, _ = strings.Cut(value, " #")
+		found[key] = append(found[key], strings.Trim(value, " \t\r\n\"'"))
+	}
+	if len(found["apiVersion"]) != 1 || len(found["kind"]) != 1 {
+		return metav1.TypeMeta{}
+	}
+	return metav1.TypeMeta{APIVersion: found["apiVersion"][0], Kind: found["kind"][0]}
+}
+
 func newObject(root *yaml.Node, part part) *Object {
 	d := &document{root: root, shift: part.line - 1, lines: map[string]int{}}
 	o := &Object{Document: part.number, doc: d}
@@ -132,6 +149,20 @@ func newObject(root *yaml.Node, part part) *Object {
 		Name:      scalar(metadata, "name"),
 	}
 	return o
+}
+
+// Empty is true for a map without any of the outermost fields that all objects have: it is no object, whatever it may be.
+func (o *Object) Empty() bool {
+	if o.doc == nil || o.doc.root.Kind != yaml.MappingNode {
+		return false
+	}
+	for i := 0; i+1 < len(o.doc.root.Content); i += 2 {
+		switch strings.ToLower(resolve(o.doc.root.Content[i]).Value) {
+		case "apiversion", "kind", "metadata", "spec":
+			return false
+		}
+	}
+	return true
 }
 
 // Places of the object's fields: of all of them once it is decoded, before of the outermost ones.
