@@ -1,12 +1,10 @@
 package certs
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -28,7 +26,7 @@ const maxRSABits = 8192
 // ParseBundle reads the roots of a trust domain: a SPIFFE bundle (JWKS, begins with "{")
 // or PEM certificates, at most MaxBundle bytes.
 func ParseBundle(td spiffeid.TrustDomain, data []byte) (*x509bundle.Bundle, error) {
-	data = bytes.TrimSpace(data)
+	data = trimText(data)
 	switch {
 	case len(data) == 0:
 		return nil, errors.New("trust bundle is empty: it must hold PEM certificates or a SPIFFE JWKS document")
@@ -55,7 +53,7 @@ func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if data = bytes.TrimSpace(data); len(data) == 0 {
+	if data = trimText(data); len(data) == 0 {
 		return nil, fmt.Errorf("%s is empty", path)
 	}
 	list, err := parseRoots(spiffeid.TrustDomain{}, data)
@@ -99,35 +97,6 @@ func checkRoot(c *x509.Certificate) error {
 	}
 }
 
-// parsePEM reads certificates and nothing else, so that a key pasted by mistake is
-// noticed instead of being passed on.
-func parsePEM(data []byte) ([]*x509.Certificate, error) {
-	var list []*x509.Certificate
-	for rest := bytes.TrimSpace(data); len(rest) > 0; rest = bytes.TrimSpace(rest) {
-		var block *pem.Block
-		block, rest = pem.Decode(rest)
-		switch {
-		case block == nil && len(list) == 0:
-			return nil, errors.New("no PEM certificate found")
-		case block == nil:
-			return nil, fmt.Errorf("something else follows certificate %d", len(list))
-		case block.Type != "CERTIFICATE":
-			return nil, fmt.Errorf("block %d is a %q, expected only CERTIFICATE", len(list)+1, block.Type)
-		case len(list) == maxBundleCerts:
-			return nil, fmt.Errorf("more than %d certificates", maxBundleCerts)
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d: %w", len(list)+1, err)
-		}
-		list = append(list, c)
-	}
-	if len(list) == 0 {
-		return nil, errors.New("no PEM certificate found")
-	}
-	return list, nil
-}
-
 // Format is how a bundle is written.
 type Format string
 
@@ -147,12 +116,4 @@ func MarshalBundle(b *x509bundle.Bundle, f Format) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("unknown trust bundle format %q, known are %q and %q", f, JWKS, PEM)
 	}
-}
-
-func encodeCerts(list []*x509.Certificate) []byte {
-	var out bytes.Buffer
-	for _, c := range list {
-		out.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
-	}
-	return out.Bytes()
 }

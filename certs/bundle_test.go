@@ -51,7 +51,7 @@ func TestParseBundleRefuses(t *testing.T) {
 		"spaces":         {[]byte(" \n\t"), "is empty"},
 		"too large":      {bytes.Repeat([]byte("x"), certs.MaxBundle+1), "larger than"},
 		"rubbish":        {[]byte("rubbish"), "no PEM certificate found"},
-		"trailing":       {append(bytes.Clone(good), "rubbish"...), "something else follows certificate 1"},
+		"cut off":        {append(bytes.Clone(good), good[:100]...), "PEM block 2"},
 		"private key":    {append(bytes.Clone(good), pemKey(t, root.key)...), `block 2 is a "PRIVATE KEY"`},
 		"leaf":           {pemCerts(leaf.Certificate[0]), "not a CA certificate"},
 		"bad DER":        {pemCerts([]byte("x")), "certificate 1"},

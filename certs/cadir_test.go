@@ -140,7 +140,7 @@ func TestOpenCARefuses(t *testing.T) {
 		}, "a.test", "ca.key"},
 		"key is rubbish":        {write("ca.key", "rubbish"), "a.test", "no PEM private key"},
 		"certificate is empty":  {write("ca.crt", ""), "a.test", "no PEM certificate"},
-		"certificate cut off":   {cut("ca.crt"), "a.test", "no PEM certificate"},
+		"certificate cut off":   {cut("ca.crt"), "a.test", "there is no -----END line"},
 		"certificate is a leaf": {leafAsCA, "a.test", "is an intermediate, but"},
 		"unconstrained":         {unconstrainedCA, "a.test", "must be constrained to exactly one trust domain"},
 		"another root":          {foreignRoot, "a.test", "does not lead up to root.crt"},

@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -258,18 +259,9 @@ func nodeOnly(id spiffeid.ID) error {
 }
 
 func parseIdentity(expect expectation, cert, key, bundle []byte) (*fileIdentity, error) {
-	svid, err := x509svid.Parse(cert, key)
+	svid, err := parseOwn(expect, cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", svidCertFile, svidKeyFile, err)
-	}
-	switch err := expect(svid.ID); {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
-	case len(svid.Certificates) > maxChain:
-		return nil, fmt.Errorf("%s holds a chain of %d certificates, peers accept %d", svidCertFile, len(svid.Certificates), maxChain)
-	}
-	if _, err := checkLeaf(svid.Certificates[0]); err != nil {
-		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
+		return nil, err
 	}
 	id := &fileIdentity{svid: svid}
 	if len(bundle) > 0 {
@@ -278,6 +270,38 @@ func parseIdentity(expect expectation, cert, key, bundle []byte) (*fileIdentity,
 		}
 	}
 	return id, nil
+}
+
+// parseOwn reads a chain and its key.
+func parseOwn(expect expectation, cert, key []byte) (*x509svid.SVID, error) {
+	chain, err := parseChain(cert)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
+	}
+	signer, err := parseKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", svidKeyFile, err)
+	}
+	id, err := checkLeaf(chain[0])
+	if err == nil {
+		err = expect(id)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
+	case len(chain) > maxChain:
+		return nil, fmt.Errorf("%s holds a chain of %d certificates, peers accept %d", svidCertFile, len(chain), maxChain)
+	}
+	for i, c := range chain[1:] {
+		if !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 {
+			return nil, fmt.Errorf("%s: certificate %d, %q, is not a CA certificate: after the proxy's own come those of its CAs only",
+				svidCertFile, i+2, c.Subject)
+		}
+	}
+	if err := sameKey(chain[0], signer); err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", svidCertFile, svidKeyFile, err)
+	}
+	return &x509svid.SVID{ID: id, Certificates: chain, PrivateKey: signer}, nil
 }
 
 func (s *FileSource) use(id *fileIdentity) {

@@ -55,7 +55,7 @@ func newAuthority(t *testing.T, above *authority, name string, permitted ...stri
 	t.Helper()
 	a := &authority{key: testKey(t), above: above}
 	tmpl := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name},
+		Subject:               subject(name),
 		NotBefore:             time.Now().Add(-24 * time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -74,18 +74,7 @@ func newAuthority(t *testing.T, above *authority, name string, permitted ...stri
 // leaf is a certificate with this SPIFFE ID, with all CAs below the root; edit may spoil it.
 func (a *authority) leaf(t *testing.T, id string, edit func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
-	u, err := url.Parse(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "leaf"},
-		URIs:        []*url.URL{u},
-		NotBefore:   time.Now().Add(-time.Hour),
-		NotAfter:    time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
+	tmpl := leafTemplate(t, id)
 	if edit != nil {
 		edit(tmpl)
 	}
@@ -96,6 +85,35 @@ func (a *authority) leaf(t *testing.T, id string, edit func(*x509.Certificate)) 
 		c.Certificate = append(c.Certificate, a.cert.Raw)
 	}
 	return c
+}
+
+// leafTemplate is a certificate with this SPIFFE ID.
+func leafTemplate(t *testing.T, id string) *x509.Certificate {
+	t.Helper()
+	u, err := url.Parse(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &x509.Certificate{
+		Subject:     subject("leaf"),
+		URIs:        []*url.URL{u},
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+}
+
+func subject(name string) pkix.Name { return pkix.Name{CommonName: name} }
+
+// signed is a certificate with any kind of key, as DER.
+func signed(t *testing.T, tmpl, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, pub, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 func testPeer(t *testing.T, id string, roots ...*x509.Certificate) certs.Peer {
