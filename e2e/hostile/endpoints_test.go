@@ -140,8 +140,7 @@ func bind(t *testing.T) net.Listener {
 // call connects from 127.0.0.9, and returns when the connection has ended, or its bytes came back.
 func call(t *testing.T, to netip.AddrPort) error {
 	t.Helper()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}
-	c, err := d.DialContext(t.Context(), "tcp", to.String())
+	c, err := dialFrom(t.Context(), honest, to)
 	if errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}

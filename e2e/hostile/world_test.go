@@ -254,8 +254,9 @@ func ask(t *testing.T, to netip.AddrPort) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
+// dialFrom connects from an address. It takes no port from others: see fromAnyPort.
 func dialFrom(ctx context.Context, from net.IP, to netip.AddrPort) (net.Conn, error) {
-	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext(ctx, "tcp", to.String())
+	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Control: fromAnyPort}).DialContext(ctx, "tcp", to.String())
 }
 
 // await looks until something is so.

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package hostile
+
+import "syscall"
+
+func fromAnyPort(string, string, syscall.RawConn) error { return nil }
