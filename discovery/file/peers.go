@@ -36,6 +36,9 @@ func Peers(cfg Config) ([]PeerManifest, []FileError, error) {
 	relevant := map[FileError]bool{} // by file and document
 	for _, f := range files {
 		relevant[FileError{File: f.name}] = true
+		if f.ignored != "" && isManifestExt(filepath.Ext(f.name)) {
+			errs = append(errs, FileError{File: f.name, Message: f.ignored, Warning: true})
+		}
 		if f.err != nil || f.ignored != "" {
 			continue
 		}
@@ -59,7 +62,7 @@ func Peers(cfg Config) ([]PeerManifest, []FileError, error) {
 			about = append(about, e)
 		}
 	}
-	return peers, about, nil
+	return peers, sorted(about), nil
 }
 
 // uses is true if the Peer m of a file is the one that a Source uses.

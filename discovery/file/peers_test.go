@@ -118,6 +118,7 @@ func TestPeers(t *testing.T) {
 		texts = append(texts, e.Error())
 	}
 	for i, want := range []string{
+		".hidden.yaml: warning: hidden files are not read",
 		"d.yaml:3: document 1: metadata.name: Peer no is already", "e.yaml:4: document 1: spec.color: unknown field", "f.yaml:",
 	} {
 		if i >= len(texts) || !strings.HasPrefix(texts[i], want) {

@@ -193,10 +193,21 @@ func (e *encoder) scalar(n *yaml.Node, path string) error {
 		if err := n.Decode(&v); err != nil {
 			return e.fail(n, path, "%w", err)
 		}
+		if n.Style&yaml.TaggedStyle == 0 && onlyOldNumber(n.Value) {
+			return e.fail(n, path, "%s has two meanings: YAML 1.1, and so kubectl, reads it as %v, YAML 1.2 does not; write that number, or quote the text",
+				n.Value, v)
+		}
 		return e.value(n, path, v)
 	default: // strings, and what only looks like something else: timestamps, binary
 		return e.value(n, path, n.Value)
 	}
+}
+
+// onlyOldNumber is true for numbers that YAML 1.2 reads otherwise than YAML 1.1: 010, 0b11, 1_000.
+func onlyOldNumber(text string) bool {
+	digits := strings.TrimLeft(text, "+-")
+	leadingZero := len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' && strings.Trim(digits, "01234567_") == ""
+	return leadingZero || strings.HasPrefix(strings.ToLower(digits), "0b") || strings.Contains(digits, "_")
 }
 
 func (e *encoder) value(n *yaml.Node, path string, v any) error {

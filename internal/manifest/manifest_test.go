@@ -2,12 +2,16 @@ package manifest_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"sigs.k8s.io/yaml"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/manifest"
@@ -73,6 +77,42 @@ func TestRead(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A value means the same to Eastway and to kubectl, which reads YAML 1.1, or it is an error.
+func TestYAMLVersions(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"80": "80", "0x1F": "31", "0o17": "15", "1e3": "1000", "-1": "-1", "0": "0", "+7": "7",
+		"080": "80", "010": "", "-017": "", "0b11": "", "1_000": "", "0_7": "",
+	} {
+		var got struct {
+			Port json.Number `json:"port"`
+		}
+		errs := manifest.Read("", []byte("kind: A\nport: "+value+"\n"))[0].Decode(&struct {
+			Kind string       `json:"kind"`
+			Port *json.Number `json:"port"`
+		}{Port: &got.Port})
+		if want == "" {
+			if len(errs) != 1 || !strings.Contains(errs[0].Error(), value+" has two meanings") {
+				t.Errorf("%s: %v", value, errs)
+			}
+			continue
+		}
+		if number, err := got.Port.Float64(); len(errs) > 0 || err != nil || strconv.FormatFloat(number, 'f', -1, 64) != want {
+			t.Errorf("%s: %s, %v, want %s", value, got.Port, errs, want)
+		}
+	}
+	for _, name := range []string{"no", "y", "on", "null", "true", "12", "1e3", "0x1f", "0o17", "010", "0b1", "1-1", "2001-01-01"} {
+		text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "A", "metadata": map[string]any{"name": name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := manifest.Read("", text)[0]
+		if err := o.Identify(); err != nil || o.ID.Name != name {
+			t.Errorf("%s: %q, %v, from\n%s", name, o.ID.Name, err, text)
 		}
 	}
 }
