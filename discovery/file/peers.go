@@ -2,6 +2,7 @@ package file
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
@@ -56,12 +57,7 @@ func Peers(cfg Config) ([]PeerManifest, []FileError, error) {
 			})
 		}
 	}
-	var about []FileError
-	for _, e := range errs {
-		if relevant[FileError{File: e.File, Document: e.Document}] {
-			about = append(about, e)
-		}
-	}
+	about := slices.DeleteFunc(errs, func(e FileError) bool { return !relevant[FileError{File: e.File, Document: e.Document}] })
 	return peers, sorted(about), nil
 }
 

@@ -35,6 +35,9 @@ type document struct {
 
 // parse reads one document.
 func parse(p part) (*yaml.Node, error) {
+	if err := p.checkText(); err != nil {
+		return nil, err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(p.text))
 	var n yaml.Node
 	if err := dec.Decode(&n); err != nil {
@@ -194,8 +197,8 @@ func (e *encoder) scalar(n *yaml.Node, path string) error {
 			return e.fail(n, path, "%w", err)
 		}
 		if n.Style&yaml.TaggedStyle == 0 && onlyOldNumber(n.Value) {
-			return e.fail(n, path, "%s has two meanings: YAML 1.1, and so kubectl, reads it as %v, YAML 1.2 does not; write that number, or quote the text",
-				n.Value, v)
+			return e.fail(n, path, "%s has two meanings: YAML 1.1, and so kubectl, reads it as %v, YAML 1.2 does not; "+
+				"write that number, or quote the text", n.Value, v)
 		}
 		return e.value(n, path, v)
 	default: // strings, and what only looks like something else: timestamps, binary

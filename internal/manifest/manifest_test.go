@@ -2,6 +2,7 @@ package manifest_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 	"sigs.k8s.io/yaml"
@@ -81,6 +84,58 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// Texts as editors, PowerShell and cat make them. The lines are those of the file.
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	wide := func(order binary.AppendByteOrder, text string) string {
+		var b []byte
+		for _, unit := range utf16.Encode([]rune(text)) {
+			b = order.AppendUint16(b, unit)
+		}
+		return string(b)
+	}
+	const two = "kind: A\r\nmetadata: {name: \u4e00}\r\n---\r\nkind: B\r\n"
+	both := []string{"1 A \u4e00", "2 B "}
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"mark, comment, marker":      {"\ufeff# note\n---\nkind: A\n", []string{"1 A "}},
+		"mark before a directive":    {"\ufeff%YAML 1.2\n---\nkind: A\n", []string{"1 A "}},
+		"joined files":               {"kind: A\n\ufeff---\nkind: B\n", []string{"1 A ", "2 B "}},
+		"joined, with a comment":     {"kind: A\n---\n\ufeff# note\n\ufeff---\nkind: B\n", []string{"1 A ", "2 B "}},
+		"mark, JSON":                 {"\ufeff{\t\"kind\": \"A\"}", []string{"1 A "}},
+		"UTF-16":                     {wide(binary.LittleEndian, "\ufeff"+two), both},
+		"UTF-16, big-endian":         {wide(binary.BigEndian, "\ufeff"+two), both},
+		"UTF-16 without a mark":      {wide(binary.LittleEndian, two), both},
+		"big-endian, without a mark": {wide(binary.BigEndian, two), both},
+		"directives":                 {"%YAML 1.2\n%TAG ! x:\n---\nkind: A\n...\n# note\n%YAML 1.1\n---\nkind: B\n", []string{"1 A ", "2 B "}},
+		"a percent sign in text":     {"kind: A\nmetadata:\n  name: >-\n    x\n    %y\n", []string{"1 A x %y"}},
+		"an end marker":              {"kind: A\n...\nkind: B\n", []string{"1 A ", "2 B "}},
+		"latin-1": {"kind: A\n---\nkind: B\n\nmetadata: {name: M\xfcller}\n---\nkind: C\n", []string{
+			"1 A ", "2   line 5: byte 0xFC is not UTF-8: save the file as UTF-8", "3 C ",
+		}},
+		"NUL": {"kind: A\n# \x00\n", []string{"1   line 2: a NUL byte is not text: save the file as UTF-8"}},
+		"control character": {"...\n%YAML 1.2\n---\n\nkind: A\x1b\n", []string{"1   line 5: control character U+001B is not allowed in YAML: " +
+			"remove it, or write it as an escape in double quotes"}},
+		"a line after directives": {"%YAML 1.2\n---\nkind: A\n...\n%YAML 1.2\n---\nkind: [\n", []string{
+			"1 A ", "2   line 7: invalid YAML: did not find expected node content",
+		}},
+	} {
+		var got []string
+		for _, o := range manifest.Read("", []byte(c.text)) {
+			text := fmt.Sprintf("%d %s %s", o.Document, o.ID.Kind, o.ID.Name)
+			if at, ok := errors.AsType[*manifest.Error](o.Err); ok {
+				text = fmt.Sprintf("%d   line %d: %v", o.Document, at.Line, at)
+			}
+			got = append(got, text)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // A value means the same to Eastway and to kubectl, which reads YAML 1.1, or it is an error.
 func TestYAMLVersions(t *testing.T) {
 	t.Parallel()
@@ -123,10 +178,15 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("---\n---\n#\n---"))
 	f.Add([]byte(`{"apiVersion": "v1", "kind": "List", "items": [{"kind": 7}]}`))
 	f.Add([]byte("\r\r0"))
+	f.Add([]byte("\ufeff%YAML 1.2\n---\nkind: A\n...\n\ufeff---\nkind: \x00"))
+	f.Add([]byte("k\x00:\x00\n\x00-\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := 2
 		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // all of them end a line of YAML
 			lines += bytes.Count(data, []byte(end))
+		}
+		if bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data) { // UTF-16, with other bytes
+			lines += len(data)
 		}
 		for _, o := range manifest.Read("", data) {
 			errs := append(o.Decode(&v1alpha1.Peer{}), o.Identify())

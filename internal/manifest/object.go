@@ -57,8 +57,9 @@ type Places struct {
 	top   int            // line that the object begins with
 }
 
-// Read returns the objects of a text in their order. The name of its file decides whether it is JSON.
+// Read returns the objects of a text in their order. The name of its file decides whether it is JSON. The text is UTF-8 or UTF-16.
 func Read(name string, data []byte) []*Object {
+	data = decodeText(data)
 	if strings.EqualFold(filepath.Ext(name), ".json") || json.Valid(data) {
 		// YAML includes JSON, but not tabs around its values. JSON's strings contain no literal tabs.
 		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
