@@ -61,11 +61,11 @@ func addLane(t *testing.T, n *Node, l *link, addr string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // the link's
 	d := &linkDialer{n: n, peer: l.peer, addr: addr, id: l.id, link: l, number: 100}
-	sess, err := d.dial(ctx, n.transports[0])
+	sess, err := d.dial(ctx, n.transports[0], addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.join(ctx, sess); err != nil {
+	if err := d.join(ctx, sess, addr); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -104,6 +104,24 @@ func TestControlLostWhileDraining(t *testing.T) {
 		awaitControl(t, l)
 		mustEcho(t, s)
 	})
+}
+
+// TestControlLostAtAnotherAddress: what a link was found at is gone, and its control connection with it. It gets another one where the
+// peer is dialed now, and its streams go on.
+func TestControlLostAtAnotherAddress(t *testing.T) {
+	t.Parallel()
+	p, w := newWiredPair(t, withTransport("tcp"), withHandler(echo))
+	await(t, "a lane", func() bool { return lanesOf(p.a, "tcp") > 0 })
+	s := p.open(t)
+	<-s.Answered()
+	l, old := onlyLink(t, p.a), onlyLink(t, p.b)
+	w.set(func() { w.target = deadAddress(t) }) // for new connections
+	loseControl(t, l)
+	await(t, "the other side has noticed", func() bool { return old.controlConn() == nil })
+	p.a.SetPeers([]Peer{{Name: "b", Addresses: []string{p.b.Addr().String()}}})
+	await(t, "the link is retired", l.isRetired)
+	awaitControl(t, l)
+	mustEcho(t, s)
 }
 
 // startReplicas starts two replicas of b, with a wire that leads to the first, and a dialer that logs into what is returned.

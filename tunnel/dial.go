@@ -49,10 +49,12 @@ type transportDialer struct {
 	next    time.Time // not before
 	err     error     // of the newest attempt
 	strayed int       // attempts in a row that met another replica
+	turn    int       // of the addresses at which a link without a control connection is dialed
 }
 
 type dialResult struct {
 	over *transportDialer
+	addr string
 	sess transport.Session
 	err  error
 }
@@ -166,20 +168,34 @@ func (d *linkDialer) finish() {
 
 func (d *linkDialer) start(ctx context.Context, t *transportDialer) {
 	t.pending++
+	addr := d.where(t)
 	d.n.wg.Go(func() {
-		sess, err := d.dial(ctx, t)
-		d.results <- dialResult{t, sess, err} // finish drains the channel at the end
+		sess, err := d.dial(ctx, t, addr)
+		d.results <- dialResult{t, addr, sess, err} // finish drains the channel at the end
 	})
 }
 
-func (d *linkDialer) dial(ctx context.Context, t transport.Transport) (transport.Session, error) {
+// where the next connection is dialed: where the link was found. What is there may be gone, a load balancer that was replaced, and a link
+// without a control connection ends with all that its lanes carry: for that, the peer's present addresses take turns with it.
+func (d *linkDialer) where(t *transportDialer) string {
+	if d.link == nil || d.link.hasControl() {
+		return d.addr
+	}
+	d.n.mu.Lock()
+	defer d.n.mu.Unlock()
+	all := append([]string{d.addr}, d.n.wanted[d.peer].Addresses...)
+	t.turn++
+	return all[t.turn%len(all)]
+}
+
+func (d *linkDialer) dial(ctx context.Context, t transport.Transport, addr string) (transport.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	cfg, err := d.n.cfg.Credentials.ClientConfig(d.peer)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: TLS configuration for peer %s: %w", d.peer, err)
 	}
-	sess, err := t.Dial(ctx, transport.Target{Peer: d.peer, Address: d.addr, TLS: cfg})
+	sess, err := t.Dial(ctx, transport.Target{Peer: d.peer, Address: addr, TLS: cfg})
 	if err != nil {
 		d.n.handshakeFailed(err)
 	}
@@ -202,7 +218,7 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 		return nil
 	}
 	if r.err == nil {
-		r.err = d.join(ctx, r.sess)
+		r.err = d.join(ctx, r.sess, r.addr)
 		if r.err != nil {
 			r.sess.Close("not joined")
 		}
@@ -233,10 +249,8 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 
 // slowest bounds the pause between attempts: a link whose lanes work without a control connection needs one soon.
 func (d *linkDialer) slowest() time.Duration {
-	if d.link != nil && !d.link.empty() {
-		if !d.link.hasControl() {
-			return controlRedialMax
-		}
+	if d.link != nil && !d.link.empty() && !d.link.hasControl() {
+		return controlRedialMax
 	}
 	return redialMax
 }
@@ -275,7 +289,7 @@ var (
 )
 
 // join says Hello on a new connection, as control connection if there is none, else as lane.
-func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
+func (d *linkDialer) join(ctx context.Context, sess transport.Session, addr string) error {
 	role := tunnelpb.Hello_ROLE_CONTROL
 	if d.link != nil && d.link.hasControl() {
 		role = tunnelpb.Hello_ROLE_LANE
@@ -296,9 +310,9 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 	if err != nil {
 		if alert := sess.Alert(); alert != nil {
 			d.n.handshakeFailed(alert)
-			return refusedBy(d.peer, d.addr, alert)
+			return refusedBy(d.peer, addr, alert)
 		}
-		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.Caps().Name, d.addr, err)
+		return fmt.Errorf("tunnel: %s handshake with %s: %w", sess.Caps().Name, addr, err)
 	}
 	if hello.GetCluster() != d.peer {
 		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", wire.ErrRecord, hello.GetCluster(), d.peer)
@@ -313,7 +327,7 @@ func (d *linkDialer) join(ctx context.Context, sess transport.Session) error {
 		}
 		d.link = l
 		d.n.log.Info("connected to peer replica", append(audit(sess), zap.String("peer", d.peer), zap.String("replica", l.replica),
-			zap.String("dialed", d.addr), zap.String("link", shortID(d.id)), zap.String("control", sess.Caps().Name))...)
+			zap.String("dialed", addr), zap.String("link", shortID(d.id)), zap.String("control", sess.Caps().Name))...)
 	}
 	return d.link.attach(ctx, newConn(sess, role, d.number, channel))
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/internal/clip"
+	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/internal/recent"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -34,9 +35,9 @@ type link struct {
 	gone      chan struct{} // closed when it has ended
 	nextID    atomic.Uint64
 	// grow asks the dialer for another lane.
-	grow chan struct{}
+	grow notify.Signal
 	// kick asks the dialer to replace a connection that ended.
-	kick chan struct{}
+	kick notify.Signal
 
 	mu          sync.Mutex
 	control     *conn
@@ -53,7 +54,7 @@ func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link
 		node: n, peer: peer, budget: n.budgetOf(peer), replica: hello.GetReplica(), id: id, dialed: dialed,
 		hello: hello, dataLimit: wire.DataLimit(hello),
 		born: time.Now(), gone: make(chan struct{}),
-		grow: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		grow: notify.NewSignal(), kick: notify.NewSignal(),
 		streams: make(map[streamKey]*Stream), life: phase{farewell: farewell{again: wire.SaysDoneAgain(hello)}},
 		vitals: newVitals(time.Now()), earlyResets: recent.NewSet[streamKey](maxEarlyResets),
 	}
@@ -142,10 +143,7 @@ func (l *link) watch(c *conn) {
 		l.node.log.Info("connection ended", zap.String("peer", l.peer), zap.String("replica", l.replica),
 			zap.String("lane", c.name), zap.String("reason", reason), zap.Int("streams", len(streams)))
 	}
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	l.kick.Notify()
 }
 
 func (l *link) streamsOn(c *conn) []*Stream {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/internal/metrics"
@@ -83,7 +84,7 @@ type Node struct {
 	metrics *metrics.Metrics
 	buffers wire.Buffers
 	wg      sync.WaitGroup
-	changed chan struct{}
+	changed notify.Signal
 	gate    admission.Table
 	limits  tally.Book[limitKey]
 	// refusals are handshakes that failed, by reason, as the log has them.
@@ -126,7 +127,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	cfg.PeerMemory = cmp.Or(cfg.PeerMemory, DefaultPeerMemory)
 	n := &Node{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Log, changed: notify.NewSignal(),
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = metrics.New(cfg.Metrics, cfg.Cluster, load{n})
@@ -161,10 +162,7 @@ func (n *Node) SetPeers(peers []Peer) {
 		n.wanted[p.Name] = p
 	}
 	n.mu.Unlock()
-	select {
-	case n.changed <- struct{}{}:
-	default:
-	}
+	n.changed.Notify()
 }
 
 // Run accepts and dials until ctx ends, and returns when every connection and goroutine has ended.

@@ -78,10 +78,7 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 	slices.SortStableFunc(out, choice.compare)
 	if len(out) > 0 && out[0].busy >= growAt {
 		for _, ch := range out {
-			select {
-			case ch.link.grow <- struct{}{}:
-			default:
-			}
+			ch.link.grow.Notify()
 		}
 	}
 	return out

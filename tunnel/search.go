@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -58,15 +59,8 @@ func (n *Node) dialAddress(run, ctx context.Context, peer, addr string) {
 
 // step dials if it is time to.
 func (s *search) step(run, ctx context.Context) {
-	usable := false
-	for l := range s.found {
-		select {
-		case <-l.gone:
-			delete(s.found, l)
-		default:
-			usable = usable || l.usable() && !l.isRetired()
-		}
-	}
+	maps.DeleteFunc(s.found, func(l *link, _ struct{}) bool { return l.isDraining() }) // or ended
+	usable := s.working()
 	now := time.Now()
 	if s.usable && !usable && now.Sub(s.hurried) > redialMax {
 		s.next, s.pause, s.hurried = now, searchMin, now

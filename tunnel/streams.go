@@ -89,10 +89,7 @@ func (l *link) openRaw(c *conn, header []byte, key streamKey) (*Stream, error) {
 // wearOut retires a lane that can open no more streams for long, and asks the dialer for another one.
 func (l *link) wearOut(c *conn) {
 	c.retire("its stream IDs are nearly used up")
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	l.kick.Notify()
 }
 
 // acceptLoop takes the peer's streams on one connection.

@@ -222,7 +222,7 @@ func (t *totals) add(o totals) {
 }
 
 // maxListed is how many failures are printed; the JSON has all of them.
-const maxListed = 10
+const maxListed = 4
 
 func (r *report) String() string {
 	var b bytes.Buffer
@@ -255,9 +255,15 @@ func (r *report) String() string {
 			break
 		}
 		f := &r.Failure[i]
-		fmt.Fprintf(&b, "FAILED  %s %s from %s in %q at %.1fs after %.0fms: %s\n", f.Kind, f.ID, f.Zone, f.Phase, f.Began/1000, f.Took, f.Error)
+		fmt.Fprintf(&b, "FAILED  %s %s from %s in %q at %.1fs after %.0fms: %s\n", f.Kind, f.ID, f.Zone, f.Phase, f.Began/1000, f.Took, firstLine(f.Error))
 	}
 	return b.String()
+}
+
+// firstLine of an error: the whole one is in the JSON.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 func (r *report) write(dir string) error {
