@@ -29,6 +29,9 @@ func (s summarized) Run() int {
 		text = "no summary: " + err.Error()
 	}
 	fmt.Fprint(os.Stderr, text)
+	for _, line := range complaints.lines {
+		fmt.Fprintln(os.Stderr, "FAILED ", line)
+	}
 	return code
 }
 

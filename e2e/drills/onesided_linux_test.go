@@ -60,6 +60,6 @@ func (w *world) setPublic(ctx context.Context, t *testing.T, public bool) {
 		kubectl(c, "-n", install.Namespace, "delete", "pods", "--selector=app.kubernetes.io/component=proxy", "--grace-period=1")
 	}
 	if err := w.settled(ctx); err != nil {
-		t.Error(fmt.Errorf("%s is %s: %w", w.away().Name, reach, err))
+		complain(t, fmt.Errorf("%s is %s: %w", w.away().Name, reach, err))
 	}
 }

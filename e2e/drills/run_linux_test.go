@@ -115,7 +115,8 @@ func (d *drill) zones() []string { return slices.Concat(d.home().Zones, d.away()
 func (d *drill) must(err error) {
 	d.Helper()
 	if err != nil {
-		d.Fatal(err)
+		complain(d.T, err)
+		d.FailNow()
 	}
 }
 

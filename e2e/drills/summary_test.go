@@ -9,10 +9,26 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
 )
+
+// complaints are the first lines of what went wrong in the drills, for the end of the output: what stands before it is long.
+var complaints struct {
+	sync.Mutex
+	lines []string
+}
+
+// complain is t.Error.
+func complain(t *testing.T, err error) {
+	t.Helper()
+	t.Error(err)
+	complaints.Lock()
+	defer complaints.Unlock()
+	complaints.lines = append(complaints.lines, t.Name()+": "+firstLine(err.Error()))
+}
 
 // summary of the reports that were written into a folder since some time: a line for each. "" if there is none.
 func summary(dir string, since time.Time) (string, error) {
