@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -157,11 +158,15 @@ func (ca *CA) issue(id spiffeid.ID, name string, ttl time.Duration, usages ...x5
 		return nil, err
 	}
 	now := ca.now()
+	end, err := ca.valid(now)
+	if err != nil {
+		return nil, fmt.Errorf("certs: issue certificate for %q: %w", id, err)
+	}
 	tmpl := &x509.Certificate{
 		Subject:               pkix.Name{Organization: []string{"Eastway"}, CommonName: name},
 		URIs:                  []*url.URL{id.URL()},
 		NotBefore:             now.Add(-svidBackdate),
-		NotAfter:              earlier(now.Add(ttl), ca.chain[0].NotAfter),
+		NotAfter:              earlier(now.Add(ttl), end),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           usages,
 		BasicConstraintsValid: true,
@@ -175,6 +180,29 @@ func (ca *CA) issue(id spiffeid.ID, name string, ttl time.Duration, usages ...x5
 		return nil, fmt.Errorf("certs: issue certificate for %q: peers would refuse it: %w", id, err)
 	}
 	return svid, nil
+}
+
+// valid returns until when all is that SVIDs are presented with, or which certificate of it is not.
+func (ca *CA) valid(now time.Time) (end time.Time, err error) {
+	end = ca.chain[0].NotAfter
+	for _, c := range ca.chain[:max(1, len(ca.presented()))] {
+		switch {
+		case now.After(c.NotAfter):
+			return end, &VerifyError{Reason: ReasonExpired, Err: fmt.Errorf("the CA certificate %q expired at %s, our clock says %s: "+
+				"replace it by a renewed one, peers need its root", c.Subject, stamp(c.NotAfter), stamp(now))}
+		case now.Add(ClockSkew).Before(c.NotBefore):
+			return end, &VerifyError{Reason: ReasonNotYetValid, Err: fmt.Errorf("the CA certificate %q is valid from %s, our clock says %s: "+
+				"check the clock", c.Subject, stamp(c.NotBefore), stamp(now))}
+		}
+		end = earlier(end, c.NotAfter)
+	}
+	return end, nil
+}
+
+// equal is true for the same certificates and key.
+func (ca *CA) equal(other *CA) bool {
+	same := func(a, b *x509.Certificate) bool { return a.Equal(b) }
+	return slices.EqualFunc(ca.chain, other.chain, same) && ca.roots.Equal(other.roots) // the keys are those of the certificates
 }
 
 // presented is the chain without a root, which peers have already.

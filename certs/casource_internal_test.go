@@ -42,11 +42,11 @@ func runSource(t *testing.T, ttl time.Duration) *running {
 		t.Fatal(err)
 	}
 	issue := s.issue
-	s.issue = func() (*x509svid.SVID, error) {
+	s.issue = func(ca *CA) (*x509svid.SVID, error) {
 		if r.fail.Load() {
 			return nil, errors.New("no entropy")
 		}
-		return issue()
+		return issue(ca)
 	}
 	r.CASource = s
 	ctx, stop := context.WithCancel(t.Context())

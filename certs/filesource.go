@@ -6,18 +6,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // Files of a FileSource's directory: the keys of a Kubernetes Secret of type
@@ -28,16 +28,8 @@ const (
 	svidBundleFile = "ca.crt" // optional
 )
 
-const (
-	// settle is how long a change rests before it is read, so that files which
-	// are written one after the other are seen together.
-	settle = 100 * time.Millisecond
-	// rereadEvery is the backstop for changes without an event: network file
-	// systems, a directory that was replaced whole.
-	rereadEvery = 30 * time.Second
-	// lateAt is the part of a certificate's life after which it should have been renewed.
-	lateAt = 0.8
-)
+// lateAt is the part of a certificate's life after which it should have been renewed.
+const lateAt = 0.8
 
 // FileSourceConfig of a FileSource.
 type FileSourceConfig struct {
@@ -79,11 +71,13 @@ type FileSource struct {
 	log     *zap.Logger
 	metrics *sourceMetrics
 	current atomic.Pointer[fileIdentity]
+	again   notify.Signal
+	wrong   problem
 
 	// Only the constructor and Run touch these.
 	seen    [sha256.Size]byte // what was read last, good or not
-	lastErr string
-	late    bool // logged already
+	seenErr string            // what was wrong with it
+	late    bool              // logged already
 }
 
 // fileIdentity is immutable.
@@ -101,7 +95,7 @@ func NewFileSource(c FileSourceConfig) (*FileSource, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &FileSource{cfg: c, log: orNop(c.Log)}
+	s := &FileSource{cfg: c, log: orNop(c.Log), again: notify.NewSignal()}
 	id, err := s.load()
 	if err != nil && !c.Node {
 		return nil, fmt.Errorf("certs: certificate in %s: %w", c.Dir, err)
@@ -133,75 +127,56 @@ func (s *FileSource) Bundle() *x509bundle.Bundle {
 	return nil
 }
 
+// ID is the own SPIFFE ID; zero while there is no certificate.
+func (s *FileSource) ID() spiffeid.ID {
+	if id := s.current.Load(); id != nil {
+		return id.svid.ID
+	}
+	return spiffeid.ID{}
+}
+
+// Reload has Run read the files now.
+func (s *FileSource) Reload() { s.again.Notify() }
+
+// Problems are what is wrong with the files and the certificate now, for the operator.
+func (s *FileSource) Problems() []string {
+	var out []string
+	if text := s.wrong.get(); text != "" {
+		out = append(out, fmt.Sprintf("certificate files in %s are not used as they are: %s", s.cfg.Dir, text))
+	}
+	if id := s.current.Load(); id != nil && s.expired(id) {
+		out = append(out, fmt.Sprintf("certificate in %s expired at %s: check what renews the files",
+			s.cfg.Dir, stamp(id.svid.Certificates[0].NotAfter)))
+	}
+	return out
+}
+
 // Run re-reads the files when they change, until ctx ends; it returns nil then. Where changes
 // cannot be watched it looks every 30 seconds.
 func (s *FileSource) Run(ctx context.Context) error {
-	w := s.watch()
-	defer func() { w.close() }()
-	s.reload() // what changed before the watch began
-	poll := time.NewTicker(rereadEvery)
-	defer poll.Stop()
-	var settled <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w.events:
-			// Not moved by further events: files that never rest are read all the same.
-			if settled == nil {
-				settled = time.After(settle)
-			}
-		case err := <-w.errors:
-			s.log.Debug("watching the certificate files failed, they are read from time to time", zap.Error(err))
-		case <-settled:
-			settled = nil
-			s.reload()
-		case <-poll.C:
-			w.close()
-			w = s.watch() // the directory may be another one by now
-			s.reload()
-		}
-	}
-}
-
-// watcher of a directory; its zero value never reports a change.
-type watcher struct {
-	events <-chan fsnotify.Event
-	errors <-chan error
-	closer io.Closer
-}
-
-func (w watcher) close() {
-	if w.closer != nil {
-		w.closer.Close()
-	}
-}
-
-// watch watches the directory, not the files: Kubernetes swaps a symbolic link beside them,
-// others rename new files over them.
-func (s *FileSource) watch() watcher {
-	w, err := fsnotify.NewWatcher()
-	if err == nil {
-		if err = w.Add(s.cfg.Dir); err == nil {
-			return watcher{events: w.Events, errors: w.Errors, closer: w}
-		}
-		w.Close()
-	}
-	s.log.Debug("certificate files cannot be watched, they are read from time to time", zap.Error(err))
-	return watcher{}
+	followDir(ctx, s.cfg.Dir, s.again, s.log, s.reload)
+	return nil
 }
 
 func (s *FileSource) reload() {
+	before := s.seen
 	id, err := s.load()
+	if s.seen != before {
+		s.seenErr = ""
+	}
 	switch {
 	case errors.Is(err, errUnchanged):
-		s.lastErr = "" // they were unreadable and are there again
+		s.wrong.set(s.seenErr) // they may have been unreadable, and are there again
 		s.checkLate()
+	case err == nil && s.expired(id) && s.current.Load() != nil && !s.expired(s.current.Load()):
+		err = fmt.Errorf("the new certificate expired at %s already, our clock says %s",
+			stamp(id.svid.Certificates[0].NotAfter), stamp(s.cfg.Now()))
+		fallthrough
 	case err != nil:
+		if s.seen != before {
+			s.seenErr = err.Error()
+		}
 		s.keep(err)
-	case s.expired(id) && s.current.Load() != nil && !s.expired(s.current.Load()):
-		s.keep(fmt.Errorf("the new certificate expired at %s already, our clock says %s",
-			stamp(id.svid.Certificates[0].NotAfter), stamp(s.cfg.Now())))
 	default:
 		s.metrics.renewed(true, 1)
 		s.use(id)
@@ -307,7 +282,8 @@ func parseOwn(expect expectation, cert, key []byte) (*x509svid.SVID, error) {
 func (s *FileSource) use(id *fileIdentity) {
 	expires := id.svid.Certificates[0].NotAfter
 	s.current.Store(id)
-	s.lastErr, s.late = "", false
+	s.wrong.set("")
+	s.late = false
 	s.metrics.svidExpiry.Set(unix(expires))
 	if id.bundle != nil {
 		s.metrics.caExpiry.Set(unix(bundleExpiry(id.bundle)))
@@ -319,10 +295,9 @@ func (s *FileSource) use(id *fileIdentity) {
 
 // keep logs an error once: the files are read again and again.
 func (s *FileSource) keep(err error) {
-	if s.lastErr == err.Error() {
+	if !s.wrong.set(err.Error()) {
 		return
 	}
-	s.lastErr = err.Error()
 	if s.current.Load() == nil && errors.Is(err, fs.ErrNotExist) {
 		s.log.Info("there is no certificate yet", zap.String("dir", s.cfg.Dir), zap.Error(err))
 		return

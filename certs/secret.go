@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
@@ -79,6 +80,9 @@ func (ca *CA) Secret() (Secret, error) {
 func (ca *CA) Check(svid *x509svid.SVID) error {
 	if err := svid.Certificates[0].CheckSignatureFrom(ca.chain[0]); err != nil {
 		return fmt.Errorf("certs: %q was not issued by the CA %q: %w", svid.ID, ca.chain[0].Subject, err)
+	}
+	if !slices.EqualFunc(svid.Certificates[1:], ca.presented(), func(a, b *x509.Certificate) bool { return a.Equal(b) }) {
+		return fmt.Errorf("certs: %q is presented with other certificates than those of the CA %q, which were replaced", svid.ID, ca.chain[0].Subject)
 	}
 	if err := ca.check(svid, ca.now()); err != nil {
 		return fmt.Errorf("certs: peers would refuse %q: %w", svid.ID, err)

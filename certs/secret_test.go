@@ -1,6 +1,7 @@
 package certs_test
 
 import (
+	"crypto/x509"
 	"slices"
 	"strings"
 	"testing"
@@ -162,4 +163,32 @@ func FuzzParseCA(f *testing.F) {
 			t.Error("a CA without a trust domain")
 		}
 	})
+}
+
+// An SVID that presents an intermediate which was renewed since, with the same key, is replaced: the old one expires first.
+func TestCheckSVIDOfRenewedIntermediate(t *testing.T) {
+	t.Parallel()
+	root := newAuthority(t, nil, "root")
+	old := newAuthority(t, root, "intermediate", "a.test")
+	tmpl := *old.cert
+	tmpl.NotAfter = tmpl.NotAfter.Add(time.Hour)
+	renewed := parse(t, &tmpl, root.cert, &old.key.PublicKey, root.key)
+	open := func(cert *x509.Certificate) *certs.CA {
+		t.Helper()
+		ca, err := certs.ParseCA(certs.Secret{Cert: pemCerts(cert.Raw), Key: pemKey(t, old.key), Roots: pemCerts(root.cert.Raw)}, certs.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ca
+	}
+	svid, err := open(old.cert).Issue("cluster-a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(old.cert).Check(svid); err != nil {
+		t.Error(err)
+	}
+	if err := open(renewed).Check(svid); err == nil || !strings.Contains(err.Error(), "which were replaced") {
+		t.Errorf("want an error about the replaced intermediate, got %v", err)
+	}
 }

@@ -68,6 +68,10 @@ type identity interface {
 	x509svid.Source
 	// Bundle is the own trust bundle.
 	Bundle() *x509bundle.Bundle
+	// ID is the own SPIFFE ID, also while there is no valid certificate.
+	ID() spiffeid.ID
+	// Problems are what is wrong with it now.
+	Problems() []string
 	Run(ctx context.Context) error
 }
 
@@ -254,11 +258,7 @@ func (p *proxy) openIdentity(reg prometheus.Registerer) (spiffeid.ID, error) {
 		}
 		p.identity = s
 	}
-	svid, err := p.identity.GetX509SVID()
-	if err != nil {
-		return spiffeid.ID{}, err
-	}
-	return svid.ID, nil
+	return p.identity.ID(), nil
 }
 
 func (p *proxy) openCA(log *zap.Logger, reg prometheus.Registerer) (*certs.CASource, error) {
@@ -286,7 +286,7 @@ func (p *proxy) openCA(log *zap.Logger, reg prometheus.Registerer) (*certs.CASou
 	if ca.Created() {
 		log.Info("made this cluster's certificate authority", zap.String("dir", p.o.caDir()), zap.Stringer("trust_domain", ca.TrustDomain()))
 	}
-	return certs.NewCASource(certs.CASourceConfig{CA: ca, Name: p.o.cluster, Log: log, Registerer: reg})
+	return certs.NewCASource(certs.CASourceConfig{CA: ca, Dir: p.o.caDir(), Name: p.o.cluster, Log: log, Registerer: reg})
 }
 
 // run runs all parts until ctx ends, then drains and stops them. Its parts do not see ctx: they outlive it by the drain.
@@ -396,6 +396,7 @@ func (p *proxy) status() admin.Status {
 		Region: p.o.region, Zone: p.o.zone, Started: p.started,
 		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(snapshot),
 	}
+	st.Errors = append(st.Errors, p.identity.Problems()...)
 	st.Errors = append(st.Errors, p.source.problems()...)
 	st.Errors = append(st.Errors, snapshot.Problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)
