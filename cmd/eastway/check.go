@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/check"
 	"github.com/eastway/eastway/internal/version"
@@ -14,25 +15,34 @@ import (
 
 func newCheckCommand() *cobra.Command {
 	var (
-		kube   kubeFlags
-		output = check.Full
-		call   string
-		public bool
+		kube            kubeFlags
+		output          = check.Full
+		call            string
+		public          bool
+		config, cluster string
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Find problems of an installation in Kubernetes, with a hint for each",
+		Short: "Find problems of an installation in Kubernetes, or of a directory of manifests",
 		Long: `Check inspects a Kubernetes cluster and its Eastway installation: versions, CRDs, rights, pods,
 certificates, clocks, peers, tunnels, DNS, takeover. It changes nothing, and skips what your
 account has no right to read. The exit code is 1 if a check failed; warnings do not count.
 
 --call makes a real call: in a pod as any application does, elsewhere through one of the proxies.
---public dials this cluster's public addresses from this machine.`,
+--public dials this cluster's public addresses from this machine.
+
+--config reads a directory as "eastway proxy --config" would, and starts nothing: each error
+with its file and line, and what a proxy would use.`,
 		Example: `  eastway check
   eastway check --context cluster-a --public --call shop/cart:80
-  eastway check -o short   # problems only, and how many checks passed`,
+  eastway check -o short   # problems only, and how many checks passed
+  eastway check --config config --cluster a`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			report := check.NewReport(cmd.OutOrStdout(), output)
+			if config != "" || cluster != "" {
+				return checkManifests(cmd.Context(), config, cluster, report)
+			}
 			o := check.Options{Public: public, Version: version.Get().Version}
 			if call != "" {
 				target, err := check.ParseTarget(call)
@@ -43,7 +53,7 @@ account has no right to read. The exit code is 1 if a check failed; warnings do 
 			}
 			return kube.with(func(c *kubecli.Cluster) error {
 				o.InPod = c.Context == "" && kubecli.InPod()
-				return runChecks(cmd.Context(), check.All(c, o), check.NewReport(cmd.OutOrStdout(), output))
+				return runChecks(cmd.Context(), check.All(c, o), report)
 			})
 		},
 	}
@@ -51,10 +61,27 @@ account has no right to read. The exit code is 1 if a check failed; warnings do 
 	flags := cmd.Flags()
 	flags.StringVar(&call, "call", "", "call this service, `NAMESPACE/SERVICE:PORT`")
 	flags.BoolVar(&public, "public", false, "also dial the public addresses of this cluster from this machine")
+	flags.StringVar(&config, "config", "", "check this `directory` of manifests instead")
+	flags.StringVar(&cluster, "cluster", "", "with --config: `name` of the cluster that they are for, which no Peer may have")
+	kube.excludes(cmd, "config")
+	cmd.MarkFlagsMutuallyExclusive("config", "call")
+	cmd.MarkFlagsMutuallyExclusive("config", "public")
 	flags.VarP(&output, "output", "o", "output `format`: full, short (problems, and how many checks passed) or json")
 	// The only error is a flag that does not exist.
+	_ = cmd.MarkFlagDirname("config")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(check.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+func checkManifests(ctx context.Context, dir, cluster string, report *check.Report) error {
+	if dir == "" {
+		return usageErrorf("--cluster is for --config: in Kubernetes, the name is read from the cluster")
+	}
+	checks, err := check.Manifests(file.Config{Dir: dir, Cluster: cluster, ValidatePeer: validatePeer})
+	if err != nil {
+		return fmt.Errorf("--config: %w: name the directory that holds the manifests", err)
+	}
+	return runChecks(ctx, checks, report)
 }
 
 // runChecks fails if one of the checks does.

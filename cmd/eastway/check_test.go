@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -84,6 +87,50 @@ func TestCheckCommand(t *testing.T) {
 			"--set cluster=NAME --kube-context ctx-a)", "")
 	w.run(t, "check --call nonsense").want(t, "target", exitUsage, "", `"nonsense" is not NAMESPACE/SERVICE:PORT`)
 	w.run(t, "check -o yaml").want(t, "format", exitUsage, "", "must be full, short or json")
+}
+
+// A directory is checked without a cluster, and nothing is started.
+func TestCheckOfManifests(t *testing.T) {
+	t.Parallel()
+	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: hello}\nspec: {%sports: [{port: 80}]}\n"
+	const foreign = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n"
+	for name, c := range map[string]struct {
+		text string
+		code int
+		want []string
+	}{
+		"good": {fmt.Sprintf(service, "clusterIP: 127.1.0.1, ") + foreign, exitOK, []string{
+			"[skip] not read: a.yaml: objects of kinds that Eastway does not read are ignored: apps/v1 Deployment\n",
+			"[ok]   a proxy uses these objects of 1 files: 1 Service\n", "1 check passed, 1 skipped\n",
+		}},
+		"doubtful": {fmt.Sprintf(service, ""), exitOK, []string{"[warn] a.yaml:4: document 1: spec.clusterIP: not set: callers have no address"}},
+		"broken":   {"kind: [\n", exitFailure, []string{"[FAIL] a.yaml:1: document 1: invalid YAML", "[warn] no object in 1 files"}},
+		"itself": {
+			"apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata: {name: own}\nspec: {spiffeID: spiffe://x/y, trustBundle: x}\n",
+			exitFailure,
+			[]string{`[FAIL] a.yaml:3: document 1: metadata.name: "own" is this cluster itself`},
+		},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), []string{"check", "--cluster", "own", "--config", dir}, &stdout, &stderr)
+		for _, want := range c.want {
+			if code != c.code || !strings.Contains(stdout.String(), want) {
+				t.Errorf("%s: %d, %s%s, want %d and %q", name, code, &stdout, &stderr, c.code, want)
+			}
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"check", "--config", "/nowhere"}, &stdout, &stderr); code != exitFailure ||
+		!strings.Contains(stderr.String(), "name the directory") {
+		t.Errorf("%d: %s", code, &stderr)
+	}
+	if code := run(t.Context(), []string{"check", "--cluster", "own"}, &stdout, &stderr); code != exitUsage {
+		t.Errorf("--cluster alone: %d: %s", code, &stderr)
+	}
 }
 
 func TestTakeoverCommand(t *testing.T) {

@@ -99,8 +99,21 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 			service.Addresses = append(service.Addresses, ip.Addr)
 		}
 	}
+	a.unreachable(o, s, service)
 	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
 	a.services[name] = service
+}
+
+// unreachable warns of a Service that callers here cannot reach, though nothing is wrong with it.
+func (a *assembly) unreachable(o *object, s *corev1.Service, service *discovery.Service) {
+	switch tcp := slices.ContainsFunc(service.Ports, func(p discovery.ServicePort) bool { return p.Protocol == discovery.TCP }); {
+	case service.Spec.Headless:
+	case len(translate.ClusterIPs(s)) == 0:
+		a.report(o.warning("spec.clusterIP",
+			"not set: callers have no address for this Service here; set one that the proxy can listen on"))
+	case !tcp:
+		a.report(o.warning("spec.ports", "no port is TCP, and nothing else is carried: there is nothing to listen on"))
+	}
 }
 
 // claim takes the listeners of all TCP ports on one address, or none.

@@ -27,12 +27,12 @@ spec:
 		fmt.Println(err)
 		return
 	}
-	errs, err := file.Check(file.Config{Dir: dir})
+	report, err := file.Check(file.Config{Dir: dir})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, e := range errs {
+	for _, e := range report.Errors {
 		fmt.Println(e)
 	}
 	// Output:

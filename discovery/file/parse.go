@@ -15,7 +15,9 @@ type parsed struct {
 	objects []*object
 	// unread are the objects that the file may still hold, but that cannot be used as they are.
 	unread patterns
-	errs   []FileError
+	// foreign are objects of kinds that are not read.
+	foreign map[metav1.TypeMeta]int
+	errs    []FileError
 }
 
 // patterns is a set of keys in which an empty field stands for any value.
@@ -58,7 +60,7 @@ func newParser(cfg *Config) parser {
 
 // file reads all objects of a file.
 func (p *parser) file(name string, data []byte) *parsed {
-	out := &parsed{unread: patterns{}}
+	out := &parsed{unread: patterns{}, foreign: map[metav1.TypeMeta]int{}}
 	for _, m := range manifest.Read(name, data) {
 		p.object(out, name, m)
 	}
@@ -75,6 +77,10 @@ func (out *parsed) add(file string, document int, err error) {
 
 func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	at, k, err := p.identify(m)
+	if errors.Is(err, errForeign) {
+		out.foreign[m.ID.TypeMeta]++
+		return
+	}
 	if err != nil {
 		out.add(file, m.Document, err)
 		if kind, ok := p.kindOf(m); ok {
@@ -102,6 +108,8 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	out.objects = append(out.objects, o)
 }
 
+var errForeign = errors.New("an object of another kind")
+
 // identify returns which object m is, and its kind.
 func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 	k, known := p.kinds[m.ID.TypeMeta]
@@ -112,7 +120,11 @@ func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 		k, known = p.kinds[m.ID.TypeMeta]
 	}
 	if !known {
-		return at, k, m.Errorf("kind", "%s %s is not a kind that Eastway reads", m.ID.APIVersion, m.ID.Kind)
+		kind, ours := p.kindOf(m)
+		if !ours {
+			return at, k, errForeign
+		}
+		return at, k, m.Errorf("kind", "%s %s is not a kind that Eastway reads: it reads %s", m.ID.APIVersion, m.ID.Kind, p.readable(kind))
 	}
 	at = key{kind: m.ID.Kind, name: m.ID.Name}
 	if k.namespaced {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -73,8 +72,8 @@ type Source struct {
 	log     *zap.Logger
 	metrics *metrics
 	store   *store
-	// ignored are the names that the log has as ignored.
-	ignored map[string]bool
+	// ignored are the notes that the log has.
+	ignored map[FileError]bool
 
 	mu   sync.Mutex
 	errs []FileError
@@ -91,15 +90,6 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	}
 	s.store = newStore(&s.cfg)
 	return s, nil
-}
-
-// Check reads the directory once and returns what is wrong in it, warnings included. The error is about the directory itself.
-func Check(cfg Config) ([]FileError, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	_, errs, err := newStore(&cfg).load()
-	return errs, err
 }
 
 // Errors are those of the newest reading, in the order of files and lines.
@@ -180,14 +170,18 @@ func (s *Source) report(errs []FileError) {
 	s.metrics.errors.Set(float64(count))
 }
 
-// reportIgnored logs each ignored file once for as long as it is there.
+// reportIgnored logs what is not read on purpose, once for as long as it is there.
 func (s *Source) reportIgnored() {
 	known := s.ignored
-	s.ignored = map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(s.store.ignored)) {
-		s.ignored[name] = true
-		if !known[name] {
-			s.log.Info("file is ignored", zap.String("file", name), zap.String("reason", s.store.ignored[name]))
+	s.ignored = map[FileError]bool{}
+	for _, e := range s.store.notes() {
+		s.ignored[e] = true
+		switch {
+		case known[e]:
+		case s.store.ignored[e.File] != "":
+			s.log.Info("file is ignored", zap.String("file", e.File), zap.String("reason", e.Message))
+		default:
+			s.log.Info("objects are ignored", zap.String("file", e.File), zap.String("reason", e.Message))
 		}
 	}
 }

@@ -33,6 +33,7 @@ type fileState struct {
 	sum     [sha256.Size]byte
 	objects map[key]*held
 	errs    []FileError
+	foreign string // the note about objects of other kinds
 }
 
 // held is an object of a file.
@@ -110,7 +111,7 @@ func (s *store) take(f content) {
 	}
 	st.sum = sum
 	p := s.file(f.name, f.data)
-	st.errs = p.errs
+	st.errs, st.foreign = p.errs, foreignNote(p.foreign)
 	st.keep(func(k key) (last, named bool) { return p.unread.match(k), p.unread.names(k) })
 	for _, o := range p.objects {
 		if h := st.objects[o.key]; h != nil && !h.stale {

@@ -118,19 +118,19 @@ func TestLastGoodState(t *testing.T) {
 		{"deleted beside a foreign kind", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81) + sep + foreign},
 			{"x.yaml": service("a", 80) + sep + foreign},
-		}, []string{"a:80"}, 1},
+		}, []string{"a:80"}, 0},
 		{"deleted beside a foreign kind that Eastway could not decode", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + foreign + "spec: {<<: {a: b}}\n"},
-		}, []string{"a:80"}, 1},
+		}, []string{"a:80"}, 0},
 		{"deleted from a List that has a foreign kind", []files{
 			{"x.yaml": listYAML + foreignItem + strings.ReplaceAll(foreignItem, "v1\n  kind: Secret", "v1\n  kind: Service")},
 			{"x.yaml": listYAML + foreignItem},
-		}, []string{"a:80"}, 1},
+		}, []string{"a:80"}, 0},
 		{"deleted beside a foreign kind that is not YAML", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + foreign + "spec: {{ .Values.spec }}\n"},
-		}, []string{"a:80"}, 1},
+		}, []string{"a:80"}, 0},
 		{"deleted beside YAML that is no object", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + "replicas: 3\n"},
@@ -150,7 +150,7 @@ func TestLastGoodState(t *testing.T) {
 		{"deleted beside the same kind of another group", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: b}\n"},
-		}, []string{"a:80"}, 1},
+		}, []string{"a:80"}, 0},
 		{"deleted beside an object without a name", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node\nmetadata: {}\n"},
