@@ -36,5 +36,5 @@ spec:
 		fmt.Println(e)
 	}
 	// Output:
-	// shop.yaml:6: document 1: spec.ports[0].prot: unknown field
+	// shop.yaml:6: document 1: spec.ports[0].prot: unknown field, perhaps port is meant
 }

@@ -2,10 +2,12 @@ package file
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/internal/translate"
 	"github.com/eastway/eastway/internal/manifest"
 )
@@ -68,11 +70,16 @@ func (p *parser) file(name string, data []byte) *parsed {
 }
 
 func (out *parsed) add(file string, document int, err error) {
-	e := FileError{File: file, Document: document, Message: err.Error()}
-	if placed, ok := errors.AsType[*manifest.Error](err); ok {
-		e.Line, e.Field = placed.Line, placed.Field
+	at := placed(err)
+	out.errs = append(out.errs, FileError{File: file, Document: document, Line: at.Line, Field: at.Field, Message: err.Error()})
+}
+
+// placed is where in its file an error is; zero if that is not known.
+func placed(err error) manifest.Error {
+	if at, ok := errors.AsType[*manifest.Error](err); ok {
+		return *at
 	}
-	out.errs = append(out.errs, e)
+	return manifest.Error{}
 }
 
 func (p *parser) object(out *parsed, file string, m *manifest.Object) {
@@ -91,9 +98,19 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	o := &object{key: at, value: k.make(), file: file, doc: m.Document}
 	errs := m.Decode(o.value)
 	o.places = m.Places()
-	for _, err := range errs {
-		out.add(file, m.Document, err)
-	}
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		field := placed(err).Field
+		switch unknown, ok := errors.AsType[*manifest.UnknownFieldError](err); {
+		case !ok:
+			out.add(file, m.Document, err)
+		case tolerable(o.value, field, unknown):
+			out.errs = append(out.errs, o.warning(field, "%v: it is ignored, and the rest is used%s", err, translate.Instead(o.value, field)))
+			return true
+		default:
+			out.errs = append(out.errs, o.fault(field, "%v%s", err, translate.Instead(o.value, field)))
+		}
+		return false
+	})
 	if len(errs) == 0 {
 		for _, fe := range p.check.Check(at.namespace, o.value) {
 			path, msg := translate.FieldOf(fe)
@@ -106,6 +123,20 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 		return
 	}
 	out.objects = append(out.objects, o)
+}
+
+// tolerable is true for an unknown field of an object that is used without it: what comes from Istio or from another Kubernetes may have
+// more fields. What looks like a typing error rather keeps the last good object, but of a TrafficPolicy, whose other fields are worth more.
+// What a Peer limits is not guessed, nor what the target of a policy is.
+func tolerable(object any, field string, unknown *manifest.UnknownFieldError) bool {
+	switch o := object.(type) {
+	case *v1alpha1.Peer:
+		return false
+	case *v1alpha1.TrafficPolicy:
+		return strings.Count(field, ".") > 1 || !o.Spec.TargetRef.IsZero()
+	default:
+		return unknown.Near == ""
+	}
 }
 
 var errForeign = errors.New("an object of another kind")
@@ -144,15 +175,15 @@ func (p *parser) kindOf(m *manifest.Object) (string, bool) {
 	if m.Empty() {
 		return "", false
 	}
-	if id.Kind == "" || mistyped(id.Kind, "List") && !strings.Contains(id.Group(), ".") {
+	if id.Kind == "" || manifest.Mistyped(id.Kind, "List") && !strings.Contains(id.Group(), ".") {
 		return "", true
 	}
 	for t := range p.kinds {
-		list := mistyped(id.Kind, "List") || mistyped(id.Kind, t.Kind+"List")
-		if list && mistyped(id.Group(), t.GroupVersionKind().Group) {
+		list := manifest.Mistyped(id.Kind, "List") || manifest.Mistyped(id.Kind, t.Kind+"List")
+		if list && manifest.Mistyped(id.Group(), t.GroupVersionKind().Group) {
 			return "", true
 		}
-		if mistyped(id.Kind, t.Kind) && (id.APIVersion == "" || sameGroup(id.Group(), t.GroupVersionKind().Group)) {
+		if manifest.Mistyped(id.Kind, t.Kind) && (id.APIVersion == "" || sameGroup(id.Group(), t.GroupVersionKind().Group)) {
 			return t.Kind, true
 		}
 	}
@@ -178,24 +209,5 @@ func (p *parser) pattern(kind string, id manifest.ID) key {
 func sameGroup(got, want string) bool {
 	name, _, domain := strings.Cut(got, ".")
 	wanted, _, _ := strings.Cut(want, ".")
-	return mistyped(got, want) || !domain || name == wanted
-}
-
-// mistyped is true if the names are the same but for case and one character that is missing, added, replaced or swapped with
-// the next one. Two would be too many: ServiceImport is no ServiceExport.
-func mistyped(got, want string) bool {
-	got, want = strings.ToLower(got), strings.ToLower(want)
-	n := 0
-	for n < len(got) && n < len(want) && got[n] == want[n] {
-		n++
-	}
-	a, b := got[n:], want[n:]
-	switch {
-	case a == b:
-		return true
-	case a == "" || b == "":
-		return len(a)+len(b) == 1
-	}
-	swapped := len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:]
-	return swapped || a[1:] == b[1:] || a[1:] == b || a == b[1:]
+	return manifest.Mistyped(got, want) || !domain || name == wanted
 }

@@ -152,24 +152,6 @@ func TestIgnoredFilesAreLoggedOnce(t *testing.T) {
 	}
 }
 
-func TestMistyped(t *testing.T) {
-	t.Parallel()
-	for want, all := range map[string]map[string]bool{
-		"Service": {
-			"Service": true, "service": true, "Servise": true, "Sevrice": true, "Services": true, "Servic": true, "Secret": false, "": false,
-		},
-		"ServiceExport": {"ServiceExprot": true, "ServiceImport": false, "Service": false},
-		"Peer":          {"Peers": true, "Pear": true, "eer": true, "Pod": false, "Node": false},
-		"":              {"": true, "apps": false},
-	} {
-		for got, same := range all {
-			if mistyped(got, want) != same {
-				t.Errorf("%q for %q: %t, want %t", got, want, !same, same)
-			}
-		}
-	}
-}
-
 // A Service that is here is answered by peers only if its owner has consented, by the same objects as on Kubernetes: a ServiceExport, or the
 // annotation of a takeover. One that comes or goes holds at the next reading.
 func TestConsent(t *testing.T) {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,5 +101,83 @@ spec:
 	}
 	if local.Policies.Get(discovery.ServiceName{Namespace: "default", Name: "a"}) == nil {
 		t.Error("the policy is not in use")
+	}
+}
+
+// What comes from elsewhere, such as Istio or a newer Kubernetes, is used as far as it is known here. Each other field is named.
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	write(t, dir, "a.yaml", strings.Replace(service("a", 80), "spec: {", "spec: {newField: true, ", 1)+`---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: a}
+spec:
+  targetRef: {kind: Service, name: a}
+  host: a.default.svc.cluster.local
+  connectionPool:
+    tcp: {maxConnections: 7, tcpKeepalive: {time: 7200s}}
+  outlierDetection: {interval: 5s, consecutive5xxErors: 7}
+  tls: {mode: ISTIO_MUTUAL}
+`)
+	local, errs, err := newStore(&cfg).load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := discovery.ServiceName{Namespace: "default", Name: "a"}
+	if p := local.Policies.Get(a); p == nil || *p.ConnectionPool.TCP.MaxConnections != 7 || p.OutlierDetection.Interval == nil {
+		t.Errorf("the rest of the policy is not in use: %+v", p)
+	}
+	if local.Services.Get(a) == nil {
+		t.Error("the Service is not in use")
+	}
+	var got []string
+	for _, e := range errs {
+		got = append(got, e.Error())
+	}
+	want := []string{
+		"a.yaml:4: document 1: warning: spec.newField: unknown field: it is ignored, and the rest is used",
+		"a.yaml:11: document 2: warning: spec.host: unknown field: it is ignored, and the rest is used; targetRef names the Service",
+		"a.yaml:13: document 2: warning: spec.connectionPool.tcp.tcpKeepalive: unknown field: it is ignored, and the rest is used; " +
+			"connections to hosts that vanished end after a minute in any case: remove it",
+		"a.yaml:14: document 2: warning: spec.outlierDetection.consecutive5xxErors: unknown field, perhaps consecutive5xxErrors is meant: " +
+			"it is ignored, and the rest is used; docs/policy.md lists the fields",
+		"a.yaml:15: document 2: warning: spec.tls: unknown field: it is ignored, and the rest is used; " +
+			"tunnels between clusters always use mutual TLS, and inside a cluster the caller's bytes are passed on: remove it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A policy whose target is in a field that is not known must not be taken for the default of its namespace.
+func TestUnknownTarget(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	write(t, dir, "a.yaml", `apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: a}
+spec:
+  targetRefs: [{kind: Service, name: a}]
+  outlierDetection: {interval: 5s}
+`)
+	local, errs, err := newStore(&cfg).load()
+	if err != nil || local.Policies.Len() != 0 || len(errs) != 1 || errs[0].Warning || !strings.HasSuffix(errs[0].Message, "; targetRef names one "+
+		"Service: write a policy for each") {
+		t.Errorf("%d policies, %v, %v", local.Policies.Len(), errs, err)
+	}
+}
+
+// A rule of a Peer that was mistyped must not be taken for no rule: the last good Peer stays.
+func TestUnknownFieldOfAPeer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	write(t, dir, "b.yaml", strings.Replace(peer("b"), "spec: {", "spec: {exprots: {deny: ['*/*']}, ", 1))
+	local, errs, err := newStore(&cfg).load()
+	if err != nil || len(local.Peers) != 0 || len(errs) != 1 || errs[0].Warning {
+		t.Errorf("%v, %v, %v", local.Peers, errs, err)
 	}
 }

@@ -63,13 +63,27 @@ func (o *Object) Decode(v any) []error {
 	}
 	var errs []error
 	for _, s := range strict {
-		field, msg := "", s.Error()
-		if fe, ok := errors.AsType[kjson.FieldError](s); ok {
-			field, msg = fe.FieldPath(), "unknown field"
+		at, ok := errors.AsType[kjson.FieldError](s)
+		if !ok {
+			errs = append(errs, &Error{Line: d.at(""), err: s})
+			continue
 		}
-		errs = append(errs, &Error{Line: d.at(field), Field: field, err: errors.New(msg)})
+		errs = append(errs, &Error{Line: d.at(at.FieldPath()), Field: at.FieldPath(), err: &UnknownFieldError{Near: near(v, at.FieldPath())}})
 	}
 	return errs
+}
+
+// UnknownFieldError is the cause of an Error about a field that the object does not have.
+type UnknownFieldError struct {
+	// Near is a field that it may stand for, with a typing error; "" if there is none.
+	Near string
+}
+
+func (e *UnknownFieldError) Error() string {
+	if e.Near != "" {
+		return "unknown field, perhaps " + e.Near + " is meant"
+	}
+	return "unknown field"
 }
 
 // encode makes JSON of the document, once.

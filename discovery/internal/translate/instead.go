@@ -1,0 +1,41 @@
+package translate
+
+import (
+	"strings"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// Instead is what to do about a field that an object does not have, as the end of a message: for fields of Istio and of the Gateway API
+// that a TrafficPolicy is likely to have been made of. It is empty for others of other kinds.
+func Instead(object any, field string) string {
+	if _, policy := object.(*v1alpha1.TrafficPolicy); !policy {
+		return ""
+	}
+	for _, known := range []struct{ suffix, instead string }{
+		{".host", "targetRef names the Service"},
+		{".trafficPolicy", "its fields belong directly below spec"},
+		{".targetRefs", "targetRef names one Service: write a policy for each"},
+		{".subsets", "there are no subsets: make a Service for each, with a policy of its own"},
+		{".exportTo", "a policy is for all callers of its cluster: remove it"},
+		{".workloadSelector", "a policy is for all callers of its cluster: remove it"},
+		{".tls", "tunnels between clusters always use mutual TLS, and inside a cluster the caller's bytes are passed on: remove it"},
+		{".tunnel", "calls to other clusters take Eastway's tunnels: remove it"},
+		{".proxyProtocol", "there is no PROXY protocol here: remove it"},
+		{".tcpKeepalive", "connections to hosts that vanished end after a minute in any case: remove it"},
+		{".maxConnectionDuration", "set idleTimeout, or bound the life of connections where they are made: docs/ingress.md"},
+		{".h2UpgradePolicy", "requests always keep the client's version of HTTP: remove it"},
+		{".useClientProtocol", "requests always keep the client's version of HTTP: remove it"},
+		{".ringHash", "the hash needs no table: remove it"},
+		{".maglev", "the hash needs no table: remove it"},
+		{".minimumRingSize", "the hash needs no table: remove it"},
+		{".numRetries", "set attempts"},
+		{".retryRemoteLocalities", "retries may always leave the locality; scope bounds that: remove it"},
+		{".retryIgnorePreviousHosts", "retries prefer endpoints that were not tried: remove it"},
+	} {
+		if strings.HasSuffix(field, known.suffix) {
+			return "; " + known.instead
+		}
+	}
+	return "; docs/policy.md lists the fields"
+}
