@@ -33,9 +33,9 @@ const (
 	quiet = 10 * time.Second
 	// soak is how long an attack lasts at least for times to be judged; a moment has too few calls, on a machine that runs other tests.
 	soak = 30 * time.Second
-	// slower and later are by how much the slowest percent of calls may take longer during an attack that uses all of the machine,
-	// which is the attacker's and the applications' too.
-	slower, later = 3, 5 * time.Second
+	// slower is how many times as long the slowest percent of calls may take during an attack, and later what a machine that runs
+	// other tests may add.
+	slower, later = 3, 100 * time.Millisecond
 	// back is within what time all that an attacker took is given back.
 	back = 10 * time.Second
 )
@@ -45,6 +45,8 @@ type attack struct {
 	name string
 	// budget is how much memory the process may take more, in bytes, with what the attacker itself takes in it.
 	budget uint64
+	// share is how much of all cores the victim may take more; 0: it is not judged.
+	share float64
 	// begin returns when the attack is at its full strength, and a func that returns when the attacker has left, after ctx has ended.
 	begin func(ctx context.Context, t *testing.T) (end func())
 	// meanwhile is done over and over during the attack, thrice at least; nil: time passes.
@@ -61,16 +63,18 @@ func (w *world) suffer(t *testing.T, a *attack) {
 	defer cancel()
 	peak := watchMemory(t)
 	during := w.watch(t, func() {
-		end := a.begin(ctx, t)
-		for until, n := time.Now().Add(*attackFor), 0; n < 3 || time.Now().Before(until); n++ {
-			if a.meanwhile == nil {
-				pass(*attackFor / 3)
-				continue
+		as(ctx, attacking, func() {
+			end := a.begin(ctx, t)
+			for until, n := time.Now().Add(*attackFor), 0; n < 3 || time.Now().Before(until); n++ {
+				if a.meanwhile == nil {
+					pass(*attackFor / 3)
+					continue
+				}
+				a.meanwhile(t)
 			}
-			a.meanwhile(t)
-		}
-		cancel()
-		end()
+			cancel()
+			end()
+		})
 	})
 	left := time.Now()
 	most := peak()
@@ -96,11 +100,32 @@ func (w *world) suffer(t *testing.T, a *attack) {
 	if *attackFor >= soak && took > back {
 		t.Errorf("%s: what the attacker took was given back after %v", a.name, took)
 	}
-	if b, d := before.p99(), during.p99(); *attackFor >= soak && d > slower*b+later {
-		t.Errorf("%s: one of a hundred calls takes %v and more, before %v", a.name, d, b)
+	if *attackFor >= soak {
+		w.judge(t, a, before, during)
 	}
 	w.victim.log.check(t, "the log")
 	w.victim.access.check(t, "the access log")
+}
+
+// judge looks at what an attack took of the cores. The attacker's own program takes some of them too, which it would not do on a machine of
+// its own: calls may take longer than beside a program that takes as much and has nothing to do with the victim.
+func (w *world) judge(t *testing.T, a *attack, before, during *seen) {
+	t.Helper()
+	others := during.cores[attacking] + during.cores[evil] + during.cores[guest]
+	beside := w.watch(t, func() {
+		ctx, cancel := context.WithTimeout(t.Context(), quiet)
+		defer cancel()
+		as(ctx, attacking, func() { burn(ctx, others) })
+	})
+	t.Logf("| %s | p99 %v, beside such a program %v, %v | cores: the program %.2f, the victim %.2f, %.2f |", a.name,
+		before.p99(), beside.p99(), during.p99(), others, before.cores[victim], during.cores[victim])
+	t.Logf("before: %v; beside: %v; during: %v", before.cores, beside.cores, during.cores)
+	if b, d := max(before.p99(), beside.p99()), during.p99(); d > slower*b+later {
+		t.Errorf("%s: one of a hundred calls takes %v and more, %v before or beside a program with as much of the cores", a.name, d, b)
+	}
+	if n := float64(runtime.NumCPU()); a.share > 0 && during.cores[victim]-before.cores[victim] > a.share*n {
+		t.Errorf("%s: it takes %.2f of %v cores from the victim", a.name, during.cores[victim]-before.cores[victim], n)
+	}
 }
 
 // pass is time that passes.
@@ -110,6 +135,7 @@ func pass(d time.Duration) { <-time.After(d) }
 type seen struct {
 	took   []time.Duration
 	failed []string
+	cores  cores
 }
 
 func (s *seen) calls() int { return len(s.took) + len(s.failed) }
@@ -130,6 +156,7 @@ func (w *world) watch(t *testing.T, do func()) *seen {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	done := make(chan struct{})
+	used := watchCores()
 	for _, at := range w.called {
 		wg.Go(func() {
 			ticker := time.NewTicker(callPause)
@@ -142,7 +169,9 @@ func (w *world) watch(t *testing.T, do func()) *seen {
 					}
 				default:
 				}
-				took, err := ask(t, at)
+				var took time.Duration
+				var err error
+				as(t.Context(), applications, func() { took, err = ask(t, at) })
 				mu.Lock()
 				if err == nil {
 					all.took = append(all.took, took)
@@ -157,6 +186,7 @@ func (w *world) watch(t *testing.T, do func()) *seen {
 	do()
 	close(done)
 	wg.Wait()
+	all.cores = used()
 	return &all
 }
 

@@ -78,13 +78,15 @@ func TestPeerSendsWhatNothingReads(t *testing.T) { //nolint:paralleltest // it m
 func (w *world) join(t *testing.T, cluster string, cfg tunnel.Config) (n *tunnel.Node, stop func()) {
 	t.Helper()
 	cfg.Cluster, cfg.Credentials, cfg.Reason = cluster, w.certs[cluster].Auth, certs.Reason
-	n, err := tunnel.New(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
+	as(t.Context(), cluster, func() {
+		var err error
+		if n, err = tunnel.New(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+		go func() { ended <- n.Run(ctx) }()
+	})
 	n.SetPeers([]tunnel.Peer{{Name: victim, Addresses: []string{w.victim.node.Addr().String()}}})
 	stop = sync.OnceFunc(func() {
 		cancel()

@@ -67,7 +67,13 @@ type config struct {
 	mark string
 }
 
-func startSite(t *testing.T, worlds map[string]*certstest.Cluster, name string, with *config) *site {
+func startSite(t *testing.T, worlds map[string]*certstest.Cluster, name string, with *config) (s *site) {
+	t.Helper()
+	as(t.Context(), name, func() { s = newSite(t, worlds, name, with) })
+	return s
+}
+
+func newSite(t *testing.T, worlds map[string]*certstest.Cluster, name string, with *config) *site {
 	t.Helper()
 	s := &site{name: name, catalog: discovery.NewCatalog(nil), log: &record{}, access: &record{mark: with.mark}, metrics: prometheus.NewRegistry()}
 	log := eventlog.New(s.log, zapcore.InfoLevel)
@@ -208,17 +214,19 @@ func startApp(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 	t.Helper()
 	app := bind(t)
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := app.Accept()
-			if err != nil {
-				return
+	as(t.Context(), applications, func() {
+		wg.Go(func() {
+			for {
+				c, err := app.Accept()
+				if err != nil {
+					return
+				}
+				wg.Go(func() {
+					defer c.Close()
+					serve(c)
+				})
 			}
-			wg.Go(func() {
-				defer c.Close()
-				serve(c)
-			})
-		}
+		})
 	})
 	t.Cleanup(func() {
 		_ = app.Close()
