@@ -55,9 +55,11 @@ type place struct {
 	remote net.Addr
 }
 
-func (p place) Hello()  { p.n.gate.Step(p.at, time.Now()) }
-func (p place) Proved() { p.n.gate.Proved(p.at, time.Now()) }
-func (p place) Leave()  { p.n.gate.Leave(p.at) }
+func (p place) Hello()                         { p.n.gate.Step(p.at, time.Now()) }
+func (p place) Proved()                        { p.n.gate.Proved(p.at, time.Now()) }
+func (p place) Turn(ctx context.Context) error { return p.n.gate.Turn(ctx, p.at) }
+func (p place) Yield()                         { p.n.gate.Yield(p.at) }
+func (p place) Leave()                         { p.n.gate.Leave(p.at) }
 
 func (p place) Failed(over string, err error) {
 	if !p.n.gate.Lost(p.at) { // that is counted already
@@ -68,15 +70,14 @@ func (p place) Failed(over string, err error) {
 // refuse logs and counts a handshake that failed.
 func (n *Node) refuse(over string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
+	counted := reason
 	if errors.Is(err, transport.ErrNoHello) {
-		n.metrics.Refused(reasonNoHello)
-	} else {
-		n.metrics.Refused(reason)
+		counted = reasonNoHello
 	}
+	n.metrics.Refused(counted)
 	err = clip.Error(err, maxRefusal)
 	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
-		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over),
-			zap.Stringer("remote", remote), zap.Error(err))
+		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over), zap.Stringer("remote", remote), zap.Error(err))
 		return
 	}
 	if due := n.refusals.Note(time.Now(), reason, 1); due > 0 {
@@ -114,7 +115,7 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	if werr := wire.WriteHello(channel, answer); werr != nil || err != nil || clearDeadline(channel) != nil {
 		if err != nil {
 			// The dialer closes once it has read the answer.
-			_ = waitDone(ctx, sess, handshakeTimeout)
+			waitDone(ctx, sess, handshakeTimeout)
 		}
 		sess.Close("refused")
 		return
@@ -188,14 +189,12 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello, se
 	return l, nil
 }
 
-func waitDone(ctx context.Context, sess transport.Session, most time.Duration) error {
+func waitDone(ctx context.Context, sess transport.Session, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	select {
 	case <-sess.Done():
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

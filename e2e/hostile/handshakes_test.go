@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,6 +72,7 @@ func (w *world) visit(t *testing.T, change func(*tunnel.Config)) {
 	n, stop := w.join(t, guest, cfg)
 	await(t, "the peer has a tunnel", func() bool { return n.State(victim).Usable })
 	stop()
+	pass(min(comeBack, *attackFor/10)) // its handshakes cost as much as others'
 }
 
 // again calls do until ctx ends, with pauses.
@@ -125,6 +127,51 @@ var clientHello = sync.OnceValue(func() []byte {
 	n, _ := there.Read(hello)
 	return hello[:n]
 })
+
+// A stranger that begins handshakes as fast as the victim answers has half of the cores at most: peers come in, and calls are answered.
+func TestFloodOfHandshakes(t *testing.T) { //nolint:paralleltest // it measures the process
+	w := startWorld(t, &config{})
+	w.visit(t, overTCP)
+	var begun func() int64
+	w.suffer(t, &attack{
+		name: "flood of ClientHellos", budget: 64 * MiB, share: 0.75, // half, and what accepting takes
+		begin: func(ctx context.Context, t *testing.T) func() {
+			t.Helper()
+			var wg sync.WaitGroup
+			begun = flood(ctx, t, w, &wg)
+			return wg.Wait
+		},
+		meanwhile: func(t *testing.T) {
+			t.Helper()
+			w.visit(t, overTCP)
+		},
+	})
+	t.Logf("%d handshakes were begun", begun())
+}
+
+// flood begins handshakes as fast as the victim computes its answers.
+func flood(ctx context.Context, t *testing.T, w *world, wg *sync.WaitGroup) (handshakes func() int64) {
+	t.Helper()
+	var begun atomic.Int64
+	for range 128 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				c, err := new(net.Dialer).DialContext(ctx, "tcp", w.victim.node.Addr().String())
+				if err != nil {
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+				if _, err := c.Write(clientHello()); err == nil {
+					_, _ = c.Read(make([]byte, 1))
+					begun.Add(1)
+				}
+				stop()
+				_ = c.Close()
+			}
+		})
+	}
+	return begun.Load
+}
 
 // sayHello returns what begins a handshake, one after another: the attack is on the places, and would have all of this machine's time.
 func sayHello() func(context.Context, net.Conn) {

@@ -20,6 +20,7 @@ type Table struct {
 	groups    map[netip.Prefix]*group // sources and sites
 	strangers int
 	known     memory
+	turns     turns
 }
 
 // Place is that of one connection.
@@ -33,6 +34,7 @@ type Place struct {
 	known        bool      // a peer has authenticated from its source lately
 	heard        time.Time // its last step towards a finished handshake; single bytes are none
 	gone, lost   bool
+	turn         turn
 }
 
 // group is where connections come from.
@@ -59,6 +61,9 @@ func (t *Table) Admit(from net.Addr, end func(), now time.Time) (p, victim *Plac
 	if victim != nil {
 		victim.lost = true
 		t.remove(victim)
+		if victim.turn.waits {
+			t.turns.end(victim, mostTurns())
+		}
 	}
 	t.places = append(t.places, p)
 	p.source, p.site = t.group(p.Source), t.group(site(p.Source))
@@ -109,11 +114,12 @@ func (t *Table) Proved(p *Place, now time.Time) {
 	t.known.add(p.Source)
 }
 
-// Leave frees a place. It returns true if that was lost to another connection.
+// Leave frees a place, and ends its turn. It returns true if the place was lost to another connection.
 func (t *Table) Leave(p *Place) (lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remove(p)
+	t.turns.end(p, mostTurns())
 	return p.lost
 }
 

@@ -17,6 +17,7 @@ import (
 // gateOfOne does something with a connection when it reaches a step.
 type gateOfOne struct {
 	openGate
+	openPlace
 
 	step   string
 	end    func()

@@ -57,6 +57,9 @@ const (
 	// MaxQUICHandshakes bounds the inbound connections whose handshake goes on, whether they have a place at the Gate or lost it:
 	// quic-go cannot be made to end one before its ClientHello is complete. Each takes about 24 KB and no descriptor.
 	MaxQUICHandshakes = 2048
+	// quicTurn is for how long a handshake has a turn at most, where quic-go does not show that it waits for the client. The server's
+	// flight takes 0.3 ms.
+	quicTurn = time.Millisecond
 	// quicLinger is how long the socket of a closed session stays: the packet that closes it may get lost, and is
 	// repeated when the peer goes on sending. A ping comes within it.
 	quicLinger = time.Second

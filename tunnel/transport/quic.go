@@ -115,9 +115,10 @@ func (t *QUIC) Listen(ctx context.Context, addr string, cfg *tls.Config, gate Ga
 		// could otherwise take the places of others.
 		VerifySourceAddress: gate.Busy,
 	}
+	verifying := watchHello(verifyInTurn(cfg)) //nolint:contextcheck // the ClientHello has the connection's
 	qcfg := quicConfig()
 	qcfg.HandshakeIdleTimeout = clientHelloTimeout
-	l.ln, err = l.transport.ListenEarly(watchHello(cfg), qcfg) // early: connections can be ended before they have proved anything
+	l.ln, err = l.transport.ListenEarly(verifying, qcfg) // early: connections can be ended before they have proved anything
 	if err != nil {
 		closeTransport(l.transport, pc)
 		return nil, fmt.Errorf("tunnel: listen for QUIC on %s: %w", addr, err)

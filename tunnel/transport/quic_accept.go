@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -89,8 +90,17 @@ func (l *quicListener) connContext(life context.Context, info *quic.ClientInfo) 
 	return withHello(ctx, func() error {
 		h.hello.Store(true)
 		h.place.Hello()
-		return nil
+		return h.begin(ctx)
 	}), nil
+}
+
+// begin takes a turn for the server's flight, after which the connection is accepted.
+func (h *quicHandshake) begin(ctx context.Context) error {
+	if err := h.place.Turn(ctx); err != nil {
+		return err
+	}
+	time.AfterFunc(quicTurn, h.place.Yield)
+	return nil
 }
 
 // failed reports a handshake that ended. It does nothing after one that has succeeded.
@@ -108,6 +118,7 @@ func (h *quicHandshake) failed(err error) {
 
 // finish waits for the rest of the handshake; false: it failed.
 func (h *quicHandshake) finish(ctx context.Context, c *quic.Conn) bool {
+	h.place.Yield()
 	select {
 	case <-c.HandshakeComplete():
 	case <-c.Context().Done():

@@ -120,10 +120,12 @@ func (l *tcpListener) handshake(ctx context.Context, c net.Conn, place Place) Se
 		return c.SetReadDeadline(time.Time{})
 	})
 	pulse := newPulseConn(c)
-	conn := tls.Server(pulse, l.tls)
+	turns := &turnConn{Conn: pulse, ctx: ctx, place: place}
+	conn := tls.Server(turns, l.tls)
 	if err == nil {
 		err = conn.HandshakeContext(ctx)
 	}
+	turns.end()
 	if err != nil {
 		if silent && errors.Is(err, os.ErrDeadlineExceeded) {
 			err = ErrNoHello

@@ -60,6 +60,10 @@ type Place interface {
 	// Hello is called when the ClientHello has come, Proved when the peer is authenticated.
 	Hello()
 	Proved()
+	// Turn waits until the connection may compute for its handshake, which few do at once: an error is why it may not. Yield gives
+	// the turn back; without one it does nothing. No turn is kept while the peer is waited for.
+	Turn(ctx context.Context) error
+	Yield()
 	// Failed is called if the handshake ends without a session.
 	Failed(transport string, err error)
 	// Leave gives the place back, once the session's handle has returned or the handshake has failed.

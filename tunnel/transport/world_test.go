@@ -59,10 +59,12 @@ func (openGate) Retrying(error, time.Duration) {}
 
 type openPlace struct{}
 
-func (openPlace) Hello()               {}
-func (openPlace) Proved()              {}
-func (openPlace) Failed(string, error) {}
-func (openPlace) Leave()               {}
+func (openPlace) Hello()                     {}
+func (openPlace) Proved()                    {}
+func (openPlace) Turn(context.Context) error { return nil }
+func (openPlace) Yield()                     {}
+func (openPlace) Failed(string, error)       {}
+func (openPlace) Leave()                     {}
 
 // listening is b's listener and the sessions that it accepted.
 type listening struct {

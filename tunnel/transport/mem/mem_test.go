@@ -32,6 +32,8 @@ type openPlace struct{ gate *openGate }
 
 func (openPlace) Hello()                       {}
 func (openPlace) Proved()                      {}
+func (openPlace) Turn(context.Context) error   { return nil }
+func (openPlace) Yield()                       {}
 func (p openPlace) Failed(_ string, err error) { p.gate.failed = append(p.gate.failed, err) }
 func (openPlace) Leave()                       {}
 
