@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/go-logr/zapr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +33,7 @@ import (
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/siblings"
+	"github.com/eastway/eastway/internal/signals"
 	"github.com/eastway/eastway/internal/version"
 )
 
@@ -170,7 +169,8 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 	if err != nil {
 		return usageErrorf("--log-level: %w", err)
 	}
-	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the controller
+	caught := signals.Catch()
+	defer caught.Stop()
 	log := eventlog.New(stderr, level)
 	limitMemory(log)
 	ctrllog.SetLogger(zapr.NewLogger(log))
@@ -193,6 +193,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.Run(ctx) })
 	g.Go(func() error { return health.Run(ctx) })
+	g.Go(func() error { return caught.Run(ctx, log, func() {}) }) // it follows the API server alone
 	err = g.Wait()
 	log.Info("controller stopped", zap.Error(err))
 	return err

@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/eventlog"
+	"github.com/eastway/eastway/internal/signals"
 	"github.com/eastway/eastway/internal/takeover"
 	"github.com/eastway/eastway/internal/takeover/nft"
 	"github.com/eastway/eastway/internal/version"
@@ -169,7 +168,8 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 	if err != nil {
 		return usageErrorf("--log-level: %w", err)
 	}
-	signal.Ignore(syscall.SIGPIPE) // a reader of our logs that is gone must not end the agent
+	caught := signals.Catch()
+	defer caught.Stop()
 	log := eventlog.New(stderr, level)
 	limitMemory(log)
 	reg := prometheus.NewRegistry()
@@ -197,9 +197,12 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 		zap.String("version", version.Get().Version))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return agent.Run(ctx) })
+	reload := func() {} // all else follows the API server
 	if svid != nil {
 		g.Go(func() error { return svid.Run(ctx) })
+		reload = svid.Reload
 	}
+	g.Go(func() error { return caught.Run(ctx, log, reload) })
 	g.Go(func() error { return server.Run(ctx) })
 	err = g.Wait()
 	log.Info("node agent stopped", zap.Error(err))

@@ -67,7 +67,8 @@ func newProxyCommand() *cobra.Command {
 		Use:   "proxy",
 		Short: "Run a proxy: tunnels to peers, listeners for services, failover between endpoints",
 		Long: `Proxy runs one proxy of a cluster until SIGTERM or Ctrl-C; then it drains, and a second signal
-ends it at once. A cluster can run several; each works on its own.
+ends it at once. SIGHUP has it reopen the access log, and read its files anew. A cluster can run
+several proxies; each works on its own.
 
 It reads Services, EndpointSlices, ServiceExports, Peers and TrafficPolicies from the directory
 --config and follows it: a file that breaks keeps its last good state. It listens on the cluster

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"os/signal"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -32,6 +31,7 @@ import (
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/pace"
+	"github.com/eastway/eastway/internal/signals"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/version"
 	"github.com/eastway/eastway/tunnel"
@@ -72,6 +72,8 @@ type identity interface {
 	ID() spiffeid.ID
 	// Problems are what is wrong with it now.
 	Problems() []string
+	// Reload has Run read its files now.
+	Reload()
 	Run(ctx context.Context) error
 }
 
@@ -81,8 +83,8 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 	if err != nil {
 		return usageErrorf("--log-level: %w", err)
 	}
-	// A reader of our logs that is gone (a pipe) must not end the proxy: writing fails instead.
-	signal.Ignore(syscall.SIGPIPE)
+	caught := signals.Catch()
+	defer caught.Stop()
 	if err := o.checkConfig(); err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 	if err := p.build(ctx, reg, p.access.Logger()); err != nil {
 		return errors.Join(err, p.release(ctx))
 	}
-	return p.run(ctx)
+	return p.run(ctx, caught)
 }
 
 // registry takes metrics and gives them to the admin listener.
@@ -290,12 +292,13 @@ func (p *proxy) openCA(log *zap.Logger, reg prometheus.Registerer) (*certs.CASou
 }
 
 // run runs all parts until ctx ends, then drains and stops them. Its parts do not see ctx: they outlive it by the drain.
-func (p *proxy) run(ctx context.Context) error {
+func (p *proxy) run(ctx context.Context, caught *signals.Caught) error {
 	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, live := errgroup.WithContext(live)
 	parts := []func(context.Context) error{
 		p.identity.Run, p.source.run, p.followPeers, p.node.Run, p.failover.Run,
+		func(ctx context.Context) error { return caught.Run(ctx, p.log, p.reload) },
 	}
 	for _, s := range p.inside() {
 		parts = append(parts, s.Run)
@@ -318,6 +321,15 @@ func (p *proxy) run(ctx context.Context) error {
 	}
 	p.log.Info("proxy stopped", zap.Error(err))
 	return err
+}
+
+// reload is what SIGHUP and SIGUSR1 have it do.
+func (p *proxy) reload() {
+	p.access.Reopen()
+	p.identity.Reload()
+	if p.source.reload != nil {
+		p.source.reload()
+	}
 }
 
 func addrText(n *tunnel.Node) string {

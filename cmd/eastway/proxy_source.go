@@ -26,6 +26,8 @@ type source struct {
 	run func(context.Context) error
 	// problems are the current errors and warnings, for the operator.
 	problems func() []string
+	// reload reads it anew, because an operator wants it; nil: it is always new.
+	reload func()
 	// stop ends what was started before run was called; nil: nothing was.
 	stop func()
 }
@@ -84,7 +86,7 @@ func (p *proxy) openSource(ctx context.Context, spiffeID string, reg prometheus.
 	if err != nil {
 		return err
 	}
-	p.source = source{run: s.Run, problems: func() []string { return texts(s.Errors(), file.FileError.Error) }}
+	p.source = source{run: s.Run, reload: s.Reload, problems: func() []string { return texts(s.Errors(), file.FileError.Error) }}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/notify"
 )
 
 // Pace of following the directory.
@@ -72,6 +73,7 @@ type Source struct {
 	log     *zap.Logger
 	metrics *metrics
 	store   *store
+	again   notify.Signal
 	// ignored are the notes that the log has.
 	ignored map[FileError]bool
 
@@ -84,7 +86,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, sink: sink, log: cfg.Log, metrics: newMetrics(cfg.Registerer)}
+	s := &Source{cfg: cfg, sink: sink, log: cfg.Log, metrics: newMetrics(cfg.Registerer), again: notify.NewSignal()}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -102,7 +104,7 @@ func (s *Source) Errors() []FileError {
 // Run reads the directory, sets the state of the sink, and follows the directory until ctx ends, then returns nil. It fails
 // only if the directory cannot be read in the beginning; later the last good state is kept.
 func (s *Source) Run(ctx context.Context) error {
-	f := &follower{dir: s.cfg.Dir, log: s.log}
+	f := &follower{dir: s.cfg.Dir, log: s.log, again: s.again}
 	if err := f.watch(); err != nil {
 		s.log.Warn("watching the manifests failed, they are read every few seconds instead", zap.String("dir", s.cfg.Dir),
 			zap.Error(err))
@@ -119,6 +121,9 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Reload has Run read the directory now.
+func (s *Source) Reload() { s.again.Notify() }
 
 func (s *Source) reload() error {
 	local, errs, err := s.store.load()
@@ -190,6 +195,7 @@ func (s *Source) reportIgnored() {
 type follower struct {
 	dir     string
 	log     *zap.Logger
+	again   notify.Signal
 	watcher *fsnotify.Watcher // nil: poll
 }
 
@@ -239,6 +245,9 @@ func (f *follower) next(ctx context.Context) bool {
 			_ = f.watch() // if that fails, it is tried again before the next reading
 			return true
 		case <-quiet:
+			return true
+		case <-f.again:
+			_ = f.watch()
 			return true
 		case e := <-events:
 			if e.Op == fsnotify.Chmod {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -300,4 +301,24 @@ func TestRunWithoutDirectory(t *testing.T) {
 	if err := s.Run(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "create the directory") {
 		t.Errorf("err = %v", err)
 	}
+}
+
+// Reload has the directory read at once, where the kernel reports no changes.
+func TestReloadReadsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{Dir: t.TempDir()}, discovery.NewCatalog(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &follower{dir: s.cfg.Dir, log: s.log, again: s.again}
+		s.Reload()
+		began := time.Now()
+		if !f.next(t.Context()) || time.Since(began) != 0 {
+			t.Errorf("read after %s", time.Since(began))
+		}
+		if err := f.close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -48,8 +48,8 @@ func (c *FileConfig) Validate() error {
 
 // File is an access log. A failure to write never stops a connection.
 type File struct {
-	w       io.Writer // nil: nothing is written
-	close   func() error
+	name    string    // "": not a file of our own
+	w       io.Writer // nil: nothing is written; a *os.File if there is a name
 	log     *zap.Logger
 	lost    prometheus.Counter
 	omitted prometheus.Counter
@@ -60,6 +60,7 @@ type File struct {
 	leftOut  tally.Tally // lines beyond the rate
 	perSec   int
 	lastFail error
+	reopen   error // of the last Reopen
 }
 
 // Open opens the log.
@@ -71,7 +72,7 @@ func Open(c FileConfig) (*File, error) {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	f := &File{
-		w: c.Stdout, close: func() error { return nil }, log: c.Log, perSec: c.Rate,
+		w: c.Stdout, log: c.Log, perSec: c.Rate,
 		limit: rate.NewLimiter(rate.Inf, 0),
 		lost:  counter("eastway_access_log_lost_lines_total", "Lines of the access log that could not be written."),
 		omitted: counter("eastway_access_log_omitted_lines_total",
@@ -93,13 +94,41 @@ func Open(c FileConfig) (*File, error) {
 		f.w = nil
 	case "-":
 	default:
-		file, err := os.OpenFile(c.Name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // for the operator's group to read
+		file, err := appendTo(c.Name)
 		if err != nil {
 			return nil, fmt.Errorf("open access log: %w: choose another file with --access-log", err)
 		}
-		f.w, f.close = file, file.Close
+		f.name, f.w = c.Name, file
 	}
 	return f, nil
+}
+
+func appendTo(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // for the operator's group to read
+}
+
+// Reopen opens the file by its name again, after a rotation has moved it away. Each line goes to the old file or to the new one,
+// and to the old one if the new one cannot be opened: that is logged, and among the Problems until a Reopen succeeds.
+func (f *File) Reopen() {
+	if f.name == "" {
+		return
+	}
+	file, err := appendTo(f.name)
+	f.mu.Lock()
+	old := f.w
+	if f.reopen = err; err == nil {
+		f.w = file
+	}
+	f.mu.Unlock()
+	if err != nil {
+		f.log.Error("access log cannot be reopened, lines go to the file that was open before", zap.Error(err))
+		return
+	}
+	if c, ok := old.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			f.log.Error("access log: lines of the file that was open before may be lost", zap.Error(err))
+		}
+	}
 }
 
 // Logger writes to the file.
@@ -111,7 +140,14 @@ func (f *File) Logger() *zap.Logger {
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.close() }
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c, ok := f.w.(io.Closer); ok && f.name != "" {
+		return c.Close()
+	}
+	return nil
+}
 
 // Write writes one line. It never fails: lines that are not written are counted, and logged once in a while.
 func (f *File) Write(line []byte) (int, error) {
@@ -150,6 +186,10 @@ func (f *File) Problems() []string {
 	if !f.leftOut.Over(now) {
 		out = append(out, fmt.Sprintf("access log: %d lines were left out, at most %d are written per second (last %v ago): %s",
 			f.leftOut.Recent, f.perSec, now.Sub(f.leftOut.Last).Truncate(time.Second), remedy))
+	}
+	if f.reopen != nil {
+		out = append(out, fmt.Sprintf("access log: lines go to the file that was open before, since it cannot be reopened: %v: "+
+			"repair that, then send SIGHUP", f.reopen))
 	}
 	if !f.failed.Over(now) {
 		out = append(out, fmt.Sprintf("access log: %d lines could not be written (last %v ago): %v",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,4 +111,66 @@ func TestFileConfig(t *testing.T) {
 		}
 	}
 	open(t, FileConfig{}).Logger().Info("nothing")
+}
+
+// After a rotation lines go to a new file of the same name; one that cannot be opened leaves the old one in use, and is shown.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "log")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "access.log")
+	f := open(t, FileConfig{Name: name})
+	put := func(line string) {
+		t.Helper()
+		if _, err := f.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(name, want string) {
+		t.Helper()
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("1\n")
+	move(name, name+".1")
+	put("2\n")
+	f.Reopen()
+	put("3\n")
+	holds(name+".1", "1\n2\n")
+	holds(name, "3\n")
+
+	move(dir, dir+".away")
+	f.Reopen()
+	put("4\n")
+	holds(filepath.Join(dir+".away", "access.log"), "3\n4\n")
+	if p := f.Problems(); len(p) != 1 || !strings.Contains(p[0], "cannot be reopened") || !strings.Contains(p[0], name) {
+		t.Errorf("problems %q", p)
+	}
+	move(dir+".away", dir)
+	f.Reopen()
+	put("5\n")
+	holds(name, "3\n4\n5\n")
+	if p := f.Problems(); len(p) != 0 {
+		t.Errorf("problems %q", p)
+	}
+}
+
+func TestReopenWithoutAFile(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := open(t, FileConfig{Name: "-", Stdout: &out})
+	f.Reopen()
+	if _, err := f.Write([]byte("x\n")); err != nil || out.String() != "x\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	open(t, FileConfig{}).Reopen()
 }
