@@ -3,6 +3,7 @@ package hostile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -119,10 +120,14 @@ func services(pairs map[string][2]netip.AddrPort) discovery.Local {
 	return discovery.Local{Services: hashtrie.Of(all)}
 }
 
-// free is an address at which nothing listens.
+// freeAddresses are how many free has given out.
+var freeAddresses atomic.Uint32
+
+// free is an address at which nothing listens, each time another one. No connection begins there, which could take the port meanwhile.
 func free(t *testing.T) netip.AddrPort {
 	t.Helper()
-	ln := bind(t)
+	n := freeAddresses.Add(1)
+	ln := bindAt(t, fmt.Sprintf("127.1.%d.%d:0", n/250%250, n%250+1))
 	at := netip.MustParseAddrPort(ln.Addr().String())
 	_ = ln.Close()
 	return at
@@ -130,7 +135,12 @@ func free(t *testing.T) netip.AddrPort {
 
 func bind(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	return bindAt(t, "127.0.0.1:0")
+}
+
+func bindAt(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +249,7 @@ func TestRingThroughALoadBalancer(t *testing.T) {
 	t.Parallel()
 	listener := free(t)
 	local := services(map[string][2]netip.AddrPort{"ring": {listener, startBalancer(t, listener)}})
-	local.ProxyAddresses = []netip.Addr{listener.Addr()} // a proxy's connections come from there, those of call do not
+	local.ProxyAddresses = []netip.Addr{netip.MustParseAddr("127.0.0.1")} // a proxy's connections come from there, those of call do not
 	a := startAlone(t, &discovery.Guard{AllowLoopback: true}, local)
 	for range calls {
 		if err := call(t, listener); err == nil {
