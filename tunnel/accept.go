@@ -95,7 +95,7 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	}
 	channel, hello, err := hearHello(ctx, sess)
 	if err == nil {
-		err = checkDialer(name, hello)
+		err = wire.CheckDialer(name, hello)
 	}
 	if err != nil {
 		level := zap.DebugLevel // it has no need of the connection any more, because another one was quicker
@@ -129,17 +129,6 @@ func (n *Node) handshake(ctx context.Context, sess transport.Session) {
 	}
 }
 
-// checkDialer compares a Hello with the name that the SVID proves.
-func checkDialer(name string, hello *tunnelpb.Hello) error {
-	if hello.GetCluster() != name {
-		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", wire.ErrRecord, hello.GetCluster(), name)
-	}
-	if len(hello.GetLink()) != wire.LinkIDSize {
-		return fmt.Errorf("%w: Hello.link has %d bytes, not %d", wire.ErrRecord, len(hello.GetLink()), wire.LinkIDSize)
-	}
-	return nil
-}
-
 // reject ends a connection whose handshake had succeeded.
 func (n *Node) reject(sess transport.Session, err error) {
 	_, remote := sess.Addrs()
@@ -171,6 +160,10 @@ func (n *Node) place(ctx context.Context, name string, hello *tunnelpb.Hello, se
 	}
 	if other := n.linkTo(name, hello.GetReplica()); other != nil && slices.Contains(hello.GetLinked(), n.cfg.Replica) {
 		return nil, &duplicateError{other: other} // even if it is silent now: its streams may go on
+	}
+	if wait := n.newcomers.Admit(name, time.Now()); wait > 0 {
+		n.meet(name, limitNewcomers, 1, zap.String("replica", hello.GetReplica()))
+		return nil, fmt.Errorf("tunnel: too many replicas of peer %s connected anew, the next may in %v", name, wait.Round(time.Millisecond))
 	}
 	l := newLink(n, name, id, false, hello)
 	if err := n.register(l); err != nil {

@@ -16,6 +16,7 @@ const (
 	limitPeerStreams transport.Limit = "peer_streams" // a stream of the peer's was refused: all its replicas have as many as they may have
 	limitHeaders     transport.Limit = "headers"      // a stream of the peer's was reset unread: too many came without a header
 	limitAbandoned   transport.Limit = "abandoned"    // the lane ended: the peer keeps streams open that were given up here
+	limitNewcomers   transport.Limit = "newcomers"    // a replica of the peer was refused: too many connected anew
 
 	// Those of connections that have not proved who they are.
 	limitHandshakes     transport.Limit = "handshakes"      // one ended, to admit another
@@ -48,6 +49,9 @@ func limitText(l transport.Limit) (what, remedy string) {
 		return "lanes ended: the peer does not read that its streams are refused", hostile
 	case limitAbandoned:
 		return fmt.Sprintf("lanes ended: the peer keeps %d streams open that were given up", maxAbandoned), hostile
+	case limitNewcomers:
+		return fmt.Sprintf("replicas refused: more than %d connected anew, and %d in each second", admission.MaxNewcomers, admission.NewcomerRate),
+			"find out why the peer's proxies restart or lose their connections"
 	case limitHandshakes:
 		return fmt.Sprintf("connections ended before they had proved who they are, to admit others: at most %d may be in their handshake",
 			admission.MaxHandshakes), strangers
@@ -76,15 +80,19 @@ func (n *Node) Problems() []string { return n.limits.Problems(time.Now(), limitK
 
 // meet counts that a limit was met on c, and logs it if that is due.
 func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
-	l.node.metrics.Limited(l.peer, string(limit), times)
+	l.node.meet(l.peer, limit, times, zap.String("replica", l.replica), zap.String("lane", c.name))
+}
+
+// meet counts that a peer has met a limit, and logs it if that is due.
+func (n *Node) meet(peer string, limit transport.Limit, times uint64, where ...zap.Field) {
+	n.metrics.Limited(peer, string(limit), times)
 	what, remedy := limitText(limit)
 	if what == "" {
 		return
 	}
-	if due := l.node.limits.Note(time.Now(), limitKey{l.peer, limit}, times); due > 0 {
-		l.node.log.Warn("streams have met a limit", zap.String("peer", l.peer), zap.String("replica", l.replica),
-			zap.String("lane", c.name), zap.String("limit", string(limit)), zap.String("what", what),
-			zap.Uint64("times", due), zap.String("remedy", remedy))
+	if due := n.limits.Note(time.Now(), limitKey{peer, limit}, times); due > 0 {
+		n.log.Warn("peer has met a limit", append(where, zap.String("peer", peer), zap.String("limit", string(limit)),
+			zap.String("what", what), zap.Uint64("times", due), zap.String("remedy", remedy))...)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 func TestLimitText(t *testing.T) {
 	t.Parallel()
 	for _, l := range []transport.Limit{
-		limitStreams, limitPeerStreams, limitHeaders, limitAbandoned,
+		limitStreams, limitPeerStreams, limitHeaders, limitAbandoned, limitNewcomers,
 		transport.LimitBacklog, transport.LimitPeer, transport.LimitMemory, transport.LimitWindow, transport.LimitRefusals,
 	} {
 		if what, remedy := (limitKey{"b", l}).text(); !strings.HasPrefix(what, "peer b: ") || len(what) < 20 || remedy == "" {
@@ -78,7 +78,7 @@ eastway_tunnel_limits_met_total{limit="window",peer="a"} 3
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(counted), "eastway_tunnel_limits_met_total"); err != nil {
 			t.Error(err)
 		}
-		if n := logs.FilterMessage("streams have met a limit").Len(); n != 2 {
+		if n := logs.FilterMessage("peer has met a limit").Len(); n != 2 {
 			t.Errorf("%d lines: %v", n, logs.All())
 		}
 		if problems := p.b.Problems(); len(problems) != 2 {
@@ -87,6 +87,27 @@ eastway_tunnel_limits_met_total{limit="window",peer="a"} 3
 		bubble.Pass(tally.Shown + time.Second)
 		if problems := p.b.Problems(); len(problems) != 0 {
 			t.Errorf("status still shows %q", problems)
+		}
+	})
+}
+
+// TestNewcomers: a replica that connects anew after too many others is refused, an operator sees it, and it gets in a little later.
+func TestNewcomers(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	core, logs := observer.New(zap.WarnLevel)
+	opts := []pairOption{func(_, b *Config) { b.Metrics, b.Log = reg, zap.New(core) }}
+	inBubble(t, "mem", opts, func(t *testing.T, p *bubbled) {
+		for p.b.newcomers.Admit("a", time.Now()) == 0 {
+		}
+		onlyLink(t, p.a).close("to connect anew")
+		await(t, "it is refused", func() bool { return logs.FilterMessage("peer has met a limit").Len() == 1 })
+		if problems := p.b.Problems(); len(problems) != 1 || !strings.Contains(problems[0], "peer a: replicas refused") {
+			t.Errorf("status shows %q", problems)
+		}
+		p.awaitUsable(t)
+		if n, err := testutil.GatherAndCount(reg, "eastway_tunnel_limits_met_total"); n != 1 || err != nil {
+			t.Errorf("%d metrics: %v", n, err)
 		}
 	})
 }

@@ -87,6 +87,8 @@ type Node struct {
 	changed notify.Signal
 	gate    admission.Table
 	limits  tally.Book[limitKey]
+
+	newcomers admission.Newcomers
 	// refusals are handshakes that failed, by reason, as the log has them.
 	refusals tally.Book[string]
 	// transports are those of the Config; each has a listener, in the same order, if Config.Listen is set.

@@ -12,6 +12,10 @@ const (
 	// fairShare is how many places a source has before it counts as holding many: a peer's replica dials some connections at once, and
 	// must not lose to many addresses with one connection each.
 	fairShare = 8
+	// MaxNewcomers replicas of a peer may connect anew at once, four times as many as it may have, and NewcomerRate in each second
+	// after that.
+	MaxNewcomers = 256
+	NewcomerRate = 8
 	// busyAt is how many handshakes are under way when addresses have to prove to be their owners' first.
 	busyAt = MaxHandshakes / 8
 )

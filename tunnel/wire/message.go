@@ -32,6 +32,17 @@ const (
 	LinkIDSize = 16
 )
 
+// CheckDialer compares a dialer's Hello with the name that its SVID proves; its error wraps ErrRecord.
+func CheckDialer(name string, h *tunnelpb.Hello) error {
+	if h.GetCluster() != name {
+		return fmt.Errorf("%w: Hello.cluster is %q, its SVID proves %q", ErrRecord, h.GetCluster(), name)
+	}
+	if len(h.GetLink()) != LinkIDSize {
+		return fmt.Errorf("%w: Hello.link has %d bytes, not %d", ErrRecord, len(h.GetLink()), LinkIDSize)
+	}
+	return nil
+}
+
 // CheckHello bounds a Hello; its error wraps ErrRecord.
 func CheckHello(h *tunnelpb.Hello) error {
 	for _, f := range []struct{ name, value string }{
