@@ -94,7 +94,8 @@ func newCA(chain, roots []*x509.Certificate, key crypto.Signer, o Options) (*CA,
 		return nil, err
 	}
 	if len(cert.PermittedURIDomains) != 1 {
-		return nil, fmt.Errorf("CA certificate %q permits the URI domains %q, it must be constrained to exactly one trust domain",
+		return nil, fmt.Errorf("CA certificate %q permits the URI domains %q, it must be constrained to exactly one trust domain "+
+			"(X.509 name constraint: `eastway certs init` makes such a CA, docs/certificates.md shows how others do)",
 			cert.Subject, cert.PermittedURIDomains)
 	}
 	td, err := spiffeid.TrustDomainFromString(cert.PermittedURIDomains[0])

@@ -46,6 +46,10 @@ func (noCAError) Error() string { return "there is none: make it with `eastway c
 func (noCAError) Is(target error) bool { return target == fs.ErrNotExist }
 
 func loadCA(dir string, o Options) (*CA, error) {
+	if there(dir, svidCertFile) && !there(dir, caKeyFile) {
+		return nil, fmt.Errorf("it holds no CA but a certificate that one has issued (%s): use it as --svid, or take another directory",
+			svidCertFile)
+	}
 	chain, err := readCerts(filepath.Join(dir, caCertFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -71,6 +75,11 @@ func loadCA(dir string, o Options) (*CA, error) {
 	return ca, nil
 }
 
+func there(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
 func loadRoots(dir string, chain []*x509.Certificate) ([]*x509.Certificate, error) {
 	path := filepath.Join(dir, rootCertFile)
 	roots, err := readCerts(path)
@@ -89,7 +98,7 @@ func makeCA(dir string, o Options) (*CA, error) {
 	if err := checkTrustDomain(o.TrustDomain); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, rootCertFile)); err == nil {
+	if there(dir, rootCertFile) {
 		return nil, fmt.Errorf("%s is there but %s is not: finish with `eastway certs init --root-dir`, or restore the file",
 			rootCertFile, caCertFile)
 	}

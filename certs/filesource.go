@@ -3,7 +3,6 @@ package certs
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,12 +77,7 @@ type FileSource struct {
 	seen    [sha256.Size]byte // what was read last, good or not
 	seenErr string            // what was wrong with it
 	late    bool              // logged already
-}
-
-// fileIdentity is immutable.
-type fileIdentity struct {
-	svid   *x509svid.SVID
-	bundle *x509bundle.Bundle // nil without ca.crt
+	since   time.Time         // when the current certificate was read first
 }
 
 // NewFileSource reads the files, which must be there and whole; Run follows them. A certificate that
@@ -144,7 +138,11 @@ func (s *FileSource) Problems() []string {
 	if text := s.wrong.get(); text != "" {
 		out = append(out, fmt.Sprintf("certificate files in %s are not used as they are: %s", s.cfg.Dir, text))
 	}
-	if id := s.current.Load(); id != nil && s.expired(id) {
+	id := s.current.Load()
+	if id != nil && id.doubt != nil {
+		out = append(out, fmt.Sprintf("certificate in %s: %v", s.cfg.Dir, id.doubt))
+	}
+	if id != nil && s.expired(id) {
 		out = append(out, fmt.Sprintf("certificate in %s expired at %s: check what renews the files",
 			s.cfg.Dir, stamp(id.svid.Certificates[0].NotAfter)))
 	}
@@ -164,14 +162,13 @@ func (s *FileSource) reload() {
 	if s.seen != before {
 		s.seenErr = ""
 	}
+	if err == nil {
+		err = s.worse(id)
+	}
 	switch {
 	case errors.Is(err, errUnchanged):
 		s.wrong.set(s.seenErr) // they may have been unreadable, and are there again
 		s.checkLate()
-	case err == nil && s.expired(id) && s.current.Load() != nil && !s.expired(s.current.Load()):
-		err = fmt.Errorf("the new certificate expired at %s already, our clock says %s",
-			stamp(id.svid.Certificates[0].NotAfter), stamp(s.cfg.Now()))
-		fallthrough
 	case err != nil:
 		if s.seen != before {
 			s.seenErr = err.Error()
@@ -181,6 +178,21 @@ func (s *FileSource) reload() {
 		s.metrics.renewed(true, 1)
 		s.use(id)
 	}
+}
+
+// worse returns why the identity in use, which peers accept, is better than a new one. That one may wait for its other files.
+func (s *FileSource) worse(id *fileIdentity) error {
+	old := s.current.Load()
+	switch {
+	case old == nil || s.expired(old):
+		return nil
+	case s.expired(id):
+		return fmt.Errorf("the new certificate expired at %s already, our clock says %s",
+			stamp(id.svid.Certificates[0].NotAfter), stamp(s.cfg.Now()))
+	case old.doubt == nil && old.bundle != nil:
+		return id.doubt
+	}
+	return nil
 }
 
 // errUnchanged: the files are those that were read the last time.
@@ -206,84 +218,19 @@ func (s *FileSource) load() (*fileIdentity, error) {
 	s.seen = sum
 	expect := clusterOf(s.cfg.Name)
 	if s.cfg.Node {
-		expect = nodeOnly
+		expect = nodeOnly()
 	}
 	return parseIdentity(expect, data[0], data[1], data[2])
-}
-
-// expectation returns what is wrong with an own ID.
-type expectation func(spiffeid.ID) error
-
-// clusterOf expects the ID of the cluster with that name; "" is any.
-func clusterOf(name string) expectation {
-	return func(id spiffeid.ID) error {
-		in, err := ClusterName(id)
-		if err == nil && name != "" && in != name {
-			err = fmt.Errorf("it is of cluster %q (%s), this is cluster %q", in, id, name)
-		}
-		return err
-	}
-}
-
-// nodeOnly expects the ID of node agents.
-func nodeOnly(id spiffeid.ID) error {
-	if id.Path() != nodePath {
-		return fmt.Errorf("SPIFFE ID %q is not of the form spiffe://TRUSTDOMAIN%s", id, nodePath)
-	}
-	return checkTrustDomain(id.TrustDomain())
-}
-
-func parseIdentity(expect expectation, cert, key, bundle []byte) (*fileIdentity, error) {
-	svid, err := parseOwn(expect, cert, key)
-	if err != nil {
-		return nil, err
-	}
-	id := &fileIdentity{svid: svid}
-	if len(bundle) > 0 {
-		if id.bundle, err = ParseBundle(svid.ID.TrustDomain(), bundle); err != nil {
-			return nil, fmt.Errorf("%s: %w", svidBundleFile, err)
-		}
-	}
-	return id, nil
-}
-
-// parseOwn reads a chain and its key.
-func parseOwn(expect expectation, cert, key []byte) (*x509svid.SVID, error) {
-	chain, err := parseChain(cert)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
-	}
-	signer, err := parseKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", svidKeyFile, err)
-	}
-	id, err := checkLeaf(chain[0])
-	if err == nil {
-		err = expect(id)
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
-	case len(chain) > maxChain:
-		return nil, fmt.Errorf("%s holds a chain of %d certificates, peers accept %d", svidCertFile, len(chain), maxChain)
-	}
-	for i, c := range chain[1:] {
-		if !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 {
-			return nil, fmt.Errorf("%s: certificate %d, %q, is not a CA certificate: after the proxy's own come those of its CAs only",
-				svidCertFile, i+2, c.Subject)
-		}
-	}
-	if err := sameKey(chain[0], signer); err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", svidCertFile, svidKeyFile, err)
-	}
-	return &x509svid.SVID{ID: id, Certificates: chain, PrivateKey: signer}, nil
 }
 
 func (s *FileSource) use(id *fileIdentity) {
 	expires := id.svid.Certificates[0].NotAfter
 	s.current.Store(id)
 	s.wrong.set("")
-	s.late = false
+	s.late, s.since = false, s.cfg.Now()
+	if id.doubt != nil {
+		s.log.Warn("certificate is used, but peers would refuse it", zap.String("dir", s.cfg.Dir), zap.Error(id.doubt))
+	}
 	s.metrics.svidExpiry.Set(unix(expires))
 	if id.bundle != nil {
 		s.metrics.caExpiry.Set(unix(bundleExpiry(id.bundle)))
@@ -317,8 +264,11 @@ func (s *FileSource) checkLate() {
 		return
 	}
 	c := s.current.Load().svid.Certificates[0]
-	life := c.NotAfter.Sub(c.NotBefore)
-	if s.late || s.cfg.Now().Before(c.NotBefore.Add(time.Duration(lateAt*float64(life)))) {
+	began := c.NotBefore
+	if c.NotAfter.Sub(began) > MaxTTL {
+		began = s.since // that far back, often in 1970, it says nothing of how long certificates are used
+	}
+	if s.late || s.cfg.Now().Before(began.Add(time.Duration(lateAt*float64(c.NotAfter.Sub(began))))) {
 		return
 	}
 	s.late = true

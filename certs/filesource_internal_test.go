@@ -279,3 +279,32 @@ func TestNewFileSourceRefuses(t *testing.T) {
 		t.Error("wrote over a CA")
 	}
 }
+
+// A new certificate that its bundle does not vouch for waits for that file, while the one in use is good.
+func TestNewCertificateWaitsForItsBundle(t *testing.T) {
+	t.Parallel()
+	ca, other, dir := memoryCA(t), memoryCA(t), t.TempDir()
+	first := writeSVID(t, dir, ca)
+	s, err := NewFileSource(FileSourceConfig{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := issue(t, other)
+	key, err := encodeKey(second.PrivateKey)
+	replace(t, dir, svidKeyFile, key, err)
+	replace(t, dir, svidCertFile, encodeCerts(second.Certificates), nil)
+	for range 2 {
+		s.reload()
+		if got, _ := s.GetX509SVID(); got.Certificates[0].SerialNumber.Cmp(first.Certificates[0].SerialNumber) != 0 {
+			t.Fatal("used without its bundle")
+		}
+		if p := s.Problems(); len(p) != 1 || !strings.Contains(p[0], "peers would refuse the certificate") {
+			t.Errorf("problems %q", p)
+		}
+	}
+	replace(t, dir, svidBundleFile, encodeCerts(other.Bundle().X509Authorities()), nil)
+	s.reload()
+	if got, _ := s.GetX509SVID(); got.Certificates[0].SerialNumber.Cmp(second.Certificates[0].SerialNumber) != 0 || len(s.Problems()) > 0 {
+		t.Errorf("not used: %q", s.Problems())
+	}
+}

@@ -97,7 +97,7 @@ func ParseSVID(name string, s Secret) (*x509svid.SVID, *x509bundle.Bundle, error
 
 // ParseNodeSVID does the same for the certificate of node agents.
 func ParseNodeSVID(s Secret) (*x509svid.SVID, *x509bundle.Bundle, error) {
-	return parseSVID(nodeOnly, s)
+	return parseSVID(nodeOnly(), s)
 }
 
 func parseSVID(expect expectation, s Secret) (*x509svid.SVID, *x509bundle.Bundle, error) {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/certs"
-	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
 )
@@ -22,7 +21,7 @@ manifest holds no secret, but an attacker who changes it in transit can imperson
 that cluster: use a channel that you trust.
 
 On Kubernetes, --context selects the cluster, and "peer link" does everything at once.
-Outside Kubernetes, name the directories: --ca to export, --config to import.`,
+Outside Kubernetes, name the directories: --ca or --svid to export, --config to import.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
 
   # the same in steps, where no user has access to both clusters
@@ -39,11 +38,12 @@ Outside Kubernetes, name the directories: --ca to export, --config to import.`,
 
 // exportFlags of peer export.
 type exportFlags struct {
-	kube         kubeFlags
-	cluster, dir string
-	addresses    []string
-	localities   []string
-	format       string
+	kube       kubeFlags
+	cluster    string
+	dir, svid  string // one of them, or neither
+	addresses  []string
+	localities []string
+	format     string
 }
 
 func newPeerExportCommand() *cobra.Command {
@@ -54,14 +54,15 @@ func newPeerExportCommand() *cobra.Command {
 		Long: `Export prints the Peer manifest of a cluster: YAML, no secrets.
 
 On Kubernetes it is the one that the cluster's controller publishes, with the addresses
-of its tunnel Services. Outside Kubernetes, with --cluster and --ca, it is made from the
-CA's directory; give each public address of the proxies with --address. TCP and UDP use
+of its tunnel Services. Outside Kubernetes, with --cluster and --ca or --svid, it is made
+from the directory of the CA or of the certificate; give each public address of the proxies with --address. TCP and UDP use
 the same port. Without any, the cluster dials its peers and cannot be dialed.
 
 With --locality the manifest says where the cluster is: those who import it take claims
 of endpoints anywhere else as far away.`,
 		Example: `  eastway peer export --context cluster-a
   eastway peer export --cluster cluster-a --ca ca --address 203.0.113.7:15443
+  eastway peer export --cluster cluster-a --svid tls --address 203.0.113.7:15443   # of cert-manager
   eastway peer export --context cluster-a --locality eu-west      # region, or region/zone
   eastway peer export --cluster cluster-a --ca ca --format jwks   # behind NAT`,
 		Args: arguments(),
@@ -77,16 +78,18 @@ of endpoints anywhere else as far away.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.cluster, "cluster", "", "this cluster's `name`, with --ca")
+	flags.StringVar(&f.cluster, "cluster", "", "this cluster's `name`, with --ca or --svid")
 	flags.StringVar(&f.dir, "ca", "", "`directory` of its CA: outside Kubernetes")
+	flags.StringVar(&f.svid, "svid", "", "`directory` with its tls.crt and ca.crt, instead of a CA")
 	flags.StringArrayVar(&f.addresses, "address", nil, "`host:port` where a proxy accepts tunnels, instead of those known; may be repeated")
 	flags.StringArrayVar(&f.localities, "locality", nil, "`region[/zone]` where the cluster has endpoints; may be repeated")
 	flags.StringVar(&f.format, "format", string(certs.PEM), "`format` of the trust bundle: pem or jwks (SPIFFE)")
 	f.kube.add(cmd, namespaceFlag)
-	f.kube.excludes(cmd, "ca", "cluster")
-	cmd.MarkFlagsRequiredTogether("cluster", "ca")
+	f.kube.excludes(cmd, "ca", "svid", "cluster")
+	cmd.MarkFlagsMutuallyExclusive("ca", "svid")
 	// The only errors are flags that do not exist.
 	_ = cmd.MarkFlagDirname("ca")
+	_ = cmd.MarkFlagDirname("svid")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(
 		[]string{string(certs.PEM), string(certs.JWKS)}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -94,12 +97,13 @@ of endpoints anywhere else as far away.`,
 
 // manifest is made from a CA's directory, or read from a cluster.
 func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
-	if f.dir != "" {
-		ca, err := certs.OpenCA(f.dir, certs.Options{})
-		if err != nil {
-			return peering.Manifest{}, err
-		}
-		return peerOf(ca, f.cluster, f.addresses, f.localities, certs.Format(f.format))
+	switch files := f.dir + f.svid; {
+	case files == "" && f.cluster != "":
+		return peering.Manifest{}, usageErrorf("--cluster needs the cluster's files: --ca or --svid")
+	case files != "" && f.cluster == "":
+		return peering.Manifest{}, usageErrorf("--ca and --svid need --cluster: the name of this cluster")
+	case files != "":
+		return f.fromFiles(cmd)
 	}
 	var own peering.Manifest
 	err := f.kube.with(func(c *kubecli.Cluster) (err error) {
@@ -131,24 +135,19 @@ func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 	return peering.New(&peer)
 }
 
-func peerOf(ca *certs.CA, cluster string, addresses, localities []string, format certs.Format) (peering.Manifest, error) {
-	id, err := certs.ClusterID(ca.TrustDomain(), cluster)
-	if err != nil {
-		return peering.Manifest{}, usageErrorf("--cluster: %w", err)
+// fromFiles reads a CA, or what another program has issued.
+func (f *exportFlags) fromFiles(cmd *cobra.Command) (m peering.Manifest, err error) {
+	own := peering.Own{Cluster: f.cluster, Addresses: f.addresses, Localities: f.localities, Format: certs.Format(f.format)}
+	if err := own.Read(f.dir, f.svid); err != nil {
+		return m, err
 	}
-	bundle, err := certs.MarshalBundle(ca.Bundle(), format)
-	if err != nil {
-		return peering.Manifest{}, usageErrorf("--format: %w", err)
+	if own.Doubt != nil {
+		note(cmd, "%v", own.Doubt)
 	}
-	peer := &v1alpha1.Peer{Spec: v1alpha1.PeerSpec{
-		SPIFFEID: id.String(), TrustBundle: string(bundle), Addresses: addresses, Localities: localities,
-	}}
-	peer.Name = cluster
-	manifest, err := peering.New(peer)
-	if err != nil {
-		return manifest, usageErrorf("%w", err)
+	if m, err = own.Manifest(); err != nil {
+		return m, usageErrorf("%w", err)
 	}
-	return manifest, nil
+	return m, nil
 }
 
 func printPeer(w io.Writer, m peering.Manifest) error {

@@ -263,3 +263,43 @@ func TestPeerListNotesWhatIsNotUsed(t *testing.T) {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 }
+
+// The manifest of a cluster whose certificate another program issues comes from the directory of that, without its key.
+func TestExportOfCertificateDirectory(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	svid := filepath.Join(t.TempDir(), "svid")
+	must(t, "certs", "issue", "--dir", d.ca, "--cluster", "cluster-b", "--out", svid)
+	if err := os.Remove(filepath.Join(svid, "tls.key")); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"peer", "export", "--cluster", "cluster-b", "--address", "192.0.2.1:15443"}
+	want, got := must(t, append(args, "--ca", d.ca)...), must(t, append(args, "--svid", svid)...)
+	if got != want {
+		t.Errorf("--svid prints\n%s, --ca prints\n%s", got, want)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, "certs", "init", "--dir", other, "--cluster", "cluster-b")
+	root, err := os.ReadFile(filepath.Join(other, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(svid, "ca.crt"), root, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if doubted := runCommand(t, append(args, "--svid", svid)...); doubted.code != exitOK ||
+		!strings.Contains(doubted.stderr, "peers would refuse the certificate") {
+		t.Errorf("exit code %d: %s", doubted.code, doubted.stderr)
+	}
+	for want, args := range map[string][]string{
+		"need --cluster": {"peer", "export", "--svid", svid},
+		"--ca or --svid": {"peer", "export", "--cluster", "cluster-b"},
+		"[ca svid]":      {"peer", "export", "--cluster", "cluster-b", "--svid", svid, "--ca", d.ca},
+		"--cluster: ":    {"peer", "export", "--cluster", "B", "--ca", d.ca},
+		"--format: ":     {"peer", "export", "--cluster", "cluster-b", "--ca", d.ca, "--format", "der"},
+	} {
+		if got := runCommand(t, args...); got.code != exitUsage || !strings.Contains(got.stderr, want) {
+			t.Errorf("%v: exit code %d, want an error with %q: %s", args, got.code, want, got.stderr)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bund
 	if s != nil {
 		svid, bundle, problem = certs.ParseSVID(r.cfg.Cluster, certs.SecretOf(s.Data))
 		if s.Labels[managedByLabel] != v1alpha1.ManagedByName {
-			return svid, bundle, nil, r.foreign(svid, problem)
+			return svid, bundle, nil, r.foreign(svid, bundle, problem)
 		}
 	}
 	ca, err := r.authority(ctx)
@@ -114,7 +114,7 @@ func (r *Reconciler) replaceable(s *corev1.Secret, ca *certs.CA, svid *x509svid.
 }
 
 // foreign judges a certificate that Eastway does not manage.
-func (r *Reconciler) foreign(svid *x509svid.SVID, problem error) error {
+func (r *Reconciler) foreign(svid *x509svid.SVID, bundle *x509bundle.Bundle, problem error) error {
 	r.metrics.caExpiry.Set(0)
 	name := r.cfg.Namespace + "/" + r.cfg.SVIDSecret
 	if problem != nil {
@@ -123,6 +123,9 @@ func (r *Reconciler) foreign(svid *x509svid.SVID, problem error) error {
 	}
 	if end := svid.Certificates[0].NotAfter; !r.cfg.Now().Before(end) {
 		return fmt.Errorf("the certificate in Secret %s expired at %s and was not renewed", name, end.Format(time.RFC3339))
+	}
+	if err := certs.CheckOwn(svid, bundle); err != nil {
+		return fmt.Errorf("the certificate in Secret %s, which Eastway did not write: %w", name, err)
 	}
 	return nil
 }

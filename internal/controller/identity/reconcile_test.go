@@ -398,3 +398,26 @@ func TestOwner(t *testing.T) {
 		}
 	}
 }
+
+// A certificate of another program that its own bundle does not vouch for is used, and named: peers refuse it.
+func TestForeignCertificateThatPeersRefuse(t *testing.T) {
+	t.Parallel()
+	issuer, _ := newCA(t, "here.eastway.internal")
+	other, _ := newCA(t, "here.eastway.internal")
+	svid, err := issuer.Issue("here", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := certs.EncodeSVID(svid, other.Bundle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, nil, userSecret("svid", content))
+	if _, err := w.reconcile(); err == nil ||
+		!strings.Contains(err.Error(), "system/svid, which Eastway did not write: peers would refuse the certificate") {
+		t.Errorf("want an error that names the Secret and the cause, got %v", err)
+	}
+	if got, err := w.r.cfg.Holder.GetX509SVID(); err != nil || got.ID != svid.ID {
+		t.Errorf("not used: %v", err)
+	}
+}
