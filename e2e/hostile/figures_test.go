@@ -111,14 +111,15 @@ func (w *world) suffer(t *testing.T, a *attack) {
 // its own: calls may take longer than beside a program that takes as much and has nothing to do with the victim.
 func (w *world) judge(t *testing.T, a *attack, before, during *seen) {
 	t.Helper()
-	others := during.cores[attacking] + during.cores[evil] + during.cores[guest]
+	inside, outside := during.cores[attacking]+during.cores[evil]+during.cores[guest], float64(w.outside)/float64(during.lasted)
 	beside := w.watch(t, func() {
+		defer w.run(t.Context(), t, "bystander", fmt.Sprint(outside))()
 		ctx, cancel := context.WithTimeout(t.Context(), quiet)
 		defer cancel()
-		as(ctx, attacking, func() { burn(ctx, others) })
+		as(ctx, attacking, func() { burn(ctx, inside) })
 	})
 	t.Logf("| %s | p99 %v, beside such a program %v, %v | cores: the program %.2f, the victim %.2f, %.2f |", a.name,
-		before.p99(), beside.p99(), during.p99(), others, before.cores[victim], during.cores[victim])
+		before.p99(), beside.p99(), during.p99(), inside+outside, before.cores[victim], during.cores[victim])
 	t.Logf("before: %v; beside: %v; during: %v", before.cores, beside.cores, during.cores)
 	if b, d := max(before.p99(), beside.p99()), during.p99(); d > slower*b+later {
 		t.Errorf("%s: one of a hundred calls takes %v and more, %v before or beside a program with as much of the cores", a.name, d, b)
@@ -136,6 +137,7 @@ type seen struct {
 	took   []time.Duration
 	failed []string
 	cores  cores
+	lasted time.Duration
 }
 
 func (s *seen) calls() int { return len(s.took) + len(s.failed) }
@@ -156,7 +158,7 @@ func (w *world) watch(t *testing.T, do func()) *seen {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	done := make(chan struct{})
-	used := watchCores()
+	began, used := time.Now(), watchCores()
 	for _, at := range w.called {
 		wg.Go(func() {
 			ticker := time.NewTicker(callPause)
@@ -186,7 +188,7 @@ func (w *world) watch(t *testing.T, do func()) *seen {
 	do()
 	close(done)
 	wg.Wait()
-	all.cores = used()
+	all.cores, all.lasted = used(), time.Since(began)
 	return &all
 }
 

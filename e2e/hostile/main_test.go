@@ -2,6 +2,8 @@ package hostile
 
 import (
 	"flag"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -10,4 +12,13 @@ import (
 
 var attackFor = flag.Duration("hostile.for", 300*time.Millisecond, "how long each attack lasts")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(programVariable); what != "" {
+		if err := runProgram(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,7 +1,6 @@
 package hostile
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -19,10 +18,8 @@ func TestAllReplicasAtOnce(t *testing.T) { //nolint:paralleltest // it needs the
 	for _, attacked := range []bool{false, true} {
 		t.Run(fmt.Sprintf("attacked=%v", attacked), func(t *testing.T) {
 			w := startWorld(t, &config{})
-			ctx, cancel := context.WithCancel(t.Context())
-			var wg sync.WaitGroup
 			if attacked {
-				as(ctx, attacking, func() { flood(ctx, t, w, &wg) })
+				defer w.run(t.Context(), t, "flood of ClientHellos", w.victim.node.Addr().String())()
 			}
 			began := time.Now()
 			var stops []func()
@@ -32,8 +29,7 @@ func TestAllReplicasAtOnce(t *testing.T) { //nolint:paralleltest // it needs the
 			}
 			await(t, "all replicas have a tunnel", func() bool { return w.links(guest) == replicas })
 			t.Logf("%d replicas were connected after %v", replicas, time.Since(began).Round(time.Millisecond))
-			cancel()
-			wg.Wait()
+			var wg sync.WaitGroup
 			for _, stop := range stops {
 				wg.Go(stop)
 			}

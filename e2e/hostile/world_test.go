@@ -144,6 +144,10 @@ type world struct {
 	// called are the listeners at which applications that nothing attacks make calls: the victim's, for its own service and for the
 	// good peer's, and the good peer's, for the victim's.
 	called []netip.AddrPort
+
+	// What programs of their own have taken of the cores, and what the last one counted.
+	outside time.Duration
+	counted int64
 }
 
 func startWorld(t *testing.T, with *config) *world {
