@@ -5,21 +5,24 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // ErrLost means that a connection lost its place to another one.
 var ErrLost = errors.New("tunnel: another connection needs its place")
 
 // turns are the places' times to compute: what handshakes take of the cores is bounded by how many compute at once, however many there
-// are. Those of sources from which a peer has authenticated lately go first, then those that have waited longest.
+// are. Those of sources from which a peer has authenticated lately go first, then those that have waited longest. After a stranger's turn
+// no other stranger has it for as long as it took, so strangers have half of what there is.
 type turns struct {
-	taken   int
-	waiting [2][]*Place // known sources, strangers
+	taken, resting int
+	waiting        [2][]*Place // known sources, strangers
 }
 
 // turn is a place's.
 type turn struct {
 	granted, waits bool
+	began          time.Time
 	// over is closed when the place no longer waits.
 	over chan struct{}
 }
@@ -28,18 +31,18 @@ type turn struct {
 func mostTurns() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // take gives a place a turn if less than most are taken, or makes it wait for one. It keeps the one that it has.
-func (t *turns) take(p *Place, most int) {
+func (t *turns) take(p *Place, most int, now time.Time) {
 	if p.turn.granted {
 		return
 	}
 	p.turn = turn{waits: true, over: make(chan struct{})}
 	q := t.queue(p)
 	*q = append(*q, p)
-	t.next(most)
+	t.next(most, now)
 }
 
-// end takes a place's turn back, or ends its waiting.
-func (t *turns) end(p *Place, most int) {
+// end takes a place's turn back, or ends its waiting. After the time that it returns, if any, rested must be called.
+func (t *turns) end(p *Place, most int, now time.Time) (rest time.Duration) {
 	if p.turn.waits {
 		q := t.queue(p)
 		i := slices.Index(*q, p)
@@ -50,19 +53,30 @@ func (t *turns) end(p *Place, most int) {
 	if p.turn.granted {
 		p.turn.granted = false
 		t.taken--
+		if took := now.Sub(p.turn.began); !p.known && took >= leastRest {
+			t.resting++
+			rest = min(took, mostRest)
+		}
 	}
-	t.next(most)
+	t.next(most, now)
+	return rest
+}
+
+// rested is the end of a rest.
+func (t *turns) rested(most int, now time.Time) {
+	t.resting--
+	t.next(most, now)
 }
 
 // next gives away what is free.
-func (t *turns) next(most int) {
-	for i := range t.waiting {
+func (t *turns) next(most int, now time.Time) {
+	for i, strangers := range []int{0, t.resting} {
 		q := &t.waiting[i]
-		for len(*q) > 0 && t.taken < most {
+		for len(*q) > 0 && t.taken+strangers < most {
 			p := (*q)[0]
 			*q = slices.Delete(*q, 0, 1)
 			t.taken++
-			p.turn.granted, p.turn.waits = true, false
+			p.turn.granted, p.turn.waits, p.turn.began = true, false, now
 			close(p.turn.over)
 		}
 	}
@@ -82,7 +96,7 @@ func (t *Table) Turn(ctx context.Context, p *Place) error {
 		t.mu.Unlock()
 		return ErrLost
 	}
-	t.turns.take(p, mostTurns())
+	t.turns.take(p, mostTurns(), time.Now())
 	over := p.turn.over
 	t.mu.Unlock()
 	select {
@@ -103,5 +117,17 @@ func (t *Table) Turn(ctx context.Context, p *Place) error {
 func (t *Table) Yield(p *Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.turns.end(p, mostTurns())
+	t.yield(p)
+}
+
+func (t *Table) yield(p *Place) {
+	rest := t.turns.end(p, mostTurns(), time.Now())
+	if rest == 0 {
+		return
+	}
+	time.AfterFunc(rest, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.turns.rested(mostTurns(), time.Now())
+	})
 }
