@@ -1,12 +1,15 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -71,18 +74,58 @@ func parseRoots(td spiffeid.TrustDomain, data []byte) ([]*x509.Certificate, erro
 		}
 		return roots, nil
 	}
-	doc, err := spiffebundle.Parse(td, data)
+	known, ignored, err := x509Keys(data)
+	if err != nil {
+		return nil, fmt.Errorf("SPIFFE JWKS: %w", err)
+	}
+	doc, err := spiffebundle.Parse(td, known)
 	if err != nil {
 		return nil, fmt.Errorf("SPIFFE JWKS: %w", err)
 	}
 	roots := doc.X509Authorities()
 	switch {
+	case len(roots) == 0 && ignored > 0:
+		return nil, fmt.Errorf(`SPIFFE JWKS: %d keys with "use": "x509-svid" have types other than RSA, ECDSA and Ed25519, and there is no other`,
+			ignored)
 	case len(roots) == 0:
 		return nil, errors.New(`SPIFFE JWKS: no key with "use": "x509-svid"`)
 	case len(roots) > maxBundleCerts:
 		return nil, fmt.Errorf("SPIFFE JWKS: more than %d certificates", maxBundleCerts)
 	}
 	return roots, nil
+}
+
+// x509Keys is the document with those keys alone that are roots of X.509-SVIDs. Keys of other uses, or of types that are not known, have
+// to be ignored (SPIFFE Trust Domain and Bundle, 4.2.1 and 4.2.2), also those that are malformed. Ignored are those for X.509-SVIDs.
+func x509Keys(data []byte) (known []byte, ignored int, err error) {
+	var doc struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, 0, err
+	}
+	if doc.Keys == nil {
+		return nil, 0, errors.New(`it has no "keys"`)
+	}
+	keep := []json.RawMessage{}
+	for _, key := range doc.Keys {
+		var k struct{ Use, Kty, Crv string }
+		switch err := json.Unmarshal(key, &k); {
+		case err != nil || k.Use != "x509-svid":
+		case k.Kty == "RSA", k.Kty == "EC" && strings.HasPrefix(k.Crv, "P-"), k.Kty == "OKP" && k.Crv == "Ed25519":
+			keep = append(keep, key)
+		default:
+			ignored++
+		}
+	}
+	known, err = json.Marshal(map[string]any{"keys": keep})
+	return known, ignored, err
+}
+
+// isRoot is true for a self-signed certificate. Nothing depends on that signature, so it may be of SHA-1, as those of many old roots
+// are, which CheckSignatureFrom refuses.
+func isRoot(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 func checkRoot(c *x509.Certificate) error {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -98,7 +99,7 @@ func newCA(chain, roots []*x509.Certificate, key crypto.Signer, o Options) (*CA,
 			"(X.509 name constraint: `eastway certs init` makes such a CA, docs/certificates.md shows how others do)",
 			cert.Subject, cert.PermittedURIDomains)
 	}
-	td, err := spiffeid.TrustDomainFromString(cert.PermittedURIDomains[0])
+	td, err := spiffeid.TrustDomainFromString(strings.ToLower(cert.PermittedURIDomains[0]))
 	if err != nil {
 		return nil, fmt.Errorf("CA certificate %q: URI name constraint: %w", cert.Subject, err)
 	}

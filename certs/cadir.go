@@ -86,7 +86,7 @@ func loadRoots(dir string, chain []*x509.Certificate) ([]*x509.Certificate, erro
 	if !errors.Is(err, fs.ErrNotExist) {
 		return roots, err
 	}
-	if err := chain[0].CheckSignatureFrom(chain[0]); err != nil {
+	if !isRoot(chain[0]) {
 		return nil, fmt.Errorf("%s is an intermediate, but %s with its root is missing", caCertFile, path)
 	}
 	return chain[:1], nil

@@ -54,7 +54,7 @@ func parseCA(s Secret, o Options) (*CA, error) {
 		if roots, err = parsePEM(s.Roots); err != nil {
 			return nil, fmt.Errorf("%s: %w", svidBundleFile, err)
 		}
-	} else if err := chain[0].CheckSignatureFrom(chain[0]); err != nil {
+	} else if !isRoot(chain[0]) {
 		return nil, fmt.Errorf("%s is an intermediate, but %s with its root is missing", svidCertFile, svidBundleFile)
 	}
 	ca, err := newCA(chain, roots, key, o)

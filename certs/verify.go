@@ -198,7 +198,7 @@ func (t *trusted) checkConstraints(found [][]*x509.Certificate) error {
 	for _, chain := range found {
 		loose = nil
 		for i := len(chain) - 1; i > 0; i-- {
-			if constrainedTo(chain[i], t.ID.TrustDomain()) {
+			if HeldTo(chain[i], t.ID.TrustDomain()) {
 				break // and with it everything below
 			}
 			if i < len(chain)-1 {
@@ -216,9 +216,10 @@ func (t *trusted) checkConstraints(found [][]*x509.Certificate) error {
 		loose.Subject, t.ID.TrustDomain(), loose.PermittedURIDomains)
 }
 
-func constrainedTo(c *x509.Certificate, td spiffeid.TrustDomain) bool {
+// HeldTo is true for a CA that may issue for the trust domain and no other. The case of a host is not significant (RFC 3986).
+func HeldTo(c *x509.Certificate, td spiffeid.TrustDomain) bool {
 	for _, d := range c.PermittedURIDomains {
-		if d != td.Name() {
+		if !strings.EqualFold(d, td.Name()) {
 			return false
 		}
 	}

@@ -60,7 +60,7 @@ func (m Manifest) Notes() []string {
 	var notes []string
 	td := m.Identity.ID.TrustDomain()
 	for _, c := range m.Identity.Bundle.X509Authorities() {
-		if len(c.PermittedURIDomains) == 1 && c.PermittedURIDomains[0] == td.Name() {
+		if certs.HeldTo(c, td) {
 			continue
 		}
 		notes = append(notes, fmt.Sprintf("the root %s is not held to the trust domain %s, others may have CAs below it: a cluster that imports "+
