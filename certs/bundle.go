@@ -56,14 +56,19 @@ func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if data = trimText(data); len(data) == 0 {
-		return nil, fmt.Errorf("%s is empty", path)
-	}
-	list, err := parseRoots(spiffeid.TrustDomain{}, data)
+	list, err := ParseCertificates(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return list, nil
+}
+
+// ParseCertificates is ReadCertificates of a text.
+func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
+	if data = trimText(data); len(data) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	return parseRoots(spiffeid.TrustDomain{}, data)
 }
 
 func parseRoots(td spiffeid.TrustDomain, data []byte) ([]*x509.Certificate, error) {

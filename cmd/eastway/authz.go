@@ -45,7 +45,7 @@ account makes no difference. Which proxy is queried is as in 'eastway endpoints'
   eastway authz explain --from cluster-b/web/frontend --to shop/cart -o json`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ns, name, err := parseService(to, service.namespace)
+			ns, name, err := wholeService(to, service.namespace)
 			if err != nil {
 				return err
 			}

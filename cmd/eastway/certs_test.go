@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/certview"
 )
 
 // must runs a command that has to succeed, and gives what it printed.
@@ -82,7 +85,7 @@ func TestCertsShow(t *testing.T) {
 	dir, out := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "tls")
 	must(t, "certs", "init", "--dir", dir, "--cluster", "cluster-a")
 	must(t, "certs", "issue", "--dir", dir, "--cluster", "cluster-a", "--out", out)
-	var shown []shownCert
+	var shown []certview.Cert
 	if err := json.Unmarshal([]byte(must(t, "certs", "show", out, "-o", "json")), &shown); err != nil {
 		t.Fatal(err)
 	}
@@ -96,28 +99,22 @@ func TestCertsShow(t *testing.T) {
 	if !ca.Issues || len(ca.PermittedURIDomains) != 1 || ca.MaxPathLen == nil || *ca.MaxPathLen != 0 || leaf.Issuer != ca.Subject {
 		t.Errorf("CA: %+v", ca)
 	}
+	piped, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := newRoot(io.Discard, io.Discard)
+	var stdout bytes.Buffer
+	root.SetOut(&stdout)
+	root.SetIn(bytes.NewReader(piped))
+	root.SetArgs([]string{"certs", "show", "-"})
+	if err := root.ExecuteContext(t.Context()); err != nil || !strings.Contains(stdout.String(), ca.SHA256) {
+		t.Errorf("from stdin: %v\n%s", err, &stdout)
+	}
 	text := must(t, "certs", "show", filepath.Join(dir, "ca.crt"))
 	for _, want := range []string{"Issues for   cluster-a.eastway.internal only", "Below it     0 CAs", ca.SHA256} {
 		if !strings.Contains(text, want) {
 			t.Errorf("output lacks %q:\n%s", want, text)
-		}
-	}
-}
-
-func TestDescribeValidity(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, c := range []struct {
-		validity, want string
-		from, to       time.Duration
-	}{
-		{"valid", "1h0m left", -time.Hour, time.Hour},
-		{certs.ReasonExpired, "EXPIRED 1h0m ago", -2 * time.Hour, -time.Hour},
-		{certs.ReasonNotYetValid, "NOT YET VALID for 1h0m", time.Hour, 2 * time.Hour},
-	} {
-		s := &shownCert{Validity: c.validity, NotBefore: now.Add(c.from), NotAfter: now.Add(c.to)}
-		if got := describeValidity(s, now); !strings.HasSuffix(got, c.want) {
-			t.Errorf("%q lacks %q", got, c.want)
 		}
 	}
 }
@@ -145,7 +142,7 @@ func TestCertsCommandsRefuse(t *testing.T) {
 		{"certs issue --dir DIR/none --cluster x --out DIR/x", exitFailure, "eastway certs init"},
 		{"certs issue --dir DIR --cluster x --out DIR", exitFailure, "holds a CA"},
 		{"certs issue --dir DIR --cluster x --out DIR/x --ttl 1000000h", exitFailure, "TTL"},
-		{"certs show", exitUsage, "missing argument DIR|FILE"},
+		{"certs show", exitUsage, "missing argument DIR|FILE|-"},
 		{"certs show DIR/none", exitNotFound, "there is no"},
 		{"certs show DIR/ca.key", exitFailure, "PRIVATE KEY"},
 	} {

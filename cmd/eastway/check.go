@@ -77,9 +77,12 @@ func checkManifests(ctx context.Context, dir, cluster string, report *check.Repo
 	if dir == "" {
 		return usageErrorf("--cluster is for --config: in Kubernetes, the name is read from the cluster")
 	}
+	if err := configDir(dir); err != nil {
+		return err
+	}
 	checks, err := check.Manifests(file.Config{Dir: dir, Cluster: cluster, ValidatePeer: validatePeer})
 	if err != nil {
-		return fmt.Errorf("--config: %w: name the directory that holds the manifests", err)
+		return err
 	}
 	return runChecks(ctx, checks, report)
 }

@@ -124,8 +124,8 @@ func TestCheckOfManifests(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"check", "--config", "/nowhere"}, &stdout, &stderr); code != exitFailure ||
-		!strings.Contains(stderr.String(), "name the directory") {
+	if code := run(t.Context(), []string{"check", "--config", "/nowhere"}, &stdout, &stderr); code != exitUsage ||
+		!strings.Contains(stderr.String(), "or name another") {
 		t.Errorf("%d: %s", code, &stderr)
 	}
 	if code := run(t.Context(), []string{"check", "--cluster", "own"}, &stdout, &stderr); code != exitUsage {

@@ -3,16 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/eastway/eastway/internal/demo"
 	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newDemoCommand() *cobra.Command {
@@ -40,7 +39,7 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 				return fmt.Errorf("find this program's own file: %w", err)
 			}
 			o.Executable, o.Out = exe, cmd.OutOrStdout()
-			o.Width = terminalWidth(o.Out)
+			o.Width = terminal.Width(o.Out)
 			if cmd.Flags().Changed("rate") && o.Rate == 0 {
 				return usageErrorf("--rate 0: the demo needs requests, use 1 or more")
 			}
@@ -101,22 +100,6 @@ func runDemo(ctx context.Context, o demo.Options) error {
 	cancel()
 	<-watched
 	return err
-}
-
-// terminalWidth asks for the columns of the terminal behind w; nil when there is none.
-func terminalWidth(w io.Writer) func() int {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil
-	}
-	return func() int {
-		const usual = 80
-		width, _, err := term.GetSize(int(f.Fd()))
-		if err != nil || width < 1 {
-			return usual
-		}
-		return width
-	}
 }
 
 // newDemoAppCommand is one application of the demo. SIGUSR1 makes it stop

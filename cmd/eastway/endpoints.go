@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"io"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/operand"
+	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
 )
 
@@ -25,8 +28,9 @@ func newEndpointsCommand() *cobra.Command {
 		Short: "Show where connections to a service can go, and which endpoints are ejected",
 		Long: `Endpoints shows a running proxy's candidates for a service, in the order for a caller
 in the proxy's own zone. In a Kubernetes cluster it queries a ready proxy, or all (--all);
-without a kubeconfig, or with --admin, one on this machine. SERVICE is NAME or
-NAMESPACE/NAME.
+without a kubeconfig, or with --admin, one on this machine. SERVICE is NAME,
+NAMESPACE/NAME, svc/NAME or a DNS name such as NAME.NAMESPACE; with :PORT it is about
+that port.
 
 LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
 other regions.
@@ -45,16 +49,19 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 			return proxies.completeServices(cmd, args, &service)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ns, name, err := parseService(args[0], service.namespace)
+			want, err := parseService(args[0], service.namespace)
 			if err != nil {
 				return err
 			}
 			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
 			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
-				found, err := client.Endpoints(cmd.Context(), ns, name)
+				found, err := client.Endpoints(cmd.Context(), want.Namespace, want.Name)
 				if err != nil {
 					return err
 				}
+				found.Endpoints = slices.DeleteFunc(found.Endpoints, func(e status.Endpoint) bool {
+					return want.Port != 0 && e.Port != want.Port
+				})
 				return out.Add(from.name(), found, func(w io.Writer) error { return view.Endpoints(w, from.source(), found.Endpoints) })
 			}))
 		},
@@ -65,22 +72,35 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 	return cmd
 }
 
-// parseService reads NAME or NAMESPACE/NAME; namespace is that of -n, "" if absent.
-func parseService(arg, namespace string) (ns, name string, err error) {
-	ns, name, qualified := strings.Cut(arg, "/")
-	if !qualified {
-		ns, name = namespace, arg
-		if ns == "" {
-			ns = defaultNamespace
-		}
+// parseService reads SERVICE; namespace is that of -n, "" if absent.
+func parseService(arg, namespace string) (operand.Service, error) {
+	s, err := operand.ParseService(arg, namespace)
+	s.Namespace = cmp.Or(s.Namespace, defaultNamespace)
+	return s, withExit(exitUsage, err)
+}
+
+// serviceAndPort is parseService for a command that has --port, too.
+func serviceAndPort(cmd *cobra.Command, arg, namespace string, port uint16) (operand.Service, error) {
+	s, err := parseService(arg, namespace)
+	switch flag := cmd.Flags().Changed("port"); {
+	case err != nil:
+		return s, err
+	case flag && port == 0:
+		return s, usageErrorf("--port must be 1 to 65535")
+	case flag && s.Port != 0 && s.Port != port:
+		return s, usageErrorf("%q and --port %d contradict each other", arg, port)
 	}
-	if ns == "" || name == "" || strings.Contains(name, "/") {
-		return "", "", usageErrorf("%q is not a service: write NAME or NAMESPACE/NAME", arg)
+	s.Port = cmp.Or(s.Port, port)
+	return s, nil
+}
+
+// wholeService is parseService for what is about all ports.
+func wholeService(arg, namespace string) (ns, name string, err error) {
+	s, err := parseService(arg, namespace)
+	if err == nil && s.Port != 0 {
+		err = usageErrorf("%q has a port: this is about the whole Service, leave :%d out", arg, s.Port)
 	}
-	if qualified && namespace != "" && namespace != ns {
-		return "", "", usageErrorf("%q and --namespace %s contradict each other", arg, namespace)
-	}
-	return ns, name, nil
+	return s.Namespace, s.Name, err
 }
 
 // completeServices completes SERVICE from the proxy that would be queried.

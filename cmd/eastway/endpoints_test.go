@@ -50,12 +50,18 @@ func TestPrintEndpoints(t *testing.T) {
 func TestEndpointsCommand(t *testing.T) {
 	t.Parallel()
 	address := startAdmin(t)
-	for _, args := range []string{"mockb", "mockb -n default", "default/mockb", "default/mockb -n default"} {
+	for _, args := range []string{
+		"mockb", "mockb -n default", "default/mockb", "default/mockb -n default", "mockb.default",
+		"svc/mockb", "mockb:8000", "mockb.default.svc.clusterset.local:8000",
+	} {
 		got := runCommand(t, append([]string{"endpoints", "--admin", address}, strings.Fields(args)...)...)
 		if got.code != 0 || got.stderr != "" {
 			t.Errorf("endpoints %s: %+v", args, got)
 		}
 		golden(t, "endpoints.txt", []byte(got.stdout))
+	}
+	if got := runCommand(t, "endpoints", "--admin", address, "mockb:9"); got.code != 0 || strings.Contains(got.stdout, "cn-hangzhou") {
+		t.Errorf("of another port: %+v", got)
 	}
 	got := runCommand(t, "endpoints", "--admin", address, "mockb", "-o", "json")
 	if got.code != 0 || got.stderr != "" {

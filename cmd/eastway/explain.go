@@ -49,12 +49,11 @@ address, for consistentHash by source and session affinity.
 			return proxies.completeServices(cmd, args, &service)
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if q.Namespace, q.Name, err = parseService(args[0], service.namespace); err != nil {
+			of, err := serviceAndPort(cmd, args[0], service.namespace, q.Port)
+			if err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("port") && q.Port == 0 {
-				return usageErrorf("--port must be 1 to 65535")
-			}
+			q.Namespace, q.Name, q.Port = of.Namespace, of.Name, of.Port
 			if q.Request, err = readRequest(request); err != nil {
 				return err
 			}

@@ -35,7 +35,7 @@ where they have taken it over. SERVICE is NAME or NAMESPACE/NAME.`,
 		Args:              arguments("SERVICE"),
 		ValidArgsFunction: completeService(&service, &kube),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ns, name, err := parseService(args[0], service.namespace)
+			ns, name, err := wholeService(args[0], service.namespace)
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ its ServiceImport, and its name no longer resolves there. SERVICE is NAME or NAM
 		Args:              arguments("SERVICE"),
 		ValidArgsFunction: completeService(&service, &kube),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ns, name, err := parseService(args[0], service.namespace)
+			ns, name, err := wholeService(args[0], service.namespace)
 			if err != nil {
 				return err
 			}

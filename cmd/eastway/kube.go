@@ -23,6 +23,8 @@ type kubeFlags struct {
 	where string
 	// outside names the flags with which the command works without Kubernetes.
 	outside string
+	// implied is set if no flag has chosen Kubernetes.
+	implied bool
 }
 
 // The flag that names the installation's namespace: where a command is about a service, --namespace is the service's.
@@ -75,7 +77,8 @@ func (k *kubeFlags) wanted(cmd *cobra.Command) bool {
 			return true
 		}
 	}
-	return kubecli.Configured(k.options)
+	k.implied = kubecli.Configured(k.options)
+	return k.implied
 }
 
 // with calls f with the cluster, and gives its errors their exit code.
@@ -88,7 +91,11 @@ func (k *kubeFlags) with(f func(*kubecli.Cluster) error) error {
 		return kubeError(err)
 	}
 	defer cluster.Close()
-	return kubeError(f(cluster))
+	err = f(cluster)
+	if k.implied && (errors.Is(err, kubecli.ErrUnreachable) || errors.Is(err, kubecli.ErrNotInstalled) || errors.Is(err, kubecli.ErrNoProxy)) {
+		err = fmt.Errorf("%w (this is the cluster of the kubeconfig; for a proxy on this machine: %s)", err, k.outside)
+	}
+	return kubeError(err)
 }
 
 // kubeError chooses the exit code.

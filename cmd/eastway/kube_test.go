@@ -142,6 +142,18 @@ func TestPeerLinkAndRemoveBothWays(t *testing.T) {
 	w.run(t, "peer export --context ctx-a").want(t, "export", exitOK, "# Cluster a", "follows within half a minute: export it again then\n")
 }
 
+// A kubeconfig may be there for something else: beside a proxy on this machine, --admin is what was meant.
+func TestStatusBesideAnotherCluster(t *testing.T) {
+	w := newKubeWorld(t)
+	t.Setenv("KUBECONFIG", w.kubeconfig)
+	for _, command := range []string{"status", "endpoints hello"} {
+		runCommand(t, strings.Fields(command)...).want(t, command, exitUnreachable, "", "for a proxy on this machine: --admin")
+	}
+	if got := runCommand(t, "status", "--context", "ctx-a"); strings.Contains(got.stderr, "--admin") {
+		t.Errorf("a cluster was chosen: %s", got.stderr)
+	}
+}
+
 func TestStatusOfAPod(t *testing.T) {
 	t.Parallel()
 	w := newKubeWorld(t)

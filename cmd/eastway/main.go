@@ -47,10 +47,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // runAs is run of a binary that is called name.
 func runAs(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(stdout, stderr) //nolint:contextcheck // commands get theirs from cobra: cmd.Context()
+	out := terminal.NewOutput(stdout)
+	root := newRoot(out, stderr) //nolint:contextcheck // commands get theirs from cobra: cmd.Context()
 	callAs(root, name)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && out.Err() != nil {
+		err = &startedError{err: out.Err()}
+	}
 	if err == nil {
 		return exitOK
 	}

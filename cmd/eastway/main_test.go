@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -38,6 +39,24 @@ func runCommand(t *testing.T, args ...string) result {
 }
 
 // golden compares got with testdata/name.
+// What cannot be printed is an error, whichever command prints it.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	ca := filepath.Join(t.TempDir(), "ca")
+	must(t, "certs", "init", "--dir", ca, "--cluster", "a")
+	for _, args := range []string{"peer export --cluster a --ca " + ca, "certs show " + ca, "proxy --help", "peer list --config " + ca, "version"} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), strings.Fields(args), full, &stderr); code != exitFailure || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%s: exit %d, %s", args, code, &stderr)
+		}
+	}
+}
+
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -102,8 +102,8 @@ func removeFile(cmd *cobra.Command, dir, name string) (string, error) {
 
 // filePeers returns the Peers of a directory as the proxy reads them, by name, and notes what is wrong with their files.
 func filePeers(cmd *cobra.Command, dir string) ([]file.PeerManifest, error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("--config %s is not a directory: make it first", dir)
+	if err := configDir(dir); err != nil {
+		return nil, err
 	}
 	peers, errs, err := file.Peers(file.Config{Dir: dir, ValidatePeer: validatePeer})
 	if err != nil {

@@ -156,7 +156,7 @@ func TestPeerImportRefuses(t *testing.T) {
 		"ID of another":   {strings.Replace(good, "cluster/cluster-b", "cluster/cluster-c", 1), "", "spec.spiffeID"},
 		"broken address":  {strings.Replace(good, "spec:", "spec:\n  addresses: [nix]", 1), "", "spec.addresses[0]"},
 		"too large":       {good + strings.Repeat("#", peering.MaxManifest), "", "larger than"},
-		"no such config":  {good, "--config /nonexistent", "not a directory"},
+		"no such config":  {good, "--config /nonexistent", "create the directory, or name another"},
 		"unexpected word": {good, "extra", "unexpected argument"},
 	} {
 		r := importFrom(t, c.manifest, append([]string{"--config", d.config}, strings.Fields(c.args)...)...)

@@ -49,12 +49,11 @@ The exit code is 1 if the call failed; for HTTP that is a status of 500 or above
 			return proxies.completeServices(cmd, args, &service)
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if q.Namespace, q.Name, err = parseService(args[0], service.namespace); err != nil {
+			of, err := serviceAndPort(cmd, args[0], service.namespace, q.Port)
+			if err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("port") && q.Port == 0 {
-				return usageErrorf("--port must be 1 to 65535")
-			}
+			q.Namespace, q.Name, q.Port = of.Namespace, of.Name, of.Port
 			if q.Timeout <= 0 || q.Timeout > failover.MaxProbeTime {
 				return usageErrorf("--timeout must be above 0 and %v at most", failover.MaxProbeTime)
 			}

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +20,8 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/operand"
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // proxyOptions are the flags of `eastway proxy`.
@@ -91,7 +92,7 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 			if err := o.validate(); err != nil {
 				return usageErrorf("%w", err)
 			}
-			return runProxy(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runProxy(cmd.Context(), o, terminal.Raw(cmd.OutOrStdout()), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -211,12 +212,8 @@ func (o *proxyOptions) validateAddresses() error {
 		return errors.New("--allow-loopback-endpoints excludes --kubernetes: in a proxy's pod only the proxy itself is at such addresses")
 	}
 	if o.listen != "" {
-		_, port, err := net.SplitHostPort(o.listen)
-		if err != nil {
+		if _, _, err := operand.SplitHostPort(o.listen); err != nil {
 			return fmt.Errorf("--listen %q is not IP:PORT: %w", o.listen, err)
-		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return fmt.Errorf("--listen %q: port %q is not a number between 0 and 65535", o.listen, port)
 		}
 	}
 	if err := o.validateInside(); err != nil {
@@ -264,7 +261,9 @@ func validateHealth(address string) error {
 }
 
 func (o *proxyOptions) validateTransports() error {
-	for _, t := range o.transports {
+	for i, t := range o.transports {
+		t = strings.TrimSpace(t)
+		o.transports[i] = t
 		if t != "tcp" && t != "quic" {
 			return fmt.Errorf("--transports: %q is not a transport: use tcp, quic or both", t)
 		}

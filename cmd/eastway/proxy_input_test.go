@@ -22,7 +22,7 @@ func TestProxyFlags(t *testing.T) {
 		good + "--zone _":              `--zone "_": a valid label`,
 		good + "--log-level loud":      `--log-level "loud": use debug, info, warn or error`,
 		good + "--listen nowhere":      `--listen "nowhere" is not IP:PORT`,
-		good + "--listen :http":        `--listen ":http": port "http" is not a number`,
+		good + "--listen :http":        `--listen ":http" is not IP:PORT: port "http" is not a number`,
 		good + "--transports tcp,sctp": `--transports: "sctp" is not a transport: use tcp, quic or both`,
 		good + "--transports=":         "--transports is empty",
 		good + "--admin 15000":         `--admin: "15000" is not HOST:PORT`,
@@ -48,6 +48,14 @@ func TestProxyFlags(t *testing.T) {
 	}
 }
 
+func TestTransportsWithSpaces(t *testing.T) {
+	t.Parallel()
+	o := proxyOptions{transports: []string{"tcp", " quic "}}
+	if err := o.validateTransports(); err != nil || o.transports[1] != "quic" {
+		t.Errorf("%q, %v", o.transports, err)
+	}
+}
+
 // What is missing is reported before anything is created.
 func TestProxyPaths(t *testing.T) {
 	t.Parallel()
@@ -69,9 +77,13 @@ func TestProxyPaths(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			code := exitFailure
+			if tt.args[0] == "--config" {
+				code = exitUsage
+			}
 			got := runCommand(t, s.flags(append([]string{"--ca", s.ca}, tt.args...)...)...)
-			if got.code != exitFailure || !strings.Contains(got.stderr, tt.want) {
-				t.Errorf("exit code %d, want %d; stderr, want %q:\n%s", got.code, exitFailure, tt.want, got.stderr)
+			if got.code != code || !strings.Contains(got.stderr, tt.want) {
+				t.Errorf("exit code %d, want %d; stderr, want %q:\n%s", got.code, code, tt.want, got.stderr)
 			}
 			if _, err := os.Stat(state); err == nil {
 				t.Errorf("%s was made", state)

@@ -37,10 +37,15 @@ func (o *proxyOptions) checkConfig() error {
 	if o.kubernetes {
 		return nil
 	}
-	if info, err := os.Stat(o.config); err != nil {
-		return fmt.Errorf("--config: %w: create the directory, or name another", err)
+	return configDir(o.config)
+}
+
+// configDir checks that --config names a directory.
+func configDir(dir string) error {
+	if info, err := os.Stat(dir); err != nil {
+		return usageErrorf("--config: %w: create the directory, or name another", err)
 	} else if !info.IsDir() {
-		return fmt.Errorf("--config %s is not a directory: name the one that holds the manifests", o.config)
+		return usageErrorf("--config %s is not a directory: name the one that holds the manifests", dir)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -104,11 +105,28 @@ func strict(cmd *cobra.Command) {
 	}
 	inner := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkFlags(cmd.Flags()); err != nil {
+			return err
+		}
 		if err := inner(cmd, args); err != nil {
 			return &startedError{err: err}
 		}
 		return nil
 	}
+}
+
+// checkFlags finds values that make no sense in any command: times below zero, and an empty variable of a script for what chooses where the
+// command works, as it would then work elsewhere.
+func checkFlags(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		switch value := f.Value.String(); {
+		case f.Value.Type() == "duration" && strings.HasPrefix(value, "-"):
+			err = usageErrorf("--%s %s must not be negative", f.Name, value)
+		case value == "" && slices.Contains([]string{"admin", "config", "context", "contexts"}, f.Name):
+			err = usageErrorf("--%s is empty: give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
 }
 
 // arguments is the Args of a command that takes exactly these, by the names that

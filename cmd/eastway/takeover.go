@@ -43,7 +43,7 @@ kube-proxy serves the Service as before. SERVICE is NAME or NAMESPACE/NAME.`,
 		Args:              arguments("SERVICE"),
 		ValidArgsFunction: completeService(&f.service, &f.kube),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ns, name, err := parseService(args[0], f.service.namespace)
+			ns, name, err := wholeService(args[0], f.service.namespace)
 			if err != nil {
 				return err
 			}

@@ -28,6 +28,7 @@ type assembly struct {
 	targets map[discovery.ServiceName]*object // TrafficPolicies by what they are for
 	taken   map[netip.AddrPort]*object        // listeners, by the Service that has them
 	ids     map[string]*object                // Peers by SPIFFE ID
+	aliases map[key]bool                      // Services of type ExternalName
 
 	guard    *discovery.Guard
 	places   *translate.Places
@@ -45,6 +46,7 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 		targets:    map[discovery.ServiceName]*object{},
 		taken:      map[netip.AddrPort]*object{},
 		ids:        map[string]*object{},
+		aliases:    map[key]bool{},
 		guard:      cmp.Or(cfg.Guard, &discovery.Guard{AllowLoopback: true}),
 		places:     translate.NewPlaces(cfg.Region),
 		gathered:   map[discovery.ServiceName]*translate.Endpoints{},
@@ -86,6 +88,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		a.report(o.warning("spec.type",
 			"a Service of type ExternalName is a DNS alias, it has nothing to listen on or to send to: ignored"))
+		a.aliases[o.key] = true
 		return
 	}
 	if len(a.services) >= discovery.MaxServices {
@@ -137,6 +140,11 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip translate.
 
 func (a *assembly) export(o *object, e *mcsv1beta1.ServiceExport) {
 	s := a.services[discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}]
+	if at := (key{kind: "Service", namespace: o.key.namespace, name: o.key.name}); s == nil && a.aliases[at] {
+		a.report(o.warning("metadata.name", "%s is of type ExternalName, a DNS alias without endpoints: it is not exported; "+
+			"export a Service with endpoints", at))
+		return
+	}
 	if s == nil {
 		a.report(o.warning("metadata.name", "there is no Service %s/%s to export", o.key.namespace, o.key.name))
 		return

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/eastway/eastway/internal/operand"
 )
 
 const (
@@ -35,8 +37,11 @@ func NewClient(address string) (*Client, error) {
 		address = DefaultAddress
 	}
 	hostport := strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
-	host, port, err := net.SplitHostPort(hostport)
-	if err != nil || host == "" || port == "" || strings.ContainsAny(hostport, "/?#@") {
+	host, _, err := operand.SplitHostPort(hostport)
+	if err != nil {
+		return nil, fmt.Errorf("admin address %q is not HOST:PORT: %w", address, err)
+	}
+	if host == "" || strings.ContainsAny(hostport, "/?#@") {
 		return nil, fmt.Errorf("admin address %q is not HOST:PORT", address)
 	}
 	// No proxy from the environment: the listener is usually this machine's own.

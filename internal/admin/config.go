@@ -3,13 +3,13 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -78,12 +78,9 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateAddress() error {
-	host, port, err := net.SplitHostPort(c.address())
+	host, _, err := operand.SplitHostPort(c.address())
 	if err != nil {
 		return fmt.Errorf("%q is not HOST:PORT: %w", c.Address, err)
-	}
-	if port == "" {
-		return fmt.Errorf("%q has no port", c.Address)
 	}
 	if c.AllowRemote || c.HealthOnly || isLoopback(host) {
 		return nil

@@ -26,7 +26,7 @@ func TestValidate(t *testing.T) {
 		{"remote, allowed", Config{Address: "10.0.0.1:15000", AllowRemote: true}, ""},
 		{"all, allowed", Config{Address: ":15000", AllowRemote: true}, ""},
 		{"no port", Config{Address: "127.0.0.1"}, "Address: \"127.0.0.1\" is not HOST:PORT"},
-		{"empty port", Config{Address: "127.0.0.1:"}, "has no port"},
+		{"empty port", Config{Address: "127.0.0.1:"}, "the port is missing"},
 		{"check", Config{Checks: []Check{{Name: "a", Ready: ready}}}, ""},
 		{"check without name", Config{Checks: []Check{{Name: "a", Ready: ready}, {Ready: ready}}}, "Checks[1]"},
 		{"check without func", Config{Checks: []Check{{Name: "a"}}}, "Checks[0]"},

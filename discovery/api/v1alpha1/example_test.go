@@ -17,5 +17,5 @@ func ExampleValidatePeer() {
 	for _, err := range v1alpha1.ValidatePeer(peer) {
 		fmt.Println(err)
 	}
-	// Output: spec.addresses[1]: Invalid value: "west.example.com": must be host:port
+	// Output: spec.addresses[1]: Invalid value: "west.example.com": must be host:port: the port is missing
 }

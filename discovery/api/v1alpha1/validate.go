@@ -3,16 +3,16 @@ package v1alpha1
 import (
 	"fmt"
 	"math"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/eastway/eastway/internal/operand"
 )
 
 // ValidatePeer checks everything that does not depend on the own cluster. The contents of SPIFFEID and TrustBundle are
@@ -258,11 +258,11 @@ func duration(at *field.Path, d *metav1.Duration, least, most time.Duration) fie
 
 // hostPort returns what is wrong with the address; "" means nothing.
 func hostPort(s string) string {
-	host, port, err := net.SplitHostPort(s)
+	host, port, err := operand.SplitHostPort(s)
 	if err != nil {
-		return "must be host:port"
+		return "must be host:port: " + err.Error()
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	if port == 0 {
 		return "port must be a number between 1 and 65535"
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {

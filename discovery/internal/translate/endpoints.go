@@ -128,6 +128,10 @@ func (g *Endpoints) hostname(e *discoveryv1.Endpoint, addr netip.Addr) string {
 // match finds for each TCP port of the service the slice's port of the same name. UDP is not carried.
 func (g *Endpoints) match(s *discoveryv1.EndpointSlice) (ports map[uint16]uint16, errs field.ErrorList) {
 	ports = map[uint16]uint16{}
+	if len(s.Ports) == 0 && len(s.Endpoints) > 0 && len(g.service.Ports) > 0 {
+		errs = append(errs, InvalidField(field.NewPath("ports"),
+			"there are none: the endpoints of this slice are not used; list the ports of Service %s, each with its name", g.service.Name))
+	}
 	for i, p := range s.Ports {
 		name, protocol := "", discovery.TCP
 		if p.Name != nil {

@@ -3,11 +3,8 @@ package check
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-
-	"golang.org/x/term"
 
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -52,15 +49,10 @@ type Report struct {
 // NewReport is an empty one.
 func NewReport(w io.Writer, format Format) *Report {
 	marks := map[Level]string{OK: "[ok]  ", Warning: "[warn]", Failed: "[FAIL]", Skipped: "[skip]"}
-	if format == Full && isTerminal(w) {
+	if format == Full && terminal.Width(w) != nil {
 		marks = map[Level]string{OK: "✓", Warning: "‼", Failed: "✗", Skipped: "–"}
 	}
 	return &Report{w: w, format: format, marks: marks, results: []Result{}}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // Add prints one more result.
