@@ -77,7 +77,8 @@ type CASource struct {
 	log     *zap.Logger
 	metrics *sourceMetrics
 	again   notify.Signal // read the directory
-	changed notify.Signal // it may have changed
+	look    notify.Signal // it may have changed
+	changed notify.Broadcast
 
 	ca       atomic.Pointer[CA]
 	svid     atomic.Pointer[x509svid.SVID] // nil: none could be issued yet
@@ -103,7 +104,7 @@ func NewCASource(c CASourceConfig) (*CASource, error) {
 		issue: func(ca *CA) (*x509svid.SVID, error) { return ca.Issue(c.Name, c.TTL) },
 		now:   c.CA.now,
 		log:   orNop(c.Log),
-		again: notify.NewSignal(), changed: notify.NewSignal(),
+		again: notify.NewSignal(), look: notify.NewSignal(),
 	}
 	first, err := s.issue(c.CA)
 	if reason := Reason(err); err != nil && reason != ReasonExpired && reason != ReasonNotYetValid {
@@ -135,6 +136,9 @@ func (s *CASource) GetX509SVID() (*x509svid.SVID, error) {
 // Bundle is our own trust bundle, for peers to import.
 func (s *CASource) Bundle() *x509bundle.Bundle { return s.ca.Load().Bundle() }
 
+// Changed returns a channel that is closed when another CA, and with it perhaps another bundle, is in use.
+func (s *CASource) Changed() <-chan struct{} { return s.changed.Changed() }
+
 // Reload has Run read the CA's directory now.
 func (s *CASource) Reload() { s.again.Notify() }
 
@@ -156,7 +160,7 @@ func (s *CASource) Run(ctx context.Context) error {
 	var following sync.WaitGroup
 	defer following.Wait()
 	if s.dir != "" {
-		following.Go(func() { followDir(ctx, s.dir, s.again, s.log, s.changed.Notify) })
+		following.Go(func() { followDir(ctx, s.dir, s.again, s.log, s.look.Notify) })
 	}
 	for {
 		wait := time.NewTimer(min(s.next.Sub(s.wall()), clockCheck))
@@ -164,7 +168,7 @@ func (s *CASource) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			wait.Stop()
 			return nil
-		case <-s.changed:
+		case <-s.look:
 			wait.Stop()
 			s.reread()
 		case <-wait.C:
@@ -203,6 +207,7 @@ func (s *CASource) useCA(ca *CA) {
 	s.ca.Store(ca)
 	s.unread.set("")
 	s.metrics.caExpiry.Set(unix(ca.Certificate().NotAfter))
+	s.changed.Notify()
 }
 
 // wall is the time without Go's monotonic part, which does not follow a clock that is set.

@@ -16,6 +16,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/notify"
 )
 
@@ -71,6 +72,7 @@ type FileSource struct {
 	metrics *sourceMetrics
 	current atomic.Pointer[fileIdentity]
 	again   notify.Signal
+	changed notify.Broadcast
 	wrong   problem
 
 	// Only the constructor and Run touch these.
@@ -129,6 +131,9 @@ func (s *FileSource) ID() spiffeid.ID {
 	return spiffeid.ID{}
 }
 
+// Changed returns a channel that is closed when another certificate or bundle is in use.
+func (s *FileSource) Changed() <-chan struct{} { return s.changed.Changed() }
+
 // Reload has Run read the files now.
 func (s *FileSource) Reload() { s.again.Notify() }
 
@@ -142,9 +147,9 @@ func (s *FileSource) Problems() []string {
 	if id != nil && id.doubt != nil {
 		out = append(out, fmt.Sprintf("certificate in %s: %v", s.cfg.Dir, id.doubt))
 	}
-	if id != nil && s.expired(id) {
-		out = append(out, fmt.Sprintf("certificate in %s expired at %s: check what renews the files",
-			s.cfg.Dir, stamp(id.svid.Certificates[0].NotAfter)))
+	if id != nil && s.cfg.Now().After(id.first.NotAfter) {
+		out = append(out, fmt.Sprintf("certificate in %s: %q expired at %s: check what renews the files",
+			s.cfg.Dir, clip.Text(id.first.Subject.String(), maxSubject), stamp(id.first.NotAfter)))
 	}
 	return out
 }
@@ -224,20 +229,20 @@ func (s *FileSource) load() (*fileIdentity, error) {
 }
 
 func (s *FileSource) use(id *fileIdentity) {
-	expires := id.svid.Certificates[0].NotAfter
 	s.current.Store(id)
 	s.wrong.set("")
 	s.late, s.since = false, s.cfg.Now()
 	if id.doubt != nil {
 		s.log.Warn("certificate is used, but peers would refuse it", zap.String("dir", s.cfg.Dir), zap.Error(id.doubt))
 	}
-	s.metrics.svidExpiry.Set(unix(expires))
+	s.metrics.svidExpiry.Set(unix(id.first.NotAfter))
 	if id.bundle != nil {
 		s.metrics.caExpiry.Set(unix(bundleExpiry(id.bundle)))
 	}
 	s.log.Info("certificate read", zap.String("dir", s.cfg.Dir), zap.String("spiffe_id", id.svid.ID.String()),
-		zap.Time("expires", expires))
+		zap.Time("expires", id.svid.Certificates[0].NotAfter))
 	s.checkLate()
+	s.changed.Notify()
 }
 
 // keep logs an error once: the files are read again and again.
@@ -263,7 +268,7 @@ func (s *FileSource) checkLate() {
 	if s.current.Load() == nil {
 		return
 	}
-	c := s.current.Load().svid.Certificates[0]
+	c := s.current.Load().first
 	began := c.NotBefore
 	if c.NotAfter.Sub(began) > MaxTTL {
 		began = s.since // that far back, often in 1970, it says nothing of how long certificates are used
@@ -273,7 +278,7 @@ func (s *FileSource) checkLate() {
 	}
 	s.late = true
 	s.log.Warn("certificate expires soon or has expired and was not renewed: check what writes the files",
-		zap.String("dir", s.cfg.Dir), zap.Time("expires", c.NotAfter))
+		zap.String("dir", s.cfg.Dir), zap.String("subject", clip.Text(c.Subject.String(), maxSubject)), zap.Time("expires", c.NotAfter))
 }
 
 func (s *FileSource) expired(id *fileIdentity) bool {

@@ -79,7 +79,8 @@ func newSourceMetrics(r prometheus.Registerer) (*sourceMetrics, error) {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
 	}
 	m := &sourceMetrics{
-		svidExpiry: gauge("svid_expiry_timestamp_seconds", "Unix time when this process's certificate expires; 0: it has none yet."),
+		svidExpiry: gauge("svid_expiry_timestamp_seconds",
+			"Unix time when this process's certificate, or an intermediate in its files, expires; 0: it has none yet."),
 		caExpiry: gauge("ca_expiry_timestamp_seconds",
 			"Unix time when the CA that issues this process's certificate expires; 0 when it is not known."),
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{

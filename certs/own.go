@@ -54,6 +54,8 @@ func nodeOnly() expectation {
 type fileIdentity struct {
 	svid   *x509svid.SVID
 	bundle *x509bundle.Bundle // nil without ca.crt
+	// first is the one that expires first of those that peers do not have: the certificate or an intermediate.
+	first *x509.Certificate
 	// doubt is why those who know the bundle would not accept the SVID, whatever the time; nil: they would.
 	doubt error
 }
@@ -85,6 +87,7 @@ func parsePublic(expect expectation, cert, bundle []byte) (*fileIdentity, error)
 		return nil, fmt.Errorf("%s: %w", svidCertFile, err)
 	}
 	id := &fileIdentity{svid: svid}
+	defer id.setFirst()
 	if len(bundle) == 0 {
 		return id, nil
 	}
@@ -93,6 +96,15 @@ func parsePublic(expect expectation, cert, bundle []byte) (*fileIdentity, error)
 	}
 	id.doubt = CheckOwn(svid, id.bundle)
 	return id, nil
+}
+
+func (id *fileIdentity) setFirst() {
+	for _, c := range id.svid.Certificates {
+		anchor := id.bundle != nil && id.bundle.HasX509Authority(c)
+		if id.first == nil || !anchor && c.NotAfter.Before(id.first.NotAfter) {
+			id.first = c
+		}
+	}
 }
 
 // parseOwn checks what does not depend on any bundle.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -154,5 +155,58 @@ func TestLongBackdatedCertificateIsNotLate(t *testing.T) {
 	}
 	if logs.Len() > 0 {
 		t.Errorf("logged %v", logs.All())
+	}
+}
+
+// An intermediate in tls.crt that expires before the certificate is what counts: peers refuse both then.
+func TestIntermediateThatExpiresFirst(t *testing.T) {
+	t.Parallel()
+	root := newAuthority(t, nil, "root")
+	below := newAuthority(t, root, "below", "a.test")
+	tmpl := *below.cert
+	tmpl.NotAfter = time.Now().Add(-time.Hour)
+	old := parse(t, &tmpl, root.cert, &below.key.PublicKey, root.key)
+	leaf := below.leaf(t, idA, nil)
+	dir := t.TempDir()
+	put := func(intermediate *x509.Certificate) {
+		t.Helper()
+		writeFiles(t, dir, map[string][]byte{
+			"tls.crt": pemCerts(leaf.Certificate[0], intermediate.Raw), "tls.key": pemKey(t, leaf.PrivateKey), "ca.crt": pemCerts(root.cert.Raw),
+		})
+	}
+	expiry := func(s *certs.FileSource, reg *prometheus.Registry) (problems []string, at float64) {
+		t.Helper()
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "eastway_certs_svid_expiry_timestamp_seconds" {
+				at = f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return s.Problems(), at
+	}
+	for name, c := range map[string]struct {
+		intermediate *x509.Certificate
+		problem      string
+		end          time.Time
+	}{
+		"expired": {old, `"CN=below" expired at`, old.NotAfter},
+		"valid":   {below.cert, "", time.Time{}},
+	} {
+		put(c.intermediate)
+		reg := prometheus.NewRegistry()
+		s, err := certs.NewFileSource(certs.FileSourceConfig{Dir: dir, Registerer: reg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, at := expiry(s, reg)
+		if text := strings.Join(problems, "\n"); !strings.Contains(text, c.problem) || (text == "") != (c.problem == "") {
+			t.Errorf("%s: problems %q", name, problems)
+		}
+		if !c.end.IsZero() && at != float64(c.end.Unix()) {
+			t.Errorf("%s: metric %f, want %d", name, at, c.end.Unix())
+		}
 	}
 }
