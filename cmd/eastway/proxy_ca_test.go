@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -14,6 +16,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/tunnel"
 )
 
 // intermediate puts a CA that ends then into the directory, below root, with the key that is there or a new one.
@@ -145,4 +155,54 @@ func TestExpiredCAServesLocally(t *testing.T) {
 		return nil
 	})
 	mustCall(t, vip, "app")
+}
+
+// On Kubernetes, trust in the controller follows the own bundle, also while nothing else changes.
+func TestOwnBundleIsFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	svid := filepath.Join(dir, "svid")
+	issue := func(ca string) {
+		t.Helper()
+		mustRun(t, "certs", "init", "--dir", filepath.Join(dir, ca), "--cluster", "aa")
+		mustRun(t, "certs", "issue", "--dir", filepath.Join(dir, ca), "--cluster", "aa", "--out", svid)
+	}
+	issue("first")
+	files, err := certs.NewFileSource(certs.FileSourceConfig{Dir: svid, Name: "aa"})
+	fatal(t, err)
+	p := &proxy{o: proxyOptions{cluster: "aa", kubernetes: true}, log: zap.NewNop(), identity: files, catalog: discovery.NewCatalog(nil)}
+	p.auth, err = certs.NewAuthenticator(certs.Config{Source: files})
+	fatal(t, err)
+	p.node, err = tunnel.New(t.Context(), tunnel.Config{Cluster: "aa", Credentials: p.auth, Reason: certs.Reason})
+	fatal(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{files.Run, p.followPeers, p.node.Run} {
+		g.Go(func() error { return part(ctx) })
+	}
+	t.Cleanup(func() {
+		stop()
+		fatal(t, g.Wait())
+	})
+	trusts := func(svid *x509svid.SVID) error {
+		_, err := p.auth.PeerName(tls.ConnectionState{
+			HandshakeComplete: true, Version: tls.VersionTLS13, NegotiatedProtocol: certs.ALPN, PeerCertificates: svid.Certificates,
+		})
+		return err
+	}
+	first, err := files.GetX509SVID()
+	fatal(t, err)
+	eventually(t, "the first is trusted", func() error { return trusts(first) })
+	issue("second")
+	var second *x509svid.SVID
+	eventually(t, "the second is read", func() error {
+		if second, err = files.GetX509SVID(); err == nil && second == first {
+			err = errors.New("it is still the first")
+		}
+		return err
+	})
+	eventually(t, "the second is trusted", func() error { return trusts(second) })
+	if err := trusts(first); err == nil {
+		t.Error("the first is still trusted")
+	}
 }

@@ -72,6 +72,8 @@ type identity interface {
 	ID() spiffeid.ID
 	// Problems are what is wrong with it now.
 	Problems() []string
+	// Changed is closed when the bundle may be another one.
+	Changed() <-chan struct{}
 	// Reload has Run read its files now.
 	Reload()
 	Run(ctx context.Context) error
@@ -359,12 +361,13 @@ func (p *proxy) drain(ctx context.Context) {
 // followPeers keeps trust and tunnels in line with the Peer manifests.
 func (p *proxy) followPeers(ctx context.Context) error {
 	for {
-		changed := p.catalog.Changed()
+		changed, renewed := p.catalog.Changed(), p.identity.Changed()
 		p.applyPeers(p.catalog.Snapshot())
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-renewed:
 		}
 	}
 }
