@@ -101,10 +101,10 @@ func TestCheckOfManifests(t *testing.T) {
 	}{
 		"good": {fmt.Sprintf(service, "clusterIP: 127.1.0.1, ") + foreign, exitOK, []string{
 			"[skip] not read: a.yaml: objects of kinds that Eastway does not read are ignored: apps/v1 Deployment\n",
-			"[ok]   a proxy uses these objects of 1 files: 1 Service\n", "1 check passed, 1 skipped\n",
+			"[ok]   a proxy uses 1 Service; files read: 1\n", "1 check passed, 1 skipped\n",
 		}},
 		"doubtful": {fmt.Sprintf(service, ""), exitOK, []string{"[warn] a.yaml:4: document 1: spec.clusterIP: not set: callers have no address"}},
-		"broken":   {"kind: [\n", exitFailure, []string{"[FAIL] a.yaml:1: document 1: invalid YAML", "[warn] no object in 1 files"}},
+		"broken":   {"kind: [\n", exitFailure, []string{"[FAIL] a.yaml:1: document 1: invalid YAML", "[warn] a proxy uses no object"}},
 		"itself": {
 			"apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata: {name: own}\nspec: {spiffeID: spiffe://x/y, trustBundle: x}\n",
 			exitFailure,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"slices"
 
@@ -62,6 +63,9 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 				found.Endpoints = slices.DeleteFunc(found.Endpoints, func(e status.Endpoint) bool {
 					return want.Port != 0 && e.Port != want.Port
 				})
+				if want.Port != 0 && len(found.Endpoints) == 0 {
+					return withExit(exitNotFound, fmt.Errorf("%s/%s has no endpoints for a port %d", want.Namespace, want.Name, want.Port))
+				}
 				return out.Add(from.name(), found, func(w io.Writer) error { return view.Endpoints(w, from.source(), found.Endpoints) })
 			}))
 		},

@@ -60,7 +60,8 @@ func TestEndpointsCommand(t *testing.T) {
 		}
 		golden(t, "endpoints.txt", []byte(got.stdout))
 	}
-	if got := runCommand(t, "endpoints", "--admin", address, "mockb:9"); got.code != 0 || strings.Contains(got.stdout, "cn-hangzhou") {
+	if got := runCommand(t, "endpoints", "--admin", address, "mockb:9"); got.code != exitNotFound ||
+		got.stdout != "" || !strings.Contains(got.stderr, "default/mockb has no endpoints for a port 9") {
 		t.Errorf("of another port: %+v", got)
 	}
 	got := runCommand(t, "endpoints", "--admin", address, "mockb", "-o", "json")

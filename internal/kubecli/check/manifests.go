@@ -46,8 +46,8 @@ func used(report *file.Report) Result {
 		}
 	}
 	if total == 0 {
-		return warn("no object in %d files is one that a proxy uses", report.Files).
+		return warn("a proxy uses no object of this directory; files read: %d", report.Files).
 			hint("name the directory that holds Services, EndpointSlices, ServiceExports and Peers themselves, not one above it")
 	}
-	return ok("a proxy uses these objects of %d files: %s", report.Files, strings.Join(kinds, ", "))
+	return ok("a proxy uses %s; files read: %d", strings.Join(kinds, ", "), report.Files)
 }
