@@ -280,6 +280,13 @@ type fakeTunnels struct {
 	wg     sync.WaitGroup
 }
 
+// set is how a peer can be reached from now on.
+func (f *fakeTunnels) set(peer string, to tunnel.PeerState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.peers[peer].state = to
+}
+
 func (f *fakeTunnels) Open(_ context.Context, peer string, h *tunnel.Header, avoid []string) (Stream, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -194,6 +194,11 @@ func backend(t testing.TB, behave func(c *net.TCPConn)) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, ln, behave)
+}
+
+// serveOn is backend on a listener.
+func serveOn(t testing.TB, ln *net.TCPListener, behave func(c *net.TCPConn)) netip.AddrPort {
 	if behave == nil {
 		behave = func(c *net.TCPConn) {
 			_, _ = io.Copy(c, c)

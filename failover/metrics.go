@@ -32,6 +32,7 @@ import (
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_forbidden_endpoints_total{reason}         reason: discovery.Refusal
 //	eastway_failover_listener_errors                           listeners that could not be opened
+//	eastway_failover_vacant_listeners                          listeners that are closed because nothing could serve them
 type metrics struct {
 	connections *prometheus.CounterVec
 	active      *prometheus.GaugeVec
@@ -51,6 +52,7 @@ type metrics struct {
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
+	vacant      prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -102,6 +104,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		listeners: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_failover_listener_errors", Help: "Service ports that cannot be listened on.",
 		}),
+		vacant: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eastway_failover_vacant_listeners", Help: "Service ports that are not listened on because nothing can serve them.",
+		}),
 	}
 	for _, reason := range discovery.Refusals() {
 		m.forbidden.WithLabelValues(string(reason))
@@ -119,7 +124,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.full, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
-		m.overBudget, m.limits, m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners,
+		m.overBudget, m.limits, m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners, m.vacant,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("failover: register metrics: %w", err)

@@ -12,6 +12,8 @@ const (
 	defaultMaxPerListener = 8192
 	// defaultMaxStreamsPerPeer is how many streams of one peer are served at a time.
 	defaultMaxStreamsPerPeer = 4096
+	// peersLook is how often the tunnels are looked at for peers that can be used now, or no longer.
+	peersLook = 100 * time.Millisecond
 	// maxOwnCalls is how many calls of `eastway probe` may be under way at a proxy.
 	maxOwnCalls = 8
 	// maxEarlyLines of the access log are kept, while a probe is under way, that may be its own.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,10 +121,15 @@ func newPath(t *testing.T, sp spec) *path {
 				healthy++
 			}
 		}
-		return healthy == len(names)-1 && len(p.a.proxy.Listening()) == 1 && p.b.follows() && (p.c == nil || p.c.follows()) &&
+		return healthy == len(names)-1 && allOpen(p.a.proxy.Listening(), 1) && p.b.follows() && (p.c == nil || p.c.follows()) &&
 			p.b.ready("a") && p.a.ready(names[1:]...)
 	})
 	return p
+}
+
+// allOpen: there are so many listeners, and all are open.
+func allOpen(all []status.Listener, n int) bool {
+	return len(all) == n && !slices.ContainsFunc(all, func(l status.Listener) bool { return l.Vacant || l.Error != "" })
 }
 
 func ports(http bool) []discovery.ServicePort {

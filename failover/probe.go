@@ -17,6 +17,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	requests "github.com/eastway/eastway/failover/http"
+	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/internal/status"
 )
@@ -99,7 +100,7 @@ func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, 
 	}
 	b, err := p.listeners.Open(name, q.Port)
 	if err != nil || !b.At.IsValid() {
-		return nil, noListener(&q, err)
+		return noListener(&q, err)
 	}
 	request, err := probeRequest(&q)
 	if err != nil {
@@ -147,16 +148,22 @@ func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, 
 	return probe, nil
 }
 
-// noListener is why no application can call the service at this proxy.
-func noListener(q *status.ProbeQuery, err error) error {
+// noListener is why no application can call the service at this proxy. Where nothing can serve it, that is what became of the call.
+func noListener(q *status.ProbeQuery, err error) (*status.Probe, error) {
+	if errors.Is(err, listen.ErrVacant) {
+		return &status.Probe{
+			Port: q.Port, Protocol: "TCP", Result: access.NoEndpoint, Hops: []status.Hop{},
+			Error: "connection refused: " + err.Error() + ", so that the proxy does not listen",
+		}, nil
+	}
 	what := q.Namespace + "/" + q.Name
 	if q.Port != 0 {
 		what += fmt.Sprintf(" port %d", q.Port)
 	}
 	if err != nil {
-		return fmt.Errorf("this proxy has no open listener for %s: %w", what, err)
+		return nil, fmt.Errorf("this proxy has no open listener for %s: %w", what, err)
 	}
-	return fmt.Errorf("this proxy has no listener for %s: applications of this cluster do not call it through Eastway", what)
+	return nil, fmt.Errorf("this proxy has no listener for %s: applications of this cluster do not call it through Eastway", what)
 }
 
 // probe is a request of this proxy to itself.

@@ -84,7 +84,9 @@ func New(cfg Config) (*Proxy, error) {
 		MaxPerPeer: cfg.MaxStreamsPerPeer, Slots: &p.slots,
 		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})
-	p.listeners = listen.New(listen.Config{Log: log, Network: cfg.Network, Handler: applications{p}, Failed: m.listeners})
+	p.listeners = listen.New(listen.Config{
+		Log: log, Network: cfg.Network, Handler: applications{p}, Serves: p.serves, Failed: m.listeners, Vacant: m.vacant,
+	})
 	return p, nil
 }
 
@@ -119,23 +121,48 @@ func (p *Proxy) Run(ctx context.Context) error {
 // follow keeps the table and the listeners in line with the catalog.
 func (p *Proxy) follow(ctx context.Context) error {
 	defer p.listeners.Close()
+	var peers usable
+	look := time.NewTicker(peersLook)
+	defer look.Stop()
 	for {
 		changed := p.cfg.Catalog.Changed()
 		s := p.cfg.Catalog.Snapshot()
 		p.table.Apply(s)
 		p.grants.apply(s)
-		var retry <-chan time.Time
-		if wait := p.listeners.Follow(ctx, s); wait > 0 {
-			retry = time.After(wait)
+		turned := peers.turned(s, p.cfg.Tunnels)
+		wait := p.listeners.Follow(ctx, s)
+		if turned {
+			wait = p.listeners.ReviewAll(ctx)
 		}
 		p.revision.Store(s.Revision)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-retry:
+		for retry := after(wait); ; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-retry:
+				retry = after(p.listeners.Review(ctx))
+				continue
+			case <-p.table.Turned():
+				retry = after(p.listeners.Review(ctx, p.table.TakeTurned()...))
+				continue
+			case <-look.C:
+				if peers.turned(s, p.cfg.Tunnels) {
+					retry = after(p.listeners.ReviewAll(ctx))
+				}
+				continue
+			case <-changed:
+			}
+			break
 		}
 	}
+}
+
+// after is never for 0.
+func after(d time.Duration) <-chan time.Time {
+	if d <= 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // Drain stops accepting: its listeners are closed and peers are refused with

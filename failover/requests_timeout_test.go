@@ -244,7 +244,7 @@ func TestTimeoutOfGRPC(t *testing.T) {
 	}{
 		"its own":            {[]setup{webs(here, hangs), webs(beside, hangs)}, "50m", "4 eastway: timeout", 0},
 		"the policy's":       {[]setup{webs(here, hangs), webs(beside, hangs), timeout(300 * time.Millisecond)}, "1H", "4 eastway: timeout", 1},
-		"no endpoint":        {nil, "", "14 eastway: no-endpoint", 0},
+		"no endpoint":        {[]setup{locals("DEAD", here)}, "", "14 eastway: no-endpoint", 0},
 		"an unknown outcome": {[]setup{webs(here, resets)}, "", "14 eastway: unknown-outcome", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -420,11 +420,7 @@ func (p *proxy) status() admin.Status {
 	for _, s := range p.inside() {
 		st.Errors = append(st.Errors, s.Problems()...)
 	}
-	for _, l := range p.failover.Listening() {
-		if l.Error != "" {
-			st.Errors = append(st.Errors, l.Error)
-		}
-	}
+	st.Listening(p.failover.Listening())
 	return st
 }
 

@@ -98,6 +98,8 @@ type Use struct {
 type Outcome struct {
 	// Failure is what the candidate is to blame for.
 	Failure Failure
+	// Untaken: the connection was refused, or not taken in time. What took it and then reset it is alive.
+	Untaken bool
 	// RetryAfter: no connections to it for so long.
 	RetryAfter time.Duration
 }
@@ -118,6 +120,9 @@ func (u *Use) Took(status int) { u.target.group.took(u.target, isRefusal(status)
 func (u *Use) Done(o Outcome) {
 	t := u.target
 	t.active.Add(-1)
+	if o.Untaken {
+		t.group.untaken(t)
+	}
 	switch {
 	case o.Failure == NoFailure:
 	case u.request || o.Failure.isAnswer():

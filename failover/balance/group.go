@@ -20,6 +20,9 @@ type group struct {
 	nextSweep time.Time // zero: nothing to sweep
 	// panic: too few members are neither ejected nor unhealthy for the policy's minHealthPercent, so that neither decides anything.
 	panic bool
+	// vacancy is confirmed by probes of all targets, which are not repeated before probeAll.
+	vacancy  vacancy
+	probeAll time.Time
 }
 
 // events is what a group reports, with its lock held; the table implements it.
@@ -32,6 +35,8 @@ type events interface {
 	sweepAt(g *group)
 	// probeNow wants t probed without waiting for a sweep.
 	probeNow(t *target)
+	// turned reports that the port has become vacant, or is not any more.
+	turned(g *group)
 }
 
 func newGroup(key Key, p policy, e events, replicas func() int) *group {
@@ -99,6 +104,7 @@ func (g *group) connected(t *target) {
 	defer g.mu.Unlock()
 	t.record.connected()
 	t.prove()
+	g.reached(t)
 	if t.isEjected() && !t.gone && !t.byAnswers {
 		g.ramp(t)
 	}
@@ -281,11 +287,20 @@ func (g *group) sweepSoon() {
 	}
 }
 
-// sweep ends ramps, forgets past ejections of what stayed healthy for an interval, and returns the targets whose
-// ejection is over and that are to be probed now. It returns when to sweep again; zero is never.
+// sweep ends ramps, forgets past ejections of what stayed healthy for an interval, and returns the targets that are to be probed now:
+// those whose ejection is over, and those of a vacant port. It returns when to sweep again; zero is never.
 func (g *group) sweep(now time.Time) (probes []*target, next time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	probes, next = g.sweepEjected(now)
+	all, at := g.vacantProbes(now)
+	if next.IsZero() || !at.IsZero() && at.Before(next) {
+		next = at
+	}
+	return append(probes, all...), next
+}
+
+func (g *group) sweepEjected(now time.Time) (probes []*target, next time.Time) {
 	if now.Before(g.nextSweep) {
 		return nil, g.nextSweep
 	}
@@ -321,7 +336,17 @@ func (g *group) sweep(now time.Time) (probes []*target, next time.Time) {
 func (g *group) probed(t *target, passed, inconclusive bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.gone || t.state != Probing {
+	switch {
+	case t.gone:
+		return
+	case passed:
+		g.reached(t)
+	case inconclusive && g.vacancy == confirming:
+		g.vacancy = served // the next connection that fails begins anew
+	case !inconclusive:
+		g.foundDead(t)
+	}
+	if t.state != Probing {
 		return
 	}
 	lenient := t.lenient
@@ -400,6 +425,9 @@ func (g *group) stands(t *target, s standing, unhealthy bool) (risen bool) {
 	if s == standingReady && t.standing != standingReady {
 		g.retry(t)
 	}
+	if s > t.standing {
+		g.reached(t)
+	}
 	risen = s == standingReady && !unhealthy && (t.standing != standingReady || t.unhealthy)
 	t.standing, t.unhealthy = s, unhealthy
 	return risen
@@ -424,7 +452,12 @@ func (g *group) unhealthy(svc *discovery.Service) map[Address]bool {
 func (g *group) checked(a Address, answered bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t := g.targets[a]; t != nil && t.isEjected() && !t.unhealthy && (answered || !t.byAnswers) {
+	t := g.targets[a]
+	if t == nil {
+		return
+	}
+	g.reached(t)
+	if t.isEjected() && !t.unhealthy && (answered || !t.byAnswers) {
 		g.ramp(t)
 	}
 }

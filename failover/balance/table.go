@@ -67,6 +67,9 @@ type Table struct {
 	dirty   map[*group]struct{}
 	now     []*target // to be probed now, whatever their groups wait for
 	wake    notify.Signal
+
+	turnedNow []discovery.ServiceName // guarded by dirtyMu
+	turns     notify.Signal
 }
 
 // NewTable makes an empty table.
@@ -79,6 +82,7 @@ func NewTable(cfg Config) *Table {
 		groups: make(map[Key]*group),
 		dirty:  make(map[*group]struct{}),
 		wake:   notify.NewSignal(),
+		turns:  notify.NewSignal(),
 	}
 }
 

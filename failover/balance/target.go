@@ -64,6 +64,8 @@ type target struct {
 	member    bool      // counts in the denominator
 	unhealthy bool      // it fails its health check
 	gone      bool      // no longer in the catalog
+	missed    bool      // it has not taken its newest connection
+	dead      bool      // so did its probe in the newest round
 }
 
 // prove counts what it has in flight, as it serves that well. group.mu is held.

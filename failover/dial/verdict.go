@@ -63,7 +63,8 @@ func judge(a balance.Address, err error) verdict {
 }
 
 func blame(result string, f balance.Failure) verdict {
-	return verdict{result: result, Outcome: balance.Outcome{Failure: f}}
+	untaken := result == resultRefused || result == resultTimeout
+	return verdict{result: result, Outcome: balance.Outcome{Failure: f, Untaken: untaken}}
 }
 
 func judgeRefusal(e *tunnel.RefusedError) verdict {
@@ -91,7 +92,9 @@ func judgeLocal(err error) verdict {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return blame(resultTimeout, balance.LocalFailure)
 	default:
-		return blame(resultError, balance.LocalFailure)
+		v := blame(resultError, balance.LocalFailure)
+		v.Untaken = !errors.Is(err, syscall.ECONNRESET)
+		return v
 	}
 }
 

@@ -23,8 +23,9 @@ func TestJudge(t *testing.T) {
 	}
 	refused := func(code tunnel.Code) error { return &tunnel.RefusedError{Code: code, RetryAfter: time.Second} }
 	blames := func(result string, f balance.Failure) verdict {
-		return verdict{result: result, Outcome: balance.Outcome{Failure: f}}
+		return verdict{result: result, Outcome: balance.Outcome{Failure: f, Untaken: true}}
 	}
+	resets := verdict{result: resultError, Outcome: balance.Outcome{Failure: balance.LocalFailure}}
 	busy := verdict{result: resultRefused, Outcome: balance.Outcome{RetryAfter: time.Second}}
 	for name, tt := range map[string]struct {
 		at   balance.Address
@@ -32,7 +33,7 @@ func TestJudge(t *testing.T) {
 		want verdict
 	}{
 		"an endpoint refuses":          {err: dialError(syscall.ECONNREFUSED), want: blames(resultRefused, balance.LocalFailure)},
-		"an endpoint resets":           {err: dialError(syscall.ECONNRESET), want: blames(resultError, balance.LocalFailure)},
+		"an endpoint resets":           {err: dialError(syscall.ECONNRESET), want: resets},
 		"an endpoint has no route":     {err: dialError(syscall.EHOSTUNREACH), want: blames(resultError, balance.LocalFailure)},
 		"an endpoint does not answer":  {err: dialError(syscall.ETIMEDOUT), want: blames(resultTimeout, balance.LocalFailure)},
 		"the connect timeout":          {err: context.DeadlineExceeded, want: blames(resultTimeout, balance.LocalFailure)},

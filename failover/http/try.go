@@ -147,7 +147,7 @@ func (r *route) learn(t *try, o outcome) {
 	case t.report.busy:
 		t.blame.RetryAfter = busyTime
 	case t.byPeer && o == notExecuted: // no endpoint of the service accepted a connection there
-		t.blame.Failure = balance.PeerFailure
+		t.blame.Failure, t.blame.Untaken = balance.PeerFailure, true
 	case peer == "":
 		t.blame.Failure = t.missing(o)
 	}

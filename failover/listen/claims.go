@@ -15,14 +15,15 @@ type claims struct {
 	of hashtrie.Map[discovery.ServiceName, *discovery.Service]
 }
 
-// follow takes in a new state of the catalog and returns the addresses of which something changed.
-func (c *claims) follow(s *discovery.Snapshot) map[netip.AddrPort]struct{} {
-	touched := make(map[netip.AddrPort]struct{})
+// follow takes in a new state of the catalog and returns the services that changed, and the addresses that others claim now.
+func (c *claims) follow(s *discovery.Snapshot) (touched map[netip.AddrPort]struct{}, changed []discovery.ServiceName) {
+	touched = make(map[netip.AddrPort]struct{})
 	for name := range hashtrie.Differing(c.of, s.Services) {
 		c.change(c.of.Get(name), s.Services.Get(name), touched)
+		changed = append(changed, name)
 	}
 	c.of = s.Services
-	return touched
+	return touched, changed
 }
 
 // change replaces what a service claims; nil claims nothing. Most changes are of endpoints.

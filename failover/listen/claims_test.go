@@ -57,7 +57,8 @@ func TestClaims(t *testing.T) {
 		{"one is gone", []*discovery.Service{claimant("a", at(one))}, []netip.AddrPort{two}, map[netip.AddrPort]string{one: "a"}},
 		{"all are", nil, []netip.AddrPort{one}, map[netip.AddrPort]string{}},
 	} {
-		touched := slices.SortedFunc(maps.Keys(c.follow(snapshotOf(step.services...))), netip.AddrPort.Compare)
+		addresses, _ := c.follow(snapshotOf(step.services...))
+		touched := slices.SortedFunc(maps.Keys(addresses), netip.AddrPort.Compare)
 		got := make(map[netip.AddrPort]string)
 		for a, claimed := range c.at {
 			for _, b := range claimed {

@@ -33,8 +33,10 @@ type Config struct {
 	Log     *zap.Logger
 	Network Network
 	Handler Handler
-	// Failed is set to the number of listeners that cannot be opened now.
-	Failed prometheus.Gauge
+	// Serves is true if a connection of the binding has somewhere to go. Where it has not, nothing is listened for.
+	Serves func(b Binding) bool
+	// Failed is set to the number of listeners that cannot be opened now, Vacant to that of those that nothing could serve.
+	Failed, Vacant prometheus.Gauge
 }
 
 // Listeners has one listener per service address and TCP port.
@@ -45,6 +47,8 @@ type Listeners struct {
 	byAddr map[netip.AddrPort]*listener
 	// pending are those of byAddr that are to be opened.
 	pending map[netip.AddrPort]*listener
+	// leaving are those that are open and have nothing to serve them.
+	leaving map[netip.AddrPort]*listener
 	claims  claims
 	// clashes are service ports whose address another service has.
 	clashes map[netip.AddrPort][]status.Listener
@@ -65,6 +69,9 @@ type listener struct {
 	err      error
 	failures int // to open it, in a row
 	retry    time.Time
+	// vacant: it is closed because nothing can serve it. emptySince is since when, while it is open; zero: something can.
+	vacant     bool
+	emptySince time.Time
 }
 
 // New makes Listeners; none is open before Follow.
@@ -72,6 +79,7 @@ func New(cfg Config) *Listeners {
 	return &Listeners{
 		cfg:    cfg,
 		byAddr: make(map[netip.AddrPort]*listener), pending: make(map[netip.AddrPort]*listener),
+		leaving: make(map[netip.AddrPort]*listener),
 		clashes: make(map[netip.AddrPort][]status.Listener),
 		claims:  claims{at: make(map[netip.AddrPort][]Binding)},
 	}
@@ -85,9 +93,18 @@ func (ls *Listeners) Follow(ctx context.Context, s *discovery.Snapshot) time.Dur
 	if ls.closed {
 		return 0
 	}
-	for addr := range ls.claims.follow(s) {
+	touched, changed := ls.claims.follow(s)
+	for addr := range touched {
 		ls.settle(addr)
 		ls.revision.Add(1)
+	}
+	for _, name := range changed {
+		ls.reviewService(name)
+	}
+	for addr := range touched { // it may be another service's now
+		if l := ls.byAddr[addr]; l != nil {
+			ls.review(l)
+		}
 	}
 	return ls.openAll(ctx)
 }
@@ -103,6 +120,7 @@ func (ls *Listeners) settle(addr netip.AddrPort) {
 			ls.cfg.Log.Info("listener closed", zap.Stringer("address", addr), zap.Stringer("service", l.binding.Service))
 		}
 		delete(ls.pending, addr)
+		delete(ls.leaving, addr)
 		delete(ls.clashes, addr)
 		return
 	}
@@ -112,6 +130,7 @@ func (ls *Listeners) settle(addr netip.AddrPort) {
 	}
 	if !slices.Contains(claimed, l.binding) { // for another service it may open
 		l.binding, l.service, l.failures, l.retry = claimed[0], claimed[0].Service.String(), 0, time.Time{}
+		l.emptySince = time.Time{}
 	}
 	var clashes []status.Listener
 	for _, b := range claimed {
@@ -134,9 +153,14 @@ func (ls *Listeners) settle(addr netip.AddrPort) {
 	}
 }
 
-// openAll opens what is not open yet, and returns when to try again. The lock is held.
+// openAll opens what is not open yet, and returns when to try again, or to look at those that are leaving. The lock is held.
 func (ls *Listeners) openAll(ctx context.Context) time.Duration {
 	var wait time.Duration
+	for _, l := range ls.leaving {
+		if left := max(vacantFor-time.Since(l.emptySince), time.Millisecond); wait == 0 || left < wait {
+			wait = left
+		}
+	}
 	for addr, l := range ls.pending {
 		if !time.Now().Before(l.retry) {
 			ls.open(ctx, l)
@@ -155,6 +179,13 @@ func (ls *Listeners) openAll(ctx context.Context) time.Duration {
 		failed += len(clashes)
 	}
 	ls.cfg.Failed.Set(float64(failed))
+	vacant := 0
+	for _, l := range ls.byAddr {
+		if l.vacant {
+			vacant++
+		}
+	}
+	ls.cfg.Vacant.Set(float64(vacant))
 	return wait
 }
 
@@ -247,8 +278,10 @@ func (ls *Listeners) Close() {
 	}
 	clear(ls.byAddr)
 	clear(ls.pending)
+	clear(ls.leaving)
 	clear(ls.clashes)
 	ls.cfg.Failed.Set(0)
+	ls.cfg.Vacant.Set(0)
 }
 
 // Wait returns when all accept loops and handlers have ended, after Close and the end of Follow's context.
@@ -271,6 +304,9 @@ func (ls *Listeners) Open(service discovery.ServiceName, port uint16) (Binding, 
 	var err error
 	for _, l := range ls.byAddr {
 		if b := l.binding; b.Service == service && (port == 0 || b.Port == port) {
+			if l.vacant {
+				err = cmp.Or(err, ErrVacant)
+			}
 			if err = cmp.Or(err, l.err); l.ln != nil {
 				found = append(found, b)
 			}
@@ -306,7 +342,7 @@ func (ls *Listeners) Status() []status.Listener {
 	defer ls.mu.Unlock()
 	out := slices.Concat(slices.Collect(maps.Values(ls.clashes))...)
 	for addr, l := range ls.byAddr {
-		s := status.Listener{Address: addr, Service: l.service}
+		s := status.Listener{Address: addr, Service: l.service, Vacant: l.vacant}
 		if l.err != nil {
 			s.Error = l.err.Error()
 		}

@@ -52,6 +52,24 @@ type Status struct {
 	Errors []string `json:"errors,omitempty"`
 }
 
+// Listening adds what callers meet at the listeners: errors, and services of which ports are closed.
+func (s *Status) Listening(all []status.Listener) {
+	vacant := make(map[string][]netip.AddrPort)
+	for i := range all {
+		l := &all[i]
+		if l.Error != "" {
+			s.Errors = append(s.Errors, l.Error)
+		}
+		if l.Vacant {
+			vacant[l.Service] = append(vacant[l.Service], l.Address)
+		}
+	}
+	for i := range s.Services {
+		v := &s.Services[i]
+		v.Vacant = vacant[v.Namespace+"/"+v.Name]
+	}
+}
+
 // ServiceStatus is one service as this proxy sees it.
 type ServiceStatus struct {
 	Namespace string                  `json:"namespace"`
@@ -64,6 +82,8 @@ type ServiceStatus struct {
 	LocalReady int             `json:"localReady"`
 	LocalTotal int             `json:"localTotal"`
 	Peers      []PeerReadiness `json:"peers"`
+	// Vacant are its addresses where callers are refused, because nothing can serve it.
+	Vacant []netip.AddrPort `json:"vacant,omitempty"`
 }
 
 // PeerReadiness counts the endpoints of one peer.

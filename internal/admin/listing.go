@@ -46,7 +46,7 @@ func (l *listing) now(ready bool) (body []byte, tag string, err error) {
 	}
 	open := Listeners{Ready: ready, Listeners: []Listener{}}
 	for _, s := range l.source.Listening() {
-		if s.Error == "" {
+		if s.Error == "" && !s.Vacant {
 			open.Listeners = append(open.Listeners, Listener{Port: s.Address.Port(), Service: s.Service})
 		}
 	}

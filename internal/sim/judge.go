@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/eastway/eastway/internal/sim/record"
@@ -12,6 +13,9 @@ import (
 // recovery is how long after a disturbance the tunnels over a path may take to be back: the longest pause between dials, jitter
 // included, a handshake over a slow line, and the exchange of catalogs.
 const recovery = 12 * time.Second
+
+// relisten is how long a proxy may take to listen again: until a probe finds that an endpoint is back.
+const relisten = time.Second
 
 // judge holds outcomes of calls against the ground truth.
 type judge struct{ *world }
@@ -30,6 +34,10 @@ func (w judge) one(o *outcome) {
 		return
 	case errors.As(o.err, &bad), errors.Is(o.err, errCutOff):
 		w.findings.violate(RuleWhole, "%v: %v", o.call, o.err)
+		return
+	case errors.Is(o.err, syscall.ECONNREFUSED) &&
+		!w.reachable(&outcome{call: o.call, proxy: o.proxy, began: o.began.Add(-relisten), ended: o.ended}):
+		w.findings.except("no endpoint could be reached, and nothing listened")
 		return
 	}
 	if why := w.excuse(o); why != "" {
@@ -175,12 +183,9 @@ func (w judge) reachable(o *outcome) bool {
 // linked reports whether a proxy of the app's cluster was there all the time through which the app could be reached.
 func (w judge) linked(o *outcome, p *proxy, a *app) bool {
 	from, to := o.began.Add(-recovery), o.ended
-	if !w.truth.calm(from, to, a.cluster.exportOf()) {
-		return false
-	}
 	for _, q := range a.cluster.proxies {
 		path, local := pathOf(p.name, q.name), pathOf(q.name, a.name)
-		if w.truth.calm(from, to, p.name, p.route(), q.name, q.route(), path, path+" route", local, local+" route", a.route()) {
+		if w.truth.calm(from, to, a.cluster.exportOf(), p.name, p.route(), q.name, q.route(), path, path+" route", local, local+" route", a.route()) {
 			return true
 		}
 	}

@@ -3,7 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
-	"slices"
+	"syscall"
 	"time"
 
 	"github.com/eastway/eastway/internal/sim/record"
@@ -70,6 +70,10 @@ func (w judge) excuseReply(r *reply) string {
 	switch {
 	case line != nil:
 		return w.excuseTries(r, line)
+	case errors.Is(r.err, syscall.ECONNREFUSED):
+		early := *r
+		early.began = r.began.Add(-relisten)
+		return w.nothingReachable(&early)
 	case r.kept && r.status == 0 && w.truth.is(r.proxy.route(), "replaced", r.began, r.ended):
 		return "the own proxy drained, and closed the connection while the request was under way to it"
 	}
@@ -88,7 +92,7 @@ func (w judge) excuseTries(r *reply, line *record.Access) string {
 		return fault
 	case !r.ask.idempotent() && r.reason == "unknown-outcome", r.ask.Up > replayed:
 		return fault
-	case tries(line) >= mostTries:
+	case line.Tries() >= mostTries:
 		return "three tries have failed"
 	case w.busy(r):
 		return "the budget of retries was used up"
@@ -105,16 +109,6 @@ func (w judge) lineOf(r *reply) *record.Access {
 		}
 	}
 	return nil
-}
-
-// tries are those that an endpoint may have seen.
-func tries(line *record.Access) (n int) {
-	for _, t := range line.Attempts {
-		if slices.Contains([]string{"unknown", "502", "503", "504"}, t.Result) {
-			n++
-		}
-	}
-	return n
 }
 
 // faultOnWay is what was wrong with something that the request has come through; "" if nothing was. A peer's proxies choose by

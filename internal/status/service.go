@@ -54,4 +54,6 @@ type Listener struct {
 	Service string         `json:"service"` // NAMESPACE/NAME
 	// Error is why the listener is not open, and what to do; empty when it is open.
 	Error string `json:"error,omitempty"`
+	// Vacant: it is closed, without an error, because nothing can serve the service. Callers are refused.
+	Vacant bool `json:"vacant,omitempty"`
 }

@@ -136,7 +136,7 @@ func (d *decision) proxies(service string, port uint16, address netip.Addr) (out
 		}
 		if c.report.Listeners[port] != service {
 			if c.rank < suspectRank {
-				why = fmt.Sprintf("no live proxy listens for it on port %d", port)
+				why = fmt.Sprintf("no live proxy listens for it on port %d: nothing can serve it, or the proxy has just started", port)
 			}
 			continue
 		}

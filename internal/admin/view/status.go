@@ -158,7 +158,7 @@ func serviceRows(of admin.Status) [][]string {
 		rows = append(rows, []string{
 			s.Namespace + "/" + s.Name,
 			list(s.Ports, formatPort),
-			list(s.Addresses, netip.Addr.String),
+			addresses(s),
 			terminal.YesNo(s.Exported),
 			fmt.Sprintf("%d/%d", s.LocalReady, s.LocalTotal),
 			list(s.Peers, func(p admin.PeerReadiness) string {
@@ -171,6 +171,15 @@ func serviceRows(of admin.Status) [][]string {
 		})
 	}
 	return rows
+}
+
+// addresses of a service; callers are refused at some of them where a port is closed.
+func addresses(s *admin.ServiceStatus) string {
+	text := list(s.Addresses, netip.Addr.String)
+	if len(s.Vacant) > 0 {
+		text += "(refused)"
+	}
+	return text
 }
 
 // formatPort leaves TCP out, as is usual.

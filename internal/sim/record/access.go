@@ -3,6 +3,7 @@ package record
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,16 @@ type Access struct {
 	Err       string
 	Attempts  []Attempt
 	LastTried string
+}
+
+// Tries are the attempts that an endpoint may have seen.
+func (a *Access) Tries() (n int) {
+	for _, t := range a.Attempts {
+		if slices.Contains([]string{"unknown", "502", "503", "504"}, t.Result) {
+			n++
+		}
+	}
+	return n
 }
 
 // Attempt is one try of a proxy, to connect or to get an answer.
