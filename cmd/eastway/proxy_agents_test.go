@@ -19,7 +19,7 @@ import (
 func TestServicesAreForNodeAgents(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "aa")
-	s.write(t, "shop.yaml", serviceManifest("shop", newAddress()))
+	s.write(t, "shop.yaml", serviceManifest("shop", newAddress(), endpoint{newAddress(), "aa-1"}))
 	health, agents := newAddress()+":15020", newAddress()+":15024"
 	p := s.start(t, "--health", health, "--agents", agents)
 	get := func(address string, config *tls.Config) (int, string, error) {

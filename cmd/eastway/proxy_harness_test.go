@@ -294,11 +294,23 @@ func (p *proxyRun) serves(t *testing.T, service, peer string) {
 		endpoints := p.endpoints(t, service)
 		for i := range endpoints {
 			if e := &endpoints[i]; e.Address == peer && e.Status == status.Healthy {
-				return nil
+				return p.listens(t, service)
 			}
 		}
 		return fmt.Errorf("%+v", endpoints)
 	})
+}
+
+// listens is nil when callers of the service are not refused: a moment after it can be served.
+func (p *proxyRun) listens(t *testing.T, service string) error {
+	t.Helper()
+	st := p.status(t)
+	for i := range st.Services {
+		if s := &st.Services[i]; s.Name == service && len(s.Vacant) > 0 {
+			return fmt.Errorf("callers of %s are refused", service)
+		}
+	}
+	return nil
 }
 
 // endpoints are what `eastway endpoints -o json` prints.

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 )
@@ -194,6 +195,12 @@ func addressChanged(w *world, t *testing.T) {
 
 	d.phase("linked again")
 	d.must(w.Link(ctx))
+	now, err := home.tunnelAddress(ctx)
+	d.must(err)
+	var known v1alpha1.Peer
+	if d.must(w.away().Get(ctx, client.ObjectKey{Name: home.Name}, &known)); !slices.Contains(known.Spec.Addresses, now+":15443") {
+		t.Errorf("%s dials %s at %v, and not at %s", w.away().Name, home.Name, known.Spec.Addresses, now)
+	}
 	d.await("every chain answers from its own zone", lastOf(manyCalls, d.zones(), (*record).home))
 	d.end()
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -54,7 +57,7 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, report func(wha
 		var missing string
 		if err == nil {
 			stale := c.Unpublished(ctx, m)
-			if missing = c.missingAddress(ctx, from); stale != "" {
+			if missing = c.missingAddress(ctx, m, from); stale != "" {
 				missing = "the controller to publish another manifest: " + stale
 			}
 			switch {
@@ -106,9 +109,10 @@ func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
 	return "Secret " + key.Name + " has other roots than the manifest, which follows within half a minute"
 }
 
-// missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet.
-func (c *Cluster) missingAddress(ctx context.Context, from string) string {
-	if from != peering.FromNodePorts && from != peering.FromNowhere {
+// missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet: the Service is new, or was made anew
+// and has another one.
+func (c *Cluster) missingAddress(ctx context.Context, m peering.Manifest, from string) string {
+	if from != peering.FromLoadBalancer && from != peering.FromNodePorts && from != peering.FromNowhere {
 		return ""
 	}
 	var list corev1.ServiceList
@@ -116,11 +120,21 @@ func (c *Cluster) missingAddress(ctx context.Context, from string) string {
 		return "" // that is not needed to link clusters
 	}
 	for i := range list.Items {
-		if s := &list.Items[i]; s.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		if s := &list.Items[i]; s.Spec.Type == corev1.ServiceTypeLoadBalancer && !reachedAt(s, m.Peer.Spec.Addresses) {
 			return "the address of the load balancer of Service " + s.Name
 		}
 	}
 	return ""
+}
+
+// reachedAt is true if one of the addresses is of the Service's load balancer.
+func reachedAt(s *corev1.Service, addresses []string) bool {
+	return slices.ContainsFunc(addresses, func(address string) bool {
+		host, _, _ := net.SplitHostPort(address) // "" is no host of a load balancer
+		return slices.ContainsFunc(s.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
+			return host != "" && (host == in.IP || host == strings.TrimSuffix(in.Hostname, "."))
+		})
+	})
 }
 
 func (c *Cluster) hasController(ctx context.Context) (bool, error) {
