@@ -255,7 +255,8 @@ func (r *report) String() string {
 			break
 		}
 		f := &r.Failure[i]
-		fmt.Fprintf(&b, "FAILED  %s %s from %s in %q at %.1fs after %.0fms: %s\n", f.Kind, f.ID, f.Zone, f.Phase, f.Began/1000, f.Took, firstLine(f.Error))
+		fmt.Fprintf(&b, "FAILED  %s %s from %s in %q at %.1fs after %.0fms: %s\n", f.Kind, f.ID, f.Zone, f.Phase, f.Began/1000, f.Took,
+			firstLine(f.Error))
 	}
 	return b.String()
 }
