@@ -1,7 +1,5 @@
 package admission
 
-import "time"
-
 const (
 	// MaxHandshakes bounds the connections that have not proved who they are: a descriptor, a goroutine and about 20 KB each. At 500
 	// strangers in a second, and a round trip of 300 ms, one that is honest still has the time that it needs.
@@ -18,10 +16,6 @@ const (
 	// after that.
 	MaxNewcomers = 256
 	NewcomerRate = 8
-	// leastRest is what a stranger's turn takes at least for others to rest after it: one in which it only read takes less. mostRest is
-	// for a process that was stopped meanwhile.
-	leastRest = 50 * time.Microsecond
-	mostRest  = 20 * time.Millisecond
 	// busyAt is how many handshakes are under way when addresses have to prove to be their owners' first.
 	busyAt = MaxHandshakes / 8
 )

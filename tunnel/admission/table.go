@@ -62,7 +62,7 @@ func (t *Table) Admit(from net.Addr, end func(), now time.Time) (p, victim *Plac
 		victim.lost = true
 		t.remove(victim)
 		if victim.turn.waits {
-			t.yield(victim)
+			t.turns.end(victim, mostTurns())
 		}
 	}
 	t.places = append(t.places, p)
@@ -119,7 +119,7 @@ func (t *Table) Leave(p *Place) (lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remove(p)
-	t.yield(p)
+	t.turns.end(p, mostTurns())
 	return p.lost
 }
 

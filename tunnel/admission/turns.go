@@ -5,24 +5,21 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"time"
 )
 
 // ErrLost means that a connection lost its place to another one.
 var ErrLost = errors.New("tunnel: another connection needs its place")
 
 // turns are the places' times to compute: what handshakes take of the cores is bounded by how many compute at once, however many there
-// are. Those of sources from which a peer has authenticated lately go first, then those that have waited longest. After a stranger's turn
-// no other stranger has it for as long as it took, so strangers have half of what there is.
+// are. Those of sources from which a peer has authenticated lately go first, then those that have waited longest.
 type turns struct {
-	taken, resting int
-	waiting        [2][]*Place // known sources, strangers
+	taken   int
+	waiting [2][]*Place // known sources, strangers
 }
 
 // turn is a place's.
 type turn struct {
 	granted, waits bool
-	began          time.Time
 	// over is closed when the place no longer waits.
 	over chan struct{}
 }
@@ -31,18 +28,18 @@ type turn struct {
 func mostTurns() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // take gives a place a turn if less than most are taken, or makes it wait for one. It keeps the one that it has.
-func (t *turns) take(p *Place, most int, now time.Time) {
+func (t *turns) take(p *Place, most int) {
 	if p.turn.granted {
 		return
 	}
 	p.turn = turn{waits: true, over: make(chan struct{})}
 	q := t.queue(p)
 	*q = append(*q, p)
-	t.next(most, now)
+	t.next(most)
 }
 
-// end takes a place's turn back, or ends its waiting. After the time that it returns, if any, rested must be called.
-func (t *turns) end(p *Place, most int, now time.Time) (rest time.Duration) {
+// end takes a place's turn back, or ends its waiting.
+func (t *turns) end(p *Place, most int) {
 	if p.turn.waits {
 		q := t.queue(p)
 		i := slices.Index(*q, p)
@@ -53,30 +50,19 @@ func (t *turns) end(p *Place, most int, now time.Time) (rest time.Duration) {
 	if p.turn.granted {
 		p.turn.granted = false
 		t.taken--
-		if took := now.Sub(p.turn.began); !p.known && took >= leastRest {
-			t.resting++
-			rest = min(took, mostRest)
-		}
 	}
-	t.next(most, now)
-	return rest
-}
-
-// rested is the end of a rest.
-func (t *turns) rested(most int, now time.Time) {
-	t.resting--
-	t.next(most, now)
+	t.next(most)
 }
 
 // next gives away what is free.
-func (t *turns) next(most int, now time.Time) {
-	for i, strangers := range []int{0, t.resting} {
+func (t *turns) next(most int) {
+	for i := range t.waiting {
 		q := &t.waiting[i]
-		for len(*q) > 0 && t.taken+strangers < most {
+		for len(*q) > 0 && t.taken < most {
 			p := (*q)[0]
 			*q = slices.Delete(*q, 0, 1)
 			t.taken++
-			p.turn.granted, p.turn.waits, p.turn.began = true, false, now
+			p.turn.granted, p.turn.waits = true, false
 			close(p.turn.over)
 		}
 	}
@@ -96,7 +82,7 @@ func (t *Table) Turn(ctx context.Context, p *Place) error {
 		t.mu.Unlock()
 		return ErrLost
 	}
-	t.turns.take(p, mostTurns(), time.Now())
+	t.turns.take(p, mostTurns())
 	over := p.turn.over
 	t.mu.Unlock()
 	select {
@@ -117,17 +103,5 @@ func (t *Table) Turn(ctx context.Context, p *Place) error {
 func (t *Table) Yield(p *Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.yield(p)
-}
-
-func (t *Table) yield(p *Place) {
-	rest := t.turns.end(p, mostTurns(), time.Now())
-	if rest == 0 {
-		return
-	}
-	time.AfterFunc(rest, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.turns.rested(mostTurns(), time.Now())
-	})
+	t.turns.end(p, mostTurns())
 }

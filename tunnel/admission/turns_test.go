@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // turnWorld has places that are named by letters; those of known sources are capital.
@@ -41,7 +40,7 @@ func TestTurns(t *testing.T) {
 	const most = 2
 	for _, tt := range []struct {
 		name string
-		do   string // a letter requests a turn, one after - ends it at once, after _ after a time; + is the end of a rest
+		do   string // a letter requests a turn, one after a dash ends it
 		want string
 	}{
 		{"as many as there are", "ab", "ab"},
@@ -57,32 +56,23 @@ func TestTurns(t *testing.T) {
 		{"again after it", "ab-a-ba", "a"},
 		{"again, behind those that wait", "abcd-aa-b", "cd"},
 		{"one that it has already", "aabc-a", "bc"},
-		{"strangers rest after a stranger", "abcd_a_b", ""},
-		{"and go on after it", "abcd_a+", "bc"},
-		{"each for its own", "abcd_a_b+", "c"},
-		{"known sources do not rest", "abCD_a_b", "CD"},
-		{"after known sources none rest", "ABcd_A_B", "cd"},
-		{"one that waits has nothing to rest from", "abcd_c_a+", "bd"},
 		{"all", "abcD-a-b-c-D", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := turnWorld{places: map[rune]*Place{}}
-			now, last := time.Unix(1000, 0), ' '
+			end := false
 			for _, name := range tt.do {
 				switch {
-				case name == '+':
-					w.rested(most, now)
-				case name == '-' || name == '_':
-				case last == '_':
-					now = now.Add(leastRest)
-					fallthrough
-				case last == '-':
-					w.end(w.place(name), most, now)
+				case name == '-':
+					end = true
+					continue
+				case end:
+					w.end(w.place(name), most)
 				default:
-					w.take(w.place(name), most, now)
+					w.take(w.place(name), most)
 				}
-				last = name
+				end = false
 			}
 			if got := w.granted(); got != tt.want || w.taken != len(tt.want) {
 				t.Errorf("%q have a turn, %d are counted, want %q", got, w.taken, tt.want)
@@ -140,46 +130,4 @@ func TestTurnEnds(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A stranger's rest is as long as its turn was.
-func TestRest(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		known      bool
-		took, rest time.Duration
-	}{
-		{false, leastRest - 1, 0},
-		{false, leastRest, leastRest},
-		{false, time.Millisecond, time.Millisecond},
-		{false, time.Minute, mostRest},
-		{true, time.Millisecond, 0},
-	} {
-		var all turns
-		now, p := time.Unix(1000, 0), &Place{known: tt.known}
-		all.take(p, 1, now)
-		if rest := all.end(p, 1, now.Add(tt.took)); rest != tt.rest || all.resting > 1 || (all.resting == 1) != (rest > 0) {
-			t.Errorf("after %v, known %v: %d rest for %v, want %v", tt.took, tt.known, all.resting, rest, tt.rest)
-		}
-	}
-	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd()
-		var all []*Place
-		for range mostTurns() {
-			all = append(all, c.watch("192.0.2.1"))
-		}
-		for _, p := range all {
-			if err := c.Turn(t.Context(), p); err != nil {
-				t.Fatal(err)
-			}
-		}
-		<-time.After(time.Millisecond)
-		for _, p := range all {
-			c.Yield(p)
-		}
-		began := time.Now()
-		if err := c.Turn(t.Context(), c.watch("198.51.100.7")); err != nil || time.Since(began) != time.Millisecond {
-			t.Errorf("the next stranger has its turn after %v: %v", time.Since(began), err)
-		}
-	})
 }
