@@ -73,9 +73,13 @@ func TestFoundDead(t *testing.T) {
 	t.Parallel()
 	one, two := freshAddress(), freshAddress()
 	w := newWorld(t, endpoints(endpoint(netip.AddrPortFrom(one, servicePort), here), endpoint(netip.AddrPortFrom(two, servicePort), beside)))
-	if _, err := w.ask("hi"); !isReset(err) {
-		t.Errorf("before anything is known: %v", err)
-	}
+	w.eventually("refused", func() bool {
+		_, err := w.ask("hi")
+		if err == nil || !isReset(err) && !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("asked: %v", err)
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 	w.vacant(true)
 	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(two, servicePort)))
 	if err != nil {

@@ -64,7 +64,7 @@ type target struct {
 	member    bool      // counts in the denominator
 	unhealthy bool      // it fails its health check
 	gone      bool      // no longer in the catalog
-	missed    bool      // it has not taken its newest connection
+	missed    time.Time // when it did not take a connection, for the first time since it took one; zero: it took the newest
 	dead      bool      // so did its probe in the newest round
 }
 

@@ -12,7 +12,7 @@ type vacancy int
 
 const (
 	served     vacancy = iota
-	confirming         // no target took its newest connection, and all are probed
+	confirming         // no target has taken a connection for missedFor, and all are probed
 	vacant             // and so did all probes; they are repeated until one passes
 )
 
@@ -52,12 +52,20 @@ func (g *group) isVacant() bool {
 	return g.vacancy == vacant
 }
 
+// missedFor is how long a target has taken no connection before its port may be vacant: calls that fail at the same moment prove little, and
+// an application is not to be probed for them.
+const missedFor = time.Second
+
 // untaken records that t has not taken a connection.
 func (g *group) untaken(t *target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.missed = true
-	if now := time.Now(); g.vacancy == served && !now.Before(g.probeAll) && g.all(func(t *target) bool { return t.missed }) {
+	now := time.Now()
+	if t.missed.IsZero() {
+		t.missed = now
+	}
+	missed := func(t *target) bool { return !t.missed.IsZero() && now.Sub(t.missed) >= missedFor }
+	if g.vacancy == served && !now.Before(g.probeAll) && g.all(missed) {
 		g.confirm(confirming, now)
 		for _, t := range g.targets {
 			if t.standing != standingOut {
@@ -77,7 +85,7 @@ func (g *group) confirm(v vacancy, now time.Time) {
 
 // reached records that t takes connections, or may again.
 func (g *group) reached(t *target) {
-	t.missed = false
+	t.missed = time.Time{}
 	was := g.vacancy
 	g.vacancy = served
 	if was == vacant {
