@@ -15,10 +15,11 @@ import (
 	"github.com/eastway/eastway/certs"
 )
 
-// squatters are more connections than the victim has places for, all from 127.0.0.1. One that is ended comes back after comeBack.
+// squatters are more connections than the victim has places for, all from 127.0.0.1. One that is ended comes back after comeBack: at their
+// rate, an honest stranger among them has to find a turn to compute.
 const (
 	squatters = 600
-	comeBack  = 500 * time.Millisecond
+	comeBack  = dearer * 500 * time.Millisecond
 )
 
 // attackers are programs of strangers, who have nothing but an address. Each calls ready when it is at its full strength, ends with ctx,
