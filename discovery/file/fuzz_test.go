@@ -26,6 +26,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(echoYAML))
 	f.Add([]byte(annotated("a", 80, "http")))
 	f.Add([]byte("\r\r0"))
+	f.Add([]byte("apiVersion: 0\nkind:erviCe")) // no YAML, of a kind that looks like Service
 	cfg := config("unused")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := newParser(&cfg)

@@ -155,6 +155,9 @@ func (p *parser) identify(m *manifest.Object) (at key, k kind, err error) {
 		if !ours {
 			return at, k, errForeign
 		}
+		if m.Err != nil { // its kind was found in the text of what is no YAML
+			return at, k, m.Err
+		}
 		return at, k, m.Errorf("kind", "%s %s is not a kind that Eastway reads: it reads %s", m.ID.APIVersion, m.ID.Kind, p.readable(kind))
 	}
 	at = key{kind: m.ID.Kind, name: m.ID.Name}
