@@ -1,11 +1,13 @@
 package kubecli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,8 +58,11 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, report func(wha
 		}
 		var missing string
 		if err == nil {
+			if now := c.moved(ctx, m.Peer.Spec.Addresses, from); len(now) > 0 {
+				m.Peer.Spec.Addresses = now
+			}
 			stale := c.Unpublished(ctx, m)
-			if missing = c.missingAddress(ctx, m, from); stale != "" {
+			if missing = c.missingAddress(ctx, from); stale != "" {
 				missing = "the controller to publish another manifest: " + stale
 			}
 			switch {
@@ -109,10 +114,9 @@ func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
 	return "Secret " + key.Name + " has other roots than the manifest, which follows within half a minute"
 }
 
-// missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet: the Service is new, or was made anew
-// and has another one.
-func (c *Cluster) missingAddress(ctx context.Context, m peering.Manifest, from string) string {
-	if from != peering.FromLoadBalancer && from != peering.FromNodePorts && from != peering.FromNowhere {
+// missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet.
+func (c *Cluster) missingAddress(ctx context.Context, from string) string {
+	if from != peering.FromNodePorts && from != peering.FromNowhere {
 		return ""
 	}
 	var list corev1.ServiceList
@@ -120,21 +124,36 @@ func (c *Cluster) missingAddress(ctx context.Context, m peering.Manifest, from s
 		return "" // that is not needed to link clusters
 	}
 	for i := range list.Items {
-		if s := &list.Items[i]; s.Spec.Type == corev1.ServiceTypeLoadBalancer && !reachedAt(s, m.Peer.Spec.Addresses) {
+		if s := &list.Items[i]; s.Spec.Type == corev1.ServiceTypeLoadBalancer {
 			return "the address of the load balancer of Service " + s.Name
 		}
 	}
 	return ""
 }
 
-// reachedAt is true if one of the addresses is of the Service's load balancer.
-func reachedAt(s *corev1.Service, addresses []string) bool {
-	return slices.ContainsFunc(addresses, func(address string) bool {
-		host, _, _ := net.SplitHostPort(address) // "" is no host of a load balancer
-		return slices.ContainsFunc(s.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
-			return host != "" && (host == in.IP || host == strings.TrimSuffix(in.Hostname, "."))
-		})
-	})
+// moved are the addresses of the tunnel Services' load balancers, if none of them is published: the Service was made anew a moment ago, and
+// the controller has not seen it yet, perhaps for minutes if it was without the API server. Nil: what is published may be used.
+func (c *Cluster) moved(ctx context.Context, published []string, from string) []string {
+	var list corev1.ServiceList
+	if from != peering.FromLoadBalancer || c.client.List(ctx, &list, client.InNamespace(c.Namespace), c.labels(Proxy)) != nil {
+		return nil
+	}
+	var now []string
+	for i := range list.Items {
+		s := &list.Items[i]
+		for _, in := range s.Status.LoadBalancer.Ingress {
+			for _, p := range s.Spec.Ports {
+				host := cmp.Or(in.IP, strings.TrimSuffix(in.Hostname, "."))
+				if a := net.JoinHostPort(host, strconv.Itoa(int(p.Port))); host != "" && !slices.Contains(now, a) {
+					now = append(now, a)
+				}
+			}
+		}
+	}
+	if slices.ContainsFunc(now, func(a string) bool { return slices.Contains(published, a) }) {
+		return nil
+	}
+	return now[:min(len(now), v1alpha1.MaxPeerAddresses)]
 }
 
 func (c *Cluster) hasController(ctx context.Context) (bool, error) {
