@@ -68,7 +68,7 @@ func newPeerLinkCommand() *cobra.Command {
 		Long: `Link exports the Peer manifest of each cluster and imports it in all others, then waits
 until each reports that it is connected to each. It also waits for a new controller to
 write its manifest, for a load balancer to get an address, and for the new manifest after
-a CA was replaced or the address changed.
+a CA was replaced.
 
 Running it again changes only what differs. --dry-run prints the manifests instead.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
