@@ -40,7 +40,9 @@ type Proxy struct {
 	slots     slots.Table
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
-	watch    atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
+	// seen are the peers that could be used when the listeners were last brought in line with that.
+	seen  atomic.Pointer[usable]
+	watch atomic.Pointer[relay.Watch] // nil unless Run runs on this host's network
 }
 
 // New makes a Proxy; it does nothing before Run.
@@ -121,7 +123,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 // follow keeps the table and the listeners in line with the catalog.
 func (p *Proxy) follow(ctx context.Context) error {
 	defer p.listeners.Close()
-	var peers usable
 	look := time.NewTicker(peersLook)
 	defer look.Stop()
 	for {
@@ -129,10 +130,9 @@ func (p *Proxy) follow(ctx context.Context) error {
 		s := p.cfg.Catalog.Snapshot()
 		p.table.Apply(s)
 		p.grants.apply(s)
-		turned := peers.turned(s, p.cfg.Tunnels)
 		wait := p.listeners.Follow(ctx, s)
-		if turned {
-			wait = p.listeners.ReviewAll(ctx)
+		if again, turned := p.review(ctx, s); turned {
+			wait = again
 		}
 		p.revision.Store(s.Revision)
 		for retry := after(wait); ; {
@@ -146,8 +146,8 @@ func (p *Proxy) follow(ctx context.Context) error {
 				retry = after(p.listeners.Review(ctx, p.table.TakeTurned()...))
 				continue
 			case <-look.C:
-				if peers.turned(s, p.cfg.Tunnels) {
-					retry = after(p.listeners.ReviewAll(ctx))
+				if again, turned := p.review(ctx, s); turned {
+					retry = after(again)
 				}
 				continue
 			case <-changed:

@@ -67,7 +67,11 @@ func (p *proxy) serving() error {
 	}
 	missing := p.unheard(p.catalog.Snapshot())
 	// The revision is read after the peers were heard, so that their exports are in it.
-	return p.gate.check(time.Now(), missing, p.catalog.Snapshot().Revision, p.failover.Revision())
+	catalog, used := p.catalog.Snapshot().Revision, p.failover.Revision()
+	if !p.failover.SeesPeers() {
+		used = 0 // what only peers serve may not be listened for yet
+	}
+	return p.gate.check(time.Now(), missing, catalog, used)
 }
 
 // unheard are the peers, sorted, which this proxy dials and which have no tunnel or have not sent their exports. Those that
