@@ -40,7 +40,9 @@ func (c *Cluster) own(ctx context.Context) (m peering.Manifest, from string, err
 	if m, err = peering.Parse([]byte(found.Data[peering.PeerKey])); err != nil {
 		return m, "", fmt.Errorf("ConfigMap %s, key %s: %w", key, peering.PeerKey, err)
 	}
-	return m, found.Data[peering.FromKey], nil
+	from = found.Data[peering.FromKey]
+	m.Peer.Spec.Addresses = currentAddresses(ctx, c, m.Peer.Spec.Addresses, from)
+	return m, from, nil
 }
 
 // AwaitOwn is Own for a cluster where Eastway was installed a moment ago. While the controller's Deployment exists and its
@@ -58,9 +60,6 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, report func(wha
 		}
 		var missing string
 		if err == nil {
-			if now := c.moved(ctx, m.Peer.Spec.Addresses, from); len(now) > 0 {
-				m.Peer.Spec.Addresses = now
-			}
 			stale := c.Unpublished(ctx, m)
 			if missing = c.missingAddress(ctx, from); stale != "" {
 				missing = "the controller to publish another manifest: " + stale
@@ -131,12 +130,12 @@ func (c *Cluster) missingAddress(ctx context.Context, from string) string {
 	return ""
 }
 
-// moved are the addresses of the tunnel Services' load balancers, if none of them is published: the Service was made anew a moment ago, and
-// the controller has not seen it yet, perhaps for minutes if it was without the API server. Nil: what is published may be used.
-func (c *Cluster) moved(ctx context.Context, published []string, from string) []string {
+// currentAddresses are those published, or those of the tunnel Services' load balancers if none of them is published: the Service was made
+// anew a moment ago, and the controller has not seen it yet, perhaps for minutes if it was without the API server.
+func currentAddresses(ctx context.Context, c *Cluster, published []string, from string) []string {
 	var list corev1.ServiceList
 	if from != peering.FromLoadBalancer || c.client.List(ctx, &list, client.InNamespace(c.Namespace), c.labels(Proxy)) != nil {
-		return nil
+		return published
 	}
 	var now []string
 	for i := range list.Items {
@@ -150,8 +149,8 @@ func (c *Cluster) moved(ctx context.Context, published []string, from string) []
 			}
 		}
 	}
-	if slices.ContainsFunc(now, func(a string) bool { return slices.Contains(published, a) }) {
-		return nil
+	if len(now) == 0 || slices.ContainsFunc(now, func(a string) bool { return slices.Contains(published, a) }) {
+		return published
 	}
 	return now[:min(len(now), v1alpha1.MaxPeerAddresses)]
 }

@@ -84,7 +84,8 @@ func TestAwaitOwnAfterTheAddressChanged(t *testing.T) {
 		{corev1.LoadBalancerIngress{IP: "203.0.113.1"}, "203.0.113.1:15443"},
 		{corev1.LoadBalancerIngress{}, "203.0.113.1:15443"},
 	} {
-		service := &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 15443}, {Port: 15443}}}}
+		both := []corev1.ServicePort{{Port: 15443}, {Port: 15443}} // TCP and UDP
+		service := &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: both}}
 		service.Namespace, service.Name, service.Labels = DefaultNamespace, "eastway-tunnel", c.labels(Proxy)
 		service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{row.ingress}
 		s.Add(service)
