@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"context"
 	"crypto"
 	"crypto/x509"
 	"os"
@@ -75,14 +74,8 @@ func (r renewable) follow(t *testing.T) *CASource {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	runFor(t, s.Run)
 	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
 		if t.Failed() {
 			for _, l := range logs.All() {
 				t.Log(l.Message, l.ContextMap())

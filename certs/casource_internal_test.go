@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -49,15 +48,7 @@ func runSource(t *testing.T, ttl time.Duration) *running {
 		return issue(ca)
 	}
 	r.CASource = s
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
+	runFor(t, s.Run)
 	return r
 }
 

@@ -47,6 +47,20 @@ func writeSVID(t *testing.T, dir string, ca *CA) *x509svid.SVID {
 	return svid
 }
 
+// runFor runs a source until the test ends.
+func runFor(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
 // followed is a FileSource whose Run is under way.
 type followed struct {
 	*FileSource
@@ -60,15 +74,7 @@ func follow(t *testing.T, dir string) followed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
+	runFor(t, s.Run)
 	return followed{s, logs}
 }
 

@@ -442,19 +442,3 @@ func (d *linkDialer) shrink() {
 		}
 	}
 }
-
-func (n *Node) linkTo(peer, replica string) *link {
-	links, _ := n.links(peer)
-	for _, l := range links {
-		if l.replica == replica && !l.isDraining() {
-			return l
-		}
-	}
-	return nil
-}
-
-func (l *link) empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.lanes) == 0
-}

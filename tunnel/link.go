@@ -344,3 +344,9 @@ func (l *link) connections() []*conn {
 	}
 	return append(out, l.lanes...)
 }
+
+func (l *link) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lanes) == 0
+}

@@ -283,6 +283,16 @@ func (n *Node) links(peer string) ([]*link, bool) {
 	return slices.Clone(p.links), known
 }
 
+func (n *Node) linkTo(peer, replica string) *link {
+	links, _ := n.links(peer)
+	for _, l := range links {
+		if l.replica == replica && !l.isDraining() {
+			return l
+		}
+	}
+	return nil
+}
+
 // errDraining: this process goes away.
 var errDraining = errors.New("tunnel: this replica is shutting down")
 

@@ -66,7 +66,7 @@ func (g *group) untaken(t *target) {
 	}
 	missed := func(t *target) bool { return !t.missed.IsZero() && now.Sub(t.missed) >= missedFor }
 	if g.vacancy == served && !now.Before(g.probeAll) && g.all(missed) {
-		g.confirm(confirming, now)
+		g.confirm(now)
 		for _, t := range g.targets {
 			if t.standing != standingOut {
 				g.events.probeNow(t)
@@ -76,8 +76,8 @@ func (g *group) untaken(t *target) {
 }
 
 // confirm begins a round of probes. g.mu is held, here and below.
-func (g *group) confirm(v vacancy, now time.Time) {
-	g.vacancy, g.probeAll = v, now.Add(vacantProbe)
+func (g *group) confirm(now time.Time) {
+	g.vacancy, g.probeAll = confirming, now.Add(vacantProbe)
 	for _, t := range g.targets {
 		t.dead = false
 	}
