@@ -197,8 +197,10 @@ func TestAgentFollowsProxies(t *testing.T) {
 		if got := testutil.ToFloat64(b.metrics.services.WithLabelValues(stateFailOpen)); got != 1 {
 			t.Errorf("%v services fail open by the metric", got)
 		}
-		if got := testutil.ToFloat64(b.metrics.proxies.WithLabelValues(proxyDead)); got != 2 {
-			t.Errorf("%v proxies are dead by the metric", got)
+		for state, want := range map[string]float64{proxySilent: 1, proxyDead: 1, proxySuspect: 0} {
+			if got := testutil.ToFloat64(b.metrics.proxies.WithLabelValues(state)); got != want {
+				t.Errorf("%v proxies are %s by the metric, want %v", got, state, want)
+			}
 		}
 	})
 }

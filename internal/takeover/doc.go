@@ -21,8 +21,10 @@
 //
 //   - A proxy that refuses, is unreachable or does not listen for a service gets
 //     none of its calls. With no proxy left there is no entry, and kube-proxy
-//     serves. A timeout is weaker evidence: calls go to other proxies at once,
-//     but where there are none they stay for suspectLife.
+//     serves. A timeout is weaker evidence, and none while the agent itself was
+//     kept from running (lateness): calls go to other proxies at once, but where
+//     there are none they stay: for suspectLife, or for as long as no local
+//     endpoint is ready, since kube-proxy would refuse them.
 //   - Entries live EntryLife and are renewed every refreshInterval. When the
 //     agent dies they end by themselves; when it is only replaced (SIGTERM) it
 //     renews them a last time for its successor. The successor touches nothing

@@ -9,8 +9,11 @@ import (
 type State int
 
 const (
-	// Dead proxies refuse, are unreachable, or have not answered for suspectLife.
+	// Dead proxies refuse or are unreachable.
 	Dead State = iota
+	// Silent proxies have let all probes of suspectLife time out. They get only the calls that nothing else could answer: those
+	// to Services with no endpoint of their own cluster, which kube-proxy refuses.
+	Silent
 	// Suspect proxies have let probes time out. That is weak evidence: a proxy, or the whole node, that is short of CPU does
 	// too. Calls go to other proxies, but where there are none they still go to suspects.
 	Suspect
@@ -29,11 +32,14 @@ const (
 	readyRank    = iota
 	notReadyRank // starting or draining
 	suspectRank
+	silentRank
 )
 
 // rank is that of a proxy that is not dead.
 func (h *Health) rank() int {
 	switch {
+	case h.State == Silent:
+		return silentRank
 	case h.State == Suspect:
 		return suspectRank
 	case h.Report.Ready:
@@ -70,31 +76,47 @@ func (v *vitals) observe(o *outcome) bool {
 	v.pauses = 0
 	switch o.result {
 	case resultOK:
-		v.good++
-		v.silent, v.timeouts = time.Time{}, 0
-		switch {
-		case !v.probed || v.State == Alive || v.good >= risingProbes:
-			v.Health = Health{State: Alive, Report: *o.report}
-		case v.State == Suspect:
-			v.Report = *o.report // it gets calls
-		}
-	case resultTimeout, resultPaused:
-		v.good = 0
-		v.timeouts++
-		if v.silent.IsZero() {
-			v.silent = o.began
-		}
-		if !v.probed || v.State == Alive {
-			v.State = Suspect
-		}
-		if v.timeouts >= suspectTimeouts && o.ended.Sub(v.silent) >= suspectLife {
-			v.State = Dead
-		}
+		v.answered(o.report)
+	case resultTimeout:
+		v.timedOut(o)
+	case resultPaused:
+		// The agent is short of CPU all the time: that says nothing of the proxy, but one that answers is better.
+		v.doubt()
 	default:
 		v.good, v.silent, v.timeouts, v.State = 0, time.Time{}, 0, Dead
 	}
 	v.probed = true
 	return true
+}
+
+func (v *vitals) answered(r *Report) {
+	v.good++
+	v.silent, v.timeouts = time.Time{}, 0
+	switch {
+	case !v.probed || v.State == Alive || v.good >= risingProbes:
+		v.Health = Health{State: Alive, Report: *r}
+	case v.State != Dead:
+		v.Report = *r // it gets calls
+	}
+}
+
+func (v *vitals) timedOut(o *outcome) {
+	v.doubt()
+	v.timeouts++
+	if v.silent.IsZero() {
+		v.silent = o.began
+	}
+	if v.State == Suspect && v.timeouts >= suspectTimeouts && o.ended.Sub(v.silent) >= suspectLife {
+		v.State = Silent
+	}
+}
+
+// doubt: there was no answer.
+func (v *vitals) doubt() {
+	v.good = 0
+	if !v.probed || v.State == Alive {
+		v.State = Suspect
+	}
 }
 
 // change is what a probe's outcome means for the plan.
@@ -127,7 +149,7 @@ func changeOf(before, after *Health) change {
 func conclusive(health map[netip.Addr]Health, proxies int) bool {
 	usable, suspect := false, false
 	for _, h := range health {
-		usable = usable || h.State == Alive || h.State == Suspect && h.Report.Listeners != nil
+		usable = usable || h.State == Alive || h.State != Dead && h.Report.Listeners != nil
 		suspect = suspect || h.State == Suspect
 	}
 	return len(health) >= proxies && (usable || !suspect)

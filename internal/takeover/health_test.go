@@ -21,11 +21,15 @@ func TestVitals(t *testing.T) {
 		{"refuses from the start", "e", Dead},
 		{"one timeout", "ot", Suspect},
 		{"timeouts", "o" + strings.Repeat("t", fatal-1), Suspect},
-		{"timeouts for too long", "o" + strings.Repeat("t", fatal), Dead},
+		{"timeouts for too long", "o" + strings.Repeat("t", fatal), Silent},
+		{"timeouts for ever", "o" + strings.Repeat("t", 20*fatal), Silent},
+		{"silent, then it refuses", "o" + strings.Repeat("t", fatal) + "e", Dead},
+		{"one answer of a silent one", "o" + strings.Repeat("t", fatal) + "o", Silent},
+		{"two answers of a silent one", "o" + strings.Repeat("t", fatal) + "oo", Alive},
 		{"refuses", "oe", Dead},
 		{"something else answers", "oi", Dead},
 		{"refuses while suspect", "ote", Dead},
-		{"timeouts when dead", "oet", Dead},
+		{"timeouts when dead", "oe" + strings.Repeat("t", fatal), Dead},
 		{"one answer may be chance", "oto", Suspect},
 		{"two answers", "otoo", Alive},
 		{"one answer when dead", "oeo", Dead},
@@ -33,6 +37,7 @@ func TestVitals(t *testing.T) {
 		{"an answer between timeouts", "o" + strings.Repeat("t", fatal-1) + "ot", Suspect},
 		{"the agent's pauses", "o" + strings.Repeat("p", maxPauses), Alive},
 		{"too many pauses", "o" + strings.Repeat("p", maxPauses+1), Suspect},
+		{"pauses for ever", "o" + strings.Repeat("p", 20*(maxPauses+1)), Suspect},
 		{"an answer between pauses", "o" + strings.Repeat("p", maxPauses) + "o" + strings.Repeat("p", maxPauses), Alive},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,6 +131,7 @@ func TestConclusive(t *testing.T) {
 		{"all dead", map[netip.Addr]State{a: Dead, b: Dead}, 2, true},
 		{"one suspect", map[netip.Addr]State{a: Alive, b: Suspect}, 2, true},
 		{"one suspect, none alive", map[netip.Addr]State{a: Dead, b: Suspect}, 2, false},
+		{"one silent", map[netip.Addr]State{a: Dead, b: Silent}, 2, true},
 	} {
 		health := map[netip.Addr]Health{}
 		for address, state := range tt.states {

@@ -30,6 +30,8 @@ type Service struct {
 	Ports     []Port       `json:"ports,omitempty"`
 	// Affinity: the same client goes to the same proxy.
 	Affinity bool `json:"affinity,omitempty"`
+	// Alone: no endpoint of its own cluster is ready, so without proxies calls are refused.
+	Alone bool `json:"alone,omitempty"`
 	// Refused is why it is not taken over; usually "".
 	Refused string `json:"refused,omitempty"`
 	// Waiting: the controller has not given it ports on the proxies yet.

@@ -21,7 +21,8 @@ const (
 const (
 	proxyReady    = "ready"
 	proxyNotReady = "not_ready" // alive, but starting or draining
-	proxySuspect  = "suspect"   // probes time out, but not for long enough to call it dead
+	proxySuspect  = "suspect"   // probes time out
+	proxySilent   = "silent"    // probes have timed out for suspectLife
 	proxyDead     = "dead"
 )
 
@@ -50,7 +51,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		proxies: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_takeover_proxies",
 			Help: "Addresses of the own cluster's proxies (two each in a dual-stack cluster) as this node sees them. " +
-				"state: ready, not_ready (alive: starting or draining), suspect (probes time out), dead.",
+				"state: ready, not_ready (alive: starting or draining), suspect (probes time out), silent (they have for 3 s), dead.",
 		}, []string{"state"}),
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_takeover_probes_total",
@@ -92,7 +93,7 @@ func (m *metrics) zero() {
 	for _, s := range []string{stateTaken, statePartly, stateFailOpen, stateRefused} {
 		m.services.WithLabelValues(s)
 	}
-	for _, s := range []string{proxyReady, proxyNotReady, proxySuspect, proxyDead} {
+	for _, s := range []string{proxyReady, proxyNotReady, proxySuspect, proxySilent, proxyDead} {
 		m.proxies.WithLabelValues(s)
 	}
 	for _, r := range []string{resultOK, resultTimeout, resultError, resultInvalid, resultPaused} {
@@ -148,13 +149,15 @@ func (m *metrics) probed(inv *Inventory, health map[netip.Addr]Health) {
 			count[proxyDead]++
 		case h.State == Suspect:
 			count[proxySuspect]++
+		case h.State == Silent:
+			count[proxySilent]++
 		case h.Report.Ready:
 			count[proxyReady]++
 		default:
 			count[proxyNotReady]++
 		}
 	}
-	for _, s := range []string{proxyReady, proxyNotReady, proxySuspect, proxyDead} {
+	for _, s := range []string{proxyReady, proxyNotReady, proxySuspect, proxySilent, proxyDead} {
 		m.proxies.WithLabelValues(s).Set(float64(count[s]))
 	}
 }

@@ -17,9 +17,14 @@ const (
 	// pauseSlack is how much later than probeTimeout a probe may end before that counts as our own pause (a stopped
 	// or starved agent), which is not the proxy's silence. Measured on two busy cores: 50 ms are seldom exceeded.
 	pauseSlack = 250 * time.Millisecond
-	// maxPauses in a row count as our own; the next counts as a timeout.
+	// lateInterval is the time between two looks at how late the agent itself runs: a pause that is shorter is not seen.
+	lateInterval = 50 * time.Millisecond
+	// lateSlack is how long the agent may be kept from running during a probe that times out, for that to be the proxy's silence: a
+	// quarter of probeTimeout. Of what is left a healthy proxy takes a hundredth.
+	lateSlack = 150 * time.Millisecond
+	// maxPauses in a row count for nothing; the next makes the proxy suspect, so that one that answers gets the calls.
 	maxPauses = 3
-	// suspectLife is how long a proxy may let all probes time out before it is dead: five probes. One is no evidence, but calls
+	// suspectLife is how long a proxy may let all probes time out before it is silent: five probes. One is no evidence, but calls
 	// to a proxy that hangs must not be lost for long where kube-proxy has endpoints.
 	suspectLife = 3 * time.Second
 	// suspectTimeouts in a row at least: time alone may be the agent's own pause.

@@ -100,7 +100,7 @@ func (d *decision) service(s *Service) {
 
 func (d *decision) port(s *Service, p Port, address netip.AddrPort) report.PortStatus {
 	status := report.PortStatus{Address: address.String(), Port: portName(p)}
-	proxies, far, why := d.proxies(cmp.Or(s.Carries, s.Name), p.Target, address.Addr())
+	proxies, far, why := d.proxies(s, p.Target, address.Addr())
 	switch {
 	case s.Waiting:
 		status.Reason = "the controller has not given it ports on the proxies yet"
@@ -126,12 +126,14 @@ func (d *decision) port(s *Service, p Port, address netip.AddrPort) report.PortS
 
 // proxies are the best ones of the address's family that listen for the service on that port: all of the same rank and distance,
 // and at most usedProxies. A proxy that has the port for another service, after the controller reassigned it, is not among them.
-func (d *decision) proxies(service string, port uint16, address netip.Addr) (out []netip.Addr, far distance, why string) {
+// Silent ones are where kube-proxy has nothing that could answer.
+func (d *decision) proxies(s *Service, port uint16, address netip.Addr) (out []netip.Addr, far distance, why string) {
+	service := cmp.Or(s.Carries, s.Name)
 	why = "no proxy is alive"
 	var first *candidate
 	for i := range d.near {
 		c := &d.near[i]
-		if c.address.Is4() != address.Is4() {
+		if c.address.Is4() != address.Is4() || c.rank == silentRank && !s.Alone {
 			continue
 		}
 		if c.report.Listeners[port] != service {

@@ -50,6 +50,10 @@ func TestDecide(t *testing.T) {
 	elsewhere := Health{State: Alive, Report: proxyReport(true, map[uint16]string{20000: "other", 20001: "shop"})}
 	idle := Health{State: Alive, Report: proxyReport(true, nil)}
 	dead := Health{Report: good.Report}
+	silent := Health{State: Silent, Report: good.Report}
+	suspect := Health{State: Suspect, Report: good.Report}
+	alone := shop(vip)
+	alone.Alone = true
 	tests := []struct {
 		name    string
 		service Service
@@ -71,6 +75,10 @@ func TestDecide(t *testing.T) {
 		{"a draining one is passed over", shop(vip), map[string]Health{onNode: notReady, inRegion: good}, "[10.0.0.4:20000] region"},
 		{"a draining one is better than none", shop(vip), map[string]Health{farAway: notReady, inRegion: notReady}, "[10.0.0.4:20000] region"},
 		{"ready and not ready are not mixed", shop(vip), map[string]Health{inZone: notReady, inZoneToo: good}, "[10.0.0.3:20000] zone"},
+		{"silent ones while local endpoints are ready", shop(vip), map[string]Health{onNode: silent, inZone: silent}, "no proxy is alive"},
+		{"silent ones while none is", alone, map[string]Health{inZone: silent, inZoneToo: silent}, "[10.0.0.2:20000 10.0.0.3:20000] zone"},
+		{"a suspect one is better", alone, map[string]Health{onNode: silent, inZone: suspect}, "[10.0.0.2:20000] zone"},
+		{"dead ones while no local endpoint is ready", alone, map[string]Health{onNode: dead}, "no proxy is alive"},
 		{"families", shop(vip, vip6), map[string]Health{inZone: good, onNodeV6: good}, "[10.0.0.2:20000] zone; [[fd01::1]:20000] node"},
 		{"one family only", shop(vip, vip6), map[string]Health{inZone: good}, "[10.0.0.2:20000] zone; no proxy is alive"},
 		{"refused", Service{Name: "default/shop", Refused: "so it is"}, map[string]Health{onNode: good}, ""},

@@ -258,15 +258,15 @@ func isLocal(err error) bool {
 	return false
 }
 
-// resultOf classifies the error of a probe that took so long.
-func resultOf(err error, took time.Duration) string {
+// resultOf classifies the error of a probe that took so long, during which the agent was kept from running for late.
+func resultOf(err error, took, late time.Duration) string {
 	_, invalid := errors.AsType[*answerError](err)
 	switch {
 	case err == nil:
 		return resultOK
 	case invalid:
 		return resultInvalid
-	case errors.Is(err, context.DeadlineExceeded) && took > probeTimeout+pauseSlack, isLocal(err):
+	case errors.Is(err, context.DeadlineExceeded) && (took > probeTimeout+pauseSlack || late > lateSlack), isLocal(err):
 		return resultPaused
 	case errors.Is(err, context.DeadlineExceeded):
 		return resultTimeout

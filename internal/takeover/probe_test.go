@@ -66,7 +66,7 @@ func TestProbe(t *testing.T) {
 			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("probe = %v, %v, want %q", report, err, tt.want)
 			}
-			if got := resultOf(err, time.Millisecond); got != tt.result {
+			if got := resultOf(err, time.Millisecond, 0); got != tt.result {
 				t.Errorf("result = %s, want %s", got, tt.result)
 			}
 			if tt.name == "good" && (!report.Ready || report.Listeners[20000] != "default/shop" || len(report.Listeners) != 2) {
@@ -90,17 +90,20 @@ func TestProbeEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = h.probe(ctx, p, nil)
-	if got := resultOf(err, probeTimeout); !errors.Is(err, context.DeadlineExceeded) || got != resultTimeout {
+	if got := resultOf(err, probeTimeout, lateSlack); !errors.Is(err, context.DeadlineExceeded) || got != resultTimeout {
 		t.Errorf("hung proxy: %v, %s", err, got)
 	}
-	if got := resultOf(err, probeTimeout+pauseSlack+1); got != resultPaused {
+	if got := resultOf(err, probeTimeout, lateSlack+1); got != resultPaused {
+		t.Errorf("result of a probe during which the agent hardly ran: %s", got)
+	}
+	if got := resultOf(err, probeTimeout+pauseSlack+1, 0); got != resultPaused {
 		t.Errorf("a probe that ended late: %s, want %s", got, resultPaused)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err = h.probe(t.Context(), p, nil)
-	if got := resultOf(err, time.Millisecond); err == nil || got != resultError {
+	if got := resultOf(err, time.Millisecond, 0); err == nil || got != resultError {
 		t.Errorf("closed proxy: %v, %s", err, got)
 	}
 }

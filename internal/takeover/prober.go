@@ -22,6 +22,8 @@ type prober struct {
 	log     *zap.Logger
 	results *prometheus.CounterVec // result
 
+	lateness *lateness
+
 	wake    notify.Signal // the targets changed
 	turned  notify.Signal // an urgent change
 	changed notify.Signal // a gradual change
@@ -39,7 +41,7 @@ type target struct {
 
 func newProber(probe probeFunc, log *zap.Logger, results *prometheus.CounterVec) *prober {
 	return &prober{
-		probe: probe, log: log, results: results,
+		probe: probe, log: log, results: results, lateness: newLateness(time.Now()),
 		wake: notify.NewSignal(), turned: notify.NewSignal(), changed: notify.NewSignal(),
 		vitals: map[netip.Addr]vitals{},
 	}
@@ -86,6 +88,7 @@ func (p *prober) run(ctx context.Context) error {
 	watches := map[netip.Addr]watch{}
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { p.lateness.run(ctx) })
 	for {
 		p.mu.Lock()
 		targets := maps.Clone(p.targets)
@@ -127,6 +130,7 @@ func (p *prober) watch(ctx context.Context, t target) {
 		case <-timer.C:
 		}
 		began := time.Now()
+		late := p.lateness.until(began)
 		probeCtx, cancel := context.WithTimeout(ctx, probeTimeout)
 		report, err := p.probe(probeCtx, &t.proxy, last)
 		cancel()
@@ -138,7 +142,7 @@ func (p *prober) watch(ctx context.Context, t target) {
 		}
 		o := outcome{report: report, began: began, ended: time.Now()}
 		took := o.ended.Sub(began)
-		o.result = resultOf(err, took)
+		o.result = resultOf(err, took, p.lateness.until(o.ended)-late)
 		p.results.WithLabelValues(o.result).Inc()
 		wait := max(t.interval-took, minProbeGap)
 		if !p.record(&t.proxy, &o, err) {
@@ -185,6 +189,8 @@ func (p *prober) logState(proxy *Proxy, v *vitals, err error) {
 		log.Info("proxy is alive", zap.Int("listeners", len(v.Report.Listeners)))
 	case Suspect:
 		log.Warn("proxy does not answer: it gets only calls that no other proxy can serve", zap.Error(err))
+	case Silent:
+		log.Warn("proxy has not answered for long: it gets only calls that nothing else could answer", zap.Error(err))
 	case Dead:
 		log.Warn("proxy is dead", zap.Error(err))
 	}

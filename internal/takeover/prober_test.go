@@ -119,13 +119,17 @@ func TestProberFindsHungProxyWithinASecond(t *testing.T) {
 		began = time.Now()
 		<-p.turned
 		took, got := time.Since(began), p.snapshot()[addr("10.0.0.1")].State
-		if got != Dead || took < suspectLife-probeTimeout || took > suspectLife+probeTimeout {
-			t.Errorf("hung for %s more: state = %v, want Dead", took, got)
+		if got != Silent || took < suspectLife-probeTimeout || took > suspectLife+probeTimeout {
+			t.Errorf("hung for %s more: state = %v, want Silent", took, got)
 		}
-		fake.set("a", nil)
 		bubble.Pass(time.Minute)
 		if len(p.turned) > 0 {
-			t.Error("dead, then refusing, is a change")
+			t.Error("more of the same is a change")
+		}
+		fake.set("a", nil)
+		<-p.turned
+		if got := p.snapshot()[addr("10.0.0.1")].State; got != Dead {
+			t.Errorf("it refuses: state = %v, want Dead", got)
 		}
 		// It comes back: one answer may be chance.
 		fake.set("a", lively)
@@ -193,11 +197,35 @@ func TestProberKnowsItsOwnPauses(t *testing.T) {
 			t.Errorf("%v pauses counted, want %d", got, maxPauses)
 		}
 		fake.set("a", paused)
-		for _, want := range []State{Suspect, Dead} {
-			<-p.turned
-			if got := p.snapshot()[addr("10.0.0.1")].State; got != want {
-				t.Errorf("a proxy that never answers is in state %v, want %v", got, want)
+		<-p.turned
+		bubble.Pass(time.Minute)
+		if got := p.snapshot()[addr("10.0.0.1")].State; got != Suspect {
+			t.Errorf("while the agent itself hardly runs a proxy is in state %v, want Suspect", got)
+		}
+	})
+}
+
+// An agent that gets CPU only in time to see that the time is over has not looked.
+func TestProberJudgesItsOwnLateness(t *testing.T) {
+	t.Parallel()
+	probing(t, func(p *prober, fake *fakeProxies, m *metrics) {
+		fake.set("a", lively)
+		p.set([]target{near("a", "10.0.0.1")})
+		<-p.turned
+		starved := 0
+		fake.set("a", func(ctx context.Context) (*Report, error) {
+			if starved++; starved > maxPauses {
+				return lively(ctx)
 			}
+			now := time.Now()
+			p.lateness.look(now)
+			<-ctx.Done()
+			p.lateness.look(now.Add(lateInterval + lateSlack + 1)) // the look that was due then comes so late
+			return nil, ctx.Err()
+		})
+		bubble.Pass(time.Minute)
+		if got := testutil.ToFloat64(m.probes.WithLabelValues(resultPaused)); got != maxPauses || !p.alive("10.0.0.1") {
+			t.Errorf("%v pauses counted, want %d; alive: %t", got, maxPauses, p.alive("10.0.0.1"))
 		}
 	})
 }

@@ -27,7 +27,7 @@ func servicesOf(all []*corev1.Service, namespace string) []Service {
 			}
 		case v1alpha1.DerivedImport, v1alpha1.DerivedPod:
 			if !eligible.Local(s) {
-				one := Service{Name: s.Namespace + "/" + s.Name, Carries: name}
+				one := Service{Name: s.Namespace + "/" + s.Name, Carries: name, Alone: true} // kube-proxy has only the proxies, too
 				one.take(s, s)
 				imported = append(imported, one)
 			}
@@ -49,6 +49,7 @@ func serviceOf(s, derived *corev1.Service, namespace string) Service {
 	out := Service{Name: s.Namespace + "/" + s.Name, Refused: refused}
 	if refused == "" {
 		out.Waiting = derived == nil
+		out.Alone = derived != nil && derived.Annotations[v1alpha1.LocalEndpointsAnnotation] == v1alpha1.NoLocalEndpoints
 		out.take(s, derived)
 	}
 	return out
@@ -100,6 +101,9 @@ func trimService(namespace string) func(any) (any, error) {
 		out.Labels, out.Annotations = s.Labels, map[string]string{}
 		if eligible.Wanted(s) {
 			out.Annotations[v1alpha1.TakeoverAnnotation] = "true"
+		}
+		if local := s.Annotations[v1alpha1.LocalEndpointsAnnotation]; local != "" {
+			out.Annotations[v1alpha1.LocalEndpointsAnnotation] = local
 		}
 		out.Spec = corev1.ServiceSpec{
 			Type: s.Spec.Type, ClusterIP: s.Spec.ClusterIP, ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports,

@@ -57,6 +57,11 @@ func imported(kind, name string, change ...func(*corev1.Service)) *corev1.Servic
 	})...)
 }
 
+// localEndpoints is what the controller says of a taken-over Service's own endpoints.
+func localEndpoints(value string) func(*corev1.Service) {
+	return func(s *corev1.Service) { s.Annotations = map[string]string{v1alpha1.LocalEndpointsAnnotation: value} }
+}
+
 func TestServicesOf(t *testing.T) {
 	t.Parallel()
 	plain := wanted("plain", func(s *corev1.Service) { s.Annotations = nil })
@@ -65,8 +70,8 @@ func TestServicesOf(t *testing.T) {
 		plain, no,
 		wanted("waiting"), wanted("headless", func(s *corev1.Service) { s.Spec.ClusterIP, s.Spec.ClusterIPs = "None", []string{"None"} }),
 		wanted("shop", func(s *corev1.Service) { s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP }),
-		derived("z", "shop", intstr.FromInt32(20009)), derived("a", "shop", intstr.FromInt32(20000)),
-		wanted("named"), derived("b", "named", intstr.FromString("http")),
+		derived("z", "shop", intstr.FromInt32(20009)), derived("a", "shop", intstr.FromInt32(20000), localEndpoints(v1alpha1.SomeLocalEndpoints)),
+		wanted("named"), derived("b", "named", intstr.FromString("http"), localEndpoints(v1alpha1.NoLocalEndpoints)),
 		// Not the controller's: another namespace, without a name. And an import of what waits for its own.
 		derived("c", "waiting", intstr.FromInt32(1), func(s *corev1.Service) { s.Namespace = "team" }),
 		derived("d", "waiting", intstr.FromInt32(2), func(s *corev1.Service) { s.Labels[v1alpha1.DerivedLabel] = v1alpha1.DerivedImport }),
@@ -83,12 +88,12 @@ func TestServicesOf(t *testing.T) {
 	headless, _ := eligible.Check(all[3], system)
 	want := []Service{
 		{Name: "default/headless", Refused: headless},
-		{Name: "default/named", Addresses: addresses, Ports: ports(0)},
+		{Name: "default/named", Addresses: addresses, Ports: ports(0), Alone: true},
 		{Name: "default/shop", Addresses: addresses, Ports: ports(20000), Affinity: true},
 		{Name: "default/waiting", Addresses: addresses, Ports: ports(0), Waiting: true},
-		{Name: system + "/d", Carries: "default/waiting", Ports: []Port{{"UDP", 80, 0}, {"TCP", 80, 2}}},
-		{Name: system + "/imp", Carries: "default/imp", Addresses: importedAt, Ports: importedPorts, Affinity: true},
-		{Name: system + "/pod", Carries: "default/pod", Addresses: importedAt, Ports: importedPorts},
+		{Name: system + "/d", Carries: "default/waiting", Ports: []Port{{"UDP", 80, 0}, {"TCP", 80, 2}}, Alone: true},
+		{Name: system + "/imp", Carries: "default/imp", Addresses: importedAt, Ports: importedPorts, Affinity: true, Alone: true},
+		{Name: system + "/pod", Carries: "default/pod", Addresses: importedAt, Ports: importedPorts, Alone: true},
 	}
 	if got := servicesOf(all, system); !reflect.DeepEqual(got, want) {
 		t.Errorf("servicesOf =\n%+v\nwant\n%+v", got, want)

@@ -82,8 +82,8 @@ func proxyStatuses(inv *Inventory, health map[netip.Addr]Health) []report.ProxyS
 		h := health[p.Address]
 		out[i] = report.ProxyStatus{
 			Address: p.Address, Pod: p.Pod, Locality: p.Locality, Distance: distanceOf(&inv.Self, &p.Locality).String(),
-			Alive: h.State == Alive, Suspect: h.State == Suspect, Ready: h.State == Alive && h.Report.Ready,
-			Listeners: len(h.Report.Listeners),
+			Alive: h.State == Alive, Suspect: h.State == Suspect, Silent: h.State == Silent,
+			Ready: h.State == Alive && h.Report.Ready, Listeners: len(h.Report.Listeners),
 		}
 	}
 	return out

@@ -56,6 +56,17 @@ func TestAgentKeepsTheLastProxyThroughATimeout(t *testing.T) {
 		if got := b.tables.proxies(); len(got) != 0 {
 			t.Errorf("both have hung for seconds, but calls go to %v", got)
 		}
+		// The last local endpoint goes, so that kube-proxy would refuse every call.
+		alone := twoProxies()
+		alone.Services[0].Alone = true
+		b.source.set(alone)
+		for range 100 {
+			bubble.Pass(time.Second)
+			if len(b.tables.proxies()) == 0 {
+				t.Fatal("calls are refused by kube-proxy because probes time out")
+			}
+		}
+		b.source.set(twoProxies())
 		// One comes back and refuses: that is evidence.
 		b.fake.set("a", lively)
 		bubble.Pass(2 * time.Second)

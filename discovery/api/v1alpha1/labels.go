@@ -16,6 +16,10 @@ const (
 	// separated by commas.
 	PrecedenceAnnotation = "eastway.dev/precedence"
 
+	// LocalEndpointsAnnotation on a derived Service of kind DerivedTakeover is NoLocalEndpoints if no endpoint of the taken-over Service
+	// is ready in its own cluster, else SomeLocalEndpoints.
+	LocalEndpointsAnnotation = "eastway.dev/local-endpoints"
+
 	// DerivedLabel marks a Service that the controller made for another one: one of the Derived… values.
 	DerivedLabel = "eastway.dev/derived"
 	// ServiceNamespaceLabel and ServiceNameLabel name the service that a derived Service stands for.
@@ -29,6 +33,12 @@ const (
 	ManagedBy = "controller.eastway.dev"
 	// ManagedByName is the value of app.kubernetes.io/managed-by on everything that Eastway writes.
 	ManagedByName = "eastway"
+)
+
+// Values of LocalEndpointsAnnotation.
+const (
+	NoLocalEndpoints   = "none"
+	SomeLocalEndpoints = "some"
 )
 
 // Values of DerivedLabel.

@@ -25,6 +25,8 @@ type derivation struct {
 	ports   []discovery.ServicePort
 	// spec has the client affinity that keeps a client on one proxy.
 	spec discovery.ServiceSpec
+	// local is whether a taken-over Service has a ready endpoint, as v1alpha1.LocalEndpointsAnnotation has it.
+	local string
 	// precedence are the exporters of an import, the first decides.
 	precedence []string
 	// ips are those that an import had before its Service was lost.
@@ -68,6 +70,9 @@ func (d *derivation) object(namespace string, selector map[string]string, listen
 	if d.spec.SessionAffinity != "" {
 		s.Spec.SessionAffinity = corev1.ServiceAffinity(d.spec.SessionAffinity)
 		s.Spec.SessionAffinityConfig = affinityConfig(&d.spec)
+	}
+	if d.local != "" {
+		s.Annotations = map[string]string{v1alpha1.LocalEndpointsAnnotation: d.local}
 	}
 	if len(d.precedence) > 0 {
 		s.Annotations = map[string]string{v1alpha1.PrecedenceAnnotation: strings.Join(d.precedence, ",")}

@@ -56,9 +56,13 @@ func makePlan(cluster string, s *state, now time.Time) plan {
 		p.planImport(s)
 	}
 	if wanted, problem := takenOver(s.service); wanted && problem == "" {
-		p.derived = append(p.derived, derivation{
-			kind: v1alpha1.DerivedTakeover, service: s.name, ports: ports(s.service), spec: spec(s.service),
-		})
+		d := derivation{
+			kind: v1alpha1.DerivedTakeover, service: s.name, ports: ports(s.service), spec: spec(s.service), local: v1alpha1.NoLocalEndpoints,
+		}
+		if slices.ContainsFunc(s.local, hasReady) {
+			d.local = v1alpha1.SomeLocalEndpoints
+		}
+		p.derived = append(p.derived, d)
 	} else {
 		p.takeoverProblem = problem
 	}

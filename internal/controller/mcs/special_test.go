@@ -172,6 +172,35 @@ func TestTakeover(t *testing.T) {
 	w.expectClusters(own)
 }
 
+// Node agents have to know whether calls would be refused without proxies, and are not to watch endpoints for it.
+func TestTakeoverWithoutLocalEndpoints(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(shop, "namespace: default}", `namespace: default, annotations: {eastway.dev/takeover: "true"}}`, 1), shopPods)
+	expect := func(want string) {
+		t.Helper()
+		w.reconcile()
+		d := w.derived(v1alpha1.DerivedTakeover)
+		if len(d) != 1 || d[0].Annotations[v1alpha1.LocalEndpointsAnnotation] != want {
+			t.Fatalf("derived %+v, want local endpoints: %s", d, want)
+		}
+		if again := w.reconcile(); len(again) > 0 {
+			t.Errorf("nothing changed, but it wrote %q", again)
+		}
+	}
+	ready := func(ready bool) {
+		edit(w, &discoveryv1.EndpointSlice{}, "default", "shop-abc", func(s *discoveryv1.EndpointSlice) {
+			s.Endpoints[0].Conditions.Ready = &ready
+		})
+	}
+	expect(v1alpha1.SomeLocalEndpoints)
+	ready(false)
+	expect(v1alpha1.NoLocalEndpoints)
+	ready(true)
+	expect(v1alpha1.SomeLocalEndpoints)
+	w.remove(&discoveryv1.EndpointSlice{}, "default", "shop-abc")
+	expect(v1alpha1.NoLocalEndpoints)
+}
+
 func TestTakeoverRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, strings.Replace(shop, "namespace: default}", `namespace: default, annotations: {eastway.dev/takeover: "true"}}`, 1))

@@ -24,7 +24,7 @@ type state struct {
 	namespace bool
 	service   *corev1.Service              // nil: none
 	export    *mcsv1beta1.ServiceExport    // nil: none
-	local     []*discoveryv1.EndpointSlice // of the Service, if it is exported
+	local     []*discoveryv1.EndpointSlice // of the Service, if it is exported or taken over
 	peers     []discovery.PeerExport       // by name; also those that are only remembered
 
 	serviceImport *mcsv1beta1.ServiceImport    // nil: none
@@ -78,10 +78,19 @@ func (r *Reconciler) loadLists(ctx context.Context, s *state) error {
 	if s.slices, err = r.listSlices(ctx, s.name, importedIndex); err != nil {
 		return err
 	}
-	if s.export != nil && s.service != nil {
+	if s.needsEndpoints() {
 		s.local, err = r.listSlices(ctx, s.name, serviceIndex)
 	}
 	return err
+}
+
+func (s *state) needsEndpoints() bool {
+	wanted, _ := takenOver(s.service)
+	return wanted || s.export != nil && s.service != nil
+}
+
+func hasReady(s *discoveryv1.EndpointSlice) bool {
+	return slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready })
 }
 
 func (r *Reconciler) listSlices(ctx context.Context, name discovery.ServiceName, index string) ([]*discoveryv1.EndpointSlice, error) {

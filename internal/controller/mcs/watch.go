@@ -175,7 +175,7 @@ func (r *Reconciler) allDerived(ctx context.Context) []types.NamespacedName {
 	return names
 }
 
-// ofSlice leaves out the slices of services that are not exported: pods come and go all the time.
+// ofSlice leaves out the slices of services that are neither exported nor taken over: pods come and go all the time.
 func (r *Reconciler) ofSlice(ctx context.Context, o client.Object) []types.NamespacedName {
 	if importedSlice(o) {
 		return []types.NamespacedName{{Namespace: o.GetNamespace(), Name: o.GetLabels()[mcsv1beta1.LabelServiceName]}}
@@ -184,10 +184,20 @@ func (r *Reconciler) ofSlice(ctx context.Context, o client.Object) []types.Names
 	if name.Name == "" || isDerived(r.cfg.Namespace, o) { // Kubernetes copies a Service's labels to its slices
 		return nil
 	}
-	if export, err := get(ctx, r.cfg.Client, name, &mcsv1beta1.ServiceExport{}); err == nil && export == nil {
+	if !carried(ctx, r.cfg.Client, name) {
 		return nil
 	}
 	return []types.NamespacedName{objectKey(name)}
+}
+
+// carried is false for services that are neither exported nor taken over.
+func carried(ctx context.Context, c client.Reader, name discovery.ServiceName) bool {
+	if export, err := get(ctx, c, name, &mcsv1beta1.ServiceExport{}); err != nil || export != nil {
+		return true
+	}
+	service, err := get(ctx, c, name, &corev1.Service{})
+	wanted, _ := takenOver(service)
+	return err != nil || wanted
 }
 
 func (r *Reconciler) namespaceCreated(_ context.Context, e event.CreateEvent, q queue) {

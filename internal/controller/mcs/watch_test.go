@@ -141,6 +141,9 @@ func TestWatch(t *testing.T) {
 		return &discoveryv1.EndpointSlice{ObjectMeta: objectMeta(namespace, "slice", labels)}
 	}
 	r := newReconciler(t, derived("d1", "one"), derived("d2", "two"),
+		&corev1.Service{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "taken", Annotations: map[string]string{v1alpha1.TakeoverAnnotation: "true"},
+		}},
 		&mcsv1beta1.ServiceExport{ObjectMeta: objectMeta("default", "exported", nil)})
 	r.cfg.Catalog.SetLocal(discovery.Local{Services: hashtrie.Of(map[discovery.ServiceName]*discovery.Service{
 		{Namespace: "default", Name: "shop"}: {}, {Namespace: "other", Name: "shop"}: {},
@@ -170,6 +173,11 @@ func TestWatch(t *testing.T) {
 					Object: slice("default", map[string]string{discoveryv1.LabelServiceName: "exported"}),
 				}, q)
 			}, []string{"default/exported"}},
+			"a slice of a Service that is taken over": {func(q queue) {
+				slicesOf.Create(t.Context(), event.CreateEvent{
+					Object: slice("default", map[string]string{discoveryv1.LabelServiceName: "taken"}),
+				}, q)
+			}, []string{"default/taken"}},
 			"a slice of another": {func(q queue) {
 				slicesOf.Create(t.Context(), event.CreateEvent{
 					Object: slice("default", map[string]string{discoveryv1.LabelServiceName: "shop"}),

@@ -55,8 +55,10 @@ type ProxyStatus struct {
 	Locality            // of the proxy
 	Distance string     `json:"distance"`
 	Alive    bool       `json:"alive"`
-	// Suspect: probes time out, but not for long enough to call it dead. It gets calls that no other proxy can serve.
-	Suspect   bool `json:"suspect,omitempty"`
+	// Suspect: probes time out. It gets calls that no other proxy can serve.
+	Suspect bool `json:"suspect,omitempty"`
+	// Silent: probes have timed out for seconds. It gets calls that nothing else could answer.
+	Silent    bool `json:"silent,omitempty"`
 	Ready     bool `json:"ready"`
 	Listeners int  `json:"listeners"`
 }
