@@ -15,6 +15,33 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// A proxy's connections to endpoints have all ports but those that it listens on, and those that it listens on later.
+func TestLocalPorts(t *testing.T) {
+	t.Parallel()
+	const (
+		portRange = "net.ipv4.ip_local_port_range=1024 65535"
+		reserved  = "net.ipv4.ip_local_reserved_ports=15000,15020,15024,15443,20000-29999"
+		own       = `{name: net.ipv4.ip_local_reserved_ports, value: "8080"}`
+	)
+	for values, want := range map[string][]string{
+		`cluster: east`: {portRange, reserved},
+		`{cluster: east, listenerPorts: 40000-40999}`: {portRange, "net.ipv4.ip_local_reserved_ports=15000,15020,15024,15443,40000-40999"},
+		`{cluster: east, proxy: {sysctls: [{name: net.ipv4.ip_local_port_range, value: "16000 65535"}]}}`: {
+			"net.ipv4.ip_local_port_range=16000 65535", reserved,
+		},
+		`{cluster: east, proxy: {sysctls: [` + own + `]}}`: {"net.ipv4.ip_local_reserved_ports=8080"},
+		`{cluster: east, proxy: {wideLocalPorts: false}}`:  nil,
+	} {
+		var got []string
+		for _, s := range render(t, values).workloads["proxy"].spec.SecurityContext.Sysctls {
+			got = append(got, s.Name+"="+s.Value)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", values, got, want)
+		}
+	}
+}
+
 // A name is enough, and this is what it gives.
 func TestDefaults(t *testing.T) {
 	t.Parallel()

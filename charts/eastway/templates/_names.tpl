@@ -76,3 +76,19 @@ labels:
 {{- end -}}
 {{ .Values.listenerPorts }}
 {{- end }}
+
+{{/* The sysctls of the proxies' pods: those of the values, and all ports but the listeners' for connections to endpoints. Who reserves
+others has to choose the range too. */}}
+{{- define "eastway.sysctls" -}}
+{{- $sysctls := .Values.proxy.sysctls -}}
+{{- $names := list -}}
+{{- range $sysctls }}{{ $names = append $names .name }}{{ end -}}
+{{- if and .Values.proxy.wideLocalPorts (not (has "net.ipv4.ip_local_reserved_ports" $names)) -}}
+{{- if not (has "net.ipv4.ip_local_port_range" $names) -}}
+{{- $sysctls = append $sysctls (dict "name" "net.ipv4.ip_local_port_range" "value" "1024 65535") -}}
+{{- end -}}
+{{- $reserved := printf "15000,15020,15024,15443,%s" (include "eastway.listenerPorts" .) -}}
+{{- $sysctls = append $sysctls (dict "name" "net.ipv4.ip_local_reserved_ports" "value" $reserved) -}}
+{{- end -}}
+{{- if $sysctls }}{{ toYaml $sysctls }}{{ end -}}
+{{- end }}
