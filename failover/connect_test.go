@@ -80,7 +80,7 @@ func TestAttempts(t *testing.T) {
 				peer("a", abroad, &fakePeer{handle: refusesAfter("hi", unavailable)}),
 				peer("b", abroad, &fakePeer{handle: refusesAfter("hi", overloaded)}),
 			},
-			attempts: []string{"a refused", "b refused"},
+			attempts: []string{"a refused", "b limit"},
 			streams:  []string{"hi", "hi"},
 		},
 		"lost with bytes sent: never again": {

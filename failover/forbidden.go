@@ -40,6 +40,6 @@ func (p *Proxy) isLoop(conn relay.Conn, b listen.Binding) bool {
 		return false
 	}
 	p.metrics.forbidden.WithLabelValues(string(discovery.RefusedLoop)).Inc()
-	p.refused.note(refusalKey{b.Service, refusedLoop}, zap.Stringer("caller", caller))
+	p.refused.note(refusalKey{service: b.Service, kind: refusedLoop}, zap.Stringer("caller", caller))
 	return true
 }

@@ -67,12 +67,12 @@ func (p *Proxy) judge(of grant) {
 	switch v := discovery.MayCall(s.Peers[of.peer], svc); {
 	case v.DryRun != "":
 		p.metrics.denied.WithLabelValues(of.peer, v.DryRun, "true").Inc()
-		p.refused.note(refusalKey{of.service, refusedDryRun}, zap.String("peer", of.peer), zap.String("rule", v.DryRun))
+		p.refused.note(refusalKey{service: of.service, kind: refusedDryRun}, zap.String("peer", of.peer), zap.String("rule", v.DryRun))
 	case v.Allowed, v.Rule == discovery.RuleNoPeer:
 	default:
 		p.metrics.denied.WithLabelValues(of.peer, v.Rule, "false").Inc()
 		if v.Restricted() {
-			p.refused.note(refusalKey{of.service, refusedDenied}, zap.String("peer", of.peer), zap.String("rule", v.Rule))
+			p.refused.note(refusalKey{service: of.service, kind: refusedDenied}, zap.String("peer", of.peer), zap.String("rule", v.Rule))
 		}
 	}
 }

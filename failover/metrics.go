@@ -10,6 +10,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
 )
 
 // metrics of this package:
@@ -31,6 +32,7 @@ import (
 //	eastway_failover_denied_streams_total{peer,rule,dry_run}   rule: discovery.Verdict
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_forbidden_endpoints_total{reason}         reason: discovery.Refusal
+//	eastway_failover_shortages_total{resource}                 resource: dial.Shortage
 //	eastway_failover_listener_errors                           listeners that could not be opened
 //	eastway_failover_vacant_listeners                          listeners that are closed because nothing could serve them
 type metrics struct {
@@ -49,6 +51,7 @@ type metrics struct {
 	limits      *prometheus.CounterVec
 	denied      *prometheus.CounterVec
 	forbidden   *prometheus.CounterVec
+	short       *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
 	listeners   prometheus.Gauge
@@ -57,18 +60,14 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
-		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_connections_total", Help: "Connections that ended.",
-		}, []string{"service", "direction", "result"}),
+		connections: counters("eastway_connections_total", "Connections that ended.", "service", "direction", "result"),
 		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_connections_active", Help: "Connections in flight.",
 		}, []string{"direction"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_connection_bytes_total", Help: "Bytes carried, counted when a connection ends.",
 		}, []string{"service", "direction", "way"}),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eastway_connection_attempts_total", Help: "Attempts to reach an endpoint.",
-		}, []string{"target", "result"}),
+		attempts: counters("eastway_connection_attempts_total", "Attempts to reach an endpoint.", "target", "result"),
 		accept: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "eastway_connection_accept_seconds", Help: "Time until an endpoint accepted a connection, all attempts included.",
 			// From a local connect to the connect budget.
@@ -93,6 +92,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
 		forbidden: counters("eastway_failover_forbidden_endpoints_total",
 			"Connections not made, or refused, because of where an endpoint is.", "reason"),
+		short: counters("eastway_failover_shortages_total",
+			"Connections not made, or not accepted, because this process or host is short of something.", "resource"),
 		refused: counters("eastway_http_refused_requests_total", "HTTP requests that were refused because they are not well-formed.",
 			"service", "reason"),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -111,6 +112,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, reason := range discovery.Refusals() {
 		m.forbidden.WithLabelValues(string(reason))
 	}
+	for _, of := range dial.Shortages() {
+		m.short.WithLabelValues(string(of))
+	}
 	if err := m.register(r); err != nil {
 		return nil, err
 	}
@@ -124,7 +128,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.full, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
-		m.overBudget, m.limits, m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners, m.vacant,
+		m.overBudget, m.limits, m.denied, m.forbidden, m.short, m.ejections, m.ejectedNow, m.listeners, m.vacant,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("failover: register metrics: %w", err)

@@ -61,10 +61,10 @@ func New(cfg Config) (*Proxy, error) {
 			zap.Uint64("files", files), zap.Int("connections", cfg.MaxConnections), zap.Int("default", defaultMaxConnections),
 			zap.String("remedy", moreFiles))
 	}
-	p := &Proxy{cfg: cfg, metrics: m, conns: registry.New()}
+	p := &Proxy{cfg: cfg, metrics: m, conns: registry.New(), refused: newRefusals(m, log)}
 	dialer := dial.New(dial.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,
-		Forbidden: p.forbidden,
+		Forbidden: p.forbidden, Short: p.notDialed,
 	})
 	p.table = balance.NewTable(balance.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
@@ -75,7 +75,6 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.refused = newRefusals(m, log)
 	p.tcp = tcp.New(tcp.Config{
 		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, Slots: &p.slots,
 		LimitMet: p.refused.connection,

@@ -8,6 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/health"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/http/h1"
@@ -34,11 +36,10 @@ const (
 	refusedListener   refusal = "listener"
 	refusedProxy      refusal = "proxy"
 	refusedShare      refusal = "share"
-)
-
-const (
-	moreProxies = "run more proxies, or end idle connections (TrafficPolicy connectionPool.tcp.idleTimeout)"
-	moreFiles   = "raise the limit of open files to 40,960 (LimitNOFILE of systemd, ulimit -n)"
+	refusedAtPeer     refusal = "at_peer"
+	shortOfPorts      refusal = refusal(dial.ShortOfPorts)
+	shortOfFiles      refusal = refusal(dial.ShortOfFiles)
+	shortOfMemory     refusal = refusal(dial.ShortOfMemory)
 )
 
 // text is what happens, for the log and for status, and what to do about it.
@@ -55,19 +56,6 @@ func (r refusal) text() (what, remedy string) {
 	case refusedRate:
 		return "requests or connections refused: the TrafficPolicy's rateLimit allows no more of them",
 			"the access log shows whose they are (result rate_limited); raise the quota if endpoints can take more"
-	case refusedConnection:
-		return "connections refused: as many are open to endpoints as the TrafficPolicy's maxConnections",
-			"raise connectionPool.tcp.maxConnections, or add endpoints"
-	case refusedListener:
-		return "connections refused: as many are open to one of the service's addresses as there may be", moreProxies
-	case refusedProxy:
-		return "connections refused: as many are open, to all services, as there may be",
-			moreProxies + "; if fewer than 16,384 are open, " + moreFiles
-	case refusedShare:
-		return "connections refused: their source has a quarter of all that may be open, and three quarters are",
-			"find out why it keeps so many open (the log has its address), or end idle ones (TrafficPolicy connectionPool.tcp.idleTimeout)"
-	case refusedPeer:
-		return "HTTP requests of a peer refused: as many are under way as one peer may have", "run more proxies, or find what holds them up"
 	case refusedDenied:
 		return "streams of a peer denied: a rule of this cluster does not allow them", "'eastway authz explain' shows which rule"
 	case refusedDryRun:
@@ -81,7 +69,7 @@ func (r refusal) text() (what, remedy string) {
 		return "connections to an HTTP port are not HTTP: they are carried as TCP",
 			"mend the client, or set the port's protocol to tcp by the annotation eastway.dev/protocol"
 	}
-	return string(r), ""
+	return r.limitText()
 }
 
 // refusals remembers what was refused lately, for each service. It logs each kind at most once a minute.
@@ -94,6 +82,7 @@ type refusals struct {
 type refusalKey struct {
 	service discovery.ServiceName
 	kind    refusal
+	peer    string // whose limit it is; empty: this proxy's
 }
 
 func newRefusals(m *metrics, log *zap.Logger) *refusals {
@@ -107,13 +96,19 @@ func (r *refusals) note(k refusalKey, about ...zap.Field) {
 		return
 	}
 	what, remedy := k.kind.text()
-	about = append(about, zap.Stringer("service", k.service), zap.Uint64("times", due), zap.String("remedy", remedy))
+	if k.service != (discovery.ServiceName{}) {
+		about = append(about, zap.Stringer("service", k.service))
+	}
+	about = append(about, zap.Uint64("times", due), zap.String("remedy", remedy))
 	r.log.Warn(what, about...)
 }
 
 // text is for the operator.
 func (k refusalKey) text() (what, remedy string) {
 	what, remedy = k.kind.text()
+	if k.peer != "" {
+		what = "peer " + k.peer + ": " + what
+	}
 	if k.service == (discovery.ServiceName{}) {
 		return what, remedy
 	}
@@ -130,7 +125,7 @@ func (p *Proxy) Problems() []string {
 // request counts a request that is not well-formed.
 func (r *refusals) request(s discovery.ServiceName, v *h1.Violation) {
 	r.metrics.refused.WithLabelValues(s.String(), string(v.Reason)).Inc()
-	r.note(refusalKey{s, refusedMalformed}, zap.Error(v))
+	r.note(refusalKey{service: s, kind: refusedMalformed}, zap.Error(v))
 }
 
 // limit counts a request, or a retry, beyond the policy's connectionPool or rateLimit, or beyond what one peer may have.
@@ -143,7 +138,7 @@ func (r *refusals) limit(s discovery.ServiceName, limit string) {
 	case requests.LimitRate:
 		kind = refusedRate
 	}
-	r.note(refusalKey{s, kind}, zap.String("limit", limit))
+	r.note(refusalKey{service: s, kind: kind}, zap.String("limit", limit))
 }
 
 // connection remembers a connection beyond the policy's rateLimit or connectionPool; it counts as one that ended.
@@ -152,7 +147,7 @@ func (r *refusals) connection(s discovery.ServiceName, limit tcp.Limit) {
 	if limit == tcp.LimitConnections {
 		kind = refusedConnection
 	}
-	r.note(refusalKey{s, kind})
+	r.note(refusalKey{service: s, kind: kind})
 }
 
 // full counts a connection beyond a limit of this proxy's.
@@ -166,18 +161,30 @@ func (r *refusals) full(s discovery.ServiceName, from netip.Prefix, met *registr
 		kind = refusedProxy
 	case registry.LimitListenerShare, registry.LimitProxyShare:
 	}
-	r.note(refusalKey{s, kind}, zap.String("limit", string(met.Limit)), zap.Stringer("source", from),
+	r.note(refusalKey{service: s, kind: kind}, zap.String("limit", string(met.Limit)), zap.Stringer("source", from),
 		zap.Int("held", met.Held), zap.Int("used", met.Used), zap.Int("most", met.Most))
+}
+
+// short counts a connection that was not made, or not accepted, because this host is short of something.
+func (r *refusals) short(of dial.Shortage, about ...zap.Field) {
+	r.metrics.short.WithLabelValues(string(of)).Inc()
+	r.note(refusalKey{kind: refusal(of)}, about...)
+}
+
+// atPeer remembers a call that failed because of a limit of a peer's; it counts as one that ended.
+func (r *refusals) atPeer(service string, met *dial.LimitError) {
+	r.note(refusalKey{kind: refusedAtPeer, peer: met.Peer},
+		zap.String("peer", met.Peer), zap.String("service", service), zap.String("reason", access.Clip(met.Reason)))
 }
 
 // retry counts a retry above the budget.
 func (r *refusals) retry(s discovery.ServiceName) {
 	r.metrics.overBudget.WithLabelValues(s.String()).Inc()
-	r.note(refusalKey{s, refusedOverBudget})
+	r.note(refusalKey{service: s, kind: refusedOverBudget})
 }
 
 // notHTTP counts a connection to an HTTP port that is none.
 func (r *refusals) notHTTP(s discovery.ServiceName, caller string) {
 	r.metrics.notHTTP.WithLabelValues(s.String()).Inc()
-	r.note(refusalKey{s, refusedNotHTTP}, zap.String("caller", caller))
+	r.note(refusalKey{service: s, kind: refusedNotHTTP}, zap.String("caller", caller))
 }

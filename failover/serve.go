@@ -3,11 +3,15 @@ package failover
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/dial"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/registry"
@@ -111,13 +115,29 @@ func (p *Proxy) serveRequests(ctx context.Context, in Incoming, e *access.Entry,
 // finish writes a connection's line of the access log and counts.
 func (p *Proxy) finish(e *access.Entry) {
 	p.metrics.ended(e)
-	p.probes.ended(e)
+	p.ended(e)
 	e.Write(p.cfg.AccessLog)
 }
 
 // finishRequest writes a request's line of the access log and counts.
 func (p *Proxy) finishRequest(e *access.Entry) {
 	p.metrics.requestEnded(e)
-	p.probes.ended(e)
+	p.ended(e)
 	e.Write(p.cfg.AccessLog)
+}
+
+// ended passes on what more than the access log and metrics want to know.
+func (p *Proxy) ended(e *access.Entry) {
+	p.probes.ended(e)
+	if e.Err == nil || e.Result != access.Limit {
+		return
+	}
+	if met, ok := errors.AsType[*dial.LimitError](e.Err); ok && met.Peer != "" {
+		p.refused.atPeer(e.Service, met)
+	}
+}
+
+// notDialed reports that an endpoint was not dialed for a shortage here.
+func (p *Proxy) notDialed(of dial.Shortage, endpoint netip.AddrPort, err error) {
+	p.refused.short(of, zap.Stringer("endpoint", endpoint), zap.Error(err))
 }

@@ -86,6 +86,8 @@ type Config struct {
 	Tunnels  Tunnels
 	// Forbidden is why an address of the own cluster is not dialed, an error with ErrForbidden; nil: all are.
 	Forbidden func(endpoint netip.AddrPort) error
+	// Short is called when a dial failed because this host is short of something; nil: that is not reported.
+	Short func(of Shortage, endpoint netip.AddrPort, err error)
 	// Attempted is called with the result of each attempt; nil: it is not counted.
 	Attempted func(a balance.Address, result string)
 }
@@ -97,6 +99,9 @@ type Dialer struct{ cfg Config }
 func New(cfg Config) *Dialer {
 	if cfg.Attempted == nil {
 		cfg.Attempted = func(balance.Address, string) {}
+	}
+	if cfg.Short == nil {
+		cfg.Short = func(Shortage, netip.AddrPort, error) {}
 	}
 	if cfg.Forbidden == nil {
 		cfg.Forbidden = func(netip.AddrPort) error { return nil }
@@ -179,6 +184,9 @@ func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, 
 	}
 	conn, err := d.cfg.Network.Dial(ctx, to)
 	if err != nil {
+		if of := ShortageOf(err); of != "" {
+			d.cfg.Short(of, to, err)
+		}
 		return nil, err
 	}
 	c, err := relay.AsConn(conn)

@@ -69,11 +69,11 @@ func isInconclusive(err error) bool {
 	var refused *tunnel.RefusedError
 	switch {
 	case errors.As(err, &refused):
-		return refused.Code == tunnelpb.Answer_CODE_OVERLOADED || refused.Code == tunnelpb.Answer_CODE_DRAINING
+		return isOverloaded(refused) || refused.Code == tunnelpb.Answer_CODE_DRAINING
 	case errors.As(err, &lost), errors.Is(err, errSuspect), errors.Is(err, context.Canceled),
 		errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrUnknownPeer):
 		return true
 	default:
-		return isShortage(err)
+		return ShortageOf(err) != ""
 	}
 }

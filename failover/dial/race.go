@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type race struct {
 	results  chan *attempt
 	quit     chan struct{}
 	attempts []access.Attempt
+	limit    *LimitError // that an attempt met
 }
 
 // entrant is a candidate that is going to be tried.
@@ -68,6 +70,9 @@ func (r *race) run(ctx context.Context) (*attempt, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+	if r.limit != nil {
+		return nil, r.limit
 	}
 	return nil, ErrNoEndpoint
 }
@@ -109,7 +114,7 @@ func (r *race) try(ctx context.Context, a *attempt) {
 	case <-r.quit:
 		a.abandon()
 		var o balance.Outcome
-		if a.Peer == "" && a.err != nil && r.Life.Err() == nil && !isShortage(a.err) {
+		if a.Peer == "" && a.err != nil && r.Life.Err() == nil && ShortageOf(a.err) == "" {
 			o.Failure = balance.LocalFailure
 		}
 		a.use.Done(o)
@@ -122,6 +127,7 @@ func (r *race) failed(a *attempt) bool {
 	if len(a.avoid) == 0 || !errors.Is(a.err, tunnel.ErrNoLane) { // that the peer has no other replica is no attempt
 		r.record(a, v.result, a.err.Error(), a.took)
 	}
+	r.limit = cmp.Or(a.limitOf(), r.limit)
 	a.use.Done(v.Outcome)
 	// The one usable link may be the replica's that failed, or, when that one has just gone away, another's.
 	if v.elsewhere && a.replica != "" && len(a.avoid) < maxSamePeer && r.cfg.Tunnels.State(a.Peer).Usable {

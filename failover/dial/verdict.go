@@ -22,6 +22,7 @@ const (
 	resultUnknown     = "unknown"
 	resultAbandoned   = "abandoned"
 	resultForbidden   = "forbidden"
+	resultLimit       = "limit"
 	resultError       = "error"
 )
 
@@ -70,7 +71,7 @@ func blame(result string, f balance.Failure) verdict {
 func judgeRefusal(e *tunnel.RefusedError) verdict {
 	switch e.Code {
 	case tunnelpb.Answer_CODE_OVERLOADED:
-		return verdict{result: resultRefused, Outcome: balance.Outcome{RetryAfter: e.RetryAfter}}
+		return verdict{result: resultLimit, Outcome: balance.Outcome{RetryAfter: e.RetryAfter}}
 	case tunnelpb.Answer_CODE_DRAINING:
 		return verdict{result: resultRefused, elsewhere: true}
 	default:
@@ -87,8 +88,8 @@ func judgeLocal(err error) verdict {
 		return blame(resultForbidden, balance.LocalFailure)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return blame(resultRefused, balance.LocalFailure)
-	case isShortage(err):
-		return verdict{result: resultError}
+	case ShortageOf(err) != "":
+		return verdict{result: resultLimit}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return blame(resultTimeout, balance.LocalFailure)
 	default:
@@ -98,14 +99,5 @@ func judgeLocal(err error) verdict {
 	}
 }
 
-// isShortage is true when this process or host is short of something; the endpoint is not to blame.
-func isShortage(err error) bool {
-	for _, short := range []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
-	} {
-		if errors.Is(err, short) {
-			return true
-		}
-	}
-	return false
-}
+// isOverloaded: the peer has met a limit of its own; it is not broken.
+func isOverloaded(e *tunnel.RefusedError) bool { return e.Code == tunnelpb.Answer_CODE_OVERLOADED }

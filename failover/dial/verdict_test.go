@@ -26,7 +26,7 @@ func TestJudge(t *testing.T) {
 		return verdict{result: result, Outcome: balance.Outcome{Failure: f, Untaken: true}}
 	}
 	resets := verdict{result: resultError, Outcome: balance.Outcome{Failure: balance.LocalFailure}}
-	busy := verdict{result: resultRefused, Outcome: balance.Outcome{RetryAfter: time.Second}}
+	busy := verdict{result: resultLimit, Outcome: balance.Outcome{RetryAfter: time.Second}}
 	for name, tt := range map[string]struct {
 		at   balance.Address
 		err  error
@@ -37,8 +37,8 @@ func TestJudge(t *testing.T) {
 		"an endpoint has no route":     {err: dialError(syscall.EHOSTUNREACH), want: blames(resultError, balance.LocalFailure)},
 		"an endpoint does not answer":  {err: dialError(syscall.ETIMEDOUT), want: blames(resultTimeout, balance.LocalFailure)},
 		"the connect timeout":          {err: context.DeadlineExceeded, want: blames(resultTimeout, balance.LocalFailure)},
-		"out of descriptors":           {err: dialError(syscall.EMFILE), want: verdict{result: resultError}},
-		"out of ports":                 {err: dialError(syscall.EADDRNOTAVAIL), want: verdict{result: resultError}},
+		"out of descriptors":           {err: dialError(syscall.EMFILE), want: verdict{result: resultLimit}},
+		"out of ports":                 {err: dialError(syscall.EADDRNOTAVAIL), want: verdict{result: resultLimit}},
 		"given up":                     {err: context.Canceled, want: verdict{result: resultAbandoned}},
 		"a peer has no endpoint":       {peer, refused(tunnelpb.Answer_CODE_UNAVAILABLE), blames(resultRefused, balance.PeerFailure)},
 		"a peer has no such service":   {peer, refused(tunnelpb.Answer_CODE_NOT_FOUND), blames(resultRefused, balance.PeerFailure)},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/ratelimit"
 	"github.com/eastway/eastway/failover/registry"
@@ -150,7 +151,7 @@ func (e *exchange) run(ctx context.Context) {
 			e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
 		case o == noCandidate && e.tries == 0:
 			e.entry.Err = t.err
-			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "no-endpoint")
+			e.fail(http.StatusServiceUnavailable, dial.Result(t.err), "no-endpoint")
 		case o == notExecuted && e.tries == 0:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, access.NoEndpoint, "not-executed")

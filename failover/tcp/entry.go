@@ -30,7 +30,7 @@ func notConnected(e *access.Entry, err error) {
 	case errors.Is(err, dial.ErrBudget):
 		e.Result, e.Ended = access.Timeout, "connect timeout"
 	case errors.Is(err, dial.ErrNoEndpoint):
-		e.Result, e.Ended = access.NoEndpoint, "no endpoint"
+		e.Result, e.Ended = dial.Result(err), "no endpoint"
 	case isLimited(err):
 		e.Result, e.Ended = access.RateLimited, "rate limit"
 	case errors.Is(err, registry.ErrTooMany), errors.Is(err, errMaxConnections):

@@ -204,6 +204,11 @@ func refusalOf(err error) *refusal {
 			result: access.RateLimited,
 		}
 	}
+	if met, ok := errors.AsType[*dial.LimitError](err); ok { // no endpoint is broken
+		return &refusal{
+			code: tunnelpb.Answer_CODE_OVERLOADED, reason: met.Reason, retryAfter: overloadRetryAfter, result: access.Limit,
+		}
+	}
 	switch {
 	case errors.Is(err, registry.ErrTooMany):
 		return &refusal{

@@ -1,0 +1,116 @@
+package failover
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/internal/status"
+	"github.com/eastway/eastway/tunnel"
+	"github.com/eastway/eastway/tunnel/tunnelpb"
+)
+
+// shortNetwork is this host, which cannot dial for want of something.
+type shortNetwork struct {
+	*host
+	errno syscall.Errno
+}
+
+func (n shortNetwork) Dial(context.Context, netip.AddrPort) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", n.errno)}
+}
+
+// TestShortage: what this host is short of is no fault of an endpoint's. The operator sees it in the log, in a metric and in status, the
+// caller's cluster in the answer.
+func TestShortage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		errno  syscall.Errno
+		of     dial.Shortage
+		remedy string
+		reason string
+	}{
+		{syscall.EADDRNOTAVAIL, dial.ShortOfPorts, "net.ipv4.ip_local_port_range", "has no free local port"},
+		{syscall.EAGAIN, dial.ShortOfPorts, "net.ipv4.ip_local_port_range", "has no free local port"},
+		{syscall.EMFILE, dial.ShortOfFiles, "LimitNOFILE", "has no free file descriptor"},
+		{syscall.ENOBUFS, dial.ShortOfMemory, "more memory", "has no memory"},
+	} {
+		w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.Network = shortNetwork{newHost(), tt.errno} })
+		const calls = 2 * ejectAfter
+		for range calls {
+			if got, err := w.ask("hello"); !isReset(err) {
+				t.Fatalf("%v: %q %v", tt.errno, got, err)
+			}
+		}
+		line := w.line()
+		if line["result"] != access.Limit || !strings.Contains(line["error"].(string), tt.reason) ||
+			!strings.HasSuffix(results(line)[0], " limit") {
+			t.Errorf("%v: %v", tt.errno, line)
+		}
+		w.eventually("counted", func() bool {
+			return testutil.ToFloat64(w.proxy.metrics.short.WithLabelValues(string(tt.of))) == calls
+		})
+		if p := w.proxy.Problems(); len(p) != 1 || !strings.Contains(p[0], "(6×") || !strings.Contains(p[0], tt.remedy) {
+			t.Errorf("%v: status has %q", tt.errno, p)
+		}
+		what, remedy := refusal(tt.of).text()
+		if all := w.log.FilterMessage(what).All(); len(all) != 1 || all[0].ContextMap()["remedy"] != remedy {
+			t.Errorf("%v: the log has %v", tt.errno, all)
+		}
+		for _, e := range w.proxy.Endpoints(echoName) {
+			if e.OutlierCheck != status.CheckOK {
+				t.Errorf("%v: %+v", tt.errno, e)
+			}
+		}
+		s := w.serve(&fakePeer{}, request())
+		var e *tunnel.RefusedError
+		if refused(s) != tunnelpb.Answer_CODE_OVERLOADED || !asRefused(s.Outcome(), &e) || e.RetryAfter <= 0 ||
+			!strings.Contains(e.Reason, tt.reason) {
+			t.Errorf("%v: the peer gets %v", tt.errno, s.Outcome())
+		}
+	}
+}
+
+// TestLimitOfPeer: why a peer's limit refuses a call is in the access log, whole, and the operator sees that it is the peer's. The peer is
+// not broken.
+func TestLimitOfPeer(t *testing.T) {
+	t.Parallel()
+	const reason = "4096 streams of cluster cn-hangzhou are open, 4096 of them to shop/echo: as many as one peer may have (--max-streams-per-peer)"
+	w := newWorld(t, peer("far", abroad, &fakePeer{handle: func(in *fakeIncoming) {
+		_ = in.Refuse(tunnelpb.Answer_CODE_OVERLOADED, reason, time.Nanosecond)
+	}}))
+	for range 2 * ejectAfter {
+		if got, err := w.ask("hello"); !isReset(err) {
+			t.Fatalf("%q %v", got, err)
+		}
+	}
+	w.eventually("logged", func() bool { return w.access.Len() == 2*ejectAfter })
+	for _, l := range w.access.All() {
+		line := l.ContextMap()
+		attempt := line["attempts"].([]any)[0].(map[string]any)
+		if line["result"] != access.Limit || !strings.HasSuffix(line["error"].(string), "peer far: "+reason) || attempt["result"] != "limit" ||
+			!strings.HasSuffix(attempt["reason"].(string), reason) {
+			t.Errorf("%v", line)
+		}
+	}
+	if p := w.proxy.Problems(); len(p) != 1 || !strings.Contains(p[0], "peer far: ") || !strings.Contains(p[0], "(6×") {
+		t.Errorf("status has %q", p)
+	}
+	all := w.log.FilterField(zap.String("peer", "far")).FilterMessageSnippet("limit").All()
+	if len(all) != 1 || all[0].ContextMap()["reason"] != reason {
+		t.Errorf("the log has %v", all)
+	}
+	if w.log.FilterMessage("endpoint ejected").Len() > 0 {
+		t.Error("the peer is ejected")
+	}
+}
