@@ -37,18 +37,29 @@ func program(t testing.TB, name, pkg string) string {
 type process struct {
 	name, log string
 	pid       int
-	ended     chan struct{}
+	// stop is the signal that ends it.
+	stop  syscall.Signal
+	ended chan struct{}
 }
 
-// start runs a program until the test ends; it gets SIGTERM then.
+// start runs a program until the test ends.
 func start(t testing.TB, dir, name, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
+	return startAs(t, nil, dir, name, path, args...)
+}
+
+// startAs does it as another user; nil: as this one.
+func startAs(t testing.TB, as *syscall.Credential, dir, name, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: name, log: filepath.Join(dir, name+".log"), stop: syscall.SIGTERM, ended: make(chan struct{})}
 	log, err := os.Create(p.log)
 	must(t, err)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: as}
+	if as != nil {
+		cmd.Dir = "/"
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -60,11 +71,11 @@ func start(t testing.TB, dir, name, path string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		early := !p.running()
-		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Process.Signal(p.stop)
 		select {
 		case <-p.ended:
 		case <-time.After(patience):
-			t.Errorf("%s did not end within %s of SIGTERM", name, patience)
+			t.Errorf("%s did not end within %s of %s", name, patience, p.stop)
 			cmd.Process.Kill()
 			<-p.ended
 		}

@@ -34,8 +34,11 @@ type service struct {
 	name string
 	// protocol is the port's appProtocol.
 	protocol string
-	// endpoint is HOST:PORT.
+	// endpoint is HOST:PORT; others are more of them, with the same port. "": there is none, anywhere.
 	endpoint string
+	others   []string
+	// annotation is one of the Service in far, policy the spec of its TrafficPolicy there, in YAML's flow style; "": none.
+	annotation, policy string
 	// near and far are where the proxies listen for it.
 	near, far string
 }
@@ -85,8 +88,8 @@ func (w *world) up(t testing.TB, services ...service) {
 	w.trust(t, w.near, w.far)
 	w.trust(t, w.far, w.near)
 	for _, s := range services {
-		must(t, os.WriteFile(filepath.Join(w.near.dir, "config", s.name+".yaml"), []byte(s.manifest(s.near)), 0o600))
-		must(t, os.WriteFile(filepath.Join(w.far.dir, "config", s.name+".yaml"), []byte(s.manifest(s.far)+s.export()), 0o600))
+		must(t, os.WriteFile(filepath.Join(w.near.dir, "config", s.name+".yaml"), []byte(s.manifest(s.near, "")), 0o600))
+		must(t, os.WriteFile(filepath.Join(w.far.dir, "config", s.name+".yaml"), []byte(s.manifest(s.far, s.annotation)+s.export()), 0o600))
 	}
 	far := w.run(t, w.far)
 	near := w.run(t, w.near)
@@ -137,6 +140,9 @@ func (w *world) await(t testing.TB, c cluster, p *process, services []service) {
 	must(t, err)
 	defer client.Close()
 	for _, s := range services {
+		if s.endpoint == "" {
+			continue
+		}
 		eventually(t, c.name+" can call "+s.name, p, func() error {
 			found, err := client.Endpoints(t.Context(), namespace, s.name)
 			if err != nil {
@@ -153,25 +159,41 @@ func (w *world) await(t testing.TB, c cluster, p *process, services []service) {
 }
 
 // manifest is a Service on that address, without endpoints, that peers may answer.
-func (s *service) manifest(at string) string {
+func (s *service) manifest(at, annotation string) string {
 	ip, port, _ := net.SplitHostPort(at)
+	if annotation != "" {
+		annotation = ", " + annotation
+	}
 	return fmt.Sprintf(`apiVersion: v1
 kind: Service
-metadata: {name: %s, namespace: %s, annotations: {eastway.dev/takeover: "true"}}
+metadata: {name: %s, namespace: %s, annotations: {eastway.dev/takeover: "true"%s}}
 spec:
   clusterIP: %s
   ports: [{name: port, port: %s, appProtocol: %s}]
-`, s.name, namespace, ip, port, s.protocol)
+`, s.name, namespace, annotation, ip, port, s.protocol)
 }
 
-// export offers the Service to peers, with its endpoint.
+// export offers the Service to peers, with its endpoints.
 func (s *service) export() string {
-	ip, port, _ := net.SplitHostPort(s.endpoint)
-	return fmt.Sprintf(`---
+	var b strings.Builder
+	fmt.Fprintf(&b, `---
 apiVersion: multicluster.x-k8s.io/v1alpha1
 kind: ServiceExport
 metadata: {name: %[1]s, namespace: %[2]s}
----
+`, s.name, namespace)
+	if s.policy != "" {
+		fmt.Fprintf(&b, `---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: %[1]s, namespace: %[2]s}
+spec: {targetRef: {group: "", kind: Service, name: %[1]s}, %[3]s}
+`, s.name, namespace, s.policy)
+	}
+	if s.endpoint == "" {
+		return b.String()
+	}
+	ip, port, _ := net.SplitHostPort(s.endpoint)
+	fmt.Fprintf(&b, `---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
@@ -180,8 +202,14 @@ metadata:
   labels: {kubernetes.io/service-name: %[1]s}
 addressType: IPv4
 ports: [{name: port, port: %[4]s}]
-endpoints: [{addresses: [%[3]s], zone: far-1}]
+endpoints:
+- {addresses: [%[3]s], zone: far-1}
 `, s.name, namespace, ip, port)
+	for _, o := range s.others {
+		ip, _, _ := net.SplitHostPort(o)
+		fmt.Fprintf(&b, "- {addresses: [%s], zone: far-1}\n", ip)
+	}
+	return b.String()
 }
 
 // metric is the sum of a counter's samples that have all these labels.

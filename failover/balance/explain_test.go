@@ -167,9 +167,13 @@ func choiceCases() map[string]explainCase {
 	three := func(tw *town) { tw.local(here, 3) }
 	off := everywhere("ROUND_ROBIN")
 	return map[string]explainCase{
-		"two choices": {build: three, change: map[Address]func(*target){localKey(0): busy(1), localKey(1): busy(5)}, want: map[string]string{
+		"two choices": {build: three, change: map[Address]func(*target){localKey(0): busy(2), localKey(1): busy(5)}, want: map[string]string{
 			"10.0.0.0:80": "33 own zone", "10.0.0.1:80": "0 own zone; more load than all others there", "10.0.0.2:80": "67 own zone",
 		}},
+		"two choices, one connection more": {
+			build: three, change: map[Address]func(*target){localKey(0): busy(1), localKey(1): busy(5)},
+			want: map[string]string{"10.0.0.0:80": "50 own zone", "10.0.0.1:80": "0 own zone; more load", "10.0.0.2:80": "50 own zone"},
+		},
 		"two choices, equals and peers with several": {
 			policy: everywhere(""), build: func(tw *town) { tw.local(here, 2).peer("far", abroad, abroad, abroad).peer("near", here, here) },
 			change: map[Address]func(*target){far: busy(3), near: busy(4)},

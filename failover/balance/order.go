@@ -186,12 +186,12 @@ func (c *choice) odds(level []*contender) {
 
 // lessLoaded are the odds in LEAST_REQUEST, which takes the less loaded of two endpoints at random: the share of all pairs that each
 // candidate of a level wins. Taking the least loaded of all would send the connections of all proxies to the same endpoint. A peer is
-// drawn as often as all that it stands for. Of equal load each wins as often as it is drawn.
+// drawn as often as all that it stands for. Of equal load, and of connections also of almost equal load, each wins as often as it is drawn.
 func lessLoaded(level []*contender, all int) {
 	pairs, left := float64(all)*float64(all-1)/2, all
 	for len(level) > 0 {
 		n, same := 0, 0
-		for n < len(level) && level[n].key == level[0].key {
+		for n < len(level) && level[n].isLoadedLike(level[0]) {
 			same += level[n].endpoints
 			n++
 		}
@@ -201,6 +201,16 @@ func lessLoaded(level []*contender, all int) {
 		}
 		level, left = level[n:], left-same
 	}
+}
+
+// isLoadedLike is true for a contender that is not less loaded than o, and not so much more that it matters. A request counts for
+// itself; it is short, and what has one more in flight may be slow. Connections stay, and what a client sends on a second one may have to
+// meet the first, such as the request of PostgreSQL to cancel a query: that must not always go to another endpoint.
+func (a *contender) isLoadedLike(o *contender) bool {
+	if a.request || a.refusing != o.refusing {
+		return a.key == o.key
+	}
+	return a.key-o.key <= max(evenLoad/float64(a.endpoints), evenShare*o.key)
 }
 
 // drawFirst moves one to the front of a level by the odds.

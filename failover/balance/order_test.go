@@ -2,6 +2,7 @@ package balance
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -158,7 +159,7 @@ func TestTwoChoices(t *testing.T) {
 		var in []Candidate
 		for i := range 4 {
 			o := opt(fmt.Sprint(i), rank{})
-			o.load = float64(i)
+			o.load, o.request = float64(i), true
 			in = append(in, o)
 		}
 		first[order(in, random{intN: rnd.IntN, float64: rnd.Float64})[0].Peer]++
@@ -166,6 +167,38 @@ func TestTwoChoices(t *testing.T) {
 	// Of the 6 pairs, "0" wins 3, "1" 2, "2" 1.
 	if first["3"] != 0 || first["0"] < 4700 || first["0"] > 5300 || first["2"] < 1400 || first["2"] > 1950 {
 		t.Errorf("first: %v", first)
+	}
+}
+
+// TestEvenLoad: of two endpoints the one with a connection more gets half of the next ones; requests go to the other one.
+func TestEvenLoad(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name        string
+		busy, other float64
+		endpoints   int // of each
+		request     bool
+		refusing    float64
+		want        float64 // share of the busy one
+	}{
+		{name: "one connection", busy: 1, endpoints: 1, want: 0.5},
+		{name: "one more", busy: 8, other: 7, endpoints: 1, want: 0.5},
+		{name: "two more", busy: 2, endpoints: 1, want: 0},
+		{name: "a tenth more", busy: 33, other: 30, endpoints: 1, want: 0.5},
+		{name: "more than a tenth", busy: 34, other: 30, endpoints: 1, want: 0},
+		{name: "a peer's connection", busy: 0.25, endpoints: 4, want: 0.5},
+		{name: "two of a peer", busy: 0.5, endpoints: 4, want: 0.5 * 3 / 7}, // pairs among its own
+		{name: "a request", busy: 1, endpoints: 1, request: true, want: 0},
+		{name: "refusals", busy: 0, endpoints: 1, refusing: 0.2, want: 0},
+	} {
+		busy, other := opt("busy", rank{}), opt("other", rank{})
+		busy.load, other.load = tt.busy, tt.other
+		busy.place.endpoints, other.place.endpoints = tt.endpoints, tt.endpoints
+		busy.request, other.request, busy.refusing = tt.request, tt.request, tt.refusing
+		by := choice{}
+		if got := by.shares([]Candidate{busy, other}); math.Abs(got[0]-tt.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", tt.name, got[0], tt.want)
+		}
 	}
 }
 

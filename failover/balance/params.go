@@ -22,6 +22,10 @@ const (
 	// beliefFactor is how many times as many endpoints a peer may claim as all that claim fewer in its level, before it has served as many
 	// calls at a time: within it, which are most cases, calls are divided by what peers claim from the first one on.
 	beliefFactor = 4
+	// evenLoad is how many more connections an endpoint may have than another one to count as equally loaded: with two endpoints and one
+	// connection, half of the next ones go to either. evenShare is the same as a part of the load: a tenth more does not slow an endpoint.
+	evenLoad  = 1
+	evenShare = 0.1
 	// maxHold bounds how long a peer's retry-after keeps connections of a service away from it.
 	maxHold = 10 * time.Second
 	// roundLag is how many connections per endpoint a target of ROUND_ROBIN may make up for: as many as are chosen at the same moment.
