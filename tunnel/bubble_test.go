@@ -10,8 +10,10 @@ import (
 
 	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/sim/simnet"
+	"github.com/eastway/eastway/tunnel/redial"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/transport/mem"
+	"github.com/eastway/eastway/tunnel/vitals"
 )
 
 // latency of the simulated network, one way.
@@ -26,6 +28,8 @@ type bubbled struct {
 	mem   *mem.Network
 	hosts [2]*simnet.Host
 	procs [2]*simnet.Process
+	// configs are those of the nodes, in the order of the hosts.
+	configs [2]Config
 }
 
 // bubbleTransports are the ways in which tests in a bubble run.
@@ -64,6 +68,7 @@ func newBubbled(t *testing.T, over string, opts ...pairOption) *bubbled {
 		}
 	}
 	cb.Listen = p.hosts[1].String() + ":443"
+	p.configs = [2]Config{ca, cb}
 	p.pair = joined(t, startNode(t, ca), startNode(t, cb))
 	p.silence = func(on bool) {
 		p.silenceTCP(on)
@@ -84,7 +89,7 @@ func (p *bubbled) silenceTCP(on bool) {
 	p.tcp.Silence(b, a)
 }
 
-// TestLinkInABubble: silence is suspect after suspectAfter and dead after deadAfter, to the tick; afterwards the link is back,
+// TestLinkInABubble: silence is suspect after vitals.SuspectAfter and dead after vitals.DeadAfter, to the tick; afterwards the link is back,
 // and stays for as long as nothing happens.
 func TestLinkInABubble(t *testing.T) {
 	t.Parallel()
@@ -94,7 +99,7 @@ func TestLinkInABubble(t *testing.T) {
 		bubble.Pass(5 * time.Minute)
 		mustEcho(t, p.open(t))
 		p.silence(true)
-		bubble.Pass(suspectAfter - 3*tick) // a ping was answered a moment before
+		bubble.Pass(vitals.SuspectAfter - 3*tick) // a ping was answered a moment before
 		if !p.a.State("b").Usable {
 			t.Error("suspect too early")
 		}
@@ -102,12 +107,12 @@ func TestLinkInABubble(t *testing.T) {
 		if p.a.State("b").Usable {
 			t.Error("not suspect")
 		}
-		bubble.Pass(deadAfter - suspectAfter)
+		bubble.Pass(vitals.DeadAfter - vitals.SuspectAfter)
 		if _, err := io.ReadAll(s); !errors.Is(err, ErrReset) {
 			t.Errorf("the stream ended with %v", err)
 		}
 		p.silence(false)
-		bubble.Pass(2 * redialMax)
+		bubble.Pass(2 * redial.Max)
 		mustEcho(t, p.open(t))
 	})
 }

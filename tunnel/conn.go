@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/vitals"
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
@@ -39,7 +40,7 @@ type conn struct {
 	idleSince  atomic.Int64 // nanoseconds after born; meaningful while active is 0
 
 	mu       sync.Mutex
-	ping     pingState
+	ping     vitals.Pings
 	life     lanePhase
 	suspect  bool
 	suspectC chan struct{}              // closed while suspect
@@ -210,62 +211,23 @@ func (c *conn) suspected() (bool, <-chan struct{}) {
 	return c.suspect, c.suspectC
 }
 
-// pingState is one connection's pings. A ping that is not answered is not followed by another, so a slow line is not
-// filled with them.
-type pingState struct {
-	sequence uint64
-	sent     time.Time
-	waiting  bool
-	srtt     time.Duration
-}
-
-// due says whether to ping now, and counts the ping as sent.
-func (p *pingState) due(now time.Time, interval time.Duration) (uint64, bool) {
-	if p.waiting || now.Sub(p.sent) < interval {
-		return 0, false
-	}
-	return p.again(now), true
-}
-
-// again counts a ping as sent that takes the place of the one before.
-func (p *pingState) again(now time.Time) uint64 {
-	p.sequence++
-	p.sent, p.waiting = now, true
-	return p.sequence
-}
-
-// pong takes an answer, and says when the ping was sent; wrong or old sequences change nothing.
-func (p *pingState) pong(sequence uint64, now time.Time) (sent time.Time, ok bool) {
-	if !p.waiting || sequence != p.sequence {
-		return time.Time{}, false
-	}
-	p.waiting = false
-	sample := now.Sub(p.sent)
-	if p.srtt == 0 {
-		p.srtt = sample
-	} else {
-		p.srtt += (sample - p.srtt) / 8 // RFC 6298's gain
-	}
-	return p.sent, true
-}
-
 func (c *conn) pong(sequence uint64) (sent time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ping.pong(sequence, time.Now())
+	return c.ping.Pong(sequence, time.Now())
 }
 
 func (c *conn) rtt() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ping.srtt
+	return c.ping.RTT()
 }
 
 // pingIfDue queues a ping when the interval has passed, and says whether one waits for its answer.
 func (c *conn) pingIfDue(interval time.Duration) (waiting bool) {
 	c.mu.Lock()
-	seq, due := c.ping.due(time.Now(), interval)
-	waiting = c.ping.waiting
+	seq, due := c.ping.Due(time.Now(), interval)
+	waiting = c.ping.Waiting()
 	c.mu.Unlock()
 	if due {
 		c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: seq}}})
@@ -276,7 +238,7 @@ func (c *conn) pingIfDue(interval time.Duration) (waiting bool) {
 // pingAgain sends another ping instead of the one that waits for its answer.
 func (c *conn) pingAgain() {
 	c.mu.Lock()
-	seq := c.ping.again(time.Now())
+	seq := c.ping.Again(time.Now())
 	c.mu.Unlock()
 	c.send(&tunnelpb.Control{Message: &tunnelpb.Control_Ping{Ping: &tunnelpb.Ping{Sequence: seq}}})
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/tunnel/redial"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -45,7 +45,7 @@ type transportDialer struct {
 	transport.Transport
 	target  int // lanes to hold
 	pending int
-	delay   time.Duration
+	pace    redial.Pace
 	next    time.Time // not before
 	err     error     // of the newest attempt
 	strayed int       // attempts in a row that met another replica
@@ -59,29 +59,30 @@ type dialResult struct {
 	err  error
 }
 
-func newLinkDialer(n *Node, peer, addr string) *linkDialer {
+func newLinkDialer(n *Node, peer, addr string, pace redial.Pace) *linkDialer {
 	d := &linkDialer{n: n, peer: peer, addr: addr, id: newLinkID(), results: make(chan dialResult)}
 	for _, t := range n.transports {
-		d.transports = append(d.transports, &transportDialer{Transport: t, target: t.Caps().Lanes})
+		d.transports = append(d.transports, &transportDialer{Transport: t, target: t.Caps().Lanes, pace: pace})
 	}
 	return d
 }
 
 // dialLink dials over all transports at once. Whichever is first carries the control connection; the others
 // become lanes. It calls linked once there is a link, and returns when that has ended. Once retired is closed, no more
-// lanes are dialed.
-func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, linked func(*link)) error {
+// lanes are dialed. Pace is that of the address so far.
+func (n *Node) dialLink(ctx context.Context, retired <-chan struct{}, peer, addr string, pace redial.Pace, linked func(*link)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	d := newLinkDialer(n, peer, addr)
+	d := newLinkDialer(n, peer, addr, pace)
 	defer d.finish()
 	defer cancel()
 	for _, t := range d.transports {
 		d.start(ctx, t)
 	}
 	monitored := make(chan error, 1)
-	t := time.NewTicker(time.Second / 2)
+	t := time.NewTimer(keepInterval)
 	defer t.Stop()
 	for {
+		t.Reset(d.untilNext(time.Now()))
 		var kick, grow <-chan struct{}
 		if d.link != nil {
 			kick, grow = d.link.kick, d.link.grow
@@ -130,6 +131,17 @@ func (d *linkDialer) watch(ctx context.Context) error {
 	err := d.link.monitor(ctx)
 	d.link.end(err.Error()) // at once: the dialer may be waiting for a Hello
 	return err
+}
+
+// untilNext is when to look again at what is missing.
+func (d *linkDialer) untilNext(now time.Time) time.Duration {
+	wait := keepInterval
+	for _, t := range d.transports {
+		if left := t.next.Sub(now); left > 0 {
+			wait = min(wait, left)
+		}
+	}
+	return wait
 }
 
 // keep dials what is missing. Its error ends the link.
@@ -225,18 +237,19 @@ func (d *linkDialer) take(ctx context.Context, r dialResult) error {
 	}
 	t.err = r.err
 	if r.err == nil {
-		t.delay, t.next, t.strayed = 0, time.Time{}, 0
+		t.pace.Reset()
+		t.next, t.strayed = time.Time{}, 0
 		return nil
 	}
 	if d.endsLink(r.err) {
 		return r.err
 	}
-	t.delay = min(max(2*t.delay, redialMin), d.slowest())
+	pause := t.pace.Failed(time.Now(), d.slowest())
 	if errors.Is(r.err, errOtherReplica) && t.strayed < maxStrayed {
 		t.strayed++
-		t.delay = redialMin // a load balancer's next choice may be the right one
+		pause = redial.Jitter(redial.Min) // a load balancer's next choice may be the right one
 	}
-	t.next = time.Now().Add(t.delay/2 + rand.N(t.delay))
+	t.next = time.Now().Add(pause)
 	switch {
 	case errors.Is(r.err, errOtherReplica): // nothing that an operator could repair
 	case d.link != nil:
@@ -252,7 +265,7 @@ func (d *linkDialer) slowest() time.Duration {
 	if d.link != nil && !d.link.empty() && !d.link.hasControl() {
 		return controlRedialMax
 	}
-	return redialMax
+	return redial.Max
 }
 
 // endsLink says whether err of a new connection means that the link has no future.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/vitals"
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
@@ -145,7 +146,7 @@ func (l *link) announceDone(conns []*conn) {
 }
 
 func (l *link) lastResortLocked() bool {
-	return l.life.takesLastResort(time.Now()) && l.vitals.state == alive
+	return l.life.takesLastResort(time.Now()) && l.vitals.State() == vitals.Alive
 }
 
 func (l *link) isLastResort() bool {

@@ -16,6 +16,7 @@ import (
 	"github.com/eastway/eastway/internal/recent"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/vitals"
 	"github.com/eastway/eastway/tunnel/wire"
 )
 
@@ -46,7 +47,7 @@ type link struct {
 	earlyResets *recent.Set[streamKey] // resets that overtook their header: most are of streams that have ended meanwhile
 	pending     []*tunnelpb.Reset      // resets that wait for a control connection
 	life        phase
-	vitals      vitals
+	vitals      vitals.Link
 }
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {
@@ -56,7 +57,7 @@ func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link
 		born: time.Now(), gone: make(chan struct{}),
 		grow: notify.NewSignal(), kick: notify.NewSignal(),
 		streams: make(map[streamKey]*Stream), life: phase{farewell: farewell{again: wire.SaysDoneAgain(hello)}},
-		vitals: newVitals(time.Now()), earlyResets: recent.NewSet[streamKey](maxEarlyResets),
+		vitals: vitals.New(time.Now()), earlyResets: recent.NewSet[streamKey](maxEarlyResets),
 	}
 }
 
@@ -125,13 +126,13 @@ func (l *link) watch(c *conn) {
 	unexpected := !l.life.ended && !c.retired()
 	if l.control == c {
 		l.control = nil
-		l.vitals.controlLost(time.Now())
+		l.vitals.ControlLost(time.Now())
 	}
 	l.lanes = slices.DeleteFunc(l.lanes, func(o *conn) bool { return o == c })
 	if unexpected {
 		// A replica that was killed closes its TCP connections at once while QUIC stays silent:
 		// until a ping is answered, streams send their header alone.
-		l.vitals.doubt(time.Now())
+		l.vitals.Doubt(time.Now(), l.lastOfItsTransport(c))
 	}
 	streams := l.streamsOn(c)
 	l.mu.Unlock()
@@ -144,6 +145,13 @@ func (l *link) watch(c *conn) {
 			zap.String("lane", c.name), zap.String("reason", reason), zap.Int("streams", len(streams)))
 	}
 	l.kick.Notify()
+}
+
+// lastOfItsTransport: c has ended, and no connection over its transport is left.
+func (l *link) lastOfItsTransport(c *conn) bool {
+	over := c.sess.Caps().Name
+	return (l.control == nil || l.control.sess.Caps().Name != over) &&
+		!slices.ContainsFunc(l.lanes, func(o *conn) bool { return o.sess.Caps().Name == over })
 }
 
 func (l *link) streamsOn(c *conn) []*Stream {
@@ -164,7 +172,7 @@ func (l *link) handle(c *conn, m *tunnelpb.Control) error {
 	case *tunnelpb.Control_Pong:
 		if sent, ok := c.pong(m.Pong.GetSequence()); ok {
 			l.mu.Lock()
-			l.vitals.proven(sent)
+			l.vitals.Proven(sent)
 			l.mu.Unlock()
 		}
 	case *tunnelpb.Control_Reset_:
@@ -299,14 +307,21 @@ func (l *link) close(reason string) {
 func (l *link) failing() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.life.attached && (l.control == nil || l.vitals.state != alive || l.vitals.doubtful())
+	return l.life.attached && (l.control == nil || l.vitals.State() != vitals.Alive || l.vitals.Doubtful())
+}
+
+// collapsed: all connections of a transport have ended, and no ping sent since was answered.
+func (l *link) collapsed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.vitals.Collapsed()
 }
 
 // carries: it has lanes whose streams may go on. A silent one's may, until it is dead.
 func (l *link) carries() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.vitals.state != dead && len(l.lanes) > 0
+	return l.vitals.State() != vitals.Dead && len(l.lanes) > 0
 }
 
 // laneCounts are the lanes that take streams, by transport, and whether there is a control connection; without what expires soon.

@@ -4,33 +4,21 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/tunnel/transport"
+	"github.com/eastway/eastway/tunnel/vitals"
 )
 
 // The protocol's name in ALPN is part of certs' TLS configurations ("eastway/1").
 
-// Liveness. Measured on an emulated WAN: pings every 300 ms with a limit of 1 s notice a silent peer in
-// 0.9–1.3 s and gave no false alarm at 3 % loss.
+// Liveness of connections; vitals has that of a link.
 const (
-	// tick is how often a link looks at its connections.
-	tick = 100 * time.Millisecond
+	tick = vitals.Tick
 	// controlPingInterval is the time between pings on a control connection.
 	controlPingInterval = 300 * time.Millisecond
 	// lanePingInterval is the time between pings on a lane from which nothing else came.
 	lanePingInterval = 500 * time.Millisecond
-	// suspectAfter is the least silence that makes a link suspect; at least suspectRTTs round trips.
-	suspectAfter = time.Second
-	suspectRTTs  = 4
-	// laneSuspectAfter is the same for one lane while the rest of its link is heard: longer, because a ping
-	// on a lane may wait behind bulk data.
+	// laneSuspectAfter is the silence of one lane that makes it suspect while the rest of its link is heard: longer than a link's,
+	// because a ping on a lane may wait behind bulk data.
 	laneSuspectAfter = 3 * time.Second
-	// deadAfter is the silence after which a link's streams are given up; transport.Caps has that of one lane.
-	deadAfter = 6 * time.Second
-	// noControlAfter is how long a link may be without a control connection while its lanes are heard: they carry
-	// their streams all the same, only resets past a full window wait.
-	noControlAfter = 30 * time.Second
-	// pauseSlack is how late a tick may come before the delay counts as our own pause (a stopped or starved
-	// process), which is not the peer's silence.
-	pauseSlack = 300 * time.Millisecond
 )
 
 // Handshakes and dialing.
@@ -40,9 +28,6 @@ const (
 	// helloTimeout bounds the dialer's wait for the answer to its Hello, one round trip: the next connection, perhaps
 	// over the other transport, waits behind it.
 	helloTimeout = 2 * time.Second
-	// redialMin and redialMax bound the jittered time between attempts to reach a peer.
-	redialMin = 100 * time.Millisecond
-	redialMax = 5 * time.Second
 	// searchMin and searchMax bound the jittered time between searches for other replicas behind an address that has led to
 	// one: a load balancer shows them by and by, and a search costs one handshake per transport.
 	searchMin = time.Second
@@ -52,6 +37,10 @@ const (
 	maxStrayed = 32
 	// lastResortFor is how long after a GoAway streams that have no other way are still opened there: time to find another replica.
 	lastResortFor = 5 * time.Second
+	// keepInterval is the longest time between two looks at what a link misses.
+	keepInterval = time.Second / 2
+	// hurryAgain is how long after a search that a loss has set off at once the next loss is only searched for at a redial's pace.
+	hurryAgain = 5 * time.Second
 	// controlRedialMax is the longest pause while only the control connection is missing.
 	controlRedialMax = time.Second
 	// controlLinger is how long a control connection that is replaced stays open for what waits to be sent.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/eastway/eastway/tunnel/vitals"
 )
 
 // Open opens a stream to one of the peer's replicas, not to those in avoid, and sends the header at once. It does not
@@ -88,7 +90,7 @@ func (n *Node) choices(links []*link, avoid []string, usable func(*link) bool) [
 func (l *link) usable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.life.draining() && l.vitals.state == alive
+	return !l.life.draining() && l.vitals.State() == vitals.Alive
 }
 
 func (l *link) usableLanes() []*conn {
@@ -109,6 +111,15 @@ func (l *link) usableLanes() []*conn {
 func (n *Node) hasUsable(peer string) bool {
 	links, _ := n.links(peer)
 	return slices.ContainsFunc(links, func(l *link) bool { return l.usable() && len(l.usableLanes()) > 0 })
+}
+
+// superseded: the link's replica has most likely ended, and another link to the peer takes streams.
+func superseded(l *link) bool {
+	if !l.collapsed() {
+		return false
+	}
+	links, _ := l.node.links(l.peer)
+	return slices.ContainsFunc(links, func(o *link) bool { return o.usable() && !o.collapsed() && len(o.usableLanes()) > 0 })
 }
 
 // State is what failover needs to order a peer.

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/tunnel/redial"
 )
 
 // search keeps links to the replicas that answer at one address of a peer. That may be a load balancer's, which leads to
 // any of them: a link stays with the replica that it met, and from time to time another one is looked for. As soon as none
-// of the links takes streams (its replica goes away, ended or fell silent) the next one is dialed at once.
+// of the links takes streams (its replica goes away, ended or fell silent) or all connections of a transport have ended, the next one
+// is dialed at once.
 type search struct {
 	n          *Node
 	peer, addr string
@@ -24,7 +26,7 @@ type search struct {
 	usable  bool               // at the last look
 	hurried time.Time          // when a loss was last answered without a pause
 	next    time.Time          // not dialed before
-	delay   time.Duration      // after a failure
+	pace    redial.Pace        // after a failure
 	pause   time.Duration      // after a success
 	said    string             // why there is no link, as it was logged
 }
@@ -42,7 +44,7 @@ type searchEvent struct {
 func (n *Node) dialAddress(run, ctx context.Context, peer, addr string) {
 	s := &search{
 		n: n, peer: peer, addr: addr, events: make(chan searchEvent), found: make(map[*link]struct{}),
-		delay: redialMin, pause: searchMin,
+		pause: searchMin,
 	}
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -62,17 +64,18 @@ func (s *search) step(run, ctx context.Context) {
 	maps.DeleteFunc(s.found, func(l *link, _ struct{}) bool { return l.isDraining() }) // or ended
 	usable := s.working()
 	now := time.Now()
-	if s.usable && !usable && now.Sub(s.hurried) > redialMax {
-		s.next, s.pause, s.hurried = now, searchMin, now
+	if s.usable && !usable {
+		s.hurry(now)
 	}
 	s.usable = usable
 	if s.dialing || now.Before(s.next) || s.n.searchesNoMore(usable) {
 		return
 	}
 	s.dialing = true
+	pace := s.pace
 	s.n.wg.Go(func() {
 		began, replica := time.Now(), ""
-		err := s.n.dialLink(run, ctx.Done(), s.peer, s.addr, func(l *link) {
+		err := s.n.dialLink(run, ctx.Done(), s.peer, s.addr, pace, func(l *link) {
 			replica = l.replica
 			s.report(ctx, searchEvent{link: l})
 		})
@@ -81,6 +84,18 @@ func (s *search) step(run, ctx context.Context) {
 		}
 		s.report(ctx, searchEvent{err: err, replica: replica, began: began})
 	})
+}
+
+// hurry dials at once after a loss, or soon after one that follows another one.
+func (s *search) hurry(now time.Time) {
+	s.pause = searchMin
+	if now.Sub(s.hurried) > hurryAgain {
+		s.next, s.hurried = now, now
+		return
+	}
+	if soon := now.Add(redial.Jitter(redial.Min)); soon.Before(s.next) {
+		s.next = soon
+	}
 }
 
 func (s *search) report(ctx context.Context, e searchEvent) {
@@ -101,18 +116,19 @@ func (s *search) take(e searchEvent) {
 	case e.replica == "" && errors.As(e.err, &dup):
 		s.dialing = false
 		s.found[dup.other] = struct{}{}
-		s.delay = redialMin
+		s.pace.Reset()
 		s.rest()
 	case e.replica == "" && errors.Is(e.err, errMoving):
 		s.dialing = false
-		s.next = time.Now().Add(redialMin)
+		s.next = time.Now().Add(redial.Min)
 	case e.replica == "":
 		s.dialing = false
 		s.failed(e.err)
 	default: // a link has ended, whatever is being dialed
 		s.ended(e.replica, e.err)
-		if time.Since(e.began) > 2*redialMax {
-			s.delay, s.said = redialMin, "" // it had worked
+		s.pace.Worked(time.Since(e.began))
+		if s.pace == (redial.Pace{}) {
+			s.said = "" // it had worked
 		}
 		s.failed(e.err)
 	}
@@ -125,7 +141,7 @@ func (s *search) ended(replica string, err error) {
 
 // rest waits before the next search, longer each time that nothing new was found.
 func (s *search) rest() {
-	s.next = time.Now().Add(s.pause/2 + rand.N(s.pause))
+	s.next = time.Now().Add(redial.Jitter(s.pause))
 	s.pause = min(2*s.pause, searchMax)
 }
 
@@ -138,16 +154,15 @@ func (s *search) failed(err error) {
 		return
 	}
 	s.n.setLastError(s.peer, err)
-	pause := s.delay/2 + rand.N(s.delay)
+	pause := s.pace.Failed(time.Now(), redial.Max)
 	s.said = s.n.logDown(s.said, s.peer, s.addr, pause, err)
 	s.next = time.Now().Add(pause)
-	s.delay = min(2*s.delay, redialMax)
 }
 
-// working: a link takes streams.
+// working: a link takes streams, and its replica has most likely not just ended.
 func (s *search) working() bool {
 	for l := range s.found {
-		if l.usable() && !l.isRetired() {
+		if l.usable() && !l.isRetired() && !l.collapsed() {
 			return true
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
+	"github.com/eastway/eastway/tunnel/vitals"
 )
 
 // Status describes every peer, sorted by name.
@@ -57,14 +58,14 @@ func (l *link) status() status.Link {
 	l.mu.Lock()
 	ls := status.Link{
 		Replica: l.replica, Region: l.hello.GetLocality().GetRegion(), Zone: l.hello.GetLocality().GetZone(),
-		Version: l.hello.GetVersion(), State: l.vitals.state.String(), Dialed: l.dialed,
-		Age: time.Since(l.born), Heard: time.Since(l.vitals.heardAt), Lanes: []status.Lane{},
+		Version: l.hello.GetVersion(), State: l.vitals.State().String(), Dialed: l.dialed,
+		Age: time.Since(l.born), Heard: l.vitals.Silence(time.Now()), Lanes: []status.Lane{},
 	}
 	switch {
-	case l.vitals.state != alive:
+	case l.vitals.State() != vitals.Alive:
 	case l.life.opening != opens || l.life.reason != "":
 		ls.State = status.Draining
-	case l.vitals.doubtful():
+	case l.vitals.Doubtful():
 		ls.State = status.Suspect // connections ended and no ping sent since was answered
 	}
 	l.mu.Unlock()

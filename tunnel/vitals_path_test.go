@@ -192,18 +192,3 @@ func TestPathSilent(t *testing.T) {
 		}
 	}
 }
-
-// A ping that takes the place of another one is the only one whose answer counts.
-func TestPingAgain(t *testing.T) {
-	t.Parallel()
-	var p pingState
-	start := time.Now()
-	first, _ := p.due(start, 0)
-	second := p.again(start.Add(time.Second))
-	if _, ok := p.pong(first, start.Add(1010*time.Millisecond)); ok || !p.waiting {
-		t.Error("the answer to the first ping counts")
-	}
-	if _, ok := p.pong(second, start.Add(1020*time.Millisecond)); !ok || p.srtt != 20*time.Millisecond {
-		t.Errorf("srtt %v", p.srtt)
-	}
-}
