@@ -48,6 +48,7 @@ type link struct {
 	pending     []*tunnelpb.Reset      // resets that wait for a control connection
 	life        phase
 	vitals      vitals.Link
+	laneless    vitals.Absence
 }
 
 func newLink(n *Node, peer, id string, dialed bool, hello *tunnelpb.Hello) *link {

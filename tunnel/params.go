@@ -16,6 +16,8 @@ const (
 	controlPingInterval = 300 * time.Millisecond
 	// lanePingInterval is the time between pings on a lane from which nothing else came.
 	lanePingInterval = 500 * time.Millisecond
+	// noLaneAfter is how long a link that is heard may be without a lane for calls before the log says why.
+	noLaneAfter = 5 * time.Second
 	// laneSuspectAfter is the silence of one lane that makes it suspect while the rest of its link is heard: longer than a link's,
 	// because a ping on a lane may wait behind bulk data.
 	laneSuspectAfter = 3 * time.Second

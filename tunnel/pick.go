@@ -107,6 +107,14 @@ func (l *link) usableLanes() []*conn {
 	return out
 }
 
+// laneless: none of a link's lanes is for new streams, however few each has.
+func laneless(lanes []*conn) bool {
+	return !slices.ContainsFunc(lanes, func(c *conn) bool {
+		silent, _ := c.suspected()
+		return !silent && !c.retired() && !c.ended()
+	})
+}
+
 // hasUsable reports whether a link to the peer takes streams.
 func (n *Node) hasUsable(peer string) bool {
 	links, _ := n.links(peer)

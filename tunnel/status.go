@@ -33,20 +33,28 @@ func (n *Node) Status() []status.Peer {
 			ps.Links = append(ps.Links, ls)
 			ps.State = betterState(ps.State, ls.State)
 		}
-		switch {
-		case ps.State == status.Connected:
-			ps.LastError, ps.Reason = "", ""
-		case ps.LastError == "" && len(links) == 0 && !dialed:
-			ps.LastError = "no addresses: waiting for the peer to dial"
-		}
+		explain(&ps, dialed)
 		out = append(out, ps)
 	}
 	return out
 }
 
+// explain says why the peer is not connected, if it is not.
+func explain(ps *status.Peer, dialed bool) {
+	switch {
+	case ps.State == status.Connected:
+		ps.LastError, ps.Reason = "", ""
+	case ps.LastError != "":
+	case ps.State == status.Connecting:
+		ps.LastError = "no lane for calls yet"
+	case len(ps.Links) == 0 && !dialed:
+		ps.LastError = "no addresses: waiting for the peer to dial"
+	}
+}
+
 // betterState is the one of two states that says more for a peer.
 func betterState(a, b string) string {
-	order := []string{status.Connected, status.Suspect, status.Draining, status.Disconnected}
+	order := []string{status.Connected, status.Suspect, status.Draining, status.Connecting, status.Disconnected}
 	if slices.Index(order, b) < slices.Index(order, a) {
 		return b
 	}
@@ -67,6 +75,8 @@ func (l *link) status() status.Link {
 		ls.State = status.Draining
 	case l.vitals.Doubtful():
 		ls.State = status.Suspect // connections ended and no ping sent since was answered
+	case laneless(l.lanes):
+		ls.State = status.Connecting
 	}
 	l.mu.Unlock()
 	for _, c := range conns {

@@ -70,6 +70,7 @@ func (l *link) check() error {
 		look.Silence = l.vitals.Silence(now)
 	}
 	state, paused := l.vitals.Observe(now, look)
+	lacking := l.laneless.Due(now, laneless(l.lanes) && !l.life.draining(), noLaneAfter)
 	quiet, doubtful, verdict := l.vitals.Silence(now), l.vitals.Doubtful(), l.vitals.Verdict(now)
 	l.mu.Unlock()
 	if state != before {
@@ -80,11 +81,28 @@ func (l *link) check() error {
 	if verdict != nil {
 		return verdict
 	}
+	if lacking {
+		warnLaneless(l)
+	}
 	for _, c := range conns {
 		l.checkConn(c, state, paused, doubtful)
 	}
 	l.announceDone(conns)
 	return nil
+}
+
+// warnLaneless explains why calls cannot go to a replica that is heard.
+func warnLaneless(l *link) {
+	l.node.mu.Lock()
+	p := l.node.peers[l.peer]
+	why := ""
+	if p != nil {
+		why = p.failure.lastError
+	}
+	l.node.mu.Unlock()
+	l.node.log.Warn("no lane to the peer replica, calls cannot go there", zap.String("peer", l.peer), zap.String("replica", l.replica),
+		zap.Bool("dialed", l.dialed), zap.String("error", why),
+		zap.String("remedy", "let TCP and UDP through on the tunnel port, and ICMP where the path's MTU is smaller"))
 }
 
 // checkConn pings one connection, at once to end a doubt, and judges it when only it is silent.

@@ -7,6 +7,7 @@ const (
 	Connected    = "connected"
 	Suspect      = "suspect" // silent: no new streams go there
 	Draining     = "draining"
+	Connecting   = "connecting"   // heard, without a lane for calls
 	Disconnected = "disconnected" // of peers only: no link
 )
 

@@ -21,6 +21,7 @@ func quicConfig() *quic.Config {
 	return &quic.Config{
 		HandshakeIdleTimeout:           HandshakeTimeout,
 		MaxIdleTimeout:                 quicIdleTimeout,
+		InitialPacketSize:              quicPacketSize, // discovery of the path's MTU begins there
 		InitialStreamReceiveWindow:     quicStreamWindow,
 		MaxStreamReceiveWindow:         quicStreamWindow,
 		InitialConnectionReceiveWindow: quicConnWindow,

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -15,6 +16,13 @@ func setLaneOptions(_, _ string, c syscall.RawConn) error {
 		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout/time.Millisecond))
 	})
+}
+
+// setSegmentSize bounds the segments of a TCP socket in both directions, before it connects.
+func setSegmentSize(c syscall.RawConn, mss int) error {
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss) })
+	return errors.Join(err, failed)
 }
 
 // congestionControl names the algorithm that the socket uses.

@@ -110,7 +110,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 			continue // another process of the own cluster is no peer
 		}
 		lanes := map[[3]string]int{}
-		links := map[string]int{status.Connected: 0, status.Suspect: 0, status.Draining: 0}
+		links := map[string]int{status.Connected: 0, status.Suspect: 0, status.Draining: 0, status.Connecting: 0}
 		streams := 0
 		for _, l := range p.Links {
 			links[l.State]++

@@ -44,6 +44,7 @@ eastway_tunnel_limits_met_total{limit="memory",peer="west"} 3
 # HELP eastway_tunnel_links Replicas of a peer with a tunnel.
 # TYPE eastway_tunnel_links gauge
 eastway_tunnel_links{peer="west",state="connected"} 1
+eastway_tunnel_links{peer="west",state="connecting"} 0
 eastway_tunnel_links{peer="west",state="draining"} 0
 eastway_tunnel_links{peer="west",state="suspect"} 0
 # HELP eastway_tunnel_rtt_seconds Smallest smoothed round trip to a usable replica of the peer.
