@@ -20,6 +20,7 @@ import (
 	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/internal/metrics"
+	"github.com/eastway/eastway/tunnel/resolve"
 	"github.com/eastway/eastway/tunnel/transport"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 	"github.com/eastway/eastway/tunnel/wire"
@@ -50,6 +51,8 @@ type Config struct {
 	// Empty: TCP and QUIC, except for those that DisableTCP and DisableQUIC leave out.
 	Transports              []transport.Transport
 	DisableTCP, DisableQUIC bool
+	// Lookup finds the addresses of peers' names; nil: as the system does.
+	Lookup resolve.Lookup
 	// PeerMemory bounds what all replicas of one peer have sent and nothing here has read, in bytes; 0: 512 MiB.
 	PeerMemory int64
 
@@ -95,6 +98,7 @@ type Node struct {
 	transports []transport.Transport
 	listeners  []transport.Listener
 	rotor      atomic.Uint32 // spreads equal choices
+	names      *resolve.Names
 
 	mu        sync.Mutex
 	wanted    map[string]Peer
@@ -133,6 +137,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		wanted: make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = metrics.New(cfg.Metrics, cfg.Cluster, load{n})
+	n.names = resolve.New(cfg.Lookup, n.changed.Notify)
 	n.transports = cfg.Transports
 	if len(n.transports) == 0 {
 		n.transports = defaultTransports(cfg)
@@ -174,6 +179,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, ln := range n.listeners {
 		n.wg.Go(func() { n.accept(ctx, ln) })
 	}
+	n.wg.Go(func() { n.names.Run(ctx) })
 	for ctx.Err() == nil {
 		n.reconcile(ctx)
 		select {
@@ -196,8 +202,9 @@ func (n *Node) reconcile(ctx context.Context) {
 	var removed, keep []*link
 	for name, p := range n.peers {
 		want, ok := n.wanted[name]
+		addresses := n.names.Each(want.Addresses)
 		for addr, cancel := range p.dialers {
-			if !slices.Contains(want.Addresses, addr) {
+			if !slices.Contains(addresses, addr) {
 				cancel()
 				delete(p.dialers, addr)
 			}
@@ -213,7 +220,7 @@ func (n *Node) reconcile(ctx context.Context) {
 	}
 	for name, want := range n.wanted {
 		p := n.peerLocked(name)
-		for _, addr := range want.Addresses {
+		for _, addr := range n.names.Each(want.Addresses) {
 			if _, ok := p.dialers[addr]; ok {
 				continue
 			}
