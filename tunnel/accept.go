@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +71,7 @@ func (p place) Failed(over string, err error) {
 // refuse logs and counts a handshake that failed.
 func (n *Node) refuse(over string, remote net.Addr, err error) {
 	reason := n.cfg.Reason(err)
-	counted := reason
-	if errors.Is(err, transport.ErrNoHello) {
-		counted = reasonNoHello
-	}
-	n.metrics.Refused(counted)
+	n.metrics.Refused(cmp.Or(transport.ReasonOf(err), reason))
 	err = clip.Error(err, maxRefusal)
 	if reason == reasonOther { // cut off or too slow: no identity was shown, so none was refused
 		n.log.Debug("tunnel connection ended in its handshake", zap.String("transport", over), zap.Stringer("remote", remote), zap.Error(err))

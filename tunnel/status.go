@@ -109,11 +109,8 @@ func describeTLS(cs tls.ConnectionState) string {
 // reasonOther is what Config.Reason returns for what has nothing to do with trust.
 const reasonOther = "other"
 
-// Why connections are refused, beside what Config.Reason says.
-const (
-	reasonOverloaded = "overloaded"
-	reasonNoHello    = "no_client_hello"
-)
+// reasonOverloaded is why connections are ended to admit others.
+const reasonOverloaded = "overloaded"
 
 // maxError bounds the error of a peer that status shows, in bytes: a cause, which may be the peer's text, a place and a remedy.
 const maxError = 600

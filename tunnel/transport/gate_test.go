@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"sync"
@@ -130,12 +129,17 @@ func TestHandshakeTimes(t *testing.T) {
 	w := newWorld(t)
 	hello := clientHello(w.clientTLS(t))
 	for _, tt := range []struct {
-		name    string
-		send    func(c net.Conn)
-		after   time.Duration
-		noHello bool
+		name   string
+		send   func(c net.Conn)
+		after  time.Duration
+		reason string
 	}{
-		{"silent", func(net.Conn) {}, clientHelloTimeout, true},
+		{"silent", func(net.Conn) {}, clientHelloTimeout, "no_client_hello"},
+		{"a load balancer's health check", func(c net.Conn) { _ = c.Close() }, 0, "no_byte"},
+		{"cut off in its first record", func(c net.Conn) {
+			_, _ = c.Write(hello[:3])
+			_ = c.Close()
+		}, 0, ""},
 		{"slow", func(c net.Conn) {
 			for _, b := range hello {
 				if _, err := c.Write([]byte{b}); err != nil {
@@ -143,12 +147,12 @@ func TestHandshakeTimes(t *testing.T) {
 				}
 				<-time.After(10 * time.Millisecond)
 			}
-		}, clientHelloTimeout, true},
+		}, clientHelloTimeout, "no_client_hello"},
 		{"silent from then on", func(c net.Conn) {
 			if _, err := c.Write(hello); err == nil {
 				_, _ = io.Copy(io.Discard, c)
 			}
-		}, HandshakeTimeout, false},
+		}, HandshakeTimeout, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -165,17 +169,19 @@ func TestHandshakeTimes(t *testing.T) {
 				here, there := net.Pipe()
 				below.accepted <- there
 				serving.Go(func() { tt.send(here) })
-				bubble.Pass(tt.after - time.Millisecond)
-				select {
-				case err := <-gate.failed:
-					t.Errorf("ended too early: %v", err)
-				default:
+				if tt.after > 0 {
+					bubble.Pass(tt.after - time.Millisecond)
+					select {
+					case err := <-gate.failed:
+						t.Errorf("ended too early: %v", err)
+					default:
+					}
 				}
 				bubble.Pass(2 * time.Millisecond)
 				select {
 				case err := <-gate.failed:
-					if errors.Is(err, ErrNoHello) != tt.noHello {
-						t.Errorf("ended because of: %v", err)
+					if got := ReasonOf(err); got != tt.reason {
+						t.Errorf("ended because of %v, reason %q, want %q", err, got, tt.reason)
 					}
 				default:
 					t.Error("not ended in time")

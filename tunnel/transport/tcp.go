@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -136,8 +137,11 @@ func (l *tcpListener) handshake(ctx context.Context, c net.Conn, place Place) Se
 	}
 	turns.end()
 	if err != nil {
-		if silent && errors.Is(err, os.ErrDeadlineExceeded) {
+		switch {
+		case silent && errors.Is(err, os.ErrDeadlineExceeded):
 			err = ErrNoHello
+		case !turns.heard && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+			err = ErrNoByte
 		}
 		place.Failed(tcpCaps().Name, err)
 		_ = c.Close()

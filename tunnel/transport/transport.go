@@ -73,6 +73,20 @@ type Place interface {
 // ErrNoHello means that a connection did not begin its handshake in time.
 var ErrNoHello = fmt.Errorf("no ClientHello within %v", clientHelloTimeout)
 
+// ErrNoByte means that the other side closed a connection without having sent anything, as TCP health checks of load balancers do.
+var ErrNoByte = errors.New("closed by the other side, which had sent nothing")
+
+// ReasonOf is how metrics name handshakes that ended before they began; "" for other errors.
+func ReasonOf(err error) string {
+	switch {
+	case errors.Is(err, ErrNoHello):
+		return "no_client_hello"
+	case errors.Is(err, ErrNoByte):
+		return "no_byte"
+	}
+	return ""
+}
+
 // helloKey is where a handshake's context has what is called when the ClientHello has come.
 type helloKey struct{}
 

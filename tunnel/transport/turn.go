@@ -12,6 +12,7 @@ type turnConn struct {
 	net.Conn
 	ctx   context.Context //nolint:containedctx // the handshake's, which crypto/tls does not pass to Read
 	place Place           // nil once the handshake is over
+	heard bool            // a byte has come
 }
 
 func (c *turnConn) Read(p []byte) (int, error) {
@@ -20,6 +21,7 @@ func (c *turnConn) Read(p []byte) (int, error) {
 	}
 	c.place.Yield()
 	n, err := c.Conn.Read(p)
+	c.heard = c.heard || n > 0
 	if err == nil {
 		err = c.place.Turn(c.ctx)
 	}
