@@ -174,7 +174,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 	log := eventlog.New(stderr, level)
 	limitMemory(log)
 	ctrllog.SetLogger(zapr.NewLogger(log))
-	reg := prometheus.NewRegistry()
+	reg := newRegistry(o.cluster)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	c, err := newController(ctx, o, log, reg)
 	if err != nil {
@@ -199,7 +199,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 	return err
 }
 
-func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, reg *prometheus.Registry) (*controller.Controller, error) {
+func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, reg prometheus.Registerer) (*controller.Controller, error) {
 	config, err := restConfig(o.kubeconfig, o.context)
 	if err != nil {
 		return nil, err

@@ -172,7 +172,7 @@ func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 	defer caught.Stop()
 	log := eventlog.New(stderr, level)
 	limitMemory(log)
-	reg := prometheus.NewRegistry()
+	reg := newRegistry(o.cluster)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.allowBBR {
 		if err := takeover.AllowBBR(o.proc); err != nil {

@@ -63,6 +63,10 @@ func TestAdmin(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
+	// Several clusters may be in one Prometheus.
+	if total := p.metric(t, "eastway_tunnel_streams_total"); p.metric(t, "eastway_tunnel_streams_total", `cluster="aa"`) != total {
+		t.Errorf("not all of the %v streams are labeled with the cluster", total)
+	}
 	if p.metric(t, "go_goroutines") == 0 || p.metric(t, "process_open_fds") == 0 {
 		t.Error("metrics of the process are missing")
 	}

@@ -91,7 +91,7 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 		return err
 	}
 	p := &proxy{o: o, log: eventlog.New(stderr, level), started: time.Now()}
-	reg := prometheus.NewRegistry()
+	reg := newRegistry(o.cluster)
 	if p.access, err = access.Open(o.accessFile(stdout, p.log, reg)); err != nil {
 		return err
 	}
@@ -106,6 +106,15 @@ func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) err
 type registry interface {
 	prometheus.Registerer
 	prometheus.Gatherer
+}
+
+// newRegistry labels all metrics with the cluster: what one cluster loses must not be hidden in a Prometheus that has several.
+func newRegistry(cluster string) registry {
+	all := prometheus.NewRegistry()
+	return struct {
+		prometheus.Registerer
+		prometheus.Gatherer
+	}{prometheus.WrapRegistererWith(prometheus.Labels{"cluster": cluster}, all), all}
 }
 
 // build makes all parts and binds the tunnel and admin sockets; nothing runs yet.

@@ -19,7 +19,11 @@ import (
 
 // Listen binds the address, which the successor of this process may bind at the same time. The server answers /healthz,
 // /readyz and /metrics to any client, since it is on the node's own network, and /takeovers to those on the node; all read-only.
-func Listen(ctx context.Context, address string, a *Agent, metrics *prometheus.Registry, log *zap.Logger) (*httpserve.Server, error) {
+func Listen(ctx context.Context, address string, a *Agent, metrics interface {
+	prometheus.Registerer
+	prometheus.Gatherer
+}, log *zap.Logger,
+) (*httpserve.Server, error) {
 	l, err := a.cfg.Env.listen(ctx, address, true)
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w", httpserve.ListenError(address, err))

@@ -108,10 +108,11 @@ func (f *facts) svid(ctx context.Context, pod *corev1.Pod) (rest, ahead time.Dur
 	return time.Until(time.Unix(int64(expiry), 0)), answer.Ahead(), nil
 }
 
-// gauge is the value of a metric without labels, in Prometheus' text format.
+// gauge is the value of a metric with one series, in Prometheus' text format. The only label is that of the cluster.
 func gauge(metrics []byte, name string) (float64, bool) {
 	for line := range bytes.Lines(metrics) {
-		if value, found := bytes.CutPrefix(line, []byte(name+" ")); found {
+		series, value, found := bytes.Cut(line, []byte(" "))
+		if of, _, _ := bytes.Cut(series, []byte("{")); found && string(of) == name {
 			n, err := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
 			return n, err == nil
 		}
