@@ -173,6 +173,44 @@ func TestAlertsAreRendered(t *testing.T) {
 	}
 }
 
+// Each alert has a case in which it fires and one in which it does not, and a line in the table for operators.
+func TestAlertsAreComplete(t *testing.T) {
+	t.Parallel()
+	var rules ruleGroups
+	if err := yaml.UnmarshalStrict(read(t, chart, "files", "alerts.yaml"), &rules); err != nil {
+		t.Fatal(err)
+	}
+	var played struct {
+		Tests []struct {
+			AlertRuleTest []struct {
+				Alertname string
+				ExpAlerts []any `json:"exp_alerts"`
+			} `json:"alert_rule_test"`
+		}
+	}
+	if err := yaml.Unmarshal(read(t, "testdata", "alerts_test.yaml"), &played); err != nil {
+		t.Fatal(err)
+	}
+	fires, rests := make(map[string]bool), make(map[string]bool)
+	for _, test := range played.Tests {
+		for _, c := range test.AlertRuleTest {
+			fires[c.Alertname] = fires[c.Alertname] || len(c.ExpAlerts) > 0
+			rests[c.Alertname] = rests[c.Alertname] || len(c.ExpAlerts) == 0
+		}
+	}
+	table := read(t, "..", "docs", "operations.md")
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			if !fires[rule.Alert] || !rests[rule.Alert] {
+				t.Errorf("%s: a case in which it fires: %t, in which it does not: %t", rule.Alert, fires[rule.Alert], rests[rule.Alert])
+			}
+			if row := "| " + rule.Alert + " | " + rule.Labels["severity"] + " |"; !bytes.Contains(table, []byte(row)) {
+				t.Errorf("docs/operations.md has no line %s", row)
+			}
+		}
+	}
+}
+
 // TestAlerts has promtool check the rules and play cases through them.
 func TestAlerts(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/go-logr/zapr"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -33,6 +34,8 @@ type Controller struct {
 	cfg   Config
 	log   *zap.Logger
 	ready *readiness
+	// leader is 1 while this replica leads.
+	leader prometheus.Gauge
 }
 
 // New validates the Config; the API server is not used before Run.
@@ -49,7 +52,15 @@ func New(cfg Config) (*Controller, error) {
 	cfg.REST = rest.CopyConfig(cfg.REST)
 	cfg.REST.QPS, cfg.REST.Burst = apiQPS, apiBurst
 	cfg.REST.UserAgent = "eastway-controller/" + cfg.Version
-	return &Controller{cfg: cfg, log: cfg.Log, ready: newReadiness()}, nil
+	c := &Controller{cfg: cfg, log: cfg.Log, ready: newReadiness(), leader: prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "eastway_controller_leader", Help: "1 while this replica leads. The others wait, and write nothing.",
+	})}
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(c.leader); err != nil {
+			return nil, fmt.Errorf("controller: register metrics: %w", err)
+		}
+	}
+	return c, nil
 }
 
 // Ready is nil when the objects are known, so that this replica can lead at once; the error names what it waits for.
@@ -167,13 +178,19 @@ func (c *Controller) warm(ctx context.Context, m manager.Manager) error {
 			c.ready.started()
 			c.log.Info("objects are known, waiting to lead")
 		}
-		select {
-		case <-m.Elected():
-			c.log.Info("this replica leads")
-		case <-ctx.Done():
-		}
+		c.awaitLead(ctx, m.Elected())
 		return nil
 	}))
+}
+
+// awaitLead returns when this replica leads; it does until its process ends.
+func (c *Controller) awaitLead(ctx context.Context, elected <-chan struct{}) {
+	select {
+	case <-elected:
+		c.leader.Set(1)
+		c.log.Info("this replica leads")
+	case <-ctx.Done():
+	}
 }
 
 // trimNode keeps what an address is made of.
