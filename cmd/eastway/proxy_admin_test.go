@@ -81,6 +81,13 @@ func TestAskingCommands(t *testing.T) {
 	if got := runCommand(t, "endpoints", "cart", "--admin", s.admin()); got.code != exitNotFound || !strings.Contains(got.stderr, "default/cart") {
 		t.Errorf("endpoints of an unknown service: %+v", got)
 	}
+	if got := runCommand(t, "status", "cart", "--admin", s.admin()); got.code != exitNotFound || !strings.Contains(got.stderr, "default/cart") {
+		t.Errorf("status of an unknown service: %+v", got)
+	}
+	if got := mustRun(t, "status", "default/", "--admin", s.admin()); !strings.Contains(got, "default/shop") {
+		t.Errorf("status of a namespace:\n%s", got)
+	}
+	mustRun(t, "status", "shop", "--problems", "--admin", s.admin())
 	got := runCommand(t, "status", "--admin", newAddress()+":1")
 	if got.code != exitUnreachable || !strings.Contains(got.stderr, "is 'eastway proxy' running? (--admin)") {
 		t.Errorf("status without a proxy: %+v", got)

@@ -19,7 +19,7 @@ func TestUsageErrors(t *testing.T) {
 		{"qqqqq", "eastway: unknown command \"qqqqq\"\n"},
 		{"--qqqqq", "eastway: unknown flag: --qqqqq\n"},
 		{"status --qqqqq", "eastway: status: unknown flag: --qqqqq\nRun 'eastway status --help' for usage.\n"},
-		{"status qqqqq", "eastway: status: unexpected argument \"qqqqq\"\n"},
+		{"status a/b/c", "\"a/b/c\" is not a service"},
 		{"status -o yaml", "must be table or json\n"},
 		{"status --admin nowhere", "eastway: status: --admin: admin address \"nowhere\" is not HOST:PORT: the port is missing\n"},
 		{"version qqqqq", "eastway: version: unexpected argument \"qqqqq\"\n"},

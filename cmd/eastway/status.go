@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,9 +17,10 @@ func newStatusCommand() *cobra.Command {
 	var (
 		proxies proxyFlags
 		output  outputFormat
+		filter  view.Filter
 	)
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [SERVICE…]",
 		Short: "Show a running proxy's peers, lanes and services",
 		Long: `Status shows what a running proxy is connected to and what it serves. In a Kubernetes
 cluster it queries a ready proxy, or all (--all); without a kubeconfig, or with --admin,
@@ -34,23 +37,42 @@ connected.
 SERVICES: LOCAL and PEERS count ready endpoints of all, on the port with the fewest.
 For an unreachable peer they are the last that it announced.
 
+SERVICE is as for 'eastway endpoints', or NAMESPACE/ for all of a namespace: only these are
+listed. With --problems, only peers that are not connected or have an error, services that
+lack endpoints or callers of which are refused, and errors.
+
 -o json shows more; durations are in nanoseconds.`,
 		Example: `  eastway status
   eastway status --context cluster-a --all
+  eastway status shop/ --problems
   eastway status --admin 127.0.0.1:15000`,
-		Args: arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, arg := range args {
+				if !strings.HasSuffix(arg, "/") {
+					want, err := parseService(arg, "")
+					if err != nil {
+						return err
+					}
+					arg = want.Namespace + "/" + want.Name
+				}
+				filter.Services = append(filter.Services, arg)
+			}
 			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
 			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				is, err := client.Status(cmd.Context())
 				if err != nil {
 					return err
 				}
+				if unknown := filter.Apply(&is); len(unknown) > 0 {
+					return withExit(exitNotFound, fmt.Errorf("the proxy has no service %s: without arguments, status lists all", strings.Join(unknown, ", ")))
+				}
 				return out.Add(from.name(), is, func(w io.Writer) error { return view.Status(w, from.source(), is, time.Now()) })
 			}))
 		},
 	}
 	proxies.add(cmd, namespaceFlag)
+	cmd.Flags().BoolVar(&filter.Problems, "problems", false, "leave out what is as it should be")
 	addOutputFlag(cmd, &output)
 	return cmd
 }

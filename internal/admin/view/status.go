@@ -148,10 +148,7 @@ func shortReplica(name string) string {
 }
 
 func serviceRows(of admin.Status) [][]string {
-	unreachable := map[string]bool{}
-	for i := range of.Peers {
-		unreachable[of.Peers[i].Peer] = connected(of.Peers[i].Links) == 0
-	}
+	away := unreachable(&of)
 	rows := make([][]string, 0, len(of.Services))
 	for i := range of.Services {
 		s := &of.Services[i]
@@ -163,7 +160,7 @@ func serviceRows(of admin.Status) [][]string {
 			fmt.Sprintf("%d/%d", s.LocalReady, s.LocalTotal),
 			list(s.Peers, func(p admin.PeerReadiness) string {
 				counts := fmt.Sprintf("%s:%d/%d", p.Peer, p.Ready, p.Total)
-				if unreachable[p.Peer] {
+				if away[p.Peer] {
 					counts += "(unreachable)"
 				}
 				return counts
