@@ -19,6 +19,9 @@ import (
 // pollInterval is the time between two reads of what a controller writes.
 const pollInterval = 500 * time.Millisecond
 
+// settleTime is how long a link may fail before that is printed: each side refuses the other until it has the Peer, for a second or two.
+const settleTime = 5 * time.Second
+
 // Member is one of the clusters that are to be linked.
 type Member struct {
 	Cluster *Cluster
@@ -122,10 +125,11 @@ type Progress struct {
 // AwaitConnected returns when every member is connected to every other one, or ctx ends. report is called after each change.
 func AwaitConnected(ctx context.Context, members []Member, report func(Progress)) error {
 	var waits []*wait
+	settled := time.Now().Add(settleTime)
 	for i := range members {
 		for j := range members {
 			if i != j {
-				waits = append(waits, &wait{from: &members[i], to: members[j].Own.Peer.Name})
+				waits = append(waits, &wait{from: &members[i], to: members[j].Own.Peer.Name, settled: settled})
 			}
 		}
 	}
@@ -153,6 +157,22 @@ type wait struct {
 	from *Member
 	to   string
 	last Connection
+	// settled is when failures are printed; shown is what was.
+	settled time.Time
+	shown   Connection
+}
+
+// show returns what to print of the state, if that is something new.
+func (w *wait) show(now time.Time) (Connection, bool) {
+	state := w.last
+	if !state.Connected && now.Before(w.settled) {
+		state = Connection{Summary: "connecting"}
+	}
+	if state == w.shown {
+		return state, false
+	}
+	w.shown = state
+	return state, true
 }
 
 func (w *wait) look(ctx context.Context, report func(Progress)) error {
@@ -171,8 +191,8 @@ func (w *wait) look(ctx context.Context, report func(Progress)) error {
 	default:
 		state = ConnectionOf(peer)
 	}
-	if state != w.last {
-		w.last = state
+	w.last = state
+	if state, news := w.show(time.Now()); news {
 		report(Progress{Cluster: w.from.Own.Peer.Name, Peer: w.to, State: state})
 	}
 	return nil

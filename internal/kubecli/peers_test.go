@@ -3,6 +3,7 @@ package kubecli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -272,5 +273,23 @@ func TestConnectionOf(t *testing.T) {
 		if got.Summary != want || got.Connected != (want == "connected") {
 			t.Errorf("got %+v, want %q", got, want)
 		}
+	}
+}
+
+// What fails only until both sides have the other's Peer is not printed.
+func TestLinkSettles(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	refused, fine := Connection{Summary: "not trusted: unknown_authority"}, Connection{Connected: true, Summary: "connected"}
+	w := wait{settled: start.Add(settleTime)}
+	var shown []string
+	for at, state := range []Connection{refused, refused, {Summary: notConnected}, fine, refused, refused, fine} {
+		w.last = state
+		if s, news := w.show(start.Add(time.Duration(at+1) * time.Second)); news {
+			shown = append(shown, fmt.Sprintf("%d %s", at+1, s.Summary))
+		}
+	}
+	if want := []string{"1 connecting", "4 connected", "5 not trusted: unknown_authority", "7 connected"}; !slices.Equal(shown, want) {
+		t.Errorf("shown %q, want %q", shown, want)
 	}
 }
