@@ -89,6 +89,10 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			func(w *world) { w.unready("eastway-proxy-1"); w.unready("eastway-proxy-2") },
 			"proxies", Failed, "no proxy pod is ready, of 2",
 		},
+		"one node": {func(w *world) {
+			w.server.Remove("/v1/pods", ns, "eastway-proxy-2")
+			w.server.AddPod(ns, "eastway-proxy-2", release, "proxy", "node-1")
+		}, "zones", Warning, "on node node-1"},
 		"one zone":       {func(w *world) { w.unready("eastway-proxy-1") }, "zones", Warning, "z1 without"},
 		"nobody leads":   {func(w *world) { w.lease(time.Now().Add(-10 * time.Minute)) }, "leader", Failed, "no controller leads"},
 		"other version":  {func(w *world) { w.status.Version = "v2" }, "versions", Warning, "proxies are v2, this command is v1"},

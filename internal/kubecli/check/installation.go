@@ -110,6 +110,11 @@ func (f *facts) zones(ctx context.Context) []Result {
 	if err != nil {
 		return one(unknown(err))
 	}
+	return spread(f.cluster, nodes, ready)
+}
+
+// spread judges where the ready proxies are.
+func spread(c *kubecli.Cluster, nodes []corev1.Node, ready []corev1.Pod) []Result {
 	zoneOf, all := map[string]string{}, []string{}
 	for i := range nodes {
 		zone := nodes[i].Labels[zoneLabel]
@@ -119,6 +124,9 @@ func (f *facts) zones(ctx context.Context) []Result {
 		}
 	}
 	slices.Sort(all)
+	if node, together := onOneNode(ready, nodes); together {
+		return one(spreadAgain(c, warn("all %d proxies are on node %s: without it no call to a peer is answered", len(ready), node)))
+	}
 	if len(all) == 0 {
 		return one(warn("no node has the label %s: calls cannot prefer their own zone", zoneLabel).
 			hint("label the nodes, also with topology.kubernetes.io/region"))
@@ -132,10 +140,31 @@ func (f *facts) zones(ctx context.Context) []Result {
 	case len(without) == 0:
 		return one(ok("proxies in every zone: %s", and(all)))
 	case len(all)-len(without) < 2:
-		return one(warn("all proxies are in one zone; %s without", and(without)).hint("raise proxy.replicas, or see proxy.spread.zones of the chart"))
+		problem := warn("all proxies are in one zone; %s without", and(without))
+		if len(ready) > 1 {
+			return one(spreadAgain(c, problem))
+		}
+		return one(problem.hint("raise proxy.replicas, or see proxy.spread.zones of the chart"))
 	default:
 		return one(ok("proxies in %d of %d zones; without: %s", len(all)-len(without), len(all), and(without)))
 	}
+}
+
+// onOneNode: all of several proxies are on that node, although another one could have some.
+func onOneNode(ready []corev1.Pod, nodes []corev1.Node) (node string, together bool) {
+	if len(ready) < 2 {
+		return "", false
+	}
+	node = ready[0].Spec.NodeName
+	elsewhere := func(p corev1.Pod) bool { return p.Spec.NodeName != node }
+	usable := func(n corev1.Node) bool { return n.Name != node && !n.Spec.Unschedulable && len(n.Spec.Taints) == 0 }
+	return node, !slices.ContainsFunc(ready, elsewhere) && slices.ContainsFunc(nodes, usable)
+}
+
+// spreadAgain: Kubernetes moves no pod that runs, also when the node that it came from is back.
+func spreadAgain(c *kubecli.Cluster, r Result) Result {
+	return r.hint("kubectl -n %s rollout restart deployment/%s-proxy starts them apart: running ones stay where a lost node has led them",
+		c.Namespace, c.Release)
 }
 
 func (f *facts) versions(ctx context.Context) []Result {
