@@ -90,3 +90,23 @@ func product(lists ...[]string) [][]string {
 func rightKey(a *authorizationv1.ResourceAttributes) string {
 	return fmt.Sprintf("%s %s/%s/%s %s in %s", a.Verb, a.Group, a.Resource, a.Subresource, cmp.Or(a.Name, "all"), cmp.Or(a.Namespace, "all"))
 }
+
+// Users who may view the whole cluster see Peers, which hold no secrets; a namespace's users cannot write any.
+func TestUsersAndPeers(t *testing.T) {
+	t.Parallel()
+	roles := named[*rbacv1.ClusterRole](render(t, `cluster: east`))
+	verbs := func(role string) (out []string) {
+		for _, rule := range roles[role].Rules {
+			if slices.Contains(rule.Resources, "peers") {
+				out = append(out, rule.Verbs...)
+			}
+		}
+		return out
+	}
+	if got := verbs("view"); !slices.Equal(got, []string{"get", "list", "watch"}) || roles["view"].Labels[rbacv1.GroupName+"/aggregate-to-view"] != "true" {
+		t.Errorf("view has the rights %q to Peers", got)
+	}
+	if got := verbs("edit"); len(got) > 0 {
+		t.Errorf("edit has the rights %q to Peers", got)
+	}
+}
