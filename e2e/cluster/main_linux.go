@@ -77,9 +77,20 @@ func upCommand(name *string) *cobra.Command {
 
 func buildCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "build", Short: "Build the programs that clusters and their tests need, if they are not there", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, module := range binaries.Modules() {
+		Use: "build [MODULE...]", Short: "Build the programs that clusters and their tests need, or these, if they are not there",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all := binaries.Modules()
+			wanted := make([]binaries.Module, 0, len(all))
+			for _, arg := range args {
+				if !slices.Contains(all, binaries.Module(arg)) {
+					return fmt.Errorf("there is no module %q: there are %v", arg, all)
+				}
+				wanted = append(wanted, binaries.Module(arg))
+			}
+			if len(wanted) == 0 {
+				wanted = all
+			}
+			for _, module := range wanted {
 				folder, err := binaries.Builder{Progress: cmd.ErrOrStderr()}.Programs(cmd.Context(), module)
 				if err != nil {
 					return err
