@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/descriptors"
 )
 
 // Config is what a Proxy needs. Cluster, Catalog and Tunnels have to be set.
@@ -82,7 +83,7 @@ func (c Config) withDefaults() Config {
 		c.AccessLog = zap.NewNop()
 	}
 	if c.Network == nil {
-		c.Network = newHost()
+		c.Network = newHost(descriptors.NewGate(c.OpenFiles))
 	}
 	c.Guard = either(c.Guard, &discovery.Guard{AllowLoopback: true})
 	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)

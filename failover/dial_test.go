@@ -12,6 +12,7 @@ import (
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/internal/descriptors"
 )
 
 // TestDialGivenUp: a dial that is given up when its connection stands already resets it. The endpoint has accepted it by
@@ -28,7 +29,7 @@ func TestDialGivenUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	network := newHost()
+	network := newHost(descriptors.Gate{})
 	prepare := network.dialer.Control
 	network.dialer.Control = func(network, address string, raw syscall.RawConn) error {
 		defer cancel() // on one machine the connection stands when connect has returned
@@ -60,7 +61,7 @@ func TestDialForCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	at, network := netip.MustParseAddrPort(ln.Addr().String()), newHost()
+	at, network := netip.MustParseAddrPort(ln.Addr().String()), newHost(descriptors.Gate{})
 	dialer := dial.New(dial.Config{Network: network})
 	checked, err := dialer.Local(t.Context(), at)
 	if err != nil {

@@ -1,12 +1,15 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -25,9 +28,12 @@ type host struct {
 	listener net.ListenConfig
 }
 
-func newHost() *host {
+func newHost(gate descriptors.Gate) *host {
+	control := func(network, address string, raw syscall.RawConn) error {
+		return cmp.Or(gate.Control(network, address, raw), relay.ResetOnClose(network, address, raw))
+	}
 	h := &host{
-		dialer:   net.Dialer{KeepAlive: -1, Control: relay.ResetOnClose}, // the relay sets keepalives
+		dialer:   net.Dialer{KeepAlive: -1, Control: control}, // the relay sets keepalives
 		listener: net.ListenConfig{Control: relay.ResetOnClose},
 	}
 	h.dialer.SetMultipathTCP(false)

@@ -6,13 +6,15 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+
+	"github.com/eastway/eastway/internal/descriptors"
 )
 
 // TestAcceptedEndsWithAReset: a connection that was accepted and not looked at, as when this process is killed, is reset when
 // the kernel closes it. A clean end would read as an empty answer.
 func TestAcceptedEndsWithAReset(t *testing.T) {
 	t.Parallel()
-	ln, err := newHost().Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	ln, err := newHost(descriptors.Gate{}).Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}

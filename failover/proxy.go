@@ -20,6 +20,7 @@ import (
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/failover/tcp"
+	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/internal/status"
 )
@@ -27,6 +28,7 @@ import (
 // Proxy listens for the services of the catalog and serves peers.
 type Proxy struct {
 	cfg       Config
+	gate      descriptors.Gate
 	metrics   *metrics
 	table     *balance.Table
 	conns     *registry.Registry
@@ -57,11 +59,11 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	log := cfg.Log.Named("failover")
 	if files := cfg.OpenFiles; files > 0 && connectionsWithin(files) < defaultMaxConnections {
-		log.Info("applications may have fewer connections than by default, because the process may open few files",
+		log.Warn("applications may have fewer connections than by default, because the process may open few files",
 			zap.Uint64("files", files), zap.Int("connections", cfg.MaxConnections), zap.Int("default", defaultMaxConnections),
 			zap.String("remedy", moreFiles))
 	}
-	p := &Proxy{cfg: cfg, metrics: m, conns: registry.New(), refused: newRefusals(m, log)}
+	p := &Proxy{cfg: cfg, gate: descriptors.NewGate(cfg.OpenFiles), metrics: m, conns: registry.New(), refused: newRefusals(m, log)}
 	dialer := dial.New(dial.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,
 		Forbidden: p.forbidden, Short: p.notDialed,
@@ -86,7 +88,7 @@ func New(cfg Config) (*Proxy, error) {
 		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{
-		Log: log, Network: cfg.Network, Handler: applications{p}, Serves: p.serves, Failed: m.listeners, Vacant: m.vacant,
+		Log: log, Network: cfg.Network, Handler: applications{p}, Serves: p.serves, Short: p.notAccepted, Failed: m.listeners, Vacant: m.vacant,
 	})
 	return p, nil
 }

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -32,6 +33,12 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 	}
 	if p.isLoop(conn, b) {
 		p.tcp.Reject(conn, e, errLoop)
+		p.finish(e)
+		return
+	}
+	if err := p.gate.AdmitConn(conn); err != nil {
+		p.refused.short(dial.ShortOfFiles, zap.Stringer("service", b.Service), zap.Error(err))
+		p.tcp.Reject(conn, e, fmt.Errorf("%w: %w", registry.ErrTooMany, err))
 		p.finish(e)
 		return
 	}
@@ -135,6 +142,15 @@ func (p *Proxy) ended(e *access.Entry) {
 	if met, ok := errors.AsType[*dial.LimitError](e.Err); ok && met.Peer != "" {
 		p.refused.atPeer(e.Service, met)
 	}
+}
+
+// notAccepted reports that the listener has connections that wait, for a shortage here.
+func (p *Proxy) notAccepted(at netip.AddrPort, err error) bool {
+	of := dial.ShortageOf(err)
+	if of != "" {
+		p.refused.short(of, zap.Stringer("listener", at), zap.Error(err))
+	}
+	return of != ""
 }
 
 // notDialed reports that an endpoint was not dialed for a shortage here.

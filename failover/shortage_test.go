@@ -15,6 +15,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -45,7 +46,7 @@ func TestShortage(t *testing.T) {
 		{syscall.EMFILE, dial.ShortOfFiles, "LimitNOFILE", "has no free file descriptor"},
 		{syscall.ENOBUFS, dial.ShortOfMemory, "more memory", "has no memory"},
 	} {
-		w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.Network = shortNetwork{newHost(), tt.errno} })
+		w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.Network = shortNetwork{newHost(descriptors.Gate{}), tt.errno} })
 		const calls = 2 * ejectAfter
 		for range calls {
 			if got, err := w.ask("hello"); !isReset(err) {
@@ -112,5 +113,68 @@ func TestLimitOfPeer(t *testing.T) {
 	}
 	if w.log.FilterMessage("endpoint ejected").Len() > 0 {
 		t.Error("the peer is ejected")
+	}
+}
+
+// TestFilesInReserve: connections are refused before the process has no descriptor left for anything else.
+func TestFilesInReserve(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.OpenFiles = 8 }) // more are open
+	if got, err := w.ask("hello"); !isReset(err) {
+		t.Errorf("%q %v", got, err)
+	}
+	if line := w.line(); line["result"] != access.Limit || !strings.Contains(line["error"].(string), "too many open files: 6 of 8 are in use") {
+		t.Errorf("%v", line)
+	}
+	s := w.serve(&fakePeer{}, request())
+	var e *tunnel.RefusedError
+	if refused(s) != tunnelpb.Answer_CODE_OVERLOADED || !asRefused(s.Outcome(), &e) || !strings.Contains(e.Reason, "has no free file descriptor") {
+		t.Errorf("the peer gets %v", s.Outcome())
+	}
+	if p := w.proxy.Problems(); len(p) != 1 || !strings.Contains(p[0], "(2×") || !strings.Contains(p[0], "LimitNOFILE") {
+		t.Errorf("status has %q", p)
+	}
+}
+
+// fullNetwork is this host; the first connection is accepted after so many errors.
+type fullNetwork struct {
+	*host
+	errors int
+}
+
+type fullListener struct {
+	net.Listener
+	errors int
+}
+
+func (n fullNetwork) Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
+	ln, err := n.host.Listen(ctx, at)
+	return &fullListener{ln, n.errors}, err
+}
+
+func (l *fullListener) Accept() (net.Conn, error) {
+	if l.errors--; l.errors >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// TestNotAccepted: a listener that cannot accept for want of descriptors goes on, and the operator sees it once.
+func TestNotAccepted(t *testing.T) {
+	t.Parallel()
+	const tries = 3
+	w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.Network = fullNetwork{newHost(descriptors.Gate{}), tries} })
+	if got, err := w.ask("hello"); got != "LIVE got hello" || err != nil {
+		t.Errorf("%q %v", got, err)
+	}
+	if n := testutil.ToFloat64(w.proxy.metrics.short.WithLabelValues(string(dial.ShortOfFiles))); n != tries {
+		t.Errorf("%v counted", n)
+	}
+	what, _ := shortOfFiles.text()
+	if n := w.log.FilterMessage(what).Len(); n != 1 || w.log.FilterMessageSnippet("cannot accept").Len() > 0 {
+		t.Errorf("%d lines in the log", n)
+	}
+	if p := w.proxy.Problems(); len(p) != 1 || !strings.Contains(p[0], "(3×") {
+		t.Errorf("status has %q", p)
 	}
 }

@@ -28,9 +28,15 @@ type child struct {
 // startChild starts the command; it is killed when the test ends.
 func startChild(t *testing.T, unprivileged bool, args ...string) *child {
 	t.Helper()
-	c := &child{stdout: &record{}, stderr: &record{}, ended: make(chan struct{})}
 	// The link is followed after the user has changed, who could not get into go test's own directory.
-	c.Cmd = exec.CommandContext(t.Context(), "/proc/self/exe", args...)
+	return startProgram(t, unprivileged, "/proc/self/exe", args...)
+}
+
+// startProgram is startChild for a program that becomes this binary.
+func startProgram(t *testing.T, unprivileged bool, path string, args ...string) *child {
+	t.Helper()
+	c := &child{stdout: &record{}, stderr: &record{}, ended: make(chan struct{})}
+	c.Cmd = exec.CommandContext(t.Context(), path, args...)
 	c.Env = append(os.Environ(), asCommand+"=1")
 	c.Stdout, c.Stderr = c.stdout, c.stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -11,7 +11,6 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +27,7 @@ import (
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/pace"
@@ -238,18 +238,9 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.failover, err = failover.New(failover.Config{
 		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone}, Started: time.Now(),
 		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Guard: p.guard, Log: p.log, AccessLog: accessLog, Metrics: reg,
-		OpenFiles: openFiles(),
+		OpenFiles: descriptors.Limit(),
 	})
 	return err
-}
-
-// openFiles is how many files this process may have open; Go's runtime has raised that as far as it may. 0: not known.
-func openFiles() uint64 {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return limit.Cur
 }
 
 // openIdentity opens the SVID files, or the CA, which it makes on the first start.

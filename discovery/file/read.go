@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Bounds of what is read.
@@ -70,7 +71,7 @@ func linkTarget(dir string) string {
 func (l limits) readOnce(dir string) ([]content, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, fewDescriptors(err)
 	}
 	var files, beyond []content
 	count, total := 0, 0
@@ -95,6 +96,9 @@ func (l limits) readOnce(dir string) ([]content, error) {
 		}
 		if errors.Is(err, errNoFile) {
 			continue
+		}
+		if isShort(err) {
+			return nil, fewDescriptors(err) // it says nothing about this file
 		}
 		count, total = count+1, total+len(data)
 		files = append(files, content{name: e.Name(), data: data, err: err})
@@ -133,6 +137,16 @@ func ignored(e fs.DirEntry) string {
 }
 
 var errNoFile = errors.New("not a regular file")
+
+func isShort(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// fewDescriptors adds what to do to an error for want of descriptors.
+func fewDescriptors(err error) error {
+	if isShort(err) {
+		return fmt.Errorf("%w (raise the limit of open files: LimitNOFILE of systemd, ulimit -n)", err)
+	}
+	return err
+}
 
 func readFile(path string) (data []byte, err error) {
 	info, err := os.Stat(path) // before opening: a FIFO would block

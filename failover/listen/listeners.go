@@ -35,6 +35,8 @@ type Config struct {
 	Handler Handler
 	// Serves is true if a connection of the binding has somewhere to go. Where it has not, nothing is listened for.
 	Serves func(b Binding) bool
+	// Short takes in why connections cannot be accepted, if this process or host is short of something; false: it is not.
+	Short func(at netip.AddrPort, err error) bool
 	// Failed is set to the number of listeners that cannot be opened now, Vacant to that of those that nothing could serve.
 	Failed, Vacant prometheus.Gauge
 }
@@ -237,7 +239,9 @@ func (ls *Listeners) accept(ctx context.Context, l *listener, ln net.Listener) {
 		case err != nil:
 			failures++
 			pause := pace.Backoff(failures, acceptBackoffMin, acceptBackoffMax)
-			ls.cfg.Log.Warn("cannot accept, pausing", zap.Stringer("address", l.addr), zap.Duration("pause", pause), zap.Error(err))
+			if !ls.cfg.Short(l.addr, err) {
+				ls.cfg.Log.Warn("cannot accept, pausing", zap.Stringer("address", l.addr), zap.Duration("pause", pause), zap.Error(err))
+			}
 			if !pace.Sleep(ctx, pause) {
 				return
 			}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/descriptors"
 )
 
 // MaxHeaderBytes of a request: ample for a scraper's or browser's.
@@ -32,6 +34,9 @@ const (
 	// less than 34 KB (BenchmarkIdleTLS, both ends). With
 	// more nodes than this they connect more often than they need to.
 	maxTLSConns = 2048
+	// connsPart and tlsConnsPart of the descriptors that the process keeps in reserve are for one listener at most, as a divisor.
+	connsPart    = 4
+	tlsConnsPart = 2
 	// tlsConnLife is the time after which a client has to prove itself anew, with the certificate that it has by then.
 	tlsConnLife = 5 * time.Minute
 	// shutdownTimeout lets answers under way finish.
@@ -49,13 +54,13 @@ type Server struct {
 // New takes over the listener: it is closed when New fails, and by Run. log gets the errors of connections. The metric of all
 // servers of a process is one; a nil reg has none.
 func New(l net.Listener, h http.Handler, log *zap.Logger, reg prometheus.Registerer) (*Server, error) {
-	return newServer(l, maxConns, h, log, reg)
+	return newServer(l, descriptors.Share(maxConns, connsPart), h, log, reg)
 }
 
 // NewTLS does the same for clients that config accepts. Who makes config notes those that it refuses: here they leave a line of the
 // level debug.
 func NewTLS(l net.Listener, config *tls.Config, h http.Handler, log *zap.Logger, reg prometheus.Registerer) (*Server, error) {
-	s, err := newServer(l, maxTLSConns, renewed(h), log, reg)
+	s, err := newServer(l, descriptors.Share(maxTLSConns, tlsConnsPart), renewed(h), log, reg)
 	if err != nil {
 		return nil, err
 	}
