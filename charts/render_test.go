@@ -163,7 +163,7 @@ func TestEverythingArrives(t *testing.T) {
 		t.Error("replicas are set although the autoscaler sets them: every upgrade would undo what it did")
 	}
 	pod := proxy.Spec.Template
-	if len(pod.Spec.TopologySpreadConstraints) != 3 || len(pod.Spec.SecurityContext.Sysctls) != 1 || pod.Labels["c"] != "d" ||
+	if len(pod.Spec.TopologySpreadConstraints) != 3 || len(pod.Spec.SecurityContext.Sysctls) != 3 || pod.Labels["c"] != "d" ||
 		pod.Annotations["a"] != "b" || pod.Spec.PriorityClassName != "high" || pod.Spec.NodeSelector["pool"] != "edge" ||
 		len(pod.Spec.Tolerations) != 1 || pod.Spec.Affinity == nil || len(pod.Spec.ImagePullSecrets) != 1 {
 		t.Errorf("pods of the proxy: %+v", pod)
