@@ -30,6 +30,7 @@ tunnel:
             ipFamilyPolicy: PreferDualStack, ipFamilies: [IPv6, IPv4], nodePorts: {tcp: 30443, udp: 30444}}
 proxy:
   autoscaling: {enabled: true}
+  limits: {connections: 20000, connectionsPerListener: 10000, streams: 20000, streamsPerPeer: 10000}
   sysctls: [{name: net.ipv4.tcp_rmem, value: "4096 131072 33554432"}]
   topologySpreadConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: ScheduleAnyway}]
   maxUnavailable: 30%

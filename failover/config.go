@@ -39,11 +39,16 @@ type Config struct {
 	ConnectBudget time.Duration
 	// OpenFiles is how many files the process may have open; 0: enough.
 	OpenFiles uint64
-	// MaxConnections of all listeners together; 0: 16384, or what OpenFiles has room for. Above it new ones are reset at once.
+	// Memory is how much the process may take, in bytes; 0: enough.
+	Memory int64
+	// MaxConnections of all listeners together; 0: 16384, or what OpenFiles and Memory have room for. Above it new ones are reset at once.
 	MaxConnections int
-	// MaxConnectionsPerListener; 0: 8192, or half of what OpenFiles has room for.
+	// MaxConnectionsPerListener; 0: 8192, or half of MaxConnections, if that is less.
 	MaxConnectionsPerListener int
-	// MaxStreamsPerPeer is how many streams of one peer are served at a time; 0: 4096.
+	// MaxStreams is how many streams of all peers are served at a time; 0: 16384, or what OpenFiles and Memory have room for.
+	MaxStreams int
+	// MaxStreamsPerPeer is how many of one peer are; 0: 8192, or three quarters of MaxStreams, if that is less: what a peer may
+	// have while others have nothing.
 	MaxStreamsPerPeer int
 }
 
@@ -65,6 +70,7 @@ func (c Config) Validate() error {
 	}{
 		{"MaxConnections", c.MaxConnections},
 		{"MaxConnectionsPerListener", c.MaxConnectionsPerListener},
+		{"MaxStreams", c.MaxStreams},
 		{"MaxStreamsPerPeer", c.MaxStreamsPerPeer},
 	} {
 		if limit.value < 0 {
@@ -87,13 +93,11 @@ func (c Config) withDefaults() Config {
 	}
 	c.Guard = either(c.Guard, &discovery.Guard{AllowLoopback: true})
 	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)
-	most := defaultMaxConnections
-	if c.OpenFiles > 0 {
-		most = max(connectionsWithin(c.OpenFiles), 1)
-	}
-	c.MaxConnections = either(c.MaxConnections, most)
-	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, min(defaultMaxPerListener, max(most/2, 1)))
-	c.MaxStreamsPerPeer = either(c.MaxStreamsPerPeer, defaultMaxStreamsPerPeer)
+	most := room(c.OpenFiles, c.Memory)
+	c.MaxConnections = either(c.MaxConnections, min(defaultMaxConnections, most))
+	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, min(defaultMaxPerListener, max(c.MaxConnections/2, 1)))
+	c.MaxStreams = either(c.MaxStreams, min(defaultMaxStreams, most))
+	c.MaxStreamsPerPeer = either(c.MaxStreamsPerPeer, min(defaultMaxStreamsPerPeer, max(c.MaxStreams*3/4, 1)))
 	return c
 }
 

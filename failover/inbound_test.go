@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery"
@@ -195,8 +196,17 @@ func TestServeStreamLimit(t *testing.T) {
 		t.Fatal(got)
 	}
 	var e *tunnel.RefusedError
-	if asRefused(second.Outcome(), &e); e.RetryAfter <= 0 {
-		t.Error("no retry-after")
+	if asRefused(second.Outcome(), &e); e.RetryAfter <= 0 || !strings.Contains(e.Reason, "1 streams of this peer are open, as many as") {
+		t.Errorf("the peer gets %+v", e)
+	}
+	if line := w.line(); line["result"] != access.Limit || line["service"] != "shop/echo" {
+		t.Errorf("%v", line)
+	}
+	if p := w.proxy.Problems(); len(p) != 1 || !strings.HasPrefix(p[0], "peer a: ") || !strings.Contains(p[0], "--max-streams-per-peer") {
+		t.Errorf("status has %q", p)
+	}
+	if n := w.log.FilterField(zap.String("limit", "peer")).Len(); n != 1 {
+		t.Errorf("%d lines in the log", n)
 	}
 	first.Reset("done")
 	w.eventually("free", func() bool { return w.proxy.Active() == 0 })

@@ -74,7 +74,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 		}, []string{"direction"}),
 		full: counters("eastway_connections_limits_met_total",
-			"Connections of applications that were refused because too many are open.", "service", "limit"),
+			"Connections of applications, and streams of peers, that were refused because too many are open.", "service", "limit"),
 		notHTTP: counters("eastway_connections_not_http_total",
 			"Connections to HTTP ports that are not HTTP and are carried as TCP.", "service"),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -10,8 +10,10 @@ const (
 	defaultMaxConnections = 16384
 	// defaultMaxPerListener keeps one service's callers from using up the limit of all.
 	defaultMaxPerListener = 8192
-	// defaultMaxStreamsPerPeer is how many streams of one peer are served at a time.
-	defaultMaxStreamsPerPeer = 4096
+	// defaultMaxStreams of all peers together are served at a time.
+	defaultMaxStreams = 16384
+	// defaultMaxStreamsPerPeer is about what the lanes of one link carry. One service gets three quarters of it at most.
+	defaultMaxStreamsPerPeer = 8192
 	// peersLook is how often the tunnels are looked at for peers that can be used now, or no longer.
 	peersLook = 100 * time.Millisecond
 	// maxOwnCalls is how many calls of `eastway probe` may be under way at a proxy.

@@ -58,11 +58,7 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	log := cfg.Log.Named("failover")
-	if files := cfg.OpenFiles; files > 0 && connectionsWithin(files) < defaultMaxConnections {
-		log.Warn("applications may have fewer connections than by default, because the process may open few files",
-			zap.Uint64("files", files), zap.Int("connections", cfg.MaxConnections), zap.Int("default", defaultMaxConnections),
-			zap.String("remedy", moreFiles))
-	}
+	cfg.warn(log)
 	p := &Proxy{cfg: cfg, gate: descriptors.NewGate(cfg.OpenFiles), metrics: m, conns: registry.New(), refused: newRefusals(m, log)}
 	dialer := dial.New(dial.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,

@@ -22,24 +22,28 @@ import (
 type refusal string
 
 const (
-	refusedMalformed  refusal = "malformed"
-	refusedOverBudget refusal = "over_budget"
-	refusedLimit      refusal = "limit"
-	refusedPeer       refusal = "peer"
-	refusedRate       refusal = "rate"
-	refusedConnection refusal = "connection"
-	refusedNotHTTP    refusal = "not_http"
-	refusedDenied     refusal = "denied"
-	refusedDryRun     refusal = "dry_run"
-	refusedEndpoint   refusal = "endpoint"
-	refusedLoop       refusal = "loop"
-	refusedListener   refusal = "listener"
-	refusedProxy      refusal = "proxy"
-	refusedShare      refusal = "share"
-	refusedAtPeer     refusal = "at_peer"
-	shortOfPorts      refusal = refusal(dial.ShortOfPorts)
-	shortOfFiles      refusal = refusal(dial.ShortOfFiles)
-	shortOfMemory     refusal = refusal(dial.ShortOfMemory)
+	refusedMalformed       refusal = "malformed"
+	refusedOverBudget      refusal = "over_budget"
+	refusedLimit           refusal = "limit"
+	refusedPeer            refusal = "peer"
+	refusedRate            refusal = "rate"
+	refusedConnection      refusal = "connection"
+	refusedNotHTTP         refusal = "not_http"
+	refusedDenied          refusal = "denied"
+	refusedDryRun          refusal = "dry_run"
+	refusedEndpoint        refusal = "endpoint"
+	refusedLoop            refusal = "loop"
+	refusedListener        refusal = "listener"
+	refusedProxy           refusal = "proxy"
+	refusedShare           refusal = "share"
+	refusedAtPeer          refusal = "at_peer"
+	refusedStreams         refusal = "streams_of_peer"
+	refusedStreamsShare    refusal = "streams_of_peer_share"
+	refusedAllStreams      refusal = "streams"
+	refusedAllStreamsShare refusal = "streams_share"
+	shortOfPorts           refusal = refusal(dial.ShortOfPorts)
+	shortOfFiles           refusal = refusal(dial.ShortOfFiles)
+	shortOfMemory          refusal = refusal(dial.ShortOfMemory)
 )
 
 // text is what happens, for the log and for status, and what to do about it.
@@ -150,19 +154,40 @@ func (r *refusals) connection(s discovery.ServiceName, limit tcp.Limit) {
 	r.note(refusalKey{service: s, kind: kind})
 }
 
-// full counts a connection beyond a limit of this proxy's.
+// full counts a connection of an application beyond a limit of this proxy's.
 func (r *refusals) full(s discovery.ServiceName, from netip.Prefix, met *registry.LimitError) {
-	r.metrics.full.WithLabelValues(s.String(), string(met.Limit)).Inc()
-	kind := refusedShare
-	switch met.Limit {
+	r.beyond(refusalKey{service: s, kind: limitKind(met.Limit)}, s.String(), met, zap.Stringer("source", from))
+}
+
+// fullOfStreams counts a stream of a peer beyond a limit of this proxy's. The peer has chosen the service: only one that there is counts as
+// such.
+func (r *refusals) fullOfStreams(peer, service string, met *registry.LimitError) {
+	r.beyond(refusalKey{peer: peer, kind: limitKind(met.Limit)}, service, met, zap.String("peer", peer), zap.String("service", service))
+}
+
+func (r *refusals) beyond(k refusalKey, service string, met *registry.LimitError, about ...zap.Field) {
+	r.metrics.full.WithLabelValues(service, string(met.Limit)).Inc()
+	r.note(k, append(about, zap.String("limit", string(met.Limit)),
+		zap.Int("held", met.Held), zap.Int("used", met.Used), zap.Int("most", met.Most))...)
+}
+
+func limitKind(l registry.Limit) refusal {
+	switch l {
 	case registry.LimitListener:
-		kind = refusedListener
+		return refusedListener
 	case registry.LimitProxy:
-		kind = refusedProxy
+		return refusedProxy
+	case registry.LimitPeer:
+		return refusedStreams
+	case registry.LimitPeerShare:
+		return refusedStreamsShare
+	case registry.LimitStreams:
+		return refusedAllStreams
+	case registry.LimitStreamsShare:
+		return refusedAllStreamsShare
 	case registry.LimitListenerShare, registry.LimitProxyShare:
 	}
-	r.note(refusalKey{service: s, kind: kind}, zap.String("limit", string(met.Limit)), zap.Stringer("source", from),
-		zap.Int("held", met.Held), zap.Int("used", met.Used), zap.Int("most", met.Most))
+	return refusedShare
 }
 
 // short counts a connection that was not made, or not accepted, because this host is short of something.

@@ -74,8 +74,15 @@ func (p *Proxy) ServeStream(in Incoming) {
 	e := tcp.EntryOf(in)
 	// A stream that ended is noticed by the relay, after what it had sent; its context only ends the attempts.
 	life := context.WithoutCancel(in.Context())
-	ctx, tracked, err := p.conns.AddInbound(life, "peer "+in.Peer(), p.cfg.MaxStreamsPerPeer)
+	of := grant{in.Peer(), discovery.ServiceName{Namespace: in.Header().GetNamespace(), Name: in.Header().GetService()}}
+	ctx, tracked, err := p.conns.AddInbound(life, "peer "+of.peer, of.service.String(), p.cfg.MaxStreamsPerPeer, p.cfg.MaxStreams)
 	if err != nil {
+		if s := p.table.Snapshot(); s != nil && s.Services.Get(of.service) != nil {
+			e.Service = of.service.String()
+		}
+		if met, ok := errors.AsType[*registry.LimitError](err); ok {
+			p.refused.fullOfStreams(of.peer, e.Service, met)
+		}
 		p.tcp.RefuseStream(in, e, err)
 		p.finish(e)
 		return
@@ -83,7 +90,6 @@ func (p *Proxy) ServeStream(in Incoming) {
 	var attempts sync.WaitGroup // some are heard out when the stream has ended already
 	defer attempts.Wait()
 	defer p.conns.Remove(tracked)
-	of := grant{in.Peer(), discovery.ServiceName{Namespace: in.Header().GetNamespace(), Name: in.Header().GetService()}}
 	defer p.grants.add(of, tracked)()
 	p.judge(of)
 	defer p.metrics.begun(access.Inbound)()

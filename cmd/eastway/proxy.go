@@ -48,6 +48,24 @@ type proxyOptions struct {
 	drainDelay            time.Duration
 	drainTimeout          time.Duration
 	peerMemory            resource.QuantityValue
+	limits                connectionLimits
+}
+
+// connectionLimits are how many connections and streams may be open; 0: the default.
+type connectionLimits struct{ connections, perListener, streams, perPeer int }
+
+func (l *connectionLimits) flags(f *pflag.FlagSet) {
+	f.IntVar(&l.connections, "max-connections", 0, "`number` of applications' connections (default 16384, or what files and memory have room for)")
+	f.IntVar(&l.perListener, "max-connections-per-listener", 0, "`number` of them to one address of a service (default 8192, or half of all)")
+	f.IntVar(&l.streams, "max-streams", 0, "`number` of streams of all peers (default 16384, or what files and memory have room for)")
+	f.IntVar(&l.perPeer, "max-streams-per-peer", 0, "`number` of streams, or HTTP requests, of one peer (default 8192, or three quarters of all)")
+}
+
+func (l *connectionLimits) validate() error {
+	if min(l.connections, l.perListener, l.streams, l.perPeer) < 0 {
+		return errors.New("--max-connections, --max-connections-per-listener, --max-streams and --max-streams-per-peer must not be negative")
+	}
+	return nil
 }
 
 // Defaults of flags.
@@ -115,6 +133,7 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	f.Var(&o.peerMemory, "max-peer-memory",
 		"`memory`, such as 256Mi, for what one peer has sent and nothing here has read (default 512Mi, or a quarter of GOMEMLIMIT)")
+	o.limits.flags(f)
 	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on accepting after SIGTERM, so that load balancers notice")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", defaultDrainTimeout, "`time` for open connections to end after that; 0: they are reset at once")
 	completeProxyFlags(cmd)
@@ -168,7 +187,7 @@ func (o *proxyOptions) validate() error {
 	if o.accessRate < 0 {
 		return errors.New("--access-log-rate must not be negative; 0: all lines")
 	}
-	return cmp.Or(o.validateSource(), o.validateIdentity(), o.validateAddresses(), o.validateTransports())
+	return cmp.Or(o.limits.validate(), o.validateSource(), o.validateIdentity(), o.validateAddresses(), o.validateTransports())
 }
 
 // validateSource checks where services and locality come from.

@@ -26,7 +26,7 @@ func TestFewDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("ulimit -n %d && exec %q \"$@\"", files, exe)
-	startProgram(t, false, "/bin/sh", append([]string{"-c", script, "proxy"}, west.flags()...)...)
+	startProgram(t, false, "/bin/sh", append([]string{"-c", script, "proxy"}, west.flags("--max-streams", "1000", "--max-streams-per-peer", "1000")...)...)
 	p := &proxyRun{site: west, ended: make(chan struct{})}
 	eventually(t, "west is ready", func() error { return p.readyz(t) })
 	caller := east.start(t)

@@ -221,6 +221,7 @@ func (p *proxy) release(ctx context.Context) error {
 
 // buildTraffic makes what moves bytes.
 func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, accessLog *zap.Logger) error {
+	limit := limitMemory(p.log)
 	var err error
 	p.node, err = tunnel.New(ctx, tunnel.Config{
 		Cluster: p.o.cluster, Region: p.o.region, Zone: p.o.zone, Version: version.Get().Version, Listen: p.o.listen,
@@ -229,7 +230,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 		Messages:    p.exchangeMessages,
 		DisableTCP:  !slices.Contains(p.o.transports, "tcp"),
 		DisableQUIC: !slices.Contains(p.o.transports, "quic"),
-		PeerMemory:  peerMemory(&p.o.peerMemory.Quantity, limitMemory(p.log), p.log),
+		PeerMemory:  peerMemory(&p.o.peerMemory.Quantity, limit, p.log),
 		Log:         p.log.Named("tunnel"), Metrics: reg,
 	})
 	if err != nil {
@@ -238,7 +239,9 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.failover, err = failover.New(failover.Config{
 		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone}, Started: time.Now(),
 		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Guard: p.guard, Log: p.log, AccessLog: accessLog, Metrics: reg,
-		OpenFiles: descriptors.Limit(),
+		OpenFiles: descriptors.Limit(), Memory: limit,
+		MaxConnections: p.o.limits.connections, MaxConnectionsPerListener: p.o.limits.perListener,
+		MaxStreams: p.o.limits.streams, MaxStreamsPerPeer: p.o.limits.perPeer,
 	})
 	return err
 }
@@ -410,6 +413,7 @@ func (p *proxy) status() admin.Status {
 		Cluster: p.o.cluster, Replica: p.node.Replica(), Version: version.Get().Version,
 		Region: p.o.region, Zone: p.o.zone, Started: p.started,
 		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(snapshot),
+		Limits: p.failover.Limits(),
 	}
 	st.Errors = append(st.Errors, p.identity.Problems()...)
 	st.Errors = append(st.Errors, p.source.problems()...)

@@ -23,6 +23,7 @@ import (
 	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/internal/relay"
 )
@@ -68,7 +69,7 @@ type Handler struct {
 
 	mu      sync.Mutex
 	budgets map[balance.Key]*bounds.Budget
-	peers   map[string]int // requests under way
+	peers   registry.Shares // requests under way
 	// draining: applications' connections begin no more requests, drained: nor do those of peers.
 	draining, drained atomic.Bool
 	closed            chan struct{}
@@ -125,8 +126,8 @@ type Stream struct {
 func New(cfg Config) *Handler {
 	h := &Handler{
 		cfg: cfg, http2: newTransport(endpointWindow), http2peers: newTransport(peerWindow), pool: newPool(cfg.Slots),
-		budgets: make(map[balance.Key]*bounds.Budget), peers: make(map[string]int),
-		silent: make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
+		budgets: make(map[balance.Key]*bounds.Budget),
+		silent:  make(map[*front]context.CancelCauseFunc), closed: make(chan struct{}),
 		buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }},
 	}
 	h.server = newServer(http.HandlerFunc(h.serveHTTP), cfg.Log)

@@ -22,20 +22,20 @@ type repeats struct {
 
 // begin counts the request itself, until done is called; false: too many are under way.
 func (r *repeats) begin() (ok bool) {
-	if !r.admit(r.peer) {
+	if r.peer != "" && r.peers.Take(r.peer, r.key.Service.String(), r.cfg.MaxPerPeer) != nil {
 		r.cfg.LimitMet(r.key.Service, LimitPeer)
 		return false
 	}
 	r.budgetOf(r.key, func(b *bounds.Budget) { ok = b.Request(time.Now(), r.policy.Pool.MaxRequests) })
 	if !ok {
-		r.depart(r.peer)
+		r.depart()
 		r.cfg.LimitMet(r.key.Service, limitRequests)
 	}
 	return ok
 }
 
 func (r *repeats) done() {
-	r.depart(r.peer)
+	r.depart()
 	r.budgetOf(r.key, func(b *bounds.Budget) { b.Done() })
 }
 
@@ -58,28 +58,9 @@ func (r *repeats) take() bool {
 	return r.running
 }
 
-// admit counts a request of a peer until depart; false: too many are under way.
-func (h *Handler) admit(peer string) bool {
-	if peer == "" {
-		return true
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.peers[peer] >= h.cfg.MaxPerPeer {
-		return false
-	}
-	h.peers[peer]++
-	return true
-}
-
-func (h *Handler) depart(peer string) {
-	if peer == "" {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.peers[peer]--; h.peers[peer] == 0 {
-		delete(h.peers, peer)
+func (r *repeats) depart() {
+	if r.peer != "" {
+		r.peers.Give(r.peer, r.key.Service.String())
 	}
 }
 

@@ -22,8 +22,9 @@ type Registry struct {
 	mu       sync.Mutex
 	conns    map[*Tracked]struct{}
 	perOwner map[string]int // by listener address or peer
-	held     map[holder]int // outbound ones
+	held     map[holder]int
 	outbound int
+	inbound  int
 	// refuse is why no new ones are taken; nil while they are.
 	refuse error
 	// empty is closed when the last one ends; made by the first that waits.
@@ -35,13 +36,16 @@ type Tracked struct {
 	cancel context.CancelCauseFunc
 	owner  string
 	source netip.Prefix
-	out    bool
+	// service is what a stream is for.
+	service string
+	out     bool
 }
 
-// holder is a source at a listener, or at all of them.
+// holder is a source at a listener, or at all of them, or a service that a peer calls.
 type holder struct {
-	owner  string // empty: all
-	source netip.Prefix
+	owner   string // empty: all
+	source  netip.Prefix
+	service string
 }
 
 // End ends the connection for that reason.
@@ -63,27 +67,32 @@ func (r *Registry) AddOutbound(ctx context.Context, at string, from netip.Prefix
 	if r.refuse != nil {
 		return nil, nil, r.refuse
 	}
-	if err := admit(LimitListener, LimitListenerShare, r.perOwner[at], r.held[holder{at, from}], perListener); err != nil {
+	if err := admit(LimitListener, LimitListenerShare, r.perOwner[at], r.held[holder{owner: at, source: from}], perListener); err != nil {
 		return nil, nil, err
 	}
-	if err := admit(LimitProxy, LimitProxyShare, r.outbound, r.held[holder{"", from}], all); err != nil {
+	if err := admit(LimitProxy, LimitProxyShare, r.outbound, r.held[holder{source: from}], all); err != nil {
 		return nil, nil, err
 	}
 	ctx, t := r.addLocked(ctx, Tracked{owner: at, source: from, out: true})
 	return ctx, t, nil
 }
 
-// AddInbound takes in a stream, up to most of its peer. Its context ends when the registry aborts.
-func (r *Registry) AddInbound(ctx context.Context, peer string, most int) (context.Context, *Tracked, error) {
+// AddInbound takes in a stream: up to perPeer, of which no service may take the last quarter, and up to all of all peers, of which no
+// peer may. Its context ends when the registry aborts.
+func (r *Registry) AddInbound(ctx context.Context, peer, service string, perPeer, all int) (context.Context, *Tracked, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse != nil {
 		return nil, nil, r.refuse
 	}
-	if used := r.perOwner[peer]; used >= most {
-		return nil, nil, &LimitError{Limit: LimitListener, Used: used, Most: most}
+	used := r.perOwner[peer]
+	if err := admit(LimitPeer, LimitPeerShare, used, r.held[holder{owner: peer, service: service}], perPeer); err != nil {
+		return nil, nil, err
 	}
-	ctx, t := r.addLocked(ctx, Tracked{owner: peer})
+	if err := admit(LimitStreams, LimitStreamsShare, r.inbound, used, all); err != nil {
+		return nil, nil, err
+	}
+	ctx, t := r.addLocked(ctx, Tracked{owner: peer, service: service})
 	return ctx, t, nil
 }
 
@@ -96,11 +105,14 @@ func (r *Registry) addLocked(ctx context.Context, t Tracked) (context.Context, *
 
 func (r *Registry) countLocked(t *Tracked, n int) {
 	add(r.perOwner, t.owner, n)
-	if t.out {
-		r.outbound += n
-		add(r.held, holder{t.owner, t.source}, n)
-		add(r.held, holder{"", t.source}, n)
+	if !t.out {
+		r.inbound += n
+		add(r.held, holder{owner: t.owner, service: t.service}, n)
+		return
 	}
+	r.outbound += n
+	add(r.held, holder{owner: t.owner, source: t.source}, n)
+	add(r.held, holder{source: t.source}, n)
 }
 
 func add[K comparable](m map[K]int, k K, n int) {
@@ -159,6 +171,13 @@ func (r *Registry) Abort(why error) {
 	for t := range r.conns {
 		t.cancel(why)
 	}
+}
+
+// Used is how many connections of applications, and how many streams of peers, are in flight.
+func (r *Registry) Used() (outbound, inbound int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outbound, r.inbound
 }
 
 // Len is the number of connections in flight.

@@ -14,10 +14,14 @@ type Limit string
 
 // The limits.
 const (
-	LimitListener      Limit = "listener"       // or that of a peer
+	LimitListener      Limit = "listener"
 	LimitListenerShare Limit = "listener_share" // the source holds its share, and the limit is nearly reached
 	LimitProxy         Limit = "proxy"
 	LimitProxyShare    Limit = "proxy_share"
+	LimitPeer          Limit = "peer" // streams, or requests, of one peer
+	LimitPeerShare     Limit = "peer_share"
+	LimitStreams       Limit = "streams" // of all peers
+	LimitStreamsShare  Limit = "streams_share"
 )
 
 // LimitError is ErrTooMany, with the limit that a connection met.
@@ -28,8 +32,19 @@ type LimitError struct {
 }
 
 func (e *LimitError) Error() string {
-	if e.Limit == LimitListenerShare || e.Limit == LimitProxyShare {
+	switch e.Limit {
+	case LimitListenerShare, LimitProxyShare:
 		return fmt.Sprintf("%v: %d of %d are open, and their source has %d of them", ErrTooMany, e.Used, e.Most, e.Held)
+	case LimitPeer:
+		return fmt.Sprintf("%v: %d streams of this peer are open, as many as one may have at a proxy", ErrTooMany, e.Used)
+	case LimitPeerShare:
+		return fmt.Sprintf("%v: %d of %d streams that this peer may have at a proxy are open, %d of them to this service",
+			ErrTooMany, e.Used, e.Most, e.Held)
+	case LimitStreams:
+		return fmt.Sprintf("%v: %d streams of all peers are open, as many as a proxy may have", ErrTooMany, e.Used)
+	case LimitStreamsShare:
+		return fmt.Sprintf("%v: %d of %d streams that a proxy may have are open, %d of them of this peer", ErrTooMany, e.Used, e.Most, e.Held)
+	case LimitListener, LimitProxy:
 	}
 	return fmt.Sprintf("%v: %d are open", ErrTooMany, e.Used)
 }

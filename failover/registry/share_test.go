@@ -85,3 +85,68 @@ func TestNoSourceTakesAll(t *testing.T) {
 		t.Errorf("left: %v, %v, %d", r.held, r.perOwner, r.outbound)
 	}
 }
+
+// One service may use three quarters of what a peer may have, and one peer three quarters of what all may have; others still get in, and
+// all comes back.
+func TestNoServiceTakesAll(t *testing.T) {
+	t.Parallel()
+	const perPeer, all = 40, 60
+	r := New()
+	r.Refuse(nil)
+	var open []*Tracked
+	fill := func(peer, service string) (n int, met Limit) {
+		for {
+			_, c, err := r.AddInbound(t.Context(), peer, service, perPeer, all)
+			if e, ok := errors.AsType[*LimitError](err); ok {
+				return n, e.Limit
+			}
+			open = append(open, c)
+			n++
+		}
+	}
+	for _, tt := range []struct {
+		peer, service string
+		n             int
+		met           Limit
+	}{
+		{"a", "shop/hog", 30, LimitPeerShare},
+		{"a", "shop/other", 10, LimitPeer},
+		{"b", "shop/hog", 15, LimitStreamsShare},
+		{"c", "shop/hog", 5, LimitStreams},
+	} {
+		if n, met := fill(tt.peer, tt.service); n != tt.n || met != tt.met {
+			t.Errorf("%s of %s: %d, then %q; want %d, %q", tt.service, tt.peer, n, met, tt.n, tt.met)
+		}
+	}
+	if out, in := r.Used(); out != 0 || in != len(open) {
+		t.Errorf("%d and %d in use", out, in)
+	}
+	for _, c := range open {
+		r.Remove(c)
+	}
+	if n, met := fill("a", "shop/hog"); n != 30 || met != LimitPeerShare {
+		t.Errorf("again: %d, then %q", n, met)
+	}
+}
+
+// What requests count by has the same rule.
+func TestShares(t *testing.T) {
+	t.Parallel()
+	var s Shares
+	for i, tt := range []struct {
+		of  string
+		met Limit
+	}{{"x", ""}, {"x", ""}, {"x", ""}, {"x", LimitPeerShare}, {"y", ""}, {"y", LimitPeer}} {
+		err := s.Take("a", tt.of, 4)
+		if (err == nil) != (tt.met == "") || err != nil && err.Limit != tt.met {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	s.Give("a", "x")
+	if err := s.Take("a", "y", 4); err == nil {
+		t.Error("y has a quarter, and three are used: the last one is not for it")
+	}
+	if err := s.Take("a", "z", 4); err != nil {
+		t.Error(err)
+	}
+}

@@ -212,7 +212,7 @@ func refusalOf(err error) *refusal {
 	switch {
 	case errors.Is(err, registry.ErrTooMany):
 		return &refusal{
-			code: tunnelpb.Answer_CODE_OVERLOADED, reason: "too many streams of this peer", retryAfter: overloadRetryAfter,
+			code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: overloadRetryAfter, result: access.Limit,
 		}
 	case errors.Is(err, errMaxConnections):
 		return &refusal{

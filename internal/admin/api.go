@@ -47,6 +47,8 @@ type Status struct {
 	Started  time.Time       `json:"started"`
 	Peers    []status.Peer   `json:"peers"`
 	Services []ServiceStatus `json:"services"`
+	// Limits are those of connections and streams.
+	Limits []status.Limit `json:"limits,omitempty"`
 	// Errors are the current problems, for the operator, e.g. manifests
 	// that could not be read (their last good state is used).
 	Errors []string `json:"errors,omitempty"`

@@ -23,6 +23,9 @@ func Status(w io.Writer, from Source, s admin.Status, now time.Time) error {
 		{"Locality", discovery.Locality{Region: s.Region, Zone: s.Zone}.String()},
 		{"Uptime", terminal.Age(now.Sub(s.Started))},
 	}
+	if len(s.Limits) > 0 {
+		fields = append(fields, [2]string{"Limits", limits(s.Limits)})
+	}
 	if from.Others != "" {
 		fields = append([][2]string{{"", from.Others}}, fields...)
 	}
@@ -67,6 +70,18 @@ func Status(w io.Writer, from Source, s admin.Status, now time.Time) error {
 		fmt.Fprintln(w, terminal.Printable(e))
 	}
 	return nil
+}
+
+// limits are how much is in use of what there may be.
+func limits(all []status.Limit) string {
+	words := make([]string, 0, len(all))
+	for _, l := range all {
+		words = append(words, fmt.Sprintf("%s %d of %d", l.Name, l.Used, l.Most))
+		if l.Used == 0 {
+			words[len(words)-1] = fmt.Sprintf("%s %d", l.Name, l.Most)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func peerRows(peers []status.Peer) [][]string {

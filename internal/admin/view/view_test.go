@@ -87,3 +87,11 @@ func TestFormatPercent(t *testing.T) {
 		}
 	}
 }
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	got := limits([]status.Limit{{Name: "connections", Used: 3, Most: 16384}, {Name: "streams per peer", Most: 8192}})
+	if want := "connections 3 of 16384, streams per peer 8192"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
