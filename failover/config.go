@@ -43,7 +43,7 @@ type Config struct {
 	Memory int64
 	// MaxConnections of all listeners together; 0: 16384, or what OpenFiles and Memory have room for. Above it new ones are reset at once.
 	MaxConnections int
-	// MaxConnectionsPerListener; 0: 8192, or half of MaxConnections, if that is less.
+	// MaxConnectionsPerListener; 0: 8192, or half of what OpenFiles and Memory have room for.
 	MaxConnectionsPerListener int
 	// MaxStreams is how many streams of all peers are served at a time; 0: 16384, or what OpenFiles and Memory have room for.
 	MaxStreams int
@@ -95,7 +95,7 @@ func (c Config) withDefaults() Config {
 	c.ConnectBudget = either(c.ConnectBudget, defaultConnectBudget)
 	most := room(c.OpenFiles, c.Memory)
 	c.MaxConnections = either(c.MaxConnections, min(defaultMaxConnections, most))
-	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, min(defaultMaxPerListener, max(c.MaxConnections/2, 1)))
+	c.MaxConnectionsPerListener = either(c.MaxConnectionsPerListener, min(defaultMaxPerListener, max(most/2, 1)))
 	c.MaxStreams = either(c.MaxStreams, min(defaultMaxStreams, most))
 	c.MaxStreamsPerPeer = either(c.MaxStreamsPerPeer, min(defaultMaxStreamsPerPeer, max(c.MaxStreams*3/4, 1)))
 	return c

@@ -47,7 +47,7 @@ func TestLittleRoom(t *testing.T) {
 		{Config{OpenFiles: 1024}, [4]int{256, 128, 256, 192}},
 		{Config{Memory: 256 << 20}, [4]int{2340, 1170, 2340, 1755}},
 		{Config{OpenFiles: 1}, [4]int{1, 1, 1, 1}},
-		{Config{OpenFiles: 1024, MaxConnections: 1000}, [4]int{1000, 500, 256, 192}},
+		{Config{OpenFiles: 1024, MaxConnections: 1000}, [4]int{1000, 128, 256, 192}},
 		{Config{OpenFiles: 1024, MaxConnections: 1000, MaxConnectionsPerListener: 1000}, [4]int{1000, 1000, 256, 192}},
 		{Config{MaxConnections: 100_000, MaxStreams: 50_000}, [4]int{100_000, listener, 50_000, peer}},
 		{Config{MaxStreams: 100}, [4]int{all, listener, 100, 75}},
