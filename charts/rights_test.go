@@ -103,7 +103,8 @@ func TestUsersAndPeers(t *testing.T) {
 		}
 		return out
 	}
-	if got := verbs("view"); !slices.Equal(got, []string{"get", "list", "watch"}) || roles["view"].Labels[rbacv1.GroupName+"/aggregate-to-view"] != "true" {
+	if got := verbs("view"); !slices.Equal(got, []string{"get", "list", "watch"}) ||
+		roles["view"].Labels[rbacv1.GroupName+"/aggregate-to-view"] != "true" {
 		t.Errorf("view has the rights %q to Peers", got)
 	}
 	if got := verbs("edit"); len(got) > 0 {

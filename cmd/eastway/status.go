@@ -48,15 +48,9 @@ lack endpoints or callers of which are refused, and errors.
   eastway status --admin 127.0.0.1:15000`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, arg := range args {
-				if !strings.HasSuffix(arg, "/") {
-					want, err := parseService(arg, "")
-					if err != nil {
-						return err
-					}
-					arg = want.Namespace + "/" + want.Name
-				}
-				filter.Services = append(filter.Services, arg)
+			var err error
+			if filter.Services, err = wantedServices(args); err != nil {
+				return err
 			}
 			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
 			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
@@ -65,7 +59,8 @@ lack endpoints or callers of which are refused, and errors.
 					return err
 				}
 				if unknown := filter.Apply(&is); len(unknown) > 0 {
-					return withExit(exitNotFound, fmt.Errorf("the proxy has no service %s: without arguments, status lists all", strings.Join(unknown, ", ")))
+					return withExit(exitNotFound,
+						fmt.Errorf("the proxy has no service %s: without arguments, status lists all", strings.Join(unknown, ", ")))
 				}
 				return out.Add(from.name(), is, func(w io.Writer) error { return view.Status(w, from.source(), is, time.Now()) })
 			}))
@@ -75,4 +70,20 @@ lack endpoints or callers of which are refused, and errors.
 	cmd.Flags().BoolVar(&filter.Problems, "problems", false, "leave out what is as it should be")
 	addOutputFlag(cmd, &output)
 	return cmd
+}
+
+// wantedServices are those of a view.Filter.
+func wantedServices(args []string) (services []string, err error) {
+	for _, arg := range args {
+		if strings.HasSuffix(arg, "/") {
+			services = append(services, arg)
+			continue
+		}
+		want, err := parseService(arg, "")
+		if err != nil {
+			return nil, err
+		}
+		services = append(services, want.Namespace+"/"+want.Name)
+	}
+	return services, nil
 }

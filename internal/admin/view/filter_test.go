@@ -39,7 +39,8 @@ func TestFilter(t *testing.T) {
 				service("pay/far", 1, 1, admin.PeerReadiness{Peer: "away", Ready: 1, Total: 1}),
 			},
 			Peers: []status.Peer{
-				{Peer: "near", State: status.Connected, Links: up}, {Peer: "away", State: status.Suspect},
+				{Peer: "near", State: status.Connected, Links: up},
+				{Peer: "away", State: status.Suspect},
 				{Peer: "odd", State: status.Connected, Links: up, LastError: "one replica refuses"},
 			},
 		}
