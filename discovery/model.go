@@ -194,6 +194,8 @@ type Service struct {
 	Listeners []Listener `json:"listeners,omitempty"`
 	// Spec is that of the own Service object.
 	Spec ServiceSpec `json:"spec"`
+	// ProxyProtocol: the own endpoints expect the header of the PROXY protocol on each connection.
+	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
 	// Export is how this cluster offers the service to its peers; nil: it does not.
 	Export *Export `json:"export,omitempty"`
 	// Private: proxies listen at its address, but its owner has not consented that peers answer there, by a ServiceExport or the annotation

@@ -20,7 +20,6 @@ import (
 	"testing"
 
 	"github.com/eastway/eastway/failover/access"
-	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
 
 // TestAtMostOnce: the nearer endpoint fails in some way, the other one would serve.
@@ -381,23 +380,7 @@ func TestRequestsThroughPeer(t *testing.T) {
 	t.Parallel()
 	at := web(t, says("abroad"))
 	w := newWorld(t, overHTTP,
-		peer("b", abroad, &fakePeer{handle: func(in *fakeIncoming) {
-			c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(at))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			s, err := in.Accept(&tunnelpb.Answer{Code: tunnelpb.Answer_CODE_ACCEPTED, Endpoint: at.String()})
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(c, s)
-				_ = c.Close()
-			}()
-			_, _ = io.Copy(s, c)
-		}}),
+		peer("b", abroad, &fakePeer{handle: func(in *fakeIncoming) { carry(t, in, at) }}),
 	)
 	client := w.steady()
 	for range 3 {

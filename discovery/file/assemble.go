@@ -102,6 +102,9 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 			service.Addresses = append(service.Addresses, ip.Addr)
 		}
 	}
+	if doubt := translate.CarriedAsTCP(s); doubt != nil {
+		a.report(o.warning(doubt.Field, "%s", doubt.Detail))
+	}
 	a.unreachable(o, s, service)
 	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
 	a.services[name] = service

@@ -482,3 +482,22 @@ endpoints:
 		t.Errorf("addresses = %v", dual.Addresses)
 	}
 }
+
+// With the PROXY protocol a port is carried as TCP, and a value that is none keeps the last good version.
+func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
+	proxied := func(version string) string {
+		return strings.Replace(annotated("a", 80, "http"), "annotations: {", "annotations: {eastway.dev/proxy-protocol: "+version+", ", 1)
+	}
+	got, errs := loads(t, map[string]string{"a.yaml": proxied("v2")}, map[string]string{"a.yaml": proxied("v1")})
+	if want := []string{"a:80"}; !slices.Equal(got[0], want) || !slices.Equal(got[1], want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	const at = "metadata.annotations[eastway.dev/proxy-protocol]"
+	if e := errs[0]; len(e) != 1 || !e[0].Warning || e[0].Field != at || !strings.Contains(e[0].Message, "carried as TCP") {
+		t.Errorf("%+v", e)
+	}
+	if !slices.ContainsFunc(errs[1], func(e FileError) bool { return !e.Warning && e.Field == at && strings.Contains(e.Message, `"v1"`) }) {
+		t.Errorf("%+v", errs[1])
+	}
+}

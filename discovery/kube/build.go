@@ -65,6 +65,9 @@ func (w *world) buildOwn(at name, own *corev1.Service) (*discovery.Service, []Pr
 	for _, ip := range translate.ClusterIPs(own) {
 		out.Addresses = append(out.Addresses, ip.Addr)
 	}
+	if doubt := translate.CarriedAsTCP(own); doubt != nil {
+		problems = append(problems, warning(kindService, own, doubt.Field, "%s", doubt.Detail))
+	}
 	endpoints := translate.NewEndpoints(out, w.places, w.loops.refuse)
 	for _, n := range slices.Sorted(maps.Keys(w.slices[at])) {
 		s := w.slices[at][n]

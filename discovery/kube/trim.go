@@ -43,7 +43,8 @@ func canonical(s *string) *string {
 // trimService keeps of a Service what the catalog needs; labels only of a derived one.
 func trimService(s *corev1.Service, namespace string) (metav1.Object, []Problem) {
 	out := &corev1.Service{ObjectMeta: meta(s)}
-	out.Annotations = only(s.Annotations, v1alpha1.TakeoverAnnotation, v1alpha1.ProtocolAnnotation)
+	out.Annotations = only(s.Annotations, v1alpha1.TakeoverAnnotation, v1alpha1.ProtocolAnnotation,
+		v1alpha1.ProxyProtocolAnnotation)
 	derived := s.Namespace == namespace && s.Labels[v1alpha1.DerivedLabel] != ""
 	if derived {
 		out.Annotations = only(s.Annotations, v1alpha1.PrecedenceAnnotation)

@@ -58,9 +58,10 @@ func annotated(service, protocol string) string {
 func TestTrimmedAnnotations(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, testConfig())
-	l.apply(strings.Replace(annotated(shopYAML, "http"), "example.com/own: kept", `example.com/own: kept, eastway.dev/takeover: "true"`, 1))
+	l.apply(strings.Replace(annotated(shopYAML, "http"), "example.com/own: kept",
+		`example.com/own: kept, eastway.dev/takeover: "true", eastway.dev/proxy-protocol: v2`, 1))
 	got := l.world.services[name{Namespace: "default", Name: "shop"}].Annotations
-	want := map[string]string{"eastway.dev/protocol": "http", "eastway.dev/takeover": "true"}
+	want := map[string]string{"eastway.dev/protocol": "http", "eastway.dev/takeover": "true", "eastway.dev/proxy-protocol": "v2"}
 	if !maps.Equal(got, want) {
 		t.Errorf("annotations %v, want %v", got, want)
 	}

@@ -35,6 +35,8 @@ type Candidate struct {
 	Endpoints int
 	// HTTP: it is a peer whose proxies carry requests on the port one by one.
 	HTTP bool
+	// ProxyProtocol: it is an endpoint that expects the header of the PROXY protocol.
+	ProxyProtocol bool
 	// ConnectTimeout bounds one attempt.
 	ConnectTimeout time.Duration
 
@@ -215,8 +217,8 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		}
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
-			Endpoints: 1,
-			target:    t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round, refusing: h.refusing,
+			Endpoints: 1, ProxyProtocol: svc.ProxyProtocol,
+			target: t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round, refusing: h.refusing,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -155,10 +156,42 @@ func (d *Dialer) Connect(ctx context.Context, r *Request, candidates []balance.C
 	return &Conn{Candidate: won.Candidate, Use: won.use, Socket: won.conn, Stream: won.stream, Pending: won.pending}, c.attempts, nil
 }
 
-// Local connects to an endpoint of the own cluster beside any call, for its health check. Closed, the connection ends clean. An error that
-// means nothing for the endpoint wraps balance.ErrInconclusive.
-func (d *Dialer) Local(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+// Introduce writes the header of the PROXY protocol to an endpoint that expects one. It comes before the first byte of the caller, after
+// the endpoint has been chosen: an endpoint that is not chosen gets nothing. A new socket takes it without blocking. The connection is
+// reset if it fails.
+func (c *Conn) Introduce(from proxyproto.Caller) error {
+	if !c.ProxyProtocol {
+		return nil
+	}
+	if _, err := c.Socket.Write(proxyproto.Header(from, c.Endpoint)); err != nil {
+		_ = c.Socket.SetLinger(0)
+		_ = c.Socket.Close()
+		return fmt.Errorf("failover: send the PROXY protocol header to %v: %w", c.Endpoint, err)
+	}
+	return nil
+}
+
+// Leave ends a connection to an endpoint that was only to be made, and clean: the endpoint need not think that something went wrong.
+func (c *Conn) Leave() { leave(c.Socket, c.ProxyProtocol) }
+
+func leave(conn relay.Conn, proxied bool) {
+	if proxied {
+		_, _ = conn.Write(proxyproto.Local()) // the connect is what counts
+	}
+	_ = conn.SetLinger(-1)
+	_ = conn.Close()
+}
+
+// Local connects to an endpoint of the own cluster beside any call, for its health check; proxied: it expects the header of the PROXY
+// protocol. Closed, the connection ends clean. An error that means nothing for the endpoint wraps balance.ErrInconclusive.
+func (d *Dialer) Local(ctx context.Context, to netip.AddrPort, proxied bool) (net.Conn, error) {
 	conn, err := d.dialLocal(ctx, to)
+	if err == nil && proxied {
+		_, err = conn.Write(proxyproto.Local())
+		if err != nil {
+			_ = conn.Close()
+		}
+	}
 	if isInconclusive(err) {
 		return nil, fmt.Errorf("%w: %w", balance.ErrInconclusive, err)
 	}
@@ -173,7 +206,7 @@ type clean struct{ relay.Conn }
 
 // Close implements net.Conn.
 func (c clean) Close() error {
-	Leave(c.Conn)
+	leave(c.Conn, false)
 	return nil
 }
 

@@ -34,15 +34,12 @@ func (d *Dialer) probe(ctx context.Context, k balance.Key, c *balance.Candidate)
 	if err != nil {
 		return err
 	}
-	Leave(conn)
+	leave(conn, c.ProxyProtocol)
 	return nil
 }
 
-// Leave ends a connection that was only to be made, and clean: an endpoint need not think that something went wrong.
-func Leave(conn relay.Conn) {
-	_ = conn.SetLinger(-1)
-	_ = conn.Close()
-}
+// Leave ends a connection that was only to be made, and clean.
+func Leave(conn relay.Conn) { leave(conn, false) }
 
 func (d *Dialer) probePeer(ctx context.Context, k balance.Key, c *balance.Candidate) error {
 	h := d.header(k, probeCaller, d.cfg.Locality, c.ConnectTimeout, c.RTT)

@@ -15,8 +15,8 @@ import (
 	"github.com/eastway/eastway/internal/version"
 )
 
-// Dial connects to an endpoint. Its connections end clean when they are closed.
-type Dial func(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error)
+// Dial connects to an endpoint; proxied: that expects the header of the PROXY protocol. Its connections end clean when they are closed.
+type Dial func(ctx context.Context, endpoint netip.AddrPort, proxied bool) (net.Conn, error)
 
 // client makes checks. Each has a connection of its own, so that accepting is checked too and none is kept.
 type client struct {
@@ -57,7 +57,7 @@ func (c *client) check(ctx context.Context, p *plan, endpoint netip.AddrPort) er
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	conn, err := c.dial(ctx, endpoint)
+	conn, err := c.dial(ctx, endpoint, p.proxied)
 	if err != nil {
 		return &connectError{p.cause(err), err}
 	}

@@ -34,6 +34,8 @@ type plan struct {
 	kind kind
 	// port instead of the endpoint's own; 0: that one.
 	port uint16
+	// proxied: the port expects the header of the PROXY protocol.
+	proxied bool
 	// interval is the time between the end of a check and the next one, timeout that of one check.
 	interval, timeout time.Duration
 	// unhealthy and healthy are how many results in a row change what an endpoint is taken for.
@@ -70,6 +72,8 @@ func plansOf(svc *discovery.Service) map[place]*plan {
 		if p == nil || sp.Protocol != discovery.TCP && sp.Protocol != "" {
 			continue
 		}
+		// Another port than the service's has no callers behind proxies.
+		p.proxied = svc.ProxyProtocol && p.port == 0
 		if out == nil {
 			out = make(map[place]*plan)
 		}

@@ -108,6 +108,16 @@ func TestPlans(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
+	proxied := service()
+	proxied.ProxyProtocol = true
+	proxied.Policy = &v1alpha1.TrafficPolicySpec{HealthCheck: check, PortLevelSettings: []v1alpha1.PortSettings{{
+		Port: v1alpha1.PortSelector{Number: 81}, HealthCheck: &v1alpha1.HealthCheck{TCP: &v1alpha1.TCPHealthCheck{}, Port: new(uint32(9))},
+	}}}
+	for at, p := range plansOf(proxied) {
+		if p.proxied != (at.port == 80) { // not on a port of its own for health
+			t.Errorf("%v: %t", at, p.proxied)
+		}
+	}
 	if got := plansOf(nil); got != nil {
 		t.Error(got)
 	}

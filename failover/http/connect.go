@@ -86,14 +86,18 @@ func (c *connecting) together(candidates []balance.Candidate, slot *slots.Slot) 
 	return len(candidates)
 }
 
-func (c *connecting) target(a balance.Address) target {
-	return target{key: c.front.from.Key, address: a, h2: c.h2}
+func (c *connecting) target(one *balance.Candidate) target {
+	t := target{key: c.front.from.Key, address: one.Address, h2: c.h2}
+	if one.Peer != "" && !one.HTTP {
+		t.caller = c.call.address
+	}
+	return t
 }
 
 // place is a kept connection to the candidate that comes first, or what a new one needs.
 func (c *connecting) place(ctx context.Context, candidates []balance.Candidate) (place, outcome) {
 	w := want{
-		target: c.target(candidates[0].Address), fresh: c.fresh,
+		target: c.target(&candidates[0]), fresh: c.fresh,
 		limit: c.policy.Pool.MaxConnections, pending: &c.pending, mostPending: c.policy.Pool.MaxPending,
 	}
 	if w.isLimited() && c.call.affinity == 0 {
@@ -185,7 +189,7 @@ func (c *connecting) dial(ctx context.Context, p place, candidates []balance.Can
 
 // speak speaks HTTP on a new connection.
 func (c *connecting) speak(ctx context.Context, conn *dial.Conn, slot *slots.Slot, mine *dialing) outcome {
-	to := c.target(conn.Address)
+	to := c.target(&conn.Candidate)
 	up, err := c.clientConn(ctx, to, conn, slot)
 	if err == nil {
 		if err = up.client.Reserve(); err == nil {

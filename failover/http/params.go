@@ -43,6 +43,8 @@ const (
 	// a time, of all services, and a new one takes no round trip more.
 	streamIdleTimeout = 10 * time.Second
 	maxIdleStreams    = 32
+	// callerIdleTimeout is the same for a stream that only one caller may use: pauses between its requests are short, or it has gone.
+	callerIdleTimeout = 2 * time.Second
 	// refusalTime is how long the answer of a peer that reads no further may take.
 	refusalTime = time.Second
 	// leaveTime is how long the other end of an unused stream has to end it, too.

@@ -24,11 +24,17 @@ type target struct {
 	key     balance.Key
 	address balance.Address
 	h2      bool
+	// caller is the only one whose requests a stream carries to a peer that does not carry them one by one: its endpoint may be shown, by
+	// the PROXY protocol, who opened the stream.
+	caller string
 }
 
 // keep is how long a connection may be unused; policy is what the TrafficPolicy has, 0 if it has nothing.
 func (t *target) keep(policy time.Duration) time.Duration {
-	if t.address.Peer != "" {
+	switch {
+	case t.caller != "":
+		return min(cmp.Or(policy, callerIdleTimeout), callerIdleTimeout)
+	case t.address.Peer != "":
 		return min(cmp.Or(policy, streamIdleTimeout), streamIdleTimeout)
 	}
 	return cmp.Or(policy, idleTimeout)

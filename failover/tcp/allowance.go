@@ -67,7 +67,7 @@ func (a *allowance) take(won *dial.Conn) error {
 		err = a.withinRate(a.rate.Take(time.Now()))
 	}
 	if err != nil {
-		dial.Leave(won.Socket)
+		won.Leave()
 		won.Use.Done(balance.Outcome{})
 	}
 	return err

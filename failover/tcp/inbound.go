@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/tunnel"
@@ -120,7 +121,7 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 		EndpointLocality: &tunnelpb.Locality{Region: e.Locality.Region, Zone: e.Locality.Zone},
 	}
 	if header.GetProbe() {
-		dial.Leave(won.Socket)
+		won.Leave()
 		e.Result, e.Ended = access.Probe, "probe"
 		if e.Err = answerProbe(ctx, in, answer); e.Err != nil {
 			e.Result = access.ClientReset
@@ -193,6 +194,11 @@ func (h *Handler) relayStream(ctx context.Context, in Incoming, e *access.Entry,
 		return
 	}
 	e.Lane = lane(stream.Info())
+	if err := won.Introduce(proxyproto.Caller{Address: in.Header().GetCaller(), Cluster: in.Peer(), Remote: true}); err != nil {
+		stream.Reset("the endpoint has ended the connection")
+		relayed(e, relay.Result{How: relay.Reset, By: relay.Server, Err: err}, endPeer, endEndpoint)
+		return
+	}
 	relayed(e, relay.Run(ctx, relay.NewStream(stream), endpoint, nil, idle), endPeer, endEndpoint)
 }
 

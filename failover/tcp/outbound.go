@@ -11,6 +11,7 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/internal/relay"
 )
@@ -106,7 +107,7 @@ func (h *Handler) Reject(conn relay.Conn, e *access.Entry, why error) {
 // relay carries app's connection to the candidate that accepted it.
 func (h *Handler) relay(ctx context.Context, app relay.Socket, early *dial.Early, won *dial.Conn, e *access.Entry, idle time.Duration) {
 	head := early.HandOver(won.Stream)
-	server, name, err := h.end(won)
+	server, name, err := h.end(won, proxyproto.Caller{Address: e.Caller, Cluster: h.cfg.Cluster})
 	if err != nil {
 		if head != nil {
 			head()
@@ -125,9 +126,12 @@ func (h *Handler) relay(ctx context.Context, app relay.Socket, early *dial.Early
 }
 
 // end is the relay's end for the candidate that accepted, and its name.
-func (h *Handler) end(won *dial.Conn) (relay.End, string, error) {
+func (h *Handler) end(won *dial.Conn, from proxyproto.Caller) (relay.End, string, error) {
 	if won.Stream != nil {
 		return relay.NewStream(won.Stream), endPeer, nil
+	}
+	if err := won.Introduce(from); err != nil {
+		return nil, endEndpoint, err
 	}
 	socket, err := relay.NewSocket(won.Socket, h.cfg.Watch())
 	return socket, endEndpoint, err

@@ -7,6 +7,8 @@ const (
 	// ProtocolAnnotation on a Service is the protocol of its TCP ports: one for all, or a list PORT=PROTOCOL[,PORT=PROTOCOL…] with
 	// names or numbers of ports. Requests on ports with a protocol that is HTTP in clear are carried one by one.
 	ProtocolAnnotation = "eastway.dev/protocol"
+	// ProxyProtocolAnnotation on a Service has its endpoints get the header of the PROXY protocol on each connection: "v2".
+	ProxyProtocolAnnotation = "eastway.dev/proxy-protocol"
 	// ExportToAnnotation on a ServiceExport names the Peers that may call the service, separated by commas; * or no annotation: all.
 	ExportToAnnotation = "eastway.dev/export-to"
 	// ExportToDryRunAnnotation on a ServiceExport, set to "true", has ExportToAnnotation deny nothing: what it would deny is logged and counted.

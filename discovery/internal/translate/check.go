@@ -111,7 +111,7 @@ func checkService(s *corev1.Service) field.ErrorList {
 		}
 		numbers[number] = true
 	}
-	return append(errs, checkProtocols(s)...)
+	return append(errs, append(checkProtocols(s), checkProxyProtocol(s)...)...)
 }
 
 func checkPort(at *field.Path, number int32, p discovery.ServicePort) field.ErrorList {

@@ -17,11 +17,12 @@ import (
 
 // Service is a checked Service as it stands in its own object: ports and spec, neither addresses nor endpoints.
 func Service(name discovery.ServiceName, s *corev1.Service) *discovery.Service {
-	out := &discovery.Service{Name: name, Spec: serviceSpec(&s.Spec)}
+	out := &discovery.Service{Name: name, Spec: serviceSpec(&s.Spec), ProxyProtocol: wantsProxyProtocol(s)}
 	annotated, _ := annotatedProtocols(s) // checked
 	for i := range s.Spec.Ports {
 		p := servicePort(&s.Spec.Ports[i])
-		p.HTTP = isHTTP(&s.Spec.Ports[i], annotated[p.Port])
+		// A header is of one caller, and requests of several share connections.
+		p.HTTP = !out.ProxyProtocol && isHTTP(&s.Spec.Ports[i], annotated[p.Port])
 		out.Ports = append(out.Ports, p)
 	}
 	return out
