@@ -72,7 +72,7 @@ func (c *Config) warn(log *zap.Logger) {
 		if limit.value > most {
 			log.Warn(limit.flag+" is more than the process has room for: connections may be refused before",
 				zap.Int("limit", limit.value), zap.Int("room", most), zap.Uint64("files", c.OpenFiles), zap.Int64("memory", c.Memory),
-				zap.String("remedy", "raise the limit of open files (LimitNOFILE of systemd, ulimit -n) or of memory (GOMEMLIMIT), or lower the flag"))
+				zap.String("remedy", "lower the flag, or raise the limit of open files (LimitNOFILE of systemd, ulimit -n) or GOMEMLIMIT"))
 		}
 	}
 }

@@ -56,7 +56,8 @@ type connectionLimits struct{ connections, perListener, streams, perPeer int }
 
 func (l *connectionLimits) flags(f *pflag.FlagSet) {
 	f.IntVar(&l.connections, "max-connections", 0, "`number` of applications' connections (default 16384, or what files and memory have room for)")
-	f.IntVar(&l.perListener, "max-connections-per-listener", 0, "`number` of them to one address of a service (default 8192, or half of what there is room for)")
+	f.IntVar(&l.perListener, "max-connections-per-listener", 0,
+		"`number` of them to one address of a service (default 8192, or half of what there is room for)")
 	f.IntVar(&l.streams, "max-streams", 0, "`number` of streams of all peers (default 16384, or what files and memory have room for)")
 	f.IntVar(&l.perPeer, "max-streams-per-peer", 0, "`number` of streams, or HTTP requests, of one peer (default 8192, or three quarters of all)")
 }

@@ -26,7 +26,8 @@ func TestFewDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("ulimit -n %d && exec %q \"$@\"", files, exe)
-	startProgram(t, false, "/bin/sh", append([]string{"-c", script, "proxy"}, west.flags("--max-streams", "1000", "--max-streams-per-peer", "1000")...)...)
+	flags := west.flags("--max-streams", "1000", "--max-streams-per-peer", "1000")
+	startProgram(t, false, "/bin/sh", append([]string{"-c", script, "proxy"}, flags...)...)
 	p := &proxyRun{site: west, ended: make(chan struct{})}
 	eventually(t, "west is ready", func() error { return p.readyz(t) })
 	caller := east.start(t)
@@ -37,7 +38,7 @@ func TestFewDescriptors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		if _, err := c.ask("hello"); err != nil {
 			refused++
 		}

@@ -64,7 +64,7 @@ func TestGateOfSockets(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		for l, ok := range map[uint64]bool{limit: true, 1: false} {
 			if err := descriptors.NewGate(l).AdmitConn(c); ok != (err == nil) || !ok && !errors.Is(err, syscall.EMFILE) {
 				t.Errorf("an open one of %d: %v", l, err)
