@@ -138,6 +138,16 @@ func importAll(cmd *cobra.Command, members []kubecli.Member, force bool) error {
 			}
 		}
 	}
+	for _, to := range members { // all are Peers of each other now
+		for _, from := range members {
+			if from.Own.Peer.Name == to.Own.Peer.Name {
+				continue
+			}
+			if err := kubecli.RecordRoots(cmd.Context(), from.Cluster, to.Own.Peer.Name, from.Own.Identity.Bundle); err != nil {
+				return fmt.Errorf("%s: %w", from.Cluster, err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -69,6 +69,7 @@ func faults() []check {
 		{"Faults", "rights of the others", othersRights},
 		{"Faults", "slices of others", slicesOfOthers},
 		{"Faults", "policies' CRD away", policiesAway},
+		{"Faults", "diagnosed", diagnosed},
 		// From here on there is no journal of the first cluster's imports.
 		{"Faults", "watch expired", watchExpired},
 		{"Faults", "imports' CRD away", importsAway},

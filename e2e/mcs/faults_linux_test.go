@@ -50,7 +50,13 @@ type finding struct{ Check, Level, Message, Hint string }
 // checkup runs `eastway check` for a cluster; it is well when nothing failed.
 func (s *spec) checkup(ctx context.Context, c *cluster) (findings []finding, well bool) {
 	s.Helper()
-	out, err := s.Eastway(ctx, "check", "--context", c.Name, "-o", "json")
+	return s.checkupWith(ctx, "--context", c.Name)
+}
+
+// checkupWith runs it with these arguments.
+func (s *spec) checkupWith(ctx context.Context, args ...string) (findings []finding, well bool) {
+	s.Helper()
+	out, err := s.Eastway(ctx, append([]string{"check", "-o", "json"}, args...)...)
 	var report struct {
 		OK      bool
 		Results []finding
@@ -67,13 +73,24 @@ func (s *spec) checkup(ctx context.Context, c *cluster) (findings []finding, wel
 // fails wants `eastway check` to find one thing that says all of these words, hint included.
 func (s *spec) fails(c *cluster, check string, words ...string) {
 	s.Helper()
+	s.says(c, check, "failed", words...)
+}
+
+// warns is as fails, of a warning.
+func (s *spec) warns(c *cluster, check string, words ...string) {
+	s.Helper()
+	s.says(c, check, "warning", words...)
+}
+
+func (s *spec) says(c *cluster, check, level string, words ...string) {
+	s.Helper()
 	findings, _ := s.checkup(s.Context(), c)
 	if !slices.ContainsFunc(findings, func(f finding) bool {
 		said := f.Message + "\n" + f.Hint
-		return f.Check == check && f.Level == "failed" && f.Hint != "" &&
+		return f.Check == check && f.Level == level && f.Hint != "" &&
 			!slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(said, word) })
 	}) {
-		s.Errorf("eastway check: nothing about %q failed with all of %q: %+v", check, words, findings)
+		s.Errorf("eastway check: no %s of %q with all of %q: %+v", level, check, words, findings)
 	}
 }
 

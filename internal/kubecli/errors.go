@@ -24,6 +24,8 @@ var (
 	ErrForbidden = errors.New("not permitted")
 	// ErrNotFound: the requested object does not exist.
 	ErrNotFound = errors.New("not found")
+	// ErrNoNamespace: its namespace does not exist either. It is also an ErrNotFound.
+	ErrNoNamespace = fmt.Errorf("%w", ErrNotFound)
 	// ErrNoKind: the cluster lacks a CRD.
 	ErrNoKind = errors.New("the CRD is missing")
 	// ErrNotInstalled: Eastway is not in that namespace.

@@ -34,7 +34,7 @@ func (c *Cluster) Service(ctx context.Context, namespace, name string) (*corev1.
 		return &service, nil
 	}
 	if missing := c.client.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{}); notFound(missing) {
-		return nil, fmt.Errorf("%w: there is no namespace %s in %s", ErrNotFound, namespace, c)
+		return nil, fmt.Errorf("%w: there is no namespace %s in %s", ErrNoNamespace, namespace, c)
 	}
 	names, err := c.ServiceNames(ctx, namespace)
 	if err != nil || len(names) == 0 {

@@ -2,12 +2,18 @@ package kubecli
 
 import (
 	"context"
+	"fmt"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // Nodes of the cluster.
@@ -72,4 +78,30 @@ func (c *Cluster) ReadyEndpoints(ctx context.Context, namespace, service string)
 		}
 	}
 	return len(ready), c.explain("list the endpoints of "+namespace+"/"+service, err)
+}
+
+// Exports are all ServiceExports of the cluster.
+func Exports(ctx context.Context, c *Cluster) ([]mcsv1beta1.ServiceExport, error) {
+	list := &unstructured.UnstructuredList{}
+	err := anyVersion(func(version string) error {
+		list.SetGroupVersionKind(mcsKind(version, exportKind+"List"))
+		return c.client.List(ctx, list)
+	})
+	if err != nil {
+		return nil, c.explain("list ServiceExports", err)
+	}
+	out := make([]mcsv1beta1.ServiceExport, len(list.Items))
+	for i := range list.Items {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, &out[i]); err != nil {
+			return nil, fmt.Errorf("ServiceExport %s/%s: %w", list.Items[i].GetNamespace(), list.Items[i].GetName(), err)
+		}
+	}
+	return out, nil
+}
+
+// Policies are all TrafficPolicies of the cluster.
+func Policies(ctx context.Context, c *Cluster) ([]v1alpha1.TrafficPolicy, error) {
+	var list v1alpha1.TrafficPolicyList
+	err := c.client.List(ctx, &list)
+	return list.Items, c.explain("list TrafficPolicies", err)
 }

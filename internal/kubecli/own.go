@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/peering"
 )
@@ -96,21 +95,13 @@ func (c *Cluster) AwaitOwn(ctx context.Context, until time.Time, report func(wha
 }
 
 // Unpublished explains that the Secret of the cluster's CA has other roots than its manifest: the controller reads it only every
-// half minute. It is "" if they are equal, and if the caller may not read the Secret.
+// half minute. It is "" if they are equal, and if the caller may not read the Secret, or it cannot be used.
 func (c *Cluster) Unpublished(ctx context.Context, m peering.Manifest) string {
-	var authority, svid corev1.Secret
-	key := c.object("ca")
-	if err := c.client.Get(ctx, key, &authority); err != nil {
+	ca, err := CA(ctx, c)
+	if err != nil || ca == nil || ca.Bundle().Equal(m.Identity.Bundle) {
 		return ""
 	}
-	if err := c.client.Get(ctx, c.object("svid"), &svid); err == nil && svid.Labels[managedByLabel] != v1alpha1.ManagedByName {
-		return "" // the proxies' certificate is issued elsewhere, with its own roots
-	}
-	ca, err := certs.ParseCA(certs.SecretOf(authority.Data), certs.Options{})
-	if err != nil || ca.Bundle().Equal(m.Identity.Bundle) {
-		return "" // a CA that cannot be used is not used
-	}
-	return "Secret " + key.Name + " has other roots than the manifest, which follows within half a minute"
+	return "Secret " + c.object("ca").Name + " has other roots than the manifest, which follows within half a minute"
 }
 
 // missingAddress names the tunnel Service whose load balancer's address is not in the manifest yet.

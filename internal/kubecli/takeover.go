@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,16 +49,6 @@ func (c *Cluster) Agents(ctx context.Context) ([]Agent, error) {
 	}
 	_ = group.Wait() // errors are in the agents
 	return agents, nil
-}
-
-// AgentsWanted is the name of the node agents' DaemonSet; "" if there is none.
-func (c *Cluster) AgentsWanted(ctx context.Context) (string, error) {
-	var list appsv1.DaemonSetList
-	err := c.client.List(ctx, &list, client.InNamespace(c.Namespace), c.labels(Node))
-	if err != nil || len(list.Items) == 0 {
-		return "", c.explain("find the node agents' DaemonSet", err)
-	}
-	return list.Items[0].Name, nil
 }
 
 // ServiceToTake is Service; for one that only peers have, the error is how to call it.

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -83,22 +82,10 @@ func TestServiceToTake(t *testing.T) {
 		"(kubectl --context east -n shop create service clusterip basket --tcp=8080)")
 }
 
-func TestAgentsWanted(t *testing.T) {
+func TestHelmSet(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	c := open(t, "east", s)
-	if name, err := c.AgentsWanted(t.Context()); name != "" || err != nil {
-		t.Errorf("%q, %v", name, err)
-	}
-	s.Add(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: DefaultNamespace, Name: "eastway-node", Labels: c.labels(Node)}})
-	if name, err := c.AgentsWanted(t.Context()); name != "eastway-node" || err != nil {
-		t.Errorf("%q, %v", name, err)
-	}
-	s.Forbid("list", "daemonsets")
-	_, err := c.AgentsWanted(t.Context())
-	is(t, err, ErrForbidden, "find the node agents' DaemonSet")
 	want := "helm upgrade eastway charts/eastway -n eastway-system --reuse-values --set node.enabled=true --kube-context east"
-	if got := c.HelmSet("node.enabled=true"); got != want {
+	if got := open(t, "east", newServer(t)).HelmSet("node.enabled=true"); got != want {
 		t.Errorf("%s", got)
 	}
 }

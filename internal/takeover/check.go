@@ -134,12 +134,37 @@ func (c *checker) serve(ctx context.Context) {
 	}
 }
 
+// Errors of once. A busy machine is no evidence that calls bypass nftables.
+var (
+	errBypassed = errors.New("the call was answered by another program: an eBPF load balancer translates cluster IPs before nftables sees them")
+	errNoAnswer = fmt.Errorf("the call got no answer in %v: is the node busy, or does it drop calls to cluster IPs?", checkTimeout)
+)
+
 // once connects to the cluster IP, and must reach our own listener.
 func (c *checker) once(ctx context.Context) error {
+	err := c.greeted(ctx, c.address)
+	if !errors.Is(err, errSilent) {
+		return err
+	}
+	// Another program may wait for us to speak first, or our own one was late: then it is late again.
+	if c.greeted(ctx, c.rule().Listener) == nil {
+		return errBypassed
+	}
+	return errNoAnswer
+}
+
+// errSilent: the connection was accepted, and nothing came.
+var errSilent = errors.New("nothing was sent")
+
+// greeted connects to an address, which must send the nonce.
+func (c *checker) greeted(ctx context.Context, address netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	conn, err := c.dial(ctx, c.address)
-	if err != nil {
+	conn, err := c.dial(ctx, address)
+	switch {
+	case err != nil && timedOut(err):
+		return errNoAnswer
+	case err != nil:
 		return fmt.Errorf("the call did not reach the rule: %w", err)
 	}
 	defer conn.Close()
@@ -148,24 +173,40 @@ func (c *checker) once(ctx context.Context) error {
 		return err
 	}
 	got := make([]byte, nonceBytes)
-	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, c.nonce) {
-		return errors.New("the call was answered by another program: " +
-			"an eBPF load balancer translates cluster IPs before nftables sees them")
+	switch n, err := io.ReadFull(conn, got); {
+	case n == 0 && timedOut(err):
+		return errSilent
+	case !bytes.Equal(got, c.nonce):
+		return errBypassed
 	}
 	return nil
+}
+
+func timedOut(err error) bool {
+	timeout, is := errors.AsType[net.Error](err)
+	return errors.Is(err, context.DeadlineExceeded) || is && timeout.Timeout()
 }
 
 // settle publishes a result.
 func (c *checker) settle(err error) {
 	c.mu.Lock()
 	before := c.result
-	c.result.Checked, c.result.Bypassed = true, ""
-	if err != nil {
-		c.result.Bypassed = err.Error()
+	c.result.Undecided = ""
+	switch {
+	case errors.Is(err, errNoAnswer):
+		c.result.Undecided = err.Error()
+	case err != nil:
+		c.result.Checked, c.result.Bypassed = true, err.Error()
+	default:
+		c.result.Checked, c.result.Bypassed = true, ""
 	}
 	after := c.result
 	c.mu.Unlock()
 	switch {
+	case after.Undecided != "":
+		if before.Undecided == "" {
+			c.log.Warn("the packet check has no result: what it found before counts", zap.Stringer("address", c.address), zap.Error(err))
+		}
 	case err != nil:
 		c.bypassed.Set(1)
 		if before.Bypassed == "" {

@@ -2,8 +2,10 @@ package takeover
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,11 +36,17 @@ func TestChecker(t *testing.T) {
 		_ = other.Close()
 		<-served
 	})
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts by its backlog, as a TLS server that waits for a ClientHello
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
 	for _, tt := range []struct {
 		name, to, want string
 	}{
 		{"rule", "", ""},
 		{"another program", other.Addr().String(), "answered by another program"},
+		{"another program that waits", silent.Addr().String(), "answered by another program"},
 		{"no listener", "127.0.0.1:1", "did not reach the rule"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,7 +62,7 @@ func TestChecker(t *testing.T) {
 			}
 			c.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 				address := tt.to
-				if to == rule.Address && address == "" {
+				if to == rule.Listener || address == "" {
 					address = rule.Listener.String()
 				}
 				return (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -86,5 +94,51 @@ func TestChecker(t *testing.T) {
 	var none *checker
 	if none.rule() != nil || none.datapath().Checked {
 		t.Error("without a check there is a result of it")
+	}
+}
+
+// A time-out is no evidence: what was found before stays, and status says so.
+func TestCheckerThatIsLate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		before error
+	}{{"passed before", nil}, {"bypassed before", errBypassed}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := testMetrics(t)
+			c, err := newChecker(t.Context(), addrPort("10.96.0.1:443"), &Env{}, zap.NewNop(), m.bypassed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.listener.Close() })
+			c.settle(tt.before)
+			before := c.datapath()
+			c.dial = func(context.Context, netip.AddrPort) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+			}
+			c.settle(c.once(t.Context()))
+			if d := c.datapath(); d.Undecided == "" || d.Bypassed != before.Bypassed || !d.Checked ||
+				testutil.ToFloat64(m.bypassed) == 0 != (tt.before == nil) {
+				t.Errorf("after a time-out: %+v, before: %+v", d, before)
+			}
+			c.settle(nil)
+			if d := c.datapath(); d.Undecided != "" || d.Bypassed != "" {
+				t.Errorf("after a passed check: %+v", d)
+			}
+		})
+	}
+	// Nothing reads from the listener: this process is late, not bypassed.
+	m := testMetrics(t)
+	c, err := newChecker(t.Context(), addrPort("10.96.0.1:443"), &Env{}, zap.NewNop(), m.bypassed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.listener.Close() })
+	c.dial = func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", c.rule().Listener.String())
+	}
+	if err := c.once(t.Context()); !errors.Is(err, errNoAnswer) {
+		t.Errorf("a listener that is not served: %v", err)
 	}
 }

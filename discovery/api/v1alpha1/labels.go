@@ -14,6 +14,9 @@ const (
 	// ExportToDryRunAnnotation on a ServiceExport, set to "true", has ExportToAnnotation deny nothing: what it would deny is logged and counted.
 	ExportToDryRunAnnotation = "eastway.dev/export-to-dry-run"
 
+	// RootsAnnotation on a Peer has the fingerprints of this cluster's roots that `eastway peer link` last gave to that peer, separated by commas.
+	RootsAnnotation = "eastway.dev/roots-given"
+
 	// PrecedenceAnnotation on a derived Service of kind DerivedImport names the exporting clusters in the order in which they decide,
 	// separated by commas.
 	PrecedenceAnnotation = "eastway.dev/precedence"

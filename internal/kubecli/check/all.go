@@ -1,6 +1,10 @@
 package check
 
-import "github.com/eastway/eastway/internal/kubecli"
+import (
+	"context"
+
+	"github.com/eastway/eastway/internal/kubecli"
+)
 
 // Options of All.
 type Options struct {
@@ -20,6 +24,7 @@ const (
 	sectionInstallation = "installation"
 	sectionIdentity     = "identity"
 	sectionPeers        = "peers"
+	sectionServices     = "services"
 	sectionTunnels      = "tunnels"
 	sectionDNS          = "dns"
 	sectionTakeover     = "takeover"
@@ -28,7 +33,7 @@ const (
 
 // All are the checks of an installation.
 func All(cluster *kubecli.Cluster, o Options) []Check {
-	f := &facts{cluster: cluster, options: o}
+	f := newFacts(cluster, o)
 	checks := []Check{
 		{Section: sectionKubernetes, Name: "API server", Vital: true, Run: f.apiServer},
 		{Section: sectionKubernetes, Name: "clock", Run: f.clock, Hint: "let both machines follow a time server (NTP)"},
@@ -49,8 +54,11 @@ func All(cluster *kubecli.Cluster, o Options) []Check {
 		{Section: sectionInstallation, Name: "rights", Run: f.rights, Hint: "helm upgrade restores the chart's roles"},
 		{Section: sectionInstallation, Name: "errors", Run: f.errors},
 		{Section: sectionIdentity, Name: "own manifest", Run: f.ownManifest},
+		{Section: sectionIdentity, Name: "CA", Run: func(ctx context.Context) []Result { return authority(ctx, f) }},
 		{Section: sectionIdentity, Name: "certificates", Run: f.certificates},
 		{Section: sectionPeers, Name: "peers", Run: f.peerStates},
+		{Section: sectionServices, Name: "exports", Run: func(ctx context.Context) []Result { return exports(ctx, f) }},
+		{Section: sectionServices, Name: "policies", Run: func(ctx context.Context) []Result { return policies(ctx, f) }},
 		{Section: sectionTunnels, Name: "QUIC", Run: f.lanesOf("quic")},
 		{Section: sectionTunnels, Name: "TCP", Run: f.lanesOf("tcp")},
 		{Section: sectionTunnels, Name: "congestion control", Run: f.congestionControl},
@@ -67,7 +75,7 @@ func All(cluster *kubecli.Cluster, o Options) []Check {
 		Check{Section: sectionTakeover, Name: "taken-over Services", Run: f.takenOver},
 	)
 	if o.Call != nil {
-		checks = append(checks, Check{Section: sectionCall, Name: "call", Run: f.call})
+		checks = append(checks, Check{Section: sectionCall, Name: "call", Run: (&calling{f}).call})
 	}
 	return checks
 }

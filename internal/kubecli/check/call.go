@@ -44,8 +44,11 @@ func ParseTarget(s string) (*Target, error) {
 
 func (t *Target) String() string { return fmt.Sprintf("%s/%s:%d", t.Namespace, t.Service, t.Port) }
 
+// calling is the check that makes a call, and finds why one failed.
+type calling struct{ *facts }
+
 // call makes one: as any application does if this is a pod, else through a port-forward to a proxy.
-func (f *facts) call(ctx context.Context) []Result {
+func (f *calling) call(ctx context.Context) []Result {
 	target := f.options.Call
 	imported, err := f.cluster.ServiceImport(ctx, target.Namespace, target.Service)
 	if errors.Is(err, kubecli.ErrForbidden) && f.options.InPod {
@@ -73,7 +76,7 @@ func (f *facts) call(ctx context.Context) []Result {
 }
 
 // callOnce returns a result even with an error, in case no better cause is found.
-func (f *facts) callOnce(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (Result, error) {
+func (f *calling) callOnce(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	begin := time.Now()
@@ -89,7 +92,7 @@ func (f *facts) callOnce(ctx context.Context, imported *kubecli.ServiceImport, t
 	return greet(conn, begin, target, way)
 }
 
-func (f *facts) dialService(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (net.Conn, string, error) {
+func (f *calling) dialService(ctx context.Context, imported *kubecli.ServiceImport, target *Target) (net.Conn, string, error) {
 	if !f.options.InPod {
 		return f.dialThroughProxy(ctx, target)
 	}
@@ -105,7 +108,7 @@ func (f *facts) dialService(ctx context.Context, imported *kubecli.ServiceImport
 }
 
 // dialThroughProxy connects to the proxy's own port for that service port.
-func (f *facts) dialThroughProxy(ctx context.Context, target *Target) (net.Conn, string, error) {
+func (f *calling) dialThroughProxy(ctx context.Context, target *Target) (net.Conn, string, error) {
 	derived, err := f.cluster.Derived(ctx, map[string]string{
 		v1alpha1.DerivedLabel: v1alpha1.DerivedImport, v1alpha1.ServiceNamespaceLabel: target.Namespace, v1alpha1.ServiceNameLabel: target.Service,
 	})

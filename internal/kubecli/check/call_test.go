@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/status"
 )
@@ -37,14 +40,14 @@ func TestCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &facts{cluster: w.open(), options: Options{Call: target}}
+		f := &calling{newFacts(w.open(), Options{Call: target})}
 		if got := f.call(t.Context()); got[0].Level != c.level || !strings.Contains(got[0].Message, c.message) {
 			t.Errorf("%s: %s", name, text(got))
 		}
 	}
 	w.unready("eastway-proxy-1")
 	w.unready("eastway-proxy-2")
-	f := &facts{cluster: w.open(), options: Options{Call: &Target{"shop", "cart", 80}}}
+	f := &calling{newFacts(w.open(), Options{Call: &Target{"shop", "cart", 80}})}
 	if got := f.call(t.Context()); got[0].Level != Failed || !strings.Contains(got[0].Message, "no proxy is ready") {
 		t.Errorf("%s", text(got))
 	}
@@ -87,6 +90,26 @@ func TestCallCause(t *testing.T) {
 			"shop/cart:80", func(w *world) { w.server.Remove("/v1/services", ns, "ew-cart") },
 			Failed, "the controller has not given it a port", "logs -l app.kubernetes.io/component=controller",
 		},
+		"namespace missing here": {
+			"elsewhere/cart:80", func(*world) {},
+			Failed, "b exports elsewhere/cart, and it is not imported: this cluster has no namespace elsewhere", "kubectl create namespace elsewhere",
+		},
+		"namespace missing everywhere": {
+			"nowhere/cart:80", func(*world) {},
+			Failed, "this cluster has no namespace nowhere, and no cluster that is connected exports one", "is the name right?",
+		},
+		"left out": {"shop/basket:80", func(w *world) {
+			w.peer(func(p *v1alpha1.Peer) { p.Spec.Imports = &v1alpha1.ImportRules{Deny: []string{"shop/basket"}} })
+		}, Failed, "shop/basket is not imported: spec.imports.deny[0] of Peer b leaves it out", "change spec.imports"},
+		"nothing takes connections": {"shop/cart:80", func(w *world) {
+			w.server.Forward("eastway-proxy-1", 20000, "127.99.0.5:9")
+			closed := []netip.AddrPort{netip.MustParseAddrPort("10.96.0.7:80")}
+			w.status.Services = []admin.ServiceStatus{{Namespace: "shop", Name: "cart", Vacant: closed}}
+		}, Failed, "does not listen for it, since no endpoint of b takes connections", "do the pods listen at the Service's targetPort?"},
+		"nothing can serve it": {"shop/cart:80", func(w *world) {
+			w.server.Forward("eastway-proxy-1", 20000, "127.99.0.5:9")
+			w.places[0].Status = status.NotReady
+		}, Failed, "no endpoint can take it: no endpoint in b is ready", "kubectl -n shop get endpointslices"},
 		"proxy does not listen": {
 			"shop/cart:80", func(w *world) { w.server.Forward("eastway-proxy-1", 20000, "127.99.0.5:9") },
 			Failed, "proxy eastway-proxy-1 does not listen for it", "kubectl -n eastway-system logs eastway-proxy-1",
@@ -135,7 +158,7 @@ func TestCallCause(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := &facts{cluster: w.open(), options: Options{Call: target}}
+			f := &calling{newFacts(w.open(), Options{Call: target})}
 			got := f.call(t.Context())[0]
 			if got.Level != c.level || !strings.Contains(got.Message, c.message) || !strings.Contains(got.Hint, c.hint) {
 				t.Errorf("%+v, want %s with %q and %q", got, c.level, c.message, c.hint)
@@ -151,7 +174,7 @@ func TestCallCause(t *testing.T) {
 func TestCallReset(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	f := &facts{cluster: w.open(), options: Options{Call: &Target{"shop", "cart", 80}}}
+	f := &calling{newFacts(w.open(), Options{Call: &Target{"shop", "cart", 80}})}
 	ready, err := f.ready(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -20,13 +20,23 @@ import (
 var errNoPort = errors.New("the controller has not given it a port on the proxies")
 
 // notImported is why a service cannot be called.
-func (f *facts) notImported(ctx context.Context, target *Target) Result {
+func (f *calling) notImported(ctx context.Context, target *Target) Result {
 	name := target.Namespace + "/" + target.Service
 	export := fmt.Sprintf("eastway export %s -n %s", target.Service, target.Namespace)
+	peers := f.exporters(ctx, target)
 	switch _, err := f.cluster.Service(ctx, target.Namespace, target.Service); {
+	case errors.Is(err, kubecli.ErrNoNamespace) && len(peers) > 0:
+		return fail("%s exports %s, and it is not imported: this cluster has no namespace %s", and(peers), name, target.Namespace).
+			hint("kubectl create namespace %s", target.Namespace)
+	case errors.Is(err, kubecli.ErrNoNamespace):
+		return fail("there is no service %s: this cluster has no namespace %s, and no cluster that is connected exports one",
+			name, target.Namespace).hint("is the name right? in the cluster that has it: %s", export)
 	case err == nil:
 		return fail("%s is a Service of this cluster, and not imported: no cluster exports it", name).
 			hint("Eastway carries exported services only: %s, here or in a peer", export)
+	case errors.Is(err, kubecli.ErrNotFound) && f.leavesOut(ctx, target) != "":
+		return fail("%s is not imported: %s", name, f.leavesOut(ctx, target)).
+			hint("if it may be used, change spec.imports of the Peer; if that peer exports it, it is imported at once")
 	case errors.Is(err, kubecli.ErrNotFound):
 		return fail("there is no service %s: no Service of that name here, and no cluster that is connected exports one", name).
 			hint("in the cluster that has it: %s", export)
@@ -35,9 +45,47 @@ func (f *facts) notImported(ctx context.Context, target *Target) Result {
 	}
 }
 
+// leavesOut is which rule of a Peer keeps the service from being imported, if that peer exports it; "" if there is none.
+func (f *calling) leavesOut(ctx context.Context, target *Target) string {
+	peers, err := f.getPeers(ctx)
+	if err != nil {
+		return ""
+	}
+	for i := range peers {
+		if allowed, rule := peers[i].Spec.Imports.Decide(target.Namespace, target.Service); !allowed {
+			return fmt.Sprintf("spec.imports.%s of Peer %s leaves it out", rule, peers[i].Name)
+		}
+	}
+	return ""
+}
+
+// exporters are the peers that export the service as a proxy knows it, whether it is imported or not.
+func (f *calling) exporters(ctx context.Context, target *Target) (peers []string) {
+	ready, err := f.ready(ctx)
+	if err != nil || len(ready) == 0 {
+		return nil
+	}
+	var places []status.Endpoint
+	if f.cluster.QueryPod(ctx, ready[0].Name, func(_ *corev1.Pod, client *admin.Client) error {
+		found, err := client.Endpoints(ctx, target.Namespace, target.Service)
+		places = found.Endpoints
+		return err
+	}) != nil {
+		return nil
+	}
+	own, err := f.getOwn(ctx)
+	for i := range places {
+		if err != nil || places[i].Cluster != own.Peer.Name {
+			peers = append(peers, places[i].Cluster)
+		}
+	}
+	slices.Sort(peers)
+	return slices.Compact(peers)
+}
+
 // why finds the cause of a failed call; false if it is unknown. The proxy that should have carried the call knows it: the error
 // here, from the kubelet or through it, is only that the connection ended.
-func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target *Target, err error) (Result, bool) {
+func (f *calling) why(ctx context.Context, imported *kubecli.ServiceImport, target *Target, err error) (Result, bool) {
 	logs := fmt.Sprintf("kubectl -n %s logs", f.cluster.Namespace)
 	ready, failed := f.ready(ctx)
 	switch {
@@ -49,27 +97,51 @@ func (f *facts) why(ctx context.Context, imported *kubecli.ServiceImport, target
 		return fail("call %s: %v", target, err).hint("%s -l app.kubernetes.io/component=controller", logs), true
 	}
 	proxy := &ready[0]
-	if refused := strings.Contains(err.Error(), "connection refused"); refused && !f.options.InPod {
-		return fail("call %s: proxy %s does not listen for it", target, proxy.Name).
-			hint("if it was exported a moment ago, try again; else %s %s", logs, proxy.Name), true
-	}
+	closed, refused := f.closed(ctx, proxy, imported, target, err)
 	places, failed := f.places(ctx, proxy, imported, target)
 	switch {
 	case errors.Is(failed, admin.ErrNoService):
 		return fail("call %s: proxy %s does not know the service", target, proxy.Name).
 			hint("if it was exported a moment ago, try again; else see the proxies' errors above"), true
 	case failed != nil:
-		return Result{}, false
+		return closed, refused
 	case len(places) == 0:
 		return fail("call %s: it has no endpoint in any cluster", target).
 			hint("where it is exported (%s): kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s",
 				and(imported.Clusters), target.Namespace, target.Service), true
 	}
-	return f.judge(ctx, proxy, target, places, err)
+	if cause, known := f.judge(ctx, proxy, target, places, err); known {
+		return cause, true
+	}
+	return closed, refused
+}
+
+// closed is that the proxy does not listen: it does so only for a service that an endpoint could serve.
+func (f *calling) closed(ctx context.Context, proxy *corev1.Pod, imported *kubecli.ServiceImport, target *Target, err error) (Result, bool) {
+	if f.options.InPod || !strings.Contains(err.Error(), "connection refused") {
+		return Result{}, false
+	}
+	if f.vacant(ctx, proxy.Name, target) {
+		return fail("call %s: proxy %s does not listen for it, since no endpoint of %s takes connections", target, proxy.Name,
+			and(imported.Clusters)).hint("there: do the pods listen at the Service's targetPort? 'eastway endpoints %s/%s' shows each",
+			target.Namespace, target.Service), true
+	}
+	return fail("call %s: proxy %s does not listen for it", target, proxy.Name).
+		hint("if it was exported a moment ago, try again; else kubectl -n %s logs %s", f.cluster.Namespace, proxy.Name), true
+}
+
+// vacant reports whether the proxy has closed its listeners for the service, because nothing can serve it.
+func (f *calling) vacant(ctx context.Context, proxy string, target *Target) bool {
+	statuses, err := f.getStatuses(ctx)
+	return err == nil && slices.ContainsFunc(statuses, func(p proxyStatus) bool {
+		return p.pod.Name == proxy && slices.ContainsFunc(p.status.Services, func(s admin.ServiceStatus) bool {
+			return s.Namespace == target.Namespace && s.Name == target.Service && len(s.Vacant) > 0
+		})
+	})
 }
 
 // places are where the proxy may send calls under the imported name: endpoints of this cluster only if it exports them.
-func (f *facts) places(
+func (f *calling) places(
 	ctx context.Context, proxy *corev1.Pod, imported *kubecli.ServiceImport, target *Target,
 ) (places []status.Endpoint, err error) {
 	err = f.cluster.QueryPod(ctx, proxy.Name, func(_ *corev1.Pod, client *admin.Client) error {
@@ -85,7 +157,7 @@ func (f *facts) places(
 }
 
 // judge returns what is wrong with each place; false if the service may have ended the call itself.
-func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []status.Endpoint, err error) (Result, bool) {
+func (f *calling) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []status.Endpoint, err error) (Result, bool) {
 	var unreachable, outside, unhealthy, unready, ejected []string
 	usable := 0
 	for i := range places {
@@ -137,7 +209,7 @@ func (f *facts) judge(ctx context.Context, proxy *corev1.Pod, target *Target, pl
 }
 
 // reachHint is what to do about a peer.
-func (f *facts) reachHint(ctx context.Context, peer string) string {
+func (f *calling) reachHint(ctx context.Context, peer string) string {
 	peers, err := f.getPeers(ctx)
 	at := slices.IndexFunc(peers, func(p v1alpha1.Peer) bool { return p.Name == peer })
 	if err != nil || at < 0 {

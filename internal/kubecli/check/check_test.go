@@ -13,8 +13,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/kubecli/kubetest"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/takeover/report"
 )
@@ -93,6 +95,45 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			w.server.Remove("/v1/pods", ns, "eastway-proxy-2")
 			w.server.AddPod(ns, "eastway-proxy-2", release, "proxy", "node-1")
 		}, "zones", Warning, "on node node-1"},
+		"scaled to 0": {func(w *world) {
+			w.deployment("controller", 0, "")
+			w.removePods("controller")
+		}, "controller", Failed, "Deployment eastway-controller is scaled to 0"},
+		"quota": {func(w *world) {
+			w.deployment("proxy", 2, "exceeded quota: small")
+			w.removePods("proxy", "controller")
+		}, "proxies", Failed, "Deployment eastway-proxy has no pods: exceeded quota: small"},
+		"rollout stuck": {
+			func(w *world) { w.deployment("proxy", 2, `admission webhook "x" denied the request`) },
+			"proxies", Warning, `Deployment eastway-proxy: 0 of 2 pods are of its present template: admission webhook "x" denied`,
+		},
+		"CA gone":     {func(w *world) { w.server.Remove("/v1/secrets", ns, release+"-ca") }, "CA", Failed, "the Secret of the CA is gone"},
+		"CA replaced": {func(w *world) { w.server.AddCA(ns, release, kubetest.NewCA(w.t, "a")) }, "CA", Warning, "has other roots than the manifest"},
+		"CA spoiled": {func(w *world) {
+			s := &corev1.Secret{Data: map[string][]byte{"tls.crt": []byte("x")}}
+			s.Namespace, s.Name = ns, release+"-ca"
+			w.server.Add(s)
+		}, "CA", Failed, "cannot be used"},
+		"peer has none of the roots": {func(w *world) {
+			w.peer(func(p *v1alpha1.Peer) { p.Annotations = map[string]string{v1alpha1.RootsAnnotation: "00"} })
+		}, "CA", Failed, "peer b has none of this cluster's roots"},
+		"export of no Service": {func(w *world) {
+			reason := string(mcsv1beta1.ServiceExportReasonNoService)
+			w.export("gone", mcsv1beta1.ServiceExportConditionValid, metav1.ConditionFalse, reason, "no Service")
+		}, "exports", Warning, "shop/gone is not exported: no Service"},
+		"export conflict": {func(w *world) {
+			w.export("stock", mcsv1beta1.ServiceExportConditionConflict, metav1.ConditionTrue, "PortConflict", "port 80")
+		}, "exports", Warning, "clusters export shop/stock differently: port 80"},
+		"export waits": {func(w *world) {
+			w.export("stock", mcsv1beta1.ServiceExportConditionReady, metav1.ConditionFalse, "Pending", "not yet")
+		}, "exports", Warning, "shop/stock is not exported yet: not yet"},
+		"policy refused": {
+			func(w *world) {
+				w.policy("p", metav1.ConditionFalse, v1alpha1.ReasonTargetNotFound, "no service cartt")
+			},
+			"policies", Warning, "TrafficPolicy shop/p is not in use: no service cartt",
+		},
+		"policies":       {func(w *world) { w.policy("p", metav1.ConditionTrue, "", "") }, "policies", OK, "1 TrafficPolicy is in use"},
 		"one zone":       {func(w *world) { w.unready("eastway-proxy-1") }, "zones", Warning, "z1 without"},
 		"nobody leads":   {func(w *world) { w.lease(time.Now().Add(-10 * time.Minute)) }, "leader", Failed, "no controller leads"},
 		"other version":  {func(w *world) { w.status.Version = "v2" }, "versions", Warning, "proxies are v2, this command is v1"},
@@ -144,6 +185,10 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			"clusterset.local", Warning, "zone is missing",
 		},
 		"no such name": {func(w *world) { w.address = "" }, "lookup", Warning, "no such name"},
+		"no DNS pod": {
+			func(w *world) { w.server.Remove("/v1/pods", dnsNamespace, "coredns-1") },
+			"lookup", Warning, "no DNS pod is ready",
+		},
 		"wrong address": {
 			func(w *world) { w.address = "10.96.0.9" },
 			"lookup", Failed, "to 10.96.0.9, its ServiceImport has 10.96.0.7",
@@ -155,6 +200,10 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"bypassed": {
 			func(w *world) { w.agent.Datapath.Bypassed = "answered by nobody" },
 			packetCheck, Failed, "nftables is bypassed on node-1: answered by nobody",
+		},
+		"packet check late": {
+			func(w *world) { w.agent.Datapath.Undecided = "no answer in 2s" },
+			packetCheck, Warning, "on node-1 has no result: no answer in 2s",
 		},
 		"not checked": {
 			func(w *world) { w.agent.Datapath.Checked = false },

@@ -93,6 +93,10 @@ func (f *facts) dnsLookup(ctx context.Context) []Result {
 		return one(unknown(err))
 	}
 	if dns == nil {
+		if _, err := f.cluster.ConfigMap(ctx, dnsNamespace, dnsConfigMap); err == nil {
+			return one(warn("no DNS pod is ready (label %s=%s in %s): no name of a service is resolved", dnsLabel, dnsLabelled, dnsNamespace).
+				hint("kubectl -n %s get pods -l %s=%s", dnsNamespace, dnsLabel, dnsLabelled))
+		}
 		return one(skip("no pod of the cluster's DNS was found (label %s=%s in %s)", dnsLabel, dnsLabelled, dnsNamespace))
 	}
 	server, name := dns.server, domain(imported.Name)

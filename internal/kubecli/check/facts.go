@@ -13,6 +13,12 @@ import (
 	"github.com/eastway/eastway/internal/peering"
 )
 
+func newFacts(cluster *kubecli.Cluster, o Options) *facts {
+	return &facts{cluster: cluster, options: o, made: map[kubecli.Component]*fact[*kubecli.Workload]{
+		kubecli.Controller: {}, kubecli.Proxy: {}, kubecli.Node: {},
+	}}
+}
+
 // facts are fetched once, however many checks need them.
 type facts struct {
 	cluster *kubecli.Cluster
@@ -26,6 +32,7 @@ type facts struct {
 	peers    fact[[]v1alpha1.Peer]
 	agents   fact[[]kubecli.Agent]
 	imports  fact[[]kubecli.ServiceImport]
+	made     map[kubecli.Component]*fact[*kubecli.Workload]
 }
 
 // proxyStatus is the status of one ready proxy.
@@ -73,6 +80,10 @@ func (f *facts) getAgents(ctx context.Context) ([]kubecli.Agent, error) {
 
 func (f *facts) getImports(ctx context.Context) ([]kubecli.ServiceImport, error) {
 	return f.imports.get(ctx, f.cluster.Imports)
+}
+
+func (f *facts) getWorkload(ctx context.Context, of kubecli.Component) (*kubecli.Workload, error) {
+	return f.made[of].get(ctx, func(ctx context.Context) (*kubecli.Workload, error) { return kubecli.WorkloadOf(ctx, f.cluster, of) })
 }
 
 // ready are the proxies that answer.

@@ -3,7 +3,9 @@ package check
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,8 +27,11 @@ func (f *facts) installed(ctx context.Context) []Result {
 		return one(unknown(err))
 	}
 	if len(proxies)+len(controllers) == 0 {
-		remedy, missing := f.cluster.Missing(ctx)
-		return one(fail("%v", missing).hint("%s", remedy))
+		// Without pods, but with what should make them, it is installed: the next checks say why there are none.
+		if made, err := f.getWorkload(ctx, kubecli.Proxy); err != nil || made == nil {
+			remedy, missing := f.cluster.Missing(ctx)
+			return one(fail("%v", missing).hint("%s", remedy))
+		}
 	}
 	return one(ok("release %s in namespace %s", f.cluster.Release, f.cluster.Namespace))
 }
@@ -36,7 +41,7 @@ func (f *facts) controller(ctx context.Context) []Result {
 	if err != nil {
 		return one(unknown(err))
 	}
-	return f.pods(pods, "controller")
+	return f.pods(ctx, pods, kubecli.Controller)
 }
 
 func (f *facts) proxiesReady(ctx context.Context) []Result {
@@ -44,7 +49,7 @@ func (f *facts) proxiesReady(ctx context.Context) []Result {
 	if err != nil {
 		return one(unknown(err))
 	}
-	results := f.pods(pods, "proxy")
+	results := f.pods(ctx, pods, kubecli.Proxy)
 	if len(pods) == 1 {
 		results = append(results, warn("there is one proxy only: without it no call to a peer is answered").
 			hint("give the chart proxy.replicas: 2 or more"))
@@ -53,10 +58,13 @@ func (f *facts) proxiesReady(ctx context.Context) []Result {
 }
 
 // pods judges those of a Deployment: one that is ready is enough for now.
-func (f *facts) pods(pods []corev1.Pod, component string) []Result {
-	where := "in namespace " + f.cluster.Namespace
+func (f *facts) pods(ctx context.Context, pods []corev1.Pod, component kubecli.Component) []Result {
+	made, err := f.getWorkload(ctx, component)
+	if err != nil {
+		made = nil // its pods say enough
+	}
 	if len(pods) == 0 {
-		return one(fail("release %s has no %s pods %s", f.cluster.Release, component, where).hint("helm upgrade brings them back"))
+		return one(noPods(f.cluster, made, component))
 	}
 	var results []Result
 	ready := 0
@@ -69,6 +77,10 @@ func (f *facts) pods(pods []corev1.Pod, component string) []Result {
 				hint("kubectl -n %s describe pod %s; kubectl -n %s logs %s", p.Namespace, p.Name, p.Namespace, p.Name))
 		}
 	}
+	if made != nil && made.Problem != "" {
+		results = append(results, warn("%s: %d of %d pods are of its present template: %s", made, made.Updated, made.Wanted, made.Problem).
+			hint("%s", refusedHint(f.cluster.Namespace, made)))
+	}
 	if ready == 0 {
 		for i := range results {
 			results[i].Level = Failed
@@ -76,7 +88,36 @@ func (f *facts) pods(pods []corev1.Pod, component string) []Result {
 		return append(one(fail("no %s pod is ready, of %d", component, len(pods)).
 			hint("kubectl -n %s get events --sort-by=.lastTimestamp", f.cluster.Namespace)), results...)
 	}
-	return append(one(ok("%d of %s ready", ready, count(len(pods), component+" pod", component+" pods"))), results...)
+	return append(one(ok("%d of %s ready", ready, count(len(pods), string(component)+" pod", string(component)+" pods"))), results...)
+}
+
+// noPods is why a component has none.
+func noPods(cluster *kubecli.Cluster, made *kubecli.Workload, component kubecli.Component) Result {
+	kubectl := "kubectl -n " + cluster.Namespace
+	switch {
+	case made == nil:
+		return fail("release %s has no %s pods in namespace %s", cluster.Release, component, cluster.Namespace).hint("helm upgrade brings them back")
+	case made.Wanted == 0:
+		return fail("%s is scaled to 0", made).hint("%s scale %s/%s --replicas=2", kubectl, strings.ToLower(made.Kind), made.Name)
+	case made.Problem != "":
+		return fail("%s has no pods: %s", made, made.Problem).hint("%s", refusedHint(cluster.Namespace, made))
+	}
+	return fail("%s has no pods yet", made).hint("%s describe %s %s", kubectl, strings.ToLower(made.Kind), made.Name)
+}
+
+// refusedHint is what to do about a workload that does not get its pods.
+func refusedHint(namespace string, made *kubecli.Workload) string {
+	describe := fmt.Sprintf("kubectl -n %s describe %s %s", namespace, strings.ToLower(made.Kind), made.Name)
+	switch {
+	case strings.Contains(made.Problem, "exceeded quota"):
+		return fmt.Sprintf("raise the quota (kubectl -n %s describe resourcequota); the pods come by themselves then", namespace)
+	case strings.Contains(made.Problem, "violates PodSecurity"):
+		return fmt.Sprintf("label namespace %s for pods that need more: pod-security.kubernetes.io/enforce=privileged", namespace)
+	case strings.Contains(made.Problem, "admission webhook"), strings.Contains(made.Problem, "ValidatingAdmissionPolicy"),
+		strings.Contains(made.Problem, "failed calling webhook"):
+		return "have that webhook or policy admit the pods, or leave this namespace out: " + describe
+	}
+	return describe + " and its pods; 'kubectl rollout undo' goes back to the template that worked"
 }
 
 func (f *facts) leader(ctx context.Context) []Result {

@@ -59,6 +59,8 @@ func peerHint(p *v1alpha1.Peer) string {
 	switch {
 	case falsely(v1alpha1.PeerAccepted):
 		return "import what that cluster exports now: eastway peer export there, eastway peer import here"
+	case falsely(v1alpha1.PeerTrusted) && strings.Contains(p.Status.LastError, "spec.denied"):
+		return "if it is to be trusted again: kubectl edit peer " + p.Name + ", and remove it from spec.denied"
 	case falsely(v1alpha1.PeerTrusted):
 		return "one side has an old manifest of the other, or none: eastway peer link --contexts A,B renews both"
 	case len(p.Spec.Addresses) == 0:

@@ -14,7 +14,7 @@ import (
 
 // Takeover are the checks of one Service before it is taken over.
 func Takeover(cluster *kubecli.Cluster, service *corev1.Service) []Check {
-	f := &facts{cluster: cluster}
+	f := newFacts(cluster, Options{})
 	name := service.Namespace + "/" + service.Name
 	return []Check{
 		{Section: name, Name: "Service", Vital: true, Run: func(context.Context) []Result { return ofService(service, cluster.Namespace) }},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -77,13 +78,22 @@ func (f *facts) nodeAgents(ctx context.Context) []Result {
 		}
 	}
 	if len(without) > 0 {
-		results = append(results, warn("no agent on %s: kube-proxy serves taken-over Services there", and(without)).
-			hint("see node.nodeSelector and node.tolerations of the chart"))
+		results = append(results, withoutAgents(ctx, f, without))
 	}
 	if len(results) == 0 {
 		return one(ok("an agent on every node (%d)", len(agents)))
 	}
 	return results
+}
+
+// withoutAgents is about nodes that have none.
+func withoutAgents(ctx context.Context, f *facts, nodes []string) Result {
+	if made, err := f.getWorkload(ctx, kubecli.Node); err == nil && made != nil && made.Problem != "" {
+		return warn("no agent on %s, so that kube-proxy serves taken-over Services there: %s", and(nodes), made.Problem).
+			hint("%s", refusedHint(f.cluster.Namespace, made))
+	}
+	return warn("no agent on %s: kube-proxy serves taken-over Services there", and(nodes)).
+		hint("see node.nodeSelector and node.tolerations of the chart")
 }
 
 // ofAgent is what an agent that answers lacks.
@@ -99,15 +109,18 @@ func ofAgent(a *kubecli.Agent, release string) Result {
 // noAgents distinguishes agents that are not enabled from those that do not start.
 func (f *facts) noAgents(ctx context.Context) Result {
 	none := warn("there are no node agents: no Service can be taken over")
-	switch name, err := f.cluster.AgentsWanted(ctx); {
+	switch made, err := f.getWorkload(ctx, kubecli.Node); {
 	case err != nil:
 		return none.hint("%s; cannot see whether it is in effect: %v", f.cluster.HelmSet("node.enabled=true"), err)
-	case name == "":
+	case made == nil:
 		return none.hint("%s", f.cluster.HelmSet("node.enabled=true"))
+	case made.Problem != "":
+		return warn("%s has no pods, so that no Service can be taken over: %s", made, made.Problem).
+			hint("%s", refusedHint(f.cluster.Namespace, made))
 	default:
-		return warn("DaemonSet %s has no pods: no Service can be taken over", name).
+		return warn("%s has no pods: no Service can be taken over", made).
 			hint("kubectl -n %s describe daemonset %s: agents need the host's network, and a namespace whose pod security is privileged; "+
-				"see also node.nodeSelector and node.tolerations of the chart", f.cluster.Namespace, name)
+				"see also node.nodeSelector and node.tolerations of the chart", f.cluster.Namespace, made.Name)
 	}
 }
 
@@ -130,6 +143,9 @@ func (f *facts) packets(ctx context.Context) []Result {
 		case a.Status.Datapath.Bypassed != "":
 			results = append(results, fail("%s: nftables is bypassed on %s: %s", packetCheck, a.Pod.Spec.NodeName, a.Status.Datapath.Bypassed).
 				hint("takeover needs a data path that leaves Services to kube-proxy (Cilium: kubeProxyReplacement=false)"))
+		case a.Status.Datapath.Undecided != "":
+			results = append(results, warn("%s on %s has no result: %s", packetCheck, a.Pod.Spec.NodeName, a.Status.Datapath.Undecided).
+				hint("takeover goes on meanwhile; look at the node's load (kubectl top node %s)", a.Pod.Spec.NodeName))
 		case !a.Status.Datapath.Checked:
 			unchecked = append(unchecked, a.Pod.Spec.NodeName)
 		default:
@@ -183,7 +199,7 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 	}
 	var results []Result
 	for _, problem := range order {
-		results = append(results, warn("%s (on %s): kube-proxy serves it", problem, and(problems[problem])))
+		results = append(results, warn("%s (on %s): kube-proxy serves it", problem, and(problems[problem])).hint("%s", notTakenHint(problem)))
 	}
 	switch {
 	case len(results) > 0:
@@ -198,6 +214,15 @@ func (f *facts) takenOver(ctx context.Context) []Result {
 		results = append(results, ok("imports led to the nearest proxy: %s", and(imported)))
 	}
 	return results
+}
+
+// notTakenHint is what to do about a problem of a service, which begins with its name.
+func notTakenHint(problem string) string {
+	service, _, _ := strings.Cut(problem, ":")
+	if imported, is := strings.CutPrefix(service, "import "); is {
+		return fmt.Sprintf("'eastway endpoints %s' shows whether an endpoint can serve it", imported)
+	}
+	return fmt.Sprintf("'eastway takeover %s --dry-run' shows what is in the way; --undo leaves it to kube-proxy", service)
 }
 
 func problemOf(s *report.ServiceStatus) string {

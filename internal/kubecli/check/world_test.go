@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/kubecli"
@@ -43,6 +45,7 @@ const (
 type world struct {
 	t      *testing.T
 	server *kubetest.Server
+	ca     *certs.CA
 
 	mu      sync.Mutex
 	status  admin.Status      // of both proxies
@@ -62,7 +65,9 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, server: kubetest.New(t, scheme), expiry: time.Now().Add(20*time.Hour + 30*time.Minute), address: "10.96.0.7"}
 	s := w.server
-	s.Install(ns, release, kubetest.Manifest(t, "a", "a.example.com:15443"))
+	w.ca = kubetest.NewCA(t, "a")
+	s.Install(ns, release, kubetest.ManifestOf(t, w.ca, "a", "a.example.com:15443"))
+	s.AddCA(ns, release, w.ca)
 	for i, zone := range []string{"z1", "z2"} {
 		node := &corev1.Node{}
 		node.Name, node.Labels = fmt.Sprint("node-", i+1), map[string]string{zoneLabel: zone}
@@ -139,12 +144,43 @@ func (w *world) imports() {
 	derived.Spec.Ports = []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(20000)}}
 	dns := w.server.AddPod(dnsNamespace, "coredns-1", "", "", "node-1")
 	dns.Labels = map[string]string{dnsLabel: dnsLabelled}
-	w.server.Add(i, derived, dns)
+	shop := &corev1.Namespace{}
+	shop.Name = "shop"
+	w.server.Add(i, derived, dns, shop)
+	w.export("stock", mcsv1beta1.ServiceExportConditionValid, metav1.ConditionTrue, "", "")
 	w.server.Forward("coredns-1", dnsPort, w.listen(w.resolve))
 	w.server.Forward("eastway-proxy-1", 20000, w.listen(func(c net.Conn) {
 		_, _ = io.ReadFull(c, make([]byte, 10))
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
 	}))
+}
+
+// export adds shop/NAME, which this cluster exports, with one condition.
+func (w *world) export(name string, kind mcsv1beta1.ServiceExportConditionType, is metav1.ConditionStatus, reason, message string) {
+	e := &mcsv1beta1.ServiceExport{}
+	e.Namespace, e.Name = "shop", name
+	e.Status.Conditions = []metav1.Condition{{Type: string(kind), Status: is, Reason: reason, Message: message}}
+	w.server.Add(e)
+}
+
+// policy adds one of that name, with its condition.
+func (w *world) policy(name string, is metav1.ConditionStatus, reason, message string) {
+	p := &v1alpha1.TrafficPolicy{}
+	p.Namespace, p.Name = "shop", name
+	p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.PolicyAccepted, Status: is, Reason: reason, Message: message}}
+	w.server.Add(p)
+}
+
+// deployment adds one that has no pods of its present template, with why.
+func (w *world) deployment(component string, wanted int32, why string) {
+	d := &appsv1.Deployment{}
+	d.Namespace, d.Name = ns, "eastway-"+component
+	d.Labels = w.server.AddPod(ns, "eastway-"+component+"-1", release, component, "node-1").Labels
+	d.Spec.Replicas = &wanted
+	if why != "" {
+		d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: why}}
+	}
+	w.server.Add(d)
 }
 
 // serve answers for the proxies and the node agents.
@@ -163,10 +199,10 @@ func (w *world) serve() {
 		}
 	}
 	mux.HandleFunc("/status", answer(func() any { return w.status }))
-	mux.HandleFunc("/endpoints", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/endpoints", func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.places == nil {
+		if w.places == nil || !slices.Contains([]string{"shop/cart", "elsewhere/cart"}, r.URL.Query().Get("service")) {
 			rw.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(rw, `{"error":"no such service","reason":"no_such_service"}`)
 			return

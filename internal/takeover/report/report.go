@@ -44,6 +44,8 @@ type Datapath struct {
 	Checked bool `json:"checked"`
 	// Bypassed is how calls bypass nftables on this node; "" if they do not.
 	Bypassed string `json:"bypassed,omitempty"`
+	// Undecided is why the last checks have no result, so that Bypassed is from an earlier one, if any; "" if they have.
+	Undecided string `json:"undecided,omitempty"`
 	// Address is the cluster IP and port that the check calls.
 	Address string `json:"address,omitempty"`
 }
