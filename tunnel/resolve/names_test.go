@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,21 +65,31 @@ func TestName(t *testing.T) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		answers := map[string][]netip.Addr{"b.example": ips("10.0.0.1", "10.0.0.2")}
-		lookups := 0
-		changes := 0
+		var mu sync.Mutex // lookups and changes are calls of goroutines
+		locked := func(do func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			do()
+		}
+		answer := ips("10.0.0.1", "10.0.0.2")
+		lookups, changes := 0, 0
 		var n *Names
 		asked := []string{"b.example:443", "10.0.0.9:443", "[fd00::1]:443", ":443", "unknown.example:443"}
 		var each []string
-		n = New(func(_ context.Context, host string) ([]netip.Addr, error) {
-			if host != "b.example" {
-				return nil, fmt.Errorf("no such host: %s", host)
-			}
-			lookups++
-			return answers[host], nil
+		n = New(func(_ context.Context, host string) (found []netip.Addr, err error) {
+			locked(func() {
+				if found = slices.Clone(answer); host == "b.example" {
+					lookups++
+				} else {
+					found, err = nil, fmt.Errorf("no such host: %s", host)
+				}
+			})
+			return found, err
 		}, func() {
-			changes++
-			each = n.Each(asked)
+			locked(func() {
+				changes++
+				each = n.Each(asked)
+			})
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -91,21 +102,28 @@ func TestNames(t *testing.T) {
 		}
 		synctest.Wait()
 		want := []string{"10.0.0.1:443", "10.0.0.2:443", "10.0.0.9:443", ":443", "[fd00::1]:443", "unknown.example:443"}
-		if got := n.Each(asked); !slices.Equal(got, want) || !slices.Equal(each, want) || lookups != 1 {
-			t.Errorf("%v, %v after %d lookups", got, each, lookups)
-		}
-		answers["b.example"] = ips("10.0.0.1", "10.0.0.7")
+		locked(func() {
+			if got := n.Each(asked); !slices.Equal(got, want) || !slices.Equal(each, want) || lookups != 1 {
+				t.Errorf("%v, %v after %d lookups", got, each, lookups)
+			}
+			answer = ips("10.0.0.1", "10.0.0.7")
+		})
 		bubble.Pass(again + time.Second)
-		if !slices.Contains(each, "10.0.0.7:443") || lookups != 2 {
-			t.Errorf("a new address: %v after %d lookups", each, lookups)
-		}
-		asked = nil
+		locked(func() {
+			if !slices.Contains(each, "10.0.0.7:443") || lookups != 2 {
+				t.Errorf("a new address: %v after %d lookups", each, lookups)
+			}
+			asked = nil
+		})
 		bubble.Pass(2 * again)
-		was, wasChanges := lookups, changes
+		var was, wasChanges int
+		locked(func() { was, wasChanges = lookups, changes })
 		bubble.Pass(10 * again)
-		if lookups != was || changes != wasChanges {
-			t.Errorf("a name that is not asked for is looked up %d times", lookups-was)
-		}
+		locked(func() {
+			if lookups != was || changes != wasChanges {
+				t.Errorf("a name that is not asked for is looked up %d times", lookups-was)
+			}
+		})
 		cancel()
 		<-ended
 	})

@@ -55,7 +55,7 @@ func mutations() []mutation {
 			"		_ = reason\n",
 		}}},
 		{"a suspect link stays suspect", "tunnel", []edit{{
-			"	default:\n		v.state = alive\n",
+			"	default:\n		v.state = Alive\n",
 			"	default:\n",
 		}}},
 		{"GoAway is ignored", "tunnel", []edit{{
