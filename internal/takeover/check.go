@@ -134,21 +134,26 @@ func (c *checker) serve(ctx context.Context) {
 	}
 }
 
-// Errors of once. A busy machine is no evidence that calls bypass nftables.
+// Errors of once. A time-out alone is no evidence that calls bypass nftables: the node may be busy. It is one where a call to our own
+// listener, which needs no rule, is answered promptly.
 var (
+	errDropped  = fmt.Errorf("the call got no answer in %v, though one without a rule did at once: another program drops it before", checkTimeout)
 	errBypassed = errors.New("the call was answered by another program: an eBPF load balancer translates cluster IPs before nftables sees them")
 	errNoAnswer = fmt.Errorf("the call got no answer in %v: is the node busy, or does it drop calls to cluster IPs?", checkTimeout)
 )
 
 // once connects to the cluster IP, and must reach our own listener.
 func (c *checker) once(ctx context.Context) error {
-	err := c.greeted(ctx, c.address)
-	if !errors.Is(err, errSilent) {
+	err := c.greeted(ctx, c.address, checkTimeout)
+	silent := errors.Is(err, errSilent)
+	if !silent && !errors.Is(err, errNoAnswer) {
 		return err
 	}
-	// Another program may wait for us to speak first, or our own one was late: then it is late again.
-	if c.greeted(ctx, c.rule().Listener) == nil {
+	switch prompt := c.greeted(ctx, c.rule().Listener, checkPrompt) == nil; {
+	case prompt && silent: // another program waits for us to speak first
 		return errBypassed
+	case prompt:
+		return errDropped
 	}
 	return errNoAnswer
 }
@@ -156,9 +161,9 @@ func (c *checker) once(ctx context.Context) error {
 // errSilent: the connection was accepted, and nothing came.
 var errSilent = errors.New("nothing was sent")
 
-// greeted connects to an address, which must send the nonce.
-func (c *checker) greeted(ctx context.Context, address netip.AddrPort) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+// greeted connects to an address, which must send the nonce in time.
+func (c *checker) greeted(ctx context.Context, address netip.AddrPort, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	conn, err := c.dial(ctx, address)
 	switch {

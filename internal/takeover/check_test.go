@@ -128,6 +128,29 @@ func TestCheckerThatIsLate(t *testing.T) {
 			}
 		})
 	}
+	// A call that is dropped, while this process is not late, is evidence.
+	served, err := newChecker(t.Context(), addrPort("10.96.0.1:443"), &Env{}, zap.NewNop(), testMetrics(t).bypassed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		served.serve(ctx)
+	}()
+	served.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		if to == served.address {
+			return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+		}
+		return (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
+	}
+	if err := served.once(ctx); !errors.Is(err, errDropped) {
+		t.Errorf("a call that is dropped: %v", err)
+	}
+	cancel()
+	_ = served.listener.Close()
+	<-done
 	// Nothing reads from the listener: this process is late, not bypassed.
 	m := testMetrics(t)
 	c, err := newChecker(t.Context(), addrPort("10.96.0.1:443"), &Env{}, zap.NewNop(), m.bypassed)

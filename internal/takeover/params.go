@@ -71,6 +71,8 @@ const (
 	// checkFailures in a row make it known: one may be a busy machine.
 	checkFailures = 3
 	checkTimeout  = 2 * time.Second
+	// checkPrompt is within what time the check's own listener answers on a node that is not short of CPU time: a hundred times what it takes.
+	checkPrompt = 100 * time.Millisecond
 	// checkMark has only bits that kube-proxy (0xc000), Cilium (0x0f00), Calico (0xffff0000), AWS (0x80) and
 	// Tailscale (0xff0000) leave alone.
 	checkMark = 0x35
