@@ -70,21 +70,8 @@ func testHosts(t *testing.T, vacant, database service) {
 func testBackup(t *testing.T, vacant service) {
 	const calls = 20
 	backup := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "backup") }))
-	at := newHop("").at
-	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), fmt.Appendf(nil, `daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr crit;
-events {}
-http {
-access_log off;
-client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-upstream to { server %s max_fails=0; server %s backup; }
-server { listen %s; location / { proxy_pass http://to; } }
-}
-`, vacant.near, backup, at), 0o600))
-	await(t, start(t, dir, "nginx", program(t, "nginx", "nginx"), "-p", dir, "-c", "nginx.conf", "-e", "stderr"), []hop{{at: at}})
+	at := configuredNginx(t, fmt.Sprintf(`upstream to { server %s max_fails=0; server %s backup; }
+server { listen AT; location / { proxy_pass http://to; } }`, vacant.near, backup))
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	good := 0
 	for range calls {

@@ -114,6 +114,12 @@ func askAddress(t *testing.T, at string) (caller, seen string) {
 // startAddressNginx answers with the caller's address, and returns where it listens.
 func startAddressNginx(t *testing.T) string {
 	t.Helper()
+	return configuredNginx(t, `server { listen AT proxy_protocol; location / { return 200 "$proxy_protocol_addr:$proxy_protocol_port\n"; } }`)
+}
+
+// configuredNginx starts nginx with these parts of its configuration, in which AT is where it listens, as it returns.
+func configuredNginx(t *testing.T, parts string) (at string) {
+	t.Helper()
 	dir, at := t.TempDir(), newHop("").at
 	must(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), fmt.Appendf(nil, `daemon off;
 master_process off;
@@ -123,9 +129,9 @@ events {}
 http {
 access_log off;
 client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-server { listen %s proxy_protocol; location / { return 200 "$proxy_protocol_addr:$proxy_protocol_port\n"; } }
+%s
 }
-`, at), 0o600))
+`, strings.Replace(parts, "AT", at, 1)), 0o600))
 	await(t, start(t, dir, "nginx", program(t, "nginx", "nginx"), "-p", dir, "-c", "nginx.conf", "-e", "stderr"), []hop{{at: at}})
 	return at
 }

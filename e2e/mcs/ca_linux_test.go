@@ -29,7 +29,7 @@ func caReplaced(s *spec) {
 	both := append(append([]byte{}, of.Roots...), next.Roots...)
 
 	s.setCA(c, certs.Secret{Cert: of.Cert, Key: of.Key, Roots: both}, 2)
-	s.warns(c, "CA", "peer "+s.first.Name+" lacks 1 root", "eastway peer link")
+	s.warns(c, "CA", "peer "+s.first.Name+" was linked without 1 root", "eastway peer link")
 	s.must(s.Link(s.Context()))
 	s.heals(c, "CA", "")
 	s.trusts(s.first, c, 2)

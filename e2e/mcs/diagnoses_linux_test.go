@@ -154,7 +154,7 @@ spec:
 			inject: func(i *injection) {
 				i.patch(peersKind, "", i.second.Name, `{"metadata":{"annotations":{"eastway.dev/roots-given":"0011223344556677"}}}`)
 			},
-			says: []string{"has none of this cluster's roots"}, do: []string{"eastway peer link --contexts THIS,cluster-2"},
+			says: []string{"was linked with none of this cluster's present roots"}, do: []string{"eastway peer link --contexts THIS,cluster-2"},
 		},
 	}
 }

@@ -116,7 +116,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		}, "CA", Failed, "cannot be used"},
 		"peer has none of the roots": {func(w *world) {
 			w.peer(func(p *v1alpha1.Peer) { p.Annotations = map[string]string{v1alpha1.RootsAnnotation: "00"} })
-		}, "CA", Failed, "peer b has none of this cluster's roots"},
+		}, "CA", Warning, "peer b was linked with none of this cluster's present roots"},
 		"export of no Service": {func(w *world) {
 			reason := string(mcsv1beta1.ServiceExportReasonNoService)
 			w.export("gone", mcsv1beta1.ServiceExportConditionValid, metav1.ConditionFalse, reason, "no Service")

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -123,15 +122,15 @@ func authority(ctx context.Context, f *facts) []Result {
 		switch p := peers[i].Name; {
 		case !known || len(lacks) == 0:
 		case len(lacks) == len(roots):
-			results = append(results, fail("peer %s has none of this cluster's roots: it refuses new connections, and those of now end with their "+
-				"certificates", p).hint("the CA was replaced: eastway peer link --contexts THIS,%s", p))
+			results = append(results, warn("peer %s was linked with none of this cluster's present roots: unless it has imported the manifest "+
+				"since, it refuses new connections, and present ones end with their certificates", p).hint("eastway peer link --contexts THIS,%s", p))
 		default:
-			results = append(results, warn("peer %s lacks %s of this cluster: certificates of it would be refused", p,
-				count(len(lacks), "root", "roots")).hint("before the CA issues by it: eastway peer link --contexts THIS,%s", p))
+			results = append(results, warn("peer %s was linked without %s of this cluster: unless it has imported the manifest since, "+
+				"it refuses certificates that lead there", p, count(len(lacks), "root", "roots")).hint("eastway peer link --contexts THIS,%s", p))
 		}
 	}
 	if len(results) == 0 && ca != nil {
 		return one(ok("the CA's Secret has the roots that peers get"))
 	}
-	return slices.Clip(results)
+	return results
 }
