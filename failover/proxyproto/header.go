@@ -58,14 +58,14 @@ func (c *Caller) source(endpoint netip.Addr) (netip.AddrPort, bool) {
 	if err != nil {
 		return netip.AddrPort{}, false
 	}
-	a := from.Addr().Unmap()
+	a := from.Addr().WithZone("").Unmap() // with a zone, "::" would not be the unspecified address
 	switch {
 	case !a.IsGlobalUnicast() && !a.IsLoopback(): // unspecified, multicast, broadcast, link-local
 		return netip.AddrPort{}, false
 	case a.IsLoopback() && (c.Remote || !endpoint.Unmap().IsLoopback()):
 		return netip.AddrPort{}, false
 	}
-	return netip.AddrPortFrom(a.WithZone(""), from.Port()), true
+	return netip.AddrPortFrom(a, from.Port()), true
 }
 
 // format ends the header with its checksum, which is of all of it with zeros in its own place.

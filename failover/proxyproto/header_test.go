@@ -64,6 +64,9 @@ func TestHeader(t *testing.T) {
 		{name: "mapped loopback", caller: "[::ffff:127.0.0.1]:1", endpoint: "127.0.0.2:80", remote: true},
 		{name: "IPv6 loopback", caller: "[::1]:1", endpoint: "[fd00::2]:80", remote: true},
 		{name: "unspecified", caller: "0.0.0.0:1", endpoint: "10.0.0.1:80"},
+		{name: "IPv6 unspecified", caller: "[::]:1", endpoint: "[fd00::2]:80", remote: true},
+		{name: "unspecified with a zone", caller: "[::%eth0]:1", endpoint: "[fd00::2]:80", remote: true},
+		{name: "mapped unspecified", caller: "[::ffff:0.0.0.0]:1", endpoint: "[fd00::2]:80", remote: true},
 		{name: "multicast", caller: "224.0.0.1:1", endpoint: "10.0.0.1:80", remote: true},
 		{name: "broadcast", caller: "255.255.255.255:1", endpoint: "10.0.0.1:80", remote: true},
 		{name: "link-local", caller: "[fe80::1%eth0]:1", endpoint: "[fd00::2]:80", remote: true},
@@ -107,7 +110,7 @@ func TestHeaderBytes(t *testing.T) {
 
 // What a peer says of its caller is only text.
 func FuzzHeader(f *testing.F) {
-	for _, caller := range []string{"10.1.2.3:1", "[fd00::1%eth0]:65535", "[::ffff:127.0.0.1]:1", "probe", "", "10.1.2.3:99999"} {
+	for _, caller := range []string{"10.1.2.3:1", "[fd00::1%eth0]:65535", "[::%eth0]:1", "[::ffff:127.0.0.1]:1", "probe", "", "10.1.2.3:99999"} {
 		f.Add(caller, "west", true)
 	}
 	endpoint := netip.MustParseAddrPort("127.0.0.2:80")

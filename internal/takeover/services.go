@@ -59,7 +59,7 @@ func serviceOf(s, derived *corev1.Service, namespace string) Service {
 func (s *Service) take(from, derived *corev1.Service) {
 	s.Affinity = from.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
 	for _, ip := range from.Spec.ClusterIPs {
-		if a, err := netip.ParseAddr(ip); err == nil && !a.IsUnspecified() {
+		if a, err := netip.ParseAddr(ip); err == nil && a.Zone() == "" && !a.Unmap().IsUnspecified() {
 			s.Addresses = append(s.Addresses, a.Unmap())
 		}
 	}

@@ -266,7 +266,7 @@ func hostPort(s string) string {
 		return "port must be a number between 1 and 65535"
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip.IsUnspecified() || ip.IsMulticast() {
+		if ip = ip.WithZone("").Unmap(); ip.IsUnspecified() || ip.IsMulticast() {
 			return "must be an address that can be dialed"
 		}
 		return ""

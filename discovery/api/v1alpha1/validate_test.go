@@ -180,6 +180,8 @@ func TestValidatePeer(t *testing.T) {
 		{addresses, `["a:0"]`, `spec.addresses[0]: Invalid value: "a:0": port must be a number between 1 and 65535`},
 		{addresses, `["a:https"]`, `spec.addresses[0]: Invalid value: "a:https": must be host:port: port "https" is not`},
 		{addresses, `["0.0.0.0:1"]`, `spec.addresses[0]: Invalid value: "0.0.0.0:1": must be an address that can be dialed`},
+		{addresses, `["[::%eth0]:1"]`, `spec.addresses[0]: Invalid value: "[::%eth0]:1": must be an address that can be dialed`},
+		{addresses, `["[::ffff:0.0.0.0]:1"]`, `spec.addresses[0]: Invalid value: "[::ffff:0.0.0.0]:1": must be an address that can be dialed`},
 		{addresses, `["a_b:1"]`, `spec.addresses[0]: Invalid value: "a_b:1": host must be an IP address or a DNS name`},
 		{addresses, `["a:1", "a:1"]`, `spec.addresses[1]: Duplicate value: "a:1"`},
 		{addresses, "[" + strings.Join(many, ",") + "]", `spec.addresses: Too many: 65: must have at most 64 items`},

@@ -103,4 +103,6 @@ func ClusterIPs(s *corev1.Service) []ClusterIP {
 	return ips
 }
 
-func unicast(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() && a.Zone() == "" }
+func unicast(a netip.Addr) bool {
+	return a.Zone() == "" && !a.Unmap().IsUnspecified() && !a.Unmap().IsMulticast()
+}

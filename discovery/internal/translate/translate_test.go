@@ -360,3 +360,16 @@ endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}, {addresses: [10.0.
 		}
 	}
 }
+
+func TestUnicast(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"10.0.0.1": true, "fd00::1": true, "::1": true, "::ffff:10.0.0.1": true,
+		"0.0.0.0": false, "::": false, "::%eth0": false, "::ffff:0.0.0.0": false, "fd00::1%eth0": false,
+		"224.0.0.1": false, "ff02::1": false, "::ffff:224.0.0.1": false,
+	} {
+		if got := unicast(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: %t", address, got)
+		}
+	}
+}
