@@ -60,9 +60,8 @@ quick: ## a small change in under a minute: tests of what differs from main and 
 	GO='$(GO)' LINT='$(LINT)' sh tools/quick.sh $(BASE)
 
 .PHONY: test
-test: verify-tidy ## lint, all tests with the race detector, every fuzz target for a few seconds, 300 simulated worlds
+test: verify-tidy ## lint, all tests with the race detector (also the inputs that fuzzing found), 300 simulated worlds
 	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
-	+$(MAKE) fuzz FUZZTIME=2s
 	+$(MAKE) sim SEEDS=300 # without the race detector, which is five times slower
 	$(GO) test -run '^TestDocumentsHaveCommands$$' ./e2e/drills # what e2e would find after half an hour
 
@@ -132,7 +131,7 @@ clusters-down: ## remove them, or what a crash left of them
 	$(GO) run ./e2e/cluster down $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (30s)
+fuzz: ## search: run every fuzz target for FUZZTIME (30s); keeps what it finds as an input that the tests run
 	GO='$(GO)' sh tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
