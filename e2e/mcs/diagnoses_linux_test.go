@@ -142,7 +142,8 @@ spec:
 		{
 			fault: "the Secret of the CA was deleted", check: "CA",
 			inject: func(i *injection) { i.remove("Secret", install.Namespace, "eastway-ca") },
-			says:   []string{"the Secret of the CA is gone", "eastway-ca"}, do: []string{"restore it from a backup at once"},
+			says:   []string{"the Secret of the CA is gone", "eastway-ca"},
+			do:     []string{"restore it from a backup at once", "delete secret/eastway-svid configmap/eastway-cluster"},
 		},
 		{
 			fault: "the Secret of the CA is broken", check: "CA",

@@ -47,7 +47,8 @@ func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *me
 		CASecret: c.cfg.Names.CASecret, SVIDSecret: c.cfg.Names.SVIDSecret, NodeSecret: c.cfg.Names.NodeSecret, ConfigMap: c.cfg.Names.ConfigMap,
 		PublicAddresses: c.cfg.PublicAddresses, TunnelServices: c.cfg.Names.TunnelServices,
 		Client: m.GetClient(), Direct: m.GetAPIReader(), Writer: w, Holder: c.cfg.Identity, Owner: owner,
-		Report: c.ready.setIdentity, Log: c.log.Named("identity"), Registerer: c.cfg.Registerer,
+		Report: c.ready.setIdentity, Events: m.GetEventRecorderFor("eastway-controller"),
+		Log: c.log.Named("identity"), Registerer: c.cfg.Registerer,
 	})
 	if err != nil {
 		return err

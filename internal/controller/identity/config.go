@@ -9,6 +9,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/eastway/eastway/certs"
@@ -57,7 +58,8 @@ type Config struct {
 	Now func() time.Time
 	// Report takes what is wrong now, nil when nothing is; optional.
 	Report func(error)
-	// Log and Registerer are optional.
+	// Events, Log and Registerer are optional.
+	Events     record.EventRecorder
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
 }

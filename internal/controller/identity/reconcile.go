@@ -93,7 +93,7 @@ func (r *Reconciler) certificate(ctx context.Context) (*x509svid.SVID, *x509bund
 			return svid, bundle, nil, r.foreign(svid, bundle, problem)
 		}
 	}
-	ca, err := r.authority(ctx)
+	ca, err := r.authority(ctx, s)
 	if err != nil {
 		return svid, bundle, nil, err
 	}
@@ -119,7 +119,8 @@ func (r *Reconciler) foreign(svid *x509svid.SVID, bundle *x509bundle.Bundle, pro
 	name := r.cfg.Namespace + "/" + r.cfg.SVIDSecret
 	if problem != nil {
 		return fmt.Errorf("the certificate in Secret %s cannot be used; Eastway did not write it and leaves it alone. "+
-			"Repair it where it is made, or delete it to have one issued: %w", name, problem)
+			"Repair it where it is made, or have Eastway issue one, for which every peer has to be linked again: kubectl -n %s delete secret/%s "+
+			"configmap/%s: %w", name, r.cfg.Namespace, r.cfg.SVIDSecret, r.cfg.ConfigMap, problem)
 	}
 	if end := svid.Certificates[0].NotAfter; !r.cfg.Now().Before(end) {
 		return fmt.Errorf("the certificate in Secret %s expired at %s and was not renewed", name, end.Format(time.RFC3339))

@@ -273,6 +273,21 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 	}
 }
 
+// Of a CA that is gone the hint has both ways, as commands.
+func TestLostCA(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.Remove("/v1/secrets", ns, release+"-ca")
+	results, _ := w.check(Options{})
+	for _, words := range []string{
+		"restore it from a backup at once", "kubectl -n eastway-system delete secret/eastway-svid configmap/eastway-cluster", "eastway peer link",
+	} {
+		if !strings.Contains(text(results), words) {
+			t.Errorf("no %q in\n%s", words, text(results))
+		}
+	}
+}
+
 func (w *world) unready(pod string) {
 	component := strings.Split(pod, "-")[1]
 	p := w.server.AddPod(ns, pod, release, component, "node-"+pod[len(pod)-1:])

@@ -105,9 +105,11 @@ func authority(ctx context.Context, f *facts) []Result {
 	case errors.Is(err, kubecli.ErrForbidden):
 	case errors.Is(err, kubecli.ErrNotFound):
 		results = append(results, fail("the Secret of the CA is gone: %v", err).
-			hint("restore it from a backup at once: the controller makes a new CA in half a minute, which no peer trusts until 'eastway peer link'"))
+			hint("restore it from a backup at once: certificates are not renewed without it. Without a backup, start over with a CA that no peer "+
+				"trusts: kubectl -n %s delete secret/%s-svid configmap/%s-cluster, and then, with each peer: eastway peer link --contexts THIS,OTHER",
+				f.cluster.Namespace, f.cluster.Prefix(), f.cluster.Prefix()))
 	case err != nil:
-		results = append(results, fail("%v", err).hint("restore the Secret; certificates of now are good until they expire"))
+		results = append(results, fail("%v", err).hint("restore the Secret from a backup; the present certificates are used until they expire"))
 	case ca != nil && !ca.Bundle().Equal(own.Identity.Bundle):
 		results = append(results, warn("the CA's Secret has other roots than the manifest that peers get").
 			hint("the controller publishes them within half a minute; then: eastway peer link"))
