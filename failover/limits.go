@@ -3,13 +3,13 @@ package failover
 import (
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/internal/status"
 )
 
 const (
 	endIdle     = "or end idle connections (TrafficPolicy connectionPool.tcp.idleTimeout)"
 	moreProxies = "run more proxies, " + endIdle
-	moreFiles   = "raise the limit of open files to 57,344 (LimitNOFILE of systemd, ulimit -n)"
 )
 
 // limitText is text for what exceeds a limit of this proxy's, or of its host.
@@ -23,7 +23,7 @@ func (r refusal) limitText() (what, remedy string) {
 			"raise --max-connections-per-listener (chart: proxy.limits.connectionsPerListener), " + moreProxies
 	case refusedProxy:
 		return "connections refused: as many are open, to all services, as there may be",
-			"raise --max-connections (chart: proxy.limits.connections), " + moreProxies + "; if fewer than 16,384 are open, " + moreFiles
+			"raise --max-connections (chart: proxy.limits.connections), " + moreProxies + "; if fewer than 16,384 are open, " + shortage.MoreFiles
 	case refusedShare:
 		return "connections refused: their source has a quarter of all that may be open, and three quarters are",
 			"find out why it keeps so many open (the log has its address), or end idle ones (TrafficPolicy connectionPool.tcp.idleTimeout)"
@@ -45,16 +45,8 @@ func (r refusal) limitText() (what, remedy string) {
 	case refusedAtPeer:
 		return "calls failed: a limit of the proxies there was met",
 			"the log and the access log have its reason; 'eastway status' there names the limit and what to do"
-	case shortOfPorts:
-		return "endpoints not dialed: this host has no free local port for another connection to them",
-			"widen net.ipv4.ip_local_port_range, run more proxies or endpoints, or have applications keep their connections: " +
-				"one that has ended holds its port for a minute more"
-	case shortOfFiles:
-		return "connections refused: this process has as many files open as it may", moreFiles
-	case shortOfMemory:
-		return "connections refused: this host's kernel has no memory for more", "give the host more memory, or run more proxies"
 	}
-	return string(r), ""
+	return shortage.Resource(r).Text()
 }
 
 // warn logs which limits the process has no room for.
@@ -63,7 +55,7 @@ func (c *Config) warn(log *zap.Logger) {
 	if c.MaxConnections < defaultMaxConnections && c.MaxConnections == most || c.MaxStreams < defaultMaxStreams && c.MaxStreams == most {
 		log.Warn("fewer connections and streams may be open than by default, because the process may open few files or has little memory",
 			zap.Uint64("files", c.OpenFiles), zap.Int64("memory", c.Memory), zap.Int("connections", c.MaxConnections),
-			zap.Int("streams", c.MaxStreams), zap.Int("default", defaultMaxConnections), zap.String("remedy", moreFiles+", or GOMEMLIMIT"))
+			zap.Int("streams", c.MaxStreams), zap.Int("default", defaultMaxConnections), zap.String("remedy", shortage.MoreFiles+", or GOMEMLIMIT"))
 	}
 	for _, limit := range []struct {
 		flag  string

@@ -10,7 +10,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
-	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/internal/shortage"
 )
 
 // metrics of this package:
@@ -32,7 +32,7 @@ import (
 //	eastway_failover_denied_streams_total{peer,rule,dry_run}   rule: discovery.Verdict
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_forbidden_endpoints_total{reason}         reason: discovery.Refusal
-//	eastway_failover_shortages_total{resource}                 resource: dial.Shortage
+//	eastway_failover_shortages_total{resource}                 resource: shortage.Resource
 //	eastway_failover_listener_errors                           listeners that could not be opened
 //	eastway_failover_vacant_listeners                          listeners that are closed because nothing could serve them
 type metrics struct {
@@ -92,8 +92,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
 		forbidden: counters("eastway_failover_forbidden_endpoints_total",
 			"Connections not made, or refused, because of where an endpoint is.", "reason"),
-		short: counters("eastway_failover_shortages_total",
-			"Connections not made, or not accepted, because this process or host is short of something.", "resource"),
+		short: shortage.Counter(r),
 		refused: counters("eastway_http_refused_requests_total", "HTTP requests that were refused because they are not well-formed.",
 			"service", "reason"),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -112,9 +111,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, reason := range discovery.Refusals() {
 		m.forbidden.WithLabelValues(string(reason))
 	}
-	for _, of := range dial.Shortages() {
-		m.short.WithLabelValues(string(of))
-	}
 	if err := m.register(r); err != nil {
 		return nil, err
 	}
@@ -128,7 +124,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.full, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
-		m.overBudget, m.limits, m.denied, m.forbidden, m.short, m.ejections, m.ejectedNow, m.listeners, m.vacant,
+		m.overBudget, m.limits, m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners, m.vacant,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("failover: register metrics: %w", err)

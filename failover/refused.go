@@ -15,6 +15,7 @@ import (
 	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/internal/tally"
 )
 
@@ -41,9 +42,6 @@ const (
 	refusedStreamsShare    refusal = "streams_of_peer_share"
 	refusedAllStreams      refusal = "streams"
 	refusedAllStreamsShare refusal = "streams_share"
-	shortOfPorts           refusal = refusal(dial.ShortOfPorts)
-	shortOfFiles           refusal = refusal(dial.ShortOfFiles)
-	shortOfMemory          refusal = refusal(dial.ShortOfMemory)
 )
 
 // text is what happens, for the log and for status, and what to do about it.
@@ -191,7 +189,7 @@ func limitKind(l registry.Limit) refusal {
 }
 
 // short counts a connection that was not made, or not accepted, because this host is short of something.
-func (r *refusals) short(of dial.Shortage, about ...zap.Field) {
+func (r *refusals) short(of shortage.Resource, about ...zap.Field) {
 	r.metrics.short.WithLabelValues(string(of)).Inc()
 	r.note(refusalKey{kind: refusal(of)}, about...)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/tcp"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/internal/source"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -37,7 +38,7 @@ func (p applications) Serve(life context.Context, conn relay.Conn, b listen.Bind
 		return
 	}
 	if err := p.gate.AdmitConn(conn); err != nil {
-		p.refused.short(dial.ShortOfFiles, zap.Stringer("service", b.Service), zap.Error(err))
+		p.refused.short(shortage.Files, zap.Stringer("service", b.Service), zap.Error(err))
 		p.tcp.Reject(conn, e, fmt.Errorf("%w: %w", registry.ErrTooMany, err))
 		p.finish(e)
 		return
@@ -152,7 +153,7 @@ func (p *Proxy) ended(e *access.Entry) {
 
 // notAccepted reports that the listener has connections that wait, for a shortage here.
 func (p *Proxy) notAccepted(at netip.AddrPort, err error) bool {
-	of := dial.ShortageOf(err)
+	of := shortage.Of(err)
 	if of != "" {
 		p.refused.short(of, zap.Stringer("listener", at), zap.Error(err))
 	}
@@ -160,6 +161,6 @@ func (p *Proxy) notAccepted(at netip.AddrPort, err error) bool {
 }
 
 // notDialed reports that an endpoint was not dialed for a shortage here.
-func (p *Proxy) notDialed(of dial.Shortage, endpoint netip.AddrPort, err error) {
+func (p *Proxy) notDialed(of shortage.Resource, endpoint netip.AddrPort, err error) {
 	p.refused.short(of, zap.Stringer("endpoint", endpoint), zap.Error(err))
 }

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/failover/access"
-	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/internal/descriptors"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -37,14 +37,14 @@ func TestShortage(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		errno  syscall.Errno
-		of     dial.Shortage
+		of     shortage.Resource
 		remedy string
 		reason string
 	}{
-		{syscall.EADDRNOTAVAIL, dial.ShortOfPorts, "net.ipv4.ip_local_port_range", "has no free local port"},
-		{syscall.EAGAIN, dial.ShortOfPorts, "net.ipv4.ip_local_port_range", "has no free local port"},
-		{syscall.EMFILE, dial.ShortOfFiles, "LimitNOFILE", "has no free file descriptor"},
-		{syscall.ENOBUFS, dial.ShortOfMemory, "more memory", "has no memory"},
+		{syscall.EADDRNOTAVAIL, shortage.Ports, "net.ipv4.ip_local_port_range", "has no free local port"},
+		{syscall.EAGAIN, shortage.Ports, "net.ipv4.ip_local_port_range", "has no free local port"},
+		{syscall.EMFILE, shortage.Files, "LimitNOFILE", "has no free file descriptor"},
+		{syscall.ENOBUFS, shortage.Memory, "more memory", "has no memory"},
 	} {
 		w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.Network = shortNetwork{newHost(descriptors.Gate{}), tt.errno} })
 		const calls = 2 * ejectAfter
@@ -167,10 +167,10 @@ func TestNotAccepted(t *testing.T) {
 	if got, err := w.ask("hello"); got != "LIVE got hello" || err != nil {
 		t.Errorf("%q %v", got, err)
 	}
-	if n := testutil.ToFloat64(w.proxy.metrics.short.WithLabelValues(string(dial.ShortOfFiles))); n != tries {
+	if n := testutil.ToFloat64(w.proxy.metrics.short.WithLabelValues(string(shortage.Files))); n != tries {
 		t.Errorf("%v counted", n)
 	}
-	what, _ := shortOfFiles.text()
+	what, _ := shortage.Files.Text()
 	if n := w.log.FilterMessage(what).Len(); n != 1 || w.log.FilterMessageSnippet("cannot accept").Len() > 0 {
 		t.Errorf("%d lines in the log", n)
 	}

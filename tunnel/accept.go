@@ -45,9 +45,7 @@ func (a nodeGate) Overloaded(_ string, remote net.Addr) {
 
 func (a nodeGate) Busy(remote net.Addr) bool { return a.n.gate.Busy(remote) }
 
-func (a nodeGate) Retrying(err error, pause time.Duration) {
-	a.n.log.Warn("accept tunnel connection failed, trying again", zap.Error(err), zap.Duration("in", pause))
-}
+func (a nodeGate) Retrying(err error) { a.n.accepts.Failed(err) }
 
 // place is a connection's as transport.Place.
 type place struct {

@@ -23,8 +23,8 @@ const (
 	limitQUICHandshakes transport.Limit = "quic_handshakes" // one was refused over QUIC
 )
 
-// limitText is what an operator reads about a limit: what happened, with the bound, and what to do.
-func limitText(l transport.Limit) (what, remedy string) {
+// limitText is what an operator reads about a limit: what happened, with the bound, and what to do. So many handshakes are admitted.
+func limitText(l transport.Limit, handshakes int) (what, remedy string) {
 	const strangers = "restrict who can reach the tunnel port; the log has the source with the most of them"
 	const hostile = "upgrade the peer; if it is up to date, find out what uses its certificate"
 	switch l {
@@ -54,7 +54,7 @@ func limitText(l transport.Limit) (what, remedy string) {
 			"find out why the peer's proxies restart or lose their connections"
 	case limitHandshakes:
 		return fmt.Sprintf("connections ended before they had proved who they are, to admit others: at most %d may be in their handshake",
-			admission.MaxHandshakes), strangers
+			handshakes), strangers
 	case limitQUICHandshakes:
 		return fmt.Sprintf("QUIC connections refused: at most %d may be in their handshake; TCP goes on", transport.MaxQUICHandshakes), strangers
 	}
@@ -67,16 +67,19 @@ type limitKey struct {
 }
 
 // text is for the operator.
-func (k limitKey) text() (what, remedy string) {
-	what, remedy = limitText(k.limit)
+func (k limitKey) text(handshakes int) (what, remedy string) {
+	what, remedy = limitText(k.limit, handshakes)
 	if k.peer == "" {
 		return what, remedy
 	}
 	return "peer " + k.peer + ": " + what, remedy
 }
 
-// Problems are limits that streams have met lately, each with what to do.
-func (n *Node) Problems() []string { return n.limits.Problems(time.Now(), limitKey.text) }
+// Problems are limits that streams have met lately, and why connections were not accepted, each with what to do.
+func (n *Node) Problems() []string {
+	text := func(k limitKey) (what, remedy string) { return k.text(n.gate.Most) }
+	return append(n.limits.Problems(time.Now(), text), n.accepts.Problems(time.Now())...)
+}
 
 // meet counts that a limit was met on c, and logs it if that is due.
 func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
@@ -86,7 +89,7 @@ func (l *link) meet(c *conn, limit transport.Limit, times uint64) {
 // meet counts that a peer has met a limit, and logs it if that is due.
 func (n *Node) meet(peer string, limit transport.Limit, times uint64, where ...zap.Field) {
 	n.metrics.Limited(peer, string(limit), times)
-	what, remedy := limitText(limit)
+	what, remedy := limitText(limit, n.gate.Most)
 	if what == "" {
 		return
 	}
@@ -100,7 +103,7 @@ func (n *Node) meet(peer string, limit transport.Limit, times uint64, where ...z
 func (n *Node) meetHandshakes(limit transport.Limit, source string) {
 	n.metrics.Refused(reasonOverloaded)
 	if due := n.limits.Note(time.Now(), limitKey{limit: limit}, 1); due > 0 {
-		what, remedy := limitText(limit)
+		what, remedy := limitText(limit, n.gate.Most)
 		n.log.Warn(what, zap.String("source", source), zap.Uint64("times", due), zap.String("remedy", remedy))
 	}
 }

@@ -20,20 +20,23 @@ import (
 // TestLimitText: what ends or refuses streams has a text with what to do; what costs throughput only has none.
 func TestLimitText(t *testing.T) {
 	t.Parallel()
+	if what, _ := (limitKey{limit: limitHandshakes}).text(77); !strings.Contains(what, " 77 ") {
+		t.Errorf("%q", what)
+	}
 	for _, l := range []transport.Limit{
 		limitStreams, limitPeerStreams, limitHeaders, limitAbandoned, limitNewcomers,
 		transport.LimitBacklog, transport.LimitPeer, transport.LimitMemory, transport.LimitWindow, transport.LimitRefusals,
 	} {
-		if what, remedy := (limitKey{"b", l}).text(); !strings.HasPrefix(what, "peer b: ") || len(what) < 20 || remedy == "" {
+		if what, remedy := (limitKey{"b", l}).text(1); !strings.HasPrefix(what, "peer b: ") || len(what) < 20 || remedy == "" {
 			t.Errorf("%s: %q, %q", l, what, remedy)
 		}
 	}
 	for _, l := range []transport.Limit{limitHandshakes, limitQUICHandshakes} { // of no peer
-		if what, remedy := (limitKey{limit: l}).text(); strings.Contains(what, "peer") || len(what) < 20 || remedy == "" {
+		if what, remedy := (limitKey{limit: l}).text(1); strings.Contains(what, "peer") || len(what) < 20 || remedy == "" {
 			t.Errorf("%s: %q, %q", l, what, remedy)
 		}
 	}
-	if what, _ := limitText(transport.LimitBuffer); what != "" {
+	if what, _ := limitText(transport.LimitBuffer, 1); what != "" {
 		t.Errorf("%s: %q", transport.LimitBuffer, what)
 	}
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/internal/tally"
 	"github.com/eastway/eastway/tunnel/admission"
 	"github.com/eastway/eastway/tunnel/internal/metrics"
@@ -90,6 +92,7 @@ type Node struct {
 	changed notify.Signal
 	gate    admission.Table
 	limits  tally.Book[limitKey]
+	accepts *shortage.Accepts
 
 	newcomers admission.Newcomers
 	// refusals are handshakes that failed, by reason, as the log has them.
@@ -134,7 +137,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	cfg.PeerMemory = cmp.Or(cfg.PeerMemory, DefaultPeerMemory)
 	n := &Node{
 		cfg: cfg, log: cfg.Log, changed: notify.NewSignal(),
-		wanted: make(map[string]Peer), peers: make(map[string]*peer),
+		gate:    admission.Table{Most: descriptors.Share(admission.MaxHandshakes, admission.ReservePart)},
+		accepts: shortage.NewAccepts("tunnel port", cfg.Log, cfg.Metrics),
+		wanted:  make(map[string]Peer), peers: make(map[string]*peer),
 	}
 	n.metrics = metrics.New(cfg.Metrics, cfg.Cluster, load{n})
 	n.names = resolve.New(cfg.Lookup, n.changed.Notify)

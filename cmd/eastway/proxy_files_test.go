@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 )
 
 // A proxy that may open few files refuses connections at once, and goes on with all else: it reports its state, reads manifests, and
-// keeps its tunnels.
+// keeps its tunnels, whatever connects to their port.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	const files = 96
@@ -46,6 +47,19 @@ func TestFewDescriptors(t *testing.T) {
 	if refused == 0 || refused == files {
 		t.Errorf("%d of %d connections are refused", refused, files)
 	}
+	for range 2 * files { // that never prove who they are
+		if c, err := net.Dial("tcp", west.tunnel()); err != nil {
+			t.Error(err)
+		} else {
+			t.Cleanup(func() { _ = c.Close() })
+		}
+	}
+	eventually(t, "most of those that prove nothing are closed", func() error {
+		if n := p.metric(t, "eastway_tunnel_handshakes_refused_total"); n < files {
+			return fmt.Errorf("%v are", n)
+		}
+		return nil
+	})
 	eventually(t, "all refused calls count as limited", func() error {
 		if n := caller.metric(t, "eastway_connections_total", `result="limit"`); n != float64(refused) {
 			return fmt.Errorf("%v do, %d were refused", n, refused)
@@ -55,7 +69,7 @@ func TestFewDescriptors(t *testing.T) {
 	if code, _, err := p.get(t, admin.PathReadyz); code != 200 || err != nil {
 		t.Errorf("readyz: %d %v", code, err)
 	}
-	if said := strings.Join(p.status(t).Errors, "\n"); !strings.Contains(said, "LimitNOFILE") {
+	if said := strings.Join(p.status(t).Errors, "\n"); !strings.Contains(said, "LimitNOFILE") || strings.Contains(said, "port: connections refused") {
 		t.Errorf("status says %q", said)
 	}
 	west.write(t, "more.yaml", serviceManifest("more", newAddress(), endpoint{app, "west-1"}))

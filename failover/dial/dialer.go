@@ -15,6 +15,7 @@ import (
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -88,7 +89,7 @@ type Config struct {
 	// Forbidden is why an address of the own cluster is not dialed, an error with ErrForbidden; nil: all are.
 	Forbidden func(endpoint netip.AddrPort) error
 	// Short is called when a dial failed because this host is short of something; nil: that is not reported.
-	Short func(of Shortage, endpoint netip.AddrPort, err error)
+	Short func(of shortage.Resource, endpoint netip.AddrPort, err error)
 	// Attempted is called with the result of each attempt; nil: it is not counted.
 	Attempted func(a balance.Address, result string)
 }
@@ -102,7 +103,7 @@ func New(cfg Config) *Dialer {
 		cfg.Attempted = func(balance.Address, string) {}
 	}
 	if cfg.Short == nil {
-		cfg.Short = func(Shortage, netip.AddrPort, error) {}
+		cfg.Short = func(shortage.Resource, netip.AddrPort, error) {}
 	}
 	if cfg.Forbidden == nil {
 		cfg.Forbidden = func(netip.AddrPort) error { return nil }
@@ -217,7 +218,7 @@ func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, 
 	}
 	conn, err := d.cfg.Network.Dial(ctx, to)
 	if err != nil {
-		if of := ShortageOf(err); of != "" {
+		if of := shortage.Of(err); of != "" {
 			d.cfg.Short(of, to, err)
 		}
 		return nil, err

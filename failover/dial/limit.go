@@ -3,57 +3,11 @@ package dial
 import (
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 )
-
-// Shortage is what this host or process is short of, as the metric names it.
-type Shortage string
-
-// What a host can be short of.
-const (
-	ShortOfPorts  Shortage = "ports"
-	ShortOfFiles  Shortage = "files"
-	ShortOfMemory Shortage = "memory"
-)
-
-// Shortages are all of them.
-func Shortages() []Shortage { return []Shortage{ShortOfFiles, ShortOfMemory, ShortOfPorts} }
-
-// text is for this cluster's access log and that of a peer.
-func (s Shortage) text() string {
-	switch s {
-	case ShortOfPorts:
-		return "the proxy's host has no free local port for the endpoint (net.ipv4.ip_local_port_range)"
-	case ShortOfFiles:
-		return "the proxy has no free file descriptor (limit of open files)"
-	case ShortOfMemory:
-		return "the proxy's host has no memory for another connection"
-	}
-	return string(s)
-}
-
-// ShortageOf is what a dial, or an accept, that failed with err was short of; empty: nothing. The other end is not to blame then.
-func ShortageOf(err error) Shortage {
-	for _, short := range []struct {
-		errno syscall.Errno
-		of    Shortage
-	}{
-		{syscall.EADDRNOTAVAIL, ShortOfPorts},
-		{syscall.EAGAIN, ShortOfPorts}, // of connect(2)
-		{syscall.EMFILE, ShortOfFiles},
-		{syscall.ENFILE, ShortOfFiles},
-		{syscall.ENOBUFS, ShortOfMemory},
-		{syscall.ENOMEM, ShortOfMemory},
-	} {
-		if errors.Is(err, short.errno) {
-			return short.of
-		}
-	}
-	return ""
-}
 
 // LimitError is ErrNoEndpoint where an attempt met a limit: without it, an endpoint might have accepted.
 type LimitError struct {
@@ -75,8 +29,8 @@ func (e *LimitError) Unwrap() error { return ErrNoEndpoint }
 // limitOf is the limit that an attempt met; nil: none.
 func (a *attempt) limitOf() *LimitError {
 	if a.Peer == "" {
-		if of := ShortageOf(a.err); of != "" {
-			return &LimitError{Reason: of.text()}
+		if of := shortage.Of(a.err); of != "" {
+			return &LimitError{Reason: of.Reason()}
 		}
 		return nil
 	}

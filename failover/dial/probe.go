@@ -7,6 +7,7 @@ import (
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -71,6 +72,6 @@ func isInconclusive(err error) bool {
 		errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrUnknownPeer):
 		return true
 	default:
-		return ShortageOf(err) != ""
+		return shortage.Of(err) != ""
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -114,7 +115,7 @@ func (r *race) try(ctx context.Context, a *attempt) {
 	case <-r.quit:
 		a.abandon()
 		var o balance.Outcome
-		if a.Peer == "" && a.err != nil && r.Life.Err() == nil && ShortageOf(a.err) == "" {
+		if a.Peer == "" && a.err != nil && r.Life.Err() == nil && shortage.Of(a.err) == "" {
 			o.Failure = balance.LocalFailure
 		}
 		a.use.Done(o)

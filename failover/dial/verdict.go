@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -88,7 +89,7 @@ func judgeLocal(err error) verdict {
 		return blame(resultForbidden, balance.LocalFailure)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return blame(resultRefused, balance.LocalFailure)
-	case ShortageOf(err) != "":
+	case shortage.Of(err) != "":
 		return verdict{result: resultLimit}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return blame(resultTimeout, balance.LocalFailure)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/pace"
+	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/internal/source"
 	"github.com/eastway/eastway/internal/tally"
 )
@@ -26,6 +29,9 @@ type listener struct {
 
 	log     *zap.Logger
 	evicted prometheus.Counter
+	short   *shortage.Accepts
+	closing func() // ends Accept's pauses
+	closed  chan struct{}
 
 	mu    sync.Mutex
 	table *table
@@ -34,8 +40,13 @@ type listener struct {
 	last  netip.Prefix // source of the connection that was closed last, to admit another one
 }
 
-func newListener(l net.Listener, maxConns int, log *zap.Logger, evicted prometheus.Counter) *listener {
-	return &listener{Listener: l, log: log, evicted: evicted, table: newTable(maxConns), conns: make(map[*slot]*conn, maxConns)}
+func newListener(l net.Listener, maxConns int, log *zap.Logger, reg prometheus.Registerer) *listener {
+	closed := make(chan struct{})
+	return &listener{
+		Listener: l, log: log, evicted: evictedMetric(reg), table: newTable(maxConns), conns: make(map[*slot]*conn, maxConns),
+		short:  shortage.NewAccepts("HTTP listener "+l.Addr().String(), log, reg),
+		closed: closed, closing: sync.OnceFunc(func() { close(closed) }),
+	}
 }
 
 // conn is a connection with its place in the table.
@@ -49,7 +60,7 @@ type conn struct {
 
 // Accept admits the next connection and closes the one that has to make room for it.
 func (l *listener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
+	raw, err := l.next()
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +77,29 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.reportFull(evicted)
 	}
 	return admitted, nil
+}
+
+// next is the listener's next connection. An error is that of a listener which is closed: whatever else there is, such as no descriptor,
+// no memory, or a firewall that forbids the connection, passes.
+func (l *listener) next() (net.Conn, error) {
+	for failures := 1; ; failures++ {
+		raw, err := l.Listener.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return raw, err
+		}
+		l.short.Failed(err)
+		select {
+		case <-l.closed:
+			return nil, net.ErrClosed
+		case <-time.After(pace.Backoff(failures, acceptBackoffMin, acceptBackoffMax)):
+		}
+	}
+}
+
+// Close implements net.Listener.
+func (l *listener) Close() error {
+	l.closing()
+	return l.Listener.Close()
 }
 
 // remedy is what an operator can do about a listener that is full.

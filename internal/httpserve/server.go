@@ -35,8 +35,11 @@ const (
 	// more nodes than this they connect more often than they need to.
 	maxTLSConns = 2048
 	// connsPart and tlsConnsPart of the descriptors that the process keeps in reserve are for one listener at most, as a divisor.
-	connsPart    = 4
-	tlsConnsPart = 2
+	connsPart    = 8
+	tlsConnsPart = 4
+	// acceptBackoffMin and acceptBackoffMax: pauses after a failed accept (out of descriptors), doubled each time.
+	acceptBackoffMin = 5 * time.Millisecond
+	acceptBackoffMax = time.Second
 	// tlsConnLife is the time after which a client has to prove itself anew, with the certificate that it has by then.
 	tlsConnLife = 5 * time.Minute
 	// shutdownTimeout lets answers under way finish.
@@ -76,7 +79,7 @@ func newServer(l net.Listener, conns int, h http.Handler, log *zap.Logger, reg p
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	bounded := newListener(l, conns, log, evictedMetric(reg))
+	bounded := newListener(l, conns, log, reg)
 	return &Server{listener: bounded, accepts: bounded, log: log, http: &http.Server{
 		Handler:           serving(h),
 		Protocols:         protocols,
@@ -96,10 +99,11 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Problems are what has gone wrong lately, for the operator.
 func (s *Server) Problems() []string {
+	out := s.listener.short.Problems(time.Now())
 	if p := s.listener.problem(time.Now()); p != "" {
-		return []string{p}
+		out = append(out, p)
 	}
-	return nil
+	return out
 }
 
 // Run serves until ctx ends, as the contexts of all requests then do, and returns when the last connection is closed.

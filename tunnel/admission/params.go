@@ -4,6 +4,8 @@ const (
 	// MaxHandshakes bounds the connections that have not proved who they are: a descriptor, a goroutine and about 20 KB each. At 500
 	// strangers in a second, and a round trip of 300 ms, one that is honest still has the time that it needs.
 	MaxHandshakes = 512
+	// ReservePart of the descriptors that the process keeps in reserve are for them at most, as a divisor.
+	ReservePart = 4
 	// maxStrangers of them may be from addresses from which no peer has authenticated lately: a quarter of the places is left for peers
 	// that come back, however many addresses an attacker has.
 	maxStrangers = 384

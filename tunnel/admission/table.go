@@ -15,6 +15,9 @@ import (
 // connection that has been silent loses its own. So many connections keep others out only if so many come in the time of one
 // handshake that all places change hands. It is safe for concurrent use; the zero value is empty.
 type Table struct {
+	// Most is how many places there are, of at most MaxHandshakes; 0: these.
+	Most int
+
 	mu        sync.Mutex
 	places    []*Place
 	groups    map[netip.Prefix]*group // sources and sites
@@ -53,9 +56,9 @@ func (t *Table) Admit(from net.Addr, end func(), now time.Time) (p, victim *Plac
 	defer t.mu.Unlock()
 	p.known = t.known.has(p.Source)
 	switch {
-	case !p.known && t.strangers >= maxStrangers:
+	case !p.known && t.strangers >= t.part(maxStrangers):
 		victim = t.victim(func(o *Place) bool { return !o.known })
-	case len(t.places) >= MaxHandshakes:
+	case len(t.places) >= t.part(MaxHandshakes):
 		victim = t.victim(func(*Place) bool { return true })
 	}
 	if victim != nil {
@@ -69,6 +72,14 @@ func (t *Table) Admit(from net.Addr, end func(), now time.Time) (p, victim *Plac
 	p.source, p.site = t.group(p.Source), t.group(site(p.Source))
 	t.count(p, 1)
 	return p, victim
+}
+
+// part is what of so many of MaxHandshakes places is left where there are fewer.
+func (t *Table) part(of int) int {
+	if t.Most == 0 {
+		return of
+	}
+	return max(1, of*t.Most/MaxHandshakes)
 }
 
 // victim is, of the source that holds the most places, the connection that has been silent longest. Whether it has sent a ClientHello
@@ -135,7 +146,7 @@ func (t *Table) Busy(from net.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.groups[source.Of(from)]
-	return len(t.places) >= busyAt || g != nil && g.held >= fairShare
+	return len(t.places) >= t.part(busyAt) || g != nil && g.held >= fairShare
 }
 
 // Len is how many places are taken.

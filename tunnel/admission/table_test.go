@@ -228,3 +228,27 @@ func BenchmarkEviction(b *testing.B) {
 		table.Admit(from, nil, now)
 	}
 }
+
+// TestFewPlaces: a table with fewer places divides them likewise.
+func TestFewPlaces(t *testing.T) {
+	t.Parallel()
+	c := newCrowd()
+	c.Most = 16
+	c.arrive(100, ipv4)
+	if c.Len() != 12 || !c.Busy(at("192.0.2.9")) {
+		t.Errorf("%d places of strangers, want three quarters of 16, and busy", c.Len())
+	}
+	for range 100 {
+		p, _ := c.Admit(at("192.0.2.1"), nil, c.now)
+		c.Proved(p, c.now) // keeps its place
+	}
+	if c.Len() != 16 {
+		t.Errorf("%d places, want 16", c.Len())
+	}
+	least := Table{Most: 1}
+	for range 2 {
+		if least.Admit(at("192.0.2.1"), nil, c.now); least.Len() != 1 {
+			t.Errorf("%d places, want 1", least.Len())
+		}
+	}
+}

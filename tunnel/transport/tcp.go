@@ -100,7 +100,7 @@ func (l *tcpListener) Serve(ctx context.Context, handle func(context.Context, Se
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			l.gate.Retrying(err, backoff)
+			l.gate.Retrying(err)
 			if !pace.Sleep(ctx, backoff) {
 				return nil
 			}

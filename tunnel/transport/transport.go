@@ -52,7 +52,7 @@ type Gate interface {
 	// Busy asks that addresses prove to be their owners' first, where the transport can do that at the cost of a round trip.
 	Busy(remote net.Addr) bool
 	// Retrying is called when a connection could not be accepted and accepting goes on after a pause.
-	Retrying(err error, pause time.Duration)
+	Retrying(err error)
 }
 
 // Place is that of one connection at a Gate.

@@ -52,10 +52,10 @@ func (w *world) clientTLS(t *testing.T) *tls.Config {
 // openGate admits everything.
 type openGate struct{}
 
-func (openGate) Admit(net.Addr, func()) Place  { return openPlace{} }
-func (openGate) Overloaded(string, net.Addr)   {}
-func (openGate) Busy(net.Addr) bool            { return false }
-func (openGate) Retrying(error, time.Duration) {}
+func (openGate) Admit(net.Addr, func()) Place { return openPlace{} }
+func (openGate) Overloaded(string, net.Addr)  {}
+func (openGate) Busy(net.Addr) bool           { return false }
+func (openGate) Retrying(error)               {}
 
 type openPlace struct{}
 

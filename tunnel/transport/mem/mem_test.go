@@ -26,7 +26,7 @@ type openGate struct{ failed []error }
 func (g *openGate) Admit(net.Addr, func()) transport.Place { return openPlace{g} }
 func (*openGate) Overloaded(string, net.Addr)              {}
 func (*openGate) Busy(net.Addr) bool                       { return false }
-func (*openGate) Retrying(error, time.Duration)            {}
+func (*openGate) Retrying(error)                           {}
 
 type openPlace struct{ gate *openGate }
 
