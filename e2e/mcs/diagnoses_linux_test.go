@@ -344,6 +344,19 @@ spec: {type: ExternalName, externalName: eastway.test}
 			},
 			says: []string{"cn-hangzhuo", "check how it is spelled"}, do: nil,
 		},
+		{
+			fault: "a NetworkPolicy keeps the proxies from the pods", check: "network policies",
+			inject: func(i *injection) {
+				i.add(i.first, helloService+helloExport+`---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: SERVICE, namespace: NAMESPACE}
+spec: {podSelector: {matchLabels: {app: hello}}, ingress: [{from: [{podSelector: {}}]}]}
+`)
+			},
+			says: []string{"does not allow ingress from the proxies to pods of"},
+			do:   []string{"add to spec.ingress of", "- {from: [{namespaceSelector"},
+		},
 	}
 }
 

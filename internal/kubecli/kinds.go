@@ -8,6 +8,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,7 +24,7 @@ func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, discoveryv1.AddToScheme, appsv1.AddToScheme, authorizationv1.AddToScheme, coordinationv1.AddToScheme,
-		v1alpha1.AddToScheme, mcsv1alpha1.Install, mcsv1beta1.Install,
+		networkingv1.AddToScheme, v1alpha1.AddToScheme, mcsv1alpha1.Install, mcsv1beta1.Install,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, nil, fmt.Errorf("register kinds: %w", err)
@@ -45,7 +46,7 @@ func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 			core.WithKind("Pod"), core.WithKind("Service"), core.WithKind("ConfigMap"), core.WithKind("Secret"),
 			core.WithKind("Event"), eastway.WithKind("TrafficPolicy"),
 			apps.WithKind("Deployment"), apps.WithKind("DaemonSet"), discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
-			coordinationv1.SchemeGroupVersion.WithKind("Lease"),
+			coordinationv1.SchemeGroupVersion.WithKind("Lease"), networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
 			older.WithKind("ServiceExport"), newer.WithKind("ServiceExport"),
 			older.WithKind("ServiceImport"), newer.WithKind("ServiceImport"),
 		},

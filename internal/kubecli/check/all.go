@@ -59,6 +59,7 @@ func All(cluster *kubecli.Cluster, o Options) []Check {
 		{Section: sectionPeers, Name: "peers", Run: f.peerStates},
 		{Section: sectionServices, Name: "exports", Run: func(ctx context.Context) []Result { return exports(ctx, f) }},
 		{Section: sectionServices, Name: "policies", Run: func(ctx context.Context) []Result { return policies(ctx, f) }},
+		{Section: sectionServices, Name: "network policies", Run: func(ctx context.Context) []Result { return networkPolicies(ctx, f) }},
 		{Section: sectionTunnels, Name: "QUIC", Run: f.lanesOf("quic")},
 		{Section: sectionTunnels, Name: "TCP", Run: f.lanesOf("tcp")},
 		{Section: sectionTunnels, Name: "congestion control", Run: f.congestionControl},

@@ -56,6 +56,7 @@ func New(t testing.TB, scheme *runtime.Scheme) *Server {
 			"discovery.k8s.io/v1/endpointslices": "EndpointSlice",
 			"apps/v1/deployments":                "Deployment", "apps/v1/daemonsets": "DaemonSet",
 			"coordination.k8s.io/v1/leases":                 "Lease",
+			"networking.k8s.io/v1/networkpolicies":          "NetworkPolicy",
 			"authorization.k8s.io/v1/subjectaccessreviews":  "SubjectAccessReview",
 			"eastway.dev/v1alpha1/peers":                    "Peer",
 			"eastway.dev/v1alpha1/trafficpolicies":          "TrafficPolicy",
