@@ -25,6 +25,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/hashtrie"
+	"github.com/eastway/eastway/internal/openloop"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -266,9 +267,9 @@ func ask(t *testing.T, to netip.AddrPort) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
-// dialFrom connects from an address. It takes no port from others: see fromAnyPort.
+// dialFrom connects from an address.
 func dialFrom(ctx context.Context, from net.IP, to netip.AddrPort) (net.Conn, error) {
-	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Control: fromAnyPort}).DialContext(ctx, "tcp", to.String())
+	return openloop.From(&net.TCPAddr{IP: from}).DialContext(ctx, "tcp", to.String())
 }
 
 // await looks until something is so.

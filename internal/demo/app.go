@@ -160,7 +160,7 @@ type finder func(service string) (string, error)
 // what it sent on a connection that had been used before. A find that is not
 // nil translates the URL's host, once per connection.
 func newClient(source net.Addr, find finder) *http.Client {
-	dialer := &net.Dialer{LocalAddr: source}
+	dialer := openloop.From(source)
 	dial := dialer.DialContext
 	if find != nil {
 		dial = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package hostile
-
-import "syscall"
-
-func fromAnyPort(string, string, syscall.RawConn) error { return nil }
