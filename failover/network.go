@@ -11,6 +11,7 @@ import (
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/relay"
+	"github.com/eastway/eastway/internal/shortage"
 )
 
 // Network is where callers connect and endpoints are dialed. Its connections offer, beside net.Conn, the methods
@@ -42,7 +43,8 @@ func newHost(gate descriptors.Gate) *host {
 }
 
 func (h *host) Dial(ctx context.Context, endpoint netip.AddrPort) (net.Conn, error) {
-	return h.dialer.DialContext(ctx, "tcp", endpoint.String())
+	c, err := h.dialer.DialContext(ctx, "tcp", endpoint.String())
+	return c, shortage.NoSource(ctx, endpoint, err)
 }
 
 func (h *host) Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {

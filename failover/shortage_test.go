@@ -82,6 +82,36 @@ func TestShortage(t *testing.T) {
 	}
 }
 
+// TestNoRoute: that this host has no route to an endpoint, or no address for it, counts against the endpoint, and is no want of ports. The
+// operator sees that it is the host's fault.
+func TestNoRoute(t *testing.T) {
+	t.Parallel()
+	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EAFNOSUPPORT} {
+		w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.Network = shortNetwork{newHost(descriptors.Gate{}), errno} })
+		for range 2 * ejectAfter {
+			if got, err := w.ask("hello"); !isReset(err) {
+				t.Fatalf("%v: %q %v", errno, got, err)
+			}
+		}
+		if line := w.line(); line["result"] != access.NoEndpoint {
+			t.Errorf("%v: %v", errno, line)
+		}
+		w.eventually("counted", func() bool {
+			return testutil.ToFloat64(w.proxy.metrics.short.WithLabelValues(string(shortage.Routes))) >= 2*ejectAfter
+		})
+		what, remedy := shortage.Routes.Text()
+		if p := strings.Join(w.proxy.Problems(), "\n"); !strings.Contains(p, what) || !strings.Contains(p, remedy) {
+			t.Errorf("%v: status has %q", errno, p)
+		}
+		if n := w.log.FilterMessage(what).Len(); n != 1 {
+			t.Errorf("%v: %d lines in the log", errno, n)
+		}
+		if code := refused(w.serve(&fakePeer{}, request())); code != tunnelpb.Answer_CODE_UNAVAILABLE {
+			t.Errorf("%v: the peer gets %v", errno, code)
+		}
+	}
+}
+
 // TestLimitOfPeer: why a peer's limit refuses a call is in the access log, whole, and the operator sees that it is the peer's. The peer is
 // not broken.
 func TestLimitOfPeer(t *testing.T) {

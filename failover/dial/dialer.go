@@ -88,7 +88,7 @@ type Config struct {
 	Tunnels  Tunnels
 	// Forbidden is why an address of the own cluster is not dialed, an error with ErrForbidden; nil: all are.
 	Forbidden func(endpoint netip.AddrPort) error
-	// Short is called when a dial failed because this host is short of something; nil: that is not reported.
+	// Short is called when a dial failed because this host is short of something, or has no route; nil: that is not reported.
 	Short func(of shortage.Resource, endpoint netip.AddrPort, err error)
 	// Attempted is called with the result of each attempt; nil: it is not counted.
 	Attempted func(a balance.Address, result string)
@@ -220,6 +220,8 @@ func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, 
 	if err != nil {
 		if of := shortage.Of(err); of != "" {
 			d.cfg.Short(of, to, err)
+		} else if shortage.NoRoute(err) {
+			d.cfg.Short(shortage.Routes, to, err)
 		}
 		return nil, err
 	}

@@ -35,6 +35,7 @@ func TestJudge(t *testing.T) {
 		"an endpoint refuses":          {err: dialError(syscall.ECONNREFUSED), want: blames(resultRefused, balance.LocalFailure)},
 		"an endpoint resets":           {err: dialError(syscall.ECONNRESET), want: resets},
 		"an endpoint has no route":     {err: dialError(syscall.EHOSTUNREACH), want: blames(resultError, balance.LocalFailure)},
+		"the host has no route":        {err: dialError(syscall.ENETUNREACH), want: blames(resultError, balance.LocalFailure)},
 		"an endpoint does not answer":  {err: dialError(syscall.ETIMEDOUT), want: blames(resultTimeout, balance.LocalFailure)},
 		"the connect timeout":          {err: context.DeadlineExceeded, want: blames(resultTimeout, balance.LocalFailure)},
 		"out of descriptors":           {err: dialError(syscall.EMFILE), want: verdict{result: resultLimit}},

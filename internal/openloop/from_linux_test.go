@@ -27,13 +27,13 @@ func TestFromAnyPort(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer ln.Close()
+			t.Cleanup(func() { _ = ln.Close() })
 			for range 2 {
 				c, err := From(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}).DialContext(t.Context(), "tcp", ln.Addr().String())
 				if err != nil {
 					return err
 				}
-				defer c.Close()
+				t.Cleanup(func() { _ = c.Close() })
 			}
 		}
 		return nil

@@ -1,3 +1,3 @@
 // Package shortage names what a host or process is short of when a socket cannot be made, connected or accepted, with what to do about
-// it. It opens nothing, and judges no endpoint.
+// it. It judges no endpoint.
 package shortage

@@ -1,7 +1,11 @@
 package shortage
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/netip"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,13 +19,16 @@ const (
 	Files  Resource = "files"
 	Memory Resource = "memory"
 	Ports  Resource = "ports"
+	// Routes is what a host is short of that has no route to an endpoint, or no address of its own to call it from. That is so for
+	// good, and of this endpoint only: Of leaves it to its caller to try others first.
+	Routes Resource = "routes"
 )
 
 // MoreFiles is the remedy where a process may open few files.
 const MoreFiles = "raise the limit of open files to 57,344 (LimitNOFILE of systemd, ulimit -n)"
 
 // All are all resources.
-func All() []Resource { return []Resource{Files, Memory, Ports} }
+func All() []Resource { return []Resource{Files, Memory, Ports, Routes} }
 
 // Of is what a dial, or an accept, that failed with err was short of; empty: nothing. The other end is not to blame then.
 func Of(err error) Resource {
@@ -43,6 +50,37 @@ func Of(err error) Resource {
 	return ""
 }
 
+// NoRoute is true when a dial failed because this host has no route to the endpoint, or no address of its family. EHOSTUNREACH is no
+// such error: there is a route, and a router or the endpoint's own network says that the endpoint is not there.
+func NoRoute(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)
+}
+
+// NoSource tells two causes of EADDRNOTAVAIL apart that connect(2) has for TCP: no local port is free, or the host has no address to call
+// the endpoint from. It connects a UDP socket, which sends nothing: the kernel chooses the source address likewise, but the port among
+// others. An err whose cause is the address becomes one that NoRoute is true for; every other err is returned as it is.
+func NoSource(ctx context.Context, endpoint netip.AddrPort, err error) error {
+	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return err
+	}
+	c, cause := new(net.Dialer).DialContext(ctx, "udp", endpoint.String())
+	if cause == nil {
+		_ = c.Close()
+		return err
+	}
+	if !errors.Is(cause, syscall.EADDRNOTAVAIL) && !NoRoute(cause) {
+		return err
+	}
+	family := "IPv4"
+	if endpoint.Addr().Unmap().Is6() {
+		family = "IPv6"
+	}
+	return &net.OpError{
+		Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(endpoint),
+		Err: fmt.Errorf("%w: this host has no %s address to call it from", syscall.ENETUNREACH, family),
+	}
+}
+
 // Reason is for this cluster's access log and that of a peer.
 func (r Resource) Reason() string {
 	switch r {
@@ -52,6 +90,8 @@ func (r Resource) Reason() string {
 		return "the proxy has no free file descriptor (limit of open files)"
 	case Memory:
 		return "the proxy's host has no memory for another connection"
+	case Routes:
+		return "the proxy's host has no route to the endpoint, or no address of its family"
 	}
 	return string(r)
 }
@@ -67,6 +107,9 @@ func (r Resource) Text() (what, remedy string) {
 		return "connections refused: this process has as many files open as it may", MoreFiles
 	case Memory:
 		return "connections refused: this host's kernel has no memory for more", "give the host more memory, or run more proxies"
+	case Routes:
+		return "endpoints not dialed: this host has no route to them, or no address of their family (IPv4 or IPv6) to call them from",
+			"the log has an endpoint: give the proxies' hosts an address and a route for it, or take such endpoints out of the EndpointSlices"
 	}
 	return string(r), ""
 }

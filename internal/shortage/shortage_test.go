@@ -33,7 +33,8 @@ func TestOf(t *testing.T) {
 	t.Parallel()
 	for errno, want := range map[error]shortage.Resource{
 		syscall.EADDRNOTAVAIL: shortage.Ports, syscall.EAGAIN: shortage.Ports, syscall.EMFILE: shortage.Files, syscall.ENFILE: shortage.Files,
-		syscall.ENOBUFS: shortage.Memory, syscall.ENOMEM: shortage.Memory, syscall.EHOSTUNREACH: "", syscall.ECONNREFUSED: "",
+		syscall.ENOBUFS: shortage.Memory, syscall.ENOMEM: shortage.Memory,
+		syscall.EHOSTUNREACH: "", syscall.ENETUNREACH: "", syscall.ECONNREFUSED: "",
 	} {
 		err := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
 		if got := shortage.Of(err); got != want {
