@@ -16,6 +16,7 @@ var errNoSlot = errors.New("as many connections are in use as the policy's maxCo
 
 // connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
 func (r *route) connect(ctx context.Context, t *try) outcome {
+	r.unheard.Begin()
 	untried, again, rest := r.candidates()
 	candidates := append(append(untried, again...), rest...)
 	if len(candidates) == 0 {

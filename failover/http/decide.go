@@ -47,9 +47,14 @@ type history struct {
 	refused bool
 	// others: a candidate is left that was not tried.
 	others bool
+	// late: the tries that were not executed, of late, have taken maxSafeTime.
+	late bool
 	// budget is requested at most once per decision; false: too many retries are under way.
 	budget func() bool
 }
+
+// isSafe is true if a request that was not executed may be sent again.
+func (h *history) isSafe() bool { return h.all < maxSafeTries && (h.others || !h.late) }
 
 // verdict is what happens after a try.
 type verdict int
@@ -65,7 +70,7 @@ func decide(o outcome, h history) verdict {
 	switch {
 	case h.begun, !h.replayable:
 		return pass
-	case o == notExecuted && h.all < maxSafeTries && (h.all <= freeRetries || h.budget()):
+	case o == notExecuted && h.isSafe() && (h.all <= freeRetries || h.budget()):
 		return again
 	case h.remote, h.refused:
 	case (o == unknown || o == timedOut) && h.retries.NoAnswer(), o == unavailable && (h.others || h.retries.Anywhere):

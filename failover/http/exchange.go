@@ -172,7 +172,8 @@ func (e *exchange) decide(t *try, o outcome) verdict {
 	h := history{
 		retries: &e.policy.Retries, method: e.r.Method, tries: e.tries, all: e.all, begun: e.hasBegun(),
 		replayable: e.body == nil || e.body.replayable(),
-		others:     o == unavailable && e.others(),
+		others:     e.others(o),
+		late:       e.isLate(o),
 		remote:     e.front.from.peer != "",
 		budget:     e.repeats.take,
 	}

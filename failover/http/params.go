@@ -33,6 +33,9 @@ const (
 	replayLimit = 64 << 10
 	// maxSafeTries bounds how often a request is sent again that no endpoint has executed.
 	maxSafeTries = 16
+	// maxSafeTime bounds for how long, where every candidate has been tried: a bit less than one connect timeout, so that one that swallows
+	// connections is waited for once, by whichever proxy dials it. A service that is away for a moment is back by then.
+	maxSafeTime = 4 * time.Second
 
 	// idleTimeout of a connection to an endpoint, unless the endpoint names a shorter one (Keep-Alive: timeout). Servers
 	// close after 60 s or more, or announce it.

@@ -3,6 +3,7 @@ package http
 import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/http/bounds"
 	"github.com/eastway/eastway/failover/http/tried"
 )
 
@@ -21,6 +22,8 @@ type route struct {
 	all int
 	// tried is what the tries before have reached.
 	tried tried.Set
+	// unheard are the last tries, as far as no endpoint has executed them.
+	unheard bounds.Streak
 	// fresh: a kept connection has failed, so that others of its age may be dead, too.
 	fresh bool
 	// waits: a peer did not take an earlier try, so that the next one is sent when its answer is there.
@@ -36,8 +39,13 @@ func (r *route) candidates() (untried, again, rest []balance.Candidate) {
 	}), r.call.tried)
 }
 
-// others is true when there is a candidate that was not tried, or a peer that may be tried again.
-func (r *route) others() bool {
+// others is true when there is a candidate that was not tried, or, after an answer, a peer that may be tried again.
+func (r *route) others(o outcome) bool {
+	if o != unavailable && !r.isLate(o) {
+		return false // nothing depends on it
+	}
 	untried, again, _ := r.candidates()
-	return len(untried)+len(again) > 0
+	return len(untried) > 0 || o == unavailable && len(again) > 0
 }
+
+func (r *route) isLate(o outcome) bool { return o == notExecuted && r.unheard.Took() >= maxSafeTime }

@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/http/bounds"
 )
 
 // try is one attempt to get an answer.
@@ -130,6 +131,9 @@ func (r *route) attempt(before string) int {
 
 // learn takes in how a try went: what was tried, and what the candidate is to blame for.
 func (r *route) learn(t *try, o outcome) {
+	if o != notExecuted {
+		r.unheard = bounds.Streak{}
+	}
 	peer, elsewhere := t.up.target.address.Peer, false
 	switch {
 	case t.pending != nil:

@@ -157,8 +157,8 @@ func httpMutations() []mutation {
 			"case o",
 		}}},
 		{"HTTP: a request that was not executed is not repeated", in, []edit{{
-			"case o == notExecuted && h.all",
-			"case o == notExecuted && h.all < 0 && h.all",
+			"case o == notExecuted && h.isSafe()",
+			"case o == notExecuted && h.all < 0 && h.isSafe()",
 		}}},
 		{"HTTP: a retry that has ended stays on the budget", in, []edit{{
 			"{ b.retries-- }",
