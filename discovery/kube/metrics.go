@@ -28,8 +28,9 @@ type metrics struct {
 	writes   *prometheus.CounterVec
 }
 
-// newMetrics registers on reg unless that is nil; restored returns when the oldest snapshot that is still in use was saved.
-func newMetrics(reg prometheus.Registerer, resources []*resource, restored func() time.Time) *metrics {
+// newMetrics registers on reg unless that is nil; restored returns when the oldest snapshot that is still in use was saved, away since when
+// the API server has not been reachable.
+func newMetrics(reg prometheus.Registerer, resources []*resource, restored, away func() time.Time) *metrics {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Name: "eastway_discovery_kube_" + name, Help: help}
 	}
@@ -59,13 +60,16 @@ func newMetrics(reg prometheus.Registerer, resources []*resource, restored func(
 	if reg == nil {
 		return m
 	}
-	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("snapshot_age_seconds",
-		"Age of the snapshot that is in use while the API server does not answer; 0: none.")), func() float64 {
-		if at := restored(); !at.IsZero() {
-			return time.Since(at).Seconds()
-		}
-		return 0
-	})
-	reg.MustRegister(m.problems, m.updates, m.synced, m.objects, m.lists, m.writes, age)
+	since := func(name, help string, when func() time.Time) prometheus.GaugeFunc {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), func() float64 {
+			if at := when(); !at.IsZero() {
+				return time.Since(at).Seconds()
+			}
+			return 0
+		})
+	}
+	reg.MustRegister(m.problems, m.updates, m.synced, m.objects, m.lists, m.writes,
+		since("snapshot_age_seconds", "Age of the snapshot that is in use while the API server does not answer; 0: none.", restored),
+		since("away_seconds", "For how long the API server has not been reachable; what is known stays in use. 0: it is.", away))
 	return m
 }

@@ -207,18 +207,24 @@ func TestRestartDuringOutage(t *testing.T) {
 // ages checks whether the metric shows a snapshot in use.
 func (r *running) ages(want bool) {
 	r.t.Helper()
+	r.since("snapshot_age_seconds", want)
+}
+
+// since checks whether a metric in seconds is above 0.
+func (r *running) since(metric string, want bool) {
+	r.t.Helper()
 	families, err := r.reg.Gather()
 	must(r.t, err)
 	for _, f := range families {
-		if f.GetName() != "eastway_discovery_kube_snapshot_age_seconds" {
+		if f.GetName() != "eastway_discovery_kube_"+metric {
 			continue
 		}
 		if got := f.GetMetric()[0].GetGauge().GetValue(); (got > 0) != want {
-			r.t.Errorf("the snapshot in use is %v s old, want any: %v", got, want)
+			r.t.Errorf("%s is %v, want any: %v", metric, got, want)
 		}
 		return
 	}
-	r.t.Error("no metric has the snapshot's age")
+	r.t.Errorf("no metric %s", metric)
 }
 
 // Files that are damaged or another installation's are as good as none, and do not take the others with them.

@@ -61,7 +61,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 		return nil, err
 	}
 	s.client = client
-	s.metrics = newMetrics(cfg.Registerer, all, s.oldestSnapshot)
+	s.metrics = newMetrics(cfg.Registerer, all, s.oldestSnapshot, s.awaySince)
 	check := &translate.Checker{Cluster: cfg.Cluster, SPIFFEID: cfg.SPIFFEID, ValidatePeer: cfg.ValidatePeer}
 	for _, r := range all {
 		t := newTable(r, check, &s.mu, s.change, s.wake)

@@ -218,8 +218,11 @@ func TestOutage(t *testing.T) {
 	api.apply(join(nodesYAML, shopYAML, shopSlice, shopExport))
 	r := start(t, api.source(""))
 	r.until("of what is there", has(shopReady))
+	r.since("away_seconds", false)
 	api.stop()
 	r.complains("Kubernetes API: the API server cannot be reached since ")
+	r.since("away_seconds", true)
+	r.ages(false)
 	if problems := r.Errors(); len(problems) != 1 {
 		t.Errorf("one outage makes %d problems: %v", len(problems), problems)
 	}
@@ -227,6 +230,7 @@ func TestOutage(t *testing.T) {
 	api.start()
 	r.until("of what happened meanwhile", has("endpoint default/shop:80 10.1.2.6"))
 	r.complains("")
+	r.since("away_seconds", false)
 	updates, _ := r.all()
 	for _, lines := range updates {
 		if !has(shopReady)(lines) {

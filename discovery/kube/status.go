@@ -29,20 +29,33 @@ func (s *Source) Errors() []Problem {
 // unreachable are the kinds that cannot be followed at present. If it is the API server that cannot be reached, that is one problem.
 func (s *Source) unreachable() []Problem {
 	var problems []Problem
-	var away *failure
 	for _, f := range s.feeds {
-		switch fl := f.failing(); {
-		case fl == nil:
-		case f.own(fl.err):
+		if fl := f.failing(); fl != nil && f.own(fl.err) {
 			problems = append(problems, f.problem(fl))
-		case away == nil || fl.since.Before(away.since):
-			away = fl
 		}
 	}
-	if away != nil {
+	if away := s.away(); away != nil {
 		problems = append(problems, away.problem())
 	}
 	return problems
+}
+
+// away is the oldest failure that is about the API server as such; nil if there is none.
+func (s *Source) away() (oldest *failure) {
+	for _, f := range s.feeds {
+		if fl := f.failing(); fl != nil && !f.own(fl.err) && (oldest == nil || fl.since.Before(oldest.since)) {
+			oldest = fl
+		}
+	}
+	return oldest
+}
+
+// awaySince returns since when the API server cannot be reached; zero if it can.
+func (s *Source) awaySince() time.Time {
+	if away := s.away(); away != nil {
+		return away.since
+	}
+	return time.Time{}
 }
 
 // own is true if an error is about this kind only, and not about the API server as such.

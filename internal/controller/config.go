@@ -41,6 +41,8 @@ type Names struct {
 	TunnelServices []string
 	// What the controller makes itself.
 	CASecret, SVIDSecret, NodeSecret, ConfigMap, Lease string
+	// NodeDaemonSet is that of the node agents; "" or none of that name: there are none.
+	NodeDaemonSet string
 	// OwnerClusterRole is a ClusterRole that owns all of that but the CA, so that it is removed with the
 	// installation; "": none.
 	OwnerClusterRole string
@@ -52,6 +54,7 @@ func NamesOf(release string) Names {
 		ProxiesService: release + "-proxies", TunnelServices: []string{release + "-tunnel"},
 		CASecret: release + "-ca", SVIDSecret: release + "-svid", NodeSecret: release + "-node-svid",
 		ConfigMap: release + "-cluster", Lease: release + "-controller",
+		NodeDaemonSet: release + "-node",
 	}
 }
 

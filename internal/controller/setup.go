@@ -32,7 +32,7 @@ func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
 	for _, part := range []func(manager.Manager, *apply.Writer, *metav1.OwnerReference) error{
 		c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
 			return c.setupServices(ctx, m, w, o)
-		}, c.setupPolicies, c.setupSiblings,
+		}, c.setupPolicies, c.setupSiblings, c.setupAgents,
 	} {
 		if err := part(m, writer, owner); err != nil {
 			return err
