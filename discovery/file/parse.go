@@ -74,6 +74,13 @@ func (out *parsed) add(file string, document int, err error) {
 	out.errs = append(out.errs, FileError{File: file, Document: document, Line: at.Line, Field: at.Field, Message: err.Error()})
 }
 
+// cut notes that any object may have stood behind m, if m is not usable because the file ends early.
+func (out *parsed) cut(m *manifest.Object, unusable bool) {
+	if m.Cut && unusable {
+		out.unread[key{}] = true
+	}
+}
+
 // placed is where in its file an error is; zero if that is not known.
 func placed(err error) manifest.Error {
 	if at, ok := errors.AsType[*manifest.Error](err); ok {
@@ -84,6 +91,7 @@ func placed(err error) manifest.Error {
 
 func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	at, k, err := p.identify(m)
+	out.cut(m, m.Err != nil || m.ID.Name == "")
 	if errors.Is(err, errForeign) {
 		out.foreign[m.ID.TypeMeta]++
 		return
@@ -120,6 +128,7 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	}
 	if len(errs) > 0 {
 		out.unread[at] = true
+		out.cut(m, true)
 		return
 	}
 	out.objects = append(out.objects, o)

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"errors"
@@ -14,6 +15,9 @@ import (
 
 // maxObjects is how many objects are taken of one directory.
 const maxObjects = 100_000
+
+// emptied is what is wrong with a file that had objects and has nothing now, not even a comment: a write to a full disk leaves that.
+const emptied = "the file is empty: what it had stays in use; write it again or delete it"
 
 // store holds the last good state of every object, file by file.
 type store struct {
@@ -110,6 +114,11 @@ func (s *store) take(f content) {
 		return
 	}
 	st.sum = sum
+	if len(st.objects) > 0 && len(bytes.TrimSpace(f.data)) == 0 {
+		st.errs, st.foreign = []FileError{{File: f.name, Message: emptied}}, ""
+		st.keep(func(key) (last, named bool) { return true, true })
+		return
+	}
 	p := s.file(f.name, f.data)
 	st.errs, st.foreign = p.errs, foreignNote(p.foreign)
 	st.keep(func(k key) (last, named bool) { return p.unread.match(k), p.unread.names(k) })

@@ -141,8 +141,50 @@ func TestLastGoodState(t *testing.T) {
 		}, []string{"a:80"}, 0},
 		{"a Node that is not YAML keeps no Service", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
-			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node # n\nmetadata: {\n"},
+			{"x.yaml": "apiVersion: v1\nkind: Node # n\nmetadata: {\n" + sep + service("a", 80)},
 		}, []string{"a:80"}, 1},
+		{"what stood behind a cut, whatever kind the file was cut in", []files{
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node\nmetadata: {name: n}\n" + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Node\nmetadata: {\n"},
+		}, []string{"a:80", "b:81"}, 1},
+		{"what stood behind a cut in a foreign kind", []files{
+			{"x.yaml": service("a", 80) + sep + foreign + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + strings.TrimSuffix(foreign, " b}\n")},
+		}, []string{"a:80", "b:81"}, 0},
+		{"what stood behind a cut that left an object without a name", []files{
+			{"x.yaml": service("a", 80) + sep + foreign + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Servi"},
+		}, []string{"a:80", "b:81"}, 0},
+		{"what stood behind a cut that left valid YAML", []files{
+			{"x.yaml": service("a", 80) + sep + service("b", 81) + sep + service("c", 82)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec:\n  ports:\n  - pro: 8"},
+		}, []string{"a:80", "b:81", "c:82"}, 1},
+		{"what stood behind a cut, after another change", []files{
+			{"x.yaml": service("a", 80) + sep + foreign + sep + service("b", 81)},
+			{"x.yaml": service("a", 80) + sep + "apiVersion: v1\nki"},
+			{"x.yaml": service("a", 90) + sep + "apiVersion: v1\nki"},
+		}, []string{"a:90", "b:81"}, 1},
+		{"deleted before a whole object without a line break", []files{
+			{"x.yaml": service("b", 81) + sep + service("a", 80) + sep + foreign},
+			{"x.yaml": service("a", 80) + sep + strings.TrimSpace(foreign)},
+		}, []string{"a:80"}, 0},
+		{"an emptied file", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "\n"}}, []string{"a:80"}, 1},
+		{"an emptied file, and another change", []files{
+			{"x.yaml": service("a", 80)},
+			{"x.yaml": "\n"},
+			{"y.yaml": service("b", 81)},
+			{"x.yaml": " \n"},
+		}, []string{"a:80", "b:81"}, 1},
+		{"an emptied file, deleted", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "\n"}, {"x.yaml": ""}}, []string{}, 0},
+		{"an emptied file, written again", []files{
+			{"x.yaml": service("a", 80)},
+			{"x.yaml": "\n"},
+			{"x.yaml": service("b", 81)},
+		}, []string{"b:81"}, 0},
+		{"an emptied file that moved", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "\n", "y.yaml": service("a", 81)}}, []string{"a:81"}, 1},
+		{"emptied but for a comment", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "# none\n"}}, []string{}, 0},
+		{"emptied but for a marker", []files{{"x.yaml": service("a", 80)}, {"x.yaml": "---\n"}}, []string{}, 0},
+		{"a file that never had an object", []files{{"x.yaml": "\n"}}, []string{}, 0},
 		{"what is not YAML and may be several objects keeps all", []files{
 			{"x.yaml": service("a", 80) + sep + service("b", 81)},
 			{"x.yaml": service("a", 80) + sep + foreign + "kind: Service\nmetadata: {\n"},

@@ -84,6 +84,39 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A text that ends early shows that, wherever it was cut; one that is broken or whole does not.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	cut := func(text string) bool {
+		objects := manifest.Read("", []byte(text))
+		return len(objects) > 0 && objects[len(objects)-1].Cut
+	}
+	const whole = "kind: A\nmetadata: {name: a, labels: {x: \"y\", z: 'z'}}\nspec:\n  list: [1, 2]\n  more:\n  - a: 1\n"
+	for end := range len(whole) - 1 {
+		if end := end + 1; whole[end-1] != '\n' && !cut(whole[:end]) {
+			t.Errorf("%q was cut, and is not seen to be", whole[:end])
+		}
+	}
+	for text, want := range map[string]bool{
+		whole:                                  false,
+		"kind: A\nmetadata: {\n":               true,
+		"kind: A\nlist: [1,\n":                 true,
+		"kind: A\nname: \"x\n":                 true,
+		"kind: A\nname: 'x\n":                  true,
+		"kind: A\nmeta\n":                      true,
+		"kind: A\nmetadata: {\n---\nkind: B\n": false,
+		"kind: A\nmetadata: }\nspec: {}\n":     false,
+		"kind: A\n\tmetadata:\nspec: {}\n":     false,
+		"kind: A\nspec: {{ .Values.spec }}\n":  false,
+		`{"kind": "A"}`:                        false,
+		`{"kind": "A"`:                         true,
+	} {
+		if got := cut(text); got != want {
+			t.Errorf("%q: %t, want %t", text, got, want)
+		}
+	}
+}
+
 // Texts as editors, PowerShell and cat make them. The lines are those of the file.
 func TestEncodings(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,9 @@ type Object struct {
 	ID ID
 	// Err is why the object cannot be decoded; nil if it can. It is an *Error.
 	Err error
+	// Cut is true if the text may have ended early, within this object: it is the last, and more text could make YAML of it, or its
+	// last line has no line break. An object that is whole and valid may be Cut, too.
+	Cut bool
 
 	doc *document
 }
@@ -65,14 +68,21 @@ func Read(name string, data []byte) []*Object {
 		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
 	}
 	var objects []*Object
-	for _, part := range split(data) {
+	parts := split(data)
+	for i, part := range parts {
+		last := i == len(parts)-1
 		root, err := parse(part)
 		if err != nil {
-			objects = append(objects, &Object{Document: part.number, ID: ID{TypeMeta: outermost(part.text)}, Err: err})
+			cut := last && endsEarly(part, err)
+			objects = append(objects, &Object{Document: part.number, ID: ID{TypeMeta: outermost(part.text)}, Err: err, Cut: cut})
 			continue
 		}
 		if root.ShortTag() != "!!null" { // kubectl skips these, too
-			objects = append(objects, expand(root, part)...)
+			of := expand(root, part)
+			if last && len(of) > 0 {
+				of[len(of)-1].Cut = root.Style&yaml.FlowStyle == 0 && !endsLine(part.text)
+			}
+			objects = append(objects, of...)
 		}
 	}
 	return objects
