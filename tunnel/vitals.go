@@ -102,7 +102,7 @@ func warnLaneless(l *link) {
 	l.node.mu.Unlock()
 	l.node.log.Warn("no lane to the peer replica, calls cannot go there", zap.String("peer", l.peer), zap.String("replica", l.replica),
 		zap.Bool("dialed", l.dialed), zap.String("error", why),
-		zap.String("remedy", "let TCP and UDP through on the tunnel port, and ICMP where the path's MTU is smaller"))
+		zap.String("remedy", "let TCP and UDP through on the tunnel port, in packets of up to 1,280 bytes"))
 }
 
 // checkConn pings one connection, at once to end a doubt, and judges it when only it is silent.

@@ -21,7 +21,8 @@ func quicConfig() *quic.Config {
 	return &quic.Config{
 		HandshakeIdleTimeout:           HandshakeTimeout,
 		MaxIdleTimeout:                 quicIdleTimeout,
-		InitialPacketSize:              quicPacketSize, // discovery of the path's MTU begins there
+		InitialPacketSize:              quicPacketSize,
+		DisablePathMTUDiscovery:        true,
 		InitialStreamReceiveWindow:     quicStreamWindow,
 		MaxStreamReceiveWindow:         quicStreamWindow,
 		InitialConnectionReceiveWindow: quicConnWindow,

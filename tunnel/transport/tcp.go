@@ -17,8 +17,8 @@ import (
 
 // TCPConfig is the network below a TCP transport. The zero value is the real one.
 type TCPConfig struct {
-	// Dial connects to HOST:PORT; nil: the kernel's TCP, with congestion control BBR where that is allowed, and with small segments
-	// where the path swallows large ones.
+	// Dial connects to HOST:PORT; nil: the kernel's TCP, with congestion control BBR where that is allowed, and with segments that fit
+	// any path.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Listen binds IP:PORT; nil: the kernel's TCP, likewise. Connections need not be *net.TCPConn: what only the kernel
 	// can tell or do (TCP_INFO, congestion control, TCP_USER_TIMEOUT) is left out then.
@@ -27,12 +27,17 @@ type TCPConfig struct {
 
 // TCP is TLS 1.3 over TCP, and in it yamux' frames.
 type TCP struct {
-	cfg    TCPConfig
-	narrow narrowPaths
+	cfg TCPConfig
 }
 
 // NewTCP fills in what the config leaves out.
 func NewTCP(cfg TCPConfig) *TCP {
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			d := net.Dialer{Control: setDialedOptions}
+			return d.DialContext(ctx, "tcp", addr)
+		}
+	}
 	if cfg.Listen == nil {
 		cfg.Listen = func(ctx context.Context, addr string) (net.Listener, error) {
 			lc := net.ListenConfig{Control: setLaneOptions}
@@ -50,20 +55,9 @@ func (t *TCP) Close() error { return nil }
 
 // Dial implements Transport.
 func (t *TCP) Dial(ctx context.Context, to Target) (Session, error) {
-	if t.cfg.Dial != nil {
-		return handshake(ctx, to, t.cfg.Dial, nil)
-	}
-	return t.dialAnyMTU(ctx, to)
-}
-
-// handshake connects by dial, calls connected, and authenticates.
-func handshake(ctx context.Context, to Target, dial dialFunc, connected func()) (Session, error) {
-	c, err := dial(ctx, to.Address)
+	c, err := t.cfg.Dial(ctx, to.Address)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: TCP to peer %s: %w", to.Peer, inTime(err))
-	}
-	if connected != nil {
-		connected()
 	}
 	pulse := newPulseConn(c)
 	conn := tls.Client(pulse, to.TLS)

@@ -18,10 +18,13 @@ func setLaneOptions(_, _ string, c syscall.RawConn) error {
 	})
 }
 
-// setSegmentSize bounds the segments of a TCP socket in both directions, before it connects.
-func setSegmentSize(c syscall.RawConn, mss int) error {
+// setDialedOptions adds the size of segments. It is advertised, so it holds in both directions.
+func setDialedOptions(network, address string, c syscall.RawConn) error {
+	if err := setLaneOptions(network, address, c); err != nil {
+		return err
+	}
 	var failed error
-	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss) })
+	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, tcpSegment) })
 	return errors.Join(err, failed)
 }
 
