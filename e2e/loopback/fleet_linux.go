@@ -65,6 +65,17 @@ func NewFleet(ctx context.Context, dir string) (*Fleet, error) {
 	return f, nil
 }
 
+// Another fleet has the same programs. It is to be closed first.
+func (f *Fleet) Another(dir string) (*Fleet, error) {
+	a := &Fleet{Spawner: NewSpawner(), Dir: dir, processes: make(map[string]*Process)}
+	err := errors.Join(os.MkdirAll(filepath.Dir(a.Log("")), 0o700), os.Symlink(f.Program(""), a.Program("")))
+	if err != nil {
+		close(a.Spawner)
+		return nil, err
+	}
+	return a, nil
+}
+
 // Build a program of this repository; Program is where it is.
 func (f *Fleet) Build(ctx context.Context, pkg string) error {
 	_, err := f.Command(ctx, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", f.Program(filepath.Base(pkg)),
@@ -154,13 +165,18 @@ func (f *Fleet) Process(name string) *Process {
 	return f.processes[name]
 }
 
-// Start a proxy of the cluster.
-func (f *Fleet) Start(ctx context.Context, c *Cluster, p *Proxy) error {
+// ProxyCommand is that of a proxy of the cluster.
+func (f *Fleet) ProxyCommand(ctx context.Context, c *Cluster, p *Proxy) *exec.Cmd {
 	args := []string{
 		"proxy", "--cluster", c.Name, "--region", p.Region, "--zone", p.Zone, "--config", f.Config(p), "--ca", f.ca(c),
 		"--state", filepath.Join(f.Dir, p.Name, "state"), "--listen", p.Listen, "--admin", p.Admin, "--access-log", p.AccessLog,
 	}
-	return f.Run(p.Name, exec.CommandContext(context.WithoutCancel(ctx), f.Program(program), append(args, p.Flags...)...))
+	return exec.CommandContext(context.WithoutCancel(ctx), f.Program(program), append(args, p.Flags...)...)
+}
+
+// Start a proxy of the cluster.
+func (f *Fleet) Start(ctx context.Context, c *Cluster, p *Proxy) error {
+	return f.Run(p.Name, f.ProxyCommand(ctx, c, p))
 }
 
 // AwaitReady returns when the proxy is ready.
