@@ -26,9 +26,13 @@ func TestFlagsExist(t *testing.T) {
 				t.Errorf("%s: %s runs `eastway %s`, which does not exist: %v", name, component, command, err)
 				continue
 			}
-			for flag := range r.args(component) {
-				if !strings.Contains(string(help), "--"+flag+" ") {
-					t.Errorf("%s: `eastway %s` has no --%s", name, command, flag)
+			for flag, values := range r.args(component) {
+				if strings.Contains(string(help), "--"+flag+" ") {
+					continue
+				}
+				// It may be hidden.
+				if out, err := exec.CommandContext(t.Context(), binary, command, "--"+flag+"="+values[0], "--help").CombinedOutput(); err != nil {
+					t.Errorf("%s: `eastway %s` has no --%s: %s", name, command, flag, out)
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -62,25 +63,44 @@ func TestAgentCanTellItsRemoval(t *testing.T) {
 	}
 }
 
-// Helm forgets hooks: what `helm test` makes must not be there after it, however it ends.
+// Helm forgets hooks, and `helm test --logs` fails on one that is no pod, or that is gone: there is one pod, which stays when it has
+// succeeded, belongs to the ServiceAccount then, and has the rights for that; on that pod alone.
 func TestHooksLeaveNothing(t *testing.T) {
 	t.Parallel()
-	hooks := 0
 	r := render(t, `cluster: east`)
+	pod, hooks := r.workloads["test"], 0
 	for _, o := range r.all {
-		if o.GetAnnotations()["helm.sh/hook"] == "" {
+		if hook := o.GetAnnotations()["helm.sh/hook"]; hook == "" {
 			continue
+		} else if r.kinds[o] != "Pod" || o.GetName() != pod.name || hook != "test" {
+			t.Errorf("%s %s is a hook (%s)", r.kinds[o], o.GetName(), hook)
+		}
+		if policy := o.GetAnnotations()["helm.sh/hook-delete-policy"]; policy != "before-hook-creation,hook-failed" {
+			t.Errorf("%s %s is deleted on %s", r.kinds[o], o.GetName(), policy)
 		}
 		hooks++
-		policy := strings.Split(o.GetAnnotations()["helm.sh/hook-delete-policy"], ",")
-		for _, when := range []string{"before-hook-creation", "hook-succeeded", "hook-failed"} {
-			if !slices.Contains(policy, when) {
-				t.Errorf("%s %s is deleted on %v, not on %s", r.kinds[o], o.GetName(), policy, when)
-			}
+	}
+	if hooks != 1 {
+		t.Errorf("%d hooks", hooks)
+	}
+	account := named[*corev1.ServiceAccount](r)["test"]
+	if args := r.args("test")["test-pod"]; account == nil || !slices.Equal(args, []string{account.Name}) || account.Name != pod.name {
+		t.Errorf("--test-pod=%v of pod %s, and account %+v", args, pod.name, account)
+	}
+	rules := r.rules("test")
+	for _, right := range [][2]string{{"pods", "patch"}, {"pods", "delete"}, {"serviceaccounts", "get"}} {
+		if !allows(rules, "", right[0], right[1], pod.name) {
+			t.Errorf("the pod cannot %s %s %s", right[1], right[0], pod.name)
 		}
 	}
-	if hooks == 0 {
-		t.Error("there is no hook")
+	for _, rule := range rules {
+		for _, verb := range rule.Verbs {
+			reads := verb == "get" || verb == "list"
+			own := slices.Equal(rule.ResourceNames, []string{pod.name})
+			if !reads && !own && !slices.Equal(rule.Resources, []string{"pods/portforward"}) {
+				t.Errorf("the rights stay with the release, and are more than to read: %v", rule)
+			}
+		}
 	}
 }
 

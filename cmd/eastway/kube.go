@@ -23,6 +23,8 @@ type kubeFlags struct {
 	where string
 	// outside names the flags with which the command works without Kubernetes.
 	outside string
+	// testPod is that of helm test, in which this process runs.
+	testPod string
 	// implied is set if no flag has chosen Kubernetes.
 	implied bool
 }
@@ -58,6 +60,14 @@ func (k *kubeFlags) addInstallation(cmd *cobra.Command) {
 		"`namespace` in which Eastway is installed (default \""+kubecli.DefaultNamespace+"\"; in a pod, its own)")
 	flags.StringVar(&k.options.Release, "release", kubecli.DefaultRelease, "`name` of its helm release")
 	_ = cmd.RegisterFlagCompletionFunc(k.where, k.completeNamespaces)
+	flags.StringVar(&k.testPod, "test-pod", "", "this process runs in the pod of that `name`, which is to go with its ServiceAccount")
+	_ = flags.MarkHidden("test-pod") // for the chart
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if k.testPod == "" {
+			return nil
+		}
+		return k.with(func(c *kubecli.Cluster) error { return kubecli.Belong(cmd.Context(), c, k.testPod) })
+	}
 }
 
 // excludes makes flags of the file world contradict those of the Kubernetes world.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,25 @@ func (r result) want(t *testing.T, what string, code int, stdout, stderr string)
 	t.Helper()
 	if r.code != code || !strings.Contains(r.stdout, stdout) || !strings.Contains(r.stderr, stderr) {
 		t.Errorf("%s: exit %d\n%s\n%s\nwant exit %d with %q and %q", what, r.code, r.stdout, r.stderr, code, stdout, stderr)
+	}
+}
+
+// The pod of helm test goes with its ServiceAccount; if that cannot be, the test fails, and helm removes the pod.
+func TestPodOfHelmTest(t *testing.T) {
+	t.Parallel()
+	w := newKubeWorld(t)
+	const line = "peer export --context ctx-a --test-pod eastway-test"
+	w.run(t, line).want(t, "without an account", exitNotFound, "", "read ServiceAccount eastway-system/eastway-test")
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "eastway-system", Name: "eastway-test", UID: "one"}}
+	w.a.Add(account)
+	w.run(t, line).want(t, "without a pod", exitNotFound, "", "set the owner of pod eastway-system/eastway-test")
+	w.a.AddPod("eastway-system", "eastway-test", "eastway", "test", "n")
+	w.run(t, line).want(t, "with both", exitOK, "- a.example.com:15443\n", "")
+	var pod corev1.Pod
+	owner := []metav1.OwnerReference{{APIVersion: "v1", Kind: "ServiceAccount", Name: "eastway-test", UID: "one"}}
+	if !w.a.Get("/v1/pods", "eastway-system", "eastway-test", &pod) || !slices.Equal(pod.OwnerReferences, owner) ||
+		pod.Status.Phase != corev1.PodRunning {
+		t.Errorf("%+v", pod)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -71,8 +73,11 @@ func TestFamilies(t *testing.T) {
 		t.Run("taken over in "+c.Name, func(t *testing.T) { w.sub(t).takenOver(c) })
 	}
 	t.Run("helm test", func(t *testing.T) {
-		_, err := w.Helm(t.Context(), w.six, "test", install.Release, "--namespace", install.Namespace)
+		out, err := w.Helm(t.Context(), w.six, "test", install.Release, "--namespace", install.Namespace, "--logs")
 		w.sub(t).must(err)
+		if _, log, found := strings.Cut(out, "POD LOGS: eastway-test"); !found || !strings.Contains(log, "checks passed") {
+			t.Errorf("no log of the checks in\n%s", out)
+		}
 	})
 	t.Run("order of regions", func(t *testing.T) { w.sub(t).regions() })
 	t.Run("removed", func(t *testing.T) { w.sub(t).removed() })
@@ -206,6 +211,15 @@ spec:
 func (w *world) removed() {
 	for _, c := range w.Lab.Clusters {
 		w.must(w.Uninstall(w.Context(), c))
+		objects, err := install.Client(c)
+		w.must(err)
+		w.must(lab.Await(w.Context(), c.Name+" to remove the pod of helm test", patience, func(ctx context.Context) error {
+			err := objects.Get(ctx, client.ObjectKey{Namespace: install.Namespace, Name: "eastway-test"}, &corev1.Pod{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return fmt.Errorf("it is there: %v", err) //nolint:errorlint // it may be nil
+		}))
 		for _, n := range c.Nodes {
 			tables, err := n.Command(w.Context(), "nft", "list", "tables").CombinedOutput()
 			w.must(err)

@@ -53,6 +53,7 @@ func New(t testing.TB, scheme *runtime.Scheme) *Server {
 		kinds: map[string]string{
 			"/v1/namespaces": "Namespace", "/v1/nodes": "Node", "/v1/pods": "Pod", "/v1/services": "Service",
 			"/v1/configmaps": "ConfigMap", "/v1/secrets": "Secret", "/v1/events": "Event",
+			"/v1/serviceaccounts":                "ServiceAccount",
 			"discovery.k8s.io/v1/endpointslices": "EndpointSlice",
 			"apps/v1/deployments":                "Deployment", "apps/v1/daemonsets": "DaemonSet",
 			"coordination.k8s.io/v1/leases":                 "Lease",
