@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,8 +106,25 @@ func Open(c FileConfig) (*File, error) {
 	return f, nil
 }
 
+// appendTo does not wait, as for the reader of a FIFO. Nor would a FIFO do that has one: lines would be lost when it is slow or goes
+// away. A pipe or a socket that is this process's own stdout or stderr was given to it on purpose, as in /dev/stdout.
 func appendTo(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // for the operator's group to read
+	info, err := os.Stat(name)
+	if err == nil && !writable(info) {
+		return nil, fmt.Errorf("%s is neither a regular file nor a character device (%s): it cannot be written without waiting", name, info.Mode())
+	}
+	//nolint:gosec // for the operator's group to read
+	return os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
+}
+
+func writable(info fs.FileInfo) bool {
+	if info.Mode().IsRegular() || info.Mode()&fs.ModeCharDevice != 0 {
+		return true
+	}
+	return slices.ContainsFunc([]*os.File{os.Stdout, os.Stderr}, func(f *os.File) bool {
+		own, err := f.Stat()
+		return err == nil && os.SameFile(own, info)
+	})
 }
 
 // Reopen opens the file by its name again, after a rotation has moved it away. Each line goes to the old file or to the new one,

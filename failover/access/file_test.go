@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,6 +162,51 @@ func TestReopen(t *testing.T) {
 	holds(name, "3\n4\n5\n")
 	if p := f.Problems(); len(p) != 0 {
 		t.Errorf("problems %q", p)
+	}
+}
+
+// A FIFO whose reader is missing, or goes away, must not stop a proxy: it is refused at the start, and later the old file goes on.
+func TestFIFOIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fifo, name := filepath.Join(dir, "fifo"), filepath.Join(dir, "access.log")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused := "neither a regular file nor a character device"
+	if _, err := Open(FileConfig{Name: fifo}); err == nil || !strings.Contains(err.Error(), refused) || !strings.Contains(err.Error(), fifo) {
+		t.Errorf("a FIFO: %v", err)
+	}
+	core, events := observer.New(zapcore.ErrorLevel)
+	f := open(t, FileConfig{Name: name, Log: zap.New(core)})
+	old := filepath.Join(dir, "access.log.1")
+	if err := errors.Join(os.Rename(name, old), os.Rename(fifo, name)); err != nil {
+		t.Fatal(err)
+	}
+	f.Reopen()
+	if _, err := f.Write([]byte("x\n")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(old); err != nil || string(got) != "x\n" {
+		t.Errorf("the old file has %q, %v", got, err)
+	}
+	if p := f.Problems(); events.Len() != 1 || len(p) != 1 || !strings.Contains(p[0], refused) {
+		t.Errorf("logged %v, problems %q", events.All(), p)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{os.DevNull, "/dev/stdout", "/dev/stderr"} { // a test's own are pipes, or what the caller has
+		if name != os.DevNull {
+			if probe, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0); err != nil {
+				t.Logf("no test without %s: %v", name, err)
+				continue
+			} else if err := probe.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open(t, FileConfig{Name: name}).Logger()
 	}
 }
 
