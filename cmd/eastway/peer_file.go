@@ -39,8 +39,11 @@ func importFile(cmd *cobra.Command, dir, own string, m peering.Manifest, dryRun 
 	if err := printPeer(&out, m); err != nil {
 		return nil, err
 	}
-	if !dryRun && (old == nil || len(changes) > 0) {
-		if err := atomicfile.Write(path, []byte(out.String()), manifestMode); err != nil {
+	if old == nil || len(changes) > 0 {
+		if err = peering.Replaceable(path, m.Peer.Name); err == nil && !dryRun {
+			err = atomicfile.Write(path, []byte(out.String()), manifestMode)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

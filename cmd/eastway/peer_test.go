@@ -186,6 +186,26 @@ func TestPeerImportFindsPeersInOtherFiles(t *testing.T) {
 	}
 }
 
+// What import did not write it does not overwrite.
+func TestPeerImportKeepsOtherObjects(t *testing.T) {
+	t.Parallel()
+	d := newPeerDirs(t)
+	path := filepath.Join(d.config, "peer-cluster-b.yaml")
+	const other = "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {clusterIP: 127.1.0.1, ports: [{port: 80}]}\n"
+	if err := os.WriteFile(path, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--dry-run"}, nil} {
+		r := importFrom(t, d.export(t), append(args, "--config", d.config)...)
+		if r.code != exitFailure || !strings.Contains(r.stderr, "Service x") {
+			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
+		}
+	}
+	if left, err := os.ReadFile(path); err != nil || string(left) != other {
+		t.Errorf("left: %q, %v", left, err)
+	}
+}
+
 // The commands find the Peers that a proxy finds, and say so.
 func TestPeerCommandsReadAsTheProxyDoes(t *testing.T) {
 	t.Parallel()
