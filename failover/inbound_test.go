@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -212,6 +214,44 @@ func TestServeStreamLimit(t *testing.T) {
 	w.eventually("free", func() bool { return w.proxy.Active() == 0 })
 	if got := refused(w.serve(&fakePeer{}, request())); got != 0 {
 		t.Error(got)
+	}
+}
+
+// TestServeStreamCallerShare: one caller of a peer does not use up what a service of the peer may have.
+func TestServeStreamCallerShare(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, locals("LIVE", here), func(_ *world, c *Config) { c.MaxStreamsPerPeer = 32 })
+	from := func(caller string) *tunnel.Header {
+		h := request()
+		h.Caller = caller
+		return h
+	}
+	for i := range 18 { // nine sixteenths
+		if got := refused(w.serve(&fakePeer{}, from("192.0.2.1:"+strconv.Itoa(1000+i)))); got != 0 {
+			t.Fatalf("%d: %v", i, got)
+		}
+	}
+	hog := w.serve(&fakePeer{}, from("192.0.2.1:2000"))
+	if got := refused(hog); got != tunnelpb.Answer_CODE_OVERLOADED {
+		t.Fatal(got)
+	}
+	var e *tunnel.RefusedError
+	if asRefused(hog.Outcome(), &e); e.RetryAfter <= 0 || !strings.Contains(e.Reason, "18 of them of this caller") {
+		t.Errorf("the peer gets %+v", e)
+	}
+	for _, other := range []string{"192.0.2.2:1000", "[2001:db8::1]:1000", "a name"} {
+		if got := refused(w.serve(&fakePeer{}, from(other))); got != 0 {
+			t.Errorf("%s: %v", other, got)
+		}
+	}
+	if n := testutil.ToFloat64(w.proxy.metrics.full.WithLabelValues("shop/echo", "caller_share")); n != 1 {
+		t.Errorf("%v counted", n)
+	}
+	if p := w.proxy.Problems(); len(p) != 1 || !strings.HasPrefix(p[0], "peer a: ") || !strings.Contains(p[0], "one caller's") {
+		t.Errorf("status has %q", p)
+	}
+	if l := w.log.FilterField(zap.String("limit", "caller_share")).All(); len(l) != 1 || l[0].ContextMap()["caller"] != "192.0.2.1/32" {
+		t.Errorf("logged %v", l)
 	}
 }
 

@@ -36,6 +36,9 @@ func (r refusal) limitText() (what, remedy string) {
 	case refusedStreamsShare:
 		return "streams refused: three quarters of what one peer may have at a proxy are open, and a quarter of it is theirs: of one service",
 			"find out why it has so many open (the log has its name), or do as for all: --max-streams-per-peer, more proxies, " + endIdle
+	case refusedCallerShare:
+		return "streams or requests refused: three quarters of what one service of a peer may have are open, and a quarter of it is one caller's",
+			"find out why it has so many open (the access log has its address), or do as for all: --max-streams-per-peer, more proxies, " + endIdle
 	case refusedAllStreams:
 		return "streams refused: as many are open as all peers together may have at a proxy",
 			"raise --max-streams (chart: proxy.limits.streams), run more proxies, " + endIdle

@@ -40,6 +40,7 @@ const (
 	refusedAtPeer          refusal = "at_peer"
 	refusedStreams         refusal = "streams_of_peer"
 	refusedStreamsShare    refusal = "streams_of_peer_share"
+	refusedCallerShare     refusal = "caller_share"
 	refusedAllStreams      refusal = "streams"
 	refusedAllStreamsShare refusal = "streams_share"
 )
@@ -135,8 +136,10 @@ func (r *refusals) limit(s discovery.ServiceName, limit string) {
 	r.metrics.limits.WithLabelValues(s.String(), limit).Inc()
 	kind := refusedLimit
 	switch limit {
-	case requests.LimitPeer:
+	case string(registry.LimitPeer), string(registry.LimitPeerShare):
 		kind = refusedPeer
+	case string(registry.LimitCallerShare):
+		kind = refusedCallerShare
 	case requests.LimitRate:
 		kind = refusedRate
 	}
@@ -159,8 +162,9 @@ func (r *refusals) full(s discovery.ServiceName, from netip.Prefix, met *registr
 
 // fullOfStreams counts a stream of a peer beyond a limit of this proxy's. The peer has chosen the service: only one that there is counts as
 // such.
-func (r *refusals) fullOfStreams(peer, service string, met *registry.LimitError) {
-	r.beyond(refusalKey{peer: peer, kind: limitKind(met.Limit)}, service, met, zap.String("peer", peer), zap.String("service", service))
+func (r *refusals) fullOfStreams(peer, service string, from netip.Prefix, met *registry.LimitError) {
+	r.beyond(refusalKey{peer: peer, kind: limitKind(met.Limit)}, service, met,
+		zap.String("peer", peer), zap.String("service", service), zap.Stringer("caller", from))
 }
 
 func (r *refusals) beyond(k refusalKey, service string, met *registry.LimitError, about ...zap.Field) {
@@ -179,6 +183,8 @@ func limitKind(l registry.Limit) refusal {
 		return refusedStreams
 	case registry.LimitPeerShare:
 		return refusedStreamsShare
+	case registry.LimitCallerShare:
+		return refusedCallerShare
 	case registry.LimitStreams:
 		return refusedAllStreams
 	case registry.LimitStreamsShare:

@@ -76,13 +76,17 @@ func (p *Proxy) ServeStream(in Incoming) {
 	// A stream that ended is noticed by the relay, after what it had sent; its context only ends the attempts.
 	life := context.WithoutCancel(in.Context())
 	of := grant{in.Peer(), discovery.ServiceName{Namespace: in.Header().GetNamespace(), Name: in.Header().GetService()}}
-	ctx, tracked, err := p.conns.AddInbound(life, "peer "+of.peer, of.service.String(), p.cfg.MaxStreamsPerPeer, p.cfg.MaxStreams)
+	var from netip.Prefix
+	if !in.Header().GetHttp() { // each request may have another caller
+		from = source.OfText(e.Caller)
+	}
+	ctx, tracked, err := p.conns.AddInbound(life, "peer "+of.peer, of.service.String(), from, p.cfg.MaxStreamsPerPeer, p.cfg.MaxStreams)
 	if err != nil {
 		if s := p.table.Snapshot(); s != nil && s.Services.Get(of.service) != nil {
 			e.Service = of.service.String()
 		}
 		if met, ok := errors.AsType[*registry.LimitError](err); ok {
-			p.refused.fullOfStreams(of.peer, e.Service, met)
+			p.refused.fullOfStreams(of.peer, e.Service, from, met)
 		}
 		p.tcp.RefuseStream(in, e, err)
 		p.finish(e)

@@ -105,8 +105,11 @@ func (e *exchange) answer(t *try) {
 
 // byProxy is the result, and what ended the request, where the proxy of a peer answered in place of an endpoint.
 func byProxy(reason string) (result, ended string) {
-	if reason == reasonRateLimit {
+	switch reason {
+	case reasonRateLimit:
 		return access.RateLimited, reason
+	case reasonOverflow:
+		return access.Limit, reason
 	}
 	return access.Error, access.Clip(cmp.Or(reason, "peer answered"))
 }

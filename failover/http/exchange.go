@@ -18,6 +18,7 @@ import (
 	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/ratelimit"
 	"github.com/eastway/eastway/failover/registry"
+	"github.com/eastway/eastway/internal/source"
 )
 
 // exchange is one request of a client and its tries.
@@ -63,7 +64,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e.policy = h.cfg.Table.Requests(f.from.Key)
 	e.stick()
 	e.quota.of = h.cfg.Table.Limits(f.from.Key).Matching(&ratelimit.Call{Cluster: f.from.cluster(h.cfg.Cluster), Request: r})
-	e.repeats = repeats{Handler: h, key: f.from.Key, peer: f.from.peer, policy: e.policy}
+	e.repeats = repeats{Handler: h, key: f.from.Key, peer: f.from.peer, from: source.OfText(e.call.address), policy: e.policy}
 	if !e.repeats.begin() {
 		e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
 		whole = true
@@ -77,8 +78,8 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			proceed = e.expected
 		}
 		e.trailers = slices.Collect(maps.Keys(r.Trailer))
-		source := &counted{ReadCloser: r.Body, n: &e.received, waits: e.times.Wait}
-		e.body = newBody(source, func() http.Header { return maps.Clone(r.Trailer) }, proceed)
+		read := &counted{ReadCloser: r.Body, n: &e.received, waits: e.times.Wait}
+		e.body = newBody(read, func() http.Header { return maps.Clone(r.Trailer) }, proceed)
 		defer e.body.end()
 	}
 	ctx, release := e.times.bound(r.Context(), r.Header, e.bound(e.policy.Timeout))
@@ -336,3 +337,13 @@ func notProcessed(err error) bool {
 
 // refusedStream is REFUSED_STREAM (RFC 9113, 8.7).
 const refusedStream = 7
+
+// streamError has the shape that net/http's HTTP/2 stream errors convert themselves to (errors.As); the name and the fields matter.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error implements error.
+func (streamError) Error() string { return "HTTP/2 stream error" }

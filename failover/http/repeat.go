@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/eastway/eastway/failover/balance"
@@ -13,7 +14,8 @@ import (
 type repeats struct {
 	*Handler
 	key     balance.Key
-	peer    string // that the request comes from; empty: an application of the own cluster
+	peer    string       // that the request comes from; empty: an application of the own cluster
+	from    netip.Prefix // its caller
 	policy  *balance.Requests
 	n       int
 	running bool          // the try under way is one
@@ -22,8 +24,8 @@ type repeats struct {
 
 // begin counts the request itself, until done is called; false: too many are under way.
 func (r *repeats) begin() (ok bool) {
-	if r.peer != "" && r.peers.Take(r.peer, r.key.Service.String(), r.cfg.MaxPerPeer) != nil {
-		r.cfg.LimitMet(r.key.Service, LimitPeer)
+	if met := r.peers.Take(r.peer, r.key.Service.String(), r.from, r.cfg.MaxPerPeer); met != nil {
+		r.cfg.LimitMet(r.key.Service, string(met.Limit))
 		return false
 	}
 	r.budgetOf(r.key, func(b *bounds.Budget) { ok = b.Request(time.Now(), r.policy.Pool.MaxRequests) })
@@ -59,14 +61,11 @@ func (r *repeats) take() bool {
 }
 
 func (r *repeats) depart() {
-	if r.peer != "" {
-		r.peers.Give(r.peer, r.key.Service.String())
-	}
+	r.peers.Give(r.peer, r.key.Service.String(), r.from)
 }
 
-// Limits that requests meet: those of a policy's connectionPool, its rateLimit, and LimitPeer, the requests of one peer.
+// Limits that requests meet: those of a policy's connectionPool and its rateLimit. Those of peers are the registry's.
 const (
-	LimitPeer     = "peer"
 	LimitRate     = "rate_limit"
 	limitPending  = "pending"
 	limitRequests = "requests"

@@ -41,7 +41,7 @@ type Tracked struct {
 	out     bool
 }
 
-// holder is a source at a listener, or at all of them, or a service that a peer calls.
+// holder is a source at a listener, or at all of them, or a service that a peer calls, or one of the callers there.
 type holder struct {
 	owner   string // empty: all
 	source  netip.Prefix
@@ -77,22 +77,27 @@ func (r *Registry) AddOutbound(ctx context.Context, at string, from netip.Prefix
 	return ctx, t, nil
 }
 
-// AddInbound takes in a stream: up to perPeer, of which no service may take the last quarter, and up to all of all peers, of which no
-// peer may. Its context ends when the registry aborts.
-func (r *Registry) AddInbound(ctx context.Context, peer, service string, perPeer, all int) (context.Context, *Tracked, error) {
+// AddInbound takes in a stream: up to perPeer, of which no service may take the last quarter, nor a caller that of a service, and up to all
+// of all peers, of which no peer may. Its context ends when the registry aborts.
+func (r *Registry) AddInbound(
+	ctx context.Context, peer, service string, from netip.Prefix, perPeer, all int,
+) (context.Context, *Tracked, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse != nil {
 		return nil, nil, r.refuse
 	}
-	used := r.perOwner[peer]
-	if err := admit(LimitPeer, LimitPeerShare, used, r.held[holder{owner: peer, service: service}], perPeer); err != nil {
+	used, ofService := r.perOwner[peer], r.held[holder{owner: peer, service: service}]
+	if err := admit(LimitPeer, LimitPeerShare, used, ofService, perPeer); err != nil {
+		return nil, nil, err
+	}
+	if err := admitFrom(from, ofService, r.held[holder{owner: peer, service: service, source: from}], perPeer); err != nil {
 		return nil, nil, err
 	}
 	if err := admit(LimitStreams, LimitStreamsShare, r.inbound, used, all); err != nil {
 		return nil, nil, err
 	}
-	ctx, t := r.addLocked(ctx, Tracked{owner: peer, service: service})
+	ctx, t := r.addLocked(ctx, Tracked{owner: peer, service: service, source: from})
 	return ctx, t, nil
 }
 
@@ -107,12 +112,19 @@ func (r *Registry) countLocked(t *Tracked, n int) {
 	add(r.perOwner, t.owner, n)
 	if !t.out {
 		r.inbound += n
-		add(r.held, holder{owner: t.owner, service: t.service}, n)
+		countInbound(r.held, t.owner, t.service, t.source, n)
 		return
 	}
 	r.outbound += n
 	add(r.held, holder{owner: t.owner, source: t.source}, n)
 	add(r.held, holder{source: t.source}, n)
+}
+
+func countInbound(held map[holder]int, peer, service string, from netip.Prefix, n int) {
+	add(held, holder{owner: peer, service: service}, n)
+	if from.IsValid() {
+		add(held, holder{owner: peer, service: service, source: from}, n)
+	}
 }
 
 func add[K comparable](m map[K]int, k K, n int) {

@@ -12,7 +12,7 @@ func TestRegistry(t *testing.T) {
 	r := New()
 	add := func(owner string, out bool) (context.Context, *Tracked, error) {
 		if !out {
-			return r.AddInbound(t.Context(), owner, "shop/echo", 2, 9)
+			return r.AddInbound(t.Context(), owner, "shop/echo", netip.Prefix{}, 2, 9)
 		}
 		return r.AddOutbound(t.Context(), owner, netip.Prefix{}, 2, 3)
 	}

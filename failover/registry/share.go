@@ -1,6 +1,9 @@
 package registry
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 const (
 	// scarceQuarters is how many quarters of a limit are used when what is left is kept for sources that hold little.
@@ -20,7 +23,8 @@ const (
 	LimitProxyShare    Limit = "proxy_share"
 	LimitPeer          Limit = "peer" // streams, or requests, of one peer
 	LimitPeerShare     Limit = "peer_share"
-	LimitStreams       Limit = "streams" // of all peers
+	LimitCallerShare   Limit = "caller_share" // of what a peer may have to one service
+	LimitStreams       Limit = "streams"      // of all peers
 	LimitStreamsShare  Limit = "streams_share"
 )
 
@@ -39,6 +43,9 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("%v: %d streams of this peer are open, as many as one may have at a proxy", ErrTooMany, e.Used)
 	case LimitPeerShare:
 		return fmt.Sprintf("%v: %d of %d streams that this peer may have at a proxy are open, %d of them to this service",
+			ErrTooMany, e.Used, e.Most, e.Held)
+	case LimitCallerShare:
+		return fmt.Sprintf("%v: %d of %d streams that this peer may have to one service at a proxy are open, %d of them of this caller",
 			ErrTooMany, e.Used, e.Most, e.Held)
 	case LimitStreams:
 		return fmt.Sprintf("%v: %d streams of all peers are open, as many as a proxy may have", ErrTooMany, e.Used)
@@ -61,6 +68,17 @@ func admit(full, share Limit, used, held, most int) *LimitError {
 	case 4*used >= scarceQuarters*most && shareOf*held >= most:
 		e.Limit = share
 		return e
+	}
+	return nil
+}
+
+// admitFrom decides about one more stream of a peer's caller to a service, whose streams of this peer are so many, so many of them of this
+// caller. A service gets three quarters of what its peer may have at most: of these, too, the last quarter is for callers that hold less
+// than a quarter. A caller that the peer does not name has no share.
+func admitFrom(from netip.Prefix, used, held, perPeer int) *LimitError {
+	const quarters = 4
+	if from.IsValid() && quarters*quarters*used >= scarceQuarters*scarceQuarters*perPeer && quarters*shareOf*held >= scarceQuarters*perPeer {
+		return &LimitError{Limit: LimitCallerShare, Used: used, Held: held, Most: scarceQuarters * perPeer / quarters}
 	}
 	return nil
 }

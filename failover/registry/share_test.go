@@ -96,7 +96,7 @@ func TestNoServiceTakesAll(t *testing.T) {
 	var open []*Tracked
 	fill := func(peer, service string) (n int, met Limit) {
 		for {
-			_, c, err := r.AddInbound(t.Context(), peer, service, perPeer, all)
+			_, c, err := r.AddInbound(t.Context(), peer, service, netip.Prefix{}, perPeer, all)
 			if e, ok := errors.AsType[*LimitError](err); ok {
 				return n, e.Limit
 			}
@@ -137,16 +137,82 @@ func TestShares(t *testing.T) {
 		of  string
 		met Limit
 	}{{"x", ""}, {"x", ""}, {"x", ""}, {"x", LimitPeerShare}, {"y", ""}, {"y", LimitPeer}} {
-		err := s.Take("a", tt.of, 4)
+		err := s.Take("a", tt.of, netip.Prefix{}, 4)
 		if (err == nil) != (tt.met == "") || err != nil && err.Limit != tt.met {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
-	s.Give("a", "x")
-	if err := s.Take("a", "y", 4); err == nil {
+	s.Give("a", "x", netip.Prefix{})
+	if err := s.Take("a", "y", netip.Prefix{}, 4); err == nil {
 		t.Error("y has a quarter, and three are used: the last one is not for it")
 	}
-	if err := s.Take("a", "z", 4); err != nil {
+	if err := s.Take("a", "z", netip.Prefix{}, 4); err != nil {
 		t.Error(err)
+	}
+}
+
+// One caller of a peer may use three quarters of what a service of the peer may have, whether streams or requests are counted; the peer's
+// other callers still get in, and all comes back. Callers that the peer does not name have no share.
+func TestNoCallerTakesAll(t *testing.T) {
+	t.Parallel()
+	const perPeer, all = 32, 1000
+	hog, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/64")
+	r, s := New(), new(Shares)
+	r.Refuse(nil)
+	var open []*Tracked
+	var taken []func()
+	add := map[string]func(service string, from netip.Prefix) *LimitError{
+		"streams": func(service string, from netip.Prefix) *LimitError {
+			_, c, err := r.AddInbound(t.Context(), "a", service, from, perPeer, all)
+			if met, ok := errors.AsType[*LimitError](err); ok {
+				return met
+			}
+			open = append(open, c)
+			return nil
+		},
+		"requests": func(service string, from netip.Prefix) *LimitError {
+			met := s.Take("a", service, from, perPeer)
+			if met == nil {
+				taken = append(taken, func() { s.Give("a", service, from) })
+			}
+			return met
+		},
+	}
+	for of, one := range add {
+		for _, step := range []struct {
+			service string
+			from    netip.Prefix
+			n       int
+			met     Limit
+		}{
+			{"shop/x", hog, 18, LimitCallerShare}, // three quarters of 24, which are three quarters of 32
+			{"shop/x", other, 6, LimitPeerShare},  // a quarter of 24, and the service has all
+			{"shop/y", hog, 8, LimitPeer},         // of another service
+		} {
+			n, met := 0, (*LimitError)(nil)
+			for met == nil {
+				if met = one(step.service, step.from); met == nil {
+					n++
+				}
+			}
+			if n != step.n || met.Limit != step.met || !errors.Is(met, ErrTooMany) ||
+				met.Limit == LimitCallerShare && !strings.Contains(met.Error(), "18 of 24 streams that this peer may have to one service") {
+				t.Errorf("%s of %v to %s: %d, then %v; want %d, %q", of, step.from, step.service, n, met, step.n, step.met)
+			}
+		}
+	}
+	for _, c := range open {
+		r.Remove(c)
+	}
+	for _, give := range taken {
+		give()
+	}
+	if len(r.held) != 0 || len(s.held) != 0 || len(s.used) != 0 {
+		t.Errorf("left: %v, %v, %v", r.held, s.held, s.used)
+	}
+	for i := range 24 {
+		if _, _, err := r.AddInbound(t.Context(), "a", "shop/x", netip.Prefix{}, perPeer, all); err != nil {
+			t.Errorf("%d without a name: %v", i, err)
+		}
 	}
 }

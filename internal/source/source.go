@@ -11,13 +11,20 @@ const hostBits = 64
 
 // Of is an IPv4 address, or the upper 64 bits of an IPv6 address; the zero Prefix if addr is neither, with a port.
 func Of(addr net.Addr) netip.Prefix {
-	var at netip.AddrPort
 	if tcp, ok := addr.(*net.TCPAddr); ok {
-		at = tcp.AddrPort()
-	} else {
-		at, _ = netip.ParseAddrPort(addr.String())
+		return of(tcp.AddrPort().Addr())
 	}
-	ip, bits := at.Addr().Unmap().WithZone(""), 32
+	return OfText(addr.String())
+}
+
+// OfText is Of for an address as text, IP:PORT.
+func OfText(addr string) netip.Prefix {
+	at, _ := netip.ParseAddrPort(addr)
+	return of(at.Addr())
+}
+
+func of(addr netip.Addr) netip.Prefix {
+	ip, bits := addr.Unmap().WithZone(""), 32
 	if ip.Is6() {
 		bits = hostBits
 	}

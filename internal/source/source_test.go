@@ -18,6 +18,14 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s counts for %v, want %s", addr, got, want)
 		}
 	}
+	for _, text := range []string{"", "x", "192.0.2.7", "pod-1:80", "192.0.2.7:x"} {
+		if got := OfText(text); got.IsValid() {
+			t.Errorf("%q counts for %v", text, got)
+		}
+	}
+	if got := OfText("192.0.2.7:1234"); got.String() != "192.0.2.7/32" {
+		t.Error(got)
+	}
 	if got := Of(&net.UnixAddr{Name: "x"}); got.IsValid() {
 		t.Errorf("a Unix socket counts for %v", got)
 	}
