@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -266,6 +267,7 @@ type fakePeer struct {
 	state    tunnel.PeerState
 	replicas []string
 	quiet    bool
+	full     bool // its lanes have no place
 	handle   handler
 }
 
@@ -307,6 +309,9 @@ func (f *fakeTunnels) Open(_ context.Context, peer string, h *tunnel.Header, avo
 	}
 	if replica == "" || !p.state.Usable {
 		return nil, tunnel.ErrNoLane
+	}
+	if p.full {
+		return nil, fmt.Errorf("%w: those to peer %s", tunnel.ErrFull, peer)
 	}
 	ctx, cancel := context.WithCancel(f.ctx)
 	up, down := newPipe(), newPipe()

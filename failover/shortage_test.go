@@ -2,6 +2,8 @@ package failover
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -206,5 +208,30 @@ func TestNotAccepted(t *testing.T) {
 	}
 	if p := w.proxy.Problems(); len(p) != 1 || !strings.Contains(p[0], "(3×") {
 		t.Errorf("status has %q", p)
+	}
+}
+
+// TestLanesAreFull: that a peer's lanes have no place is a limit, and another peer answers if there is one.
+func TestLanesAreFull(t *testing.T) {
+	t.Parallel()
+	for name, isHTTP := range map[string]bool{"TCP": false, "HTTP": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(w *world, c *Config) {
+				if isHTTP {
+					overHTTP(w, c)
+				}
+			}, peer("near", here, &fakePeer{full: true}))
+			c := w.dial()
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			_, _ = io.ReadAll(c)
+			line := w.line()
+			if line["result"] != access.Limit || !strings.Contains(fmt.Sprint(line["attempts"]), "all lanes are full") || len(results(line)) != 1 {
+				t.Errorf("%v", line)
+			}
+			if said := w.proxy.Problems(); len(said) != 0 { // it is no limit of the peer's; package tunnel has the line
+				t.Errorf("status: %q", said)
+			}
+		})
 	}
 }

@@ -44,6 +44,8 @@ var (
 	ErrUnknownPeer = errors.New("tunnel: no such peer")
 	// ErrNoLane: no lane to that peer can take a stream now; nothing was sent.
 	ErrNoLane = errors.New("tunnel: no usable lane")
+	// ErrFull: all usable lanes to that peer carry as many streams as they may; nothing was sent.
+	ErrFull = errors.New("tunnel: all lanes are full")
 	// ErrReset: the other end reset the stream, or it was cut off before its end record.
 	ErrReset = errors.New("tunnel: stream reset")
 )

@@ -14,6 +14,7 @@ import (
 const (
 	limitStreams     transport.Limit = "streams"      // a stream of the peer's was refused: its lane has as many as one may have
 	limitPeerStreams transport.Limit = "peer_streams" // a stream of the peer's was refused: all its replicas have as many as they may have
+	limitLanes       transport.Limit = "lanes"        // a stream of ours was not opened: no lane has a place for it
 	limitHeaders     transport.Limit = "headers"      // a stream of the peer's was reset unread: too many came without a header
 	limitAbandoned   transport.Limit = "abandoned"    // the lane ended: the peer keeps streams open that were given up here
 	limitNewcomers   transport.Limit = "newcomers"    // a replica of the peer was refused: too many connected anew
@@ -36,6 +37,8 @@ func limitText(l transport.Limit, handshakes int) (what, remedy string) {
 			"give the peer's proxies more CPU, or run more of them"
 	case limitStreams:
 		return fmt.Sprintf("streams refused: one lane carries at most %d", maxLaneStreams), "run more proxies on either side"
+	case limitLanes:
+		return "streams not opened: all lanes to the peer carry as many as they may", "run more proxies on either side"
 	case limitPeerStreams:
 		return fmt.Sprintf("streams refused: all proxies of the peer together have at most %d", maxPeerStreams), "run more proxies here"
 	case transport.LimitMemory:

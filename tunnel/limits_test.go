@@ -24,7 +24,7 @@ func TestLimitText(t *testing.T) {
 		t.Errorf("%q", what)
 	}
 	for _, l := range []transport.Limit{
-		limitStreams, limitPeerStreams, limitHeaders, limitAbandoned, limitNewcomers,
+		limitStreams, limitPeerStreams, limitLanes, limitHeaders, limitAbandoned, limitNewcomers,
 		transport.LimitBacklog, transport.LimitPeer, transport.LimitMemory, transport.LimitWindow, transport.LimitRefusals,
 	} {
 		if what, remedy := (limitKey{"b", l}).text(1); !strings.HasPrefix(what, "peer b: ") || len(what) < 20 || remedy == "" {
@@ -90,6 +90,54 @@ eastway_tunnel_limits_met_total{limit="window",peer="a"} 3
 		bubble.Pass(tally.Shown + time.Second)
 		if problems := p.b.Problems(); len(problems) != 0 {
 			t.Errorf("status still shows %q", problems)
+		}
+	})
+}
+
+// TestLanesAreFull: a peer all of whose lanes are full is not gone. An operator sees the limit, and the next stream is opened when there is a
+// place.
+func TestLanesAreFull(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	core, logs := observer.New(zap.WarnLevel)
+	opts := []pairOption{withHandler(echo), func(a, _ *Config) { a.Metrics, a.Log = reg, zap.New(core) }}
+	inBubble(t, "mem", opts, func(t *testing.T, p *bubbled) {
+		lanes := onlyLink(t, p.a).usableLanes()
+		for _, c := range lanes {
+			c.active.Add(int32(c.sess.Caps().Streams))
+		}
+		for range 2 {
+			if _, err := p.a.Open(t.Context(), "b", header(), nil); !errors.Is(err, ErrFull) || errors.Is(err, ErrNoLane) {
+				t.Errorf("%v", err)
+			}
+		}
+		if !p.a.State("b").Usable {
+			t.Error("the peer counts as gone")
+		}
+		if _, err := p.a.Open(t.Context(), "b", header(), []string{p.b.Replica()}); !errors.Is(err, ErrNoLane) {
+			t.Errorf("to another replica: %v", err)
+		}
+		const counted = `
+# HELP eastway_tunnel_limits_met_total Streams or connections that met a limit.
+# TYPE eastway_tunnel_limits_met_total counter
+eastway_tunnel_limits_met_total{limit="lanes",peer="b"} 2
+`
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(counted), "eastway_tunnel_limits_met_total"); err != nil {
+			t.Error(err)
+		}
+		if lines := logs.FilterMessage("peer has met a limit").All(); len(lines) != 1 || lines[0].ContextMap()["remedy"] == "" {
+			t.Errorf("logged %v", lines)
+		}
+		if said := p.a.Problems(); len(said) != 1 || !strings.HasPrefix(said[0], "peer b: streams not opened: all lanes") {
+			t.Errorf("status shows %q", said)
+		}
+		for _, c := range lanes {
+			c.active.Add(-int32(c.sess.Caps().Streams))
+		}
+		s := p.open(t)
+		<-s.Answered()
+		if err := s.Outcome(); err != nil {
+			t.Error(err)
 		}
 	})
 }

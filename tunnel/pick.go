@@ -12,7 +12,7 @@ import (
 )
 
 // Open opens a stream to one of the peer's replicas, not to those in avoid, and sends the header at once. It does not
-// wait for the answer. The error is ErrUnknownPeer or ErrNoLane (nothing was sent), or ctx's.
+// wait for the answer. The error is ErrUnknownPeer, ErrNoLane or ErrFull (nothing was sent), or ctx's.
 func (n *Node) Open(ctx context.Context, peer string, h *Header, avoid []string) (*Stream, error) {
 	links, known := n.links(peer)
 	if !known {
@@ -23,6 +23,10 @@ func (n *Node) Open(ctx context.Context, peer string, h *Header, avoid []string)
 		choices = n.choices(links, avoid, (*link).isLastResort)
 	}
 	var last error
+	if len(choices) == 0 && isFull(links, avoid) {
+		n.meet(peer, limitLanes, 1)
+		last = fmt.Errorf("%w: those to peer %s carry as many streams as they may", ErrFull, peer)
+	}
 	for _, ch := range choices {
 		s, err := ch.link.openOn(ctx, ch.conn, h)
 		if err == nil {
@@ -98,21 +102,39 @@ func (l *link) usableLanes() []*conn {
 	defer l.mu.Unlock()
 	out := make([]*conn, 0, len(l.lanes))
 	for _, c := range l.lanes {
-		if silent, _ := c.suspected(); silent || c.retired() || c.ended() ||
-			int(c.active.Load()) >= c.sess.Caps().Streams || c.unanswered.Load() >= maxUnansweredOpens {
-			continue
+		if c.isOpen() && int(c.active.Load()) < c.sess.Caps().Streams && c.unanswered.Load() < maxUnansweredOpens {
+			out = append(out, c)
 		}
-		out = append(out, c)
 	}
 	return out
 }
 
-// laneless: none of a link's lanes is for new streams, however few each has.
-func laneless(lanes []*conn) bool {
-	return !slices.ContainsFunc(lanes, func(c *conn) bool {
-		silent, _ := c.suspected()
-		return !silent && !c.retired() && !c.ended()
-	})
+// isOpen: it is for new streams, whether it has a place for one or not.
+func (c *conn) isOpen() bool {
+	silent, _ := c.suspected()
+	return !silent && !c.retired() && !c.ended()
+}
+
+// laneless: none of a link's lanes is for new streams.
+func laneless(lanes []*conn) bool { return !slices.ContainsFunc(lanes, (*conn).isOpen) }
+
+// takes: the link would take a stream if one of its lanes had a place for it.
+func takes(l *link) bool {
+	usable := l.usable() || l.isLastResort()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return usable && !laneless(l.lanes)
+}
+
+// isFull: a link would take a stream. It gets another lane, if it may have more.
+func isFull(links []*link, avoid []string) (full bool) {
+	for _, l := range links {
+		if !slices.Contains(avoid, l.replica) && takes(l) {
+			full = true
+			l.grow.Notify()
+		}
+	}
+	return full
 }
 
 // hasUsable reports whether a link to the peer takes streams.
@@ -123,21 +145,15 @@ func (n *Node) hasUsable(peer string) bool {
 
 // superseded: the link's replica has most likely ended, and another link to the peer takes streams.
 func superseded(l *link) bool {
-	if !l.collapsed() {
-		return false
-	}
 	links, _ := l.node.links(l.peer)
-	return slices.ContainsFunc(links, func(o *link) bool { return o.usable() && !o.collapsed() && len(o.usableLanes()) > 0 })
+	return l.collapsed() && slices.ContainsFunc(links, func(o *link) bool { return o.usable() && !o.collapsed() && len(o.usableLanes()) > 0 })
 }
 
 // State is what failover needs to order a peer.
 func (n *Node) State(peer string) PeerState {
 	var st PeerState
 	links, _ := n.links(peer)
-	for _, l := range links {
-		if !l.usable() && !l.isLastResort() || len(l.usableLanes()) == 0 {
-			continue
-		}
+	for _, l := range slices.DeleteFunc(links, func(l *link) bool { return !takes(l) }) {
 		st.Usable = true
 		if rtt := l.rtt(); rtt > 0 && (st.RTT == 0 || rtt < st.RTT) {
 			st.RTT = rtt

@@ -54,7 +54,7 @@ type Stream interface {
 // Tunnels opens streams to peers.
 type Tunnels interface {
 	// Open picks a lane, not one of the replicas in avoid, sends the header at once and never waits for the answer.
-	// Its errors are tunnel.ErrNoLane, tunnel.ErrUnknownPeer and the context's.
+	// Its errors are tunnel.ErrNoLane, tunnel.ErrFull, tunnel.ErrUnknownPeer and the context's.
 	Open(ctx context.Context, peer string, h *tunnel.Header, avoid []string) (Stream, error)
 	// State is whether the peer can be used and how far it is.
 	State(peer string) tunnel.PeerState

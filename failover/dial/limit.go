@@ -11,9 +11,9 @@ import (
 
 // LimitError is ErrNoEndpoint where an attempt met a limit: without it, an endpoint might have accepted.
 type LimitError struct {
-	// Peer has refused because of a limit of its own; empty: this host is short of something.
+	// Peer has refused because of a limit of its own; empty: this host is short of something, or the lanes to a peer are full.
 	Peer string
-	// Reason is what the peer says, or what the host is short of.
+	// Reason is what the peer says, or what there is too little of here.
 	Reason string
 }
 
@@ -36,6 +36,9 @@ func (a *attempt) limitOf() *LimitError {
 	}
 	if refused, ok := errors.AsType[*tunnel.RefusedError](a.err); ok && isOverloaded(refused) {
 		return &LimitError{Peer: a.Peer, Reason: refused.Reason}
+	}
+	if errors.Is(a.err, tunnel.ErrFull) {
+		return &LimitError{Reason: a.err.Error()}
 	}
 	return nil
 }

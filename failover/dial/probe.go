@@ -69,7 +69,7 @@ func isInconclusive(err error) bool {
 	case errors.As(err, &refused):
 		return isOverloaded(refused) || refused.Code == tunnelpb.Answer_CODE_DRAINING
 	case errors.As(err, &lost), errors.Is(err, errSuspect), errors.Is(err, context.Canceled),
-		errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrUnknownPeer):
+		errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrFull), errors.Is(err, tunnel.ErrUnknownPeer):
 		return true
 	default:
 		return shortage.Of(err) != ""

@@ -55,6 +55,8 @@ func judge(a balance.Address, err error) verdict {
 		return verdict{result: resultSuspect, elsewhere: true}
 	case errors.Is(err, errAttemptTimeout):
 		return blame(resultTimeout, balance.PeerFailure)
+	case errors.Is(err, tunnel.ErrFull):
+		return verdict{result: resultLimit}
 	case errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrUnknownPeer):
 		return verdict{result: resultUnreachable}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -49,6 +49,7 @@ func TestJudge(t *testing.T) {
 		"lost with the header only":    {peer, &tunnel.LostError{Err: errors.New("cut")}, verdict{result: resultLost, elsewhere: true}},
 		"the lane is silent":           {peer, errSuspect, verdict{result: resultSuspect, elsewhere: true}},
 		"a peer does not answer":       {peer, errAttemptTimeout, blames(resultTimeout, balance.PeerFailure)},
+		"no place on a lane":           {peer, fmt.Errorf("open: %w", tunnel.ErrFull), verdict{result: resultLimit}},
 		"no lane":                      {peer, fmt.Errorf("open: %w", tunnel.ErrNoLane), verdict{result: resultUnreachable}},
 		"not a peer any more":          {peer, tunnel.ErrUnknownPeer, verdict{result: resultUnreachable}},
 		"a peer's attempt is given up": {peer, context.Canceled, verdict{result: resultAbandoned}},
@@ -64,6 +65,7 @@ func TestIsInconclusive(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
 		tunnel.ErrNoLane:      true,
+		tunnel.ErrFull:        true,
 		tunnel.ErrUnknownPeer: true,
 		errSuspect:            true,
 		context.Canceled:      true,
