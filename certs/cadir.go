@@ -58,6 +58,11 @@ func loadCA(dir string, o Options) (*CA, error) {
 		return nil, err
 	}
 	key, err := readKey(filepath.Join(dir, caKeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		// Not ErrNotExist: a CA without its key is not none, and no other is made in its place.
+		return nil, fmt.Errorf("%s is there but %s is not: restore the key from a backup (without it move %s away; then the CA is a new one, "+
+			"and peers trust it when they have imported it)", caCertFile, caKeyFile, dir)
+	}
 	if err != nil {
 		return nil, err
 	}

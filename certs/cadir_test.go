@@ -137,7 +137,7 @@ func TestOpenCARefuses(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil {
 				t.Fatal(err)
 			}
-		}, "a.test", "ca.key"},
+		}, "a.test", "restore the key from a backup"},
 		"key is rubbish":        {write("ca.key", "rubbish"), "a.test", "no PEM private key"},
 		"certificate is empty":  {write("ca.crt", ""), "a.test", "no PEM certificate"},
 		"certificate cut off":   {cut("ca.crt"), "a.test", "there is no -----END line"},

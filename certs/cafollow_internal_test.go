@@ -128,7 +128,7 @@ func TestBrokenCADirectoryChangesNothing(t *testing.T) {
 			if err := os.Remove(filepath.Join(r.dir, caCertFile)); err != nil {
 				t.Fatal(err)
 			}
-		}, "there is none"},
+		}, "restore the directory from a backup"},
 		"other trust domain": {func(t *testing.T, r renewable) { t.Helper(); r.renew(t, "b.test", time.Now().Add(time.Hour), true) }, "not of"},
 		"expired":            {func(t *testing.T, r renewable) { t.Helper(); r.renew(t, "a.test", time.Now().Add(-time.Hour), true) }, "expired at"},
 	} {

@@ -179,10 +179,17 @@ func (s *CASource) Run(ctx context.Context) error {
 	}
 }
 
+// errCAGone is what errNoCA means in a process that has a CA.
+var errCAGone = errors.New(caCertFile + " is gone: restore the directory from a backup before this process ends; " +
+	"a new CA has a new key, which no peer trusts")
+
 // reread takes the CA in the directory if it is another one that is good.
 func (s *CASource) reread() {
 	old := s.ca.Load()
 	ca, err := loadCA(s.dir, Options{TrustDomain: old.td, Now: s.now})
+	if errors.Is(err, errNoCA) {
+		err = errCAGone
+	}
 	if err == nil && ca.equal(old) {
 		s.unread.set("") // it may have been unreadable, and is there again
 		return

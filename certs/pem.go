@@ -151,7 +151,7 @@ func parseKey(data []byte) (crypto.Signer, error) {
 		switch {
 		case old || block.Type == "ENCRYPTED PRIVATE KEY":
 			return nil, errors.New("the private key is encrypted, and a proxy cannot type a passphrase: " +
-				"decrypt it with `openssl pkey -in FILE -out tls.key`, and keep that file to its owner (chmod 600)")
+				"decrypt it with `openssl pkey -in FILE -out DECRYPTED`, use that instead, and keep it to its owner (chmod 600)")
 		case block.Type == "OPENSSH PRIVATE KEY":
 			return nil, errors.New("the private key is in OpenSSH's format: convert it with `ssh-keygen -p -m PKCS8 -f FILE`")
 		case strings.HasSuffix(block.Type, pemKey):

@@ -150,7 +150,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		cert, key []byte
 		want      string
 	}{
-		"encrypted":            {nil, pemBlock("ENCRYPTED PRIVATE KEY", []byte("x")), "tls.key: the private key is encrypted"},
+		"encrypted":            {nil, pemBlock("ENCRYPTED PRIVATE KEY", []byte("x")), "`openssl pkey -in FILE -out DECRYPTED`"},
 		"encrypted, old style": {nil, oldStyle, "decrypt it with `openssl pkey"},
 		"of ssh-keygen":        {nil, pemBlock("OPENSSH PRIVATE KEY", []byte("x")), "ssh-keygen -p -m PKCS8"},
 		"public key":           {nil, pemBlock("PUBLIC KEY", []byte("x")), `tls.key: no PEM private key found, only a "PUBLIC KEY"`},

@@ -1,11 +1,14 @@
 package failover
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/internal/status"
 )
@@ -77,6 +80,14 @@ func (p *Proxy) judge(of grant) {
 	}
 }
 
+// deniedAltogether is the entry of spec.denied that has the peer's own SPIFFE ID; -1: none.
+func deniedAltogether(p *discovery.Peer) int {
+	if p == nil {
+		return -1
+	}
+	return slices.IndexFunc(p.Spec.Denied, func(d v1alpha1.Denied) bool { return d.SPIFFEID == p.Spec.SPIFFEID })
+}
+
 // Authorization is whether the peer may call the service, and by which rule.
 func (p *Proxy) Authorization(peer string, name discovery.ServiceName) status.Authorization {
 	a := status.Authorization{Peer: peer, Namespace: name.Namespace, Name: name.Name}
@@ -85,6 +96,17 @@ func (p *Proxy) Authorization(peer string, name discovery.ServiceName) status.Au
 		s = &discovery.Snapshot{}
 	}
 	by, svc := s.Peers[peer], s.Services.Get(name)
+	switch {
+	case by == nil:
+		a.Missing = "Peer " + peer
+	case svc == nil:
+		a.Missing = "Service " + name.String()
+	}
+	if i := deniedAltogether(by); i >= 0 {
+		a.Rule = fmt.Sprintf("denied[%d]", i)
+		a.Reason = fmt.Sprintf("spec.%s of Peer %s has its SPIFFE ID: no connection of the peer is accepted", a.Rule, peer)
+		return a
+	}
 	v := discovery.MayCall(by, svc)
 	a.Allowed, a.Rule, a.DryRun, a.Reason = v.Allowed, v.Rule, v.DryRun, v.Explain(peer, by, name, svc)
 	return a

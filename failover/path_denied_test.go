@@ -186,6 +186,35 @@ func (p *path) wantDenied(t *testing.T, why string) {
 	}
 }
 
+// A peer that is denied as a whole may call nothing, whatever its other rules say; what is not there is named.
+func TestAuthorizationNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, g *simulated) {
+		p := newPath(t, spec{on: g, transport: "tcp", b: pods(newPod(t, g, near, says("b")))})
+		for _, c := range []struct {
+			peer, service, rule, missing string
+			allowed                      bool
+		}{
+			{"a", echoName.Name, "exported", "", true},
+			{"z", echoName.Name, "no-peer", "Peer z", false},
+			{"a", "none", "not-exported", "Service " + echoName.Namespace + "/none", false},
+		} {
+			got := p.b.proxy.Authorization(c.peer, discovery.ServiceName{Namespace: echoName.Namespace, Name: c.service})
+			if got.Rule != c.rule || got.Missing != c.missing || got.Allowed != c.allowed {
+				t.Errorf("%+v: %+v", c, got)
+			}
+		}
+		peer := *p.b.local.Peers["a"]
+		peer.Spec.SPIFFEID = "spiffe://a.test/eastway/cluster/a"
+		peer.Spec.Denied = []v1alpha1.Denied{{Serial: "1"}, {SPIFFEID: peer.Spec.SPIFFEID}}
+		p.b.local.Peers = map[string]*discovery.Peer{"a": &peer}
+		p.restrict(nil)
+		if got := p.b.proxy.Authorization("a", echoName); got.Allowed || got.Rule != "denied[1]" || !strings.Contains(got.Reason, "SPIFFE ID") {
+			t.Errorf("denied as a whole: %+v", got)
+		}
+	})
+}
+
 // TestDryRun: what rules would deny is served, logged and counted.
 func TestDryRun(t *testing.T) {
 	t.Parallel()

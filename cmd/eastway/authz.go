@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"strings"
 
@@ -55,13 +57,19 @@ account makes no difference. Which proxy is queried is as in 'eastway endpoints'
 				return usageErrorf("--from %q must be PEER or PEER/NAMESPACE/SERVICEACCOUNT", from)
 			}
 			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
-			return out.Flush(proxies.ask(cmd, func(at answerer, client *admin.Client) error {
+			missing := ""
+			err = out.Flush(proxies.ask(cmd, func(at answerer, client *admin.Client) error {
 				found, err := client.Authz(cmd.Context(), peer, ns, name)
 				if err != nil {
 					return err
 				}
+				missing = cmp.Or(missing, found.Missing)
 				return out.Add(at.name(), found, func(w io.Writer) error { return view.Authorization(w, at.source(), &found) })
 			}))
+			if err == nil && missing != "" {
+				err = withExit(exitNotFound, fmt.Errorf("the proxy has no %s", missing))
+			}
+			return err
 		},
 	}
 	flags := cmd.Flags()

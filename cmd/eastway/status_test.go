@@ -85,6 +85,13 @@ func startAdmin(t *testing.T) (address string) {
 		Address: "127.0.0.1:0",
 		Status:  testStatus,
 		Explain: explainForTest, Probe: probeForTest,
+		Authz: func(peer string, name discovery.ServiceName) status.Authorization {
+			a := status.Authorization{Peer: peer, Namespace: name.Namespace, Name: name.Name, Rule: "exported", Allowed: true}
+			if peer != "west" {
+				a.Rule, a.Allowed, a.Missing = "no-peer", false, "Peer "+peer
+			}
+			return a
+		},
 		Endpoints: func(namespace, name string) ([]status.Endpoint, bool) {
 			return testEndpoints(), namespace == "default" && name == "mockb"
 		},
