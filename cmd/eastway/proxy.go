@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -236,7 +237,7 @@ func (o *proxyOptions) validateAddresses() error {
 			return fmt.Errorf("--listen %q is not IP:PORT: %w", o.listen, err)
 		}
 	}
-	if err := o.validateInside(); err != nil {
+	if err := cmp.Or(o.validateInside(), o.validatePorts()); err != nil {
 		return err
 	}
 	valid := func(remote bool) error {
@@ -251,6 +252,16 @@ func (o *proxyOptions) validateAddresses() error {
 	default:
 		return fmt.Errorf("--admin: %w", errors.Unwrap(err))
 	}
+}
+
+// validatePorts finds two flags of which only one can be served.
+func (o *proxyOptions) validatePorts() error {
+	listen := o.listen
+	if !slices.Contains(o.transports, "tcp") {
+		listen = "" // QUIC is on UDP
+	}
+	return operand.Clash(operand.Listener{Flag: "--listen", Address: listen}, operand.Listener{Flag: "--admin", Address: o.admin},
+		operand.Listener{Flag: "--health", Address: o.health}, operand.Listener{Flag: "--agents", Address: o.agents})
 }
 
 // validateInside checks the listeners for the own cluster.
