@@ -161,6 +161,26 @@ func TestNoPermissionToBindOwnPorts(t *testing.T) {
 	}
 }
 
+// A directory of manifests that cannot be read is not one that is missing.
+func TestUnreadableConfig(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, "aa")
+	s.give(t)
+	closed := filepath.Join(s.dir, "closed")
+	if err := os.Mkdir(closed, 0o300); err != nil {
+		t.Fatal(err)
+	}
+	c := startChild(t, true, s.flags("--config", closed)...)
+	if code := c.wait(t).ExitCode(); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	text := c.stderr.String()
+	if !strings.Contains(text, "--config: open "+closed+": permission denied (user ") || strings.Contains(text, "create the directory") ||
+		!strings.Contains(text, fmt.Sprintf("there, %s is of user %d and has mode 0300: ", closed, os.Geteuid())) {
+		t.Errorf("the error: %s", text)
+	}
+}
+
 // A state directory that cannot be written stops the start only if something has to be made there.
 func TestReadOnlyState(t *testing.T) {
 	t.Parallel()
@@ -180,7 +200,8 @@ func TestReadOnlyState(t *testing.T) {
 	}
 	for _, want := range []string{
 		filepath.Join(state, "ca"), "permission denied",
-		fmt.Sprintf("user %d may not do that there: correct owner or mode, or choose another directory", uid), "--state",
+		fmt.Sprintf("user %d may not do that there, %s is of user %d and has mode 0555: correct owner or mode, or choose another directory",
+			uid, state, os.Geteuid()), "--state",
 	} {
 		if !strings.Contains(c.stderr.String(), want) {
 			t.Errorf("the error does not say %q: %s", want, c.stderr)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -40,12 +39,10 @@ func (o *proxyOptions) checkConfig() error {
 	return configDir(o.config)
 }
 
-// configDir checks that --config names a directory.
+// configDir checks --config.
 func configDir(dir string) error {
-	if info, err := os.Stat(dir); err != nil {
-		return usageErrorf("--config: %w: create the directory, or name another", err)
-	} else if !info.IsDir() {
-		return usageErrorf("--config %s is not a directory: name the one that holds the manifests", dir)
+	if err := file.CheckDir(dir); err != nil {
+		return usageErrorf("--config: %w", err)
 	}
 	return nil
 }

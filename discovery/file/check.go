@@ -1,12 +1,18 @@
 package file
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eastway/eastway/internal/atomicfile"
 )
 
 // Report is what Check found in a directory.
@@ -19,6 +25,20 @@ type Report struct {
 	Errors []FileError
 	// Notes are about what was not read on purpose: other files, and objects of other kinds.
 	Notes []FileError
+}
+
+// CheckDir returns why dir is no directory that can be read, and what to do.
+func CheckDir(dir string) error {
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%s is not a directory: name the one that holds the manifests", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: create the directory, or name another", err)
+	case err != nil:
+		return atomicfile.Explain(err)
+	}
+	return d.Close()
 }
 
 // Check reads the directory once, as a Source that begins now does. The error is about the directory itself.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/eastway/eastway/internal/atomicfile"
 )
 
 // Bounds of what is read.
@@ -101,7 +103,7 @@ func (l limits) readOnce(dir string) ([]content, error) {
 			return nil, fewDescriptors(err) // it says nothing about this file
 		}
 		count, total = count+1, total+len(data)
-		files = append(files, content{name: e.Name(), data: data, err: err})
+		files = append(files, content{name: e.Name(), data: data, err: atomicfile.Explain(err)})
 	}
 	if len(beyond) > 0 {
 		beyond[0].err = fmt.Errorf("this and all later files are not read, %d in all: "+

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -111,7 +112,10 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 	defer func() { _ = f.close() }()
 	if err := s.reload(); err != nil {
-		return fmt.Errorf("%w: create the directory or name another", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: create the directory or name another", err)
+		}
+		return err
 	}
 	for f.next(ctx) {
 		if err := s.reload(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/atomicfile"
 )
 
 // maxObjects is how many objects are taken of one directory.
@@ -62,7 +63,7 @@ func newStore(cfg *Config) *store {
 func (s *store) load() (discovery.Local, []FileError, error) {
 	files, err := s.limits.readDir(s.cfg.Dir)
 	if err != nil {
-		return discovery.Local{}, nil, fmt.Errorf("file: read manifests: %w", err)
+		return discovery.Local{}, nil, fmt.Errorf("file: read manifests: %w", atomicfile.Explain(err))
 	}
 	local, errs := s.apply(files)
 	return local, errs, nil

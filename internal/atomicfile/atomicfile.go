@@ -80,8 +80,6 @@ func Explain(err error) error {
 		{syscall.ENOSPC, "the disk is full: free some space there"},
 		{syscall.EDQUOT, "the disk quota is used up: free some space there"},
 		{syscall.EROFS, "the file system is read-only: mount it writable, or choose another directory"},
-		{fs.ErrPermission, fmt.Sprintf("user %d may not do that there: correct owner or mode, or choose another directory",
-			os.Geteuid())},
 		{syscall.ENOTDIR, "a part of the path is a file, not a directory: choose another path"},
 	}
 	for _, r := range remedies {
@@ -89,5 +87,31 @@ func Explain(err error) error {
 			return fmt.Errorf("%w (%s)", err, r.remedy)
 		}
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w (user %d may not do that there%s: correct owner or mode, or choose another directory)",
+			err, os.Geteuid(), guarded(err))
+	}
 	return err
+}
+
+// guarded describes what of an error's path is there for this user: it, or the directory that hides it. It is "" if nothing is known.
+func guarded(err error) string {
+	at, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return ""
+	}
+	for path := at.Path; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil && filepath.Dir(path) != path {
+			continue
+		}
+		if err != nil {
+			return ""
+		}
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return ""
+		}
+		return fmt.Sprintf(", %s is of user %d and has mode %04o", path, owner.Uid, info.Mode().Perm())
+	}
 }

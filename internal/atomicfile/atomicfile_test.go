@@ -85,6 +85,15 @@ func TestErrorsNamePathAndRemedy(t *testing.T) {
 			t.Errorf("%s: %v", errno, err)
 		}
 	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o710); err != nil {
+		t.Fatal(err)
+	}
+	// What is not there is below what hides it.
+	err := atomicfile.Explain(&fs.PathError{Op: "open", Path: filepath.Join(dir, "a", "b"), Err: syscall.EACCES})
+	if want := fmt.Sprintf(", %s is of user %d and has mode 0710: correct", dir, os.Geteuid()); !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
 	if err := atomicfile.Explain(nil); err != nil {
 		t.Error(err)
 	}
