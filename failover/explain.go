@@ -24,12 +24,9 @@ func (p *Proxy) Explain(ctx context.Context, q status.Query) ([]status.Explanati
 		return nil, nil
 	}
 	svc := s.Services.Get(name)
-	ports := slices.Sorted(maps.Keys(balance.Ports(svc)))
-	if q.Port != 0 {
-		if !slices.Contains(ports, q.Port) {
-			return nil, fmt.Errorf("service %s has no TCP port %d; it has %v", name, q.Port, ports)
-		}
-		ports = []uint16{q.Port}
+	ports, err := portsOf(svc, q.Port)
+	if err != nil {
+		return nil, err
 	}
 	caller := balance.Caller{Cluster: p.cfg.Cluster, Locality: p.cfg.Locality}
 	if q.Source != "" {
@@ -48,7 +45,6 @@ func (p *Proxy) Explain(ctx context.Context, q status.Query) ([]status.Explanati
 	}
 	var request *http.Request
 	if len(q.Request) > 0 {
-		var err error
 		if request, err = requests.ReadHead(q.Request); err != nil {
 			return nil, err
 		}
@@ -64,6 +60,18 @@ func (p *Proxy) Explain(ctx context.Context, q status.Query) ([]status.Explanati
 		}
 	}
 	return out, nil
+}
+
+// portsOf are the TCP ports of a service, or the only one that is wanted; 0: all.
+func portsOf(svc *discovery.Service, only uint16) ([]uint16, error) {
+	ports := slices.Sorted(maps.Keys(balance.Ports(svc)))
+	switch {
+	case only == 0:
+		return ports, nil
+	case !slices.Contains(ports, only):
+		return nil, &status.NoPortError{Service: svc.Name.String(), Port: only, Ports: ports}
+	}
+	return []uint16{only}, nil
 }
 
 // explain explains one port; request may be nil.

@@ -91,12 +91,8 @@ func (p *probes) line(caller string) <-chan *access.Entry {
 // when there is no such service; the error is why no call was made.
 func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, error) {
 	name := discovery.ServiceName{Namespace: q.Namespace, Name: q.Name}
-	s := p.table.Snapshot()
-	if s == nil || s.Services.Get(name) == nil {
-		return nil, nil
-	}
-	if q.Timeout <= 0 || q.Timeout > MaxProbeTime {
-		return nil, fmt.Errorf("timeout %v is not above 0 and %v at most", q.Timeout, MaxProbeTime)
+	if known, err := p.mayProbe(name, &q); !known {
+		return nil, err
 	}
 	b, err := p.listeners.Open(name, q.Port)
 	if err != nil || !b.At.IsValid() {
@@ -132,9 +128,9 @@ func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, 
 		probe.Protocol, call = "HTTP", request.exchange
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	started := time.Now()
+	started, expired := time.Now(), false
 	if err := call(conn, probe); err != nil {
-		probe.Error = access.Clip(err.Error())
+		probe.Error, expired = access.Clip(err.Error()), errors.Is(ctx.Err(), context.DeadlineExceeded)
 	}
 	probe.Total = time.Since(started)
 	_ = conn.Close()
@@ -145,7 +141,33 @@ func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, 
 		describe(probe, e)
 	case <-late.C:
 	}
+	if expired && probe.Result != access.OK {
+		expire(probe, q.Timeout)
+	}
 	return probe, nil
+}
+
+// mayProbe is false if there is no such service, or if it returns why no call can be made.
+func (p *Proxy) mayProbe(name discovery.ServiceName, q *status.ProbeQuery) (bool, error) {
+	s := p.table.Snapshot()
+	if s == nil || s.Services.Get(name) == nil {
+		return false, nil
+	}
+	if q.Timeout <= 0 || q.Timeout > MaxProbeTime {
+		return false, fmt.Errorf("timeout %v is not above 0 and %v at most", q.Timeout, MaxProbeTime)
+	}
+	_, err := portsOf(s.Services.Get(name), q.Port)
+	return err == nil, err
+}
+
+// expire says that the probe's own time has ended the call: to the proxy it was a client that went away.
+func expire(p *status.Probe, after time.Duration) {
+	p.Result, p.Error = access.Timeout, fmt.Sprintf("no answer within the probe's own %v: give it more with --timeout", after)
+	for i := range p.Hops {
+		if p.Hops[i].Result == access.ClientReset {
+			p.Hops[i].Result, p.Hops[i].Reason = access.Timeout, "no answer yet"
+		}
+	}
 }
 
 // noListener is why no application can call the service at this proxy. Where nothing can serve it, that is what became of the call.

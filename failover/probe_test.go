@@ -53,7 +53,7 @@ func TestProbe(t *testing.T) {
 		"HTTP": {probe(web, nil), "HTTP, OK, ok, " + near + " 503, west answered"},
 		"no port": {
 			probe(web, func(q *status.ProbeQuery) { q.Port = 1 }),
-			"this proxy has no listener for shop/echo port 1: applications of this cluster do not call it through Eastway",
+			"service shop/echo has no TCP port 1; it has [8000]",
 		},
 		"no name":  {probe(web, func(q *status.ProbeQuery) { q.Name = "x" }), "none"},
 		"too long": {probe(web, func(q *status.ProbeQuery) { q.Timeout = 2 * time.Minute }), "timeout 2m0s is not above 0 and 1m0s at most"},
@@ -68,7 +68,7 @@ func TestProbe(t *testing.T) {
 		"TCP, no endpoint": {strings.Replace(probe(newWorld(t), nil), "reset", "no_endpoint", 1), "TCP, , no_endpoint"},
 		"never answered": {
 			probe(stuck, func(q *status.ProbeQuery) { q.Timeout = 300 * time.Millisecond }),
-			"HTTP, , client_reset, " + stuck.service.Endpoints[8000][0].Address.String() + " client_reset",
+			"HTTP, , timeout, " + stuck.service.Endpoints[8000][0].Address.String() + " timeout",
 		},
 	} {
 		if c.got != c.want {

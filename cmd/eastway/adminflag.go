@@ -119,7 +119,7 @@ func adminError(err error, remedy string) error {
 	switch {
 	case errors.Is(err, admin.ErrUnreachable):
 		return withExit(exitUnreachable, fmt.Errorf("%w%s", err, remedy))
-	case errors.Is(err, admin.ErrNoService):
+	case errors.Is(err, admin.ErrNoService), errors.Is(err, admin.ErrNoPort):
 		return withExit(exitNotFound, err)
 	default:
 		return err

@@ -89,8 +89,6 @@ func serviceAndPort(cmd *cobra.Command, arg, namespace string, port uint16) (ope
 	switch flag := cmd.Flags().Changed("port"); {
 	case err != nil:
 		return s, err
-	case flag && port == 0:
-		return s, usageErrorf("--port must be 1 to 65535")
 	case flag && s.Port != 0 && s.Port != port:
 		return s, usageErrorf("%q and --port %d contradict each other", arg, port)
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -64,7 +67,7 @@ address, for consistentHash by source and session affinity.
 		},
 	}
 	flags := cmd.Flags()
-	flags.Uint16Var(&q.Port, "port", 0, "`port` of the service (default: each)")
+	flags.Var((*operand.Port)(&q.Port), "port", "`port` of the service (default: each)")
 	flags.StringVar(&q.From, "from", "", "the caller's `zone`, or REGION/ZONE (default: the proxy's)")
 	flags.StringVar(&q.Source, "source", "", "the caller's IP `address`")
 	flags.StringVar(&request, "request", "", "`file` with the head of the request, at most 64 KiB")
@@ -89,6 +92,9 @@ func readRequest(file string) ([]byte, error) {
 		return nil, nil
 	}
 	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, withExit(exitNotFound, fmt.Errorf("read --request: %w", err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read --request: %w", err)
 	}

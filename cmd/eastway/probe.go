@@ -10,6 +10,7 @@ import (
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -65,7 +66,7 @@ The exit code is 1 if the call failed; for HTTP that is a status of 500 or above
 		},
 	}
 	flags := cmd.Flags()
-	flags.Uint16Var(&q.Port, "port", 0, "`port` of the service (default: its first)")
+	flags.Var((*operand.Port)(&q.Port), "port", "`port` of the service (default: its first)")
 	flags.DurationVar(&q.Timeout, "timeout", defaultProbeTime, "`time` for the call, at most 1m")
 	flags.StringVar(&request, "request", "", "`file` with the head of the request, at most 64 KiB")
 	service.add(cmd, &proxies.kube)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func probeForTest(_ context.Context, q status.ProbeQuery) (*status.Probe, error)
 	case q.Name == "broken":
 		p.Status = 503
 	case q.Port == 9:
-		return nil, errors.New("this proxy has no listener for default/mockb port 9")
+		return nil, &status.NoPortError{Service: "default/mockb", Port: 9, Ports: []uint16{80}}
 	case q.Name != "mockb":
 		return nil, nil
 	}
@@ -43,11 +42,13 @@ func TestProbeCommand(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for args, want := range map[string]result{
-		"nope":                 {code: exitNotFound, stderr: "no such service: default/nope"},
-		"mockb --port 9":       {code: exitFailure, stderr: "this proxy has no listener for default/mockb port 9"},
-		"mockb --port 0":       {code: exitUsage, stderr: "--port must be 1 to 65535\nRun 'eastway probe --help' for usage."},
+		"nope":           {code: exitNotFound, stderr: "no such service: default/nope"},
+		"mockb --port 9": {code: exitNotFound, stderr: "no such port: service default/mockb has no TCP port 9; it has [80]"},
+		"mockb --port 0": {code: exitUsage, stderr: `invalid argument "0" for "--port" flag: ` +
+			"write the port's number, 1 to 65535, not its name\n" +
+			"Run 'eastway probe --help' for usage."},
 		"mockb --timeout 2m":   {code: exitUsage, stderr: "--timeout must be above 0 and 1m0s at most\nRun 'eastway probe --help' for usage."},
-		"mockb --request none": {code: exitFailure, stderr: "read --request: open none: no such file or directory"},
+		"mockb --request none": {code: exitNotFound, stderr: "read --request: open none: no such file or directory"},
 	} {
 		got := runCommand(t, append([]string{"probe", "--admin", address}, strings.Fields(args)...)...)
 		want.stderr = "eastway: probe: " + want.stderr + "\n"

@@ -79,11 +79,11 @@ func wantedServices(args []string) (services []string, err error) {
 			services = append(services, arg)
 			continue
 		}
-		want, err := parseService(arg, "")
+		namespace, name, err := wholeService(arg, "")
 		if err != nil {
 			return nil, err
 		}
-		services = append(services, want.Namespace+"/"+want.Name)
+		services = append(services, namespace+"/"+name)
 	}
 	return services, nil
 }

@@ -124,6 +124,15 @@ func TestStatusCommand(t *testing.T) {
 	golden(t, "status.json", []byte(got.stdout))
 }
 
+// Status is about whole services: a port is no filter that it could leave out.
+func TestStatusRefusesPorts(t *testing.T) {
+	t.Parallel()
+	got := runCommand(t, "status", "--admin", startAdmin(t), "mockb:81")
+	if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, "leave :81 out") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestStatusWithoutProxy(t *testing.T) {
 	t.Parallel()
 	// An address of which no other test takes a port once this one is free again.

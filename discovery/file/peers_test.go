@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/zap"
@@ -138,6 +139,9 @@ func TestIgnoredFilesAreLoggedOnce(t *testing.T) {
 	write(t, dir, ".hidden.yaml", peer("b"))
 	write(t, dir, "notes.txt", "")
 	write(t, dir, "a.yaml~", "")
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s := newSite(t, dir, func(c *Config) { c.Log = zap.New(core) })
 	write(t, dir, "a.yaml", service("a", 80))
 	s.await("another reading", has(discovery.ServiceName{Namespace: "default", Name: "a"}))
@@ -147,7 +151,7 @@ func TestIgnoredFilesAreLoggedOnce(t *testing.T) {
 	for _, e := range logs.FilterMessage("file is ignored").All() {
 		got = append(got, e.ContextMap()["file"].(string))
 	}
-	if want := []string{".hidden.yaml", "notes.txt"}; !slices.Equal(got, want) {
+	if want := []string{".hidden.yaml", "fifo.yaml", "notes.txt"}; !slices.Equal(got, want) {
 		t.Errorf("logged %q, want %q", got, want)
 	}
 }

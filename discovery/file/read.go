@@ -97,6 +97,7 @@ func (l limits) readOnce(dir string) ([]content, error) {
 			err = errors.New("the symbolic link points nowhere")
 		}
 		if errors.Is(err, errNoFile) {
+			files = append(files, content{name: e.Name(), ignored: "only regular files are read: it is a directory, a pipe, a socket or a device"})
 			continue
 		}
 		if isShort(err) {

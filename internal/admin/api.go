@@ -32,6 +32,8 @@ var (
 	ErrUnreachable = errors.New("cannot reach the admin listener")
 	// ErrNoService: the proxy has no service of that name.
 	ErrNoService = errors.New("no such service")
+	// ErrNoPort: the service has no such port.
+	ErrNoPort = errors.New("no such port")
 	// ErrOlder: the proxy is of a release that has no such path.
 	ErrOlder = errors.New("this proxy is of a release without this command: upgrade it")
 )
@@ -138,12 +140,15 @@ type FailingCheck struct {
 // problem is the body of every other answer that is not 200.
 type problem struct {
 	Error string `json:"error"`
-	// Reason is for programs: reasonNoService or reasonBadQuery.
+	// Reason is for programs: reasonNoService, reasonNoPort or reasonBadQuery.
 	Reason string `json:"reason,omitempty"`
 }
 
 // reasonNoService distinguishes this 404 from that of another program's listener.
 const reasonNoService = "no_such_service"
+
+// reasonNoPort is that of a query about a port that the service does not have.
+const reasonNoPort = "no_such_port"
 
 // reasonBadQuery is that of a query which is wrong for the service.
 const reasonBadQuery = "bad_query"

@@ -135,8 +135,11 @@ func (c *Client) refusal(path string, code int, body []byte) error {
 	if code == http.StatusNotFound && p.Reason == reasonNoService {
 		return ErrNoService
 	}
-	if p.Reason == reasonBadQuery {
+	switch p.Reason {
+	case reasonBadQuery:
 		return errors.New(p.Error)
+	case reasonNoPort:
+		return fmt.Errorf("%w: %s", ErrNoPort, p.Error)
 	}
 	return fmt.Errorf("%s%s answered %d: %q", c.base, path, code, p.Error)
 }

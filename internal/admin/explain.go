@@ -48,7 +48,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 	ports, err := h.cfg.Explain(r.Context(), q)
 	switch {
 	case err != nil:
-		h.answer(w, http.StatusBadRequest, problem{Error: err.Error(), Reason: reasonBadQuery})
+		h.refuse(w, err)
 	case ports == nil:
 		h.noService(w, q.Namespace, q.Name)
 	default:

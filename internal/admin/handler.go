@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
@@ -187,6 +188,15 @@ func (h *handler) noService(w http.ResponseWriter, namespace, name string) {
 	h.answer(w, http.StatusNotFound, problem{
 		Error: fmt.Sprintf("no such service: %s/%s", namespace, name), Reason: reasonNoService,
 	})
+}
+
+// refuse answers why a query about a service cannot be answered.
+func (h *handler) refuse(w http.ResponseWriter, err error) {
+	code, reason := http.StatusBadRequest, reasonBadQuery
+	if _, ok := errors.AsType[*status.NoPortError](err); ok {
+		code, reason = http.StatusNotFound, reasonNoPort
+	}
+	h.answer(w, code, problem{Error: err.Error(), Reason: reason})
 }
 
 func (h *handler) answer(w http.ResponseWriter, code int, v any) {

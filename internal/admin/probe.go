@@ -29,7 +29,7 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 	})
 	switch {
 	case err != nil:
-		h.answer(w, http.StatusBadRequest, problem{Error: err.Error(), Reason: reasonBadQuery})
+		h.refuse(w, err)
 	case probe == nil:
 		h.noService(w, q.Namespace, q.Name)
 	default:

@@ -1,6 +1,21 @@
 package status
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
+
+// NoPortError is why there can be no call to a port.
+type NoPortError struct {
+	Service string
+	Port    uint16
+	// Ports are those that the service has.
+	Ports []uint16
+}
+
+func (e *NoPortError) Error() string {
+	return fmt.Sprintf("service %s has no TCP port %d; it has %v", e.Service, e.Port, e.Ports)
+}
 
 // ProbeQuery selects the call that `eastway probe SERVICE` makes.
 type ProbeQuery struct {

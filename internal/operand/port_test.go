@@ -1,0 +1,17 @@
+package operand_test
+
+import (
+	"testing"
+
+	"github.com/eastway/eastway/internal/operand"
+)
+
+func TestPort(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]operand.Port{"1": 1, "65535": 65535, "0": 0, "": 0, "http": 0, "-1": 0, "65536": 0} {
+		var p operand.Port
+		if err := p.Set(text); p != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v", text, p, err)
+		}
+	}
+}
