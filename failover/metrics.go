@@ -88,7 +88,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		overBudget: counters("eastway_http_retries_over_budget_total",
 			"HTTP requests that were not sent once more because too many are.", "service"),
 		limits: counters("eastway_http_limits_met_total",
-			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer may have.", "service", "limit"),
+			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer, one service for it, "+
+				"or one of its callers may have.", "service", "limit"),
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
 		forbidden: counters("eastway_failover_forbidden_endpoints_total",
 			"Connections not made, or refused, because of where an endpoint is.", "reason"),
