@@ -56,18 +56,18 @@ type proxyOptions struct {
 type connectionLimits struct{ connections, perListener, streams, perPeer int }
 
 func (l *connectionLimits) flags(f *pflag.FlagSet) {
-	f.IntVar(&l.connections, "max-connections", 0, "`number` of applications' connections (default 16384, or what files and memory have room for)")
-	f.IntVar(&l.perListener, "max-connections-per-listener", 0,
+	f.Var((*operand.Count)(&l.connections), "max-connections",
+		"`number` of applications' connections (default 16384, or what files and memory have room for)")
+	f.Var((*operand.Count)(&l.perListener), "max-connections-per-listener",
 		"`number` of them to one address of a service (default 8192, or half of what there is room for)")
-	f.IntVar(&l.streams, "max-streams", 0, "`number` of streams of all peers (default 16384, or what files and memory have room for)")
-	f.IntVar(&l.perPeer, "max-streams-per-peer", 0, "`number` of streams, or HTTP requests, of one peer (default 8192, or three quarters of all)")
+	f.Var((*operand.Count)(&l.streams), "max-streams", "`number` of streams of all peers (default 16384, or what files and memory have room for)")
+	f.Var((*operand.Count)(&l.perPeer), "max-streams-per-peer",
+		"`number` of streams, or HTTP requests, of one peer (default 8192, or three quarters of all)")
 }
 
 func (l *connectionLimits) validate() error {
-	if min(l.connections, l.perListener, l.streams, l.perPeer) < 0 {
-		return errors.New("--max-connections, --max-connections-per-listener, --max-streams and --max-streams-per-peer must not be negative")
-	}
-	return nil
+	return cmp.Or(operand.Within("--max-connections-per-listener", l.perListener, "--max-connections", l.connections),
+		operand.Within("--max-streams-per-peer", l.perPeer, "--max-streams", l.streams))
 }
 
 // Defaults of flags.

@@ -55,8 +55,11 @@ and send every call to the nearest healthy endpoint.
 	return root
 }
 
-// explainFlag helps those who expect a flag that is a command here.
-func explainFlag(_ *cobra.Command, err error) error {
+// explainFlag helps those who expect a flag that is a command here, or who mistyped the command that has the flag.
+func explainFlag(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+		return noSuchCommand(cmd, words)
+	}
 	if wrong, ok := errors.AsType[*pflag.NotExistError](err); ok && wrong.GetSpecifiedName() == "version" {
 		return fmt.Errorf("%w; 'eastway version' prints it", err)
 	}

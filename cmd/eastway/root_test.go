@@ -16,6 +16,9 @@ func TestUsageErrors(t *testing.T) {
 		args, stderr string
 	}{
 		{"statsu", "eastway: unknown command \"statsu\"; did you mean status?\nRun 'eastway --help' for usage.\n"},
+		{"statsu --admin x", "eastway: unknown command \"statsu\"; did you mean status?\nRun 'eastway --help' for usage.\n"},
+		{"peer lst -o json", "eastway: peer: unknown command \"lst\"; did you mean list?\nRun 'eastway peer --help' for usage.\n"},
+		{"--admin x", "eastway: unknown flag: --admin\nRun 'eastway --help' for usage.\n"},
 		{"qqqqq", "eastway: unknown command \"qqqqq\"\n"},
 		{"--qqqqq", "eastway: unknown flag: --qqqqq\n"},
 		{"status --qqqqq", "eastway: status: unknown flag: --qqqqq\nRun 'eastway status --help' for usage.\n"},

@@ -15,3 +15,13 @@ func TestPort(t *testing.T) {
 		}
 	}
 }
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]operand.Count{"1": 1, "65536": 65536, "0": 0, "": 0, "many": 0, "-1": 0} {
+		var c operand.Count
+		if err := c.Set(text); c != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v", text, c, err)
+		}
+	}
+}
