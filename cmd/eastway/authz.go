@@ -56,7 +56,7 @@ account makes no difference. Which proxy is queried is as in 'eastway endpoints'
 			if peer == "" || inside && (namespace == "" || account == "" || strings.Contains(account, "/")) {
 				return usageErrorf("--from %q must be PEER or PEER/NAMESPACE/SERVICEACCOUNT", from)
 			}
-			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == terminal.AsJSON, List: proxies.all}
 			missing := ""
 			err = out.Flush(proxies.ask(cmd, func(at answerer, client *admin.Client) error {
 				found, err := client.Authz(cmd.Context(), peer, ns, name)

@@ -31,7 +31,7 @@ It reads no keys.`,
 			if err != nil {
 				return err
 			}
-			if output == outputJSON {
+			if output == terminal.AsJSON {
 				return terminal.JSON(cmd.OutOrStdout(), shown)
 			}
 			return certview.Print(cmd.OutOrStdout(), shown, time.Now())

@@ -54,7 +54,7 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 			if err != nil {
 				return err
 			}
-			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == terminal.AsJSON, List: proxies.all}
 			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				found, err := client.Endpoints(cmd.Context(), want.Namespace, want.Name)
 				if err != nil {

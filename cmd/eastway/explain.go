@@ -60,7 +60,7 @@ address, for consistentHash by source and session affinity.
 			if q.Request, err = readRequest(request); err != nil {
 				return err
 			}
-			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == terminal.AsJSON, List: proxies.all}
 			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				return explain(cmd.Context(), client, q, from, out)
 			}))

@@ -1,39 +1,19 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
+
+	"github.com/eastway/eastway/internal/terminal"
 )
 
 // outputFormat is the value of -o.
-type outputFormat string
-
-const (
-	outputTable outputFormat = "table"
-	outputJSON  outputFormat = "json"
-)
-
-// String, Set and Type make it a pflag.Value.
-func (f *outputFormat) String() string { return string(*f) }
-
-func (f *outputFormat) Set(s string) error {
-	switch v := outputFormat(s); v {
-	case outputTable, outputJSON:
-		*f = v
-		return nil
-	default:
-		return fmt.Errorf("must be %s or %s", outputTable, outputJSON)
-	}
-}
-
-func (*outputFormat) Type() string { return "format" }
+type outputFormat = terminal.Format
 
 // addOutputFlag gives cmd the flag -o, --output; table is the default.
 func addOutputFlag(cmd *cobra.Command, f *outputFormat) {
-	*f = outputTable
+	*f = terminal.AsTable
 	cmd.Flags().VarP(f, "output", "o", "output `format`: table or json")
 	// The only error is a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
-		[]string{string(outputTable), string(outputJSON)}, cobra.ShellCompDirectiveNoFileComp))
+		[]string{string(terminal.AsTable), string(terminal.AsJSON)}, cobra.ShellCompDirectiveNoFileComp))
 }

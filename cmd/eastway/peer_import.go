@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/eastway/eastway/internal/atomicfile"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
 	"github.com/eastway/eastway/internal/terminal"
@@ -106,7 +104,10 @@ func importedLines(m peering.Manifest, added bool, changes []string, where strin
 
 // readPeer takes exactly one Peer from a file, "-" being stdin.
 func readPeer(stdin io.Reader, path string) (peering.Manifest, error) {
-	data, err := readManifest(stdin, path)
+	data, err := peering.ReadText(stdin, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = withExit(exitNotFound, err)
+	}
 	if err != nil {
 		return peering.Manifest{}, fmt.Errorf("import %s: %w", path, err)
 	}
@@ -115,27 +116,4 @@ func readPeer(stdin io.Reader, path string) (peering.Manifest, error) {
 		return m, fmt.Errorf("import %s: %w", path, err)
 	}
 	return m, nil
-}
-
-func readManifest(stdin io.Reader, path string) ([]byte, error) {
-	r := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, withExit(exitNotFound, err)
-		}
-		if err != nil {
-			return nil, atomicfile.Explain(err)
-		}
-		defer f.Close()
-		r = f
-	}
-	data, err := io.ReadAll(io.LimitReader(r, peering.MaxManifest+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > peering.MaxManifest:
-		return nil, fmt.Errorf("larger than %d bytes", peering.MaxManifest)
-	}
-	return data, nil
 }

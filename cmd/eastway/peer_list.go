@@ -70,14 +70,14 @@ func printFilePeers(w io.Writer, output outputFormat, peers []file.PeerManifest)
 		used = append(used, *p.Peer)
 		rows = append(rows, []string{p.Name, strings.Join(p.Spec.Addresses, " ")})
 	}
-	if output == outputJSON {
+	if output == terminal.AsJSON {
 		return terminal.JSON(w, used)
 	}
 	return terminal.Table(w, []string{"PEER", "ADDRESSES"}, rows)
 }
 
 func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer) error {
-	if output == outputJSON {
+	if output == terminal.AsJSON {
 		return terminal.JSON(w, append([]v1alpha1.Peer{}, peers...))
 	}
 	rows := make([][]string, 0, len(peers))

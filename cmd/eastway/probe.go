@@ -61,7 +61,7 @@ The exit code is 1 if the call failed; for HTTP that is a status of 500 or above
 			if q.Request, err = readRequest(request); err != nil {
 				return err
 			}
-			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == terminal.AsJSON, List: proxies.all}
 			return probe(cmd, &proxies, q, out)
 		},
 	}

@@ -52,7 +52,7 @@ lack endpoints or callers of which are refused, and errors.
 			if filter.Services, err = wantedServices(args); err != nil {
 				return err
 			}
-			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == outputJSON, List: proxies.all}
+			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == terminal.AsJSON, List: proxies.all}
 			return out.Flush(proxies.ask(cmd, func(from answerer, client *admin.Client) error {
 				is, err := client.Status(cmd.Context())
 				if err != nil {

@@ -24,7 +24,7 @@ func newVersionCommand() *cobra.Command {
 }
 
 func printVersion(w io.Writer, output outputFormat, info version.Info) error {
-	if output == outputJSON {
+	if output == terminal.AsJSON {
 		return terminal.JSON(w, info)
 	}
 	return terminal.Fields(w, [][2]string{
