@@ -80,6 +80,7 @@ func equalService(a, b *Service) bool {
 		return true
 	}
 	return a != nil && b != nil && equalExport(a.Export, b.Export) && equalSpec(&a.Spec, &b.Spec) &&
+		(a.External == b.External || reflect.DeepEqual(a.External, b.External)) &&
 		a.Private == b.Private && a.ProxyProtocol == b.ProxyProtocol && slices.Equal(a.Precedence, b.Precedence) &&
 		slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Listeners, b.Listeners) &&
 		maps.EqualFunc(a.Endpoints, b.Endpoints, slices.Equal[[]Endpoint])

@@ -76,6 +76,8 @@ type Endpoint struct {
 	Terminating bool `json:"terminating,omitempty"`
 	// Hostname is how a headless service's pod is called in DNS; empty when it has no name of its own.
 	Hostname string `json:"hostname,omitempty"`
+	// Host is the DNS name that has the address; empty when it was given as an address.
+	Host string `json:"host,omitempty"`
 	// Unhealthy is why it fails the health check of the TrafficPolicy; empty while it does not. Sources leave it empty.
 	Unhealthy string `json:"unhealthy,omitempty"`
 }
@@ -196,6 +198,8 @@ type Service struct {
 	Spec ServiceSpec `json:"spec"`
 	// ProxyProtocol: the own endpoints expect the header of the PROXY protocol on each connection.
 	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
+	// External is where a service outside all clusters is; nil for the Services of Kubernetes. Its endpoints come from there.
+	External *External `json:"external,omitempty"`
 	// Export is how this cluster offers the service to its peers; nil: it does not.
 	Export *Export `json:"export,omitempty"`
 	// Private: proxies listen at its address, but its owner has not consented that peers answer there, by a ServiceExport or the annotation
@@ -212,6 +216,21 @@ type Service struct {
 	Peers []PeerExport `json:"peers,omitempty"`
 	// Policy is the TrafficPolicy that targets the service; nil when there is none.
 	Policy *v1alpha1.TrafficPolicySpec `json:"policy,omitempty"`
+}
+
+// External is what an ExternalService says of its endpoints.
+type External struct {
+	Hosts     []string           `json:"hosts"`
+	Endpoints []ExternalEndpoint `json:"endpoints"`
+}
+
+// ExternalEndpoint is one of them, or as many as its name has addresses.
+type ExternalEndpoint struct {
+	// Host is an IP address or a DNS name.
+	Host     string   `json:"host"`
+	Locality Locality `json:"locality"`
+	// Ports are those of the endpoint by port of the service.
+	Ports map[uint16]uint16 `json:"ports"`
 }
 
 // IsOwnListener is true for an endpoint that is one of the service's own listeners: a connection there would come back here for ever.

@@ -37,6 +37,13 @@ func TestPrintEndpoints(t *testing.T) {
 		"endpoints.txt":       testEndpoints(),
 		"endpoints-ports.txt": severalPorts,
 		"endpoints-none.txt":  nil,
+		"endpoints-external.txt": {
+			{
+				Address: "192.0.2.1:443", Host: "db.cn-hangzhou.example.com", Cluster: "cn-hangzhou", Port: 80, Region: "cn-hangzhou",
+				Level: 1, Status: "HEALTHY",
+			},
+			{Address: "198.51.100.1:443", Cluster: "cn-hangzhou", Port: 80, Region: "ap-northeast-1", Level: 1, Status: "HEALTHY"},
+		},
 	}
 	for file, endpoints := range tests {
 		var b bytes.Buffer

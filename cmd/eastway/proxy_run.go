@@ -24,6 +24,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/external"
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
@@ -50,6 +51,8 @@ type proxy struct {
 	auth     *certs.Authenticator
 	catalog  *discovery.Catalog
 	source   source
+	// outside finds where external services are.
+	outside  *external.Resolver
 	exchange *discovery.Exchange
 	node     *tunnel.Node
 	failover *failover.Proxy
@@ -302,7 +305,7 @@ func (p *proxy) run(ctx context.Context, caught *signals.Caught) error {
 	defer stop()
 	g, live := errgroup.WithContext(live)
 	parts := []func(context.Context) error{
-		p.identity.Run, p.source.run, p.followPeers, p.node.Run, p.failover.Run,
+		p.identity.Run, p.source.run, p.outside.Run, p.followPeers, p.node.Run, p.failover.Run,
 		func(ctx context.Context) error { return caught.Run(ctx, p.log, p.reload) },
 	}
 	for _, s := range p.inside() {
@@ -416,7 +419,7 @@ func (p *proxy) status() admin.Status {
 		Limits: p.failover.Limits(),
 	}
 	st.Errors = append(st.Errors, p.identity.Problems()...)
-	st.Errors = append(st.Errors, p.source.problems()...)
+	st.Errors = append(append(st.Errors, p.source.problems()...), p.outside.Problems()...)
 	st.Errors = append(st.Errors, snapshot.Problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)
 	st.Errors = append(st.Errors, p.failover.Problems()...)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/discovery/external"
 	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/discovery/kube"
 )
@@ -78,13 +79,14 @@ func (p *proxy) guardPorts() {
 }
 
 func (p *proxy) openSource(ctx context.Context, spiffeID string, reg prometheus.Registerer) error {
+	p.outside = external.New(external.Config{Guard: p.guard, Log: p.log.Named("external"), Registerer: reg}, p.catalog)
 	if p.o.kubernetes {
 		return p.openKube(ctx, spiffeID, reg)
 	}
 	s, err := file.New(file.Config{
 		Dir: p.o.config, Cluster: p.o.cluster, SPIFFEID: spiffeID, Region: p.o.region,
 		ValidatePeer: validatePeer, Guard: p.guard, Log: p.log.Named("config"), Registerer: reg,
-	}, p.catalog)
+	}, p.outside)
 	if err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Re
 		REST: where, Namespace: p.o.namespace, NodeName: p.o.nodeName, Cluster: p.o.cluster, SPIFFEID: spiffeID, Region: p.o.region,
 		SnapshotDir: filepath.Join(p.o.state, "snapshot"), ValidatePeer: validatePeer, Guard: p.guard,
 		Log: p.log.Named("kubernetes"), Registerer: reg,
-	}, p.catalog)
+	}, p.outside)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 	// What others refer to comes first.
 	each(objects, func(_ *object, n *corev1.Node) { a.places.AddNode(n) })
 	each(objects, a.service)
+	each(objects, a.external)
 	each(objects, a.slice)
 	each(objects, a.export)
 	each(objects, a.peer)
@@ -110,6 +111,29 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 	a.services[name] = service
 }
 
+func (a *assembly) external(o *object, e *v1alpha1.ExternalService) {
+	name := discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}
+	switch at := (key{kind: v1alpha1.KindService, namespace: name.Namespace, name: name.Name}); {
+	case a.services[name] != nil, a.aliases[at]:
+		a.report(o.fault("metadata.name", "%s has this name: this ExternalService is ignored; give it another name", at))
+		return
+	case len(a.services) >= discovery.MaxServices:
+		a.report(o.fault("", "more than %d Services: this one is ignored", discovery.MaxServices))
+		return
+	}
+	service := translate.External(name, e)
+	for _, ip := range translate.ExternalAddresses(e) {
+		if a.claim(o, service.Ports, ip) {
+			service.Addresses = append(service.Addresses, ip.Addr)
+		}
+	}
+	if len(e.Spec.Addresses) == 0 {
+		a.report(o.warning("spec.addresses", "not set: callers have no address for this ExternalService here; set one that the proxy can listen on"))
+	}
+	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
+	a.services[name] = service
+}
+
 // unreachable warns of a Service that callers here cannot reach, though nothing is wrong with it.
 func (a *assembly) unreachable(o *object, s *corev1.Service, service *discovery.Service) {
 	switch tcp := slices.ContainsFunc(service.Ports, func(p discovery.ServicePort) bool { return p.Protocol == discovery.TCP }); {
@@ -128,8 +152,8 @@ func (a *assembly) claim(o *object, ports []discovery.ServicePort, ip translate.
 		at := netip.AddrPortFrom(ip.Addr, p.Port)
 		if owner := a.taken[at]; p.Protocol == discovery.TCP && owner != nil {
 			a.report(o.fault(ip.Path.String(),
-				"%s is already the address of %s in %s: this Service is not listened for on %s; give it another address",
-				at, owner.key, owner.file, ip.Addr))
+				"%s is already the address of %s in %s: this %s is not listened for on %s; give it another address",
+				at, owner.key, owner.file, o.key.kind, ip.Addr))
 			return false
 		}
 	}
@@ -202,7 +226,7 @@ func (a *assembly) refuse(endpoint netip.AddrPort) string {
 func (a *assembly) slice(o *object, s *discoveryv1.EndpointSlice) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
 	service := a.services[name]
-	if service == nil {
+	if service == nil || service.External != nil {
 		a.report(o.warning("metadata.labels."+discoveryv1.LabelServiceName, "there is no Service %s: its endpoints are not used",
 			name))
 		return

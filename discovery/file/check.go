@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/atomicfile"
 )
 
@@ -56,7 +57,16 @@ func Check(cfg Config) (Report, error) {
 		r.Objects[k.kind]++
 	}
 	// Of these some may be refused for another one.
-	for kind, n := range map[string]int{"Service": local.Services.Len(), "TrafficPolicy": local.Policies.Len(), peerKind: len(local.Peers)} {
+	outside := 0
+	for _, service := range local.Services.All() {
+		if service.External != nil {
+			outside++
+		}
+	}
+	for kind, n := range map[string]int{
+		v1alpha1.KindService: local.Services.Len() - outside, v1alpha1.KindExternal: outside,
+		"TrafficPolicy": local.Policies.Len(), peerKind: len(local.Peers),
+	} {
 		if n < r.Objects[kind] {
 			r.Objects[kind] = n
 		}

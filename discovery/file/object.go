@@ -64,6 +64,7 @@ func kinds() map[metav1.TypeMeta]kind {
 	export := kind{func() metav1.Object { return &mcsv1beta1.ServiceExport{} }, true}
 	peer := kind{func() metav1.Object { return &v1alpha1.Peer{} }, false}
 	policy := kind{func() metav1.Object { return &v1alpha1.TrafficPolicy{} }, true}
+	external := kind{func() metav1.Object { return &v1alpha1.ExternalService{} }, true}
 	return map[metav1.TypeMeta]kind{
 		{APIVersion: "v1", Kind: "Service"}:                        service,
 		{APIVersion: "v1", Kind: "Node"}:                           node,
@@ -72,5 +73,7 @@ func kinds() map[metav1.TypeMeta]kind {
 		{APIVersion: mcs + "v1beta1", Kind: "ServiceExport"}:       export,
 		{APIVersion: v1alpha1.GroupVersion, Kind: peerKind}:        peer,
 		{APIVersion: v1alpha1.GroupVersion, Kind: "TrafficPolicy"}: policy,
+
+		{APIVersion: v1alpha1.GroupVersion, Kind: v1alpha1.KindExternal}: external,
 	}
 }

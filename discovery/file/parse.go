@@ -136,10 +136,10 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 
 // tolerable is true for an unknown field of an object that is used without it: what comes from Istio or from another Kubernetes may have
 // more fields. What looks like a typing error rather keeps the last good object, but of a TrafficPolicy, whose other fields are worth more.
-// What a Peer limits is not guessed, nor what the target of a policy is.
+// What a Peer limits is not guessed, nor where an ExternalService is, nor what the target of a policy is.
 func tolerable(object any, field string, unknown *manifest.UnknownFieldError) bool {
 	switch o := object.(type) {
-	case *v1alpha1.Peer:
+	case *v1alpha1.Peer, *v1alpha1.ExternalService:
 		return false
 	case *v1alpha1.TrafficPolicy:
 		return strings.Count(field, ".") > 1 || !o.Spec.TargetRef.IsZero()

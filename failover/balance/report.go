@@ -42,7 +42,7 @@ func (tb *Table) appendEndpoints(out []status.Endpoint, svc *discovery.Service, 
 	port, caller := g.key.Port, &Caller{Locality: v.caller}
 	for _, e := range svc.Endpoints[port] {
 		st := status.Endpoint{
-			Address: e.Address.String(), Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
+			Address: e.Address.String(), Host: e.Host, Cluster: tb.cfg.Cluster, Port: port, Region: e.Locality.Region, Zone: e.Locality.Zone,
 			Level: v.local(e.Locality).level(len(v.weights) > 0), Status: status.Healthy, HealthCheck: e.Unhealthy,
 		}
 		switch {

@@ -29,6 +29,8 @@ const (
 type Endpoint struct {
 	// Address is IP:PORT for a local endpoint, the peer's name for a peer.
 	Address string `json:"address"`
+	// Host is the DNS name that has the address, of an endpoint outside all clusters.
+	Host    string `json:"host,omitempty"`
 	Cluster string `json:"cluster"`
 	Port    uint16 `json:"port"` // the service port
 	Region  string `json:"region,omitempty"`

@@ -25,6 +25,12 @@ const (
 	MaxImportQuota = 1_000_000
 	// MaxExportTo is how many Peers the annotation export-to may name: as many as a controller learns the state of.
 	MaxExportTo = 512
+	// MaxExternalHosts, MaxExternalAddresses, MaxExternalPorts and MaxExternalEndpoints are how many of each an ExternalService may have: as
+	// many ports and addresses as a Service, and as many endpoints as a Peer has addresses.
+	MaxExternalHosts     = 16
+	MaxExternalAddresses = 64
+	MaxExternalPorts     = 256
+	MaxExternalEndpoints = 64
 	// MaxFailover is how many From → To pairs one policy may have.
 	MaxFailover = 64
 	// MaxDistribute is how many entries distribute may have, and each of them how many weights.

@@ -205,13 +205,13 @@ func (p *PortSettings) spec() *TrafficPolicySpec {
 	}
 }
 
-// TargetRef is a Gateway API local policy target reference: a Service (group "" or "core"), or a ServiceImport (group
-// multicluster.x-k8s.io). Both stand for the service of that name.
+// TargetRef is a Gateway API local policy target reference: a Service (group "" or "core"), a ServiceImport (group
+// multicluster.x-k8s.io), or an ExternalService (group eastway.dev). Each stands for the service of that name.
 type TargetRef struct {
 	// +optional
-	// +kubebuilder:validation:Enum="";core;multicluster.x-k8s.io
+	// +kubebuilder:validation:Enum="";core;multicluster.x-k8s.io;eastway.dev
 	Group string `json:"group,omitempty"`
-	// +kubebuilder:validation:Enum=Service;ServiceImport
+	// +kubebuilder:validation:Enum=Service;ServiceImport;ExternalService
 	Kind string `json:"kind"`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -164,23 +164,26 @@ func validatePorts(at *field.Path, ports []PortSettings) field.ErrorList {
 
 // Kinds of a targetRef.
 const (
-	KindService = "Service"
-	KindImport  = "ServiceImport"
+	KindService  = "Service"
+	KindImport   = "ServiceImport"
+	KindExternal = "ExternalService"
 	// GroupImport is the API group of ServiceImports.
 	GroupImport = "multicluster.x-k8s.io"
+	// GroupOwn is that of ExternalServices.
+	GroupOwn = "eastway.dev"
 )
 
 func validateTarget(at *field.Path, t *TargetRef) field.ErrorList {
 	if t.IsZero() {
 		return nil
 	}
-	groups := map[string][]string{KindService: {"", "core"}, KindImport: {GroupImport}}
+	groups := map[string][]string{KindService: {"", "core"}, KindImport: {GroupImport}, KindExternal: {GroupOwn}}
 	var errs field.ErrorList
 	switch known := groups[t.Kind]; {
 	case t.Kind == "":
-		errs = append(errs, field.Required(at.Child("kind"), "Service or ServiceImport"))
+		errs = append(errs, field.Required(at.Child("kind"), "Service, ServiceImport or ExternalService"))
 	case known == nil:
-		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind), []string{KindService, KindImport}))
+		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind), []string{KindService, KindImport, KindExternal}))
 	case !slices.Contains(known, t.Group):
 		errs = append(errs, field.NotSupported(at.Child("group"), short(t.Group), known))
 	}
@@ -266,7 +269,7 @@ func hostPort(s string) string {
 		return "port must be a number between 1 and 65535"
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip = ip.WithZone("").Unmap(); ip.IsUnspecified() || ip.IsMulticast() {
+		if !dialable(ip) {
 			return "must be an address that can be dialed"
 		}
 		return ""

@@ -26,7 +26,7 @@ type Checker struct {
 	ValidatePeer func(name, spiffeID, bundle string) error
 }
 
-// Check of a *Service, *Node, *EndpointSlice, *ServiceExport, *Peer or *TrafficPolicy; namespace is the one that it belongs to.
+// Check of a *Service, *Node, *EndpointSlice, *ServiceExport, *Peer, *TrafficPolicy or *ExternalService; namespace is the one that it belongs to.
 func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	var errs field.ErrorList
 	if namespace != "" {
@@ -45,6 +45,8 @@ func (c *Checker) Check(namespace string, v any) field.ErrorList {
 		errs = append(errs, c.checkPeer(o)...)
 	case *v1alpha1.TrafficPolicy:
 		errs = append(errs, v1alpha1.ValidateTrafficPolicy(o)...)
+	case *v1alpha1.ExternalService:
+		errs = append(errs, v1alpha1.ValidateExternalService(o)...)
 	}
 	return errs
 }

@@ -9,7 +9,11 @@ import (
 // Instead is what to do about a field that an object does not have, as the end of a message: for fields of Istio and of the Gateway API
 // that a TrafficPolicy is likely to have been made of. It is empty for others of other kinds.
 func Instead(object any, field string) string {
-	if _, policy := object.(*v1alpha1.TrafficPolicy); !policy {
+	switch object.(type) {
+	case *v1alpha1.TrafficPolicy:
+	case *v1alpha1.ExternalService:
+		return insteadOfEntry(field)
+	default:
 		return ""
 	}
 	for _, known := range []struct{ suffix, instead string }{
@@ -38,4 +42,24 @@ func Instead(object any, field string) string {
 		}
 	}
 	return "; docs/policy.md lists the fields"
+}
+
+// insteadOfEntry is what to do about a field of Istio's ServiceEntry that an ExternalService does not have.
+func insteadOfEntry(field string) string {
+	for _, known := range []struct{ suffix, instead string }{
+		{".location", "calls to what is outside take no tunnel: remove it"},
+		{".exportTo", "a ServiceExport of the same name exports it to peers: remove it"},
+		{".workloadSelector", "name the endpoints"},
+		{".subjectAltNames", "TLS of the caller is passed on: remove it"},
+		{".tls", "TLS of the caller is passed on, and none is added: remove it, and send TLS"},
+		{".weight", "all endpoints of a locality have the same: remove it"},
+		{".network", "remove it"},
+		{".labels", "remove it"},
+		{".serviceAccount", "remove it"},
+	} {
+		if strings.HasSuffix(field, known.suffix) {
+			return "; " + known.instead
+		}
+	}
+	return "; docs/external.md lists the fields"
 }

@@ -81,8 +81,11 @@ func shortLocality(region, zone string) string {
 
 // endpointAddress distinguishes the rows of a peer where the service has several ports.
 func endpointAddress(e *status.Endpoint, severalPorts bool) string {
-	if severalPorts && e.Address == e.Cluster {
+	switch {
+	case severalPorts && e.Address == e.Cluster:
 		return e.Address + ":" + strconv.Itoa(int(e.Port))
+	case e.Host != "":
+		return fmt.Sprintf("%s (%s)", e.Address, e.Host)
 	}
 	return e.Address
 }
