@@ -28,6 +28,7 @@ type assembly struct {
 	targets map[discovery.ServiceName]*object // TrafficPolicies by what they are for
 	taken   map[netip.AddrPort]*object        // listeners, by the Service that has them
 	ids     map[string]*object                // Peers by SPIFFE ID
+	exports map[discovery.ServiceName]*object // ServiceExports
 	aliases map[key]bool                      // Services of type ExternalName
 
 	guard    *discovery.Guard
@@ -46,6 +47,7 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 		targets:    map[discovery.ServiceName]*object{},
 		taken:      map[netip.AddrPort]*object{},
 		ids:        map[string]*object{},
+		exports:    map[discovery.ServiceName]*object{},
 		aliases:    map[key]bool{},
 		guard:      cmp.Or(cfg.Guard, &discovery.Guard{AllowLoopback: true}),
 		places:     translate.NewPlaces(cfg.Region),
@@ -58,6 +60,7 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 	each(objects, a.slice)
 	each(objects, a.export)
 	each(objects, a.peer)
+	a.strangers()
 	each(created(objects), a.policy)
 	for name, endpoints := range a.gathered {
 		a.services[name].Endpoints = endpoints.ByPort()
@@ -177,6 +180,19 @@ func (a *assembly) export(o *object, e *mcsv1beta1.ServiceExport) {
 		return
 	}
 	s.Export, s.Private = translate.Export(e), false
+	a.exports[s.Name] = o
+}
+
+// strangers warns of exports to Peers that there are not.
+func (a *assembly) strangers() {
+	for name, o := range a.exports {
+		for _, to := range a.services[name].Export.To {
+			if a.peers[to] == nil {
+				a.report(o.warning("metadata.annotations["+v1alpha1.ExportToAnnotation+"]",
+					"there is no Peer %s here: the service is exported to it once there is one", to))
+			}
+		}
+	}
 }
 
 func (a *assembly) peer(o *object, p *v1alpha1.Peer) {

@@ -177,12 +177,17 @@ func TestConsent(t *testing.T) {
 		{"no longer exported", service, "", true},
 		{"taken over", with(service, `takeover: "true"`), "", false},
 		{"not taken over", with(service, `takeover: "false"`), "", true},
+		{"a rule with a typing error", service, with(export, "export-too: b"), true},
 		{"an export that is not valid, and never was", service, with(export, `export-to: ""`), true},
 	} {
 		write(t, dir, "echo.yaml", step.service+"---\n"+slice+"---\n"+step.export)
-		local, _, err := s.load()
+		local, errs, err := s.load()
 		if err != nil {
 			t.Fatal(err)
+		}
+		const stranger = "metadata.annotations[eastway.dev/export-to]: there is no Peer b here: the service is exported to it once there is one"
+		if warned := strings.Contains(fmt.Sprint(errs), stranger); warned != (step.name == "exported to one peer") {
+			t.Errorf("%s: %v", step.name, errs)
 		}
 		got := local.Services.Get(discovery.ServiceName{Namespace: "demo", Name: "echo"})
 		if got == nil || len(got.Endpoints) == 0 || got.Private != step.private {

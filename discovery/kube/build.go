@@ -153,10 +153,28 @@ func (w *world) found() []Problem {
 			problems = append(problems, p...)
 		}
 	}
+	problems = append(problems, w.strangers()...)
 	if n := len(w.beyond); n > 0 {
 		problems = append(problems, Problem{
 			Kind: kindService, Message: fmt.Sprintf("more than %d services are relevant to Eastway: %d of them are ignored", w.most, n),
 		})
+	}
+	return problems
+}
+
+// strangers are exports to Peers that there are not.
+func (w *world) strangers() []Problem {
+	var problems []Problem
+	for _, e := range w.exports {
+		if e.Annotations[v1alpha1.ExportToAnnotation] == "" {
+			continue
+		}
+		for _, to := range translate.Export(e).To {
+			if w.local.Peers[to] == nil {
+				problems = append(problems, warning(kindExport, e, "metadata.annotations["+v1alpha1.ExportToAnnotation+"]",
+					"there is no Peer %s here: the service is exported to it once there is one", to))
+			}
+		}
 	}
 	return problems
 }

@@ -130,6 +130,19 @@ func TestPeersAndPolicies(t *testing.T) {
 		{"an export of nothing", []string{shopExport}, nil, []string{
 			"ServiceExport default/shop: warning: metadata.name: there is no Service default/shop to export",
 		}},
+		{
+			"an export with a rule that is not known",
+			[]string{shopYAML, strings.Replace(shopExport, "{name", "{annotations: {eastway.dev/export-too: b}, name", 1)},
+			nil,
+			[]string{"ServiceExport default/shop: metadata.annotations[eastway.dev/export-too]: is not known, perhaps eastway.dev/export-to is meant"},
+		},
+		{
+			"an export to a Peer that is not there", []string{
+				shopYAML, peerYAML("b", 1), strings.Replace(shopExport, "{name", "{annotations: {eastway.dev/export-to: 'b, c'}, name", 1),
+			}, nil, []string{
+				"ServiceExport default/shop: warning: metadata.annotations[eastway.dev/export-to]: there is no Peer c here: the service is exported to it",
+			},
+		},
 		{"an export of an alias", []string{
 			`{apiVersion: v1, kind: Service, metadata: {name: shop, namespace: default}, spec: {type: ExternalName, externalName: example.com}}`,
 			shopExport,

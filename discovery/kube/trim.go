@@ -2,6 +2,7 @@ package kube
 
 import (
 	"maps"
+	"strings"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,17 @@ func only(m map[string]string, keys ...string) map[string]string {
 	return out
 }
 
+// ours are the entries with Eastway's prefix, also those that it does not know: they are checked.
+func ours(m map[string]string) map[string]string {
+	var keys []string
+	for k := range m {
+		if strings.HasPrefix(k, v1alpha1.GroupOwn+"/") {
+			keys = append(keys, k)
+		}
+	}
+	return only(m, keys...)
+}
+
 // canonical is a string of which many objects have a copy, such as the name of a zone.
 func canonical(s *string) *string {
 	if s == nil {
@@ -40,11 +52,11 @@ func canonical(s *string) *string {
 	return &one
 }
 
-// trimService keeps of a Service what the catalog needs; labels only of a derived one.
+// trimService keeps of a Service what the catalog needs.
 func trimService(s *corev1.Service, namespace string) (metav1.Object, []Problem) {
 	out := &corev1.Service{ObjectMeta: meta(s)}
-	out.Annotations = only(s.Annotations, v1alpha1.TakeoverAnnotation, v1alpha1.ProtocolAnnotation,
-		v1alpha1.ProxyProtocolAnnotation)
+	out.Annotations, out.Labels = ours(s.Annotations), ours(s.Labels)
+	delete(out.Labels, v1alpha1.DerivedLabel) // it means something in the own namespace only
 	derived := s.Namespace == namespace && s.Labels[v1alpha1.DerivedLabel] != ""
 	if derived {
 		out.Annotations = only(s.Annotations, v1alpha1.PrecedenceAnnotation)
@@ -119,7 +131,7 @@ func trimNode(n *corev1.Node) (metav1.Object, []Problem) {
 
 func trimExport(e *mcsv1beta1.ServiceExport) (metav1.Object, []Problem) {
 	m := meta(e)
-	m.Annotations = only(e.Annotations, v1alpha1.ExportToAnnotation, v1alpha1.ExportToDryRunAnnotation)
+	m.Annotations, m.Labels = ours(e.Annotations), ours(e.Labels)
 	return &mcsv1beta1.ServiceExport{ObjectMeta: m, Spec: mcsv1beta1.ServiceExportSpec{
 		ExportedLabels: maps.Clone(e.Spec.ExportedLabels), ExportedAnnotations: maps.Clone(e.Spec.ExportedAnnotations),
 	}}, nil

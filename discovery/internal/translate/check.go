@@ -58,11 +58,8 @@ func checkExport(e *mcsv1beta1.ServiceExport) field.ErrorList {
 			errs = append(errs, InvalidField(field.NewPath("metadata", "annotations").Key(v1alpha1.ExportToAnnotation), "%v", err))
 		}
 	}
-	if value, ok := e.Annotations[v1alpha1.ExportToDryRunAnnotation]; ok && value != "true" && value != "false" { // a typing error would deny
-		errs = append(errs, InvalidField(field.NewPath("metadata", "annotations").Key(v1alpha1.ExportToDryRunAnnotation),
-			`must be "true" or "false"`))
-	}
-	return errs
+	errs = append(errs, checkBool(e, v1alpha1.ExportToDryRunAnnotation)...)
+	return append(errs, checkAnnotations(e, exportAnnotations())...)
 }
 
 func checkString(at *field.Path, value string, valid func(string) []string) field.ErrorList {
@@ -79,6 +76,8 @@ func checkService(s *corev1.Service) field.ErrorList {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return errs
 	}
+	errs = append(errs, checkBool(s, v1alpha1.TakeoverAnnotation)...)
+	errs = append(errs, checkAnnotations(s, serviceAnnotations())...)
 	if n := len(s.Spec.ClusterIPs); n > discovery.MaxAddresses {
 		return append(errs, field.TooMany(spec.Child("clusterIPs"), n, discovery.MaxAddresses))
 	}
