@@ -147,6 +147,12 @@ func (s *FileSource) Problems() []string {
 	if id != nil && id.doubt != nil {
 		out = append(out, fmt.Sprintf("certificate in %s: %v", s.cfg.Dir, id.doubt))
 	}
+	if id != nil && id.bundle != nil {
+		if ending := Ending(id.bundle, s.cfg.Now()); ending != "" {
+			out = append(out, fmt.Sprintf("%s in %s: %s; renew the root, and let every peer import the new bundle",
+				svidBundleFile, s.cfg.Dir, ending))
+		}
+	}
 	if id != nil && s.cfg.Now().After(id.first.NotAfter) {
 		out = append(out, fmt.Sprintf("certificate in %s: %q expired at %s: check what renews the files",
 			s.cfg.Dir, clip.Text(id.first.Subject.String(), maxSubject), stamp(id.first.NotAfter)))

@@ -80,7 +80,7 @@ func checkManifests(ctx context.Context, dir, cluster string, report *check.Repo
 	if err := configDir(dir); err != nil {
 		return err
 	}
-	checks, err := check.Manifests(file.Config{Dir: dir, Cluster: cluster, ValidatePeer: validatePeer})
+	checks, err := check.Manifests(file.Config{Dir: dir, Cluster: cluster, ValidatePeer: validatePeer, DoubtPeer: doubtPeer})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -39,4 +40,13 @@ func validatePeer(name, spiffeID, bundle string) error {
 		}
 	}
 	return err
+}
+
+// doubtPeer says that the roots of a Peer that is valid end.
+func doubtPeer(name, spiffeID, bundle string) string {
+	p, err := certs.ParsePeer(name, spiffeID, bundle)
+	if err != nil {
+		return ""
+	}
+	return certs.Ending(p.Bundle, time.Now())
 }

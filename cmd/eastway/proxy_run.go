@@ -418,7 +418,7 @@ func (p *proxy) status() admin.Status {
 		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(snapshot),
 		Limits: p.failover.Limits(),
 	}
-	st.Errors = append(st.Errors, p.identity.Problems()...)
+	st.Errors = append(append(st.Errors, p.identity.Problems()...), p.auth.Problems(time.Now())...)
 	st.Errors = append(append(st.Errors, p.source.problems()...), p.outside.Problems()...)
 	st.Errors = append(st.Errors, snapshot.Problems()...)
 	st.Errors = append(st.Errors, p.node.Problems()...)

@@ -31,10 +31,11 @@ type assembly struct {
 	exports map[discovery.ServiceName]*object // ServiceExports
 	aliases map[key]bool                      // Services of type ExternalName
 
-	guard    *discovery.Guard
-	places   *translate.Places
-	gathered map[discovery.ServiceName]*translate.Endpoints
-	errs     []FileError
+	doubtPeer func(name, spiffeID, bundle string) string
+	guard     *discovery.Guard
+	places    *translate.Places
+	gathered  map[discovery.ServiceName]*translate.Endpoints
+	errs      []FileError
 }
 
 // assemble takes objects in the order of their age: in a conflict the older one wins.
@@ -49,6 +50,7 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 		ids:        map[string]*object{},
 		exports:    map[discovery.ServiceName]*object{},
 		aliases:    map[key]bool{},
+		doubtPeer:  cfg.DoubtPeer,
 		guard:      cmp.Or(cfg.Guard, &discovery.Guard{AllowLoopback: true}),
 		places:     translate.NewPlaces(cfg.Region),
 		gathered:   map[discovery.ServiceName]*translate.Endpoints{},
@@ -203,6 +205,12 @@ func (a *assembly) peer(o *object, p *v1alpha1.Peer) {
 	}
 	a.ids[p.Spec.SPIFFEID] = o
 	a.peers[p.Name] = &discovery.Peer{Name: p.Name, Spec: p.Spec}
+	if a.doubtPeer == nil {
+		return
+	}
+	if doubt := a.doubtPeer(p.Name, p.Spec.SPIFFEID, p.Spec.TrustBundle); doubt != "" {
+		a.report(o.warning("spec.trustBundle", "%s", doubt))
+	}
 }
 
 func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {

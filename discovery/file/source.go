@@ -48,6 +48,8 @@ type Config struct {
 	Region string
 	// ValidatePeer returns what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
 	ValidatePeer func(name, spiffeID, bundle string) error
+	// DoubtPeer returns what an operator has to know of the trust bundle of a Peer that is used, empty for nothing; nil: nothing.
+	DoubtPeer func(name, spiffeID, bundle string) string
 	// Guard decides which addresses may be endpoints; nil: loopback addresses may.
 	Guard *discovery.Guard
 	// Log may be nil.

@@ -134,13 +134,13 @@ func TestPeersAndPolicies(t *testing.T) {
 			"an export with a rule that is not known",
 			[]string{shopYAML, strings.Replace(shopExport, "{name", "{annotations: {eastway.dev/export-too: b}, name", 1)},
 			nil,
-			[]string{"ServiceExport default/shop: metadata.annotations[eastway.dev/export-too]: is not known, perhaps eastway.dev/export-to is meant"},
+			[]string{"ServiceExport default/shop: metadata.annotations[eastway.dev/export-too]: is not known, perhaps eastway.dev/export-to is"},
 		},
 		{
 			"an export to a Peer that is not there", []string{
 				shopYAML, peerYAML("b", 1), strings.Replace(shopExport, "{name", "{annotations: {eastway.dev/export-to: 'b, c'}, name", 1),
-			}, nil, []string{
-				"ServiceExport default/shop: warning: metadata.annotations[eastway.dev/export-to]: there is no Peer c here: the service is exported to it",
+			}, []string{"peer b spiffe://b/eastway/cluster/b"}, []string{
+				"ServiceExport default/shop: warning: metadata.annotations[eastway.dev/export-to]: there is no Peer c here: the service is",
 			},
 		},
 		{"an export of an alias", []string{

@@ -66,6 +66,9 @@ func (m Manifest) Notes() []string {
 		notes = append(notes, fmt.Sprintf("the root %s is not held to the trust domain %s, others may have CAs below it: a cluster that imports "+
 			"this accepts what a CA below it issues, if that CA is held to %s", c.Subject, td.Name(), td.Name()))
 	}
+	if ending := certs.Ending(m.Identity.Bundle, time.Now()); ending != "" {
+		notes = append(notes, "the trust bundle of "+m.Peer.Name+": "+ending)
+	}
 	if len(m.Peer.Spec.Addresses) == 0 {
 		notes = append(notes, "without an address this cluster cannot be dialed: it dials its peers, which need an address each; "+
 			"calls go both ways all the same")

@@ -28,7 +28,7 @@ func TestAnnotations(t *testing.T) {
 		{"example.com/export-to", "a", "", ""},
 		{
 			v1alpha1.ExportToAnnotation, "west",
-			"metadata.annotations[eastway.dev/export-to]: is not known: here are eastway.dev/takeover, eastway.dev/protocol, eastway.dev/proxy-protocol", "",
+			"metadata.annotations[eastway.dev/export-to]: is not known: here are eastway.dev/takeover, eastway.dev/protocol, eastway.dev/proxy-", "",
 		},
 		{
 			"eastway.dev/export-too", "west", "is not known: here are",
@@ -37,7 +37,7 @@ func TestAnnotations(t *testing.T) {
 		{"eastway.dev/Export-To", "west", "is not known: here are", "is not known, perhaps eastway.dev/export-to is meant"},
 		{"eastway.dev/deny", "west", "is not known: here are", "is not known: here are eastway.dev/export-to, eastway.dev/export-to-dry-run"},
 		{"eastway.dev/takeovr", "true", "is not known, perhaps eastway.dev/takeover is meant", "is not known: here are"},
-		{"eastway.dev/proxy-protocl", "v2", "is not known, perhaps eastway.dev/proxy-protocol is meant", "is not known: here are"},
+		{"eastway.dev/proxy-protocols", "v2", "is not known, perhaps eastway.dev/proxy-protocol is meant", "is not known: here are"},
 		{v1alpha1.TakeoverAnnotation, "true", "", "is not known: here are"},
 		{v1alpha1.TakeoverAnnotation, "false", "", "is not known: here are"},
 		{v1alpha1.TakeoverAnnotation, "yes", `metadata.annotations[eastway.dev/takeover]: must be "true" or "false"`, "is not known: here are"},
@@ -61,11 +61,13 @@ func TestAnnotationsAmongLabels(t *testing.T) {
 	var c Checker
 	e := &mcsv1beta1.ServiceExport{}
 	e.Name, e.Labels = "a", map[string]string{v1alpha1.ExportToAnnotation: "west", "eastway.dev/team": "x"}
-	if errs := c.Check("default", e); len(errs) != 1 || !strings.Contains(textOf(errs), "metadata.labels[eastway.dev/export-to]: is an annotation, and has no effect") {
+	const want = "metadata.labels[eastway.dev/export-to]: is an annotation, and has no effect"
+	if errs := c.Check("default", e); len(errs) != 1 || !strings.Contains(textOf(errs), want) {
 		t.Errorf("%v", errs)
 	}
 	s := &corev1.Service{Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Ports: []corev1.ServicePort{{Port: 80}}}}
-	s.Name, s.Labels, s.Annotations = "a", map[string]string{v1alpha1.DerivedLabel: v1alpha1.DerivedImport}, map[string]string{v1alpha1.PrecedenceAnnotation: "a,b"}
+	s.Name, s.Labels = "a", map[string]string{v1alpha1.DerivedLabel: v1alpha1.DerivedImport}
+	s.Annotations = map[string]string{v1alpha1.PrecedenceAnnotation: "a,b"}
 	if errs := c.Check("default", s); len(errs) != 0 {
 		t.Errorf("the controller's own: %v", errs)
 	}
