@@ -96,7 +96,7 @@ func (p *Proxy) Probe(ctx context.Context, q status.ProbeQuery) (*status.Probe, 
 	}
 	b, err := p.listeners.Open(name, q.Port)
 	if err != nil || !b.At.IsValid() {
-		return noListener(&q, err)
+		return noListener(&q, &b, err)
 	}
 	request, err := probeRequest(&q)
 	if err != nil {
@@ -171,10 +171,10 @@ func expire(p *status.Probe, after time.Duration) {
 }
 
 // noListener is why no application can call the service at this proxy. Where nothing can serve it, that is what became of the call.
-func noListener(q *status.ProbeQuery, err error) (*status.Probe, error) {
+func noListener(q *status.ProbeQuery, b *listen.Binding, err error) (*status.Probe, error) {
 	if errors.Is(err, listen.ErrVacant) {
 		return &status.Probe{
-			Port: q.Port, Protocol: "TCP", Result: access.NoEndpoint, Hops: []status.Hop{},
+			Port: b.Port, Protocol: "TCP", Listener: b.At.String(), Result: access.NoEndpoint, Hops: []status.Hop{},
 			Error: "connection refused: " + err.Error() + ", so that the proxy does not listen",
 		}, nil
 	}

@@ -122,7 +122,8 @@ func (k refusalKey) text() (what, remedy string) {
 // what to do.
 func (p *Proxy) Problems() []string {
 	s := p.table.Snapshot()
-	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), unknownPlaces(s, p.cfg.Locality))
+	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), p.table.Problems(),
+		unknownPlaces(s, p.cfg.Locality))
 }
 
 // request counts a request that is not well-formed.

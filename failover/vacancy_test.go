@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestNothingServes(t *testing.T) {
 		w.vacant(true)
 	}
 	probe, err := w.proxy.Probe(t.Context(), status.ProbeQuery{Namespace: "shop", Name: "echo", Timeout: patience})
-	if err != nil || probe.Result != access.NoEndpoint || probe.Error == "" {
+	if err != nil || probe.Result != access.NoEndpoint || probe.Error == "" || probe.Port != servicePort || probe.Listener == "" {
 		t.Errorf("probed: %+v, %v", probe, err)
 	}
 	if n := testutil.ToFloat64(w.proxy.metrics.vacant); n != 1 {
@@ -81,6 +82,14 @@ func TestFoundDead(t *testing.T) {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	})
 	w.vacant(true)
+	for _, e := range w.proxy.Endpoints(echoName) {
+		if e.Status != status.Unreachable {
+			t.Errorf("%s is %s", e.Address, e.Status)
+		}
+	}
+	if p := w.proxy.Problems(); len(p) != 1 || !strings.Contains(p[0], "no endpoint or peer takes connections, as probes find") {
+		t.Errorf("problems: %q", p)
+	}
 	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(two, servicePort)))
 	if err != nil {
 		t.Fatal(err)

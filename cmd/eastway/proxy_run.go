@@ -418,6 +418,10 @@ func (p *proxy) status() admin.Status {
 		Peers: peersOnly(p.node.Status(), p.o.cluster), Services: admin.Services(snapshot),
 		Limits: p.failover.Limits(),
 	}
+	if p.draining.Load() {
+		st.Errors = append(st.Errors, fmt.Sprintf("this proxy shuts down: it ends when its connections have ended (%d now), or after --drain-timeout",
+			p.failover.Active()))
+	}
 	st.Errors = append(append(st.Errors, p.identity.Problems()...), p.auth.Problems(time.Now())...)
 	st.Errors = append(append(st.Errors, p.source.problems()...), p.outside.Problems()...)
 	st.Errors = append(st.Errors, snapshot.Problems()...)

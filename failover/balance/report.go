@@ -128,5 +128,8 @@ func checked(st status.Endpoint, g *group, a Address) status.Endpoint {
 	if t != nil {
 		st.Active = int(t.active.Load())
 	}
+	if st.Status == status.Healthy && g.isVacant() { // no probe of any has passed
+		st.Status = status.Unreachable
+	}
 	return st
 }

@@ -297,37 +297,44 @@ func (ls *Listeners) Revision() uint64 { return ls.revision.Load() }
 // errClosed is no fault of a service's.
 var errClosed = errors.New("the proxy shuts down: call another one")
 
-// Open returns a listener of a service that is open, that of its own name first; port 0 is any. If there is none, the error is why.
+// Open returns a listener of a service that is open, that of its own name first; port 0 is any. If there is none, the error is why; with
+// ErrVacant it returns one that is closed.
 func (ls *Listeners) Open(service discovery.ServiceName, port uint16) (Binding, error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.closed {
 		return Binding{}, errClosed
 	}
-	var found []Binding
+	var found, vacant []Binding
 	var err error
 	for _, l := range ls.byAddr {
 		if b := l.binding; b.Service == service && (port == 0 || b.Port == port) {
 			if l.vacant {
-				err = cmp.Or(err, ErrVacant)
+				vacant = append(vacant, b)
 			}
 			if err = cmp.Or(err, l.err); l.ln != nil {
 				found = append(found, b)
 			}
 		}
 	}
-	if len(found) == 0 {
-		return Binding{}, err
+	switch {
+	case len(found) > 0:
+		return slices.MinFunc(found, Binding.compare), nil
+	case len(vacant) > 0 && err == nil:
+		return slices.MinFunc(vacant, Binding.compare), ErrVacant
 	}
-	return slices.MinFunc(found, func(a, b Binding) int {
-		if a.ClusterSet != b.ClusterSet {
-			if b.ClusterSet {
-				return -1
-			}
-			return 1
+	return Binding{}, err
+}
+
+// compare puts the service's own address before those of the cluster set, then the lowest port first.
+func (b Binding) compare(o Binding) int {
+	if b.ClusterSet != o.ClusterSet {
+		if o.ClusterSet {
+			return -1
 		}
-		return cmp.Or(cmp.Compare(a.Port, b.Port), a.At.Compare(b.At))
-	}), nil
+		return 1
+	}
+	return cmp.Or(cmp.Compare(b.Port, o.Port), b.At.Compare(o.At))
 }
 
 // Has is true if something is listened for at that address; host reports whether an IP is one of this host's.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -185,13 +186,26 @@ func serviceRows(of admin.Status) [][]string {
 	return rows
 }
 
-// addresses of a service; callers are refused at some of them where a port is closed.
+// addresses of a service; callers are refused where ports are closed, of which those are named that callers know.
 func addresses(s *admin.ServiceStatus) string {
 	text := list(s.Addresses, netip.Addr.String)
-	if len(s.Vacant) > 0 {
-		text += "(refused)"
+	if len(s.Vacant) == 0 {
+		return text
 	}
-	return text
+	var closed []string
+	open := false
+	for _, p := range s.Ports {
+		isOne := func(at netip.AddrPort) bool { return at.Port() == p.Port && slices.Contains(s.Addresses, at.Addr()) }
+		if slices.ContainsFunc(s.Vacant, isOne) {
+			closed = append(closed, strconv.Itoa(int(p.Port)))
+		} else if p.Protocol == discovery.TCP {
+			open = true
+		}
+	}
+	if len(closed) == 0 || !open {
+		return text + "(refused)"
+	}
+	return text + "(refused: " + strings.Join(closed, ",") + ")"
 }
 
 // formatPort leaves TCP out, as is usual.
