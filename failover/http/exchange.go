@@ -15,6 +15,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/http/bounds"
 	"github.com/eastway/eastway/failover/http/conn"
 	"github.com/eastway/eastway/failover/ratelimit"
 	"github.com/eastway/eastway/failover/registry"
@@ -65,8 +66,8 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e.stick()
 	e.quota.of = h.cfg.Table.Limits(f.from.Key).Matching(&ratelimit.Call{Cluster: f.from.cluster(h.cfg.Cluster), Request: r})
 	e.repeats = repeats{Handler: h, key: f.from.Key, peer: f.from.peer, from: source.OfText(e.call.address), policy: e.policy}
-	if !e.repeats.begin() {
-		e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
+	if reason := e.repeats.begin(); reason != "" {
+		e.fail(http.StatusServiceUnavailable, access.Limit, reason)
 		whole = true
 		return
 	}
@@ -287,7 +288,7 @@ func (e *exchange) settle(t *try, whole bool) {
 		t.blame.Failure = balance.BrokenAnswer // it was cut off
 	case t.resp != nil:
 		t.use.Answered(statusOf(t.resp))
-		t.blame.RetryAfter = max(t.blame.RetryAfter, retryAfter(t.resp, time.Now()))
+		t.blame.RetryAfter = max(t.blame.RetryAfter, bounds.RetryAfter(t.resp, time.Now()))
 	}
 	t.use.Done(t.blame)
 }

@@ -63,8 +63,9 @@ func takeCall(h http.Header) call {
 // report is how the proxy of a peer got its answer: OUTCOME;ENDPOINT;REGION;ZONE;MICROSECONDS.
 type report struct {
 	outcome outcome
-	// busy: the peer has no place for the request now.
+	// busy: the peer has no place for the request now, nor for others for as long as hold.
 	busy bool
+	hold time.Duration
 	// endpoint had the request, and is at locality; empty: none had.
 	endpoint string
 	locality discovery.Locality
@@ -110,7 +111,9 @@ func takeReport(h http.Header) report {
 	case reportNotExecuted:
 		r.outcome = notExecuted
 	case reportBusy:
-		r.outcome, r.busy = notExecuted, true
+		if r.outcome, r.busy = notExecuted, true; h.Get(reasonHeader) != reasonShare {
+			r.hold = busyTime
+		}
 	case reportUnknown:
 		r.outcome = unknown
 	}
@@ -128,7 +131,7 @@ func reportTo(to *origin, h http.Header, t *try, began time.Time, reason string)
 	switch reason {
 	case "no-endpoint", "not-executed":
 		r.outcome = notExecuted
-	case reasonOverflow:
+	case reasonOverflow, reasonShare:
 		r.outcome, r.busy = notExecuted, true
 	case "unknown-outcome", "timeout":
 		r.outcome = unknown

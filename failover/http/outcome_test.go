@@ -34,13 +34,24 @@ func TestReportBetweenProxies(t *testing.T) {
 		{endpoint: "10.0.0.2:80", locality: at, took: 3100 * time.Microsecond},
 		{outcome: notExecuted},
 		{outcome: unknown},
-		{outcome: notExecuted, busy: true},
+		{outcome: notExecuted, busy: true, hold: busyTime},
 	} {
 		h := http.Header{}
 		h.Set(outcomeHeader, want.String())
 		if got := takeReport(h); got != want || len(h) > 0 {
 			t.Errorf("%+v became %+v, %v", want, got, h)
 		}
+	}
+}
+
+// A peer that has no place for this caller is not left alone by others.
+func TestReportOfOneCaller(t *testing.T) {
+	t.Parallel()
+	h := http.Header{}
+	reportTo(&origin{peer: "a"}, h, nil, time.Now(), reasonShare)
+	h.Set(reasonHeader, reasonShare)
+	if got := takeReport(h); got.outcome != notExecuted || !got.busy || got.hold != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/http/bounds"
+	"github.com/eastway/eastway/failover/registry"
 )
 
 // repeats are those of one request that are on the budget of its service port.
@@ -22,18 +23,26 @@ type repeats struct {
 	least   time.Duration // what it waits for, at least
 }
 
-// begin counts the request itself, until done is called; false: too many are under way.
-func (r *repeats) begin() (ok bool) {
-	if met := r.peers.Take(r.peer, r.key.Service.String(), r.from, r.cfg.MaxPerPeer); met != nil {
+// begin counts the request itself, until done is called; otherwise too many are under way.
+func (r *repeats) begin() (refused string) {
+	met := r.peers.Take(r.peer, r.key.Service.String(), r.from, r.cfg.MaxPerPeer)
+	if met != nil {
 		r.cfg.LimitMet(r.key.Service, string(met.Limit))
-		return false
+		if met.Limit == registry.LimitCallerShare {
+			return reasonShare
+		}
+		return reasonOverflow
 	}
-	r.budgetOf(r.key, func(b *bounds.Budget) { ok = b.Request(time.Now(), r.policy.Pool.MaxRequests) })
-	if !ok {
+	r.budgetOf(r.key, func(b *bounds.Budget) {
+		if !b.Request(time.Now(), r.policy.Pool.MaxRequests) {
+			refused = reasonOverflow
+		}
+	})
+	if refused != "" {
 		r.depart()
 		r.cfg.LimitMet(r.key.Service, limitRequests)
 	}
-	return ok
+	return refused
 }
 
 func (r *repeats) done() {

@@ -217,9 +217,11 @@ func refusalOf(err error) *refusal {
 	}
 	switch {
 	case errors.Is(err, registry.ErrTooMany):
-		return &refusal{
-			code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: overloadRetryAfter, result: access.Limit,
+		r := &refusal{code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: overloadRetryAfter, result: access.Limit}
+		if met, ok := errors.AsType[*registry.LimitError](err); ok && met.Limit == registry.LimitCallerShare {
+			r.retryAfter = 0 // other callers of the peer have room
 		}
+		return r
 	case errors.Is(err, errMaxConnections):
 		return &refusal{
 			code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: overloadRetryAfter, result: access.Limit,
