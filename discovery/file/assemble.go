@@ -111,6 +111,9 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 	if doubt := translate.CarriedAsTCP(s); doubt != nil {
 		a.report(o.warning(doubt.Field, "%s", doubt.Detail))
 	}
+	for _, err := range translate.Ignored(s) {
+		a.report(o.warning(err.Field, "%s", err.Detail))
+	}
 	a.unreachable(o, s, service)
 	service.Listeners = discovery.ListenersAt(service.Ports, service.Addresses...)
 	a.services[name] = service

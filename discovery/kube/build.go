@@ -26,11 +26,16 @@ func (w *world) relevantProblem(kind string, about name) bool {
 
 // build puts one service together; nil if it is not relevant.
 func (w *world) build(at name) (*discovery.Service, []Problem) {
-	if !w.relevant(at) {
-		return nil, nil
-	}
 	own, export := w.services[at], w.exports[at]
 	var problems []Problem
+	if own != nil {
+		for _, err := range translate.Ignored(own) { // perhaps that is why the Service is not relevant
+			problems = append(problems, warning(kindService, own, err.Field, "%s", err.Detail))
+		}
+	}
+	if !w.relevant(at) {
+		return nil, problems
+	}
 	switch {
 	case export == nil:
 	case own == nil:
@@ -165,6 +170,9 @@ func (w *world) found() []Problem {
 // strangers are exports to Peers that there are not.
 func (w *world) strangers() []Problem {
 	var problems []Problem
+	if w.local.Peers == nil { // none was read yet
+		return nil
+	}
 	for _, e := range w.exports {
 		if e.Annotations[v1alpha1.ExportToAnnotation] == "" {
 			continue

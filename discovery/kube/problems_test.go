@@ -137,6 +137,12 @@ func TestPeersAndPolicies(t *testing.T) {
 			[]string{"ServiceExport default/shop: metadata.annotations[eastway.dev/export-too]: is not known, perhaps eastway.dev/export-to is"},
 		},
 		{
+			"a Service with a typing error, which nothing else is about",
+			[]string{`{apiVersion: v1, kind: Service, metadata: {name: a, namespace: b, annotations: {eastway.dev/takeovr: "x"}}, spec: {ports: [{port: 1}]}}`},
+			nil,
+			[]string{"Service b/a: warning: metadata.annotations[eastway.dev/takeovr]: is not known, perhaps eastway.dev/takeover is meant"},
+		},
+		{
 			"an export to a Peer that is not there", []string{
 				shopYAML, peerYAML("b", 1), strings.Replace(shopExport, "{name", "{annotations: {eastway.dev/export-to: 'b, c'}, name", 1),
 			}, []string{"peer b spiffe://b/eastway/cluster/b"}, []string{

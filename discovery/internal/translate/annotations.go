@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -18,6 +19,12 @@ func serviceAnnotations() []string {
 
 func exportAnnotations() []string {
 	return []string{v1alpha1.ExportToAnnotation, v1alpha1.ExportToDryRunAnnotation}
+}
+
+// Ignored are annotations and labels of a Service with Eastway's prefix that have no effect. The Service is used without them: it may be
+// one that has served for long, and none of its annotations restricts who may call it.
+func Ignored(s *corev1.Service) []*field.Error {
+	return append(checkBool(s, v1alpha1.TakeoverAnnotation), checkAnnotations(s, serviceAnnotations())...)
 }
 
 // checkAnnotations checks the names of an object's annotations and labels with Eastway's prefix. One that is not known may be a rule with a

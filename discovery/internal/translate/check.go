@@ -76,8 +76,6 @@ func checkService(s *corev1.Service) field.ErrorList {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return errs
 	}
-	errs = append(errs, checkBool(s, v1alpha1.TakeoverAnnotation)...)
-	errs = append(errs, checkAnnotations(s, serviceAnnotations())...)
 	if n := len(s.Spec.ClusterIPs); n > discovery.MaxAddresses {
 		return append(errs, field.TooMany(spec.Child("clusterIPs"), n, discovery.MaxAddresses))
 	}
