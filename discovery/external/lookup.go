@@ -2,8 +2,10 @@ package external
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,20 +13,33 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Lookup finds a name's addresses, and how long they may be used; zero: that is not known.
-type Lookup func(ctx context.Context, host string) (addresses []netip.Addr, ttl time.Duration, err error)
+// Lookup finds a name's addresses of a family, ip4 or ip6, and how long they may be used; zero: that is not known. A name that has none is no
+// error.
+type Lookup func(ctx context.Context, family, host string) (addresses []netip.Addr, ttl time.Duration, err error)
 
 // System looks names up as the system does: in its file of hosts, then at its name servers. A name with a dot is complete, nothing is
-// appended to it.
-func System(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
-	return lookup(ctx, host, new(net.Dialer).DialContext)
+// appended to it. Addresses to which this host has no route, such as those of IPv6 on a host without it, are left out.
+func System(ctx context.Context, family, host string) ([]netip.Addr, time.Duration, error) {
+	found, ttl, err := lookup(ctx, family, host, new(net.Dialer).DialContext)
+	return slices.DeleteFunc(found, func(a netip.Addr) bool { return !hasRoute(ctx, a) }), ttl, err
+}
+
+// hasRoute is true if the host has an address from which it could send something there. Nothing is sent.
+func hasRoute(ctx context.Context, to netip.Addr) bool {
+	const discard = 9
+	c, err := new(net.Dialer).DialContext(ctx, "udp", netip.AddrPortFrom(to, discard).String())
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // lookup reads the TTLs, which net.Resolver does not return, from the answers on their way to it. It also ends the connections with ctx:
 // a net.Resolver that nothing waits for goes on until each name server has had its time.
-func lookup(ctx context.Context, host string, dial dialFunc) ([]netip.Addr, time.Duration, error) {
+func lookup(ctx context.Context, family, host string, dial dialFunc) ([]netip.Addr, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var seen ttls
@@ -42,7 +57,10 @@ func lookup(ctx context.Context, host string, dial dialFunc) ([]netip.Addr, time
 	if strings.Contains(host, ".") && !strings.HasSuffix(host, ".") {
 		host += "."
 	}
-	found, err := resolver.LookupNetIP(ctx, "ip", host)
+	found, err := resolver.LookupNetIP(ctx, family, host)
+	if none, ok := errors.AsType[*net.DNSError](err); ok && none.IsNotFound {
+		return nil, 0, nil
+	}
 	return found, seen.least(), err
 }
 

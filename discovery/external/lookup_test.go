@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func answer(question []byte, whole bool) []byte {
 	}
 	v4 := q.Type == dnsmessage.TypeA
 	switch {
-	case host == "silent":
+	case host == "silent", host == "silent6" && !v4:
 		return nil
 	case host == "none":
 		m.RCode = dnsmessage.RCodeNameError
@@ -137,29 +138,34 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	z := startZone(t)
 	for _, tt := range []struct {
-		host, want string
-		ttl        time.Duration
-		err        string
+		family, host, want string
+		ttl                time.Duration
+		err                string
 	}{
-		{host: "one", want: "[10.0.0.1 10.0.0.2]", ttl: time.Minute},
-		{host: "six", want: "[fd00::1]", ttl: 20 * time.Second},
-		{host: "both", want: "[10.0.0.1 10.0.0.2 fd00::1]", ttl: 20 * time.Second},
-		{host: "alias", want: "[10.0.0.1]", ttl: 7 * time.Second},
-		{host: "large", want: "[10.0.0.1 10.0.0.2]", ttl: time.Minute},
-		{host: "none", err: "there is no such name"},
-		{host: "empty", err: "there is no such name"},
-		{host: "broken", err: "server misbehaving"},
-		{host: "silent", err: "no name server answers in time"},
+		{"ip4", "one", "[10.0.0.1 10.0.0.2]", time.Minute, ""},
+		{"ip6", "one", "[]", 0, ""},
+		{"ip6", "six", "[fd00::1]", 20 * time.Second, ""},
+		{"ip4", "six", "[]", 0, ""},
+		{"ip4", "both", "[10.0.0.1 10.0.0.2]", time.Minute, ""},
+		{"ip6", "both", "[fd00::1]", 20 * time.Second, ""},
+		{"ip4", "alias", "[10.0.0.1]", 7 * time.Second, ""},
+		{"ip4", "large", "[10.0.0.1 10.0.0.2]", time.Minute, ""},
+		{"ip4", "none", "[]", 0, ""},
+		{"ip4", "empty", "[]", 0, ""},
+		{"ip4", "broken", "", 0, "server misbehaving"},
+		{"ip4", "silent", "", 0, "no name server answers in time"},
+		{"ip4", "silent6", "[10.0.0.1 10.0.0.2]", time.Minute, ""},
+		{"ip6", "silent6", "", 0, "no name server answers in time"},
 	} {
-		t.Run(tt.host, func(t *testing.T) {
+		t.Run(tt.family+" "+tt.host, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
-			if tt.host == "silent" {
+			if strings.Contains(tt.err, "in time") {
 				short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 				defer cancel()
 				ctx = short
 			}
-			found, ttl, err := lookup(ctx, tt.host+".example.test", z.dial)
+			found, ttl, err := lookup(ctx, tt.family, tt.host+".example.test", z.dial)
 			if tt.err != "" {
 				if err == nil || reason(err) != tt.err {
 					t.Errorf("%v, %v", found, err)
@@ -173,10 +179,21 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// The system's file of hosts counts, and what this host has no way to does not.
+func TestSystem(t *testing.T) {
+	t.Parallel()
+	if found, _, err := System(t.Context(), "ip4", "localhost"); err != nil || fmt.Sprint(unique(found)) != "[127.0.0.1]" {
+		t.Errorf("%v, %v", found, err)
+	}
+	if hasRoute(t.Context(), netip.MustParseAddr("fe80::1%no-such-interface")) || !hasRoute(t.Context(), netip.MustParseAddr("127.0.0.1")) {
+		t.Error("routes")
+	}
+}
+
 // What is no address of a name server, and what is no answer, does no harm.
 func TestLookupFails(t *testing.T) {
 	t.Parallel()
-	_, _, err := lookup(t.Context(), "one.example.test", func(context.Context, string, string) (net.Conn, error) {
+	_, _, err := lookup(t.Context(), "ip4", "one.example.test", func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no way there")
 	})
 	if err == nil || !strings.Contains(reason(err), "no way there") {

@@ -20,6 +20,7 @@ func addresses(text string) []netip.Addr {
 func TestName(t *testing.T) {
 	t.Parallel()
 	const half, full = 30 * time.Second, time.Minute
+	alone := &name{answered: true} // it has no addresses of the other family
 	type step struct {
 		addresses string
 		ttl       time.Duration
@@ -64,7 +65,7 @@ func TestName(t *testing.T) {
 				before := fmt.Sprint(n.addresses)
 				if s.err != "" {
 					n.failed(now, s.err, 0.5)
-				} else if changed := n.found(now, addresses(s.addresses), s.ttl); changed != (before != fmt.Sprint(n.addresses)) {
+				} else if changed := n.found(now, addresses(s.addresses), s.ttl, alone); changed != (before != fmt.Sprint(n.addresses)) {
 					t.Errorf("changed: %v, from %s to %v", changed, before, n.addresses)
 				}
 				if n.isDue(n.due.Add(-1)) || n.looking {
@@ -101,7 +102,34 @@ func TestManyAddresses(t *testing.T) {
 		all = append(all, netip.AddrFrom4([4]byte{10, 0, 0, byte(250 - i)}))
 	}
 	var n name
-	if !n.found(time.Now(), all, 0) || len(n.addresses) != maxAddresses || n.addresses[0] != netip.MustParseAddr("10.0.0.1") {
+	if !n.found(time.Now(), all, 0, nil) || len(n.addresses) != maxAddresses || n.addresses[0] != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("%d: %v", len(n.addresses), n.addresses)
 	}
+}
+
+// A name that has addresses of the other family, or may have, need not have any of this one.
+func TestNoAddressesOfAFamily(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	for name, sibling := range map[string]*name{
+		"not known": {}, "failing": {err: "x"}, "has some": {answered: true, addresses: addresses("10.0.0.1")},
+	} {
+		n := name6(t, now)
+		if !n.found(now, nil, 0, sibling) || len(n.addresses) > 0 || n.err != "" || n.due.Sub(now) != noneTTL {
+			t.Errorf("%s: %+v", name, n)
+		}
+	}
+	n := name6(t, now)
+	if n.found(now, nil, 0, &name{answered: true}) || len(n.addresses) == 0 || n.err == "" {
+		t.Errorf("neither has any: %+v", n)
+	}
+}
+
+func name6(t *testing.T, now time.Time) *name {
+	t.Helper()
+	var n name
+	if !n.found(now, addresses("fd00::1"), 0, nil) {
+		t.Fatal("it is not found")
+	}
+	return &n
 }

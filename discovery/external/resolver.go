@@ -55,7 +55,7 @@ type Resolver struct {
 	mu       sync.Mutex
 	local    discovery.Local
 	services map[discovery.ServiceName]*service
-	names    map[string]*name
+	names    map[key]*name
 	looking  int
 }
 
@@ -76,7 +76,7 @@ func New(cfg Config, sink Sink) *Resolver {
 	}
 	r := &Resolver{
 		cfg: cfg, sink: sink, wake: notify.NewSignal(), ended: make(chan struct{}, 1),
-		services: map[discovery.ServiceName]*service{}, names: map[string]*name{},
+		services: map[discovery.ServiceName]*service{}, names: map[key]*name{},
 	}
 	r.metrics = newMetrics(cfg.Registerer, r)
 	return r
@@ -105,15 +105,18 @@ func (r *Resolver) SetLocal(l discovery.Local) {
 
 // want follows the names that services have, and no others. r.mu is held.
 func (r *Resolver) want() {
-	names := map[string]*name{}
+	names := map[key]*name{}
 	for _, s := range r.services {
 		for i := range s.spec.External.Endpoints {
 			host := s.spec.External.Endpoints[i].Host
 			if _, err := netip.ParseAddr(host); err == nil {
 				continue
 			}
-			if names[host] = r.names[host]; names[host] == nil {
-				names[host] = &name{}
+			for _, family := range families() {
+				k := key{host, family}
+				if names[k] = r.names[k]; names[k] == nil {
+					names[k] = &name{}
+				}
 			}
 		}
 	}
@@ -134,17 +137,15 @@ func (r *Resolver) publish() {
 }
 
 // resolve makes the service with its endpoints.
-func (s *service) resolve(names map[string]*name, guard *discovery.Guard) {
+func (s *service) resolve(names map[key]*name, guard *discovery.Guard) {
 	out := *s.spec
 	out.Endpoints = map[uint16][]discovery.Endpoint{}
 	s.refused = nil
 	for i := range out.External.Endpoints {
 		e := &out.External.Endpoints[i]
-		addresses, host := []netip.Addr(nil), e.Host
+		host, addresses := e.Host, known(names, e.Host)
 		if a, err := netip.ParseAddr(host); err == nil {
-			addresses, host = []netip.Addr{a}, ""
-		} else if n := names[host]; n != nil {
-			addresses = n.addresses
+			host, addresses = "", []netip.Addr{a.Unmap()}
 		}
 		for _, a := range addresses {
 			for port, target := range e.Ports {
@@ -157,6 +158,16 @@ func (s *service) resolve(names map[string]*name, guard *discovery.Guard) {
 	}
 	slices.Sort(s.refused)
 	s.resolved = &out
+}
+
+// known are the addresses of a name.
+func known(names map[key]*name, host string) (addresses []netip.Addr) {
+	for _, family := range families() {
+		if n := names[key{host, family}]; n != nil {
+			addresses = append(addresses, n.addresses...)
+		}
+	}
+	return addresses
 }
 
 // add adds an endpoint that may be one, and that is not there yet: two names may have the same address, of which the first one counts.
@@ -194,19 +205,19 @@ func (r *Resolver) Run(ctx context.Context) error {
 		case <-r.ended:
 		}
 		due, next := r.due(time.Now())
-		for _, host := range due {
-			running.Go(func() { r.look(ctx, host) })
+		for _, k := range due {
+			running.Go(func() { r.look(ctx, k) })
 		}
 		timer.Reset(next)
 	}
 }
 
 // due are the names to be looked up now, which counts as begun, and when the next one is due.
-func (r *Resolver) due(now time.Time) (due []string, next time.Duration) {
+func (r *Resolver) due(now time.Time) (due []key, next time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next = maxTTL
-	for host, n := range r.names {
+	for k, n := range r.names {
 		switch {
 		case n.looking:
 		case !n.isDue(now):
@@ -214,16 +225,16 @@ func (r *Resolver) due(now time.Time) (due []string, next time.Duration) {
 		case r.looking < maxLookups: // the others wait for one that ends
 			n.looking = true
 			r.looking++
-			due = append(due, host)
+			due = append(due, k)
 		}
 	}
 	return due, next
 }
 
-func (r *Resolver) look(ctx context.Context, host string) {
+func (r *Resolver) look(ctx context.Context, k key) {
 	looking, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	addresses, ttl, err := r.cfg.Lookup(looking, host)
+	addresses, ttl, err := r.cfg.Lookup(looking, k.family, k.host)
 	defer func() {
 		select {
 		case r.ended <- struct{}{}:
@@ -233,17 +244,17 @@ func (r *Resolver) look(ctx context.Context, host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.looking--
-	n := r.names[host]
+	n := r.names[k]
 	if n == nil || ctx.Err() != nil {
 		return // it is not wanted any more
 	}
 	was := n.err
 	if err != nil {
 		n.failed(time.Now(), reason(err), rand.Float64())
-	} else if n.found(time.Now(), addresses, ttl) {
-		r.changed(host)
+	} else if n.found(time.Now(), addresses, ttl, r.names[k.sibling()]) {
+		r.changed(k.host)
 	}
-	r.report(host, n, was)
+	r.report(k, n, was)
 }
 
 // changed hands on what has other addresses. r.mu is held.
@@ -257,7 +268,7 @@ func (r *Resolver) changed(host string) {
 }
 
 // report logs and counts a lookup; was is the error of the one before. r.mu is held.
-func (r *Resolver) report(host string, n *name, was string) {
+func (r *Resolver) report(k key, n *name, was string) {
 	result := resultOK
 	if n.err != "" {
 		result = resultFailed
@@ -265,20 +276,17 @@ func (r *Resolver) report(host string, n *name, was string) {
 	r.metrics.lookups.WithLabelValues(result).Inc()
 	switch {
 	case n.err != "" && was == "":
-		r.cfg.Log.Warn("name of an external service was not found", zap.String("name", host), zap.String("reason", n.err),
+		r.cfg.Log.Warn("name of an external service was not found", zap.Stringer("name", k), zap.String("reason", n.err),
 			zap.Int("addresses_kept", len(n.addresses)))
 	case n.err == "" && was != "":
-		r.cfg.Log.Info("name of an external service was found again", zap.String("name", host), zap.Int("addresses", len(n.addresses)))
+		r.cfg.Log.Info("name of an external service was found again", zap.Stringer("name", k), zap.Int("addresses", len(n.addresses)))
 	}
 }
 
 // reason is the error of a lookup without what names it again.
 func reason(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		switch {
-		case dns.IsNotFound:
-			return "there is no such name"
-		case dns.IsTimeout:
+		if dns.IsTimeout {
 			return "no name server answers in time"
 		}
 		return clip.Text(dns.Err, clip.Short)
@@ -291,16 +299,16 @@ func (r *Resolver) Problems() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []string
-	for host, n := range r.names {
+	for k, n := range r.names {
 		if n.err == "" {
 			continue
 		}
 		then := "its endpoints are not known"
-		if k := len(n.addresses); k > 0 {
-			then = fmt.Sprintf("the %d addresses that were found last are used", k)
+		if all := len(known(r.names, k.host)); all > 0 {
+			then = fmt.Sprintf("addresses that were found before are used, %d", all)
 		}
 		out = append(out, fmt.Sprintf("name %s of an ExternalService: %s: %s; look at the name and at the name servers of this host",
-			host, n.err, then))
+			k, n.err, then))
 	}
 	for _, s := range r.services {
 		out = append(out, s.refused...)

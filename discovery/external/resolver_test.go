@@ -71,9 +71,12 @@ func (w *world) counts() map[string]int {
 	return maps.Clone(w.asked)
 }
 
-func (w *world) lookup(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
+func (w *world) lookup(ctx context.Context, family, host string) ([]netip.Addr, time.Duration, error) {
 	w.mu.Lock()
 	text, slow := w.names[host], w.slow
+	if family == "ip6" {
+		text = w.names[host+" ip6"]
+	}
 	w.asked[host]++
 	w.mu.Unlock()
 	select {
@@ -162,8 +165,8 @@ func TestEndpoints(t *testing.T) {
 		want(moved)
 		problems := strings.Join(w.Problems(), "\n")
 		for _, text := range []string{
-			"name b.test of an ExternalService: it is broken: the 1 addresses that were found last are used",
-			"a.test of an ExternalService: it has no addresses: the 2 addresses",
+			"name b.test (IPv4) of an ExternalService: it is broken: addresses that were found before are used, 1",
+			"a.test (IPv4) of an ExternalService: it has no addresses: addresses that were found before are used, 2",
 		} {
 			if !strings.Contains(problems, text) {
 				t.Errorf("problems lack %q: %s", text, problems)
@@ -239,7 +242,7 @@ func TestManyNames(t *testing.T) {
 		if n := len(w.counts()); n >= names || n == 0 {
 			t.Errorf("%d names at once", n)
 		}
-		bubble.Pass(4 * time.Second)
+		bubble.Pass(8 * time.Second)
 		if n := len(strings.Fields(w.has(db))); n != names {
 			t.Errorf("%d endpoints", n)
 		}
@@ -277,13 +280,39 @@ func TestMetrics(t *testing.T) {
 # HELP eastway_discovery_external_lookups_total Lookups of names of external services.
 # TYPE eastway_discovery_external_lookups_total counter
 eastway_discovery_external_lookups_total{result="failed"} 1
-eastway_discovery_external_lookups_total{result="ok"} 1
+eastway_discovery_external_lookups_total{result="ok"} 3
 # HELP eastway_discovery_external_names_failing Names of external services that the last lookup did not find.
 # TYPE eastway_discovery_external_names_failing gauge
 eastway_discovery_external_names_failing 1
 `
 		if err := testutil.GatherAndCompare(w.reg, strings.NewReader(want)); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A family of which nothing is known keeps the other one's addresses from none.
+func TestFamilies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.name("a.test", "10.0.0.1")
+		w.name("a.test ip6", "fd00::1")
+		w.set(map[discovery.ServiceName]string{db: "a.test@west"})
+		const both, one = "10.0.0.1:8080(a.test)@west [fd00::1]:8080(a.test)@west", "10.0.0.1:8080(a.test)@west"
+		if got := w.has(db); got != both {
+			t.Errorf("%s", got)
+		}
+		w.name("a.test", "!timeout")
+		bubble.Pass(ttl)
+		if got := w.has(db); got != both || len(w.Problems()) != 1 {
+			t.Errorf("IPv4 is not answered: %s, %q", got, w.Problems())
+		}
+		w.name("a.test", "10.0.0.1")
+		w.name("a.test ip6", "")
+		bubble.Pass(time.Minute)
+		if got := w.has(db); got != one || len(w.Problems()) != 0 {
+			t.Errorf("no IPv6 any more: %s, %q", got, w.Problems())
 		}
 	})
 }
