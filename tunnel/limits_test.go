@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -102,9 +103,22 @@ func TestLanesAreFull(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	opts := []pairOption{withHandler(echo), func(a, _ *Config) { a.Metrics, a.Log = reg, zap.New(core) }}
 	inBubble(t, "mem", opts, func(t *testing.T, p *bubbled) {
-		lanes := onlyLink(t, p.a).usableLanes()
-		for _, c := range lanes {
-			c.active.Add(int32(c.sess.Caps().Streams))
+		lanes, refused := onlyLink(t, p.a).usableLanes(), 2
+		fill := func(some []*conn) {
+			for _, c := range some {
+				c.active.Add(int32(c.sess.Caps().Streams))
+			}
+		}
+		for fill(lanes); len(lanes) < lanes[0].sess.Caps().MaxLanes; { // full lanes get others beside them
+			_, err := p.a.Open(t.Context(), "b", header(), nil)
+			if !errors.Is(err, ErrFull) {
+				t.Fatal(err)
+			}
+			refused++
+			bubble.Pass(time.Second)
+			more := onlyLink(t, p.a).usableLanes() // those that are not full
+			fill(more)
+			lanes = append(lanes, more...)
 		}
 		for range 2 {
 			if _, err := p.a.Open(t.Context(), "b", header(), nil); !errors.Is(err, ErrFull) || errors.Is(err, ErrNoLane) {
@@ -117,11 +131,11 @@ func TestLanesAreFull(t *testing.T) {
 		if _, err := p.a.Open(t.Context(), "b", header(), []string{p.b.Replica()}); !errors.Is(err, ErrNoLane) {
 			t.Errorf("to another replica: %v", err)
 		}
-		const counted = `
+		counted := fmt.Sprintf(`
 # HELP eastway_tunnel_limits_met_total Streams or connections that met a limit.
 # TYPE eastway_tunnel_limits_met_total counter
-eastway_tunnel_limits_met_total{limit="lanes",peer="b"} 2
-`
+eastway_tunnel_limits_met_total{limit="lanes",peer="b"} %d
+`, refused)
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(counted), "eastway_tunnel_limits_met_total"); err != nil {
 			t.Error(err)
 		}

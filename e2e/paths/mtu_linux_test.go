@@ -116,7 +116,8 @@ func mtuShrinks(t *testing.T, programs *loopback.Fleet) {
 	}
 }
 
-// load makes fresh calls at a steady rate; all have to be answered. At the first quarter of them event is called, if there is one.
+// load makes fresh calls at a steady rate; all have to be answered. At the first quarter of them event is called, if there is one, while none
+// is under way: those may be at what ends by it.
 func (w *world) load(event func()) {
 	w.t.Helper()
 	var wg sync.WaitGroup
@@ -126,6 +127,7 @@ func (w *world) load(event func()) {
 	for i := range calls {
 		<-tick.C
 		if event != nil && i == calls/4 {
+			wg.Wait()
 			event()
 		}
 		wg.Go(func() {

@@ -240,10 +240,11 @@ func (w *world) await(what string, seen func(status.Peer) error) {
 
 // dial from the near namespace.
 func (w *world) dial(ctx context.Context, at string) (c net.Conn, err error) {
-	return c, w.near.Do(func() error {
+	err = w.near.Do(func() error {
 		c, err = new(net.Dialer).DialContext(ctx, "tcp", at)
 		return err
 	})
+	return c, err
 }
 
 // serve echoes at the endpoint, whole connections at a time and half-closes too.

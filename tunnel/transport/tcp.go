@@ -34,13 +34,14 @@ type TCP struct {
 func NewTCP(cfg TCPConfig) *TCP {
 	if cfg.Dial == nil {
 		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-			d := net.Dialer{Control: setDialedOptions}
+			d := net.Dialer{Control: setOptions}
 			return d.DialContext(ctx, "tcp", addr)
 		}
 	}
 	if cfg.Listen == nil {
 		cfg.Listen = func(ctx context.Context, addr string) (net.Listener, error) {
-			lc := net.ListenConfig{Control: setLaneOptions}
+			lc := net.ListenConfig{Control: setOptions}
+			lc.SetMultipathTCP(false) // it has no size of segments
 			return lc.Listen(ctx, "tcp", addr)
 		}
 	}

@@ -18,8 +18,8 @@ func setLaneOptions(_, _ string, c syscall.RawConn) error {
 	})
 }
 
-// setDialedOptions adds the size of segments. It is advertised, so it holds in both directions.
-func setDialedOptions(network, address string, c syscall.RawConn) error {
+// setOptions adds the size of segments. It is advertised, so it holds in both directions, and what a listener accepts has it too.
+func setOptions(network, address string, c syscall.RawConn) error {
 	if err := setLaneOptions(network, address, c); err != nil {
 		return err
 	}
