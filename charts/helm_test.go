@@ -79,6 +79,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"no flag":            {`{cluster: a, proxy: {extraArgs: [drain-delay=1s]}}`, "/proxy/extraArgs/0"},
 		"no digest":          {`{cluster: a, image: {digest: v1}}`, "/image/digest"},
 		"budget of none":     {`{cluster: a, proxy: {maxUnavailable: 0}}`, "/proxy/maxUnavailable"},
+		"share above all":    {`{cluster: a, proxy: {limits: {streams: 10, streamsPerPeer: 11}}}`, "streamsPerPeer is 11, more than streams 10"},
+		"listener above all": {`{cluster: a, proxy: {limits: {connections: 10, connectionsPerListener: 11}}}`, "connectionsPerListener is 11"},
 		"min above max":      {`{cluster: a, proxy: {autoscaling: {enabled: true, maxReplicas: 1}}}`, "minReplicas is 2, more than maxReplicas 1"},
 		"percent of nothing": {`{cluster: a, proxy: {autoscaling: {enabled: true}, resources: {requests: {cpu: null}}}}`, "needs proxy.resources"},
 		"ports upside down":  {`{cluster: a, listenerPorts: 30000-20000}`, "listenerPorts"},
