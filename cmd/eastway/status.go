@@ -62,7 +62,7 @@ lack endpoints or callers of which are refused, and errors.
 					return withExit(exitNotFound,
 						fmt.Errorf("the proxy has no service %s: without arguments, status lists all", strings.Join(unknown, ", ")))
 				}
-				return out.Add(from.name(), is, func(w io.Writer) error { return view.Status(w, from.source(), is, time.Now()) })
+				return out.Add(from.name(), is, func(w io.Writer) error { return view.Status(w, from.source(), is, &filter, time.Now()) })
 			}))
 		},
 	}

@@ -70,7 +70,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 	for file, want := range tests {
 		var b bytes.Buffer
-		if err := view.Status(&b, view.Source{}, want, testNow); err != nil {
+		if err := view.Status(&b, view.Source{}, want, &view.Filter{}, testNow); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, file, b.Bytes())

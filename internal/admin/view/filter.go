@@ -56,3 +56,11 @@ func unreachable(s *admin.Status) map[string]bool {
 	}
 	return away
 }
+
+// empty is what stands in a section that has nothing to show.
+func (f *Filter) empty(none string) string {
+	if f.Problems {
+		return none + " with problems"
+	}
+	return none
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/status"
@@ -55,6 +56,17 @@ func TestFilter(t *testing.T) {
 		if !slices.Equal(services, strings.Fields(tt.services)) || !slices.Equal(peers, strings.Fields(tt.peers)) ||
 			!slices.Equal(unknown, strings.Fields(tt.unknown)) {
 			t.Errorf("%s: services %q, peers %q, unknown %q", tt.name, services, peers, unknown)
+		}
+	}
+}
+
+// What is left out is not taken for what is not there.
+func TestNothingToShow(t *testing.T) {
+	t.Parallel()
+	for problems, want := range map[bool]string{false: "no peers\n", true: "no peers with problems\n"} {
+		var b strings.Builder
+		if err := Status(&b, Source{}, admin.Status{}, &Filter{Problems: problems}, time.Unix(0, 0)); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%v: %s", err, b.String())
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Status prints what a proxy is connected to and what it serves.
-func Status(w io.Writer, from Source, s admin.Status, now time.Time) error {
+func Status(w io.Writer, from Source, s admin.Status, by *Filter, now time.Time) error {
 	fields := [][2]string{
 		{"Cluster", s.Cluster},
 		{"Replica", s.Replica},
@@ -56,7 +56,7 @@ func Status(w io.Writer, from Source, s admin.Status, now time.Time) error {
 	for _, section := range sections {
 		fmt.Fprintf(w, "\n%s\n", section.title)
 		if len(section.rows) == 0 {
-			fmt.Fprintln(w, section.empty)
+			fmt.Fprintln(w, by.empty(section.empty))
 			continue
 		}
 		if err := terminal.Table(w, section.headings, section.rows); err != nil {
