@@ -16,7 +16,6 @@ var errNoSlot = errors.New("as many connections are in use as the policy's maxCo
 
 // connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
 func (r *route) connect(ctx context.Context, t *try) outcome {
-	r.unheard.Begin()
 	untried, again, rest := r.candidates()
 	candidates := append(append(untried, again...), rest...)
 	if len(candidates) == 0 {
@@ -54,6 +53,7 @@ func (c *connecting) end() {
 func (c *connecting) run(ctx context.Context, candidates []balance.Candidate) outcome {
 	for {
 		p, o := c.place(ctx, candidates)
+		c.unheard.Begin() // not while it waited for a place
 		switch {
 		case o != answered:
 			return o
