@@ -64,13 +64,37 @@ func (n *Node) address(f family) netip.Addr {
 // port is the name of the node's port at the site's bridge.
 func (n *Node) port() string { return fmt.Sprintf("node-%d", n.index+1) }
 
-// join starts what makes the machine a node, and returns when it is ready.
+// join starts what makes the machine a node, and returns when it is ready. kube-proxy comes last: one that finds no Node with its zone
+// when it starts may send calls to all zones for as long as it runs.
 func (n *Node) join(ctx context.Context) error {
-	began := time.Now()
-	if err := runAll(ctx, n.machine, n.daemons()[1:]...); err != nil {
+	began, daemons := time.Now(), n.daemons()
+	if err := runAll(ctx, n.machine, daemons[1]); err != nil {
+		return err
+	}
+	if err := n.awaitRegistered(ctx); err != nil {
+		return err
+	}
+	if err := runAll(ctx, n.machine, daemons[2:]...); err != nil {
 		return err
 	}
 	return n.awaitReady(ctx, began)
+}
+
+// awaitRegistered returns when the API server has the node.
+func (n *Node) awaitRegistered(ctx context.Context) error {
+	clients, err := n.cluster.Clients()
+	if err != nil {
+		return err
+	}
+	return wait{
+		what:  "node " + n.Name + " to be registered",
+		limit: nodeTime,
+		by:    []daemonRef{{n.machine, Kubelet}, {n.machine, Containerd}},
+		done: func(ctx context.Context) error {
+			_, err := clients.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			return err
+		},
+	}.run(ctx)
 }
 
 // daemons of the node, in the order in which they are started.
