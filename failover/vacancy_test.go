@@ -83,7 +83,7 @@ func TestFoundDead(t *testing.T) {
 	})
 	w.vacant(true)
 	for _, e := range w.proxy.Endpoints(echoName) {
-		if e.Status != status.Unreachable {
+		if e.Status != status.FailedProbes {
 			t.Errorf("%s is %s", e.Address, e.Status)
 		}
 	}

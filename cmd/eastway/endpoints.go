@@ -38,7 +38,8 @@ other regions.
 
 STATUS: HEALTHY; EJECTED after failures, with their kind and the time left; PROBING and
 RAMPING, on the way back from that; NOT_READY or TERMINATING, as in Kubernetes;
-UNREACHABLE, a peer without a lane, or where nothing takes connections; OUT_OF_SCOPE, where the policy's scope lets no call go;
+UNREACHABLE, a peer without a lane; FAILED_PROBES, where nothing takes connections;
+OUT_OF_SCOPE, where the policy's scope lets no call go;
 NO_CONSENT, a peer that exports a service that is not shared here.
 
 ACTIVE counts connections in flight. -o json separates readiness (status) and ejection

@@ -129,7 +129,7 @@ func checked(st status.Endpoint, g *group, a Address) status.Endpoint {
 		st.Active = int(t.active.Load())
 	}
 	if st.Status == status.Healthy && g.isVacant() { // no probe of any has passed
-		st.Status = status.Unreachable
+		st.Status = status.FailedProbes
 	}
 	return st
 }

@@ -11,6 +11,8 @@ const (
 	NotReady    = "NOT_READY"
 	Terminating = "TERMINATING" // not ready any more, but serving: used when nothing is ready anywhere; of a peer also: all fail their health check
 	Unreachable = "UNREACHABLE" // a peer without a usable lane
+	// FailedProbes: nothing behind the port has taken a connection, neither of calls nor of probes, which go on.
+	FailedProbes = "FAILED_PROBES"
 	// FailedActiveHC: it fails the policy's health check, and is used when all else failed. The name is Envoy's.
 	FailedActiveHC = "FAILED_ACTIVE_HC"
 	OutOfScope     = "OUT_OF_SCOPE" // where the policy's scope lets no call go

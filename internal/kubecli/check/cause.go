@@ -168,7 +168,7 @@ func (f *calling) judge(ctx context.Context, proxy *corev1.Pod, target *Target, 
 			outside = append(outside, e.Cluster)
 		case e.Status == status.FailedActiveHC:
 			unhealthy = append(unhealthy, e.Address)
-		case e.Status != status.Healthy:
+		case e.Status != status.Healthy && e.Status != status.FailedProbes:
 			unready = append(unready, e.Cluster)
 		case e.OutlierCheck == status.CheckFailed, e.OutlierCheck == status.CheckProbing:
 			ejected = append(ejected, e.Address)
