@@ -71,7 +71,7 @@ func TestNearestLiveProxy(t *testing.T) {
 
 	t.Log("one Service is not taken over any more")
 	w.takeOver(remoteService)
-	answers(t, client.Namespace, shop, "backend", callTimeout)
+	answers(t, client.Namespace, shop, "backend", 5*time.Second)
 	answers(t, client.Namespace, remote, "a", callTimeout)
 }
 
