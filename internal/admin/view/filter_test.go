@@ -65,7 +65,8 @@ func TestNothingToShow(t *testing.T) {
 	t.Parallel()
 	for problems, want := range map[bool]string{false: "no peers\n", true: "no peers with problems\n"} {
 		var b strings.Builder
-		if err := Status(&b, Source{}, admin.Status{}, &Filter{Problems: problems}, time.Unix(0, 0)); err != nil || !strings.Contains(b.String(), want) {
+		err := Status(&b, Source{}, admin.Status{}, &Filter{Problems: problems}, time.Unix(0, 0))
+		if err != nil || !strings.Contains(b.String(), want) {
 			t.Errorf("%v: %s", err, b.String())
 		}
 	}

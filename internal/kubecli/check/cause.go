@@ -156,6 +156,11 @@ func (f *calling) places(
 	}), err
 }
 
+// isReady is true for an endpoint that Kubernetes, or its cluster, calls ready, though nothing may listen there.
+func isReady(e *status.Endpoint) bool {
+	return e.Status == status.Healthy || e.Status == status.FailedProbes
+}
+
 // judge returns what is wrong with each place; false if the service may have ended the call itself.
 func (f *calling) judge(ctx context.Context, proxy *corev1.Pod, target *Target, places []status.Endpoint, err error) (Result, bool) {
 	var unreachable, outside, unhealthy, unready, ejected []string
@@ -168,7 +173,7 @@ func (f *calling) judge(ctx context.Context, proxy *corev1.Pod, target *Target, 
 			outside = append(outside, e.Cluster)
 		case e.Status == status.FailedActiveHC:
 			unhealthy = append(unhealthy, e.Address)
-		case e.Status != status.Healthy && e.Status != status.FailedProbes:
+		case !isReady(e):
 			unready = append(unready, e.Cluster)
 		case e.OutlierCheck == status.CheckFailed, e.OutlierCheck == status.CheckProbing:
 			ejected = append(ejected, e.Address)
