@@ -139,7 +139,8 @@ func TestPeersAndPolicies(t *testing.T) {
 		{
 			"a Service with a typing error, which nothing else is about",
 			[]string{
-				`{apiVersion: v1, kind: Service, metadata: {name: a, namespace: default, annotations: {eastway.dev/takeovr: x}}, spec: {ports: [{port: 1}]}}`,
+				`{apiVersion: v1, kind: Service, metadata: {name: a, namespace: default, annotations: {eastway.dev/takeovr: x}}, ` +
+					`spec: {ports: [{port: 1}]}}`,
 			},
 			nil,
 			[]string{"Service default/a: warning: metadata.annotations[eastway.dev/takeovr]: is not known, perhaps eastway.dev/takeover is meant"},
