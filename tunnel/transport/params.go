@@ -23,7 +23,7 @@ const (
 // Paths whose MTU is smaller than the interface's, or becomes so, and where the ICMP messages that say so are filtered, swallow large
 // packets: a lane that has them stands still until it is given up, with all its streams. Nothing larger than 1,280 bytes, the least MTU of
 // IPv6 (RFC 8200, section 5), is sent, so there is nothing to discover. Measured between two namespaces, CPU-bound: TCP carries as much as
-// with 1,500 bytes (the kernel cuts and joins segments), QUIC 25 % less.
+// with 1,500 bytes (the kernel cuts and joins segments), QUIC 20 % less.
 const (
 	// tcpSegment is the segment size (TCP_MAXSEG), with room for any IP options that tunnels on the way may add.
 	tcpSegment = 1200
