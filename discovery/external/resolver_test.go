@@ -30,13 +30,13 @@ var db = discovery.ServiceName{Namespace: "shop", Name: "db"}
 type world struct {
 	*external.Resolver
 
-	mu    sync.Mutex
-	names map[string]string // addresses, or an error after "!"
-	asked map[string]int
-	slow  time.Duration
-	last  discovery.Local
-	log   *observer.ObservedLogs
-	reg   *prometheus.Registry
+	mu      sync.Mutex
+	names   map[string]string // addresses, or an error after "!"
+	lookups map[string]int
+	slow    time.Duration
+	last    discovery.Local
+	log     *observer.ObservedLogs
+	reg     *prometheus.Registry
 }
 
 const ttl = 30 * time.Second
@@ -44,7 +44,7 @@ const ttl = 30 * time.Second
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	w := &world{names: map[string]string{}, asked: map[string]int{}, log: logs, reg: prometheus.NewRegistry()}
+	w := &world{names: map[string]string{}, lookups: map[string]int{}, log: logs, reg: prometheus.NewRegistry()}
 	w.Resolver = external.New(external.Config{Lookup: w.lookup, Guard: &discovery.Guard{}, Log: zap.New(core), Registerer: w.reg}, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -68,7 +68,7 @@ func (w *world) SetLocal(l discovery.Local) {
 func (w *world) counts() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return maps.Clone(w.asked)
+	return maps.Clone(w.lookups)
 }
 
 func (w *world) lookup(ctx context.Context, family, host string) ([]netip.Addr, time.Duration, error) {
@@ -77,7 +77,7 @@ func (w *world) lookup(ctx context.Context, family, host string) ([]netip.Addr, 
 	if family == "ip6" {
 		text = w.names[host+" ip6"]
 	}
-	w.asked[host]++
+	w.lookups[host]++
 	w.mu.Unlock()
 	select {
 	case <-time.After(slow):
