@@ -1,0 +1,151 @@
+package steer
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eastway/eastway/internal/dns/judge"
+)
+
+// entry makes one of addresses such as "192.0.2.1" (in), "-192.0.2.1" (out), "!192.0.2.1" (dead).
+func entry(region string, weight int, addrs ...string) Entry {
+	e := Entry{Region: region, Weight: weight}
+	for _, text := range addrs {
+		at := judge.Address{In: true, MayLive: true, Passing: true, Judged: true}
+		if bare, out := strings.CutPrefix(text, "-"); out {
+			text, at.In, at.Passing = bare, false, false
+		} else if bare, dead := strings.CutPrefix(text, "!"); dead {
+			text, at.In, at.Passing, at.MayLive = bare, false, false, false
+		}
+		at.Addr = netip.MustParseAddr(text)
+		e.Addresses = append(e.Addresses, at)
+	}
+	return e
+}
+
+func first(int) int { return 0 }
+
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+	tests := []struct {
+		name     string
+		strategy Strategy
+		entries  []Entry
+		region   string
+		want     string // sorted
+		panic    bool
+	}{
+		{"all", RoundRobin, []Entry{entry("eu", 1, a), entry("us", 1, b, c)}, "", a + " " + b + " " + c, false},
+		{"without what is out", RoundRobin, []Entry{entry("eu", 1, "-"+a), entry("us", 1, b, "-"+c)}, "", b, false},
+		{"shared address", RoundRobin, []Entry{entry("eu", 1, a), entry("us", 1, a)}, "", a, false},
+		{"out at one entry, in at another", RoundRobin, []Entry{entry("eu", 1, "-"+a), entry("us", 1, a)}, "", a, false},
+		{"first", Failover, []Entry{entry("eu", 1, a), entry("us", 1, b)}, "us", a, false},
+		{"second", Failover, []Entry{entry("eu", 1, "-"+a), entry("us", 1, b)}, "", b, false},
+		{"part of the first", Failover, []Entry{entry("eu", 1, "-"+a, b), entry("us", 1, c)}, "", b, false},
+		{"own region", Geo, []Entry{entry("eu", 1, a), entry("us", 1, b)}, "us", b, false},
+		{"own region is out", Geo, []Entry{entry("eu", 1, a), entry("us", 1, "-"+b)}, "us", a, false},
+		{"no region", Geo, []Entry{entry("eu", 1, a), entry("", 1, b)}, "", a + " " + b, false},
+		{"another region", Geo, []Entry{entry("eu", 1, a), entry("us", 1, b)}, "cn", a + " " + b, false},
+		{"weight 0", Weighted, []Entry{entry("eu", 0, a), entry("us", 1, b)}, "", b, false},
+		{"weight 0 alone is left", Weighted, []Entry{entry("eu", 0, a), entry("us", 1, "-"+b)}, "", a, false},
+		{"panic", Failover, []Entry{entry("eu", 1, "-"+a), entry("us", 1, "-"+b)}, "", a + " " + b, true},
+		{"panic without the dead", RoundRobin, []Entry{entry("eu", 1, "!"+a), entry("us", 1, "-"+b)}, "", b, true},
+		{"panic with all dead", Geo, []Entry{entry("eu", 1, "!"+a), entry("us", 1, "!"+b)}, "eu", a + " " + b, true},
+		{"nothing", RoundRobin, []Entry{entry("eu", 1)}, "", "", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := New(tt.strategy, tt.entries).Choose(tt.region, first)
+			if text := joined(got.Addresses, true); text != tt.want || got.Panic != tt.panic {
+				t.Errorf("%s (panic %t), want %s (panic %t)", text, got.Panic, tt.want, tt.panic)
+			}
+		})
+	}
+}
+
+func joined(addrs []netip.Addr, sorted bool) string {
+	var out []string
+	for _, a := range addrs {
+		out = append(out, a.String())
+	}
+	if sorted {
+		slices.Sort(out)
+	}
+	return strings.Join(out, " ")
+}
+
+// The last known good address is first, one that passes its probe before that.
+func TestPanicOrder(t *testing.T) {
+	t.Parallel()
+	e := entry("", 1, "-192.0.2.1", "-192.0.2.2", "-192.0.2.3", "-192.0.2.4")
+	e.Addresses[1].LastGood = time.Unix(10, 0)
+	e.Addresses[2].LastGood = time.Unix(20, 0)
+	e.Addresses[3].Passing = true
+	got := joined(New(Failover, []Entry{e}).Choose("", first).Addresses, false)
+	if want := "192.0.2.4 192.0.2.3 192.0.2.2 192.0.2.1"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	c := New(Weighted, []Entry{entry("", 3, "192.0.2.1"), entry("", 0, "192.0.2.2"), entry("", 1, "192.0.2.3")})
+	got := map[string]int{}
+	for i := range 4 {
+		got[joined(c.Choose("", func(n int) int { return i % n }).Addresses, false)]++
+	}
+	if got["192.0.2.1"] != 3 || got["192.0.2.2"] != 0 || got["192.0.2.3"] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestRoundRobinTurns(t *testing.T) {
+	t.Parallel()
+	c := New(RoundRobin, []Entry{entry("", 1, "192.0.2.1", "192.0.2.2", "192.0.2.3")})
+	got := map[string]bool{}
+	for i := range 6 {
+		got[joined(c.Choose("", func(n int) int { return (i / (4 - n)) % n }).Addresses, false)] = true
+	}
+	if len(got) < 4 {
+		t.Errorf("only the orders %v", got)
+	}
+}
+
+func TestRegion(t *testing.T) {
+	t.Parallel()
+	table := NewTable([]Place{
+		{netip.MustParsePrefix("10.0.0.0/8"), "eu"},
+		{netip.MustParsePrefix("10.1.0.0/16"), "us"},
+		{netip.MustParsePrefix("2001:db8::/32"), "cn"},
+	})
+	for client, want := range map[string]Place{
+		"10.2.3.0/24":          {netip.MustParsePrefix("10.2.0.0/15"), "eu"}, // of 10.1 it differs in the 15th bit
+		"10.128.0.0/24":        {netip.MustParsePrefix("10.128.0.0/9"), "eu"},
+		"10.0.0.0/24":          {netip.MustParsePrefix("10.0.0.0/16"), "eu"},
+		"10.1.9.0/24":          {netip.MustParsePrefix("10.1.0.0/16"), "us"},
+		"10.0.0.0/8":           {netip.MustParsePrefix("10.0.0.0/16"), "eu"}, // too little to tell: 10.1 lies within
+		"192.0.2.1/32":         {netip.MustParsePrefix("128.0.0.0/1"), ""},
+		"11.0.0.0/24":          {netip.MustParsePrefix("11.0.0.0/8"), ""},
+		"2001:db8:1::/48":      {netip.MustParsePrefix("2001:db8::/32"), "cn"},
+		"fe80::/64":            {netip.MustParsePrefix("8000::/1"), ""},
+		"2001:db9::/32":        {netip.MustParsePrefix("2001:db9::/32"), ""},
+		"2001:db8:ffff::7/128": {netip.MustParsePrefix("2001:db8::/32"), "cn"},
+	} {
+		p := netip.MustParsePrefix(client)
+		region, scope := table.Region(p)
+		if region != want.Region || scope != want.Prefix.Bits() {
+			t.Errorf("%s: region %q, scope %d, want %q, %d", client, region, scope, want.Region, want.Prefix.Bits())
+		}
+	}
+	if region, scope := NewTable(nil).Region(netip.MustParsePrefix("10.0.0.0/8")); region != "" || scope != 0 {
+		t.Errorf("an empty table: %q, %d", region, scope)
+	}
+	if region, scope := table.Region(netip.Prefix{}); region != "" || scope != 0 {
+		t.Errorf("no client: %q, %d", region, scope)
+	}
+}
