@@ -168,6 +168,7 @@ func TestHandshakeTimes(t *testing.T) {
 				serving.Go(func() { _ = ln.Serve(t.Context(), func(context.Context, Session) {}) })
 				here, there := net.Pipe()
 				below.accepted <- there
+				synctest.Wait() // a pipe that is closed takes no deadline, which a socket does
 				serving.Go(func() { tt.send(here) })
 				if tt.after > 0 {
 					bubble.Pass(tt.after - time.Millisecond)
