@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 )
 
@@ -109,7 +110,7 @@ func (p *proxyFlags) ask(cmd *cobra.Command, f func(answerer, *admin.Client) err
 func ask(address string, f func(*admin.Client) error) error {
 	client, err := admin.NewClient(address)
 	if err != nil {
-		return usageErrorf("--admin: %w", err)
+		return command.Usagef("--admin: %w", err)
 	}
 	defer client.Close()
 	return adminError(f(client), ": is 'eastway proxy' running? (--admin)")
@@ -118,9 +119,9 @@ func ask(address string, f func(*admin.Client) error) error {
 func adminError(err error, remedy string) error {
 	switch {
 	case errors.Is(err, admin.ErrUnreachable):
-		return withExit(exitUnreachable, fmt.Errorf("%w%s", err, remedy))
+		return command.WithExit(command.Unreachable, fmt.Errorf("%w%s", err, remedy))
 	case errors.Is(err, admin.ErrNoService), errors.Is(err, admin.ErrNoPort):
-		return withExit(exitNotFound, err)
+		return command.WithExit(command.NotFound, err)
 	default:
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/terminal"
 )
 
@@ -30,7 +31,7 @@ func newAuthzExplainCommand() *cobra.Command {
 	var (
 		proxies  proxyFlags
 		service  serviceFlag
-		output   outputFormat
+		output   terminal.Format
 		from, to string
 	)
 	cmd := &cobra.Command{
@@ -45,7 +46,7 @@ a rule with a dry run would deny.
 account makes no difference. Which proxy is queried is as in 'eastway endpoints'.`,
 		Example: `  eastway authz explain --from cluster-b --to shop/cart
   eastway authz explain --from cluster-b/web/frontend --to shop/cart -o json`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ns, name, err := wholeService(to, service.namespace)
 			if err != nil {
@@ -54,7 +55,7 @@ account makes no difference. Which proxy is queried is as in 'eastway endpoints'
 			peer, caller, inside := strings.Cut(from, "/")
 			namespace, account, _ := strings.Cut(caller, "/")
 			if peer == "" || inside && (namespace == "" || account == "" || strings.Contains(account, "/")) {
-				return usageErrorf("--from %q must be PEER or PEER/NAMESPACE/SERVICEACCOUNT", from)
+				return command.Usagef("--from %q must be PEER or PEER/NAMESPACE/SERVICEACCOUNT", from)
 			}
 			out := &terminal.Answers{Writer: cmd.OutOrStdout(), JSON: output == terminal.AsJSON, List: proxies.all}
 			missing := ""
@@ -67,7 +68,7 @@ account makes no difference. Which proxy is queried is as in 'eastway endpoints'
 				return out.Add(at.name(), found, func(w io.Writer) error { return view.Authorization(w, at.source(), &found) })
 			}))
 			if err == nil && missing != "" {
-				err = withExit(exitNotFound, fmt.Errorf("the proxy has no %s", missing))
+				err = command.WithExit(command.NotFound, fmt.Errorf("the proxy has no %s", missing))
 			}
 			return err
 		},
@@ -77,7 +78,7 @@ account makes no difference. Which proxy is queried is as in 'eastway endpoints'
 	flags.StringVar(&to, "to", "", "the called `service`, NAME or NAMESPACE/NAME (required)")
 	service.add(cmd, &proxies.kube)
 	proxies.add(cmd, eastwayNamespaceFlag)
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	requireFlags(cmd, "from", "to")
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/peering"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -53,7 +54,7 @@ the shared root itself: root.crt and root.key. Keep that key offline.`,
   # below a root that several clusters share
   eastway certs init --dir root --root
   eastway certs init --dir ca --cluster cluster-a --root-dir root`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return initCA(cmd.OutOrStdout(), &f) },
 	}
 	flags := cmd.Flags()
@@ -84,7 +85,7 @@ func initCA(w io.Writer, f *caFlags) error {
 	}
 	id, err := certs.ClusterID(td, f.cluster)
 	if err != nil {
-		return usageErrorf("%w", err)
+		return command.Usagef("%w", err)
 	}
 	ca, err := makeCA(f, td)
 	if err != nil {
@@ -113,13 +114,13 @@ func chosenTrustDomain(cluster, trustDomain string) (spiffeid.TrustDomain, error
 	if trustDomain == "" {
 		td, err := certs.DefaultTrustDomain(cluster)
 		if err != nil {
-			return td, usageErrorf("--cluster: %w", err)
+			return td, command.Usagef("--cluster: %w", err)
 		}
 		return td, nil
 	}
 	td, err := spiffeid.TrustDomainFromString(trustDomain)
 	if err != nil {
-		return td, usageErrorf("--trust-domain %q: %w", trustDomain, err)
+		return td, command.Usagef("--trust-domain %q: %w", trustDomain, err)
 	}
 	return td, nil
 }
@@ -149,7 +150,7 @@ Secret. Existing files are replaced: a proxy that reads them picks up the new on
 and keeps its connections. Run it again before the certificate expires.`,
 		Example: `  eastway certs issue --dir ca --cluster cluster-a --out proxy-tls
   eastway certs issue --dir ca --cluster cluster-a --out proxy-tls --ttl 72h`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ca, err := certs.OpenCA(dir, certs.Options{})
 			if err != nil {

@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/internal/certview"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/peering"
 	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newCertsShowCommand() *cobra.Command {
-	var output outputFormat
+	var output terminal.Format
 	cmd := &cobra.Command{
 		Use:   "show DIR|FILE|-",
 		Short: "Show certificates: subject, SPIFFE ID, validity, constraints, chain",
@@ -25,7 +26,7 @@ It reads no keys.`,
 		Example: `  eastway certs show ca
   eastway certs show proxy-tls/tls.crt -o json
   kubectl get secret web-tls -o jsonpath='{.data.tls\.crt}' | base64 -d | eastway certs show -`,
-		Args: arguments("DIR|FILE|-"),
+		Args: command.Arguments("DIR|FILE|-"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			shown, err := showCerts(cmd.InOrStdin(), args[0])
 			if err != nil {
@@ -37,7 +38,7 @@ It reads no keys.`,
 			return certview.Print(cmd.OutOrStdout(), shown, time.Now())
 		},
 	}
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	return cmd
 }
 
@@ -45,7 +46,7 @@ func showCerts(stdin io.Reader, path string) ([]certview.Cert, error) {
 	if path != "-" {
 		shown, err := certview.Read(path, time.Now())
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, withExit(exitNotFound, err)
+			return nil, command.WithExit(command.NotFound, err)
 		}
 		return shown, err
 	}

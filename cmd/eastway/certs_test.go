@@ -13,13 +13,14 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/certview"
+	"github.com/eastway/eastway/internal/command"
 )
 
 // must runs a command that has to succeed, and gives what it printed.
 func must(t *testing.T, args ...string) string {
 	t.Helper()
 	r := runCommand(t, args...)
-	if r.code != exitOK || r.stderr != "" {
+	if r.code != command.OK || r.stderr != "" {
 		t.Fatalf("eastway %s: exit %d\n%s", strings.Join(args, " "), r.code, r.stderr)
 	}
 	return r.stdout
@@ -128,23 +129,23 @@ func TestCertsCommandsRefuse(t *testing.T) {
 		code int
 		text string
 	}{
-		{"certs init --dir DIR", exitUsage, "cluster root"},
-		{"certs init --cluster x", exitUsage, `"dir" not set`},
-		{"certs init --dir DIR --cluster X", exitUsage, "lower case"},
-		{"certs init --dir DIR --cluster x --trust-domain A/B", exitUsage, "--trust-domain"},
-		{"certs init --dir DIR --cluster x --trust-domain 10.0.0.1", exitUsage, "IP address"},
-		{"certs init --dir DIR --root --cluster x", exitUsage, "root"},
-		{"certs init --dir DIR --cluster x --root-dir DIR/none", exitFailure, "shared root in"},
-		{"certs init --dir DIR --cluster other", exitFailure, `not of "other.eastway.internal"`},
-		{"certs init --dri DIR", exitUsage, "unknown flag: --dri"},
-		{"certs init extra --dir DIR --cluster x", exitUsage, `unexpected argument "extra"`},
-		{"certs isue", exitUsage, "did you mean issue?"},
-		{"certs issue --dir DIR/none --cluster x --out DIR/x", exitFailure, "eastway certs init"},
-		{"certs issue --dir DIR --cluster x --out DIR", exitFailure, "holds a CA"},
-		{"certs issue --dir DIR --cluster x --out DIR/x --ttl 1000000h", exitFailure, "TTL"},
-		{"certs show", exitUsage, "missing argument DIR|FILE|-"},
-		{"certs show DIR/none", exitNotFound, "there is no"},
-		{"certs show DIR/ca.key", exitFailure, "PRIVATE KEY"},
+		{"certs init --dir DIR", command.Usage, "cluster root"},
+		{"certs init --cluster x", command.Usage, `"dir" not set`},
+		{"certs init --dir DIR --cluster X", command.Usage, "lower case"},
+		{"certs init --dir DIR --cluster x --trust-domain A/B", command.Usage, "--trust-domain"},
+		{"certs init --dir DIR --cluster x --trust-domain 10.0.0.1", command.Usage, "IP address"},
+		{"certs init --dir DIR --root --cluster x", command.Usage, "root"},
+		{"certs init --dir DIR --cluster x --root-dir DIR/none", command.Failure, "shared root in"},
+		{"certs init --dir DIR --cluster other", command.Failure, `not of "other.eastway.internal"`},
+		{"certs init --dri DIR", command.Usage, "unknown flag: --dri"},
+		{"certs init extra --dir DIR --cluster x", command.Usage, `unexpected argument "extra"`},
+		{"certs isue", command.Usage, "did you mean issue?"},
+		{"certs issue --dir DIR/none --cluster x --out DIR/x", command.Failure, "eastway certs init"},
+		{"certs issue --dir DIR --cluster x --out DIR", command.Failure, "holds a CA"},
+		{"certs issue --dir DIR --cluster x --out DIR/x --ttl 1000000h", command.Failure, "TTL"},
+		{"certs show", command.Usage, "missing argument DIR|FILE|-"},
+		{"certs show DIR/none", command.NotFound, "there is no"},
+		{"certs show DIR/ca.key", command.Failure, "PRIVATE KEY"},
 	} {
 		args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
 		if strings.Contains(c.args, "DIR|FILE") {

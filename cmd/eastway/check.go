@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/discovery/file"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/check"
 	"github.com/eastway/eastway/internal/version"
@@ -37,7 +38,7 @@ with its file and line, and what a proxy would use.`,
   eastway check --context cluster-a --public --call shop/cart:80
   eastway check -o short   # problems only, and how many checks passed
   eastway check --config config --cluster a`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := check.NewReport(cmd.OutOrStdout(), output)
 			if config != "" || cluster != "" {
@@ -47,7 +48,7 @@ with its file and line, and what a proxy would use.`,
 			if call != "" {
 				target, err := check.ParseTarget(call)
 				if err != nil {
-					return usageErrorf("--call: %w", err)
+					return command.Usagef("--call: %w", err)
 				}
 				o.Call = target
 			}
@@ -75,7 +76,7 @@ with its file and line, and what a proxy would use.`,
 
 func checkManifests(ctx context.Context, dir, cluster string, report *check.Report) error {
 	if dir == "" {
-		return usageErrorf("--cluster is for --config: in Kubernetes, the name is read from the cluster")
+		return command.Usagef("--cluster is for --config: in Kubernetes, the name is read from the cluster")
 	}
 	if err := configDir(dir); err != nil {
 		return err

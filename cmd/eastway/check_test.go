@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/check"
 	"github.com/eastway/eastway/internal/takeover/eligible"
@@ -80,13 +81,13 @@ func TestCheckCommand(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || v.OK || v.Failed != 1 || len(v.Results) < 4 {
 		t.Errorf("%v: %+v", err, got)
 	}
-	got.want(t, "check", exitFailure, "", "1 check failed\n")
-	w.run(t, "check -o short").want(t, "short", exitFailure,
+	got.want(t, "check", command.Failure, "", "1 check failed\n")
+	w.run(t, "check -o short").want(t, "short", command.Failure,
 		"[FAIL] there is no installation of Eastway: no pods of release eastway in namespace eastway-system of context ctx-a\n"+
 			"       hint: install it (helm install eastway charts/eastway -n eastway-system --create-namespace --wait "+
 			"--set cluster=NAME --kube-context ctx-a)", "")
-	w.run(t, "check --call nonsense").want(t, "target", exitUsage, "", `"nonsense" is not NAMESPACE/SERVICE:PORT`)
-	w.run(t, "check -o yaml").want(t, "format", exitUsage, "", "must be full, short or json")
+	w.run(t, "check --call nonsense").want(t, "target", command.Usage, "", `"nonsense" is not NAMESPACE/SERVICE:PORT`)
+	w.run(t, "check -o yaml").want(t, "format", command.Usage, "", "must be full, short or json")
 }
 
 // A directory is checked without a cluster, and nothing is started.
@@ -99,15 +100,15 @@ func TestCheckOfManifests(t *testing.T) {
 		code int
 		want []string
 	}{
-		"good": {fmt.Sprintf(service, "clusterIP: 127.1.0.1, ") + foreign, exitOK, []string{
+		"good": {fmt.Sprintf(service, "clusterIP: 127.1.0.1, ") + foreign, command.OK, []string{
 			"[skip] not read: a.yaml: objects of kinds that Eastway does not read are ignored: apps/v1 Deployment\n",
 			"[ok]   a proxy uses 1 Service; files read: 1\n", "1 check passed, 1 skipped\n",
 		}},
-		"doubtful": {fmt.Sprintf(service, ""), exitOK, []string{"[warn] a.yaml:4: document 1: spec.clusterIP: not set: callers have no address"}},
-		"broken":   {"kind: [\n", exitFailure, []string{"[FAIL] a.yaml:1: document 1: invalid YAML", "[warn] a proxy uses no object"}},
+		"doubtful": {fmt.Sprintf(service, ""), command.OK, []string{"[warn] a.yaml:4: document 1: spec.clusterIP: not set: callers have no address"}},
+		"broken":   {"kind: [\n", command.Failure, []string{"[FAIL] a.yaml:1: document 1: invalid YAML", "[warn] a proxy uses no object"}},
 		"itself": {
 			"apiVersion: eastway.dev/v1alpha1\nkind: Peer\nmetadata: {name: own}\nspec: {spiffeID: spiffe://x/y, trustBundle: x}\n",
-			exitFailure,
+			command.Failure,
 			[]string{`[FAIL] a.yaml:3: document 1: metadata.name: "own" is this cluster itself`},
 		},
 	} {
@@ -124,11 +125,11 @@ func TestCheckOfManifests(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"check", "--config", "/nowhere"}, &stdout, &stderr); code != exitUsage ||
+	if code := run(t.Context(), []string{"check", "--config", "/nowhere"}, &stdout, &stderr); code != command.Usage ||
 		!strings.Contains(stderr.String(), "or name another") {
 		t.Errorf("%d: %s", code, &stderr)
 	}
-	if code := run(t.Context(), []string{"check", "--cluster", "own"}, &stdout, &stderr); code != exitUsage {
+	if code := run(t.Context(), []string{"check", "--cluster", "own"}, &stdout, &stderr); code != command.Usage {
 		t.Errorf("--cluster alone: %d: %s", code, &stderr)
 	}
 }
@@ -144,14 +145,14 @@ func TestTakeoverCommand(t *testing.T) {
 	headless.Name, headless.Spec.ClusterIP = "headless", corev1.ClusterIPNone
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	w.a.Add(cart, headless, node, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
-	w.run(t, "takeover shop/headless").want(t, "headless", exitFailure, "[FAIL] it cannot be taken over: it is headless",
+	w.run(t, "takeover shop/headless").want(t, "headless", command.Failure, "[FAIL] it cannot be taken over: it is headless",
 		"was not taken over, and nothing was changed: 1 check failed\n")
-	w.run(t, "takeover shop/cart").want(t, "not installed", exitFailure, "hint: install it (helm install eastway ",
+	w.run(t, "takeover shop/cart").want(t, "not installed", command.Failure, "hint: install it (helm install eastway ",
 		"nothing was changed: 1 check failed")
 	w.a.AddPod("eastway-system", "eastway-controller-1", "eastway", "controller", "node-1")
-	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", exitFailure, "no proxy pods", "--force continues anyway")
+	w.run(t, "takeover shop/cart --dry-run").want(t, "no proxies", command.Failure, "no proxy pods", "--force continues anyway")
 	w.a.AddPod("eastway-system", "eastway-proxy-1", "eastway", "proxy", "node-1")
-	w.run(t, "takeover shop/cart").want(t, "no agents", exitFailure, "--set node.enabled=true", "nothing was changed")
+	w.run(t, "takeover shop/cart").want(t, "no agents", command.Failure, "--set node.enabled=true", "nothing was changed")
 	if s := (&corev1.Service{}); !w.a.Get("/v1/services", "shop", "cart", s) || eligible.Wanted(s) {
 		t.Errorf("it was annotated all the same: %v", s.Annotations)
 	}
@@ -167,13 +168,13 @@ func TestTakeoverCommand(t *testing.T) {
 	}))
 	t.Cleanup(agent.Close)
 	w.a.Forward("eastway-node-1", kubecli.NodeHealthPort, agent.Listener.Addr().String())
-	w.run(t, "takeover shop/cart --dry-run").want(t, "dry run", exitOK, "shop/cart: nothing was changed (--dry-run)\n", "")
+	w.run(t, "takeover shop/cart --dry-run").want(t, "dry run", command.OK, "shop/cart: nothing was changed (--dry-run)\n", "")
 	got := w.run(t, "takeover cart -n shop")
-	got.want(t, "takeover", exitOK, "shop/cart: annotated\nshop/cart: done on every node (1)\n", "")
+	got.want(t, "takeover", command.OK, "shop/cart: annotated\nshop/cart: done on every node (1)\n", "")
 	golden(t, "takeover.txt", []byte(got.stdout))
-	w.run(t, "takeover cart -n shop --undo").want(t, "undo", exitOK, "shop/cart: annotation removed\nshop/cart: done on every node (1)\n", "")
-	w.run(t, "takeover cart -n shop --undo --wait 0").want(t, "undo again", exitOK, "shop/cart: has no such annotation\n", "")
-	w.run(t, "takeover nope -n shop").want(t, "no service", exitNotFound, "", "no Service nope")
+	w.run(t, "takeover cart -n shop --undo").want(t, "undo", command.OK, "shop/cart: annotation removed\nshop/cart: done on every node (1)\n", "")
+	w.run(t, "takeover cart -n shop --undo --wait 0").want(t, "undo again", command.OK, "shop/cart: has no such annotation\n", "")
+	w.run(t, "takeover nope -n shop").want(t, "no service", command.NotFound, "", "no Service nope")
 }
 
 // What others wrote cannot forge lines of the report.

@@ -27,6 +27,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/controller"
 	controlleridentity "github.com/eastway/eastway/internal/controller/identity"
 	"github.com/eastway/eastway/internal/controller/mcs"
@@ -65,10 +66,10 @@ derived Services that select the proxies.
 
 It accepts no connections from outside and needs no internet access: it learns from the proxies what peers export.`,
 		Example: `  eastway controller --cluster cn-hangzhou --namespace eastway-system`,
-		Args:    arguments(),
+		Args:    command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
-				return usageErrorf("%w", err)
+				return command.Usagef("%w", err)
 			}
 			return runController(cmd.Context(), &o, cmd.ErrOrStderr())
 		},
@@ -167,7 +168,7 @@ func (o *controllerOptions) names() controller.Names {
 func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) error {
 	level, err := zapcore.ParseLevel(o.logLevel)
 	if err != nil {
-		return usageErrorf("--log-level: %w", err)
+		return command.Usagef("--log-level: %w", err)
 	}
 	caught := signals.Catch()
 	defer caught.Stop()
@@ -206,7 +207,7 @@ func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, r
 	}
 	ports, err := parseRange(o.listenerPorts)
 	if err != nil {
-		return nil, usageErrorf("--listener-ports: %w", err)
+		return nil, command.Usagef("--listener-ports: %w", err)
 	}
 	cfg := controller.Config{
 		REST: config, Cluster: o.cluster, Namespace: o.namespace, Names: o.names(), PublicAddresses: o.publicAddresses,

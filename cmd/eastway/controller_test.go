@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 func TestControllerFlags(t *testing.T) {
@@ -32,7 +34,7 @@ func TestControllerFlags(t *testing.T) {
 func TestControllerWithoutKubernetes(t *testing.T) {
 	t.Parallel()
 	got := runCommand(t, "controller", "--cluster", "a", "--kubeconfig", t.TempDir()+"/none", "--health", "127.0.0.1:0")
-	if got.code == exitOK || !strings.Contains(got.stderr, "--kubeconfig") {
+	if got.code == command.OK || !strings.Contains(got.stderr, "--kubeconfig") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/demo"
 	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/internal/terminal"
@@ -32,7 +33,7 @@ It fails if a request failed that could have been saved, if one was executed twi
 if failover or recovery took too long.
 
 With --keep the world stays up until Ctrl-C, with commands to try.`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			exe, err := os.Executable()
 			if err != nil {
@@ -41,10 +42,10 @@ With --keep the world stays up until Ctrl-C, with commands to try.`,
 			o.Executable, o.Out = exe, cmd.OutOrStdout()
 			o.Width = terminal.Width(o.Out)
 			if cmd.Flags().Changed("rate") && o.Rate == 0 {
-				return usageErrorf("--rate 0: the demo needs requests, use 1 or more")
+				return command.Usagef("--rate 0: the demo needs requests, use 1 or more")
 			}
 			if err := o.Validate(); err != nil {
-				return usageErrorf("%w", err)
+				return command.Usagef("%w", err)
 			}
 			return runDemo(cmd.Context(), o)
 		},
@@ -110,10 +111,10 @@ func newDemoAppCommand() *cobra.Command {
 		Use:    "app",
 		Short:  "Run one application of the demo",
 		Hidden: true,
-		Args:   arguments(),
+		Args:   command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
-				return usageErrorf("%w", err)
+				return command.Usagef("%w", err)
 			}
 			signals := make(chan os.Signal, 1)
 			signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)

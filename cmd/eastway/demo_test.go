@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/demo"
 )
 
@@ -136,7 +137,7 @@ func TestDemoInterrupted(t *testing.T) {
 				}
 			}
 			err = cmd.Wait()
-			if !sent || cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(problem.String(), "interrupted") {
+			if !sent || cmd.ProcessState.ExitCode() != command.Failure || !strings.Contains(problem.String(), "interrupted") {
 				t.Errorf("sent %v, ended with %v: %s", sent, err, &problem)
 			}
 			demoLeftNothing(t, exe, tmp)

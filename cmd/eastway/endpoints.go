@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
@@ -22,7 +23,7 @@ func newEndpointsCommand() *cobra.Command {
 	var (
 		proxies proxyFlags
 		service serviceFlag
-		output  outputFormat
+		output  terminal.Format
 	)
 	cmd := &cobra.Command{
 		Use:   "endpoints SERVICE",
@@ -46,7 +47,7 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 (outlierCheck, ejectionKind); durations are in nanoseconds.`,
 		Example: `  eastway endpoints mockb
   eastway endpoints shop/cart -o json`,
-		Args: arguments("SERVICE"),
+		Args: command.Arguments("SERVICE"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return proxies.completeServices(cmd, args, &service)
 		},
@@ -65,7 +66,8 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 					return want.Port != 0 && e.Port != want.Port
 				})
 				if want.Port != 0 && len(found.Endpoints) == 0 {
-					return withExit(exitNotFound, fmt.Errorf("%s/%s has no endpoints for a port %d", want.Namespace, want.Name, want.Port))
+					err := fmt.Errorf("%s/%s has no endpoints for a port %d", want.Namespace, want.Name, want.Port)
+					return command.WithExit(command.NotFound, err)
 				}
 				return out.Add(from.name(), found, func(w io.Writer) error { return view.Endpoints(w, from.source(), found.Endpoints) })
 			}))
@@ -73,7 +75,7 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 	}
 	service.add(cmd, &proxies.kube)
 	proxies.add(cmd, eastwayNamespaceFlag)
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	return cmd
 }
 
@@ -81,7 +83,7 @@ ACTIVE counts connections in flight. -o json separates readiness (status) and ej
 func parseService(arg, namespace string) (operand.Service, error) {
 	s, err := operand.ParseService(arg, namespace)
 	s.Namespace = cmp.Or(s.Namespace, defaultNamespace)
-	return s, withExit(exitUsage, err)
+	return s, command.WithExit(command.Usage, err)
 }
 
 // serviceAndPort is parseService for a command that has --port, too.
@@ -91,7 +93,7 @@ func serviceAndPort(cmd *cobra.Command, arg, namespace string, port uint16) (ope
 	case err != nil:
 		return s, err
 	case flag && s.Port != 0 && s.Port != port:
-		return s, usageErrorf("%q and --port %d contradict each other", arg, port)
+		return s, command.Usagef("%q and --port %d contradict each other", arg, port)
 	}
 	s.Port = cmp.Or(s.Port, port)
 	return s, nil
@@ -101,7 +103,7 @@ func serviceAndPort(cmd *cobra.Command, arg, namespace string, port uint16) (ope
 func wholeService(arg, namespace string) (ns, name string, err error) {
 	s, err := parseService(arg, namespace)
 	if err == nil && s.Port != 0 {
-		err = usageErrorf("%q has a port: this is about the whole Service, leave :%d out", arg, s.Port)
+		err = command.Usagef("%q has a port: this is about the whole Service, leave :%d out", arg, s.Port)
 	}
 	return s.Namespace, s.Name, err
 }

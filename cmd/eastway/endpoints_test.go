@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -67,7 +68,7 @@ func TestEndpointsCommand(t *testing.T) {
 		}
 		golden(t, "endpoints.txt", []byte(got.stdout))
 	}
-	if got := runCommand(t, "endpoints", "--admin", address, "mockb:9"); got.code != exitNotFound ||
+	if got := runCommand(t, "endpoints", "--admin", address, "mockb:9"); got.code != command.NotFound ||
 		got.stdout != "" || !strings.Contains(got.stderr, "default/mockb has no endpoints for a port 9") {
 		t.Errorf("of another port: %+v", got)
 	}

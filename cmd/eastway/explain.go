@@ -13,6 +13,7 @@ import (
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
@@ -22,7 +23,7 @@ func newExplainCommand() *cobra.Command {
 	var (
 		proxies proxyFlags
 		service serviceFlag
-		output  outputFormat
+		output  terminal.Format
 		q       status.Query
 		request string
 	)
@@ -47,7 +48,7 @@ address, for consistentHash by source and session affinity.
   eastway explain shop/cart --port 8000 --from cn-hangzhou/cn-hangzhou-k
   printf 'GET /cart HTTP/1.1\nHost: cart\nX-User: anna\n' > head
   eastway explain shop/cart --request head`,
-		Args: arguments("SERVICE"),
+		Args: command.Arguments("SERVICE"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return proxies.completeServices(cmd, args, &service)
 		},
@@ -73,7 +74,7 @@ address, for consistentHash by source and session affinity.
 	flags.StringVar(&request, "request", "", "`file` with the head of the request, at most 64 KiB")
 	service.add(cmd, &proxies.kube)
 	proxies.add(cmd, eastwayNamespaceFlag)
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	return cmd
 }
 
@@ -93,7 +94,7 @@ func readRequest(file string) ([]byte, error) {
 	}
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, withExit(exitNotFound, fmt.Errorf("read --request: %w", err))
+		return nil, command.WithExit(command.NotFound, fmt.Errorf("read --request: %w", err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read --request: %w", err)

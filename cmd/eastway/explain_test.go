@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -80,15 +81,15 @@ func TestExplainCommand(t *testing.T) {
 	}
 	golden(t, "explain.json", []byte(got.stdout))
 	for args, want := range map[string]result{
-		"nope": {code: exitNotFound, stderr: "no such service: default/nope"},
-		"mockb --port http": {code: exitUsage, stderr: `invalid argument "http" for "--port" flag: ` +
+		"nope": {code: command.NotFound, stderr: "no such service: default/nope"},
+		"mockb --port http": {code: command.Usage, stderr: `invalid argument "http" for "--port" flag: ` +
 			"write the port's number, 1 to 65535, not its name\n" +
 			"Run 'eastway explain --help' for usage."},
-		"mockb --request " + bad: {code: exitFailure, stderr: "--request " + bad + ": line 2: the proxy refuses such a request: field-space"},
+		"mockb --request " + bad: {code: command.Failure, stderr: "--request " + bad + ": line 2: the proxy refuses such a request: field-space"},
 		"mockb --request " + long: {
-			code: exitFailure, stderr: "--request " + long + ": longer than 65536 bytes",
+			code: command.Failure, stderr: "--request " + long + ": longer than 65536 bytes",
 		},
-		"mockb --request " + dir + "/x": {code: exitNotFound, stderr: "read --request: open " + dir + "/x: no such file or directory"},
+		"mockb --request " + dir + "/x": {code: command.NotFound, stderr: "read --request: open " + dir + "/x: no such file or directory"},
 	} {
 		got := runCommand(t, append([]string{"explain", "--admin", address}, strings.Fields(args)...)...)
 		want.stderr = "eastway: explain: " + want.stderr + "\n"

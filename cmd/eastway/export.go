@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -32,7 +33,7 @@ status. Peers then call it as SERVICE.NAMESPACE.svc.clusterset.local, or by its 
 where they have taken it over. SERVICE is NAME or NAMESPACE/NAME.`,
 		Example: `  eastway export cart -n shop
   eastway export shop/cart --context cluster-b`,
-		Args:              arguments("SERVICE"),
+		Args:              command.Arguments("SERVICE"),
 		ValidArgsFunction: completeService(&service, &kube),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ns, name, err := wholeService(args[0], service.namespace)
@@ -59,7 +60,7 @@ func newUnexportCommand() *cobra.Command {
 		Long: `Unexport deletes the ServiceExport of a Service. If no other cluster exports it, peers lose
 its ServiceImport, and its name no longer resolves there. SERVICE is NAME or NAMESPACE/NAME.`,
 		Example:           `  eastway unexport cart -n shop`,
-		Args:              arguments("SERVICE"),
+		Args:              command.Arguments("SERVICE"),
 		ValidArgsFunction: completeService(&service, &kube),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ns, name, err := wholeService(args[0], service.namespace)

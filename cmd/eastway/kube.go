@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -112,12 +113,12 @@ func (k *kubeFlags) with(f func(*kubecli.Cluster) error) error {
 func kubeError(err error) error {
 	switch {
 	case errors.Is(err, kubecli.ErrUnknownContext):
-		return withExit(exitUsage, err)
+		return command.WithExit(command.Usage, err)
 	case errors.Is(err, kubecli.ErrNoConfig), errors.Is(err, kubecli.ErrUnreachable), errors.Is(err, kubecli.ErrNoProxy),
 		errors.Is(err, kubecli.ErrNotInstalled):
-		return withExit(exitUnreachable, err)
+		return command.WithExit(command.Unreachable, err)
 	case errors.Is(err, kubecli.ErrNotFound):
-		return withExit(exitNotFound, err)
+		return command.WithExit(command.NotFound, err)
 	default:
 		return err
 	}

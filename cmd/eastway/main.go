@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -53,15 +54,15 @@ func runAs(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil && out.Err() != nil {
-		err = &startedError{err: out.Err()}
+		err = command.Started(out.Err())
 	}
 	if err == nil {
-		return exitOK
+		return command.OK
 	}
-	code := exitCode(err)
+	code := command.ExitCode(err)
 	path := strings.TrimPrefix(cmd.CommandPath(), "kubectl ")
 	fmt.Fprintf(stderr, "%s: %s\n", strings.ReplaceAll(path, " ", ": "), terminal.Lines(err.Error(), errorBytes))
-	if code == exitUsage {
+	if code == command.Usage {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
 	return code

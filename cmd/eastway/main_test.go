@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 // -update rewrites the golden files: go test ./cmd/eastway -update.
@@ -51,7 +53,8 @@ func TestFullDisk(t *testing.T) {
 	must(t, "certs", "init", "--dir", ca, "--cluster", "a")
 	for _, args := range []string{"peer export --cluster a --ca " + ca, "certs show " + ca, "proxy --help", "peer list --config " + ca, "version"} {
 		var stderr bytes.Buffer
-		if code := run(t.Context(), strings.Fields(args), full, &stderr); code != exitFailure || !strings.Contains(stderr.String(), "no space left") {
+		code := run(t.Context(), strings.Fields(args), full, &stderr)
+		if code != command.Failure || !strings.Contains(stderr.String(), "no space left") {
 			t.Errorf("%s: exit %d, %s", args, code, &stderr)
 		}
 	}

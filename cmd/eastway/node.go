@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/signals"
 	"github.com/eastway/eastway/internal/takeover"
@@ -60,13 +61,13 @@ It needs the node's network namespace and the capability NET_ADMIN. --health ser
 		Example: `  eastway node --node-name $(hostname)
 
   eastway node --cleanup   # remove the tables that an agent left`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.cleanup {
 				return cleanNode(cmd.OutOrStdout())
 			}
 			if err := o.validate(); err != nil {
-				return usageErrorf("%w", err)
+				return command.Usagef("%w", err)
 			}
 			return runAgent(cmd.Context(), &o, cmd.ErrOrStderr())
 		},
@@ -166,7 +167,7 @@ func cleanNode(stdout io.Writer) error {
 func runAgent(ctx context.Context, o *nodeOptions, stderr io.Writer) error {
 	level, err := zapcore.ParseLevel(o.logLevel)
 	if err != nil {
-		return usageErrorf("--log-level: %w", err)
+		return command.Usagef("--log-level: %w", err)
 	}
 	caught := signals.Catch()
 	defer caught.Stop()
@@ -228,7 +229,7 @@ func (o *nodeOptions) credentials(svid *certs.FileSource) (*takeover.Credentials
 	}
 	config, err := certs.NodeClientConfig(svid, o.cluster, nil)
 	if err != nil {
-		return nil, usageErrorf("--cluster: %w", err)
+		return nil, command.Usagef("--cluster: %w", err)
 	}
 	return &takeover.Credentials{TLS: config, Missing: func() error {
 		_, err := svid.GetX509SVID()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eastway/eastway/internal/command"
 	nodereport "github.com/eastway/eastway/internal/takeover/report"
 )
 
@@ -30,7 +31,7 @@ func TestNodeUsage(t *testing.T) {
 		"--node-name n --svid x":                  "--svid needs --cluster",
 		"n1":                                      "unexpected argument",
 	})
-	if got := runCommand(t, "node", "--node-name", "n", "--kubeconfig", filepath.Join(t.TempDir(), "none")); got.code != exitFailure ||
+	if got := runCommand(t, "node", "--node-name", "n", "--kubeconfig", filepath.Join(t.TempDir(), "none")); got.code != command.Failure ||
 		!strings.Contains(got.stderr, "find the Kubernetes API server") {
 		t.Errorf("without a kubeconfig: %+v", got)
 	}
@@ -71,7 +72,7 @@ func TestNodeWithoutAPIServer(t *testing.T) {
 		}
 	}
 	cancel()
-	if code := <-done; code != exitOK {
+	if code := <-done; code != command.OK {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := net.DialTimeout("tcp", address, time.Second); err == nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eastway/eastway/certs"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
 )
@@ -65,7 +66,7 @@ of endpoints anywhere else as far away.`,
   eastway peer export --cluster cluster-a --svid tls --address 203.0.113.7:15443   # of cert-manager
   eastway peer export --context cluster-a --locality eu-west      # region, or region/zone
   eastway peer export --cluster cluster-a --ca ca --format jwks   # behind NAT`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			manifest, err := f.manifest(cmd)
 			if err != nil {
@@ -99,9 +100,9 @@ of endpoints anywhere else as far away.`,
 func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 	switch files := f.dir + f.svid; {
 	case files == "" && f.cluster != "":
-		return peering.Manifest{}, usageErrorf("--cluster needs the cluster's files: --ca or --svid")
+		return peering.Manifest{}, command.Usagef("--cluster needs the cluster's files: --ca or --svid")
 	case files != "" && f.cluster == "":
-		return peering.Manifest{}, usageErrorf("--ca and --svid need --cluster: the name of this cluster")
+		return peering.Manifest{}, command.Usagef("--ca and --svid need --cluster: the name of this cluster")
 	case files != "":
 		return f.fromFiles(cmd)
 	}
@@ -128,7 +129,7 @@ func (f *exportFlags) manifest(cmd *cobra.Command) (peering.Manifest, error) {
 	if cmd.Flags().Changed("format") {
 		bundle, err := certs.MarshalBundle(own.Identity.Bundle, certs.Format(f.format))
 		if err != nil {
-			return own, usageErrorf("--format: %w", err)
+			return own, command.Usagef("--format: %w", err)
 		}
 		peer.Spec.TrustBundle = string(bundle)
 	}
@@ -145,7 +146,7 @@ func (f *exportFlags) fromFiles(cmd *cobra.Command) (m peering.Manifest, err err
 		note(cmd, "%v", own.Doubt)
 	}
 	if m, err = own.Manifest(); err != nil {
-		return m, usageErrorf("%w", err)
+		return m, command.Usagef("%w", err)
 	}
 	return m, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/internal/atomicfile"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/peering"
 )
 
@@ -95,7 +96,7 @@ func removeFile(cmd *cobra.Command, dir, name string) (string, error) {
 		found = true
 	}
 	if !found {
-		return "", withExit(exitNotFound, fmt.Errorf("there is no Peer %q in %s", name, dir))
+		return "", command.WithExit(command.NotFound, fmt.Errorf("there is no Peer %q in %s", name, dir))
 	}
 	if err := os.Remove(path); err != nil {
 		return "", fmt.Errorf("remove peer %q: %w", name, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
 	"github.com/eastway/eastway/internal/terminal"
@@ -33,7 +34,7 @@ changed; a name that belongs to another identity is refused.`,
 		Example: `  eastway peer import peer-b.yaml --context cluster-a
   eastway peer import peer-b.yaml --config config
   ssh b.example.com eastway peer export --cluster b --ca /etc/eastway/ca | eastway peer import - --config config`,
-		Args: arguments("FILE|-"),
+		Args: command.Arguments("FILE|-"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			manifest, err := readPeer(cmd.InOrStdin(), args[0])
 			if err != nil {
@@ -106,7 +107,7 @@ func importedLines(m peering.Manifest, added bool, changes []string, where strin
 func readPeer(stdin io.Reader, path string) (peering.Manifest, error) {
 	data, err := peering.ReadText(stdin, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = withExit(exitNotFound, err)
+		err = command.WithExit(command.NotFound, err)
 	}
 	if err != nil {
 		return peering.Manifest{}, fmt.Errorf("import %s: %w", path, err)

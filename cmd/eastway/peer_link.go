@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
 	"github.com/eastway/eastway/internal/terminal"
@@ -31,7 +32,7 @@ func (f *contextsFlag) add(cmd *cobra.Command, usage string) {
 // with calls do with all the clusters, whose own manifests it gets by own.
 func (f *contextsFlag) with(own func(*kubecli.Cluster) (peering.Manifest, error), do func([]kubecli.Member) error) error {
 	if len(f.contexts) < 2 {
-		return usageErrorf("--contexts %q: name at least two, separated by commas", f.contexts)
+		return command.Usagef("--contexts %q: name at least two, separated by commas", f.contexts)
 	}
 	var clusters []*kubecli.Cluster
 	defer func() {
@@ -73,7 +74,7 @@ a CA was replaced.
 Running it again changes only what differs. --dry-run prints the manifests instead.`,
 		Example: `  eastway peer link --contexts cluster-a,cluster-b
   eastway peer link --contexts cluster-a,cluster-b,cluster-c --dry-run`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			deadline := time.Now().Add(timeout)
 			own := func(c *kubecli.Cluster) (peering.Manifest, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/file"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -18,7 +19,7 @@ func newPeerListCommand() *cobra.Command {
 	var (
 		kube   kubeFlags
 		config string
-		output outputFormat
+		output terminal.Format
 	)
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -29,7 +30,7 @@ by this cluster, or by the peer, is up). With --config it lists those of a direc
 "eastway status" then shows their connections.`,
 		Example: `  eastway peer list --context cluster-a
   eastway peer list --config config`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := cmd.OutOrStdout()
 			if config != "" {
@@ -51,14 +52,14 @@ by this cluster, or by the peer, is up). With --config it lists those of a direc
 	kube.add(cmd, namespaceFlag)
 	cmd.Flags().StringVar(&config, "config", "", "`directory` of the proxy's manifests: outside Kubernetes")
 	kube.excludes(cmd, "config")
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	// The only error is a flag that does not exist.
 	_ = cmd.MarkFlagDirname("config")
 	return cmd
 }
 
 // printFilePeers prints the Peers of a directory. JSON has those that can be used.
-func printFilePeers(w io.Writer, output outputFormat, peers []file.PeerManifest) error {
+func printFilePeers(w io.Writer, output terminal.Format, peers []file.PeerManifest) error {
 	used := []v1alpha1.Peer{}
 	rows := make([][]string, 0, len(peers))
 	for _, p := range peers {
@@ -76,7 +77,7 @@ func printFilePeers(w io.Writer, output outputFormat, peers []file.PeerManifest)
 	return terminal.Table(w, []string{"PEER", "ADDRESSES"}, rows)
 }
 
-func printPeers(w io.Writer, output outputFormat, peers []v1alpha1.Peer) error {
+func printPeers(w io.Writer, output terminal.Format, peers []v1alpha1.Peer) error {
 	if output == terminal.AsJSON {
 		return terminal.JSON(w, append([]v1alpha1.Peer{}, peers...))
 	}

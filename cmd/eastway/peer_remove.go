@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/peering"
 	"github.com/eastway/eastway/internal/terminal"
@@ -28,9 +29,9 @@ the clusters removes all the others. Outside Kubernetes, --config names the dire
   eastway peer remove cluster-b --config config`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("contexts") {
-				return arguments()(cmd, args)
+				return command.Arguments()(cmd, args)
 			}
-			return arguments("NAME")(cmd, args)
+			return command.Arguments("NAME")(cmd, args)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {

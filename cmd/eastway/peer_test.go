@@ -12,6 +12,7 @@ import (
 
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/peering"
 )
 
@@ -34,7 +35,7 @@ func (d peerDirs) export(t *testing.T, args ...string) string {
 func mustNote(t *testing.T, args ...string) string {
 	t.Helper()
 	r := runCommand(t, args...)
-	if r.code != exitOK || strings.Count(r.stderr, "\n") != strings.Count(r.stderr, "note: ") {
+	if r.code != command.OK || strings.Count(r.stderr, "\n") != strings.Count(r.stderr, "note: ") {
 		t.Fatalf("eastway %s: exit %d\n%s", strings.Join(args, " "), r.code, r.stderr)
 	}
 	return r.stdout
@@ -51,7 +52,7 @@ func importFrom(t *testing.T, manifest string, args ...string) result {
 	if err != nil {
 		stderr.WriteString(err.Error())
 	}
-	return result{code: exitCode(err), stdout: stdout.String(), stderr: stderr.String()}
+	return result{code: command.ExitCode(err), stdout: stdout.String(), stderr: stderr.String()}
 }
 
 func TestPeerExport(t *testing.T) {
@@ -80,7 +81,7 @@ func TestPeerExport(t *testing.T) {
 		"--address nix": "spec.addresses[0]", "--format der": `"der"`, "--cluster B": "lower case", "--ca none": "certs init",
 	} {
 		all := append([]string{"peer", "export", "--cluster", "cluster-b", "--ca", d.ca}, strings.Fields(args)...)
-		if r := runCommand(t, all...); r.code == exitOK || !strings.Contains(r.stderr, text) || r.stdout != "" {
+		if r := runCommand(t, all...); r.code == command.OK || !strings.Contains(r.stderr, text) || r.stdout != "" {
 			t.Errorf("%s: exit %d: %s", args, r.code, r.stderr)
 		}
 	}
@@ -104,7 +105,7 @@ func TestPeerImport(t *testing.T) {
 		t.Errorf("written: %s, %v", written, err)
 	}
 	r := importFrom(t, d.export(t, "--address", "b.example.com:2"), "--config", d.config)
-	if r.code != exitOK || !strings.Contains(r.stdout, "addresses: b.example.com:2, were b.example.com:1") {
+	if r.code != command.OK || !strings.Contains(r.stdout, "addresses: b.example.com:2, were b.example.com:1") {
 		t.Errorf("new address: %+v", r)
 	}
 	// What this cluster decided about the peer stays.
@@ -115,13 +116,13 @@ func TestPeerImport(t *testing.T) {
 	}
 	r = importFrom(t, d.export(t, "--address", "b.example.com:3"), "--config", d.config)
 	written, err = os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml"))
-	if err != nil || r.code != exitOK || !strings.Contains(string(written), "- bank/*") || !strings.Contains(string(written), "b.example.com:3") {
+	if err != nil || r.code != command.OK || !strings.Contains(string(written), "- bank/*") || !strings.Contains(string(written), "b.example.com:3") {
 		t.Errorf("with rules: %+v, %v\n%s", r, err, written)
 	}
 	// The same identity with another root: the CA was replaced.
 	renewed := newPeerDirs(t)
 	r = importFrom(t, renewed.export(t, "--address", "b.example.com:2"), "--config", d.config)
-	if r.code != exitOK || !strings.Contains(r.stdout, "new root") || !strings.Contains(r.stdout, "dropped root") {
+	if r.code != command.OK || !strings.Contains(r.stdout, "new root") || !strings.Contains(r.stdout, "dropped root") {
 		t.Errorf("new root: %+v", r)
 	}
 }
@@ -133,7 +134,7 @@ func TestPeerImportRefuses(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "other")
 	must(t, "certs", "init", "--dir", other, "--cluster", "cluster-b", "--trust-domain", "other.test")
 	impostor := mustNote(t, "peer", "export", "--cluster", "cluster-b", "--ca", other)
-	if r := importFrom(t, good, "--config", d.config); r.code != exitOK {
+	if r := importFrom(t, good, "--config", d.config); r.code != command.OK {
 		t.Fatal(r.stderr)
 	}
 	before, err := os.ReadFile(filepath.Join(d.config, "peer-cluster-b.yaml"))
@@ -160,7 +161,7 @@ func TestPeerImportRefuses(t *testing.T) {
 		"unexpected word": {good, "extra", "unexpected argument"},
 	} {
 		r := importFrom(t, c.manifest, append([]string{"--config", d.config}, strings.Fields(c.args)...)...)
-		if r.code == exitOK || !strings.Contains(r.stderr, c.text) || r.stdout != "" {
+		if r.code == command.OK || !strings.Contains(r.stderr, c.text) || r.stdout != "" {
 			t.Errorf("%s: exit %d, want %q: %s", name, r.code, c.text, r.stderr)
 		}
 	}
@@ -181,7 +182,7 @@ func TestPeerImportFindsPeersInOtherFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r := importFrom(t, manifest, "--config", d.config); r.code != exitFailure || !strings.Contains(r.stderr, "already in") {
+	if r := importFrom(t, manifest, "--config", d.config); r.code != command.Failure || !strings.Contains(r.stderr, "already in") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -197,7 +198,7 @@ func TestPeerImportKeepsOtherObjects(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--dry-run"}, nil} {
 		r := importFrom(t, d.export(t), append(args, "--config", d.config)...)
-		if r.code != exitFailure || !strings.Contains(r.stderr, "Service x") {
+		if r.code != command.Failure || !strings.Contains(r.stderr, "Service x") {
 			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
 		}
 	}
@@ -244,7 +245,7 @@ func TestPeerCommandsReadAsTheProxyDoes(t *testing.T) {
 				t.Errorf("listed: %t, want %t:\n%s", got, c.listed, out)
 			}
 			r := runCommand(t, "peer", "remove", "cluster-b", "--config", dir)
-			if (r.code == exitOK) != (c.remove == "") || !strings.Contains(r.stderr, c.remove) {
+			if (r.code == command.OK) != (c.remove == "") || !strings.Contains(r.stderr, c.remove) {
 				t.Errorf("remove: exit %d: %s, want %q", r.code, r.stderr, c.remove)
 			}
 			if _, err := os.Stat(filepath.Join(dir, c.file)); (err == nil) != (c.left != "") {
@@ -264,7 +265,7 @@ func TestPeerRemoveFindsASecondFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r := runCommand(t, "peer", "remove", "cluster-b", "--config", d.config); r.code != exitFailure || !strings.Contains(r.stderr, "z.yaml") {
+	if r := runCommand(t, "peer", "remove", "cluster-b", "--config", d.config); r.code != command.Failure || !strings.Contains(r.stderr, "z.yaml") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 }
@@ -278,7 +279,7 @@ func TestPeerListNotesWhatIsNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runCommand(t, "peer", "list", "--config", d.config)
-	if r.code != exitOK || !strings.Contains(r.stderr, "note: b.yaml:7: document 1: spec.color: unknown field") ||
+	if r.code != command.OK || !strings.Contains(r.stderr, "note: b.yaml:7: document 1: spec.color: unknown field") ||
 		!strings.Contains(r.stdout, "cluster-b  not usable: repair or remove ") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
@@ -307,7 +308,7 @@ func TestExportOfCertificateDirectory(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(svid, "ca.crt"), root, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if doubted := runCommand(t, append(args, "--svid", svid)...); doubted.code != exitOK ||
+	if doubted := runCommand(t, append(args, "--svid", svid)...); doubted.code != command.OK ||
 		!strings.Contains(doubted.stderr, "peers would refuse the certificate") {
 		t.Errorf("exit code %d: %s", doubted.code, doubted.stderr)
 	}
@@ -318,7 +319,7 @@ func TestExportOfCertificateDirectory(t *testing.T) {
 		"--cluster: ":    {"peer", "export", "--cluster", "B", "--ca", d.ca},
 		"--format: ":     {"peer", "export", "--cluster", "cluster-b", "--ca", d.ca, "--format", "der"},
 	} {
-		if got := runCommand(t, args...); got.code != exitUsage || !strings.Contains(got.stderr, want) {
+		if got := runCommand(t, args...); got.code != command.Usage || !strings.Contains(got.stderr, want) {
 			t.Errorf("%v: exit code %d, want an error with %q: %s", args, got.code, want, got.stderr)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/status"
 	"github.com/eastway/eastway/internal/terminal"
@@ -25,7 +26,7 @@ func newProbeCommand() *cobra.Command {
 	var (
 		proxies proxyFlags
 		service serviceFlag
-		output  outputFormat
+		output  terminal.Format
 		q       status.ProbeQuery
 		request string
 	)
@@ -45,7 +46,7 @@ connection is opened, and closed when an endpoint has accepted it.
 The exit code is 1 if the call failed; for HTTP that is a status of 500 or above.`,
 		Example: `  eastway probe mockb
   eastway probe shop/cart --port 8000 --all`,
-		Args: arguments("SERVICE"),
+		Args: command.Arguments("SERVICE"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return proxies.completeServices(cmd, args, &service)
 		},
@@ -56,7 +57,7 @@ The exit code is 1 if the call failed; for HTTP that is a status of 500 or above
 			}
 			q.Namespace, q.Name, q.Port = of.Namespace, of.Name, of.Port
 			if q.Timeout <= 0 || q.Timeout > failover.MaxProbeTime {
-				return usageErrorf("--timeout must be above 0 and %v at most", failover.MaxProbeTime)
+				return command.Usagef("--timeout must be above 0 and %v at most", failover.MaxProbeTime)
 			}
 			if q.Request, err = readRequest(request); err != nil {
 				return err
@@ -71,7 +72,7 @@ The exit code is 1 if the call failed; for HTTP that is a status of 500 or above
 	flags.StringVar(&request, "request", "", "`file` with the head of the request, at most 64 KiB")
 	service.add(cmd, &proxies.kube)
 	proxies.add(cmd, eastwayNamespaceFlag)
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	return cmd
 }
 

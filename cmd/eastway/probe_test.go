@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -38,17 +39,17 @@ func TestProbeCommand(t *testing.T) {
 	}
 	golden(t, "probe.txt", []byte(got.stdout))
 	got = runCommand(t, "probe", "--admin", address, "broken")
-	if got.code != exitFailure || got.stderr != "eastway: probe: the call failed\n" || !strings.Contains(got.stdout, "status 503 after 105.0ms") {
+	if got.code != command.Failure || got.stderr != "eastway: probe: the call failed\n" || !strings.Contains(got.stdout, "status 503 after 105.0ms") {
 		t.Errorf("%+v", got)
 	}
 	for args, want := range map[string]result{
-		"nope":           {code: exitNotFound, stderr: "no such service: default/nope"},
-		"mockb --port 9": {code: exitNotFound, stderr: "no such port: service default/mockb has no TCP port 9; it has [80]"},
-		"mockb --port 0": {code: exitUsage, stderr: `invalid argument "0" for "--port" flag: ` +
+		"nope":           {code: command.NotFound, stderr: "no such service: default/nope"},
+		"mockb --port 9": {code: command.NotFound, stderr: "no such port: service default/mockb has no TCP port 9; it has [80]"},
+		"mockb --port 0": {code: command.Usage, stderr: `invalid argument "0" for "--port" flag: ` +
 			"write the port's number, 1 to 65535, not its name\n" +
 			"Run 'eastway probe --help' for usage."},
-		"mockb --timeout 2m":   {code: exitUsage, stderr: "--timeout must be above 0 and 1m0s at most\nRun 'eastway probe --help' for usage."},
-		"mockb --request none": {code: exitNotFound, stderr: "read --request: open none: no such file or directory"},
+		"mockb --timeout 2m":   {code: command.Usage, stderr: "--timeout must be above 0 and 1m0s at most\nRun 'eastway probe --help' for usage."},
+		"mockb --request none": {code: command.NotFound, stderr: "read --request: open none: no such file or directory"},
 	} {
 		got := runCommand(t, append([]string{"probe", "--admin", address}, strings.Fields(args)...)...)
 		want.stderr = "eastway: probe: " + want.stderr + "\n"

@@ -21,6 +21,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/operand"
 	"github.com/eastway/eastway/internal/terminal"
 )
@@ -106,11 +107,11 @@ names a directory with tls.crt, tls.key and ca.crt that another process renews.`
 
   # without root: another CA directory and tunnel address
   eastway proxy --cluster a --region r --config manifests --ca ca --listen 127.0.0.2:15443`,
-		Args: arguments(),
+		Args: command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.loopbackEndpoints = o.loopbackEndpoints && (!o.kubernetes || cmd.Flags().Changed(loopbackFlag))
 			if err := o.validate(); err != nil {
-				return usageErrorf("%w", err)
+				return command.Usagef("%w", err)
 			}
 			return runProxy(cmd.Context(), o, terminal.Raw(cmd.OutOrStdout()), cmd.ErrOrStderr())
 		},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
 )
 
 // The admin listener of a proxy that serves a call across a tunnel.
@@ -82,18 +83,19 @@ func TestAskingCommands(t *testing.T) {
 	s := newSite(t, "aa")
 	s.write(t, "shop.yaml", serviceManifest("shop", newAddress()))
 	s.start(t)
-	if got := runCommand(t, "endpoints", "cart", "--admin", s.admin()); got.code != exitNotFound || !strings.Contains(got.stderr, "default/cart") {
+	got := runCommand(t, "endpoints", "cart", "--admin", s.admin())
+	if got.code != command.NotFound || !strings.Contains(got.stderr, "default/cart") {
 		t.Errorf("endpoints of an unknown service: %+v", got)
 	}
-	if got := runCommand(t, "status", "cart", "--admin", s.admin()); got.code != exitNotFound || !strings.Contains(got.stderr, "default/cart") {
+	if got := runCommand(t, "status", "cart", "--admin", s.admin()); got.code != command.NotFound || !strings.Contains(got.stderr, "default/cart") {
 		t.Errorf("status of an unknown service: %+v", got)
 	}
 	if got := mustRun(t, "status", "default/", "--admin", s.admin()); !strings.Contains(got, "default/shop") {
 		t.Errorf("status of a namespace:\n%s", got)
 	}
 	mustRun(t, "status", "shop", "--problems", "--admin", s.admin())
-	got := runCommand(t, "status", "--admin", newAddress()+":1")
-	if got.code != exitUnreachable || !strings.Contains(got.stderr, "is 'eastway proxy' running? (--admin)") {
+	got = runCommand(t, "status", "--admin", newAddress()+":1")
+	if got.code != command.Unreachable || !strings.Contains(got.stderr, "is 'eastway proxy' running? (--admin)") {
 		t.Errorf("status without a proxy: %+v", got)
 	}
 	var found admin.ServiceEndpoints
@@ -128,7 +130,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"prox"}, "proxy\t"},
 	} {
 		got := runCommand(t, append([]string{"__complete"}, tt.args...)...)
-		if got.code != exitOK || !strings.HasPrefix(got.stdout, tt.want) {
+		if got.code != command.OK || !strings.HasPrefix(got.stdout, tt.want) {
 			t.Errorf("completing %q: %+v, want %q", tt.args, got, tt.want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/need"
 )
 
@@ -149,8 +150,8 @@ func TestNoPermissionToBindOwnPorts(t *testing.T) {
 			s := openSite(t, "aa")
 			s.give(t)
 			c := startChild(t, true, s.flags(flag, s.ip+":80")...)
-			if code := c.wait(t).ExitCode(); code != exitFailure {
-				t.Errorf("exit code %d, want %d", code, exitFailure)
+			if code := c.wait(t).ExitCode(); code != command.Failure {
+				t.Errorf("exit code %d, want %d", code, command.Failure)
 			}
 			for _, want := range []string{s.ip + ":80", "permission denied", remedy} {
 				if !strings.Contains(c.stderr.String(), want) {
@@ -171,8 +172,8 @@ func TestUnreadableConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startChild(t, true, s.flags("--config", closed)...)
-	if code := c.wait(t).ExitCode(); code != exitUsage {
-		t.Errorf("exit code %d, want %d", code, exitUsage)
+	if code := c.wait(t).ExitCode(); code != command.Usage {
+		t.Errorf("exit code %d, want %d", code, command.Usage)
 	}
 	text := c.stderr.String()
 	if !strings.Contains(text, "--config: open "+closed+": permission denied (user ") || strings.Contains(text, "create the directory") ||
@@ -191,8 +192,8 @@ func TestReadOnlyState(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startChild(t, true, s.flags("--ca", "", "--state", state)...)
-	if code := c.wait(t).ExitCode(); code != exitFailure {
-		t.Errorf("exit code %d, want %d", code, exitFailure)
+	if code := c.wait(t).ExitCode(); code != command.Failure {
+		t.Errorf("exit code %d, want %d", code, command.Failure)
 	}
 	uid := os.Geteuid()
 	if uid == 0 {

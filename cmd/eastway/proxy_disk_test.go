@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"testing"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 // A full disk loses lines of the access log, never connections.
@@ -27,7 +29,7 @@ func TestAccessLogOnFullDisk(t *testing.T) {
 	if len(told) != 1 {
 		t.Errorf("logged %d times, want once: %v", len(told), told)
 	}
-	if code := p.stop(t); code != exitOK {
+	if code := p.stop(t); code != command.OK {
 		t.Errorf("exit code %d", code)
 	}
 }

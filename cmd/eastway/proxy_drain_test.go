@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
 )
 
 // replica is another proxy of the same cluster, with the same services on an address of its own.
@@ -92,7 +93,7 @@ func TestDrain(t *testing.T) {
 	}
 	local.Close()
 	crossing.Close()
-	if pb.wait(t); pb.code != exitOK {
+	if pb.wait(t); pb.code != command.OK {
 		t.Errorf("exit code %d:\n%s", pb.code, pb.stderr)
 	}
 	if calls, failed := stopLoad(); calls == 0 || failed != nil {
@@ -129,7 +130,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	for pb.metric(t, "eastway_connections_total", `direction="inbound"`) == 0 {
 		mustCall(t, vipA, "app")
 	}
-	if code := pb.stop(t); code != exitOK {
+	if code := pb.stop(t); code != command.OK {
 		t.Errorf("exit code %d", code)
 	}
 	for range 10 { // calls of the time after
@@ -231,7 +232,7 @@ func TestDrainTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustAsk(t, c)
-	if code := p.stop(t); code != exitOK {
+	if code := p.stop(t); code != command.OK {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := c.ask("hello"); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
@@ -292,7 +293,7 @@ func TestSignal(t *testing.T) {
 			if err := child.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
-			if state := child.wait(t); state.ExitCode() != exitOK {
+			if state := child.wait(t); state.ExitCode() != command.OK {
 				t.Errorf("it ended as %v", state)
 			}
 		})

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -67,7 +68,7 @@ func newSiteIn(t *testing.T, dir, name string) *site {
 func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	got := runCommand(t, args...)
-	if got.code != exitOK {
+	if got.code != command.OK {
 		t.Fatalf("eastway %s: exit code %d: %s", strings.Join(args, " "), got.code, got.stderr)
 	}
 	return got.stdout

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 func TestProxyFlags(t *testing.T) {
@@ -49,8 +51,8 @@ func TestProxyFlags(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			got := runCommand(t, strings.Fields(args)...)
-			if got.code != exitUsage || !strings.Contains(got.stderr, want) || strings.Count(got.stderr, "\n") != 2 {
-				t.Errorf("exit code %d, want %d; stderr, want one line with %q and one of help:\n%s", got.code, exitUsage, want, got.stderr)
+			if got.code != command.Usage || !strings.Contains(got.stderr, want) || strings.Count(got.stderr, "\n") != 2 {
+				t.Errorf("exit code %d, want %d; stderr, want one line with %q and one of help:\n%s", got.code, command.Usage, want, got.stderr)
 			}
 		})
 	}
@@ -85,9 +87,9 @@ func TestProxyPaths(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code := exitFailure
+			code := command.Failure
 			if tt.args[0] == "--config" {
-				code = exitUsage
+				code = command.Usage
 			}
 			got := runCommand(t, s.flags(append([]string{"--ca", s.ca}, tt.args...)...)...)
 			if got.code != code || !strings.Contains(got.stderr, tt.want) {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 // occupy listens on the address, as another process would.
@@ -44,8 +46,8 @@ func TestBusyOwnPort(t *testing.T) {
 			free := occupy(t, tt.network, tt.address(s))
 			got := runCommand(t, s.flags()...)
 			free()
-			if got.code != exitFailure {
-				t.Errorf("exit code %d, want %d", got.code, exitFailure)
+			if got.code != command.Failure {
+				t.Errorf("exit code %d, want %d", got.code, command.Failure)
 			}
 			for _, want := range append(tt.want, tt.address(s)) {
 				if !strings.Contains(got.stderr, want) {

@@ -28,6 +28,7 @@ import (
 	"github.com/eastway/eastway/failover"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/httpserve"
@@ -86,7 +87,7 @@ type identity interface {
 func runProxy(ctx context.Context, o proxyOptions, stdout, stderr io.Writer) error {
 	level, err := zapcore.ParseLevel(o.logLevel)
 	if err != nil {
-		return usageErrorf("--log-level: %w", err)
+		return command.Usagef("--log-level: %w", err)
 	}
 	caught := signals.Catch()
 	defer caught.Stop()

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/need"
 )
 
@@ -131,7 +132,7 @@ func TestSignalsDoNotEndAProxy(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if state := p.child.wait(t); state.ExitCode() != exitOK {
+	if state := p.child.wait(t); state.ExitCode() != command.OK {
 		t.Errorf("SIGTERM: %v", state)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/eastway/eastway/discovery/external"
 	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/discovery/kube"
+	"github.com/eastway/eastway/internal/command"
 )
 
 // source sets the local state of the catalog.
@@ -43,7 +44,7 @@ func (o *proxyOptions) checkConfig() error {
 // configDir checks --config.
 func configDir(dir string) error {
 	if err := file.CheckDir(dir); err != nil {
-		return usageErrorf("--config: %w", err)
+		return command.Usagef("--config: %w", err)
 	}
 	return nil
 }

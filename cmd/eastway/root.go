@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -19,7 +21,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 mutually authenticated tunnels to their peers, announce the services that they export,
 and send every call to the nearest healthy endpoint.
 
-` + exitHelp,
+` + command.ExitHelp,
 		Example: `  eastway demo          # two clusters on this machine: see calls survive faults
   eastway proxy --help  # how to run one yourself
   eastway check         # a Kubernetes cluster: problems, with a hint for each`,
@@ -101,7 +103,7 @@ func strict(cmd *cobra.Command) {
 		cmd.DisableFlagsInUseLine = true
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	case cmd.Args == nil:
-		cmd.Args = arguments()
+		cmd.Args = command.Arguments()
 	}
 	if cmd.RunE == nil {
 		return
@@ -112,7 +114,7 @@ func strict(cmd *cobra.Command) {
 			return err
 		}
 		if err := inner(cmd, args); err != nil {
-			return &startedError{err: err}
+			return command.Started(err)
 		}
 		return nil
 	}
@@ -124,27 +126,12 @@ func checkFlags(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		switch value := f.Value.String(); {
 		case f.Value.Type() == "duration" && strings.HasPrefix(value, "-"):
-			err = usageErrorf("--%s %s must not be negative", f.Name, value)
+			err = command.Usagef("--%s %s must not be negative", f.Name, value)
 		case value == "" && slices.Contains([]string{"admin", "config", "context", "contexts"}, f.Name):
-			err = usageErrorf("--%s is empty: give it a value, or leave it out", f.Name)
+			err = command.Usagef("--%s is empty: give it a value, or leave it out", f.Name)
 		}
 	})
 	return err
-}
-
-// arguments is the Args of a command that takes exactly these, by the names that
-// its Use line gives them.
-func arguments(names ...string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) < len(names):
-			return fmt.Errorf("missing argument %s", names[len(args)])
-		case len(args) > len(names):
-			return fmt.Errorf("unexpected argument %q", args[len(names)])
-		default:
-			return nil
-		}
-	}
 }
 
 // noSuchCommand is the Args of a command that only groups others.

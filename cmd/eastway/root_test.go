@@ -1,13 +1,13 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/eastway/eastway/internal/command"
 )
 
 func TestUsageErrors(t *testing.T) {
@@ -75,7 +75,7 @@ func TestHelp(t *testing.T) {
 			}
 		})
 	}
-	if got := runCommand(t, "--help"); !strings.Contains(got.stdout, exitHelp) {
+	if got := runCommand(t, "--help"); !strings.Contains(got.stdout, command.ExitHelp) {
 		t.Errorf("help does not list the exit codes:\n%s", got.stdout)
 	}
 }
@@ -98,39 +98,12 @@ func TestCommands(t *testing.T) {
 	walk(newRoot(io.Discard, io.Discard))
 }
 
-func TestExitCode(t *testing.T) {
-	t.Parallel()
-	base := errors.New("base")
-	tests := []struct {
-		name string
-		err  error
-		want int
-	}{
-		{"none", nil, 0},
-		{"cobra's own", base, 2},
-		{"a command's", &startedError{base}, 1},
-		{"a command's, chosen", &startedError{fmt.Errorf("x: %w", withExit(exitNotFound, base))}, 4},
-		{"a command's, usage", &startedError{usageErrorf("x: %w", base)}, 2},
-		{"nothing to choose for", withExit(exitUnreachable, nil), 0},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if got := exitCode(tt.err); got != tt.want {
-				t.Errorf("exitCode(%v) = %d, want %d", tt.err, got, tt.want)
-			}
-			if tt.err != nil && !errors.Is(tt.err, base) {
-				t.Errorf("%v does not wrap its cause", tt.err)
-			}
-		})
-	}
-}
-
 // An error with what another side, or a file, has chosen does not move the cursor of a terminal.
 func TestErrorsAreSafeForTerminals(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
-	if code := run(t.Context(), []string{"peer", "import", "/none/\x1b[2J\u009b\n" + strings.Repeat("x", 1<<20)}, &stdout, &stderr); code == exitOK {
+	args := []string{"peer", "import", "/none/\x1b[2J\u009b\n" + strings.Repeat("x", 1<<20)}
+	if code := run(t.Context(), args, &stdout, &stderr); code == command.OK {
 		t.Error("the file was read")
 	}
 	if got := stderr.String(); !strings.Contains(got, "/none/?[2J?\n") || len(got) > 2*errorBytes || stdout.String() != "" {

@@ -10,13 +10,14 @@ import (
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/terminal"
 )
 
 func newStatusCommand() *cobra.Command {
 	var (
 		proxies proxyFlags
-		output  outputFormat
+		output  terminal.Format
 		filter  view.Filter
 	)
 	cmd := &cobra.Command{
@@ -59,7 +60,7 @@ lack endpoints or callers of which are refused, and errors.
 					return err
 				}
 				if unknown := filter.Apply(&is); len(unknown) > 0 {
-					return withExit(exitNotFound,
+					return command.WithExit(command.NotFound,
 						fmt.Errorf("the proxy has no service %s: without arguments, status lists all", strings.Join(unknown, ", ")))
 				}
 				return out.Add(from.name(), is, func(w io.Writer) error { return view.Status(w, from.source(), is, &filter, time.Now()) })
@@ -68,7 +69,7 @@ lack endpoints or callers of which are refused, and errors.
 	}
 	proxies.add(cmd, namespaceFlag)
 	cmd.Flags().BoolVar(&filter.Problems, "problems", false, "leave out what is as it should be")
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	return cmd
 }
 

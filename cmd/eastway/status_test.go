@@ -12,6 +12,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/admin/view"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -128,7 +129,7 @@ func TestStatusCommand(t *testing.T) {
 func TestStatusRefusesPorts(t *testing.T) {
 	t.Parallel()
 	got := runCommand(t, "status", "--admin", startAdmin(t), "mockb:81")
-	if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, "leave :81 out") {
+	if got.code != command.Usage || got.stdout != "" || !strings.Contains(got.stderr, "leave :81 out") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/kubecli"
 	"github.com/eastway/eastway/internal/kubecli/check"
 	"github.com/eastway/eastway/internal/terminal"
@@ -40,7 +41,7 @@ kube-proxy serves the Service as before. SERVICE is NAME or NAMESPACE/NAME.`,
 		Example: `  eastway takeover cart -n shop --dry-run
   eastway takeover shop/cart
   eastway takeover shop/cart --undo`,
-		Args:              arguments("SERVICE"),
+		Args:              command.Arguments("SERVICE"),
 		ValidArgsFunction: completeService(&f.service, &f.kube),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ns, name, err := wholeService(args[0], f.service.namespace)

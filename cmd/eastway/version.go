@@ -5,25 +5,26 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/terminal"
 	"github.com/eastway/eastway/internal/version"
 )
 
 func newVersionCommand() *cobra.Command {
-	var output outputFormat
+	var output terminal.Format
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and the protocol spoken with peers",
-		Args:  arguments(),
+		Args:  command.Arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return printVersion(cmd.OutOrStdout(), output, version.Get())
 		},
 	}
-	addOutputFlag(cmd, &output)
+	command.AddOutputFlag(cmd, &output)
 	return cmd
 }
 
-func printVersion(w io.Writer, output outputFormat, info version.Info) error {
+func printVersion(w io.Writer, output terminal.Format, info version.Info) error {
 	if output == terminal.AsJSON {
 		return terminal.JSON(w, info)
 	}

@@ -14,7 +14,7 @@ func TestPrintVersion(t *testing.T) {
 	info := version.Info{
 		Version: "v0.1.0", Commit: "0123abcd", Go: "go1.26.8", Platform: "linux/amd64", Protocol: "eastway/1",
 	}
-	for output, file := range map[outputFormat]string{terminal.AsTable: "version.txt", terminal.AsJSON: "version.json"} {
+	for output, file := range map[terminal.Format]string{terminal.AsTable: "version.txt", terminal.AsJSON: "version.json"} {
 		var b bytes.Buffer
 		if err := printVersion(&b, output, info); err != nil {
 			t.Fatal(err)

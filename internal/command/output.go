@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"github.com/spf13/cobra"
@@ -6,11 +6,8 @@ import (
 	"github.com/eastway/eastway/internal/terminal"
 )
 
-// outputFormat is the value of -o.
-type outputFormat = terminal.Format
-
-// addOutputFlag gives cmd the flag -o, --output; table is the default.
-func addOutputFlag(cmd *cobra.Command, f *outputFormat) {
+// AddOutputFlag gives cmd the flag -o, --output; table is the default.
+func AddOutputFlag(cmd *cobra.Command, f *terminal.Format) {
 	*f = terminal.AsTable
 	cmd.Flags().VarP(f, "output", "o", "output `format`: table or json")
 	// The only error is a flag that does not exist.

@@ -1,21 +1,22 @@
-package main
+package command
 
 import (
 	"errors"
 	"fmt"
 )
 
-// Exit codes, for scripts. They are part of the interface: exitHelp documents
+// Exit codes, for scripts. They are part of the interface: ExitHelp documents
 // them, and a code never changes its meaning.
 const (
-	exitOK          = 0
-	exitFailure     = 1 // it was tried and did not work
-	exitUsage       = 2 // the command line is wrong; nothing was done
-	exitUnreachable = 3 // no answer from a proxy's admin listener, or from Kubernetes
-	exitNotFound    = 4 // the named thing does not exist
+	OK          = 0
+	Failure     = 1 // it was tried and did not work
+	Usage       = 2 // the command line is wrong; nothing was done
+	Unreachable = 3 // no answer from a proxy's admin listener, or from Kubernetes
+	NotFound    = 4 // the named thing does not exist
 )
 
-const exitHelp = `Exit codes:
+// ExitHelp is what help says about exit codes.
+const ExitHelp = `Exit codes:
   0  success
   1  failure
   2  wrong command line (unknown command, flag or argument); nothing was done
@@ -32,17 +33,17 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-// withExit makes err end the process with that exit code; nil stays nil.
-func withExit(code int, err error) error {
+// WithExit makes err end the process with that exit code; nil stays nil.
+func WithExit(code int, err error) error {
 	if err == nil {
 		return nil
 	}
 	return &exitError{code: code, err: err}
 }
 
-// usageErrorf is a mistake in the command line, found by a command itself.
-func usageErrorf(format string, args ...any) error {
-	return withExit(exitUsage, fmt.Errorf(format, args...))
+// Usagef is a mistake in the command line, found by a command itself.
+func Usagef(format string, args ...any) error {
+	return WithExit(Usage, fmt.Errorf(format, args...))
 }
 
 // startedError marks an error of a command that began its work. Whatever cobra
@@ -52,15 +53,24 @@ type startedError struct{ err error }
 func (e *startedError) Error() string { return e.err.Error() }
 func (e *startedError) Unwrap() error { return e.err }
 
-func exitCode(err error) int {
+// Started is the error of a command that began its work; nil stays nil.
+func Started(err error) error {
 	if err == nil {
-		return exitOK
+		return nil
+	}
+	return &startedError{err: err}
+}
+
+// ExitCode is that of a process whose command ended with err.
+func ExitCode(err error) int {
+	if err == nil {
+		return OK
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
 	if _, ok := errors.AsType[*startedError](err); ok {
-		return exitFailure
+		return Failure
 	}
-	return exitUsage
+	return Usage
 }
