@@ -40,7 +40,7 @@ type Socket interface {
 }
 
 // NewSocket makes conn an End and owns it from here on, also when it fails. What is special to TCP sockets applies to a
-// *net.TCPConn only, see NewTCP.
+// *net.TCPConn only, see NewTCP, and to a Conn with a method NetConn that returns the one below it, as TLS has.
 func NewSocket(conn Conn, watch *Watch) (Socket, error) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		t, err := NewTCP(tcp, watch)
@@ -48,6 +48,11 @@ func NewSocket(conn Conn, watch *Watch) (Socket, error) {
 			return nil, err // not a nil *TCP in an interface
 		}
 		return t, nil
+	}
+	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		if tcp, ok := over.NetConn().(*net.TCPConn); ok {
+			return newLayered(conn, tcp, watch)
+		}
 	}
 	s := &plainSocket{socket{conn: conn, forget: func() {}}}
 	if n, ok := conn.(interface{ Broken() <-chan struct{} }); ok {

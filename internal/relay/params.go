@@ -10,6 +10,9 @@ const (
 	// call no longer counts, small enough for a processor's cache.
 	largeBuffer = 64 << 10
 
+	// peekSize, in bytes, is how much of what a socket holds is looked at for the end of TLS: several session tickets.
+	peekSize = 2 << 10
+
 	// graceStep is how long what an end sent before its reset may take to make progress towards the other end.
 	// An end that reads gets everything; one that does not read sees the reset after one step.
 	graceStep = 250 * time.Millisecond

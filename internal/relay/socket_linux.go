@@ -107,6 +107,17 @@ func pending(raw syscall.RawConn) bool {
 	return err != nil || is
 }
 
+// peek is what comes next, without taking it or waiting for it; ended is true when nothing does, or there is an error.
+func peek(raw syscall.RawConn, p []byte) (n int, ended bool) {
+	failed := raw.Control(func(fd uintptr) {
+		var err error
+		n, _, err = unix.Recvfrom(int(fd), p, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		waits := errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)
+		ended = err != nil && !waits || err == nil && n == 0
+	})
+	return max(n, 0), ended || failed != nil
+}
+
 // unsent is the number of bytes in the send queue that were never sent.
 func unsent(raw syscall.RawConn) int {
 	n := 0

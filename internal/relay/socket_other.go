@@ -23,6 +23,9 @@ func unsent(syscall.RawConn) int { return 0 }
 // pending cannot be known here: a request may be written to a connection that has just ended.
 func pending(syscall.RawConn) bool { return false }
 
+// peek cannot be had here: as with pending.
+func peek(syscall.RawConn, []byte) (n int, ended bool) { return 0, false }
+
 // oobInline does nothing here: urgent data is taken out of the stream.
 func oobInline(syscall.RawConn) error { return nil }
 

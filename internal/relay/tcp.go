@@ -77,10 +77,16 @@ func (t *TCP) Read(p []byte) (int, error) {
 }
 
 // Pending is true when there is something to read from a TCP socket: bytes, its end, or an error. Another goroutine may be waiting for
-// it; its wake-up takes longer than this look.
+// it; its wake-up takes longer than this look. Of a Conn above the socket, such as TLS, it is true when the socket holds the end of TLS, or
+// has ended itself.
 func Pending(s Socket) bool {
-	t, ok := s.(*TCP)
-	return ok && pending(t.raw)
+	switch s := s.(type) {
+	case *TCP:
+		return pending(s.raw)
+	case *layered:
+		return s.pending()
+	}
+	return false
 }
 
 // cause replaces the error of a socket that was closed because its host vanished, and one that does not say what the socket has.
