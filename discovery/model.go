@@ -222,6 +222,24 @@ type Service struct {
 type External struct {
 	Hosts     []string           `json:"hosts"`
 	Endpoints []ExternalEndpoint `json:"endpoints"`
+	// TLS is what the proxy adds to connections to the endpoints; nil: nothing.
+	TLS *TLS `json:"tls,omitempty"`
+}
+
+// TLS is how the endpoints of a service get TLS. Of an ExternalService, and of nothing else.
+type TLS struct {
+	Service ServiceName `json:"service"`
+	// Mode is one of the API's, but DISABLE.
+	Mode string `json:"mode"`
+	// SNI is the server name; empty: the endpoint's DNS name, or else Host.
+	SNI  string `json:"sni,omitempty"`
+	Host string `json:"host"`
+	// Names are what the certificate has to be for one of; none: the server name, with SPIFFE any ID of the own trust domain.
+	Names []string `json:"names,omitempty"`
+	// CAFile, CertFile and KeyFile are PEM files; without CAFile the roots are the system's.
+	CAFile   string `json:"caFile,omitempty"`
+	CertFile string `json:"certFile,omitempty"`
+	KeyFile  string `json:"keyFile,omitempty"`
 }
 
 // ExternalEndpoint is one of them, or as many as its name has addresses.
