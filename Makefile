@@ -64,6 +64,11 @@ test: verify-tidy ## lint, all tests with the race detector (also the inputs tha
 	+$(MAKE) -j2 --output-sync=target lint race # the tests mostly wait, the linter mostly computes
 	+$(MAKE) sim SEEDS=300 # without the race detector, which is five times slower
 	$(GO) test -run '^TestDocumentsHaveCommands$$' ./e2e/drills # what e2e would find after half an hour
+	+$(MAKE) istio-api
+
+.PHONY: istio-api
+istio-api: ## compare the fields that docs/istio.md is about with those of Istio's API
+	$(GO) test -modfile=tools/istio.mod ./tools/istio/fields.go ./tools/istio/fields_test.go
 
 .PHONY: unit
 unit: ## all tests, without the race detector
