@@ -59,11 +59,12 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 	each(objects, func(_ *object, n *corev1.Node) { a.places.AddNode(n) })
 	each(objects, a.service)
 	each(objects, a.external)
+	foreign := a.istio(objects)
 	each(objects, a.slice)
 	each(objects, a.export)
 	each(objects, a.peer)
 	a.strangers()
-	each(created(objects), a.policy)
+	each(created(slices.Concat(objects, foreign)), a.policy)
 	for name, endpoints := range a.gathered {
 		a.services[name].Endpoints = endpoints.ByPort()
 	}
@@ -120,7 +121,7 @@ func (a *assembly) service(o *object, s *corev1.Service) {
 }
 
 func (a *assembly) external(o *object, e *v1alpha1.ExternalService) {
-	name := discovery.ServiceName{Namespace: o.key.namespace, Name: o.key.name}
+	name := discovery.ServiceName{Namespace: o.key.namespace, Name: e.Name}
 	switch at := (key{kind: v1alpha1.KindService, namespace: name.Namespace, name: name.Name}); {
 	case a.services[name] != nil, a.aliases[at]:
 		a.report(o.fault("metadata.name", "%s has this name: this ExternalService is ignored; give it another name", at))
@@ -217,7 +218,7 @@ func (a *assembly) peer(o *object, p *v1alpha1.Peer) {
 }
 
 func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
-	target := translate.Target(o.key.namespace, p, rootNamespace)
+	target := translate.Target(cmp.Or(p.Namespace, o.key.namespace), p, rootNamespace)
 	if owner := a.targets[target]; owner != nil {
 		a.report(o.fault("spec.targetRef", "%s already has %s in %s: this policy is ignored; remove one of the two",
 			translate.Subject(target), owner.key, owner.file))

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/discovery/istio"
 	"github.com/eastway/eastway/internal/atomicfile"
 )
 
@@ -113,7 +114,7 @@ func foreignNote(foreign map[metav1.TypeMeta]int) string {
 func (p *parser) readable(kind string) string {
 	versions := map[string][]string{}
 	for t := range p.kinds {
-		if kind == "" || kind == t.Kind {
+		if kind == "" && t.GroupVersionKind().Group != istio.Group || kind == t.Kind {
 			versions[t.Kind] = append(versions[t.Kind], t.APIVersion)
 		}
 	}
@@ -123,7 +124,7 @@ func (p *parser) readable(kind string) string {
 		names = append(names, strings.Join(versions[k], " and ")+" "+k)
 	}
 	if kind == "" {
-		names = append(names, "v1 List of these")
+		names = append(names, "Istio's DestinationRule, ServiceEntry and VirtualService, v1 List of these")
 	}
 	return strings.Join(names, ", ")
 }

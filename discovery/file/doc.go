@@ -2,5 +2,6 @@
 // manifests that a cluster would be given, follows it, and keeps the last good state of each object while a file is broken.
 //
 // It knows v1 Service and Node, discovery.k8s.io/v1 EndpointSlice, multicluster.x-k8s.io ServiceExport, eastway.dev/v1alpha1
-// Peer and TrafficPolicy, and v1 List of these. It never writes.
+// Peer, TrafficPolicy and ExternalService, networking.istio.io DestinationRule, ServiceEntry and VirtualService, and v1 List of
+// these. It never writes.
 package file

@@ -9,6 +9,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/discovery/istio"
 	"github.com/eastway/eastway/internal/manifest"
 )
 
@@ -33,10 +34,15 @@ type object struct {
 	file   string
 	doc    int
 	places manifest.Places
+	// field is the field of the file that a field of the value comes from; nil: the same.
+	field func(string) string
 }
 
 // fault makes an error about a field of the object.
 func (o *object) fault(field, format string, args ...any) FileError {
+	if o.field != nil {
+		field = o.field(field)
+	}
 	return FileError{File: o.file, Document: o.doc, Line: o.places.Line(field), Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
@@ -65,7 +71,7 @@ func kinds() map[metav1.TypeMeta]kind {
 	peer := kind{func() metav1.Object { return &v1alpha1.Peer{} }, false}
 	policy := kind{func() metav1.Object { return &v1alpha1.TrafficPolicy{} }, true}
 	external := kind{func() metav1.Object { return &v1alpha1.ExternalService{} }, true}
-	return map[metav1.TypeMeta]kind{
+	all := map[metav1.TypeMeta]kind{
 		{APIVersion: "v1", Kind: "Service"}:                        service,
 		{APIVersion: "v1", Kind: "Node"}:                           node,
 		{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}: slice,
@@ -76,4 +82,8 @@ func kinds() map[metav1.TypeMeta]kind {
 
 		{APIVersion: v1alpha1.GroupVersion, Kind: v1alpha1.KindExternal}: external,
 	}
+	for t, object := range istio.Kinds() {
+		all[t] = kind{object, true}
+	}
+	return all
 }

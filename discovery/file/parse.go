@@ -9,6 +9,7 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/internal/translate"
+	"github.com/eastway/eastway/discovery/istio"
 	"github.com/eastway/eastway/internal/manifest"
 )
 
@@ -106,6 +107,10 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	o := &object{key: at, value: k.make(), file: file, doc: m.Document}
 	errs := m.Decode(o.value)
 	o.places = m.Places()
+	if at.kind != "" && m.ID.Group() == istio.Group {
+		p.istio(out, m, o, errs)
+		return
+	}
 	errs = slices.DeleteFunc(errs, func(err error) bool {
 		field := placed(err).Field
 		switch unknown, ok := errors.AsType[*manifest.UnknownFieldError](err); {
@@ -128,6 +133,33 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	}
 	if len(errs) > 0 {
 		out.unread[at] = true
+		out.cut(m, true)
+		return
+	}
+	out.objects = append(out.objects, o)
+}
+
+// istio takes one of Istio's objects.
+func (p *parser) istio(out *parsed, m *manifest.Object, o *object, errs []error) {
+	o.value.SetNamespace(o.key.namespace)
+	unknown, errs := istio.Unknowns(errs)
+	for _, err := range errs {
+		out.add(o.file, m.Document, err)
+	}
+	usable := len(errs) == 0
+	if usable {
+		for _, fe := range p.check.Check(o.key.namespace, o.value) {
+			out.errs = append(out.errs, o.fault(fe.Field, "%s", fe.ErrorBody()))
+			usable = false
+		}
+		found := istio.Check(o.value, unknown)
+		for i := range found {
+			out.errs = append(out.errs, o.finding(&found[i]))
+		}
+		usable = usable && istio.Usable(found)
+	}
+	if !usable {
+		out.unread[o.key] = true
 		out.cut(m, true)
 		return
 	}

@@ -1,0 +1,135 @@
+package file
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/eastway/eastway/discovery"
+)
+
+const istioDB = `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: mydb, namespace: shop}
+spec:
+  hosts: [mydb.com]
+  addresses: [127.1.0.9]
+  ports: [{name: http, number: 80, protocol: HTTP}]
+  resolution: DNS
+  endpoints: [{address: db.west.test, locality: west/west-a/rack, ports: {http: 81}}]
+---
+apiVersion: networking.istio.io/v1beta1
+kind: DestinationRule
+metadata: {name: mydb, namespace: shop}
+spec:
+  host: mydb.com
+  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100}}
+`
+
+// Istio's objects are used as they are, and what they mean here is a warning at its place.
+func TestIstio(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	s := newStore(&cfg)
+	write(t, dir, "a.yaml", istioDB)
+	local, errs, err := s.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := discovery.ServiceName{Namespace: "shop", Name: "mydb"}
+	service, policy := local.Services.Get(name), local.Policies.Get(name)
+	if service == nil || service.External == nil || len(service.Listeners) != 1 || policy == nil {
+		t.Fatalf("%+v %+v", service, policy)
+	}
+	if n := policy.OutlierDetection.Consecutive5xxErrors; n == nil || *n != 1 {
+		t.Errorf("%+v", policy.OutlierDetection)
+	}
+	const want = "a.yaml:9: document 1: warning: spec.endpoints[0].locality: changed: sub-zones are not known here: it is in west/west-a"
+	if len(errs) != 1 || errs[0].Error() != want {
+		t.Errorf("%v", errs)
+	}
+	if r, err := Check(cfg); err != nil || r.Objects["ServiceEntry"] != 1 || r.Objects["DestinationRule"] != 1 {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+// A field that would send calls elsewhere keeps what the object was before, and is an error.
+func TestIstioRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	s := newStore(&cfg)
+	name := discovery.ServiceName{Namespace: "shop", Name: "mydb"}
+	write(t, dir, "a.yaml", istioDB)
+	if _, _, err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	for edit, want := range map[string]string{
+		"host: mydb.com\n  workloadSelector: {matchLabels: {app: x}}": "a.yaml:16: document 2: spec.workloadSelector: endpoints",
+		"host: [mydb.com]": "a.yaml:15: document 2: spec.host: ",
+	} {
+		write(t, dir, "a.yaml", strings.Replace(istioDB, "host: mydb.com", edit, 1))
+		local, errs, err := s.load()
+		if err != nil || local.Policies.Get(name) == nil {
+			t.Errorf("%s: the policy is gone: %v", edit, err)
+		}
+		want, _, _ = strings.Cut(want, "endpoints")
+		if !mentions(errs, want) {
+			t.Errorf("%s: no %q in %v", edit, want, errs)
+		}
+	}
+}
+
+func mentions(errs []FileError, text string) bool {
+	for _, e := range errs {
+		if !e.Warning && strings.HasPrefix(e.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// What a conflict is about is named by the field of the object that is there.
+func TestIstioConflicts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	write(t, dir, "a.yaml", istioDB+`---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: own, namespace: shop}
+spec: {targetRef: {group: eastway.dev, kind: ExternalService, name: mydb}, outlierDetection: {consecutive5xxErrors: 9}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: slow, namespace: shop}
+spec: {hosts: [elsewhere], http: [{timeout: 1s, route: [{destination: {host: elsewhere}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: own, namespace: shop}
+spec: {hosts: [other.example], addresses: [127.1.0.9], resolution: DNS, ports: [{name: http, number: 80}]}
+`)
+	s := newStore(&cfg)
+	local, errs, err := s.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := local.Policies.Get(discovery.ServiceName{Namespace: "shop", Name: "mydb"})
+	if n := policy.OutlierDetection.Consecutive5xxErrors; n == nil || *n != 9 {
+		t.Errorf("the policy is %+v", policy)
+	}
+	all := ""
+	for _, e := range errs {
+		all += e.Error() + "\n"
+	}
+	for _, want := range []string{
+		"a.yaml:15: document 2: spec.host: Service shop/mydb already has TrafficPolicy shop/own in a.yaml",
+		"a.yaml:26: document 4: warning: spec.hosts: there is no Service shop/elsewhere here",
+		"a.yaml:31: document 5: spec.addresses[0]: 127.1.0.9:80 is already the address of ServiceEntry shop/mydb",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+}
