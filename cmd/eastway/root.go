@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/eastway/eastway/internal/command"
+	"github.com/eastway/eastway/internal/convert"
 )
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -40,6 +41,7 @@ and send every call to the nearest healthy endpoint.
 		newExplainCommand(),
 		newAuthzCommand(),
 		newProbeCommand(),
+		convert.NewCommand(),
 		newExportCommand(),
 		newUnexportCommand(),
 		newTakeoverCommand(),
