@@ -121,7 +121,7 @@ func (d *linkDialer) dialed(ctx context.Context, r dialResult, linked func(*link
 	}
 	if !had && d.link != nil {
 		linked(d.link)
-		d.link.wg.Go(func() { monitored <- d.watch(ctx) })
+		d.link.detached(func() { monitored <- d.watch(ctx) })
 	}
 	return nil
 }
