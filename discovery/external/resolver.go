@@ -55,6 +55,7 @@ type Resolver struct {
 	mu       sync.Mutex
 	local    discovery.Local
 	services map[discovery.ServiceName]*service
+	loops    loops
 	names    map[key]*name
 	looking  int
 }
@@ -76,7 +77,7 @@ func New(cfg Config, sink Sink) *Resolver {
 	}
 	r := &Resolver{
 		cfg: cfg, sink: sink, wake: notify.NewSignal(), ended: make(chan struct{}, 1),
-		services: map[discovery.ServiceName]*service{}, names: map[key]*name{},
+		services: map[discovery.ServiceName]*service{}, loops: loops{}, names: map[key]*name{},
 	}
 	r.metrics = newMetrics(cfg.Registerer, r)
 	return r
@@ -86,8 +87,9 @@ func New(cfg Config, sink Sink) *Resolver {
 func (r *Resolver) SetLocal(l discovery.Local) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed := false
+	changed, moved := false, !slices.Equal(r.local.ProxyAddresses, l.ProxyAddresses)
 	for n := range hashtrie.Differing(r.local.Services, l.Services) {
+		moved = r.loops.change(r.local.Services.Get(n), l.Services.Get(n)) || moved
 		was := r.services[n]
 		if s := l.Services.Get(n); s != nil && s.External != nil {
 			r.services[n], changed = &service{spec: s}, true
@@ -96,7 +98,11 @@ func (r *Resolver) SetLocal(l discovery.Local) {
 			changed = true
 		}
 	}
-	r.local = l
+	if r.local = l; moved {
+		for _, s := range r.services {
+			s.resolved = nil
+		}
+	}
 	if changed {
 		r.want()
 	}
@@ -129,15 +135,27 @@ func (r *Resolver) publish() {
 	l := r.local
 	for n, s := range r.services {
 		if s.resolved == nil {
-			s.resolve(r.names, r.cfg.Guard)
+			s.resolve(r.names, r.refuse)
 		}
 		l.Services = l.Services.With(n, s.resolved)
 	}
 	r.sink.SetLocal(l)
 }
 
+// refuse is why no endpoint may have that address. r.mu is held.
+func (r *Resolver) refuse(at netip.AddrPort) discovery.Refusal {
+	if why := r.cfg.Guard.Check(at); why != "" {
+		return why
+	}
+	_, proxy := slices.BinarySearchFunc(r.local.ProxyAddresses, at.Addr(), netip.Addr.Compare)
+	if proxy || r.loops[at] > 0 {
+		return discovery.RefusedLoop
+	}
+	return ""
+}
+
 // resolve makes the service with its endpoints.
-func (s *service) resolve(names map[key]*name, guard *discovery.Guard) {
+func (s *service) resolve(names map[key]*name, refuse func(netip.AddrPort) discovery.Refusal) {
 	out := *s.spec
 	out.Endpoints = map[uint16][]discovery.Endpoint{}
 	s.refused = nil
@@ -149,7 +167,7 @@ func (s *service) resolve(names map[key]*name, guard *discovery.Guard) {
 		}
 		for _, a := range addresses {
 			for port, target := range e.Ports {
-				s.add(&out, port, discovery.Endpoint{Address: netip.AddrPortFrom(a, target), Locality: e.Locality, Ready: true, Host: host}, guard)
+				s.add(&out, port, discovery.Endpoint{Address: netip.AddrPortFrom(a, target), Locality: e.Locality, Ready: true, Host: host}, refuse)
 			}
 		}
 	}
@@ -171,11 +189,11 @@ func known(names map[key]*name, host string) (addresses []netip.Addr) {
 }
 
 // add adds an endpoint that may be one, and that is not there yet: two names may have the same address, of which the first one counts.
-func (s *service) add(out *discovery.Service, port uint16, e discovery.Endpoint, guard *discovery.Guard) {
+func (s *service) add(out *discovery.Service, port uint16, e discovery.Endpoint, refuse func(netip.AddrPort) discovery.Refusal) {
 	if slices.ContainsFunc(out.Endpoints[port], func(o discovery.Endpoint) bool { return o.Address == e.Address }) {
 		return
 	}
-	why := guard.Check(e.Address)
+	why := refuse(e.Address)
 	if why == "" && s.spec.IsOwnListener(e.Address) {
 		why = discovery.RefusedLoop
 	}

@@ -268,6 +268,43 @@ func TestRefused(t *testing.T) {
 	})
 }
 
+// What leads to the proxies for another service, or to a proxy itself, is no endpoint either, as long as it does.
+func TestLoops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.name("a.test", "10.9.9.8 10.1.0.7 10.0.0.1")
+		const all = "10.0.0.1:8080(a.test)@west 10.1.0.7:8080(a.test)@west 10.9.9.8:8080(a.test)@west"
+		w.set(map[discovery.ServiceName]string{db: "a.test@west"})
+		if got := w.has(db); got != all {
+			t.Errorf("%s", got)
+		}
+		of := w.last
+		other := discovery.ServiceName{Namespace: "shop", Name: "other"}
+		is := &discovery.Service{
+			Name: other, Addresses: []netip.Addr{netip.MustParseAddr("10.9.9.8")},
+			Ports: []discovery.ServicePort{{Port: 8080, Protocol: discovery.TCP}, {Port: 8080, Protocol: discovery.UDP}},
+		}
+		step := func(want string, change func(*discovery.Local)) {
+			t.Helper()
+			l := of
+			change(&l)
+			w.Resolver.SetLocal(l)
+			if got := w.has(db); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+		step(all, func(l *discovery.Local) { l.Services = l.Services.With(other, is) }) // kube-proxy leads elsewhere
+		listening := *is
+		listening.Listeners = []discovery.Listener{{Address: netip.MustParseAddrPort("[::]:20001"), Port: 8080}}
+		step("10.0.0.1:8080(a.test)@west 10.1.0.7:8080(a.test)@west",
+			func(l *discovery.Local) { l.Services = l.Services.With(other, &listening) })
+		step("10.0.0.1:8080(a.test)@west 10.9.9.8:8080(a.test)@west",
+			func(l *discovery.Local) { l.ProxyAddresses = []netip.Addr{netip.MustParseAddr("10.1.0.7")} })
+		step(all, func(*discovery.Local) {})
+	})
+}
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
