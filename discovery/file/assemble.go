@@ -231,8 +231,7 @@ func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 			a.report(o.warning(err.Field, "%s", err.Detail))
 		}
 	default:
-		a.report(o.warning("spec.targetRef.name", "there is no Service %s here; the policy applies once a peer exports one",
-			target))
+		a.report(o.warning("spec.targetRef.name", "%s", translate.NoTarget(p, target)))
 	}
 	a.targets[target] = o
 	a.policies[target] = &p.Spec

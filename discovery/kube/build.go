@@ -15,8 +15,10 @@ import (
 
 // relevant is true if Eastway has anything to do with the service of that name.
 func (w *world) relevant(at name) bool {
-	s := w.services[at]
-	return w.exports[at] != nil || len(w.derived.of[at]) > 0 || s != nil && s.Annotations[v1alpha1.TakeoverAnnotation] == "true"
+	if s := w.services[at]; s != nil && s.Annotations[v1alpha1.TakeoverAnnotation] == "true" {
+		return true
+	}
+	return w.exports[at] != nil || w.outside[at] != nil || len(w.derived.of[at]) > 0
 }
 
 // relevantProblem is true if a problem of that kind is reported: most Services of a cluster have nothing to do with Eastway.
@@ -26,7 +28,7 @@ func (w *world) relevantProblem(kind string, about name) bool {
 
 // build puts one service together; nil if it is not relevant.
 func (w *world) build(at name) (*discovery.Service, []Problem) {
-	own, export := w.services[at], w.exports[at]
+	own, outside, export := w.services[at], w.outside[at], w.exports[at]
 	var problems []Problem
 	if own != nil {
 		for _, err := range translate.Ignored(own) { // perhaps that is why the Service is not relevant
@@ -36,31 +38,54 @@ func (w *world) build(at name) (*discovery.Service, []Problem) {
 	if !w.relevant(at) {
 		return nil, problems
 	}
-	switch {
-	case export == nil:
-	case own == nil:
-		problems = append(problems, warning(kindExport, export, "metadata.name", "there is no Service %s to export", at))
-	case own.Spec.Type == corev1.ServiceTypeExternalName:
-		problems = append(problems, fault(kindExport, export, "metadata.name",
-			"Service %s is of type ExternalName, a DNS alias: it cannot be exported", at))
-	}
-	if own != nil && own.Spec.Type == corev1.ServiceTypeExternalName {
-		own = nil
-	}
-	if own == nil && len(w.derived.of[at]) == 0 {
-		return nil, problems
-	}
-	out := &discovery.Service{Name: at}
+	problems = append(problems, w.misfits(at)...)
 	if own != nil {
+		outside = nil
+		if own.Spec.Type == corev1.ServiceTypeExternalName {
+			own = nil
+		}
+	}
+	var out *discovery.Service
+	switch {
+	case own != nil:
 		var more []Problem
 		out, more = w.buildOwn(at, own)
 		problems = append(problems, more...)
-		if export != nil {
-			out.Export = translate.Export(export)
-		}
+	case outside != nil:
+		out = translate.External(at, outside)
+	case len(w.derived.of[at]) > 0:
+		out, export = &discovery.Service{Name: at}, nil
+	default:
+		return nil, problems
 	}
-	problems = append(problems, w.derived.listen(out)...)
-	return out, problems
+	if export != nil {
+		out.Export, out.Private = translate.Export(export), false
+	}
+	return out, append(problems, w.derived.listen(out)...)
+}
+
+// misfits are the objects of one name that do not go together.
+func (w *world) misfits(at name) []Problem {
+	var problems []Problem
+	own, outside, export := w.services[at], w.outside[at], w.exports[at]
+	switch {
+	case outside == nil:
+	case own != nil:
+		problems = append(problems, fault(kindExternal, outside, "metadata.name",
+			"Service %s has this name: this ExternalService is ignored; give it another name", at))
+	case len(outside.Spec.Addresses) > 0:
+		problems = append(problems, warning(kindExternal, outside, "spec.addresses",
+			"ignored on Kubernetes, where status.addresses are those that callers reach"))
+	}
+	switch {
+	case export == nil:
+	case own != nil && own.Spec.Type == corev1.ServiceTypeExternalName:
+		problems = append(problems, fault(kindExport, export, "metadata.name",
+			"Service %s is of type ExternalName, a DNS alias: it cannot be exported", at))
+	case own == nil && outside == nil:
+		problems = append(problems, warning(kindExport, export, "metadata.name", "there is no Service %s to export", at))
+	}
+	return problems
 }
 
 // buildOwn is what the own cluster has under that name, with its endpoints.
@@ -119,11 +144,14 @@ func (w *world) flushPolicies() {
 // doubts are what in a policy fits nothing in this cluster.
 func (w *world) doubts(at name, p *v1alpha1.TrafficPolicy) []Problem {
 	var problems []Problem
-	switch s := w.services[at]; {
+	switch s, outside := w.services[at], w.outside[at]; {
 	case at.Name == "": // a default
+	case s == nil && outside != nil:
+		for _, err := range translate.Doubts(p, translate.External(at, outside)) {
+			problems = append(problems, warning(kindPolicy, p, err.Field, "%s", err.Detail))
+		}
 	case s == nil:
-		problems = append(problems, warning(kindPolicy, p, "spec.targetRef.name",
-			"there is no Service %s here; the policy applies once a peer exports one", at))
+		problems = append(problems, warning(kindPolicy, p, "spec.targetRef.name", "%s", translate.NoTarget(p, at)))
 	default:
 		for _, err := range translate.Doubts(p, translate.Service(at, s)) {
 			problems = append(problems, warning(kindPolicy, p, err.Field, "%s", err.Detail))

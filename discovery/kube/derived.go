@@ -39,7 +39,7 @@ func checkDerived(s *corev1.Service) field.ErrorList {
 	}
 	label(v1alpha1.ServiceNamespaceLabel, validation.IsDNS1123Label)
 	label(v1alpha1.ServiceNameLabel, validation.IsDNS1123Label)
-	kinds := []string{v1alpha1.DerivedImport, v1alpha1.DerivedTakeover, v1alpha1.DerivedPod}
+	kinds := []string{v1alpha1.DerivedImport, v1alpha1.DerivedTakeover, v1alpha1.DerivedPod, v1alpha1.DerivedExternal}
 	switch kind := s.Labels[v1alpha1.DerivedLabel]; {
 	case !slices.Contains(kinds, kind):
 		errs = append(errs, field.NotSupported(labels.Key(v1alpha1.DerivedLabel), kind, kinds))
@@ -109,11 +109,13 @@ func (d *derived) listen(service *discovery.Service) []Problem {
 		s := group[own]
 		kind := s.Labels[v1alpha1.DerivedLabel]
 		proto := discovery.Listener{ClusterSet: kind == v1alpha1.DerivedImport}
-		switch kind {
-		case v1alpha1.DerivedImport:
+		if kind == v1alpha1.DerivedImport || kind == v1alpha1.DerivedExternal {
 			for _, ip := range translate.ClusterIPs(s) {
 				service.Addresses = append(service.Addresses, ip.Addr)
 			}
+		}
+		switch kind {
+		case v1alpha1.DerivedImport:
 			if order := s.Annotations[v1alpha1.PrecedenceAnnotation]; order != "" {
 				service.Precedence = strings.Split(order, ",")
 			}

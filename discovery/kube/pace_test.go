@@ -149,8 +149,8 @@ func TestSnapshotPace(t *testing.T) {
 			bubble.Pass(10 * time.Millisecond)
 		}
 		synctest.Wait()
-		if got := testutil.ToFloat64(l.metrics.writes.WithLabelValues(resultOK)); got < 6+4 || got > 6+5 {
-			t.Errorf("%v writings in 10 s", got) // six files at first, then only that of the Services
+		if got := testutil.ToFloat64(l.metrics.writes.WithLabelValues(resultOK)); got < 7+4 || got > 7+5 {
+			t.Errorf("%v writings in 10 s", got) // seven files at first, then only that of the Services
 		}
 
 		// A failed write is reported, tried again, and repaired.

@@ -37,6 +37,8 @@ const (
 	kindExport  = "ServiceExport"
 	kindPeer    = "Peer"
 	kindPolicy  = "TrafficPolicy"
+
+	kindExternal = v1alpha1.KindExternal
 )
 
 // sliceSelector leaves out slices of no Service, those that Eastway writes for the MCS API, and those that Kubernetes makes for
@@ -58,6 +60,7 @@ func resources(namespace string) []*resource {
 			discoveryv1.SchemeGroupVersion),
 		kindOf(resource{kind: kindExport, name: "serviceexports"}, trimExport, mcs("v1beta1"), mcs("v1alpha1")),
 		kindOf(resource{kind: kindPeer, name: "peers"}, trimPeer, eastway),
+		kindOf(resource{kind: kindExternal, name: "externalservices"}, trimExternal, eastway),
 		kindOf(resource{kind: kindPolicy, name: "trafficpolicies"}, trimPolicy, eastway),
 	}
 }

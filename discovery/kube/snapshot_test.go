@@ -167,7 +167,7 @@ func TestRestartDuringOutage(t *testing.T) {
 	updates, _ := first.all()
 	want := updates[len(updates)-1]
 	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 6 {
+	if err != nil || len(files) != 7 {
 		t.Fatalf("files %v, %v", files, err)
 	}
 	for _, f := range files {

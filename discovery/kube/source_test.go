@@ -173,7 +173,7 @@ func TestFollows(t *testing.T) {
 	})
 	r.complains("")
 	for _, m := range []string{"synced", "objects"} {
-		if n, err := testutil.GatherAndCount(r.reg, "eastway_discovery_kube_"+m); n != 6 || err != nil {
+		if n, err := testutil.GatherAndCount(r.reg, "eastway_discovery_kube_"+m); n != 7 || err != nil {
 			t.Errorf("%d of metric %s, %v", n, m, err)
 		}
 	}

@@ -144,3 +144,7 @@ func trimPeer(p *v1alpha1.Peer) (metav1.Object, []Problem) {
 func trimPolicy(p *v1alpha1.TrafficPolicy) (metav1.Object, []Problem) {
 	return &v1alpha1.TrafficPolicy{ObjectMeta: meta(p), Spec: p.Spec}, nil
 }
+
+func trimExternal(e *v1alpha1.ExternalService) (metav1.Object, []Problem) {
+	return &v1alpha1.ExternalService{ObjectMeta: meta(e), Spec: e.Spec}, nil
+}

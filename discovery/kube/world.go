@@ -33,6 +33,7 @@ type world struct {
 	nodes    map[string]*corev1.Node
 	lost     map[string]time.Time // unreachable nodes: until when their pods' readiness does not count; zero: still unreachable
 	services map[name]*corev1.Service
+	outside  map[name]*v1alpha1.ExternalService
 	exports  map[name]*mcsv1beta1.ServiceExport
 	slices   map[name]map[string]*discoveryv1.EndpointSlice // by Service, then their own name
 	policies map[name]map[string]*v1alpha1.TrafficPolicy    // by target, then their own name
@@ -63,6 +64,7 @@ func newWorld(cfg *Config) *world {
 		nodes:    map[string]*corev1.Node{},
 		lost:     map[string]time.Time{},
 		services: map[name]*corev1.Service{},
+		outside:  map[name]*v1alpha1.ExternalService{},
 		exports:  map[name]*mcsv1beta1.ServiceExport{},
 		slices:   map[name]map[string]*discoveryv1.EndpointSlice{},
 		policies: map[name]map[string]*v1alpha1.TrafficPolicy{},
@@ -102,6 +104,10 @@ func (w *world) take(o metav1.Object, here bool) {
 	case *mcsv1beta1.ServiceExport:
 		put(w.exports, at, o, here)
 		w.dirty[at] = struct{}{}
+	case *v1alpha1.ExternalService:
+		put(w.outside, at, o, here)
+		w.dirty[at] = struct{}{}
+		w.dirtyPolicies[at] = struct{}{}
 	case *v1alpha1.Peer:
 		put(w.peers, o.Name, o, here)
 		w.dirtyPeers = true

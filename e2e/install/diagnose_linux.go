@@ -58,7 +58,7 @@ func diagnose(ctx context.Context, c *lab.Cluster, namespace, dir string) string
 		{"events.txt", kubectl("get", "events", "-A", "--sort-by=.lastTimestamp")},
 		{"services.txt", kubectl("get", "services,endpointslices", "-A", "-o", "wide", "--show-labels")},
 		{"peers.yaml", kubectl("get", "peers,trafficpolicies", "-A", "-o", "yaml")},
-		{"mcs.yaml", kubectl("get", "serviceexports,serviceimports,trafficpolicies", "-A", "-o", "yaml")},
+		{"mcs.yaml", kubectl("get", "serviceexports,serviceimports,trafficpolicies,externalservices", "-A", "-o", "yaml")},
 	}
 	for _, component := range []string{"controller", "proxy", "node"} {
 		selector := "--selector=app.kubernetes.io/component=" + component

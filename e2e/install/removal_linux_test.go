@@ -234,6 +234,7 @@ func (r *removal) rests() []string {
 		"secrets " + otherNamespace + "/" + otherRelease + "-ca",
 		"peers.eastway.dev /" + r.peer,
 		"serviceexports.multicluster.x-k8s.io " + serviceNamespace + "/" + service,
+		"customresourcedefinitions.apiextensions.k8s.io /externalservices.eastway.dev",
 		"customresourcedefinitions.apiextensions.k8s.io /peers.eastway.dev",
 		"customresourcedefinitions.apiextensions.k8s.io /trafficpolicies.eastway.dev",
 		"apiservices.apiregistration.k8s.io /v1alpha1.eastway.dev",

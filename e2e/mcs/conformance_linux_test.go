@@ -71,6 +71,7 @@ func faults() []check {
 		{"Faults", "rights of the proxies", proxiesRights},
 		{"Faults", "rights of the others", othersRights},
 		{"Faults", "slices of others", slicesOfOthers},
+		{"Faults", "external service", externalService},
 		{"Faults", "policies' CRD away", policiesAway},
 		// From here on there is no journal of the first cluster's imports.
 		{"Faults", "watch expired", watchExpired},

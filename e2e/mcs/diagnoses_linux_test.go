@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/e2e/install"
 )
 
@@ -370,6 +371,22 @@ func nodeFaults() []diagnosis {
 				}}))
 			},
 			says: []string{"the zone is missing"}, do: []string{"multicluster clusterset.local"},
+		},
+		{
+			fault: "CoreDNS does not lead the host of an ExternalService to the proxies", check: "external names",
+			inject: func(i *injection) {
+				i.add(i.first, `---
+apiVersion: eastway.dev/v1alpha1
+kind: ExternalService
+metadata: {name: SERVICE, namespace: NAMESPACE}
+spec:
+  hosts: [mydb.test]
+  ports: [{number: 5432, name: sql}]
+  endpoints: [{address: 192.0.2.1}]
+`)
+				i.programmed(&v1alpha1.ExternalService{})
+			},
+			says: []string{"callers of mydb.test do not reach"}, do: []string{"rewrite name exact mydb.test"},
 		},
 		{
 			fault: "no DNS pod is ready", check: "lookup",

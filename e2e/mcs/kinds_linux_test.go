@@ -46,17 +46,15 @@ func policiesAway(s *spec) {
 	s.fails(s.first, "CRDs of Eastway", "trafficpolicies", applyKinds)
 	s.newExport()
 	s.must(bringBack())
-	s.accepted(s.first)
+	s.accepted(s.first, v1alpha1.TargetRef{Kind: v1alpha1.KindService, Name: s.service}) // of the second cluster
 	s.heals(s.first, "errors", "trafficpolicies")
 	end()
 }
 
-// accepted wants the controller to look at policies, for a service of the second cluster.
-func (s *spec) accepted(c *cluster) {
+// accepted wants the controller to accept a policy for that.
+func (s *spec) accepted(c *cluster, target v1alpha1.TargetRef) {
 	s.Helper()
-	policy := &v1alpha1.TrafficPolicy{
-		ObjectMeta: s.meta(), Spec: v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TargetRef{Kind: "Service", Name: s.service}},
-	}
+	policy := &v1alpha1.TrafficPolicy{ObjectMeta: s.meta(), Spec: v1alpha1.TrafficPolicySpec{TargetRef: target}}
 	s.await("a TrafficPolicy to be taken", func(ctx context.Context) error { return client.IgnoreAlreadyExists(c.Create(ctx, policy.DeepCopy())) })
 	s.await("a TrafficPolicy to be accepted", func(ctx context.Context) error {
 		var found v1alpha1.TrafficPolicy

@@ -50,7 +50,7 @@ func missing(server groups) error {
 	var lacking []string
 	for groupVersion, resources := range map[string][]string{
 		mcsv1beta1.GroupVersion.String(): {"serviceexports", "serviceimports"},
-		v1alpha1.GroupVersion:            {"peers", "trafficpolicies"},
+		v1alpha1.GroupVersion:            {"peers", "trafficpolicies", "externalservices"},
 	} {
 		list, err := server.ServerResourcesForGroupVersion(groupVersion)
 		switch {

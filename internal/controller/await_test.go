@@ -54,7 +54,7 @@ func failing(err error) func(string) (*metav1.APIResourceList, error) {
 }
 
 func all() func(string) (*metav1.APIResourceList, error) {
-	return resources("serviceexports", "serviceimports", "peers", "trafficpolicies")
+	return resources("serviceexports", "serviceimports", "peers", "trafficpolicies", "externalservices")
 }
 
 func TestMissing(t *testing.T) {
@@ -66,10 +66,13 @@ func TestMissing(t *testing.T) {
 	}{
 		"nothing": {all(), ""},
 		"one": {
-			resources("serviceexports", "serviceimports", "peers"),
+			resources("serviceexports", "serviceimports", "peers", "externalservices"),
 			"CRDs are missing: trafficpolicies.eastway.dev (v1alpha1): kubectl apply -f the chart's crds folder",
 		},
-		"groups":      {failing(apierrors.NewNotFound(group, "x")), "CRDs are missing: peers.eastway.dev (v1alpha1), serviceexports.multicluster"},
+		"groups": {
+			failing(apierrors.NewNotFound(group, "x")),
+			"CRDs are missing: externalservices.eastway.dev (v1alpha1), peers.eastway.dev (v1alpha1), serviceexports.multicluster",
+		},
 		"RBAC":        {failing(apierrors.NewForbidden(group, "x", nil)), "the API server refuses this account"},
 		"unreachable": {failing(errors.New("connection refused")), "the API server cannot be reached: connection refused"},
 	} {

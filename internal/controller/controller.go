@@ -100,7 +100,7 @@ func (c *Controller) Run(ctx context.Context) error {
 func kinds() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &corev1.Namespace{}, &corev1.Node{}, &discoveryv1.EndpointSlice{},
-		&mcsv1beta1.ServiceExport{}, &mcsv1beta1.ServiceImport{}, &v1alpha1.Peer{}, &v1alpha1.TrafficPolicy{},
+		&mcsv1beta1.ServiceExport{}, &mcsv1beta1.ServiceImport{}, &v1alpha1.Peer{}, &v1alpha1.TrafficPolicy{}, &v1alpha1.ExternalService{},
 	}
 }
 

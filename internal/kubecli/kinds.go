@@ -45,7 +45,7 @@ func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 		meta.RESTScopeNamespace: {
 			core.WithKind("Pod"), core.WithKind("Service"), core.WithKind("ConfigMap"), core.WithKind("Secret"),
 			core.WithKind("ServiceAccount"),
-			core.WithKind("Event"), eastway.WithKind("TrafficPolicy"),
+			core.WithKind("Event"), eastway.WithKind("TrafficPolicy"), eastway.WithKind("ExternalService"),
 			apps.WithKind("Deployment"), apps.WithKind("DaemonSet"), discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
 			coordinationv1.SchemeGroupVersion.WithKind("Lease"), networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
 			older.WithKind("ServiceExport"), newer.WithKind("ServiceExport"),

@@ -105,3 +105,10 @@ func Policies(ctx context.Context, c *Cluster) ([]v1alpha1.TrafficPolicy, error)
 	err := c.client.List(ctx, &list)
 	return list.Items, c.explain("list TrafficPolicies", err)
 }
+
+// Externals are all ExternalServices of the cluster.
+func Externals(ctx context.Context, c *Cluster) ([]v1alpha1.ExternalService, error) {
+	var list v1alpha1.ExternalServiceList
+	err := c.client.List(ctx, &list)
+	return list.Items, c.explain("list ExternalServices", err)
+}

@@ -13,8 +13,8 @@ import (
 )
 
 // servicesOf selects the inventory's services: those with the annotation, whose ports on the proxies are in
-// what the controller derived from them in the installation's namespace, and what it derived from imports, which would
-// otherwise wait for kube-proxy to notice that a proxy is gone.
+// what the controller derived from them in the installation's namespace, and what it derived from imports and
+// ExternalServices, which would otherwise wait for kube-proxy to notice that a proxy is gone.
 func servicesOf(all []*corev1.Service, namespace string) []Service {
 	derived := map[string]*corev1.Service{}
 	var taken, imported []Service
@@ -25,7 +25,7 @@ func servicesOf(all []*corev1.Service, namespace string) []Service {
 			if d := derived[name]; d == nil || s.Name < d.Name {
 				derived[name] = s
 			}
-		case v1alpha1.DerivedImport, v1alpha1.DerivedPod:
+		case v1alpha1.DerivedImport, v1alpha1.DerivedPod, v1alpha1.DerivedExternal:
 			if !eligible.Local(s) {
 				one := Service{Name: s.Namespace + "/" + s.Name, Carries: name, Alone: true} // kube-proxy has only the proxies, too
 				one.take(s, s)

@@ -14,10 +14,30 @@ import (
 
 // ExternalService is a service outside all clusters, such as a managed database, that calls reach like one inside: at the nearest healthy
 // of its endpoints. Fields have the names and meanings of Istio's ServiceEntry.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Hosts",type=string,JSONPath=`.spec.hosts`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`
+// +kubebuilder:printcolumn:name="Addresses",type=string,JSONPath=`.status.addresses`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ExternalService struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Spec              ExternalServiceSpec `json:"spec"`
+	// Status shows whether the service is in use, and where callers in the cluster reach it.
+	// +optional
+	Status ExternalServiceStatus `json:"status,omitzero"`
+}
+
+// ExternalServiceList is a list of ExternalServices.
+//
+// +kubebuilder:object:root=true
+type ExternalServiceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ExternalService `json:"items"`
 }
 
 // ExternalServiceSpec is what applications call, and where it is.
@@ -27,7 +47,7 @@ type ExternalServiceSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Hosts []string `json:"hosts"`
-	// Addresses are those that the proxy listens on for it.
+	// Addresses are those that the proxy listens on for it. On Kubernetes they are ignored: status has the address.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -102,6 +122,9 @@ func (p *ExternalPort) IsHTTP() bool {
 	http, _ := externalProtocols()
 	return slices.Contains(http, p.Protocol)
 }
+
+// AppProtocol is the protocol as a port of a Service has it.
+func (p *ExternalPort) AppProtocol() string { return strings.ToLower(p.Protocol) }
 
 // Target is the port of an endpoint to which calls go.
 func (p *ExternalPort) Target(e *ExternalEndpoint) uint16 {

@@ -54,4 +54,6 @@ const (
 	DerivedTakeover = "takeover"
 	// DerivedPod is one remote pod of a headless import.
 	DerivedPod = "pod"
+	// DerivedExternal is where callers in the cluster reach an ExternalService.
+	DerivedExternal = "external"
 )

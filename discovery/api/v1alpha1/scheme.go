@@ -12,7 +12,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	if err != nil {
 		return err
 	}
-	s.AddKnownTypes(gv, &Peer{}, &PeerList{}, &TrafficPolicy{}, &TrafficPolicyList{})
+	s.AddKnownTypes(gv, &Peer{}, &PeerList{}, &TrafficPolicy{}, &TrafficPolicyList{}, &ExternalService{}, &ExternalServiceList{})
 	metav1.AddToGroupVersion(s, gv)
 	return nil
 }

@@ -87,6 +87,43 @@ type TrafficPolicyStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
+// ExternalServiceStatus says whether an ExternalService is in use, and how it is called.
+type ExternalServiceStatus struct {
+	// ObservedGeneration is the generation of the spec that the status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions are Accepted and Programmed.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Hostname is the name of the cluster's DNS that leads to the proxies: the target of a rewrite of spec.hosts.
+	// +optional
+	Hostname string `json:"hostname,omitempty"`
+	// Addresses are cluster IPs that lead to the proxies.
+	// +optional
+	// +listType=atomic
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// Conditions of an ExternalService, as in the Gateway API.
+const (
+	// ExternalAccepted: it is valid, and no Service has its name.
+	ExternalAccepted = "Accepted"
+	// ExternalProgrammed: callers in the cluster have an address for it.
+	ExternalProgrammed = "Programmed"
+)
+
+// Reasons of an ExternalService's conditions beside those of policies and Peers.
+const (
+	// ReasonProgrammed goes with Programmed=True.
+	ReasonProgrammed = "Programmed"
+	// ReasonNotAccepted: it is not programmed because it is not accepted.
+	ReasonNotAccepted = "NotAccepted"
+	// ReasonFailed: the API server refused what gives it an address.
+	ReasonFailed = "Failed"
+)
+
 // PolicyAccepted is the condition of a TrafficPolicy: it is valid and in use.
 const PolicyAccepted = "Accepted"
 

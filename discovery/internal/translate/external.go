@@ -2,7 +2,6 @@ package translate
 
 import (
 	"net/netip"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -17,7 +16,7 @@ func External(name discovery.ServiceName, e *v1alpha1.ExternalService) *discover
 	for i := range e.Spec.Ports {
 		p := &e.Spec.Ports[i]
 		out.Ports = append(out.Ports, discovery.ServicePort{
-			Name: p.Name, Port: uint16(p.Number), Protocol: discovery.TCP, AppProtocol: strings.ToLower(p.Protocol), HTTP: p.IsHTTP(),
+			Name: p.Name, Port: uint16(p.Number), Protocol: discovery.TCP, AppProtocol: p.AppProtocol(), HTTP: p.IsHTTP(),
 		})
 	}
 	where := e.Spec.Where()

@@ -23,6 +23,14 @@ func Target(namespace string, p *v1alpha1.TrafficPolicy, root string) discovery.
 	}
 }
 
+// NoTarget says that what a policy targets is not here.
+func NoTarget(p *v1alpha1.TrafficPolicy, target discovery.ServiceName) string {
+	if p.Spec.TargetRef.Kind == v1alpha1.KindExternal {
+		return fmt.Sprintf("there is no ExternalService %s here; the policy applies once there is one", target)
+	}
+	return fmt.Sprintf("there is no Service %s here; the policy applies once a peer exports one", target)
+}
+
 // Subject is the name of a Target in messages.
 func Subject(target discovery.ServiceName) string {
 	switch {

@@ -66,7 +66,7 @@ func newWorld(t *testing.T, manifests ...string) *world {
 		}
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).
-		WithStatusSubresource(&mcsv1beta1.ServiceImport{}, &mcsv1beta1.ServiceExport{}).
+		WithStatusSubresource(&mcsv1beta1.ServiceImport{}, &mcsv1beta1.ServiceExport{}, &v1alpha1.ExternalService{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Get: w.get, Apply: w.apply, Delete: w.delete, SubResourcePatch: w.patchStatus,
 		})

@@ -29,6 +29,11 @@ func importService(service discovery.ServiceName) string {
 	return derivedName(v1alpha1.DerivedImport, service, discovery.PodRef{})
 }
 
+// externalService is the derived Service at which callers reach an ExternalService.
+func externalService(service discovery.ServiceName) string {
+	return derivedName(v1alpha1.DerivedExternal, service, discovery.PodRef{})
+}
+
 // sliceName is what an EndpointSlice beside an import is called; parts are unique within the service.
 func sliceName(service discovery.ServiceName, parts ...string) string {
 	return hashedName(service.Name, "imported", append([]string{service.Name}, parts...)...)

@@ -24,6 +24,8 @@ type plan struct {
 	heard map[string]time.Time
 	// derived Services that are wanted.
 	derived []derivation
+	// refused and refusal are the reason and the text of an ExternalService's condition Accepted when it is not used.
+	refused, refusal string
 	// takeover is why a requested takeover is impossible.
 	takeoverProblem string
 	// left is what had to be omitted.
@@ -33,13 +35,10 @@ type plan struct {
 // makePlan decides; it reads nothing but the state.
 func makePlan(cluster string, s *state, now time.Time) plan {
 	var p plan
+	p.planExternal(s)
 	whole := discovery.Service{Name: s.name, Peers: slices.Clone(s.peers)}
 	if s.export != nil {
-		var export *discovery.Export
-		p.valid, export = validity(s.export, s.service)
-		if p.exported = export != nil; p.exported {
-			whole.Ports, whole.Spec, whole.Export = ports(s.service), spec(s.service), export
-		}
+		p.planExport(s, &whole)
 	}
 	p.heard = s.firstHeard(whole.Export, now)
 	for i := range whole.Peers {
@@ -67,6 +66,18 @@ func makePlan(cluster string, s *state, now time.Time) plan {
 		p.takeoverProblem = problem
 	}
 	return p
+}
+
+// planExport has whole offered to peers, if the export is valid.
+func (p *plan) planExport(s *state, whole *discovery.Service) {
+	outside := s.service == nil && s.external != nil && p.refused == ""
+	p.valid, whole.Export = validity(s.export, s.service, outside)
+	switch p.exported = whole.Export != nil; {
+	case p.exported && outside:
+		whole.Ports = externalPorts(s.external)
+	case p.exported:
+		whole.Ports, whole.Spec = ports(s.service), spec(s.service)
+	}
 }
 
 func (p *plan) planImport(s *state) {

@@ -102,12 +102,17 @@ func (r *Reconciler) reconcile(ctx context.Context, name discovery.ServiceName) 
 		// What is published leads somewhere; what leads nowhere any more may go.
 		err = r.withdraw(ctx, s, &p, derived)
 	}
+	if s.external != nil && s.namespace {
+		// Also when something failed: the user sees why.
+		status := externalStatus(s.external, &p, derived[externalService(s.name)], err, r.cfg.Now())
+		err = errors.Join(err, writeExternal(ctx, r.cfg.Writer, s.external, status))
+	}
 	if p.takeoverProblem != "" && r.cfg.Events != nil {
 		r.cfg.Events.Event(s.service, corev1.EventTypeWarning, "TakeoverRefused", p.takeoverProblem)
 	}
 	if s.export != nil {
 		// Also when something failed: the user sees why.
-		err = errors.Join(err, r.writeConditions(ctx, s.export, &p, err))
+		err = errors.Join(err, writeConditions(ctx, r.cfg.Writer, s.export, &p, err, r.cfg.Now()))
 	}
 	return err
 }
@@ -196,17 +201,17 @@ func (r *Reconciler) withdraw(ctx context.Context, s *state, p *plan, wanted map
 	return nil
 }
 
-func (r *Reconciler) writeConditions(ctx context.Context, export *mcsv1beta1.ServiceExport, p *plan, failed error) error {
-	conditions := exportConditions(export, p, r.cfg.Now())
+func writeConditions(ctx context.Context, w *apply.Writer, export *mcsv1beta1.ServiceExport, p *plan, failed error, now time.Time) error {
+	conditions := exportConditions(export, p, now)
 	if failed != nil && lasting(failed) {
-		setFailed(&conditions, export, failed, r.cfg.Now())
+		setFailed(&conditions, export, failed, now)
 	}
 	if equal(export.Status.Conditions, conditions) {
 		return nil
 	}
 	export = export.DeepCopy()
 	export.Status.Conditions = conditions
-	return r.cfg.Writer.ApplyStatus(ctx, export)
+	return w.ApplyStatus(ctx, export)
 }
 
 // lasting is true for errors that need a repair, and false for an API server that is busy or away.

@@ -55,9 +55,12 @@ func spec(s *corev1.Service) discovery.ServiceSpec {
 	return out
 }
 
-// validity is the reason of the condition Valid, and the export if it is valid.
-func validity(e *mcsv1beta1.ServiceExport, s *corev1.Service) (mcsv1beta1.ServiceExportConditionReason, *discovery.Export) {
+// validity is the reason of the condition Valid, and the export if it is valid: of a Service, or of an ExternalService that is used.
+func validity(
+	e *mcsv1beta1.ServiceExport, s *corev1.Service, outside bool,
+) (mcsv1beta1.ServiceExportConditionReason, *discovery.Export) {
 	switch {
+	case outside:
 	case s == nil:
 		return mcsv1beta1.ServiceExportReasonNoService, nil
 	case s.Spec.Type == corev1.ServiceTypeExternalName:

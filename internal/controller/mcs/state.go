@@ -23,6 +23,7 @@ type state struct {
 	// namespace is false when it does not exist here, or is about to go.
 	namespace bool
 	service   *corev1.Service              // nil: none
+	external  *v1alpha1.ExternalService    // nil: none
 	export    *mcsv1beta1.ServiceExport    // nil: none
 	local     []*discoveryv1.EndpointSlice // of the Service, if it is exported or taken over
 	peers     []discovery.PeerExport       // by name; also those that are only remembered
@@ -49,12 +50,13 @@ func (r *Reconciler) load(ctx context.Context, name discovery.ServiceName) (*sta
 	if s.service != nil && isDerived(r.cfg.Namespace, s.service) {
 		s.service = nil // a ServiceExport or a takeover of it would go in circles
 	}
+	if s.external, err = get(ctx, r.cfg.Client, name, &v1alpha1.ExternalService{}); err != nil {
+		return nil, err
+	}
 	if s.export, err = get(ctx, r.cfg.Client, name, &mcsv1beta1.ServiceExport{}); err != nil {
 		return nil, err
 	}
-	if s.export != nil && !s.export.DeletionTimestamp.IsZero() {
-		s.export = nil
-	}
+	s.leave()
 	if s.serviceImport, err = get(ctx, r.cfg.Client, name, &mcsv1beta1.ServiceImport{}); err != nil {
 		return nil, err
 	}
@@ -82,6 +84,16 @@ func (r *Reconciler) loadLists(ctx context.Context, s *state) error {
 		s.local, err = r.listSlices(ctx, s.name, serviceIndex)
 	}
 	return err
+}
+
+// leave takes what is being deleted as gone.
+func (s *state) leave() {
+	if s.export != nil && !s.export.DeletionTimestamp.IsZero() {
+		s.export = nil
+	}
+	if s.external != nil && !s.external.DeletionTimestamp.IsZero() {
+		s.external = nil
+	}
 }
 
 func (s *state) needsEndpoints() bool {

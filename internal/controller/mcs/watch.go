@@ -103,6 +103,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		WatchesRawSource(start).
 		Watches(&corev1.Service{}, watch(r.ofService)).
 		Watches(&mcsv1beta1.ServiceExport{}, watch(itself)).
+		Watches(&v1alpha1.ExternalService{}, watch(itself)).
 		Watches(&mcsv1beta1.ServiceImport{}, watch(itself)).
 		Watches(&discoveryv1.EndpointSlice{}, watch(r.ofSlice)).
 		Watches(&corev1.Namespace{}, handler.Funcs{CreateFunc: r.namespaceCreated, UpdateFunc: r.namespaceUpdated}).

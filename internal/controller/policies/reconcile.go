@@ -101,8 +101,13 @@ func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all
 		return yes("The policy is in use for services that have none of their own."), nil
 	}
 	kinds := []client.Object{&mcsv1beta1.ServiceImport{}}
-	if p.Spec.TargetRef.Kind == v1alpha1.KindService {
+	missing := fmt.Sprintf("there is no Service %s in namespace %s, and no peer exports one", target.Name, target.Namespace)
+	switch p.Spec.TargetRef.Kind {
+	case v1alpha1.KindService:
 		kinds = append(kinds, &corev1.Service{})
+	case v1alpha1.KindExternal:
+		kinds = []client.Object{&v1alpha1.ExternalService{}}
+		missing = fmt.Sprintf("there is no ExternalService %s in namespace %s", target.Name, target.Namespace)
 	}
 	for _, o := range kinds {
 		switch err := r.Client.Get(ctx, target, o); {
@@ -112,9 +117,7 @@ func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all
 			return metav1.Condition{}, fmt.Errorf("read %T %s: %w", o, target, err)
 		}
 	}
-	return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf(
-		"spec.targetRef.name: there is no Service %s in namespace %s, and no peer exports one; the policy applies once there is.",
-		target.Name, target.Namespace)), nil
+	return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.targetRef.name: %s; the policy applies once there is.", missing)), nil
 }
 
 func yes(message string) metav1.Condition {
@@ -157,6 +160,7 @@ func (r *Reconciler) Setup(m manager.Manager) error {
 		Watches(&v1alpha1.TrafficPolicy{}, handler.EnqueueRequestsFromMapFunc(namespace)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(ifAny), builder.WithPredicates(existence)).
 		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(ifAny), builder.WithPredicates(existence)).
+		Watches(&v1alpha1.ExternalService{}, handler.EnqueueRequestsFromMapFunc(ifAny), builder.WithPredicates(existence)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("policies: set up: %w", err)

@@ -70,6 +70,7 @@ func All(cluster *kubecli.Cluster, o Options) []Check {
 	checks = append(checks,
 		Check{Section: sectionDNS, Name: "clusterset.local", Run: f.dnsConfig},
 		Check{Section: sectionDNS, Name: "lookup", Run: f.dnsLookup},
+		Check{Section: sectionDNS, Name: "external names", Run: f.externalNames},
 		Check{Section: sectionTakeover, Name: "kube-proxy", Run: f.kubeProxy},
 		Check{Section: sectionTakeover, Name: "node agents", Run: f.nodeAgents},
 		Check{Section: sectionTakeover, Name: packetCheck, Run: f.packets},

@@ -78,7 +78,9 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"old Kubernetes": {func(w *world) { w.server.Version = "v1.28.3" }, "API server", Failed, "v1.28.3 is older than 1.31.0"},
 		"no API server":  {func(w *world) { w.server.URL = "http://127.99.0.4:9" }, "API server", Failed, "connection refused"},
 		"no CRDs": {
-			func(w *world) { w.server.Drop("eastway.dev/v1alpha1/peers", "eastway.dev/v1alpha1/trafficpolicies") },
+			func(w *world) {
+				w.server.Drop("eastway.dev/v1alpha1/peers", "eastway.dev/v1alpha1/trafficpolicies", "eastway.dev/v1alpha1/externalservices")
+			},
 			"CRDs of Eastway", Failed, "not there",
 		},
 		"half the CRDs": {func(w *world) { w.server.Drop("eastway.dev/v1alpha1/peers") }, "CRDs of Eastway", Failed, "lacks peers"},
@@ -183,6 +185,33 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"no clusterset": {
 			func(w *world) { w.corefile("kubernetes cluster.local in-addr.arpa {\n}") },
 			"clusterset.local", Warning, "zone is missing",
+		},
+		"a host of an ExternalService": {
+			func(w *world) { w.external("198.51.100.7", nil) },
+			"external names", Warning, "do not reach ExternalService shop/mydb, DNS pod coredns-1 leads them elsewhere: 198.51.100.7",
+		},
+		"a host that is nowhere": {
+			func(w *world) { w.external("", nil) },
+			"external names", Warning, "DNS pod coredns-1 leads them nowhere: no such name",
+		},
+		"a host that is looked up itself": {
+			func(w *world) {
+				w.external("198.51.100.7", func(e *v1alpha1.ExternalService) { e.Spec.Endpoints = nil })
+			},
+			"external names", Skipped, "mydb.com stays with its owner's DNS",
+		},
+		"an ExternalService that is not used": {
+			func(w *world) {
+				w.external("10.96.0.8", func(e *v1alpha1.ExternalService) {
+					c := metav1.Condition{Type: v1alpha1.ExternalAccepted, Status: metav1.ConditionFalse, Message: "another name."}
+					e.Status.Conditions = []metav1.Condition{c}
+				})
+			},
+			"external names", Warning, "ExternalService shop/mydb is not in use: another name.",
+		},
+		"an ExternalService without an address": {
+			func(w *world) { w.external("", func(e *v1alpha1.ExternalService) { e.Status.Addresses = nil }) },
+			"external names", Warning, "has no address yet",
 		},
 		"no such name": {func(w *world) { w.address = "" }, "lookup", Warning, "no such name"},
 		"no DNS pod": {
@@ -423,4 +452,26 @@ func FuzzCorefile(f *testing.F) {
 			t.Fatalf("%q, %q", lines, wrong)
 		}
 	})
+}
+
+// The line that leads a host to the proxies names the cluster's own domain.
+func TestExternalNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.external("10.96.0.8", nil)
+	results, _ := w.check(Options{})
+	if got := text(results); !strings.Contains(got, "external names | ok | DNS pod coredns-1 leads 1 host of ExternalServices to the proxies") {
+		t.Error(got)
+	}
+	w = newWorld(t)
+	w.corefile("kubernetes clusterset.local our.test. in-addr.arpa {\n  multicluster clusterset.local\n}")
+	w.external("198.51.100.7", nil)
+	results, _ = w.check(Options{})
+	const line = "rewrite name exact mydb.com ew-mydb-external-abc.eastway-system.svc.our.test answer auto"
+	if got := text(results); !strings.Contains(got, line) {
+		t.Error(got)
+	}
+	if got := clusterDomain("kubernetes {", "cluster.local"); got != "cluster.local" {
+		t.Errorf("without a zone: %s", got)
+	}
 }

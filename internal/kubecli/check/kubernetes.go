@@ -61,7 +61,7 @@ func ofClock(name string, ahead time.Duration) Result {
 }
 
 func (f *facts) eastwayKinds(ctx context.Context) []Result {
-	return f.served(ctx, "eastway.dev", []string{"v1alpha1"}, "peers", "trafficpolicies")
+	return f.served(ctx, "eastway.dev", []string{"v1alpha1"}, "peers", "trafficpolicies", "externalservices")
 }
 
 func (f *facts) mcsKinds(ctx context.Context) []Result {

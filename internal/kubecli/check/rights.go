@@ -46,6 +46,7 @@ func needs(of kubecli.Component) []right {
 			{group: groupMCS, resource: "serviceexports", verbs: follow},
 			{group: groupEastway, resource: "peers", verbs: follow},
 			{group: groupEastway, resource: "trafficpolicies", verbs: follow},
+			{group: groupEastway, resource: "externalservices", verbs: follow},
 		}
 	case kubecli.Node:
 		return []right{
@@ -79,6 +80,8 @@ func controllerNeeds() []right {
 		{group: groupEastway, resource: "peers/status", verbs: "patch"},
 		{group: groupEastway, resource: "trafficpolicies", verbs: follow},
 		{group: groupEastway, resource: "trafficpolicies/status", verbs: "patch"},
+		{group: groupEastway, resource: "externalservices", verbs: follow},
+		{group: groupEastway, resource: "externalservices/status", verbs: "patch"},
 		{resource: "events", verbs: "create patch"},
 		{group: "rbac.authorization.k8s.io", resource: "clusterroles", verbs: "get", object: "controller"},
 

@@ -55,6 +55,7 @@ type world struct {
 	agent   report.Status     // of both node agents
 	denied  string            // a resource that no user has a right to
 	address string            // what DNS answers
+	outside map[string]string // and for names outside the cluster
 }
 
 func newWorld(t *testing.T) *world {
@@ -104,6 +105,22 @@ func (w *world) config(namespace, name, key, value string) {
 
 func (w *world) corefile(text string) {
 	w.config(dnsNamespace, dnsConfigMap, "Corefile", ".:53 {\n"+text+"\n}")
+}
+
+// external adds the ExternalService shop/mydb; change may be nil.
+func (w *world) external(address string, change func(*v1alpha1.ExternalService)) {
+	e := &v1alpha1.ExternalService{Spec: v1alpha1.ExternalServiceSpec{
+		Hosts: []string{"mydb.com"}, Endpoints: []v1alpha1.ExternalEndpoint{{Address: "db.example.com"}},
+	}}
+	e.Namespace, e.Name = "shop", "mydb"
+	e.Status.Hostname, e.Status.Addresses = "ew-mydb-external-abc.eastway-system.svc", []string{"10.96.0.8"}
+	if change != nil {
+		change(e)
+	}
+	w.server.Add(e)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outside = map[string]string{"mydb.com.": address}
 }
 
 func (w *world) lease(renewed time.Time) {
@@ -281,10 +298,13 @@ func (w *world) resolve(c net.Conn) {
 		m.Response, m.Additionals = true, nil
 		q := m.Questions[0]
 		w.mu.Lock()
-		address := w.address
+		address := w.outside[q.Name.String()]
+		if strings.EqualFold(q.Name.String(), "cart.shop.svc.clusterset.local.") {
+			address = w.address
+		}
 		w.mu.Unlock()
 		switch {
-		case address == "" || !strings.EqualFold(q.Name.String(), "cart.shop.svc.clusterset.local."):
+		case address == "":
 			m.RCode = dnsmessage.RCodeNameError
 		case q.Type == dnsmessage.TypeA:
 			m.Answers = []dnsmessage.Resource{{

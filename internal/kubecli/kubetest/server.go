@@ -61,6 +61,7 @@ func New(t testing.TB, scheme *runtime.Scheme) *Server {
 			"authorization.k8s.io/v1/subjectaccessreviews":  "SubjectAccessReview",
 			"eastway.dev/v1alpha1/peers":                    "Peer",
 			"eastway.dev/v1alpha1/trafficpolicies":          "TrafficPolicy",
+			"eastway.dev/v1alpha1/externalservices":         "ExternalService",
 			"multicluster.x-k8s.io/v1alpha1/serviceexports": "ServiceExport",
 			"multicluster.x-k8s.io/v1alpha1/serviceimports": "ServiceImport",
 			"multicluster.x-k8s.io/v1beta1/serviceexports":  "ServiceExport",

@@ -22,6 +22,8 @@ func Check(s *corev1.Service, namespace string) (reason, remedy string) {
 		return "Eastway made it for " + of + ", which is taken over already", ""
 	case kind == v1alpha1.DerivedImport, kind == v1alpha1.DerivedPod:
 		return "Eastway made it for the import of " + of, "name the Service itself: eastway takeover " + of
+	case kind == v1alpha1.DerivedExternal:
+		return "Eastway made it for the ExternalService " + of, "callers reach that at its status.addresses already"
 	case s.Namespace == namespace:
 		return "Eastway's own namespace: its Services are not taken over", "name a Service of an application"
 	case s.Namespace == "default" && s.Name == "kubernetes":
