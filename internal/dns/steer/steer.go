@@ -106,6 +106,27 @@ func (c *Chooser) Choose(region string, random func(n int) int) Choice {
 	return Choice{Addresses: out}
 }
 
+// Answered are the addresses that clients get, some of them at least.
+func (c *Chooser) Answered() map[netip.Addr]bool {
+	out := make(map[netip.Addr]bool)
+	for _, a := range c.panic {
+		out[a] = true
+	}
+	sum := 0
+	for i := range c.in {
+		sum += c.in[i].Weight
+	}
+	for i := range c.in {
+		if c.strategy == Failover && i > 0 || c.strategy == Weighted && sum > 0 && c.in[i].Weight == 0 {
+			continue
+		}
+		for _, a := range c.in[i].Addresses {
+			out[a.Addr] = true
+		}
+	}
+	return out
+}
+
 // entries are those that a client gets the addresses of.
 func (c *Chooser) entries(region string, random func(n int) int) []Entry {
 	switch c.strategy {

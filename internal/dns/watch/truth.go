@@ -1,0 +1,116 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/dns/judge"
+	"github.com/eastway/eastway/internal/status"
+)
+
+// at is a service in a cluster.
+type at struct{ cluster, service string }
+
+// truth is what the data plane says of services in clusters. It is fed with what a proxy answers.
+type truth struct {
+	status *admin.Status // nil: there is none
+	err    error         // why
+	now    time.Time
+	// seen are exports that the proxy has had: one that is missing now was removed.
+	seen map[at]bool
+}
+
+func newTruth() *truth { return &truth{err: errNoQuery, seen: make(map[at]bool)} }
+
+// update takes an answer, or the error that there is none.
+func (t *truth) update(now time.Time, s *admin.Status, err error) {
+	t.now, t.status, t.err = now, s, err
+	if err != nil {
+		t.status = nil
+		return
+	}
+	for i := range s.Services {
+		v := &s.Services[i]
+		for _, p := range v.Peers {
+			t.seen[at{p.Peer, v.Namespace + "/" + v.Name}] = true
+		}
+	}
+}
+
+// of combines what is said of several services of an entry's cluster: each of them must be servable.
+func (t *truth) of(cluster string, services []string) judge.Evidence {
+	out := judge.Evidence{Reason: "the entry has no service, and the name none"}
+	for i, service := range services {
+		switch e := t.service(at{cluster, service}); {
+		case e.Verdict == judge.CannotServe:
+			return e
+		case i == 0, e.Verdict == judge.Unknown && out.Verdict == judge.CanServe:
+			out = e
+		}
+	}
+	return out
+}
+
+// service judges one.
+func (t *truth) service(of at) judge.Evidence {
+	evidence := func(v judge.Verdict, format string, args ...any) judge.Evidence {
+		return judge.Evidence{Verdict: v, Reason: fmt.Sprintf(format, args...)}
+	}
+	if t.status == nil {
+		return evidence(judge.Unknown, "the proxy does not answer: %v", t.err)
+	}
+	found := t.find(of.service)
+	if of.cluster == t.status.Cluster {
+		switch {
+		case found == nil:
+			return evidence(judge.Unknown, "this cluster has no Service %s", of.service)
+		case found.LocalReady > 0:
+			return evidence(judge.CanServe, "%d of %d endpoints of %s are ready", found.LocalReady, found.LocalTotal, of.service)
+		default:
+			return evidence(judge.CannotServe, "%d of %d endpoints of %s are ready", found.LocalReady, found.LocalTotal, of.service)
+		}
+	}
+	if why := t.outOfReach(of.cluster); why != "" {
+		return evidence(judge.Unknown, "%s", why)
+	}
+	if found != nil {
+		for _, p := range found.Peers {
+			if p.Peer != of.cluster {
+				continue
+			}
+			if p.Ready > 0 {
+				return evidence(judge.CanServe, "%d of %d endpoints of %s are ready", p.Ready, p.Total, of.service)
+			}
+			return evidence(judge.CannotServe, "%d of %d endpoints of %s are ready", p.Ready, p.Total, of.service)
+		}
+	}
+	if t.seen[of] && t.now.Sub(t.status.Started) > youngProxy {
+		return evidence(judge.CannotServe, "%s does not export %s any more", of.cluster, of.service)
+	}
+	return evidence(judge.Unknown, "%s does not export %s to this cluster", of.cluster, of.service)
+}
+
+func (t *truth) find(service string) *admin.ServiceStatus {
+	for i := range t.status.Services {
+		if s := &t.status.Services[i]; s.Namespace+"/"+s.Name == service {
+			return s
+		}
+	}
+	return nil
+}
+
+// outOfReach is why a peer says nothing now; empty: it is connected.
+func (t *truth) outOfReach(cluster string) string {
+	for i := range t.status.Peers {
+		p := &t.status.Peers[i]
+		switch {
+		case p.Peer != cluster:
+		case p.State == status.Connected || p.State == status.Draining:
+			return ""
+		default:
+			return "the peer " + cluster + " is " + p.State
+		}
+	}
+	return cluster + " is neither this cluster nor a peer"
+}
