@@ -12,6 +12,7 @@ import (
 
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/convert"
+	"github.com/eastway/eastway/internal/dns"
 )
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -48,6 +49,7 @@ and send every call to the nearest healthy endpoint.
 		newCheckCommand(),
 		newControllerCommand(),
 		newNodeCommand(),
+		dns.NewCommand(),
 		newVersionCommand(),
 	)
 	root.SetFlagErrorFunc(explainFlag)

@@ -86,6 +86,11 @@ func (c *Client) Endpoints(ctx context.Context, namespace, name string) (Service
 	return endpoints, err
 }
 
+// Get queries one of the paths in Config.More.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, into any) error {
+	return c.get(ctx, path, query, into)
+}
+
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
 	return c.send(ctx, http.MethodGet, path, query, http.NoBody, into)
 }

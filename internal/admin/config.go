@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,8 @@ type Config struct {
 	Probe func(context.Context, status.ProbeQuery) (*status.Probe, error)
 	// Listeners feeds PathListeners; nil: 404.
 	Listeners ListenerSource
+	// More are further paths of a process that is no proxy; they are GET only.
+	More map[string]http.HandlerFunc
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.
 	Logger *zap.Logger
 }

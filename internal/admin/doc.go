@@ -8,4 +8,6 @@
 //
 // Which services a proxy listens for is also what node agents need, from other
 // machines: ListenAgents is for them, and lets no other client in.
+//
+// Processes that are no proxy, such as the DNS server, add paths of their own.
 package admin

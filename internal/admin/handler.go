@@ -49,6 +49,9 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	if cfg.HealthOnly {
 		return mux
 	}
+	for path, more := range cfg.More {
+		mux.HandleFunc("GET "+path, more)
+	}
 	mux.HandleFunc("GET /debug/pprof/", h.bounded(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", h.bounded(pprof.Profile))
