@@ -218,6 +218,14 @@ type Service struct {
 	Policy *v1alpha1.TrafficPolicySpec `json:"policy,omitempty"`
 }
 
+// OutsideTLS is what the proxy adds to connections to the endpoints; nil: nothing.
+func (s *Service) OutsideTLS() *TLS {
+	if s.External == nil {
+		return nil
+	}
+	return s.External.TLS
+}
+
 // External is what an ExternalService says of its endpoints.
 type External struct {
 	Hosts     []string           `json:"hosts"`

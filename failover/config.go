@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/descriptors"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	// Guard decides which addresses of this cluster are dialed, beside what leads to the own listeners, which is not; nil: loopback
 	// addresses may be.
 	Guard *discovery.Guard
+
+	// Identity is this cluster's own, for endpoints outside that get TLS by SPIFFE; nil: there are none.
+	Identity originate.Identity
 
 	// ConnectBudget bounds all attempts of one connection together; 0: 15 s.
 	ConnectBudget time.Duration

@@ -12,6 +12,7 @@ import (
 
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/descriptors"
 )
 
@@ -63,7 +64,7 @@ func TestDialForCheck(t *testing.T) {
 	defer ln.Close()
 	at, network := netip.MustParseAddrPort(ln.Addr().String()), newHost(descriptors.Gate{})
 	dialer := dial.New(dial.Config{Network: network})
-	checked, err := dialer.Local(t.Context(), at, false)
+	checked, err := dialer.Local(t.Context(), originate.To{Address: at}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +80,11 @@ func TestDialForCheck(t *testing.T) {
 		t.Errorf("the endpoint reads %d bytes, %v", n, err)
 	}
 	network.dialer.Control = func(string, string, syscall.RawConn) error { return syscall.EMFILE }
-	if _, err := dialer.Local(t.Context(), at, false); !errors.Is(err, balance.ErrInconclusive) {
+	if _, err := dialer.Local(t.Context(), originate.To{Address: at}, false); !errors.Is(err, balance.ErrInconclusive) {
 		t.Errorf("without descriptors: %v", err)
 	}
 	network.dialer.Control = func(string, string, syscall.RawConn) error { return syscall.ECONNREFUSED }
-	if _, err := dialer.Local(t.Context(), at, false); err == nil || errors.Is(err, balance.ErrInconclusive) {
+	if _, err := dialer.Local(t.Context(), originate.To{Address: at}, false); err == nil || errors.Is(err, balance.ErrInconclusive) {
 		t.Errorf("refused: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type fakeCatalog struct {
 	mu      sync.Mutex
 	s       *discovery.Snapshot
 	changed chan struct{}
+	failing map[netip.AddrPort]string
 }
 
 func newFakeCatalog(s *discovery.Snapshot) *fakeCatalog {
@@ -37,7 +39,23 @@ func (c *fakeCatalog) Changed() <-chan struct{} {
 	return c.changed
 }
 
-func (c *fakeCatalog) SetUnhealthy(map[discovery.EndpointRef]string) {}
+func (c *fakeCatalog) SetUnhealthy(reasons map[discovery.EndpointRef]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failing == nil {
+		c.failing = make(map[netip.AddrPort]string)
+	}
+	for ref, reason := range reasons {
+		c.failing[ref.Address] = reason
+	}
+}
+
+// unhealthy is why an endpoint fails its health check.
+func (c *fakeCatalog) unhealthy(at netip.AddrPort) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failing[at]
+}
 
 func (c *fakeCatalog) set(s *discovery.Snapshot) {
 	c.mu.Lock()

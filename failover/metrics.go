@@ -10,6 +10,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/shortage"
 )
 
@@ -33,6 +34,7 @@ import (
 //	eastway_failover_ejected_endpoints{service}
 //	eastway_failover_forbidden_endpoints_total{reason}         reason: discovery.Refusal
 //	eastway_failover_shortages_total{resource}                 resource: shortage.Resource
+//	eastway_failover_tls_failures_total{service,reason}        reason: originate.Reason
 //	eastway_failover_listener_errors                           listeners that could not be opened
 //	eastway_failover_vacant_listeners                          listeners that are closed because nothing could serve them
 type metrics struct {
@@ -51,6 +53,7 @@ type metrics struct {
 	limits      *prometheus.CounterVec
 	denied      *prometheus.CounterVec
 	forbidden   *prometheus.CounterVec
+	tls         *prometheus.CounterVec
 	short       *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
@@ -91,6 +94,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer, one service for it, "+
 				"or one of its callers may have.", "service", "limit"),
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
+		tls: counters("eastway_failover_tls_failures_total",
+			"Connections, and health checks, that failed because there was no TLS with the endpoint of an ExternalService.", "service", "reason"),
 		forbidden: counters("eastway_failover_forbidden_endpoints_total",
 			"Connections not made, or refused, because of where an endpoint is.", "reason"),
 		short: shortage.Counter(r),
@@ -125,7 +130,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.full, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
-		m.overBudget, m.limits, m.denied, m.forbidden, m.ejections, m.ejectedNow, m.listeners, m.vacant,
+		m.overBudget, m.limits, m.denied, m.forbidden, m.tls, m.ejections, m.ejectedNow, m.listeners, m.vacant,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("failover: register metrics: %w", err)
@@ -185,6 +190,11 @@ func (m *metrics) requestEnded(e *access.Entry) {
 	m.answered.WithLabelValues(e.Direction).Observe(time.Since(e.Started).Seconds())
 }
 
+// notSecured counts a handshake that failed.
+func (m *metrics) notSecured(s discovery.ServiceName, reason originate.Reason) {
+	m.tls.WithLabelValues(s.String(), string(reason)).Inc()
+}
+
 // retried counts one more try of a request.
 func (m *metrics) retried(s discovery.ServiceName, reason string) {
 	m.retries.WithLabelValues(s.String(), reason).Inc()
@@ -202,6 +212,7 @@ func (m *metrics) Forgotten(name discovery.ServiceName) {
 	m.refused.DeletePartialMatch(label)
 	m.overBudget.DeletePartialMatch(label)
 	m.limits.DeletePartialMatch(label)
+	m.tls.DeletePartialMatch(label)
 	m.ejections.DeletePartialMatch(label)
 	m.ejectedNow.DeletePartialMatch(label)
 }

@@ -8,7 +8,9 @@ import (
 	"syscall"
 
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/health"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/internal/shortage"
@@ -27,6 +29,20 @@ type Network interface {
 type host struct {
 	dialer   net.Dialer
 	listener net.ListenConfig
+}
+
+// checkBy connects for health checks.
+func checkBy(d *dial.Dialer) health.Dial {
+	return func(ctx context.Context, e health.Endpoint) (net.Conn, error) {
+		to := originate.To{TLS: e.TLS, Address: e.Address, Host: e.Host}
+		switch {
+		case e.HTTP2:
+			to.ALPN = originate.HTTP2
+		case e.HTTP1:
+			to.ALPN = originate.HTTP1
+		}
+		return d.Local(ctx, to, e.Proxied)
+	}
 }
 
 func newHost(gate descriptors.Gate) *host {

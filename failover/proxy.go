@@ -17,6 +17,7 @@ import (
 	"github.com/eastway/eastway/failover/health"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/failover/slots"
 	"github.com/eastway/eastway/failover/tcp"
@@ -37,6 +38,7 @@ type Proxy struct {
 	tcp       *tcp.Handler
 	http      *requests.Handler
 	health    *health.Checker
+	origins   *originate.Origins
 	refused   *refusals
 	probes    probes
 	slots     slots.Table
@@ -60,15 +62,18 @@ func New(cfg Config) (*Proxy, error) {
 	log := cfg.Log.Named("failover")
 	cfg.warn(log)
 	p := &Proxy{cfg: cfg, gate: descriptors.NewGate(cfg.OpenFiles), metrics: m, conns: registry.New(), refused: newRefusals(m, log)}
+	p.origins = originate.New(originate.Config{Identity: cfg.Identity, Failed: m.notSecured, Log: log})
 	dialer := dial.New(dial.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Network: cfg.Network, Tunnels: cfg.Tunnels, Attempted: m.attempted,
 		Forbidden: p.forbidden, Short: p.notDialed,
+		Secure: p.origins.Client,
 	})
 	p.table = balance.NewTable(balance.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
 	})
 	p.health, err = health.New(health.Config{
-		Catalog: cfg.Catalog, Dial: dialer.Local, Inconclusive: balance.ErrInconclusive, Passed: p.table.CheckPassed, Log: log, Metrics: cfg.Metrics,
+		Catalog: cfg.Catalog, Dial: checkBy(dialer), Inconclusive: balance.ErrInconclusive, Passed: p.table.CheckPassed,
+		Log: log, Metrics: cfg.Metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -106,6 +111,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		g.Go(func() error { return watch.Run(ctx) })
 	}
 	g.Go(func() error { return p.table.Run(ctx) })
+	g.Go(func() error { return p.origins.Run(ctx) })
 	g.Go(func() error { return p.follow(ctx) })
 	g.Go(func() error { return p.health.Run(ctx) })
 	err := g.Wait()
@@ -125,6 +131,7 @@ func (p *Proxy) follow(ctx context.Context) error {
 	for {
 		changed := p.cfg.Catalog.Changed()
 		s := p.cfg.Catalog.Snapshot()
+		p.origins.Apply(s)
 		p.table.Apply(s)
 		p.grants.apply(s)
 		wait := p.listeners.Follow(ctx, s)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -111,7 +112,7 @@ func TestProxyProtocolOfChecks(t *testing.T) {
 	if got := <-callers; got != "LOCAL" {
 		t.Errorf("probe of a peer: %s", got)
 	}
-	conn, err := dial.New(dial.Config{Network: newHost(descriptors.Gate{})}).Local(t.Context(), at, true)
+	conn, err := dial.New(dial.Config{Network: newHost(descriptors.Gate{})}).Local(t.Context(), originate.To{Address: at}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (k refusalKey) text() (what, remedy string) {
 // what to do.
 func (p *Proxy) Problems() []string {
 	s := p.table.Snapshot()
-	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), p.table.Problems(),
+	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), p.table.Problems(), p.origins.Problems(),
 		unknownPlaces(s, p.cfg.Locality))
 }
 

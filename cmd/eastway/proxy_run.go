@@ -243,7 +243,7 @@ func (p *proxy) buildTraffic(ctx context.Context, reg prometheus.Registerer, acc
 	p.failover, err = failover.New(failover.Config{
 		Cluster: p.o.cluster, Locality: discovery.Locality{Region: p.o.region, Zone: p.o.zone}, Started: time.Now(),
 		Catalog: p.catalog, Tunnels: failover.TunnelsOf(p.node), Guard: p.guard, Log: p.log, AccessLog: accessLog, Metrics: reg,
-		OpenFiles: descriptors.Limit(), Memory: limit,
+		OpenFiles: descriptors.Limit(), Memory: limit, Identity: p.identity,
 		MaxConnections: p.o.limits.connections, MaxConnectionsPerListener: p.o.limits.perListener,
 		MaxStreams: p.o.limits.streams, MaxStreamsPerPeer: p.o.limits.perPeer,
 	})

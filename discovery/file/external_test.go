@@ -53,6 +53,19 @@ spec: {targetRef: {group: eastway.dev, kind: ExternalService, name: mydb}, outli
 	if !reflect.DeepEqual(got.External, want) {
 		t.Errorf("got  %+v\nwant %+v", got.External, want)
 	}
+	write(t, dir, "a.yaml", mydb+`  tls: {mode: MUTUAL, sni: db.test, subjectAltNames: [a.test, b.test],
+    caCertificates: /ca, clientCertificate: /crt, privateKey: /key}
+`)
+	if local, errs, err = s.load(); err != nil || len(errs) > 0 {
+		t.Fatal(errs, err)
+	}
+	want.TLS = &discovery.TLS{
+		Service: name, Mode: "MUTUAL", SNI: "db.test", Host: "mydb.com", Names: []string{"a.test", "b.test"},
+		CAFile: "/ca", CertFile: "/crt", KeyFile: "/key",
+	}
+	if with := local.Services.Get(name); !reflect.DeepEqual(with.OutsideTLS(), want.TLS) || got.OutsideTLS() != nil {
+		t.Errorf("got  %+v\nwant %+v", with.OutsideTLS(), want.TLS)
+	}
 	if len(got.Endpoints) > 0 || got.Private || got.Export == nil {
 		t.Errorf("%+v", got)
 	}
@@ -109,10 +122,16 @@ endpoints: [{addresses: [127.1.0.8]}]
 			false,
 			`a.yaml:11: document 1: spec.location: unknown field; calls to what is outside take no tunnel: remove it`,
 		},
-		"TLS": {
-			map[string]string{"a.yaml": mydb + "  tls: {mode: SIMPLE}\n"},
+		"TLS": {map[string]string{"a.yaml": mydb + "  tls: {mode: SIMPLE}\n"}, true, ""},
+		"TLS that verifies nothing": {
+			map[string]string{"a.yaml": mydb + "  tls: {mode: SIMPLE, insecureSkipVerify: true}\n"},
 			false,
-			`a.yaml:11: document 1: spec.tls: unknown field; TLS of the caller is passed on, and none is added`,
+			`a.yaml:11: document 1: spec.tls.insecureSkipVerify: unknown field; an endpoint has to prove what it is`,
+		},
+		"a Secret": {
+			map[string]string{"a.yaml": mydb + "  tls: {mode: SIMPLE, credentialName: mydb-tls}\n"},
+			false,
+			`a.yaml:11: document 1: spec.tls.credentialName: Secrets are for Kubernetes: name files by caCertificates`,
 		},
 		"a typing error": {
 			map[string]string{"a.yaml": strings.Replace(mydb, "targetPort", "targetport", 1)},

@@ -21,6 +21,9 @@ func NewLog(w zapcore.WriteSyncer) *zap.Logger {
 	return zap.New(zapcore.NewCore(encoder, w, zapcore.InfoLevel))
 }
 
+// TLSFailed is the result of an attempt whose endpoint took the connection and with which there was no TLS.
+const TLSFailed = "tls"
+
 // Attempt is one try to have a connection accepted.
 type Attempt struct {
 	Target  string // address or peer
@@ -198,6 +201,9 @@ func (e *Entry) MarshalLogObject(o zapcore.ObjectEncoder) error {
 		e.HTTP.addTo(o)
 		o.AddString("response_flags", e.responseFlag())
 		o.AddString("upstream_host", e.Endpoint)
+		if n := len(e.Attempts); n > 0 && e.Attempts[n-1].Result == TLSFailed {
+			o.AddString("upstream_transport_failure_reason", e.Attempts[n-1].Reason)
+		}
 	}
 	return nil
 }

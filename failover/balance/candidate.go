@@ -37,6 +37,9 @@ type Candidate struct {
 	HTTP bool
 	// ProxyProtocol: it is an endpoint that expects the header of the PROXY protocol.
 	ProxyProtocol bool
+	// TLS is what an endpoint gets; nil: nothing is added. Host is its DNS name, empty: it has none.
+	TLS  *discovery.TLS
+	Host string
 	// ConnectTimeout bounds one attempt.
 	ConnectTimeout time.Duration
 
@@ -217,7 +220,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		}
 		out = append(out, Candidate{
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
-			Endpoints: 1, ProxyProtocol: svc.ProxyProtocol,
+			Endpoints: 1, ProxyProtocol: svc.ProxyProtocol, TLS: svc.OutsideTLS(), Host: e.Host,
 			target: t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round, refusing: h.refusing,
 			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -54,7 +55,23 @@ func (r *race) dial(life, race context.Context, a *attempt) (relay.Conn, error) 
 	defer cancel()
 	stop := context.AfterFunc(race, func() { time.AfterFunc(localVerdict-time.Since(a.started), cancel) })
 	defer stop()
-	return r.dialLocal(ctx, a.Endpoint)
+	return r.dialLocal(ctx, endpointOf(&a.Candidate, r.alpn()))
+}
+
+// endpointOf is a candidate of the own cluster, of which that protocol is going to be spoken.
+func endpointOf(c *balance.Candidate, alpn string) originate.To {
+	return originate.To{TLS: c.TLS, Address: c.Endpoint, Host: c.Host, ALPN: alpn}
+}
+
+// alpn is what an endpoint with TLS learns.
+func (r *Request) alpn() string {
+	switch {
+	case r.HTTP && r.H2:
+		return originate.HTTP2
+	case r.HTTP:
+		return originate.HTTP1
+	}
+	return ""
 }
 
 // open tries a peer. The header goes out at once; whatever the application has sent follows if the gate is open and the lane is

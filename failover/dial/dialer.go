@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/internal/shortage"
@@ -90,6 +91,9 @@ type Config struct {
 	Forbidden func(endpoint netip.AddrPort) error
 	// Short is called when a dial failed because this host is short of something, or has no route; nil: that is not reported.
 	Short func(of shortage.Resource, endpoint netip.AddrPort, err error)
+	// Secure makes TLS on a connection to an endpoint that gets it, and owns the connection; nil: no endpoint does. A failed one is an
+	// *originate.Error.
+	Secure func(ctx context.Context, conn relay.Conn, to originate.To) (relay.Conn, error)
 	// Attempted is called with the result of each attempt; nil: it is not counted.
 	Attempted func(a balance.Address, result string)
 }
@@ -121,6 +125,8 @@ type Request struct {
 	Early *Early
 	// HTTP: the connection is for HTTP requests, which a peer may carry one by one.
 	HTTP bool
+	// H2: those requests are HTTP/2.
+	H2 bool
 	// Eager: a peer that is tried alone, over a lane that was just heard from, need not have answered: the Conn is Pending.
 	Eager bool
 	// Broken is closed when the application is gone; nil: that is not noticed.
@@ -185,7 +191,7 @@ func leave(conn relay.Conn, proxied bool) {
 
 // Local connects to an endpoint of the own cluster beside any call, for its health check; proxied: it expects the header of the PROXY
 // protocol. Closed, the connection ends clean. An error that means nothing for the endpoint wraps balance.ErrInconclusive.
-func (d *Dialer) Local(ctx context.Context, to netip.AddrPort, proxied bool) (net.Conn, error) {
+func (d *Dialer) Local(ctx context.Context, to originate.To, proxied bool) (net.Conn, error) {
 	conn, err := d.dialLocal(ctx, to)
 	if err == nil && proxied {
 		_, err = conn.Write(proxyproto.Local())
@@ -211,8 +217,16 @@ func (c clean) Close() error {
 	return nil
 }
 
-// dialLocal connects to a local endpoint.
-func (d *Dialer) dialLocal(ctx context.Context, to netip.AddrPort) (relay.Conn, error) {
+// dialLocal connects to a local endpoint, and makes TLS where it gets that.
+func (d *Dialer) dialLocal(ctx context.Context, to originate.To) (relay.Conn, error) {
+	conn, err := d.dialPlain(ctx, to.Address)
+	if err != nil || to.TLS == nil {
+		return conn, err
+	}
+	return d.cfg.Secure(ctx, conn, to)
+}
+
+func (d *Dialer) dialPlain(ctx context.Context, to netip.AddrPort) (relay.Conn, error) {
 	if err := d.cfg.Forbidden(to); err != nil {
 		return nil, fmt.Errorf("failover: dial %v: %w", to, err)
 	}

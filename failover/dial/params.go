@@ -6,6 +6,9 @@ const (
 	// LocalStagger is how long a local endpoint may take before the next candidate is tried beside it: many times a
 	// round trip inside a region, well below the first retransmission of a SYN (1 s). RFC 8305 has the same 250 ms.
 	LocalStagger = 250 * time.Millisecond
+	// tlsStagger is that of an endpoint that gets TLS: two or three round trips to a host that may be in another region, where one takes
+	// up to 300 ms, and well below localVerdict.
+	tlsStagger = 3 * LocalStagger
 	// localVerdict is how long a local endpoint that lost a race goes on being waited for, to learn whether it is slow
 	// or dead: one retransmission of a SYN (1 s) does not make it a failure, nor does a short stall of this process.
 	localVerdict = 1500 * time.Millisecond

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/relay"
 	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
@@ -31,7 +32,7 @@ func (d *Dialer) probe(ctx context.Context, k balance.Key, c *balance.Candidate)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
-	conn, err := d.dialLocal(ctx, c.Endpoint)
+	conn, err := d.dialLocal(ctx, endpointOf(c, ""))
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,12 @@ func (d *Dialer) probePeer(ctx context.Context, k balance.Key, c *balance.Candid
 	}
 }
 
+// isOwn is true when err is due to what this host is short of, or to its own certificates.
+func isOwn(err error) bool {
+	secure, ok := errors.AsType[*originate.Error](err)
+	return ok && secure.Reason == originate.Own || shortage.Of(err) != ""
+}
+
 // isInconclusive is true when a probe that ended with err means nothing for its
 // target: it could not be sent, or the peer was too busy.
 func isInconclusive(err error) bool {
@@ -72,6 +79,6 @@ func isInconclusive(err error) bool {
 		errors.Is(err, tunnel.ErrNoLane), errors.Is(err, tunnel.ErrFull), errors.Is(err, tunnel.ErrUnknownPeer):
 		return true
 	default:
-		return shortage.Of(err) != ""
+		return isOwn(err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
-	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 )
 
@@ -100,7 +99,15 @@ func (r *race) launch(ctx context.Context) <-chan time.Time {
 	}
 	r.running = append(r.running, a)
 	r.Attempts.Go(func() { r.try(ctx, a) })
-	return time.After(max(LocalStagger, peerStaggerRTTs*next.RTT))
+	return time.After(next.stagger())
+}
+
+// stagger is how long a candidate may take before the next one is tried beside it.
+func (e *entrant) stagger() time.Duration {
+	if e.TLS != nil {
+		return tlsStagger
+	}
+	return max(LocalStagger, peerStaggerRTTs*e.RTT)
 }
 
 func (r *race) try(ctx context.Context, a *attempt) {
@@ -115,7 +122,7 @@ func (r *race) try(ctx context.Context, a *attempt) {
 	case <-r.quit:
 		a.abandon()
 		var o balance.Outcome
-		if a.Peer == "" && a.err != nil && r.Life.Err() == nil && shortage.Of(a.err) == "" {
+		if a.Peer == "" && a.err != nil && r.Life.Err() == nil && !isOwn(a.err) {
 			o.Failure = balance.LocalFailure
 		}
 		a.use.Done(o)

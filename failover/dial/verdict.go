@@ -6,7 +6,9 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/shortage"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
@@ -84,7 +86,14 @@ func judgeRefusal(e *tunnel.RefusedError) verdict {
 
 func judgeLocal(err error) verdict {
 	var timeout net.Error
+	var secure *originate.Error
 	switch {
+	case errors.As(err, &secure) && secure.Reason == originate.Own:
+		return verdict{result: access.TLSFailed}
+	case secure != nil:
+		v := blame(access.TLSFailed, balance.LocalFailure)
+		v.Untaken = true // nothing was sent
+		return v
 	case errors.Is(err, context.Canceled):
 		return verdict{result: resultAbandoned}
 	case errors.Is(err, ErrForbidden):

@@ -70,10 +70,10 @@ func newLab(t *testing.T) *lab {
 // gone is what a dial does that nothing answers.
 var errGone = errors.New("gone")
 
-func (l *lab) dial(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn, error) {
+func (l *lab) dial(ctx context.Context, to Endpoint) (net.Conn, error) {
 	l.mu.Lock()
 	l.dialed++
-	err := l.fails[to]
+	err := l.fails[to.Address]
 	l.mu.Unlock()
 	if errors.Is(err, errGone) {
 		<-ctx.Done()

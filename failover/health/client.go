@@ -12,11 +12,23 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/version"
 )
 
-// Dial connects to an endpoint; proxied: that expects the header of the PROXY protocol. Its connections end clean when they are closed.
-type Dial func(ctx context.Context, endpoint netip.AddrPort, proxied bool) (net.Conn, error)
+// Endpoint is what is checked.
+type Endpoint struct {
+	Address netip.AddrPort
+	// Proxied: it expects the header of the PROXY protocol.
+	Proxied bool
+	// TLS is what it gets, nil: nothing is added; Host is its DNS name, and HTTP1 or HTTP2 what is going to be spoken.
+	TLS          *discovery.TLS
+	Host         string
+	HTTP1, HTTP2 bool
+}
+
+// Dial connects to an endpoint. Its connections end clean when they are closed.
+type Dial func(ctx context.Context, endpoint Endpoint) (net.Conn, error)
 
 // client makes checks. Each has a connection of its own, so that accepting is checked too and none is kept.
 type client struct {
@@ -57,7 +69,9 @@ func (c *client) check(ctx context.Context, p *plan, endpoint netip.AddrPort) er
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	conn, err := c.dial(ctx, endpoint, p.proxied)
+	conn, err := c.dial(ctx, Endpoint{
+		Address: endpoint, Proxied: p.proxied, TLS: p.tls, Host: p.host, HTTP1: p.kind == kindHTTP, HTTP2: p.kind == kindGRPC,
+	})
 	if err != nil {
 		return &connectError{p.cause(err), err}
 	}
@@ -121,9 +135,12 @@ func (e *connectError) Unwrap() error { return e.err }
 func (p *plan) cause(err error) error {
 	var network net.Error
 	var number syscall.Errno
+	var brief interface{ Brief() string }
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return fmt.Errorf("no answer within %s", p.timeout)
+	case errors.As(err, &brief):
+		return errors.New(brief.Brief())
 	case errors.As(err, &number):
 		return number
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -19,9 +19,9 @@ const silence = 200 * time.Millisecond
 // patience is the timeout of checks that are answered.
 const patience = 20 * time.Second
 
-func dialHost(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn, error) {
+func dialHost(ctx context.Context, to Endpoint) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", to.String())
+	return d.DialContext(ctx, "tcp", to.Address.String())
 }
 
 // listen serves each connection with a function until the test ends.
@@ -217,7 +217,7 @@ func TestTCP(t *testing.T) {
 // A dial that nothing answers ends with the check.
 func TestSilentDial(t *testing.T) {
 	t.Parallel()
-	c := newClient(func(ctx context.Context, _ netip.AddrPort, _ bool) (net.Conn, error) {
+	c := newClient(func(ctx context.Context, _ Endpoint) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
 	})

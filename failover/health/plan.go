@@ -36,6 +36,9 @@ type plan struct {
 	port uint16
 	// proxied: the port expects the header of the PROXY protocol.
 	proxied bool
+	// tls is what the endpoint gets, also on another port; nil: nothing is added. host is then its DNS name.
+	tls  *discovery.TLS
+	host string
 	// interval is the time between the end of a check and the next one, timeout that of one check.
 	interval, timeout time.Duration
 	// unhealthy and healthy are how many results in a row change what an endpoint is taken for.
@@ -80,11 +83,21 @@ func plansOf(svc *discovery.Service) map[place]*plan {
 		endpoints := svc.Endpoints[sp.Port]
 		for i := range endpoints {
 			if e := &endpoints[i]; (e.Ready || e.Terminating) && !svc.IsOwnListener(e.Address) {
-				out[place{sp.Port, e.Address}] = p
+				out[place{sp.Port, e.Address}] = p.with(svc.OutsideTLS(), e.Host)
 			}
 		}
 	}
 	return out
+}
+
+// with is the plan for an endpoint that gets TLS.
+func (p *plan) with(tls *discovery.TLS, host string) *plan {
+	if tls == nil {
+		return p
+	}
+	own := *p
+	own.tls, own.host = tls, host
+	return &own
 }
 
 // planOf takes any check: discovery has validated it. It is nil when there is none.

@@ -88,7 +88,7 @@ func (c *connecting) together(candidates []balance.Candidate, slot *slots.Slot) 
 }
 
 func (c *connecting) target(one *balance.Candidate) target {
-	t := target{key: c.front.from.Key, address: one.Address, h2: c.h2}
+	t := target{key: c.front.from.Key, address: one.Address, h2: c.h2, tls: one.TLS}
 	if one.Peer != "" && !one.HTTP {
 		t.caller = c.call.address
 	}
@@ -163,7 +163,7 @@ func (c *connecting) await(ctx context.Context, w want, waiter *slots.Waiter) (p
 func (c *connecting) dial(ctx context.Context, p place, candidates []balance.Candidate) outcome {
 	from, slot := &c.front.from, p.slot
 	conn, attempts, err := c.cfg.Dialer.Connect(ctx, &dial.Request{
-		Key: from.Key, Caller: c.call.address, CallerLocality: c.call.locality, HTTP: true, Eager: !c.waits,
+		Key: from.Key, Caller: c.call.address, CallerLocality: c.call.locality, HTTP: true, H2: c.h2, Eager: !c.waits,
 		Budget: time.Until(c.until), Life: from.life, Attempts: from.attempts,
 	}, candidates)
 	for i := range attempts {

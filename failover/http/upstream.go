@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/http/conn"
@@ -24,6 +25,7 @@ type target struct {
 	key     balance.Key
 	address balance.Address
 	h2      bool
+	tls     *discovery.TLS // what was added, of this generation; nil: nothing
 	// caller is the only one whose requests a stream carries to a peer that does not carry them one by one: its endpoint may be shown, by
 	// the PROXY protocol, who opened the stream.
 	caller string

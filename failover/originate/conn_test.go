@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/originate/origintest"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -22,10 +23,10 @@ type joined struct {
 
 func join(t *testing.T) joined {
 	t.Helper()
-	ca := newAuthority(t)
-	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: ca.file(t)}
+	ca := origintest.New(t)
+	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: ca.File(t)}
 	conn, server, err := connect(t.Context(), t, apply(t, Config{}, spec), spec, "", "",
-		&tls.Config{Certificates: []tls.Certificate{ca.issue(t, time.Now().Add(time.Hour), "mydb.test")}})
+		&tls.Config{Certificates: []tls.Certificate{ca.Issue(t, time.Now().Add(time.Hour), "mydb.test")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,12 @@ import (
 	"github.com/eastway/eastway/internal/relay"
 )
 
+// Protocols of ALPN, RFC 7301.
+const (
+	HTTP1 = "http/1.1"
+	HTTP2 = "h2"
+)
+
 // handshake is one with an endpoint.
 type handshake struct {
 	server, alpn string
@@ -33,7 +39,7 @@ func (h *handshake) run(ctx context.Context, raw relay.Conn) (*Conn, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	if got := conn.ConnectionState().NegotiatedProtocol; h.alpn == "h2" && got != h.alpn {
+	if got := conn.ConnectionState().NegotiatedProtocol; h.alpn == HTTP2 && got != h.alpn {
 		return nil, fmt.Errorf("the endpoint has chosen the protocol %q, HTTP/2 needs h2", got)
 	}
 	if h.requested.Load() && conn.ConnectionState().Version >= tls.VersionTLS13 {

@@ -89,10 +89,10 @@ func (o *Origins) Apply(s *discovery.Snapshot) {
 	for name := range hashtrie.Differing(o.applied, s.Services) {
 		svc := s.Services.Get(name)
 		switch was := o.all[name]; {
-		case svc == nil || svc.External == nil || svc.External.TLS == nil:
+		case svc == nil || svc.OutsideTLS() == nil:
 			delete(o.all, name)
-		case was == nil || !reflect.DeepEqual(was.tls, svc.External.TLS):
-			one := &origin{tls: svc.External.TLS, files: filesOf(svc.External.TLS)}
+		case was == nil || !reflect.DeepEqual(was.tls, svc.OutsideTLS()):
+			one := &origin{tls: svc.OutsideTLS(), files: filesOf(svc.OutsideTLS())}
 			o.all[name] = one
 			o.read(one)
 		}

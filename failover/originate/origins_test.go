@@ -16,12 +16,13 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/originate/origintest"
 )
 
 // What an endpoint presents is verified, whatever it is, and what is wrong is said with its reason.
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	ca, other := newAuthority(t), newAuthority(t)
+	ca, other := origintest.New(t), origintest.New(t)
 	later := time.Now().Add(time.Hour)
 	for name, c := range map[string]struct {
 		spec   discovery.TLS
@@ -32,79 +33,79 @@ func TestVerify(t *testing.T) {
 		text   string
 	}{
 		"the endpoint's name": {
-			host: "a.mydb.test.", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.mydb.test")}},
+			host: "a.mydb.test.", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.mydb.test")}},
 		},
 		"the first host, where the endpoint is an address": {
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "mydb.test")}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "mydb.test")}},
 		},
 		"sni": {
 			spec: discovery.TLS{SNI: "b.test"}, host: "a.test",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "b.test")}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "b.test")}},
 		},
 		"sni and not the endpoint's name": {
 			spec: discovery.TLS{SNI: "b.test"}, host: "a.test",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}},
 			want:   OtherName, text: "the certificate is for a.test, expected is b.test",
 		},
 		"a subject name": {
 			spec: discovery.TLS{Names: []string{"x.test", "192.0.2.7"}}, host: "a.test",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "192.0.2.7")}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "192.0.2.7")}},
 		},
 		"a URI": {
 			spec: discovery.TLS{Names: []string{"spiffe://x/y"}}, host: "a.test",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "spiffe://x/y")}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "spiffe://x/y")}},
 		},
 		"another URI": {
 			spec: discovery.TLS{Names: []string{"spiffe://x/y"}}, host: "a.test",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "spiffe://x/z", "a.test")}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "spiffe://x/z", "a.test")}},
 			want:   OtherName, text: "spiffe://x/z",
 		},
 		"expired": {
-			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, time.Now().Add(-time.Minute), "a.test")}},
+			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, time.Now().Add(-time.Minute), "a.test")}},
 			want: Expired, text: "renew the endpoint's certificate",
 		},
 		"another name": {
-			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "c.test")}},
+			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "c.test")}},
 			want: OtherName, text: "the certificate is for c.test, expected is a.test",
 		},
 		"no name": {
-			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later)}},
+			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later)}},
 			want: OtherName, text: "no name",
 		},
 		"another CA": {
-			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{other.issue(t, later, "a.test")}},
+			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{other.Issue(t, later, "a.test")}},
 			want: UnknownAuthority, text: "caCertificates",
 		},
 		"TLS 1.2": {
-			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}, MaxVersion: tls.VersionTLS12},
+			host: "a.test", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}, MaxVersion: tls.VersionTLS12},
 		},
 		"TLS 1.1": {
 			host: "a.test",
 			server: &tls.Config{
-				Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
+				Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
 			},
 			want: Protocol, text: "TLS 1.2 or later",
 		},
 		"HTTP/2": {
 			host: "a.test", alpn: "h2",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}, NextProtos: []string{"http/1.1", "h2"}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}, NextProtos: []string{"http/1.1", "h2"}},
 		},
 		"HTTP/2 with an endpoint that has no ALPN": {
-			host: "a.test", alpn: "h2", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}},
+			host: "a.test", alpn: "h2", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}},
 			want: Protocol, text: "HTTP/2 needs h2",
 		},
 		"HTTP/2 with an endpoint that has HTTP/1.1 alone": {
 			host: "a.test", alpn: "h2",
-			server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}, NextProtos: []string{"http/1.1"}},
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}, NextProtos: []string{"http/1.1"}},
 			want:   Protocol, text: "ALPN",
 		},
 		"HTTP/1.1 with an endpoint that has no ALPN": {
-			host: "a.test", alpn: "http/1.1", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "a.test")}},
+			host: "a.test", alpn: "http/1.1", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.spec.Service, c.spec.Mode, c.spec.Host, c.spec.CAFile = shop, "SIMPLE", "mydb.test", ca.file(t)
+			c.spec.Service, c.spec.Mode, c.spec.Host, c.spec.CAFile = shop, "SIMPLE", "mydb.test", ca.File(t)
 			var failed []Reason
 			logged, logs := observer.New(zap.WarnLevel)
 			o := apply(t, Config{Log: zap.New(logged), Failed: func(_ discovery.ServiceName, r Reason) { failed = append(failed, r) }}, &c.spec)
@@ -136,7 +137,7 @@ func TestVerify(t *testing.T) {
 // An endpoint that never answers costs the attempt's time and no more, and is said to be silent.
 func TestSilentEndpoint(t *testing.T) {
 	t.Parallel()
-	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: newAuthority(t).file(t)}
+	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: origintest.New(t).File(t)}
 	o := apply(t, Config{}, spec)
 	ours, theirs := sockets(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -153,7 +154,7 @@ func TestSilentEndpoint(t *testing.T) {
 // A canceled attempt is no failure of the endpoint.
 func TestCanceled(t *testing.T) {
 	t.Parallel()
-	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: newAuthority(t).file(t)}
+	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: origintest.New(t).File(t)}
 	o := apply(t, Config{}, spec)
 	ours, theirs := sockets(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -174,10 +175,10 @@ func TestCanceled(t *testing.T) {
 // of TLS; and it gets one with MUTUAL.
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
-	ca, other := newAuthority(t), newAuthority(t)
+	ca, other := origintest.New(t), origintest.New(t)
 	later := time.Now().Add(time.Hour)
-	goodCert, goodKey := pairFiles(t, ca.issue(t, later, "client.test"))
-	badCert, badKey := pairFiles(t, other.issue(t, later, "client.test"))
+	goodCert, goodKey := origintest.PairFiles(t, ca.Issue(t, later, "client.test"))
+	badCert, badKey := origintest.PairFiles(t, other.Issue(t, later, "client.test"))
 	simple, mutual := discovery.TLS{Mode: "SIMPLE"}, discovery.TLS{Mode: "MUTUAL", CertFile: goodCert, KeyFile: goodKey}
 	foreign := discovery.TLS{Mode: "MUTUAL", CertFile: badCert, KeyFile: badKey}
 	for name, c := range map[string]struct {
@@ -197,10 +198,10 @@ func TestClientCertificate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.spec.Service, c.spec.Host, c.spec.CAFile = shop, "mydb.test", ca.file(t)
+			c.spec.Service, c.spec.Host, c.spec.CAFile = shop, "mydb.test", ca.File(t)
 			o := apply(t, Config{}, &c.spec)
 			conn, theirs, err := connect(t.Context(), t, o, &c.spec, "", "", &tls.Config{
-				Certificates: []tls.Certificate{ca.issue(t, later, "mydb.test")}, ClientAuth: c.auth, ClientCAs: ca.pool(), MaxVersion: c.most,
+				Certificates: []tls.Certificate{ca.Issue(t, later, "mydb.test")}, ClientAuth: c.auth, ClientCAs: ca.Pool(), MaxVersion: c.most,
 				SessionTicketsDisabled: !c.tickets,
 			})
 			if c.want != "" {
@@ -234,14 +235,14 @@ func echo(t *testing.T, a, b io.ReadWriter) {
 // The first bytes of a server that speaks first are not lost while its verdict on the certificate is awaited.
 func TestServerSpeaksFirst(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
-	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: ca.file(t)}
+	ca := origintest.New(t)
+	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: ca.File(t)}
 	o := apply(t, Config{}, spec)
 	ours, theirs := sockets(t)
 	said := make(chan error, 1)
 	go func() {
 		s := tls.Server(theirs, &tls.Config{
-			Certificates: []tls.Certificate{ca.issue(t, time.Now().Add(time.Hour), "mydb.test")}, ClientAuth: tls.RequestClientCert,
+			Certificates: []tls.Certificate{ca.Issue(t, time.Now().Add(time.Hour), "mydb.test")}, ClientAuth: tls.RequestClientCert,
 			SessionTicketsDisabled: true,
 		})
 		_, err := io.WriteString(s, "220 ready")
@@ -260,11 +261,11 @@ func TestServerSpeaksFirst(t *testing.T) {
 // A resumed session is verified as if it were the first: what was good then may have expired.
 func TestResumed(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
-	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: ca.file(t)}
+	ca := origintest.New(t)
+	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: ca.File(t)}
 	var late time.Duration
 	o := apply(t, Config{Now: func() time.Time { return time.Now().Add(late) }}, spec)
-	server := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, time.Now().Add(time.Minute), "mydb.test")}}
+	server := &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, time.Now().Add(time.Minute), "mydb.test")}}
 	for i := range 2 {
 		conn, theirs, err := connect(t.Context(), t, o, spec, "", "", server)
 		if err != nil {
@@ -285,8 +286,8 @@ func TestResumed(t *testing.T) {
 // Files are read again when they change; one that is broken changes nothing, and status says so.
 func TestFilesChange(t *testing.T) {
 	t.Parallel()
-	first, second := newAuthority(t), newAuthority(t)
-	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: first.file(t)}
+	first, second := origintest.New(t), origintest.New(t)
+	spec := &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: first.File(t)}
 	synctest.Test(t, func(t *testing.T) {
 		o := apply(t, Config{}, spec)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -298,7 +299,7 @@ func TestFilesChange(t *testing.T) {
 			return o.all[shop].use.roots
 		}
 		was := roots()
-		write(t, spec.CAFile, []byte("broken, and longer than before\n"))
+		origintest.Write(t, spec.CAFile, []byte("broken, and longer than before\n"))
 		wait(2 * reread)
 		if p := o.Problems(); len(p) != 1 || !strings.Contains(p[0], "has no certificate") || !strings.Contains(p[0], "stays in use") {
 			t.Errorf("problems %q", p)
@@ -306,13 +307,13 @@ func TestFilesChange(t *testing.T) {
 		if roots() != was {
 			t.Error("the roots that were read are not in use")
 		}
-		text, err := readFile(second.file(t))
+		text, err := readFile(second.File(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, spec.CAFile, text)
+		origintest.Write(t, spec.CAFile, text)
 		wait(2 * reread)
-		if p := o.Problems(); len(p) != 0 || !roots().Equal(second.pool()) {
+		if p := o.Problems(); len(p) != 0 || !roots().Equal(second.Pool()) {
 			t.Errorf("problems %q", p)
 		}
 	})
@@ -326,9 +327,9 @@ func wait(d time.Duration) {
 // Files that are broken from the start are this side's fault.
 func TestFilesBroken(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
-	cert, _ := pairFiles(t, ca.issue(t, time.Now().Add(time.Hour), "x"))
-	_, otherKey := pairFiles(t, ca.issue(t, time.Now().Add(time.Hour), "x"))
+	ca := origintest.New(t)
+	cert, _ := origintest.PairFiles(t, ca.Issue(t, time.Now().Add(time.Hour), "x"))
+	_, otherKey := origintest.PairFiles(t, ca.Issue(t, time.Now().Add(time.Hour), "x"))
 	for name, c := range map[string]struct {
 		spec discovery.TLS
 		want string

@@ -68,6 +68,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Brief stays the same while the endpoint fails alike: it has neither address nor remedy.
+func (e *Error) Brief() string {
+	return fmt.Sprintf("TLS: %s: %v", e.Reason, clip.Text(e.Err.Error(), maxCause))
+}
+
 // nameError is a certificate for other names.
 type nameError struct{ presented, expected string }
 

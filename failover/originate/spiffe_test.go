@@ -13,6 +13,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/originate/origintest"
 )
 
 // identity is an Identity.
@@ -27,33 +28,33 @@ func (i *identity) Bundle() *x509bundle.Bundle           { return i.bundle }
 // With SPIFFE the endpoint presents an SVID of the own trust domain, of the IDs that are named if there are any, and gets ours.
 func TestSPIFFE(t *testing.T) {
 	t.Parallel()
-	ca, other := newAuthority(t), newAuthority(t)
+	ca, other := origintest.New(t), origintest.New(t)
 	later := time.Now().Add(time.Hour)
-	own := ca.issue(t, later, "spiffe://east.test/proxy")
+	own := ca.Issue(t, later, "spiffe://east.test/proxy")
 	td := spiffeid.RequireTrustDomainFromString("east.test")
 	me := &identity{
 		&x509svid.SVID{Certificates: []*x509.Certificate{own.Leaf}, PrivateKey: own.PrivateKey.(crypto.Signer)},
-		x509bundle.FromX509Authorities(td, []*x509.Certificate{ca.cert}),
+		x509bundle.FromX509Authorities(td, []*x509.Certificate{ca.Cert}),
 	}
 	for name, c := range map[string]struct {
 		names []string
 		cert  tls.Certificate
 		want  Reason
 	}{
-		"any ID":                  {nil, ca.issue(t, later, "spiffe://east.test/db"), ""},
-		"a named ID":              {[]string{"spiffe://east.test/x", "spiffe://east.test/db"}, ca.issue(t, later, "spiffe://east.test/db"), ""},
-		"another ID":              {[]string{"spiffe://east.test/x"}, ca.issue(t, later, "spiffe://east.test/db"), OtherName},
-		"another trust domain":    {nil, ca.issue(t, later, "spiffe://west.test/db"), OtherName},
-		"no ID":                   {nil, ca.issue(t, later, "mydb.test"), OtherName},
-		"of an authority unknown": {nil, other.issue(t, later, "spiffe://east.test/db"), UnknownAuthority},
-		"expired":                 {nil, ca.issue(t, time.Now().Add(-time.Minute), "spiffe://east.test/db"), Expired},
+		"any ID":                  {nil, ca.Issue(t, later, "spiffe://east.test/db"), ""},
+		"a named ID":              {[]string{"spiffe://east.test/x", "spiffe://east.test/db"}, ca.Issue(t, later, "spiffe://east.test/db"), ""},
+		"another ID":              {[]string{"spiffe://east.test/x"}, ca.Issue(t, later, "spiffe://east.test/db"), OtherName},
+		"another trust domain":    {nil, ca.Issue(t, later, "spiffe://west.test/db"), OtherName},
+		"no ID":                   {nil, ca.Issue(t, later, "mydb.test"), OtherName},
+		"of an authority unknown": {nil, other.Issue(t, later, "spiffe://east.test/db"), UnknownAuthority},
+		"expired":                 {nil, ca.Issue(t, time.Now().Add(-time.Minute), "spiffe://east.test/db"), Expired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			spec := &discovery.TLS{Service: shop, Mode: "SPIFFE", Host: "mydb.test", Names: c.names}
 			o := apply(t, Config{Identity: me}, spec)
 			conn, theirs, err := connect(t.Context(), t, o, spec, "", "", &tls.Config{
-				Certificates: []tls.Certificate{c.cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
+				Certificates: []tls.Certificate{c.cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool(),
 			})
 			if c.want != "" {
 				if e, ok := errors.AsType[*Error](err); !ok || e.Reason != c.want {
@@ -73,7 +74,7 @@ func TestSPIFFE(t *testing.T) {
 	spec := &discovery.TLS{Service: shop, Mode: "SPIFFE", Host: "mydb.test"}
 	for name, me := range map[string]Identity{"no identity": nil, "no bundle": &identity{svid: me.svid}} {
 		o := apply(t, Config{Identity: me}, spec)
-		server := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, later, "spiffe://east.test/db")}}
+		server := &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "spiffe://east.test/db")}}
 		_, _, err := connect(t.Context(), t, o, spec, "", "", server)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Reason != Own {
 			t.Errorf("%s: got %v, want the reason %s", name, err, Own)

@@ -68,6 +68,9 @@ type ExternalServiceSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Endpoints []ExternalEndpoint `json:"endpoints,omitempty"`
+	// TLS is what the proxy adds to connections to the endpoints.
+	// +optional
+	TLS *ClientTLS `json:"tls,omitempty"`
 }
 
 // ExternalPort is one port. It follows Istio's message ServicePort.
@@ -170,7 +173,8 @@ func ValidateExternalService(e *ExternalService) field.ErrorList {
 	errs = append(errs, validateHosts(spec.Child("hosts"), e.Spec.Hosts)...)
 	errs = append(errs, validateVIPs(spec.Child("addresses"), e.Spec.Addresses)...)
 	errs = append(errs, validateExternalPorts(spec.Child("ports"), e.Spec.Ports)...)
-	return append(errs, validateEndpoints(spec.Child("endpoints"), &e.Spec)...)
+	errs = append(errs, validateEndpoints(spec.Child("endpoints"), &e.Spec)...)
+	return append(errs, validateClientTLS(spec.Child("tls"), &e.Spec)...)
 }
 
 func validateHosts(at *field.Path, hosts []string) field.ErrorList {

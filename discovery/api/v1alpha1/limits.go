@@ -31,6 +31,8 @@ const (
 	MaxExternalAddresses = 64
 	MaxExternalPorts     = 256
 	MaxExternalEndpoints = 64
+	// MaxSubjectAltNames is how many names an ExternalService's spec.tls may have: each handshake compares them.
+	MaxSubjectAltNames = 64
 	// MaxFailover is how many From → To pairs one policy may have.
 	MaxFailover = 64
 	// MaxDistribute is how many entries distribute may have, and each of them how many weights.

@@ -19,6 +19,12 @@ func External(name discovery.ServiceName, e *v1alpha1.ExternalService) *discover
 			Name: p.Name, Port: uint16(p.Number), Protocol: discovery.TCP, AppProtocol: p.AppProtocol(), HTTP: p.IsHTTP(),
 		})
 	}
+	if t := e.Spec.TLS; t.IsOn() {
+		x.TLS = &discovery.TLS{
+			Service: name, Mode: t.Mode, SNI: t.SNI, Host: e.Spec.Hosts[0], Names: t.SubjectAltNames,
+			CAFile: t.CACertificates, CertFile: t.ClientCertificate, KeyFile: t.PrivateKey,
+		}
+	}
 	where := e.Spec.Where()
 	for i := range where {
 		at, _ := v1alpha1.ParseLocality(where[i].Locality)
