@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/tunnel"
 	"github.com/eastway/eastway/tunnel/tunnelpb"
 )
@@ -24,6 +26,9 @@ func TestJudge(t *testing.T) {
 	refused := func(code tunnel.Code) error { return &tunnel.RefusedError{Code: code, RetryAfter: time.Second} }
 	blames := func(result string, f balance.Failure) verdict {
 		return verdict{result: result, Outcome: balance.Outcome{Failure: f, Untaken: true}}
+	}
+	noTLS := func(r originate.Reason) error {
+		return fmt.Errorf("x: %w", &originate.Error{Reason: r, Err: syscall.ECONNRESET})
 	}
 	resets := verdict{result: resultError, Outcome: balance.Outcome{Failure: balance.LocalFailure}}
 	busy := verdict{result: resultLimit, Outcome: balance.Outcome{RetryAfter: time.Second}}
@@ -40,6 +45,8 @@ func TestJudge(t *testing.T) {
 		"the connect timeout":          {err: context.DeadlineExceeded, want: blames(resultTimeout, balance.LocalFailure)},
 		"out of descriptors":           {err: dialError(syscall.EMFILE), want: verdict{result: resultLimit}},
 		"out of ports":                 {err: dialError(syscall.EADDRNOTAVAIL), want: verdict{result: resultLimit}},
+		"an endpoint without TLS":      {err: noTLS(originate.Expired), want: blames(access.TLSFailed, balance.LocalFailure)},
+		"no certificate of our own":    {err: noTLS(originate.Own), want: verdict{result: access.TLSFailed}},
 		"given up":                     {err: context.Canceled, want: verdict{result: resultAbandoned}},
 		"a peer has no endpoint":       {peer, refused(tunnelpb.Answer_CODE_UNAVAILABLE), blames(resultRefused, balance.PeerFailure)},
 		"a peer has no such service":   {peer, refused(tunnelpb.Answer_CODE_NOT_FOUND), blames(resultRefused, balance.PeerFailure)},
@@ -70,12 +77,14 @@ func TestIsInconclusive(t *testing.T) {
 		errSuspect:            true,
 		context.Canceled:      true,
 		syscall.EMFILE:        true,
-		&tunnel.LostError{Err: errors.New("cut")}:                       true,
-		&tunnel.RefusedError{Code: tunnelpb.Answer_CODE_DRAINING}:       true,
-		&tunnel.RefusedError{Code: tunnelpb.Answer_CODE_OVERLOADED}:     true,
-		&tunnel.RefusedError{Code: tunnelpb.Answer_CODE_UNAVAILABLE}:    false,
-		fmt.Errorf("%w: deadline", errAttemptTimeout):                   false,
-		&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}: false,
+		&originate.Error{Reason: originate.Own, Err: errors.New("no file")}:     true,
+		&originate.Error{Reason: originate.Expired, Err: errors.New("expired")}: false,
+		&tunnel.LostError{Err: errors.New("cut")}:                               true,
+		&tunnel.RefusedError{Code: tunnelpb.Answer_CODE_DRAINING}:               true,
+		&tunnel.RefusedError{Code: tunnelpb.Answer_CODE_OVERLOADED}:             true,
+		&tunnel.RefusedError{Code: tunnelpb.Answer_CODE_UNAVAILABLE}:            false,
+		fmt.Errorf("%w: deadline", errAttemptTimeout):                           false,
+		&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}:         false,
 	} {
 		if got := isInconclusive(err); got != want {
 			t.Errorf("%v: %t, want %t", err, got, want)
