@@ -43,6 +43,8 @@ UNREACHABLE, a peer without a lane; FAILED_PROBES, where nothing takes connectio
 OUT_OF_SCOPE, where the policy's scope lets no call go;
 NO_CONSENT, a peer that exports a service that is not shared here.
 
+OUTLIER CHECK: OK; FAILED while ejected, whatever else the STATUS shows; PROBING and RAMPING.
+
 ACTIVE counts connections in flight. -o json separates readiness (status) and ejection
 (outlierCheck, ejectionKind); durations are in nanoseconds.`,
 		Example: `  eastway endpoints mockb

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,10 +25,10 @@ func Endpoints(w io.Writer, from Source, endpoints []status.Endpoint) error {
 		e := &endpoints[i]
 		rows = append(rows, []string{
 			endpointAddress(e, len(ports) > 1), e.Cluster, shortLocality(e.Region, e.Zone), strconv.Itoa(e.Level),
-			endpointState(e), strconv.Itoa(e.Active), terminal.RTT(e.RTT),
+			endpointState(e), cmp.Or(e.OutlierCheck, "-"), strconv.Itoa(e.Active), terminal.RTT(e.RTT),
 		})
 	}
-	headings := []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "STATUS", "ACTIVE", "RTT"}
+	headings := []string{"ADDRESS", "CLUSTER", "LOCALITY", "LEVEL", "STATUS", "OUTLIER CHECK", "ACTIVE", "RTT"}
 	return terminal.Table(w, headings, rows)
 }
 
