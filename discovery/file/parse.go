@@ -108,7 +108,7 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 	errs := m.Decode(o.value)
 	o.places = m.Places()
 	if at.kind != "" && m.ID.Group() == istio.Group {
-		p.istio(out, m, o, errs)
+		out.istio(m, o, errs)
 		return
 	}
 	errs = slices.DeleteFunc(errs, func(err error) bool {
@@ -140,7 +140,7 @@ func (p *parser) object(out *parsed, file string, m *manifest.Object) {
 }
 
 // istio takes one of Istio's objects.
-func (p *parser) istio(out *parsed, m *manifest.Object, o *object, errs []error) {
+func (out *parsed) istio(m *manifest.Object, o *object, errs []error) {
 	o.value.SetNamespace(o.key.namespace)
 	unknown, errs := istio.Unknowns(errs)
 	for _, err := range errs {
@@ -148,15 +148,11 @@ func (p *parser) istio(out *parsed, m *manifest.Object, o *object, errs []error)
 	}
 	usable := len(errs) == 0
 	if usable {
-		for _, fe := range p.check.Check(o.key.namespace, o.value) {
-			out.errs = append(out.errs, o.fault(fe.Field, "%s", fe.ErrorBody()))
-			usable = false
-		}
 		found := istio.Check(o.value, unknown)
 		for i := range found {
 			out.errs = append(out.errs, o.finding(&found[i]))
 		}
-		usable = usable && istio.Usable(found)
+		usable = istio.Usable(found)
 	}
 	if !usable {
 		out.unread[o.key] = true

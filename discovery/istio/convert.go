@@ -193,6 +193,9 @@ func (c *converter) targets(of metav1.Object, at, name string) []target {
 	}
 	t := target{namespace: h.namespace, ref: h.ref()}
 	switch {
+	case !h.valid():
+		c.find(of, Refused, at, "%.80q is no name that a Service can have", name)
+		return nil
 	case h.namespace != "":
 	case of.GetNamespace() == rootNamespace || of.GetNamespace() == ownNamespace:
 		return []target{{namespace: ownNamespace}}

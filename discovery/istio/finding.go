@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/eastway/eastway/internal/manifest"
@@ -55,6 +56,21 @@ func Unknowns(errs []error) (unknown []Unknown, rest []error) {
 // Check returns what there is to know about an object by itself; unknown are the fields that were left out when it was decoded. Convert
 // knows what depends on other objects.
 func Check(object metav1.Object, unknown []Unknown) []Finding {
+	return append(names(object), check(object, unknown)...)
+}
+
+// names are what is wrong with the object's own.
+func names(object metav1.Object) (f findings) {
+	for _, msg := range validation.IsDNS1123Subdomain(object.GetName()) {
+		f.add(Refused, "metadata.name", "%s", msg)
+	}
+	for _, msg := range validation.IsDNS1123Label(object.GetNamespace()) {
+		f.add(Refused, "metadata.namespace", "%s", msg)
+	}
+	return f
+}
+
+func check(object metav1.Object, unknown []Unknown) []Finding {
 	switch o := object.(type) {
 	case *DestinationRule:
 		_, found := rule(o)

@@ -3,6 +3,8 @@ package istio
 import (
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
@@ -32,6 +34,11 @@ func resolve(name, namespace string) host {
 	default:
 		return host{outside: name}
 	}
+}
+
+// valid is true if its parts are names that Kubernetes has.
+func (h host) valid() bool {
+	return (h.namespace == "" || len(validation.IsDNS1123Label(h.namespace)) == 0) && (h.name == "" || len(validation.IsDNS1123Label(h.name)) == 0)
 }
 
 // covers is true if h is a wildcard for that name.
