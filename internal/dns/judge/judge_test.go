@@ -53,6 +53,7 @@ func TestEntry(t *testing.T) {
 			[]string{a},
 			"the data plane says that it can serve",
 		},
+		{"one report is none", []event{set(0, a), pass(1, a), report(1, CanServe), report(2, CannotServe)}, []string{a}, "the probe passes"},
 		{"services gone from the start", []event{set(0, a), pass(1, a), report(1, CannotServe)}, nil, "cannot serve"},
 		{"the probe fails, the tunnel is fine", []event{set(0, a), report(1, CanServe), fail(1, a)}, nil, "the probe fails"},
 		{

@@ -319,11 +319,19 @@ func (b *Board) proxyAnswered(now time.Time, update func(t *truth)) {
 	case err == nil && was != nil:
 		b.log.Info("the proxy says what the data plane knows")
 	}
-	up := 0.0
-	if b.truth.err == nil {
-		up = 1
-	}
-	b.metrics.proxyUp.Set(up)
+	b.metrics.proxyUp.WithLabelValues().Set(number(b.truth.err == nil))
+	b.judgeTruthLocked(now)
+}
+
+// noProxy says that none will be queried.
+func (b *Board) noProxy(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.truth.update(now, nil, errNoProxy)
+	b.judgeTruthLocked(now)
+}
+
+func (b *Board) judgeTruthLocked(now time.Time) {
 	for _, n := range b.names {
 		for _, e := range n.entries {
 			e.judge.DataPlane(now, b.truth.of(e.spec.Cluster, e.services))
@@ -339,7 +347,7 @@ func (b *Board) problemsLocked() (out []string) {
 			out = append(out, fmt.Sprintf("%s is not found, its last addresses stay in use: %s", host, l.err))
 		}
 	}
-	if b.truth.err != nil {
+	if b.truth.err != nil && !errors.Is(b.truth.err, errNoProxy) {
 		out = append(out, "the proxy does not say what the data plane knows, probes alone decide: "+reason(b.truth.err))
 	}
 	for _, n := range b.names {

@@ -10,7 +10,7 @@ type metrics struct {
 	panic          *prometheus.GaugeVec
 	changes        *prometheus.CounterVec
 	probes         *prometheus.CounterVec
-	proxyUp        prometheus.Gauge
+	proxyUp        *prometheus.GaugeVec // without a value where no proxy is queried
 	manifestErrors prometheus.Gauge
 }
 
@@ -29,9 +29,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		probes: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_dns_probes_total", Help: "Probes of addresses, by result: passed or failed.",
 		}, []string{"result"}),
-		proxyUp: with.NewGauge(prometheus.GaugeOpts{
+		proxyUp: with.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "eastway_dns_proxy_up", Help: "1 while the proxy says what the data plane knows.",
-		}),
+		}, nil),
 		manifestErrors: with.NewGauge(prometheus.GaugeOpts{
 			Name: "eastway_dns_manifest_errors", Help: "Errors in the manifests of the DNS.",
 		}),

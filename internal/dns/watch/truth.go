@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,6 +57,9 @@ func (t *truth) of(cluster string, services []string) judge.Evidence {
 func (t *truth) service(of at) judge.Evidence {
 	evidence := func(v judge.Verdict, format string, args ...any) judge.Evidence {
 		return judge.Evidence{Verdict: v, Reason: fmt.Sprintf(format, args...)}
+	}
+	if errors.Is(t.err, errNoProxy) {
+		return evidence(judge.Unknown, "%v", t.err)
 	}
 	if t.status == nil {
 		return evidence(judge.Unknown, "the proxy does not answer: %v", t.err)

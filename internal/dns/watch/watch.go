@@ -61,8 +61,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	if w.cfg.Proxy != nil {
 		g.Go(func() error { w.poll(ctx); return nil })
 	} else {
-		now := time.Now()
-		w.board.proxyAnswered(now, func(t *truth) { t.update(now, nil, errNoProxy) })
+		w.board.noProxy(time.Now())
 	}
 	g.Go(func() error { w.follow(ctx); return nil })
 	return g.Wait()
@@ -187,7 +186,7 @@ func (w *Watcher) lookup(ctx context.Context, host string) (addrs []netip.Addr, 
 
 var (
 	errNoQuery = errors.New("it was not queried yet")
-	errNoProxy = errors.New("--proxy is empty")
+	errNoProxy = errors.New("no proxy is queried: --proxy is empty")
 )
 
 // poll queries the proxy again and again.

@@ -285,6 +285,12 @@ func TestWatcherFollowsManifests(t *testing.T) {
 		if got := s.answers(); got != "192.0.2.1 192.0.2.2" {
 			t.Error(got)
 		}
+		s.set(func() { s.host = nil })
+		bubble.Pass(time.Minute)
+		reload("port: 80", "port: 82") // so do the addresses of a name that is not found
+		if got := s.answers(); got != "192.0.2.1 192.0.2.2" {
+			t.Error(got)
+		}
 		if n := testutil.CollectAndCount(s.board.metrics.address); n != 2 {
 			t.Errorf("%d addresses in metrics", n)
 		}
@@ -300,6 +306,36 @@ func TestWatcherFollowsManifests(t *testing.T) {
 		}
 		if _, ok := s.board.Report(time.Now(), "shop.lb.example.com"); ok || len(s.board.targets()) != 0 {
 			t.Error("the name is there")
+		}
+	})
+}
+
+// That no proxy is to be queried is no problem.
+func TestWatcherWithoutProxy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		s := &site{host: []string{"192.0.2.2"}, board: NewBoard(zap.New(core), nil)}
+		s.watcher = New(Config{Board: s.board, Lookup: s.lookup})
+		s.watcher.probe = func(context.Context, target) error { return nil }
+		s.board.SetConfig(time.Now(), s.read(t, manifests), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.watcher.Run(ctx) }()
+		bubble.Pass(time.Minute)
+		r, _ := s.board.Report(time.Now(), "")
+		if got := s.answers(); got != "192.0.2.1 192.0.2.2" || len(r.Problems) > 0 || logs.FilterLevelExact(zap.WarnLevel).Len() > 0 {
+			t.Errorf("%s, %q, %v", got, r.Problems, logs.All())
+		}
+		if e := r.Names[0].Entries[0]; e.DataPlane != "UNKNOWN" || !strings.Contains(e.DataPlaneReason, "--proxy") {
+			t.Errorf("%+v", e)
+		}
+		if n := testutil.CollectAndCount(s.board.metrics.proxyUp); n != 0 {
+			t.Error("the metric of the proxy has a value")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }
