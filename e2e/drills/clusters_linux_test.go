@@ -16,6 +16,7 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/e2e/cluster/image"
+	"github.com/eastway/eastway/e2e/cluster/lab"
 	"github.com/eastway/eastway/e2e/install"
 	"github.com/eastway/eastway/internal/admin"
 )
@@ -55,7 +56,7 @@ func (w *world) apply(ctx context.Context, s *site, name string, values map[stri
 }
 
 func (w *world) remove(ctx context.Context, s *site, names ...string) error {
-	const kinds = "deployments,services,configmaps,serviceexports,trafficpolicies"
+	const kinds = "deployments,services,configmaps,serviceexports,trafficpolicies,externalservices"
 	args := append([]string{"-n", namespace, "delete", kinds, "--ignore-not-found"}, names...)
 	if out, err := w.of(s).Kubectl(ctx, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -85,6 +86,21 @@ func (w *world) setPolicy(ctx context.Context, s *site, name string, how func(*v
 	patch := client.MergeFrom(p.DeepCopy())
 	how(&p.Spec)
 	return c.Patch(ctx, &p, patch)
+}
+
+// hostOf is the name of the Service that stands for it: CoreDNS here has no line for its own name, which e2e/mcs tests.
+func (w *world) hostOf(ctx context.Context, s *site, external string) (host string, err error) {
+	err = lab.Await(ctx, external+" to have an address", patience, func(ctx context.Context) error {
+		var e v1alpha1.ExternalService
+		if err := w.of(s).Get(ctx, client.ObjectKey{Namespace: namespace, Name: external}, &e); err != nil {
+			return err
+		}
+		if host = e.Status.Hostname; host == "" || len(e.Status.Addresses) == 0 {
+			return fmt.Errorf("status %+v", e.Status)
+		}
+		return nil
+	})
+	return host, err
 }
 
 func (w *world) running(ctx context.Context, s *site, app string) ([]place, error) {

@@ -3,7 +3,7 @@
 //
 // TestDrills runs all drills on real clusters, where Eastway was installed by helm: the first call, as the README leads to it;
 // services that do not listen, or answer 503, in a zone and a region; weights of regions; one service of two clusters with health
-// checks, and one that loses its endpoints, behind an ordinary ingress (nginx, which calls cluster
+// checks; a service outside all clusters; one that loses its endpoints, behind an ordinary ingress (nginx, which calls cluster
 // IPs and keeps connections); a proxy or leader killed; no API server; another
 // tunnel address; a zone lost; an upgrade; a side without a public address.
 //

@@ -58,6 +58,7 @@ func TestDrills(t *testing.T) {
 		{"bookinfo", on(bookinfo)},
 		{"ingress", on(throughIngress)},
 		{"one gateway", on(gateway)},
+		{"external service", on(externalService)},
 		{"at most once", atMostOnce},
 		{"proxy killed", proxyKilled},
 		{"leader killed", leaderKilled},

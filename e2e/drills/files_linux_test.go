@@ -26,7 +26,7 @@ func TestFileMode(t *testing.T) {
 	}
 	for i, drills := range [][]drill{
 		{{"service failure", serviceFails}, {"service answers 503", serviceAnswers503}},
-		{{"bookinfo", bookinfo}, {"one gateway", gateway}},
+		{{"bookinfo", bookinfo}, {"one gateway", gateway}, {"external service", externalService}},
 	} {
 		t.Run(fmt.Sprintf("stage %d", i+1), func(t *testing.T) {
 			t.Parallel()
@@ -196,6 +196,14 @@ func (f *files) setPolicy(_ context.Context, s *site, name string, how func(*v1a
 		return err
 	}
 	return f.sync()
+}
+
+func (f *files) hostOf(_ context.Context, s *site, external string) (string, error) {
+	var e v1alpha1.ExternalService
+	if err := f.of(s).objects.get(externalKind, external, &e); err != nil {
+		return "", err
+	}
+	return e.Spec.Hosts[0], nil
 }
 
 // here runs programs where the test runs.

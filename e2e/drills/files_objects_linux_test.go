@@ -20,7 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
+
+const externalKind = v1alpha1.KindExternal
 
 // objects are those that proxies read, by kind and name, as they are in manifests.
 type objects map[[2]string]map[string]any
@@ -87,7 +91,7 @@ func (c *fileCluster) take(document []byte) error {
 		err := yaml.UnmarshalStrict(document, &m)
 		c.configs[m.Name] = m.Data
 		return err
-	case "Service", "ServiceExport", "TrafficPolicy":
+	case "Service", "ServiceExport", "TrafficPolicy", externalKind:
 		c.objects[[2]string{meta.Kind, meta.Name}] = one
 		return nil
 	default:
@@ -106,7 +110,7 @@ func (f *files) remove(ctx context.Context, s *site, names ...string) error {
 	for _, name := range names {
 		delete(c.workloads, name)
 		delete(c.configs, name)
-		for _, kind := range []string{"Service", "ServiceExport", "TrafficPolicy"} {
+		for _, kind := range []string{"Service", "ServiceExport", "TrafficPolicy", externalKind} {
 			delete(c.objects, [2]string{kind, name})
 		}
 	}
@@ -211,6 +215,17 @@ func (f *files) view(c, other *fileCluster, zone string) (manifests, hosts strin
 		write(&s)
 		for _, port := range s.Spec.Ports {
 			fmt.Fprintf(&addresses, "%s.%s.svc.clusterset.local:%d %s:%d\n", name, namespace, port.Port, s.Spec.ClusterIP, port.Port)
+		}
+	}
+	for name := range c.objects.all(externalKind) {
+		var e v1alpha1.ExternalService
+		if err := c.objects.get(externalKind, name, &e); err != nil {
+			return "", "", err
+		}
+		e.Spec.Addresses = []string{f.vip(c, zone, name).String()}
+		write(&e)
+		for _, port := range e.Spec.Ports {
+			fmt.Fprintf(&addresses, "%s:%d %s:%d\n", e.Spec.Hosts[0], port.Number, e.Spec.Addresses[0], port.Number)
 		}
 	}
 	for _, kind := range []string{"ServiceExport", "TrafficPolicy"} {

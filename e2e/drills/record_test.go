@@ -29,7 +29,7 @@ func newRecord(zone string, r load.Record) record {
 // wholes are the applications of whole answers. Reviews v1 do not call ratings.
 func wholes() []string {
 	return []string{
-		"mocka mockb mockc", "solo-1", "solo-2", "httpbin", "near", "far",
+		"mocka mockb mockc", "solo-1", "solo-2", "httpbin", "near", "far", "mydb",
 		"productpage details reviews", "productpage details reviews ratings",
 	}
 }

@@ -39,6 +39,8 @@ type stage interface {
 	// setPolicy changes a TrafficPolicy.
 	setPolicy(ctx context.Context, c *site, name string, how func(*v1alpha1.TrafficPolicySpec)) error
 
+	// hostOf is the name by which applications call an ExternalService.
+	hostOf(ctx context.Context, c *site, external string) (string, error)
 	// running are the pods of an application that run.
 	running(ctx context.Context, c *site, app string) ([]place, error)
 	// answer to one call from a zone.
