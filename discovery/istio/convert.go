@@ -29,7 +29,7 @@ type Result struct {
 // External is an ExternalService and where it comes from.
 type External struct {
 	*v1alpha1.ExternalService
-	Of metav1.Object
+	Of *ServiceEntry
 }
 
 // Policy is a TrafficPolicy and where it comes from: a DestinationRule or, if there is none, a VirtualService.
@@ -69,8 +69,19 @@ func Convert(objects []metav1.Object) Result {
 	each(objects, c.entry)
 	each(objects, c.rule)
 	each(objects, c.route)
+	c.originate()
 	c.policies()
+	seen := map[ObjectFinding]bool{}
+	c.out.Found = slices.DeleteFunc(c.out.Found, func(f ObjectFinding) bool { // several services of one object have the same
+		known := seen[f]
+		seen[f] = true
+		return known
+	})
 	return c.out
+}
+
+func externalTarget(s *v1alpha1.ExternalService) target {
+	return target{s.Namespace, v1alpha1.TargetRef{Group: v1alpha1.GroupOwn, Kind: v1alpha1.KindExternal, Name: s.Name}}
 }
 
 func each[T any](objects []metav1.Object, add func(T)) {
@@ -123,7 +134,7 @@ func (c *converter) entry(e *ServiceEntry) {
 	}
 	for _, s := range services {
 		c.out.Externals = append(c.out.Externals, External{s, e})
-		t := target{s.Namespace, v1alpha1.TargetRef{Group: v1alpha1.GroupOwn, Kind: v1alpha1.KindExternal, Name: s.Name}}
+		t := externalTarget(s)
 		for _, h := range s.Spec.Hosts {
 			name := resolve(h, s.Namespace).outside
 			c.hosts[name] = append(c.hosts[name], t)
@@ -137,27 +148,13 @@ func (c *converter) rule(r *DestinationRule) {
 		return
 	}
 	for _, t := range c.targets(r, "spec.host", r.Spec.Host) {
-		c.originates(r, t)
-		if spec != nil {
+		adds := t.ref.Kind == v1alpha1.KindExternal && c.hasTLS(r)
+		if t.ref.Kind != v1alpha1.KindExternal {
+			c.inside(r, t)
+		}
+		if spec != nil || adds {
 			c.add(c.rules, &draft{target: t, of: r, field: "spec.host", spec: spec})
 		}
-	}
-}
-
-// originates says what becomes of TLS that a rule wants to be added.
-func (c *converter) originates(r *DestinationRule, t target) {
-	p := r.Spec.TrafficPolicy
-	if p == nil {
-		return
-	}
-	adds := func(at string, tls *TLS) {
-		if tls != nil && (tls.Mode == tlsSimple || tls.Mode == tlsMutual) {
-			c.find(r, Changed, at, "no TLS is added to calls of %s: callers have to send TLS themselves", t)
-		}
-	}
-	adds("spec.trafficPolicy.tls", p.TLS)
-	for i := range p.PortLevelSettings {
-		adds(fmt.Sprintf("spec.trafficPolicy.portLevelSettings[%d].tls", i), p.PortLevelSettings[i].TLS)
 	}
 }
 
@@ -270,7 +267,13 @@ func (c *converter) policies() {
 	taken := map[[2]string]bool{}
 	for _, at := range c.order {
 		d := cmp.Or(c.rules[at], c.routes[at])
+		if d == nil || d.spec == nil && c.routes[at] == nil {
+			continue // its service is gone, or it has nothing but TLS
+		}
 		name := label(d.of.GetName())
+		if taken[[2]string{d.target.namespace, name}] {
+			name = cmp.Or(d.target.ref.Name, name)
+		}
 		for i := 2; taken[[2]string{d.target.namespace, name}]; i++ {
 			name = label(fmt.Sprintf("%.50s-%d", d.of.GetName(), i))
 		}
@@ -289,7 +292,9 @@ func (c *converter) spec(at target) v1alpha1.TrafficPolicySpec {
 	var out v1alpha1.TrafficPolicySpec
 	for _, t := range []target{at, {namespace: at.namespace}, {namespace: ownNamespace}} {
 		if d := c.rules[t]; d != nil {
-			out = *d.spec.DeepCopy()
+			if d.spec != nil {
+				out = *d.spec.DeepCopy()
+			}
 			break
 		}
 	}

@@ -41,9 +41,6 @@ func entry(e *ServiceEntry) ([]*v1alpha1.ExternalService, []Finding) {
 	}
 	renamed := ports(&f, &spec)
 	endpoints(&f, &e.Spec, &spec, renamed)
-	if len(e.Spec.SubjectAltNames) > 0 {
-		f.add(Changed, "spec.subjectAltNames", "are not verified: TLS of the caller is passed on, and the caller verifies")
-	}
 	if e.Spec.Location == "MESH_INTERNAL" {
 		f.add(Changed, "spec.location", "endpoints are called without Istio's mutual TLS, as those outside the mesh are")
 	}

@@ -31,7 +31,7 @@ func rule(r *DestinationRule) (*v1alpha1.TrafficPolicySpec, []Finding) {
 		LoadBalancer: balancer(&f, at, p.LoadBalancer, p.OutlierDetection), ConnectionPool: pool(p.ConnectionPool),
 		OutlierDetection: outliers(&f, at, p.OutlierDetection), Retries: budget(&f, at, p.RetryBudget),
 	}
-	mutual(&f, at, p.TLS)
+	f.mode(at, p.TLS)
 	for i := range p.PortLevelSettings {
 		port := &p.PortLevelSettings[i]
 		at := fmt.Sprintf("%s.portLevelSettings[%d]", at, i)
@@ -39,7 +39,7 @@ func rule(r *DestinationRule) (*v1alpha1.TrafficPolicySpec, []Finding) {
 			Port: port.Port, LoadBalancer: balancer(&f, at, port.LoadBalancer, port.OutlierDetection), ConnectionPool: pool(port.ConnectionPool),
 			OutlierDetection: outliers(&f, at, port.OutlierDetection), Retries: spec.Retries.DeepCopy(),
 		})
-		mutual(&f, at, port.TLS)
+		f.mode(at, port.TLS)
 	}
 	f.invalid(v1alpha1.ValidateTrafficPolicy(named(spec)), func(path string) string {
 		path = strings.Replace(path, "spec.retries.budget.", "spec.retryBudget.", 1)
@@ -176,24 +176,4 @@ func budget(f *findings, at string, b *RetryBudget) *v1alpha1.Retries {
 		}
 	}
 	return &v1alpha1.Retries{Budget: out}
-}
-
-// The modes of TLS.
-const (
-	tlsDisable = "DISABLE"
-	tlsSimple  = "SIMPLE"
-	tlsMutual  = "MUTUAL"
-	tlsIstio   = "ISTIO_MUTUAL"
-)
-
-// mutual is what there is to know about tls, as far as it does not depend on the host.
-func mutual(f *findings, at string, t *TLS) {
-	switch {
-	case t == nil:
-	case t.Mode == "" || t.Mode == tlsDisable || t.Mode == tlsSimple || t.Mode == tlsMutual:
-	case t.Mode == tlsIstio:
-		f.add(Ignored, at+".tls", "tunnels between clusters always use mutual TLS; inside a cluster the bytes of the caller are passed on")
-	default:
-		f.add(Refused, at+".tls.mode", "%.40q is not known: DISABLE, SIMPLE, MUTUAL or ISTIO_MUTUAL", t.Mode)
-	}
 }

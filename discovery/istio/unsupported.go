@@ -63,7 +63,7 @@ func unsupportedRule() map[string]verdict {
 		},
 		"spec.trafficPolicy.retryBudget.budgetInterval": {Changed, "the budget is a share of the requests of the last 10s"},
 
-		"spec.trafficPolicy.tls.insecureSkipVerify":   {Changed, "certificates are always verified"},
+		"spec.trafficPolicy.tls.insecureSkipVerify":   {Changed, "endpoints are always verified: name their roots in caCertificates"},
 		"spec.trafficPolicy.tls.caCertCredentialName": {Changed, "is not read: set caCertificates to a file"},
 		"spec.trafficPolicy.tls.caCrl":                {Changed, "revocation lists are not read"},
 
