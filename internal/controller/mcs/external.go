@@ -3,6 +3,7 @@ package mcs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,9 +36,26 @@ func (p *plan) planExternal(s *state) {
 	if s.external == nil || !s.namespace {
 		return
 	}
-	if p.refused, p.refusal = refusal(s.external, s.service); p.refused == "" {
+	p.refused, p.refusal = refusal(s.external, s.service)
+	switch is := s.derived[externalService(s.name)]; {
+	case p.refused == "":
 		p.derived = append(p.derived, derivation{kind: v1alpha1.DerivedExternal, service: s.name, ports: externalPorts(s.external)})
+	case p.refused == v1alpha1.ReasonInvalid && is != nil:
+		// Proxies go on with the last valid version, and callers with its address.
+		p.derived = append(p.derived, derivation{kind: v1alpha1.DerivedExternal, service: s.name, ports: ports(is)})
 	}
+}
+
+// derivedExternal is the Service at which callers reach an ExternalService: as it was just written or, where that failed, as it is.
+func derivedExternal(s *state, p *plan, written map[string]*corev1.Service) *corev1.Service {
+	name := externalService(s.name)
+	if !slices.ContainsFunc(p.derived, func(d derivation) bool { return d.name() == name }) {
+		return nil
+	}
+	if w := written[name]; w != nil {
+		return w
+	}
+	return s.derived[name]
 }
 
 // externalPorts are those of an ExternalService as the catalog's type.
@@ -70,16 +88,20 @@ func externalStatus(e *v1alpha1.ExternalService, p *plan, derived *corev1.Servic
 			ObservedGeneration: e.Generation, LastTransitionTime: metav1.NewTime(now),
 		})
 	}
-	if p.refused != "" {
-		set(v1alpha1.ExternalAccepted, metav1.ConditionFalse, p.refused, p.refusal)
-		set(v1alpha1.ExternalProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, "Callers have no address, see Accepted.")
-		return out
-	}
-	set(v1alpha1.ExternalAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The ExternalService is in use.")
 	if derived != nil {
 		out.Hostname, out.Addresses = derived.Name+"."+derived.Namespace+".svc", clusterIPs(derived)
 	}
+	if p.refused == "" {
+		set(v1alpha1.ExternalAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The ExternalService is in use.")
+	} else {
+		set(v1alpha1.ExternalAccepted, metav1.ConditionFalse, p.refused, p.refusal)
+	}
 	switch {
+	case p.refused != "" && len(out.Addresses) > 0:
+		set(v1alpha1.ExternalProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed,
+			"Callers in the cluster reach its last valid version at status.addresses.")
+	case p.refused != "":
+		set(v1alpha1.ExternalProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, "Callers have no address, see Accepted.")
 	case len(out.Addresses) > 0:
 		set(v1alpha1.ExternalProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "Callers in the cluster reach it at status.addresses.")
 	case failed != nil && lasting(failed):

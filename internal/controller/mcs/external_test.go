@@ -81,9 +81,7 @@ func TestExternalService(t *testing.T) {
 // What cannot be used says why, and callers have no address for it.
 func TestExternalServiceRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, outside)
-	w.reconcile()
-	edit(w, &v1alpha1.ExternalService{}, "default", "shop", func(e *v1alpha1.ExternalService) { e.Spec.Ports[0].Number = 0 })
+	w := newWorld(t, strings.Replace(outside, "number: 80", "number: 0", 1))
 	w.reconcile()
 	conditions, e := w.externalConditions()
 	if conditions != "False/Invalid False/NotAccepted" || len(e.Status.Addresses) > 0 || e.Status.Hostname != "" {
@@ -102,6 +100,39 @@ func TestExternalServiceRefused(t *testing.T) {
 	w.reconcile()
 	if conditions, _ := w.externalConditions(); conditions != "True/Accepted True/Programmed" {
 		t.Errorf("without it: %s", conditions)
+	}
+}
+
+// A version that is not valid leaves callers the address of the last valid one, which proxies go on with.
+func TestExternalServiceSpoiled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, outside)
+	w.reconcile()
+	_, before := w.externalConditions()
+	edit(w, &v1alpha1.ExternalService{}, "default", "shop", func(e *v1alpha1.ExternalService) { e.Spec.Ports[0].Number = 0 })
+	w.reconcile()
+	conditions, e := w.externalConditions()
+	if conditions != "False/Invalid True/Programmed" || !slices.Equal(e.Status.Addresses, before.Status.Addresses) {
+		t.Errorf("%s, %+v, before %+v", conditions, e.Status, before.Status)
+	}
+	if d := w.derived(v1alpha1.DerivedExternal); len(d) != 1 || len(d[0].Spec.Ports) != 2 {
+		t.Errorf("derived %+v", d)
+	}
+}
+
+// What fails elsewhere takes nothing from a status that is true.
+func TestExternalServiceBesideFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, outside)
+	w.reconcile()
+	_, before := w.externalConditions()
+	w.remove(&corev1.Service{}, system, "eastway-proxies")
+	if _, err := w.try(); err == nil {
+		t.Error("no error")
+	}
+	if conditions, e := w.externalConditions(); conditions != "True/Accepted True/Programmed" ||
+		!slices.Equal(e.Status.Addresses, before.Status.Addresses) || e.Status.Hostname != before.Status.Hostname {
+		t.Errorf("%s, %+v", conditions, e.Status)
 	}
 }
 

@@ -104,7 +104,7 @@ func (r *Reconciler) reconcile(ctx context.Context, name discovery.ServiceName) 
 	}
 	if s.external != nil && s.namespace {
 		// Also when something failed: the user sees why.
-		status := externalStatus(s.external, &p, derived[externalService(s.name)], err, r.cfg.Now())
+		status := externalStatus(s.external, &p, derivedExternal(s, &p, derived), err, r.cfg.Now())
 		err = errors.Join(err, writeExternal(ctx, r.cfg.Writer, s.external, status))
 	}
 	if p.takeoverProblem != "" && r.cfg.Events != nil {

@@ -200,6 +200,12 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			},
 			"external names", Skipped, "mydb.com stays with its owner's DNS",
 		},
+		"a host that is looked up itself, and led to the proxies": {
+			func(w *world) {
+				w.external("10.96.0.8", func(e *v1alpha1.ExternalService) { e.Spec.Endpoints[0].Address = "MyDB.com" })
+			},
+			"external names", Warning, "leads mydb.com to the proxies, which look it up as an endpoint's address, and find themselves",
+		},
 		"an ExternalService that is not used": {
 			func(w *world) {
 				w.external("10.96.0.8", func(e *v1alpha1.ExternalService) {

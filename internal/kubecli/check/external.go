@@ -50,12 +50,13 @@ func (f *facts) externalNames(ctx context.Context) []Result {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	led, left := 0, maxNames
+	looked := lookedUp(all)
 	for _, e := range used {
 		for _, host := range e.Spec.Hosts {
 			if left--; left < 0 {
 				return append(results, skip("more than %d hosts: the others were not looked up", maxNames))
 			}
-			r, ok := f.externalName(ctx, dns, e, host)
+			r, ok := f.externalName(ctx, dns, e, host, looked[dnsName(host)])
 			if ok {
 				led++
 				continue
@@ -83,20 +84,37 @@ func externalState(e *v1alpha1.ExternalService) (Result, bool) {
 	return Result{}, false
 }
 
-// externalName looks one host up; true: it leads to the proxies.
-func (f *facts) externalName(ctx context.Context, dns *resolver, e *v1alpha1.ExternalService, host string) (Result, bool) {
-	name := strings.TrimSuffix(host, ".") + "."
-	found, err := dns.LookupHost(ctx, name)
+// lookedUp are the names that the proxies look up, by ExternalServices' endpoints.
+func lookedUp(all []v1alpha1.ExternalService) map[string]bool {
+	names := map[string]bool{}
+	for i := range all {
+		where := all[i].Spec.Where()
+		for j := range where {
+			names[dnsName(where[j].Address)] = true
+		}
+	}
+	return names
+}
+
+// dnsName is a name as lookups have it.
+func dnsName(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) + "." }
+
+// externalName looks one host up; true: it leads to the proxies, as it should. own: the proxies look it up, too.
+func (f *facts) externalName(ctx context.Context, dns *resolver, e *v1alpha1.ExternalService, host string, own bool) (Result, bool) {
+	found, err := dns.LookupHost(ctx, dnsName(host))
 	if why := dns.failure(); err != nil && why != nil {
 		return skip("%s could not be queried: %v", dns.server, why), false
 	}
-	if err == nil && !slices.ContainsFunc(found, func(a string) bool { return !slices.Contains(e.Status.Addresses, a) }) {
+	led := err == nil && !slices.ContainsFunc(found, func(a string) bool { return !slices.Contains(e.Status.Addresses, a) })
+	switch {
+	case own && led:
+		return warn("%s leads %s to the proxies, which look it up as an endpoint's address, and find themselves", dns.server, host).
+			hint("kubectl -n %s edit configmap %s, and remove the line with \"rewrite name exact %s\"; callers use %s", dnsNamespace, dnsConfigMap,
+				strings.TrimSuffix(host, "."), e.Status.Hostname), false
+	case own:
+		return skip("%s stays with its owner's DNS, since the proxies look it up for endpoints: callers use %s", host, e.Status.Hostname), false
+	case led:
 		return Result{}, true
-	}
-	if len(e.Spec.Endpoints) == 0 {
-		// The proxies look this very name up: they must not find themselves.
-		return skip("%s stays with its owner's DNS, since ExternalService %s/%s names no endpoints: callers use %s",
-			host, e.Namespace, e.Name, e.Status.Hostname), false
 	}
 	to := "elsewhere: " + and(found)
 	if err != nil {
