@@ -31,7 +31,7 @@ kind: GlobalName
 metadata: {name: shop.lb.example.com}
 spec:
   services: [default/shop]
-  probe: {scheme: tcp, port: %s, timeout: 30s}
+  probe: {scheme: tcp, port: %s, timeout: 10s}
   entries:
 %s
 `, servicePort, strings.Join(entries, "\n"))
@@ -42,7 +42,7 @@ spec:
 	ctx, end := context.WithCancel(t.Context())
 	ended, log := make(chan int, 1), &record{}
 	go func() {
-		ended <- run(ctx, []string{"dns", "--config", dir, "--listen", net.JoinHostPort(at, "5353"), "--admin", admin, "--proxy", proxy}, log, log)
+		ended <- run(ctx, []string{"dns", "--config", dir, "--listen", net.JoinHostPort(at, "5353"), "--admin", admin, "--proxy", proxy, "--allow-loopback"}, log, log)
 	}()
 	t.Cleanup(func() {
 		end()

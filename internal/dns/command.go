@@ -30,6 +30,7 @@ const (
 type options struct {
 	config, listen, admin, health, proxy, logLevel string
 	rate                                           int
+	allowLoopback                                  bool
 }
 
 func (o *options) validate() error {
@@ -90,6 +91,7 @@ manifest that cannot be used stays as it was.`,
 	f.StringVar(&o.proxy, "proxy", admin.DefaultAddress, "`address` of the admin listener of a proxy of this cluster; empty: probes alone decide")
 	f.StringVar(&o.admin, "admin", DefaultAdmin, "`address` of the admin listener, a loopback one")
 	f.StringVar(&o.health, "health", "", "`address` that serves /healthz, /readyz and /metrics to other machines (default none)")
+	f.BoolVar(&o.allowLoopback, "allow-loopback", false, "addresses in manifests may be loopback ones, for trials on one machine")
 	f.StringVar(&o.logLevel, "log-level", "info", "least severe log `level`: debug, info, warn or error")
 	cmd.AddCommand(newExplainCommand())
 	return cmd

@@ -71,7 +71,8 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d := &daemon{
-		o: o, log: eventlog.New(stderr, level), reader: config.NewReader(o.config), handler: server.NewHandler(), reread: notify.NewSignal(),
+		o: o, log: eventlog.New(stderr, level), reader: config.NewReader(o.config, o.allowLoopback), handler: server.NewHandler(),
+		reread: notify.NewSignal(),
 	}
 	d.board = watch.NewBoard(d.log, reg)
 	watching := watch.Config{Board: d.board}

@@ -126,7 +126,7 @@ spec:
   - {cluster: east, region: eu, addresses: [%[1]s1]}
   - {cluster: west, region: us, addresses: [%[1]s2]}
   services: [shop/cart]
-  probe: {scheme: http, port: %[2]s, interval: 100ms, timeout: 30s}
+  probe: {scheme: http, port: %[2]s, interval: 100ms, timeout: 10s}
 `, host, port))
 	w.address, w.admin = freePort(t, host+"4"), freePort(t, host+"5")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -139,6 +139,7 @@ spec:
 	running.Go(func() {
 		o := options{
 			config: w.dir, listen: w.address, admin: w.admin, proxy: proxy.Addr().String(), logLevel: "info", health: host + "6:0",
+			allowLoopback: true,
 		}
 		if err := run(ctx, o, w.logs); err != nil {
 			t.Error(err)

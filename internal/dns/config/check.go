@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -59,7 +61,8 @@ func (f *faults) count(field string, n *int, unset, most int) {
 	}
 }
 
-func (f *faults) addresses(field string, texts []string) {
+// addresses checks those that clients are to reach.
+func (f *faults) addresses(field string, texts []string, loopback bool) {
 	if len(texts) > maxAddresses {
 		f.add(field, "%d addresses; at most %d", len(texts), maxAddresses)
 	}
@@ -70,12 +73,22 @@ func (f *faults) addresses(field string, texts []string) {
 			f.add(at, "%q is no IP address", text)
 		case a.Is4In6() || a.Zone() != "":
 			f.add(at, "%q: write a plain IPv4 or IPv6 address", text)
-		case a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast():
+		case a.IsLoopback() && !loopback:
+			f.add(at, "%q is a loopback address, which clients cannot reach; for trials on one machine: --allow-loopback", text)
+		case !Reachable(a) && !a.IsLoopback():
 			f.add(at, "%q is no address that clients can reach", text)
 		case slices.Contains(texts[:i], text):
 			f.add(at, "%q is there twice", text)
 		}
 	}
+}
+
+// Reachable is false for addresses that clients elsewhere cannot reach: such as loopback, broadcast and multicast ones.
+func Reachable(a netip.Addr) bool {
+	thisNetwork := a.Is4() && a.As4()[0] == 0
+	broadcast := a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return a.IsValid() && !a.Is4In6() && !thisNetwork && !broadcast &&
+		!a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && !a.IsLoopback()
 }
 
 func (f *faults) service(field, text string) {
@@ -85,8 +98,10 @@ func (f *faults) service(field, text string) {
 	}
 }
 
+var mailUser = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*$`)
+
 // check gives fields their defaults, and returns what is wrong.
-func (z *DNSZone) check() (f faults) {
+func (z *DNSZone) check(loopback bool) (f faults) {
 	f.domain("metadata.name", z.Name)
 	s := &z.Spec
 	f.duration("spec.negativeTTL", &s.NegativeTTL, DefaultNegativeTTL, minTTL, maxTTL)
@@ -96,7 +111,7 @@ func (z *DNSZone) check() (f faults) {
 	for i, ns := range s.NameServers {
 		at := fmt.Sprintf("spec.nameServers[%d]", i)
 		f.domain(at+".name", ns.Name)
-		f.addresses(at+".addresses", ns.Addresses)
+		f.addresses(at+".addresses", ns.Addresses, loopback)
 		inside := within(ns.Name, z.Name)
 		switch {
 		case ns.Name == z.Name:
@@ -113,18 +128,28 @@ func (z *DNSZone) check() (f faults) {
 		s.Hostmaster = "hostmaster@" + z.Name
 	}
 	user, host, ok := strings.Cut(s.Hostmaster, "@")
-	if !ok || user == "" || strings.ContainsAny(user, " \\\"") {
-		f.add("spec.hostmaster", "%q is no mail address", s.Hostmaster)
+	const labelLength, nameLength = validation.DNS1123LabelMaxLength, validation.DNS1123SubdomainMaxLength
+	switch {
+	case !ok || !mailUser.MatchString(user):
+		f.add("spec.hostmaster", "%q is no mail address of letters, digits, dots, _, + and -", s.Hostmaster)
 		return f
+	case len(user) > labelLength || len(user)+len(host) >= nameLength: // its user is one label
+		f.add("spec.hostmaster", "%q is too long for a DNS name: at most %d characters before the @, %d in all",
+			s.Hostmaster, labelLength, nameLength)
 	}
 	f.domain("spec.hostmaster", host)
 	return f
 }
 
-// within is true for a name in a zone, and for the zone itself.
-func within(name, zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) }
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
 
-func (n *GlobalName) check() (f faults) {
+// within is true for a name in a zone, and for the zone itself.
+func within(name, zone string) bool { return dns.IsSubDomain(zone, name) }
+
+func (n *GlobalName) check(loopback bool) (f faults) {
 	f.domain("metadata.name", n.Name)
 	s := &n.Spec
 	f.duration("spec.ttl", &s.TTL, DefaultTTL, minTTL, maxTTL)
@@ -141,7 +166,7 @@ func (n *GlobalName) check() (f faults) {
 		f.add("spec.entries", "%d entries; 1 to %d are needed", len(s.Entries), maxEntries)
 	}
 	for i := range s.Entries {
-		n.checkEntry(&f, i)
+		n.checkEntry(&f, i, loopback)
 	}
 	if len(s.Services) > maxServices {
 		f.add("spec.services", "%d services; at most %d", len(s.Services), maxServices)
@@ -154,7 +179,7 @@ func (n *GlobalName) check() (f faults) {
 	return f
 }
 
-func (n *GlobalName) checkEntry(f *faults, i int) {
+func (n *GlobalName) checkEntry(f *faults, i int, loopback bool) {
 	e := &n.Spec.Entries[i]
 	at := fmt.Sprintf("spec.entries[%d]", i)
 	if msgs := validation.IsDNS1123Label(e.Cluster); len(msgs) > 0 {
@@ -166,7 +191,7 @@ func (n *GlobalName) checkEntry(f *faults, i int) {
 	if msgs := validation.IsValidLabelValue(e.Region); len(msgs) > 0 {
 		f.add(at+".region", "%q: %s", e.Region, msgs[0])
 	}
-	f.addresses(at+".addresses", e.Addresses)
+	f.addresses(at+".addresses", e.Addresses, loopback)
 	switch {
 	case e.Hostname == "" && len(e.Addresses) == 0:
 		f.add(at+".addresses", "required: the entry's public addresses, or its hostname")
@@ -174,6 +199,8 @@ func (n *GlobalName) checkEntry(f *faults, i int) {
 		f.add(at+".hostname", "the entry has addresses, too: leave one of them out")
 	case e.Hostname == n.Name:
 		f.add(at+".hostname", "it is the name itself, which would be its own answer: write the name of the load balancer")
+	case isAddress(e.Hostname):
+		f.add(at+".hostname", "%s is an address: write it in addresses", e.Hostname)
 	case e.Hostname != "":
 		f.domain(at+".hostname", e.Hostname)
 	}
@@ -203,7 +230,7 @@ func (n *GlobalName) checkProbe(f *faults) {
 		f.add("spec.probe.port", "%d is no port; tcp has no default", p.Port)
 	}
 	f.duration("spec.probe.interval", &p.Interval, DefaultInterval, minInterval, maxInterval)
-	f.duration("spec.probe.timeout", &p.Timeout, DefaultTimeout, minInterval, maxInterval)
+	f.duration("spec.probe.timeout", &p.Timeout, DefaultTimeout, minInterval, maxTimeout)
 	f.count("spec.probe.unhealthyThreshold", &p.UnhealthyThreshold, DefaultThreshold, maxThreshold)
 	f.count("spec.probe.healthyThreshold", &p.HealthyThreshold, DefaultThreshold, maxThreshold)
 	n.checkRequest(f)
@@ -220,6 +247,9 @@ func (n *GlobalName) checkRequest(f *faults) {
 	} else if p.CABundle != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(p.CABundle)) {
 		f.add("spec.probe.caBundle", "it has no certificate in PEM")
 	}
+	if p.Scheme == "tcp" {
+		return // names with the same port share its probes
+	}
 	if p.Host == "" {
 		p.Host = n.Name
 	}
@@ -227,8 +257,8 @@ func (n *GlobalName) checkRequest(f *faults) {
 	if p.Path == "" {
 		p.Path = "/"
 	}
-	if u, err := url.ParseRequestURI(p.Path); err != nil || !strings.HasPrefix(p.Path, "/") || u.Host != "" {
-		f.add("spec.probe.path", "%q is no path that begins with /", p.Path)
+	if u, err := url.ParseRequestURI(p.Path); err != nil || !strings.HasPrefix(p.Path, "/") || u.Host != "" || strings.Contains(p.Path, "#") {
+		f.add("spec.probe.path", "%q is no path that begins with / and has no #", p.Path)
 	}
 }
 
@@ -250,6 +280,8 @@ func (n *GlobalName) checkGeo(f *faults) {
 		switch {
 		case err != nil:
 			f.add(at+".cidr", "%q is no prefix such as 192.0.2.0/24", g.CIDR)
+		case p.Addr().Is4In6():
+			f.add(at+".cidr", "%s: write a plain IPv4 or IPv6 prefix", g.CIDR)
 		case p != p.Masked():
 			f.add(at+".cidr", "%s has bits behind its prefix: write %s", g.CIDR, p.Masked())
 		case seen[p]:

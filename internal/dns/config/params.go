@@ -16,6 +16,8 @@ const (
 	DefaultTimeout  = time.Second
 	minInterval     = 100 * time.Millisecond
 	maxInterval     = 5 * time.Minute
+	// maxTimeout keeps silent addresses from holding what probes need for long.
+	maxTimeout = 10 * time.Second
 	// DefaultThreshold is how many results in a row take an address out, or back in.
 	DefaultThreshold = 2
 	maxThreshold     = 100
@@ -28,6 +30,10 @@ const (
 	// maxFiles and maxFileSize (bytes) of a directory.
 	maxFiles    = 1_000
 	maxFileSize = 4 << 20
+	// maxTotal is how much is read of all files, in bytes.
+	maxTotal = 64 << 20
+	// maxZones is how many DNSZones are served.
+	maxZones = 100
 	// maxNames is how many GlobalNames are served: each is judged by probes of its own entries.
 	maxNames = 1_000
 	// maxEntries and maxAddresses of each of them: 16 by 8 addresses fit no response over UDP, which is truncated.

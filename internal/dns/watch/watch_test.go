@@ -111,7 +111,7 @@ func (s *site) read(t *testing.T, text string) *config.Config {
 	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, errs, err := config.NewReader(dir).Read()
+	c, errs, err := config.NewReader(dir, false).Read()
 	if err != nil || len(errs) > 0 {
 		t.Fatal(errs, err)
 	}
