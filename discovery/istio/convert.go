@@ -174,12 +174,26 @@ func (c *converter) route(v *VirtualService) {
 	for i, h := range v.Spec.Hosts {
 		at := fmt.Sprintf("spec.hosts[%d]", i)
 		for _, t := range c.targets(v, at, h) {
-			if !seen[t.service()] {
+			if !seen[t.service()] && c.samePorts(v, &set, t) {
 				c.add(c.routes, &draft{target: t, of: v, field: at, settings: set})
 			}
 			seen[t.service()] = true
 		}
 	}
+}
+
+// samePorts refuses destinations on another port than the one that a service outside has.
+func (c *converter) samePorts(v *VirtualService, set *settings, t target) bool {
+	same := true
+	for _, p := range set.ports {
+		for _, x := range c.out.Externals {
+			if externalTarget(x.ExternalService) == t && (len(x.Spec.Ports) != 1 || x.Spec.Ports[0].Number != p.number) {
+				c.find(v, Refused, p.field, otherPort)
+				same = false
+			}
+		}
+	}
+	return same
 }
 
 // targets are those of a host of an object.

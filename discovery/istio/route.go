@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -21,6 +22,7 @@ type settings struct {
 	mesh    bool
 	retries *v1alpha1.Retries
 	timeout *metav1.Duration
+	ports   []portAt
 }
 
 func (s *settings) empty() bool { return s.retries == nil && s.timeout == nil }
@@ -35,16 +37,16 @@ func route(v *VirtualService) (settings, []Finding) {
 		f.add(Refused, "spec.hosts", "required: the Services, or the hosts of ServiceEntries, that it is for")
 	}
 	f.exported(v.Spec.ExportTo)
+	out := settings{mesh: true}
 	for i := range v.Spec.HTTP {
-		shares(&f, v, fmt.Sprintf("spec.http[%d]", i), v.Spec.HTTP[i].Route)
+		out.ports = append(out.ports, shares(&f, v, fmt.Sprintf("spec.http[%d]", i), v.Spec.HTTP[i].Route)...)
 	}
 	for i := range v.Spec.TCP {
-		shares(&f, v, fmt.Sprintf("spec.tcp[%d]", i), v.Spec.TCP[i].Route)
+		out.ports = append(out.ports, shares(&f, v, fmt.Sprintf("spec.tcp[%d]", i), v.Spec.TCP[i].Route)...)
 	}
 	for i := range v.Spec.TLS {
-		shares(&f, v, fmt.Sprintf("spec.tls[%d]", i), v.Spec.TLS[i].Route)
+		out.ports = append(out.ports, shares(&f, v, fmt.Sprintf("spec.tls[%d]", i), v.Spec.TLS[i].Route)...)
 	}
-	out := settings{mesh: true}
 	if i := chosen(&f, v.Spec.HTTP); i >= 0 {
 		at, h := fmt.Sprintf("spec.http[%d]", i), &v.Spec.HTTP[i]
 		out.timeout, out.retries = h.Timeout, retries(&f, at+".retries", h.Retries)
@@ -58,33 +60,53 @@ func route(v *VirtualService) (settings, []Finding) {
 }
 
 // shares refuses destinations that are not the host itself.
-func shares(f *findings, v *VirtualService, at string, list []Share) {
+func shares(f *findings, v *VirtualService, at string, list []Share) (ports []portAt) {
+	weighted := slices.ContainsFunc(list, func(s Share) bool { return s.Weight > 0 })
+	if len(list) > 1 && !weighted {
+		f.add(Refused, at+".route", "has several destinations, and none has a weight above 0: calls would go to one of them, it is not clear which")
+	}
 	for i := range list {
-		d, here := &list[i].Destination, fmt.Sprintf("%s.route[%d]", at, i)
-		if list[i].Weight == 0 && len(list) > 1 {
+		d, here := &list[i].Destination, fmt.Sprintf("%s.route[%d].destination", at, i)
+		if list[i].Weight == 0 && weighted {
 			continue
 		}
-		switch here += ".destination"; {
+		other, differs := v.other(d.Host)
+		switch outside := resolve(d.Host, v.Namespace).outside; {
 		case d.Host == "":
 			f.add(Refused, here+".host", "required")
-		case !v.has(d.Host):
-			f.add(Refused, here+".host", "%.80q is none of the hosts: calls always go to the service that was called; "+
-				"to divide them among clusters or localities, use distribute of a DestinationRule", d.Host)
+		case differs:
+			f.add(Refused, here+".host", "%.80q is not the host %.80q: calls always go to the service that was called; to divide them among "+
+				"clusters or localities, use distribute of a DestinationRule; for several hosts, write a VirtualService for each", d.Host, other)
 		case d.Subset != "":
 			f.add(Refused, here+".subset", "there are no subsets, calls would go to all endpoints: make a Service for each")
+		case d.Port != nil && outside != "":
+			ports = append(ports, portAt{here + ".port", d.Port.Number})
 		case d.Port != nil:
-			f.add(Changed, here+".port", "calls stay on the port that was called: remove it if that is the same one")
+			f.add(Refused, here+".port", otherPort)
 		}
 	}
+	return ports
 }
 
-// has is true if a destination is one of the hosts.
-func (v *VirtualService) has(destination string) bool {
+// portAt is a port of a destination: whether it is the one that is called depends on the service.
+type portAt struct {
+	field  string
+	number uint32
+}
+
+const otherPort = "calls stay on the port that was called: remove it if that is the same one"
+
+// other is a host of the VirtualService that is not the destination: its calls would be led elsewhere.
+func (v *VirtualService) other(destination string) (string, bool) {
 	to := resolve(destination, v.Namespace)
-	return slices.ContainsFunc(v.Spec.Hosts, func(h string) bool {
+	i := slices.IndexFunc(v.Spec.Hosts, func(h string) bool {
 		from := resolve(h, v.Namespace)
-		return from.namespace == to.namespace && from.name == to.name && from.outside == to.outside
+		return from.namespace != to.namespace || from.name != to.name || from.outside != to.outside
 	})
+	if i < 0 {
+		return "", false
+	}
+	return v.Spec.Hosts[i], true
 }
 
 // chosen is the route whose settings are used, −1 for none: that of all requests, or any, if all have the same.
@@ -137,7 +159,7 @@ func retries(f *findings, at string, r *HTTPRetry) *v1alpha1.Retries {
 	if r == nil {
 		return nil
 	}
-	out := &v1alpha1.Retries{PerTryTimeout: r.PerTryTimeout, RetryOn: conditions(f, at+".retryOn", r.RetryOn)}
+	out := &v1alpha1.Retries{PerTryTimeout: r.PerTryTimeout}
 	switch n := r.Attempts; {
 	case n < 0:
 		f.add(Refused, at+".attempts", "must not be negative")
@@ -152,11 +174,20 @@ func retries(f *findings, at string, r *HTTPRetry) *v1alpha1.Retries {
 		out.Backoff = &v1alpha1.RetryBackoff{BaseInterval: r.Backoff}
 	}
 	if *out.Attempts > 0 {
+		out.RetryOn = conditions(f, at+".retryOn", cmp.Or(r.RetryOn, istioRetryOn))
 		f.add(Changed, at, "what an endpoint may have executed is repeated only for GET, HEAD, OPTIONS, PUT and DELETE: for POST, and so for gRPC, "+
 			"write a TrafficPolicy with retries.methods")
 	}
 	return out
 }
+
+// Conditions of retries.
+const (
+	istioRetryOn = "connect-failure,refused-stream,unavailable,cancelled" // Istio's default
+	// harmless is a condition that adds nothing: without one, Eastway's default would apply.
+	harmless    = "connect-failure"
+	statusCodes = "retriable-status-codes"
+)
 
 // conditions are those of retryOn that Eastway has.
 func conditions(f *findings, at, list string) string {
@@ -180,7 +211,5 @@ func conditions(f *findings, at, list string) string {
 	if !statuses { // it has no meaning without
 		known = slices.DeleteFunc(known, func(c string) bool { return c == statusCodes })
 	}
-	return strings.Join(known, ",")
+	return cmp.Or(strings.Join(known, ","), harmless)
 }
-
-const statusCodes = "retriable-status-codes"

@@ -29,7 +29,7 @@ func unsupportedOf(kind string, unknown []Unknown) []Finding {
 		case u.Near != "":
 			f.add(Refused, u.Field, "unknown field, perhaps %s is meant", u.Near)
 		case kind == KindRule && strings.Count(u.Field, ".") > 1:
-			f.add(Ignored, u.Field, "is no field of Istio's API that Eastway knows: the rest is used")
+			f.add(Changed, u.Field, "is no field of Istio's API that Eastway knows: it has no effect, and the rest is used")
 		case strings.HasPrefix(u.Field, "metadata."):
 			f.add(Ignored, u.Field, "is no field of Kubernetes' API that Eastway knows")
 		default:
