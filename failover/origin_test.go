@@ -44,21 +44,10 @@ func named(at netip.AddrPort, host string, l locality) setup {
 	return endpoints(e)
 }
 
-// secureWeb is a web server with TLS, for HTTP/1.1 and HTTP/2; it counts handshakes that ended well.
+// secureWeb is a web server with TLS, for HTTP/1.1 and HTTP/2.
 func secureWeb(t testing.TB, c *tls.Config, h http.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(freshAddress(), 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: h, TLSConfig: c.Clone(), ErrorLog: zap.NewStdLog(zap.NewNop())}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = s.ServeTLS(ln, "", "") }()
-	t.Cleanup(func() {
-		_ = s.Close()
-		<-done
-	})
-	return ln.Addr().(*net.TCPAddr).AddrPort()
+	return webOf(t, &http.Server{Handler: h, TLSConfig: c.Clone(), ErrorLog: zap.NewStdLog(zap.NewNop())})
 }
 
 // secured serves connections with TLS.

@@ -2,11 +2,13 @@ package failover
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,11 +16,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/originate/origintest"
 )
 
 var echoKey = balance.Key{Service: echoName, Port: servicePort}
@@ -45,20 +49,42 @@ func (m *most) state(_ net.Conn, s http.ConnState) {
 	}
 }
 
-// endpointsOf adds endpoints of HTTP that report their connections and take so many requests on each of HTTP/2.
-func (m *most) endpointsOf(n, streams int, h http.HandlerFunc) setup {
+// endpointsOf adds endpoints of HTTP that report their connections and take so many requests on each of HTTP/2; over TLS if it is given.
+func (m *most) endpointsOf(n, streams int, c *tls.Config, h http.HandlerFunc) setup {
 	return func(w *world, _ *Config) {
 		for range n {
-			s := &http.Server{Handler: h, ConnState: m.state, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: streams}}
+			s := &http.Server{
+				Handler: h, ConnState: m.state, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: streams}, TLSConfig: c.Clone(),
+				ErrorLog: zap.NewStdLog(zap.NewNop()),
+			}
 			w.service.Endpoints[servicePort] = append(w.service.Endpoints[servicePort], endpoint(webOf(w.t, s), here))
 		}
 	}
 }
 
+// overTLS are each test's worlds: without TLS to the endpoints, and with it.
+func overTLS(t *testing.T, run func(t *testing.T, c *tls.Config, options ...setup)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		run(t, nil)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		ca := origintest.New(t)
+		run(t, presents(ca.Issue(t, time.Now().Add(time.Hour), mydb)), outside(ca))
+	})
+}
+
 // TestRequestsShareConnections: many requests at a time are served over few connections, each endpoint has one more at most, and no request
 // waits for ever.
 func TestRequestsShareConnections(t *testing.T) {
-	t.Parallel()
+	overTLS(t, shareConnections)
+}
+
+func shareConnections(t *testing.T, secure *tls.Config, options ...setup) {
+	t.Helper()
 	for _, c := range []struct {
 		version                   string
 		limit                     int32
@@ -73,7 +99,9 @@ func TestRequestsShareConnections(t *testing.T) {
 		t.Run(fmt.Sprintf("HTTP/%s, %d connections, %d endpoints", c.version, c.limit, c.endpoints), func(t *testing.T) {
 			t.Parallel()
 			var seen most
-			w := newWorld(t, overHTTP, policy(few(c.limit, 0)), seen.endpointsOf(c.endpoints, 2, says("ok")))
+			w := newWorld(t, slices.Concat(options, []setup{
+				overHTTP, policy(few(c.limit, 0)), seen.endpointsOf(c.endpoints, 2, secure, says("ok")),
+			})...)
 			tr := w.transports()[c.version]
 			var wg sync.WaitGroup
 			for range c.callers {
@@ -103,13 +131,14 @@ func TestRequestsShareConnections(t *testing.T) {
 }
 
 // waiting is a world whose one connection is in use until release is called.
-func waiting(t *testing.T, p *v1alpha1.TrafficPolicySpec, options ...setup) (w *world, order *[]string, release func()) {
+func waiting(t *testing.T, p *v1alpha1.TrafficPolicySpec, secure *tls.Config, options ...setup) (w *world, order *[]string, release func()) {
 	t.Helper()
 	var mu sync.Mutex
 	order = new([]string)
 	goOn := make(chan struct{})
 	begun := make(chan struct{}, 100)
-	options = append(options, overHTTP, policy(p), webs(here, func(_ http.ResponseWriter, r *http.Request) {
+	var all most
+	options = append(options, overHTTP, policy(p), all.endpointsOf(1, 9, secure, func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		*order = append(*order, r.URL.Path)
 		mu.Unlock()
@@ -129,8 +158,12 @@ func (w *world) pendingNow() int { return w.proxy.slots.Pending(echoKey) }
 // TestTooManyPendingRequests: what is beyond the limit is refused at once, is no failure of the endpoint, and those that wait are served in
 // their order.
 func TestTooManyPendingRequests(t *testing.T) {
-	t.Parallel()
-	w, order, release := waiting(t, few(1, 2))
+	overTLS(t, tooManyPending)
+}
+
+func tooManyPending(t *testing.T, secure *tls.Config, options ...setup) {
+	t.Helper()
+	w, order, release := waiting(t, few(1, 2), secure, options...)
 	var wg sync.WaitGroup
 	for i := range 2 {
 		wg.Go(func() {
@@ -167,7 +200,7 @@ func TestTooManyPendingRequests(t *testing.T) {
 func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	p := few(1, 9)
-	w, order, release := waiting(t, p)
+	w, order, release := waiting(t, p, nil)
 	ctx, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -207,9 +240,13 @@ func TestWaitEnds(t *testing.T) {
 
 // TestIdleConnectionMakesRoom: the limit is met by an idle connection of the other protocol, which is closed.
 func TestIdleConnectionMakesRoom(t *testing.T) {
-	t.Parallel()
+	overTLS(t, makesRoom)
+}
+
+func makesRoom(t *testing.T, secure *tls.Config, options ...setup) {
+	t.Helper()
 	var seen most
-	w := newWorld(t, overHTTP, policy(few(1, 0)), seen.endpointsOf(1, 9, says("ok")))
+	w := newWorld(t, append(options, overHTTP, policy(few(1, 0)), seen.endpointsOf(1, 9, secure, says("ok")))...)
 	versions := w.transports()
 	for _, version := range []string{"1.1", "2", "2", "1.1"} {
 		if got, _ := w.over(versions[version], "GET", "/", nil); got != "200 ok" {
@@ -255,7 +292,11 @@ func TestUpgradeHasSlot(t *testing.T) {
 // TestConnectionsUnderLoad: callers of both protocols, of which some leave, endpoints that close connections and one that does not accept
 // any, and changes of the limits: every request is answered, and afterwards nothing is left.
 func TestConnectionsUnderLoad(t *testing.T) {
-	t.Parallel()
+	overTLS(t, connectionsUnderLoad)
+}
+
+func connectionsUnderLoad(t *testing.T, secure *tls.Config, options ...setup) {
+	t.Helper()
 	var seen most
 	moody := func(w http.ResponseWriter, r *http.Request) {
 		if rand.IntN(4) == 0 {
@@ -263,9 +304,9 @@ func TestConnectionsUnderLoad(t *testing.T) {
 		}
 		_, _ = io.Copy(w, r.Body)
 	}
-	w := newWorld(t, overHTTP, policy(few(2, 0)), seen.endpointsOf(3, 2, moody), func(w *world, _ *Config) {
+	w := newWorld(t, append(options, overHTTP, policy(few(2, 0)), seen.endpointsOf(3, 2, secure, moody), func(w *world, _ *Config) {
 		w.service.Endpoints[servicePort] = append(w.service.Endpoints[servicePort], endpoint(dead(w.t), here))
-	})
+	})...)
 	stop := make(chan struct{})
 	var edits, wg sync.WaitGroup
 	edits.Go(func() {

@@ -42,8 +42,16 @@ func webOf(t testing.TB, s *http.Server) netip.AddrPort {
 	s.Protocols = new(http.Protocols)
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
+	s.Protocols.SetHTTP2(s.TLSConfig != nil)
 	done := make(chan struct{})
-	go func() { defer close(done); _ = s.Serve(ln) }()
+	go func() {
+		defer close(done)
+		if s.TLSConfig != nil {
+			_ = s.ServeTLS(ln, "", "")
+			return
+		}
+		_ = s.Serve(ln)
+	}()
 	t.Cleanup(func() {
 		_ = s.Close()
 		<-done

@@ -88,7 +88,7 @@ func (c *connecting) together(candidates []balance.Candidate, slot *slots.Slot) 
 }
 
 func (c *connecting) target(one *balance.Candidate) target {
-	t := target{key: c.front.from.Key, address: one.Address, h2: c.h2, tls: one.TLS}
+	t := target{key: c.front.from.Key, address: one.Address, h2: c.h2}
 	if one.Peer != "" && !one.HTTP {
 		t.caller = c.call.address
 	}
@@ -98,7 +98,7 @@ func (c *connecting) target(one *balance.Candidate) target {
 // place is a kept connection to the candidate that comes first, or what a new one needs.
 func (c *connecting) place(ctx context.Context, candidates []balance.Candidate) (place, outcome) {
 	w := want{
-		target: c.target(&candidates[0]), fresh: c.fresh,
+		target: c.target(&candidates[0]), tls: candidates[0].TLS, fresh: c.fresh,
 		limit: c.policy.Pool.MaxConnections, pending: &c.pending, mostPending: c.policy.Pool.MaxPending,
 	}
 	if w.isLimited() && c.call.affinity == 0 {

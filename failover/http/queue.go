@@ -3,6 +3,7 @@ package http
 import (
 	"slices"
 
+	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/slots"
 )
@@ -10,6 +11,7 @@ import (
 // want is what a request needs.
 type want struct {
 	target
+	tls *discovery.TLS // that its connection has to have, of this generation; nil: none
 	// others are endpoints whose connections serve it as well, when it cannot have one of its own.
 	others []balance.Address
 	// fresh: no kept connection.
@@ -45,7 +47,7 @@ func (p *pool) acquire(w want) (out place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !w.fresh {
-		if out.up = p.takeLocked(w.target); out.up != nil {
+		if out.up = p.takeLocked(w.target, w.tls); out.up != nil {
 			return out
 		}
 	}
@@ -75,12 +77,12 @@ func (p *pool) acquire(w want) (out place) {
 func (p *pool) queue(w want) place {
 	if !w.fresh {
 		for _, a := range w.others {
-			if u := p.takeLocked(target{key: w.key, address: a, h2: w.h2}); u != nil {
+			if u := p.takeLocked(target{key: w.key, address: a, h2: w.h2}, w.tls); u != nil {
 				return place{up: u}
 			}
 		}
 	}
-	waiter := p.slots.Wait(w.key, append([]balance.Address{w.address}, w.others...), w.h2)
+	waiter := p.slots.Wait(w.key, append([]balance.Address{w.address}, w.others...), slots.Kind{H2: w.h2, TLS: w.tls})
 	p.serveLocked(w.key)
 	return place{waiter: waiter}
 }
@@ -152,7 +154,7 @@ func (p *pool) handOver(u *upstream) bool {
 	if !p.slots.Has(k) || u.client.Reserve() != nil {
 		return false
 	}
-	w := p.slots.Next(k, u.target.address, u.target.h2)
+	w := p.slots.Next(k, u.target.address, slots.Kind{H2: u.target.h2, TLS: u.at.TLS})
 	if w == nil {
 		u.client.Release()
 		return false

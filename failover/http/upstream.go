@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/http/conn"
@@ -25,7 +24,6 @@ type target struct {
 	key     balance.Key
 	address balance.Address
 	h2      bool
-	tls     *discovery.TLS // what was added, of this generation; nil: nothing
 	// caller is the only one whose requests a stream carries to a peer that does not carry them one by one: its endpoint may be shown, by
 	// the PROXY protocol, who opened the stream.
 	caller string
@@ -53,7 +51,7 @@ func (t *target) mostIdle() int {
 // upstream is a connection to an endpoint, its own or through a peer.
 type upstream struct {
 	target target
-	at     balance.Candidate // as it was when the connection was made
+	at     balance.Candidate // as it was when the connection was made; its TLS serves requests that are to get that one
 	wire   *wire
 	client client
 	// idle is how long it may be unused, timer closes it then; the pool's lock guards them.
@@ -88,10 +86,13 @@ func (c http2Conn) RoundTrip(r *http.Request, interim conn.Interim) (*http.Respo
 // worn is true when it has had all the requests that it may get.
 func (u *upstream) worn() bool { return u.most > 0 && u.requests >= u.most }
 
-// close ends a connection on which no request is under way.
+// close ends a connection on which no request is under way. The end of TLS is written, which may take a while.
 func (u *upstream) close() {
-	u.wire.unused.Store(true)
-	_ = u.client.Close()
+	if u.wire.unused.Store(true); u.at.TLS == nil {
+		_ = u.client.Close()
+	} else {
+		u.wire.leaving.ending.Go(func() { _ = u.client.Close() })
+	}
 	u.wire.slot.Close() // at the latest
 }
 

@@ -4,13 +4,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/failover/originate/origintest"
+	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/relay"
 )
 
@@ -120,4 +123,54 @@ func TestReset(t *testing.T) {
 			t.Errorf("the client got %v", err)
 		}
 	})
+}
+
+// piped is a connection without buffers: what is written waits until it is read.
+type piped struct{ net.Conn }
+
+func (p piped) CloseWrite() error   { return p.Close() }
+func (piped) SetLinger(_ int) error { return nil }
+
+// An end waits for the endpoint as data does, however slowly that reads; Close ends the wait.
+func TestEndWaits(t *testing.T) {
+	t.Parallel()
+	ca := origintest.New(t)
+	cert := ca.Issue(t, time.Now().Add(time.Hour), "mydb.test")
+	for name, slow := range map[string]bool{"read in the end": true, "closed": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				defer theirs.Close()
+				server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{cert}})
+				shaken := make(chan error, 1)
+				go func() { shaken <- server.HandshakeContext(t.Context()) }()
+				conn := newConn(piped{ours}, &tls.Config{InsecureSkipVerify: true}) // what is verified is tested elsewhere
+				if err := errors.Join(conn.HandshakeContext(t.Context()), <-shaken); err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- conn.CloseWrite() }()
+				bubble.Pass(time.Minute)
+				select {
+				case err := <-ended:
+					t.Fatalf("ended with %v before the endpoint has read that", err)
+				default:
+				}
+				if !slow {
+					_ = conn.SetLinger(-1)
+					_ = conn.Close()
+					<-ended
+					return
+				}
+				if _, err := server.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // net.Conn returns io.EOF itself
+					t.Errorf("read %v", err)
+				}
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				_ = conn.Close()
+			})
+		})
+	}
 }

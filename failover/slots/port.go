@@ -29,7 +29,7 @@ func (p *port) set(limit int) {
 func (p *port) free() bool { return p.limit == 0 || p.total < p.limit }
 
 // open takes a slot for a connection to a.
-func (p *port) open(a balance.Address) (kind, bool) {
+func (p *port) open(a balance.Address) (room, bool) {
 	switch {
 	case p.free():
 		p.add(a)
@@ -105,15 +105,15 @@ func (p *port) grantExtra(a balance.Address) {
 	}
 }
 
-func (p *port) give(w *Waiter, k kind) {
+func (p *port) give(w *Waiter, r room) {
 	p.add(w.wants[0])
-	w.slot = w.table.slot(w.key, w.wants[0], k)
+	w.slot = w.table.slot(w.key, w.wants[0], r)
 	close(w.ready)
 }
 
-// next takes the first out of the queue that a connection to a serves; nil: there is none.
-func (p *port) next(a balance.Address, h2 bool) *Waiter {
-	i := slices.IndexFunc(p.queue, func(w *Waiter) bool { return w.h2 == h2 && slices.Contains(w.wants, a) })
+// next takes the first out of the queue that a connection of that kind to a serves; nil: there is none.
+func (p *port) next(a balance.Address, kind Kind) *Waiter {
+	i := slices.IndexFunc(p.queue, func(w *Waiter) bool { return w.kind == kind && slices.Contains(w.wants, a) })
 	if i < 0 {
 		return nil
 	}

@@ -13,6 +13,9 @@ import (
 
 var shop = balance.Key{Service: discovery.ServiceName{Namespace: "default", Name: "shop"}, Port: 80}
 
+// generations of the TLS that is added.
+var generations = []*discovery.TLS{{Host: "shop.test"}, {Host: "shop.test"}}
+
 // at is the address of endpoint n.
 func at(n int) balance.Address {
 	return balance.Address{Endpoint: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 80)}
@@ -89,23 +92,30 @@ func TestQueue(t *testing.T) {
 		ready []int
 		slot  bool // what they got
 	}{
-		"none":                     {func(*Table, *Slot, []*Waiter) {}, nil, false},
-		"a slot is free":           {func(_ *Table, held *Slot, _ []*Waiter) { held.Close() }, []int{0}, true},
-		"the oldest has left":      {func(_ *Table, held *Slot, q []*Waiter) { q[0].Quit(); held.Close() }, []int{1}, true},
-		"the limit is higher":      {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Open(shop, 3, at(1)) }, []int{0, 1}, true},
-		"no limit any more":        {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Open(shop, 0, at(1)) }, []int{0, 1, 2}, true},
-		"a connection for all":     {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), false).Give() }, []int{0}, false},
-		"a connection for some":    {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(2), false).Give() }, []int{1}, false},
-		"of another protocol":      {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), true).Give() }, []int{2}, false},
+		"none":                  {func(*Table, *Slot, []*Waiter) {}, nil, false},
+		"a slot is free":        {func(_ *Table, held *Slot, _ []*Waiter) { held.Close() }, []int{0}, true},
+		"the oldest has left":   {func(_ *Table, held *Slot, q []*Waiter) { q[0].Quit(); held.Close() }, []int{1}, true},
+		"the limit is higher":   {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Open(shop, 3, at(1)) }, []int{0, 1}, true},
+		"no limit any more":     {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Open(shop, 0, at(1)) }, []int{0, 1, 2, 3}, true},
+		"a connection for all":  {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), Kind{}).Give() }, []int{0}, false},
+		"a connection for some": {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(2), Kind{}).Give() }, []int{1}, false},
+		"of another protocol":   {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), Kind{H2: true}).Give() }, []int{2}, false},
+		"with TLS":              {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), Kind{TLS: generations[0]}).Give() }, []int{3}, false},
+		"with another TLS": {func(tb *Table, _ *Slot, _ []*Waiter) {
+			if tb.Next(shop, at(1), Kind{TLS: generations[1]}) != nil {
+				t.Error("a request got another TLS than its own")
+			}
+		}, nil, false},
 		"the last of its endpoint": {func(_ *Table, held *Slot, _ []*Waiter) { held.Move(at(9)) }, []int{0}, true},
 	} {
 		var tb Table
 		tb.Begin(shop, 9)
 		held := tb.Open(shop, 1, at(1))
 		queue := []*Waiter{
-			tb.Wait(shop, []balance.Address{at(1)}, false),
-			tb.Wait(shop, []balance.Address{at(1), at(2)}, false),
-			tb.Wait(shop, []balance.Address{at(1)}, true),
+			tb.Wait(shop, []balance.Address{at(1)}, Kind{}),
+			tb.Wait(shop, []balance.Address{at(1), at(2)}, Kind{}),
+			tb.Wait(shop, []balance.Address{at(1)}, Kind{H2: true}),
+			tb.Wait(shop, []balance.Address{at(1)}, Kind{TLS: generations[0]}),
 		}
 		c.event(&tb, held, queue)
 		var ready []int
@@ -123,7 +133,7 @@ func TestQueue(t *testing.T) {
 		}
 	}
 	var tb Table
-	if w := tb.Wait(shop, []balance.Address{at(1)}, false); !w.isReady() || w.Quit() {
+	if w := tb.Wait(shop, []balance.Address{at(1)}, Kind{}); !w.isReady() || w.Quit() {
 		t.Error("a free slot is not waited for")
 	}
 }
@@ -135,7 +145,7 @@ func TestNudge(t *testing.T) {
 	held := tb.Open(shop, 1, at(1))
 	defer held.Close()
 	held.Nudge()
-	queue := []*Waiter{tb.Wait(shop, []balance.Address{at(1)}, false), tb.Wait(shop, []balance.Address{at(1)}, true)}
+	queue := []*Waiter{tb.Wait(shop, []balance.Address{at(1)}, Kind{}), tb.Wait(shop, []balance.Address{at(1)}, Kind{H2: true})}
 	held.Nudge()
 	held.Nudge()
 	if len(queue[0].Look()) != 0 || len(queue[1].Look()) != 1 {
@@ -211,7 +221,7 @@ func (w *world) event() {
 			return
 		}
 		wants := []balance.Address{a, at(w.rnd.IntN(4))}[:1+w.rnd.IntN(2)]
-		w.queue = append(w.queue, w.tb.Wait(shop, wants, w.rnd.IntN(4) == 0))
+		w.queue = append(w.queue, w.tb.Wait(shop, wants, w.kind()))
 	case 3, 4, 5: // a connection ends
 		if n := len(w.open); n > 0 {
 			i := w.rnd.IntN(n)
@@ -240,10 +250,15 @@ func (w *world) event() {
 	}
 }
 
+// kinds of connections: one in four is rare.
+func (w *world) kind() Kind {
+	return []Kind{{}, {}, {H2: true}, {TLS: generations[w.rnd.IntN(2)]}}[w.rnd.IntN(4)]
+}
+
 func (w *world) handOver(a balance.Address) {
-	h2 := w.rnd.IntN(4) == 0
-	got := w.tb.Next(shop, a, h2)
-	i := slices.IndexFunc(w.queue, func(o *Waiter) bool { return o.h2 == h2 && slices.Contains(o.wants, a) })
+	kind := w.kind()
+	got := w.tb.Next(shop, a, kind)
+	i := slices.IndexFunc(w.queue, func(o *Waiter) bool { return o.kind == kind && slices.Contains(o.wants, a) })
 	if (got == nil) != (i < 0) || i >= 0 && w.queue[i] != got {
 		w.t.Fatalf("%s: not the oldest", w.step)
 	}

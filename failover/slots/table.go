@@ -17,11 +17,11 @@ type Table struct {
 	ports map[balance.Key]*port
 }
 
-// kind of a slot.
-type kind int
+// room is what a slot takes.
+type room int
 
 const (
-	ordinary kind = iota
+	ordinary room = iota
 	extra
 )
 
@@ -29,13 +29,13 @@ const (
 type Slot struct {
 	table  *Table
 	key    balance.Key
-	kind   kind
+	room   room
 	closed atomic.Bool
 	at     balance.Address // guarded by the table's lock
 }
 
-func (t *Table) slot(k balance.Key, at balance.Address, kind kind) *Slot {
-	return &Slot{table: t, key: k, at: at, kind: kind}
+func (t *Table) slot(k balance.Key, at balance.Address, room room) *Slot {
+	return &Slot{table: t, key: k, at: at, room: room}
 }
 
 // port returns that of a key, which is forgotten by release when it is unused. The lock is held.
@@ -92,7 +92,7 @@ func (s *Slot) Move(to balance.Address) {
 }
 
 // Bound is true for a slot that is for connections to its endpoint alone.
-func (s *Slot) Bound() bool { return s.kind == extra }
+func (s *Slot) Bound() bool { return s.room == extra }
 
 // Nudge has a request that waits look for a place once more, as an HTTP/2 connection may have one.
 func (s *Slot) Nudge() {
@@ -106,7 +106,7 @@ func (s *Slot) Nudge() {
 		return
 	}
 	for _, w := range p.queue {
-		if w.h2 {
+		if w.kind.H2 {
 			select {
 			case w.look <- struct{}{}:
 			default: // it has not looked yet
@@ -133,8 +133,8 @@ func (t *Table) End(k balance.Key) { t.with(k, func(p *port) { p.pending-- }) }
 func (t *Table) Open(k balance.Key, limit int, at balance.Address) (s *Slot) {
 	t.with(k, func(p *port) {
 		p.set(limit)
-		if kind, ok := p.open(at); ok {
-			s = t.slot(k, at, kind)
+		if room, ok := p.open(at); ok {
+			s = t.slot(k, at, room)
 		}
 	})
 	return s

@@ -1,6 +1,16 @@
 package slots
 
-import "github.com/eastway/eastway/failover/balance"
+import (
+	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/balance"
+)
+
+// Kind is what tells connections to an endpoint apart: a request needs one of its own kind.
+type Kind struct {
+	H2 bool
+	// TLS is what is added, of this generation; nil: nothing.
+	TLS *discovery.TLS
+}
 
 // Waiter is a request in the queue of a service port.
 type Waiter struct {
@@ -8,16 +18,16 @@ type Waiter struct {
 	key   balance.Key
 	// wants are the endpoints whose connections serve it; the first one is that to which it makes one.
 	wants []balance.Address
-	h2    bool
+	kind  Kind
 	ready chan struct{} // closed once it has left the queue with a slot or a connection
 	look  chan struct{}
 	slot  *Slot // that it was given; nil: it got a connection
 }
 
-// Wait puts a request into the queue. Any connection of its protocol to one of wants serves it; a slot that it gets is for the first one. It
+// Wait puts a request into the queue. Any connection of its kind to one of wants serves it; a slot that it gets is for the first one. It
 // is Ready at once if there is a slot now.
-func (t *Table) Wait(k balance.Key, wants []balance.Address, h2 bool) *Waiter {
-	w := &Waiter{table: t, key: k, wants: wants, h2: h2, ready: make(chan struct{}), look: make(chan struct{}, 1)}
+func (t *Table) Wait(k balance.Key, wants []balance.Address, kind Kind) *Waiter {
+	w := &Waiter{table: t, key: k, wants: wants, kind: kind, ready: make(chan struct{}), look: make(chan struct{}, 1)}
 	t.with(k, func(p *port) { p.wait(w) })
 	return w
 }
@@ -37,13 +47,13 @@ func (w *Waiter) Quit() (ok bool) {
 	return ok
 }
 
-// Next takes the first out of the queue that a connection to the endpoint serves, nil if there is none. The caller gives it the connection
-// and then calls Give.
-func (t *Table) Next(k balance.Key, at balance.Address, h2 bool) (w *Waiter) {
+// Next takes the first out of the queue that a connection of that kind to the endpoint serves, nil if there is none. The caller gives it the
+// connection and then calls Give.
+func (t *Table) Next(k balance.Key, at balance.Address, kind Kind) (w *Waiter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.ports[k]; p != nil {
-		w = p.next(at, h2)
+		w = p.next(at, kind)
 	}
 	return w
 }
