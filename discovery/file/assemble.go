@@ -64,7 +64,8 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 	each(objects, a.export)
 	each(objects, a.peer)
 	a.strangers()
-	each(created(slices.Concat(objects, foreign)), a.policy)
+	each(created(objects), a.policy)
+	each(foreign, a.policy) // what is written for Eastway comes before what is converted
 	for name, endpoints := range a.gathered {
 		a.services[name].Endpoints = endpoints.ByPort()
 	}
@@ -124,6 +125,9 @@ func (a *assembly) external(o *object, e *v1alpha1.ExternalService) {
 	name := discovery.ServiceName{Namespace: o.key.namespace, Name: e.Name}
 	switch at := (key{kind: v1alpha1.KindService, namespace: name.Namespace, name: name.Name}); {
 	case a.services[name] != nil, a.aliases[at]:
+		if s := a.services[name]; s != nil && s.External != nil {
+			at.kind = "another " + v1alpha1.KindExternal
+		}
 		a.report(o.fault("metadata.name", "%s has this name: this ExternalService is ignored; give it another name", at))
 		return
 	case len(a.services) >= discovery.MaxServices:
@@ -219,12 +223,21 @@ func (a *assembly) peer(o *object, p *v1alpha1.Peer) {
 
 func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
 	target := translate.Target(cmp.Or(p.Namespace, o.key.namespace), p, rootNamespace)
+	service := a.services[target]
+	external := service != nil && service.External != nil
+	alias := a.aliases[key{kind: v1alpha1.KindService, namespace: target.Namespace, name: target.Name}]
+	if misfit, doubt := translate.Misfit(p, target, alias || service != nil && !external, external); misfit != nil {
+		e := o.fault(misfit.Field, "%s", misfit.Detail)
+		e.Warning = doubt
+		a.report(e)
+		return
+	}
 	if owner := a.targets[target]; owner != nil {
 		a.report(o.fault("spec.targetRef", "%s already has %s in %s: this policy is ignored; remove one of the two",
 			translate.Subject(target), owner.key, owner.file))
 		return
 	}
-	switch service := a.services[target]; {
+	switch {
 	case target.Name == "":
 	case service != nil:
 		for _, err := range translate.Doubts(p, service) {

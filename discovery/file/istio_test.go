@@ -133,3 +133,88 @@ spec: {hosts: [other.example], addresses: [127.1.0.9], resolution: DNS, ports: [
 		}
 	}
 }
+
+// A policy written for Eastway comes before what is converted, whichever is older.
+func TestOwnPolicyComesFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	created := "metadata: {name: mydb, namespace: shop, creationTimestamp: '2020-01-01T00:00:00Z'}\nspec:\n  host"
+	write(t, dir, "a.yaml", strings.Replace(istioDB, "metadata: {name: mydb, namespace: shop}\nspec:\n  host:", created+":", 1)+`---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: own, namespace: shop, creationTimestamp: '2026-01-01T00:00:00Z'}
+spec: {targetRef: {group: eastway.dev, kind: ExternalService, name: mydb}, outlierDetection: {consecutive5xxErrors: 9}}
+`)
+	local, errs, err := newStore(&cfg).load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := local.Policies.Get(discovery.ServiceName{Namespace: "shop", Name: "mydb"})
+	if policy == nil || *policy.OutlierDetection.Consecutive5xxErrors != 9 {
+		t.Errorf("the policy is %+v", policy)
+	}
+	if !mentions(errs, "a.yaml:15: document 2: spec.host: Service shop/mydb already has TrafficPolicy shop/own") {
+		t.Errorf("%v", errs)
+	}
+}
+
+// A policy applies only to what it names: neither one that comes of a refused ServiceEntry to the Service that has its name, nor the other way round.
+func TestPolicyOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	const refers = "set targetRef to {"
+	own := func(ref string) string {
+		return "---\napiVersion: eastway.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: own, namespace: shop}\nspec: {targetRef: {" + ref +
+			", name: mydb}, outlierDetection: {}}\n"
+	}
+	const toService, toExternal = "kind: Service", "group: eastway.dev, kind: ExternalService"
+	taken := strings.Replace(service("mydb", 80), "name: mydb", "name: mydb, namespace: shop", 1) + "---\n"
+	for name, c := range map[string]struct {
+		text    string
+		applies bool
+		want    string
+	}{
+		"converted":             {taken + istioDB, false, refers},
+		"of an ExternalService": {taken + own(toExternal), false, refers},
+		"of a Service":          {strings.Split(istioDB, "---")[0] + own(toService), false, refers},
+		"of nothing":            {own(toExternal), false, "applies once there is one"},
+		"of a Service to come":  {own(toService), true, "applies once a peer exports one"},
+		"of its kind":           {taken + own(toService) + "---\n" + istioDB, true, "has this name: this ExternalService is ignored"},
+		"of an import":          {taken + own("group: multicluster.x-k8s.io, kind: ServiceImport"), true, ""},
+	} {
+		dir := t.TempDir()
+		cfg := config(dir)
+		write(t, dir, "a.yaml", c.text)
+		local, errs, err := newStore(&cfg).load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := local.Policies.Get(discovery.ServiceName{Namespace: "shop", Name: "mydb"}) != nil; got != c.applies {
+			t.Errorf("%s: applies is %v: %v", name, got, errs)
+		}
+		all := ""
+		for _, e := range errs {
+			all += e.Error() + "\n"
+		}
+		if !strings.Contains(all, c.want) {
+			t.Errorf("%s: no %q in %s", name, c.want, all)
+		}
+	}
+}
+
+// What has the name of an ExternalService is named by its kind.
+func TestTwoExternalsOfOneName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := config(dir)
+	write(t, dir, "a.yaml", istioDB+`---
+apiVersion: eastway.dev/v1alpha1
+kind: ExternalService
+metadata: {name: mydb, namespace: shop}
+spec: {hosts: [other.example], addresses: [127.1.0.8], ports: [{name: http, number: 80}], endpoints: [{address: a.example}]}
+`)
+	_, errs, err := newStore(&cfg).load()
+	if err != nil || !mentions(errs, "a.yaml:3: document 1: metadata.name: another ExternalService shop/mydb has this name") {
+		t.Errorf("%v %v", errs, err)
+	}
+}

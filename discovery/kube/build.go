@@ -123,14 +123,21 @@ func (w *world) flushPolicies() {
 	for at := range w.dirtyPolicies {
 		delete(w.policy, at)
 		next = next.Without(at)
-		candidates := slices.SortedFunc(maps.Values(w.policies[at]), byAge[*v1alpha1.TrafficPolicy])
-		for i, p := range candidates {
-			if i > 0 {
-				w.policy[at] = append(w.policy[at], fault(kindPolicy, p, "spec.targetRef",
-					"%s already has TrafficPolicy %s, which is older: this one is ignored; remove one of the two",
-					translate.Subject(at), candidates[0].Name))
+		var chosen *v1alpha1.TrafficPolicy
+		for _, p := range slices.SortedFunc(maps.Values(w.policies[at]), byAge[*v1alpha1.TrafficPolicy]) {
+			if misfit, doubt := translate.Misfit(p, at, w.services[at] != nil, w.outside[at] != nil); misfit != nil {
+				problem := fault(kindPolicy, p, misfit.Field, "%s", misfit.Detail)
+				problem.Warning = doubt
+				w.policy[at] = append(w.policy[at], problem)
 				continue
 			}
+			if chosen != nil {
+				w.policy[at] = append(w.policy[at], fault(kindPolicy, p, "spec.targetRef",
+					"%s already has TrafficPolicy %s, which is older: this one is ignored; remove one of the two",
+					translate.Subject(at), chosen.Name))
+				continue
+			}
+			chosen = p
 			if doubts := w.doubts(at, p); len(doubts) > 0 {
 				w.policy[at] = append(w.policy[at], doubts...)
 			}

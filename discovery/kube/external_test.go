@@ -104,3 +104,27 @@ func TestExternalServiceInSnapshot(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A policy applies only to what it names, and one that does not leaves the target to others.
+func TestPolicyOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	const forService = `{apiVersion: eastway.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: a, namespace: default},
+ spec: {targetRef: {kind: Service, name: shop}, outlierDetection: {consecutiveLocalOriginFailures: 2}}}`
+	const forExternal = `{apiVersion: eastway.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: b, namespace: default},
+ spec: {targetRef: {group: eastway.dev, kind: ExternalService, name: shop}, outlierDetection: {consecutiveLocalOriginFailures: 1}}}`
+	l := newLab(t, testConfig())
+	l.apply(forExternal)
+	expect(t, "nothing there", about(l.state(), "policy"))
+	l.apply(forService)
+	expect(t, "a peer may export it", about(l.state(), "policy"), "policy default/shop failures=2")
+	l.apply(mydbYAML)
+	expect(t, "an ExternalService", about(l.state(), "policy"), "policy default/shop failures=1")
+	expect(t, "problems", l.problems(), "TrafficPolicy default/a: spec.targetRef.kind: ExternalService default/shop has this name, and the policy is "+
+		"for a Service: it is not used; set targetRef to {group: eastway.dev, kind: ExternalService, name: shop} if it is for that")
+	l.apply(join(nodesYAML, shopYAML))
+	expect(t, "a Service", about(l.state(), "policy"), "policy default/shop failures=2")
+	const want = "TrafficPolicy default/b: spec.targetRef.kind: Service default/shop has this name"
+	if got := strings.Join(l.problems(), "\n"); !strings.Contains(got, want) {
+		t.Errorf("%s", got)
+	}
+}

@@ -221,6 +221,19 @@ type TargetRef struct {
 // IsZero is true for the target of a default.
 func (t TargetRef) IsZero() bool { return t == TargetRef{} }
 
+// Fits is true if a policy with this reference applies where a Service has its name, or an ExternalService. One of both is ignored then, the
+// ExternalService. Where neither does, it is for what peers export, but not if it is for an ExternalService.
+func (t TargetRef) Fits(service, external bool) bool {
+	switch t.Kind {
+	case KindExternal:
+		return external && !service
+	case KindService:
+		return service || !external
+	default: // a default, or what peers export too
+		return true
+	}
+}
+
 // OutlierDetection ejects endpoints that fail. A nil field means the default (docs/policy.md). It follows Istio's message of that
 // name; MaxEjectionTime is Envoy's.
 type OutlierDetection struct {

@@ -31,6 +31,23 @@ func NoTarget(p *v1alpha1.TrafficPolicy, target discovery.ServiceName) string {
 	return fmt.Sprintf("there is no Service %s here; the policy applies once a peer exports one", target)
 }
 
+// Misfit says why a policy does not apply to what has the name of its target; nil if it does. Where nothing has it, that is no more than a doubt.
+func Misfit(p *v1alpha1.TrafficPolicy, target discovery.ServiceName, service, external bool) (fault *field.Error, doubt bool) {
+	at := field.NewPath("spec", "targetRef")
+	switch ref := p.Spec.TargetRef; {
+	case ref.Fits(service, external):
+		return nil, false
+	case service:
+		return InvalidField(at.Child("kind"), "Service %s has this name, and the policy is for an ExternalService: it is not used; "+
+			"set targetRef to {kind: Service, name: %s} if it is for that", target, target.Name), false
+	case external:
+		return InvalidField(at.Child("kind"), "ExternalService %s has this name, and the policy is for a Service: it is not used; "+
+			"set targetRef to {group: eastway.dev, kind: ExternalService, name: %s} if it is for that", target, target.Name), false
+	default:
+		return InvalidField(at.Child("name"), "%s", NoTarget(p, target)), true
+	}
+}
+
 // Subject is the name of a Target in messages.
 func Subject(target discovery.ServiceName) string {
 	switch {

@@ -89,7 +89,23 @@ func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all
 		return no(v1alpha1.ReasonInvalid, errs.ToAggregate().Error()), nil
 	}
 	target := client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.TargetRef.Name}
-	if o := inUse(p, all); o != nil {
+	here, err := r.find(ctx, target)
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	switch ref := p.Spec.TargetRef; {
+	case ref.Fits(here.service, here.external):
+	case here.service:
+		return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.targetRef.kind: Service %s has this name, and the policy is for an "+
+			"ExternalService; set targetRef to {kind: Service, name: %s} if it is for that.", target.Name, target.Name)), nil
+	case here.external:
+		return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.targetRef.kind: ExternalService %s has this name, and the policy is for a "+
+			"Service; set targetRef to {group: eastway.dev, kind: ExternalService, name: %s} if it is for that.", target.Name, target.Name)), nil
+	default:
+		return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.targetRef.name: there is no ExternalService %s in namespace %s; the policy "+
+			"applies once there is.", target.Name, target.Namespace)), nil
+	}
+	if o := here.inUse(p, all); o != nil {
 		subject := "Service " + target.Name
 		if p.Spec.TargetRef.IsZero() {
 			subject = "namespace " + target.Namespace
@@ -100,24 +116,32 @@ func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all
 	if p.Spec.TargetRef.IsZero() {
 		return yes("The policy is in use for services that have none of their own."), nil
 	}
-	kinds := []client.Object{&mcsv1beta1.ServiceImport{}}
-	missing := fmt.Sprintf("there is no Service %s in namespace %s, and no peer exports one", target.Name, target.Namespace)
-	switch p.Spec.TargetRef.Kind {
-	case v1alpha1.KindService:
-		kinds = append(kinds, &corev1.Service{})
-	case v1alpha1.KindExternal:
-		kinds = []client.Object{&v1alpha1.ExternalService{}}
-		missing = fmt.Sprintf("there is no ExternalService %s in namespace %s", target.Name, target.Namespace)
+	if !here.imported && (p.Spec.TargetRef.Kind == v1alpha1.KindImport || !here.service && !here.external) {
+		return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.targetRef.name: there is no Service %s in namespace %s, and no peer exports "+
+			"one; the policy applies once there is.", target.Name, target.Namespace)), nil
 	}
-	for _, o := range kinds {
-		switch err := r.Client.Get(ctx, target, o); {
-		case err == nil:
-			return yes("The policy is in use."), nil
-		case !apierrors.IsNotFound(err):
-			return metav1.Condition{}, fmt.Errorf("read %T %s: %w", o, target, err)
+	return yes("The policy is in use."), nil
+}
+
+// found is what has a name.
+type found struct{ service, external, imported bool }
+
+func (r *Reconciler) find(ctx context.Context, target client.ObjectKey) (found, error) {
+	var out found
+	if target.Name == "" {
+		return out, nil
+	}
+	for _, one := range []struct {
+		object client.Object
+		here   *bool
+	}{{&corev1.Service{}, &out.service}, {&v1alpha1.ExternalService{}, &out.external}, {&mcsv1beta1.ServiceImport{}, &out.imported}} {
+		err := r.Client.Get(ctx, target, one.object)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return out, fmt.Errorf("read %T %s: %w", one.object, target, err)
 		}
+		*one.here = err == nil
 	}
-	return no(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.targetRef.name: %s; the policy applies once there is.", missing)), nil
+	return out, nil
 }
 
 func yes(message string) metav1.Condition {
@@ -125,10 +149,11 @@ func yes(message string) metav1.Condition {
 }
 
 // inUse is a valid policy with the same target that comes before p; nil if there is none.
-func inUse(p *v1alpha1.TrafficPolicy, all []v1alpha1.TrafficPolicy) *v1alpha1.TrafficPolicy {
+func (f found) inUse(p *v1alpha1.TrafficPolicy, all []v1alpha1.TrafficPolicy) *v1alpha1.TrafficPolicy {
 	for i := range all {
 		o := &all[i]
-		if o.Spec.TargetRef.Name == p.Spec.TargetRef.Name && older(o, p) && len(v1alpha1.ValidateTrafficPolicy(o)) == 0 {
+		rival := o.Spec.TargetRef.Name == p.Spec.TargetRef.Name && o.Spec.TargetRef.Fits(f.service, f.external)
+		if rival && older(o, p) && len(v1alpha1.ValidateTrafficPolicy(o)) == 0 {
 			return o
 		}
 	}

@@ -40,6 +40,11 @@ func TestPolicies(t *testing.T) {
 	for _, p := range []*v1alpha1.TrafficPolicy{byImport, noImport} {
 		p.Spec.TargetRef.Kind, p.Spec.TargetRef.Group = v1alpha1.KindImport, v1alpha1.GroupImport
 	}
+	outside := func(name, target string, age int64) *v1alpha1.TrafficPolicy {
+		p := policy(name, target, age)
+		p.Spec.TargetRef.Group, p.Spec.TargetRef.Kind = v1alpha1.GroupOwn, v1alpha1.KindExternal
+		return p
+	}
 	there := metav1.ObjectMeta{Namespace: "default", Name: "shop"}
 	imported := metav1.ObjectMeta{Namespace: "default", Name: "far"}
 	scheme := runtime.NewScheme()
@@ -52,6 +57,9 @@ func TestPolicies(t *testing.T) {
 		invalid, policy("old", "shop", 1), policy("young", "shop", 2), policy("same-age", "shop", 1),
 		policy("far", "far", 1), policy("nobody", "nobody", 1),
 		nowhere, second, byImport, noImport, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "alone"}},
+		policy("not-outside", "db", 1), outside("db", "db", 2), outside("not-shop", "shop", 0), outside("none", "none", 1),
+		&v1alpha1.ExternalService{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "db"}},
+		&mcsv1beta1.ServiceImport{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "db"}},
 		&corev1.Service{ObjectMeta: there}, &mcsv1beta1.ServiceImport{ObjectMeta: imported},
 	).Build()
 	writer, err := apply.NewWriter(c, nil)
@@ -82,6 +90,7 @@ func TestPolicies(t *testing.T) {
 	for name, want := range map[string]string{
 		"invalid": "False/Invalid", "old": "True/Accepted", "young": "False/Conflicted", "same-age": "False/Conflicted",
 		"far": "True/Accepted", "nobody": "False/TargetNotFound",
+		"not-outside": "False/TargetNotFound", "db": "True/Accepted", "not-shop": "False/TargetNotFound", "none": "False/TargetNotFound",
 		"default": "True/Accepted", "second-default": "False/Conflicted", "by-import": "False/Conflicted", "no-import": "False/TargetNotFound",
 	} {
 		expect(name, want)
