@@ -17,11 +17,16 @@ import (
 // error.
 type Lookup func(ctx context.Context, family, host string) (addresses []netip.Addr, ttl time.Duration, err error)
 
-// System looks names up as the system does: in its file of hosts, then at its name servers. A name with a dot is complete, nothing is
-// appended to it. Addresses to which this host has no route, such as those of IPv6 on a host without it, are left out.
+// System is Resolve without the addresses to which this host has no route, such as those of IPv6 on a host without it.
 func System(ctx context.Context, family, host string) ([]netip.Addr, time.Duration, error) {
-	found, ttl, err := lookup(ctx, family, host, new(net.Dialer).DialContext)
+	found, ttl, err := Resolve(ctx, family, host)
 	return slices.DeleteFunc(found, func(a netip.Addr) bool { return !hasRoute(ctx, a) }), ttl, err
+}
+
+// Resolve looks names up as the system does: in its file of hosts, then at its name servers. A name with a dot is complete, nothing is
+// appended to it.
+func Resolve(ctx context.Context, family, host string) ([]netip.Addr, time.Duration, error) {
+	return lookup(ctx, family, host, new(net.Dialer).DialContext)
 }
 
 // hasRoute is true if the host has an address from which it could send something there. Nothing is sent.

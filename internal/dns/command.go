@@ -164,7 +164,7 @@ func show(w io.Writer, r *watch.Report, now time.Time) error {
 		}
 		fmt.Fprintf(w, "%s  %s  TTL %ds\n", n.Name, n.Strategy, n.TTL)
 		if n.Panic {
-			fmt.Fprintln(w, "No address is in: all that may live are answered.")
+			fmt.Fprintf(w, "No %s address is in: all that may live are answered.\n", n.PanicFamily)
 		}
 		var rows [][]string
 		for j := range n.Entries {

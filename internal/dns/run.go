@@ -75,7 +75,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 		reread: notify.NewSignal(),
 	}
 	d.board = watch.NewBoard(d.log, reg)
-	watching := watch.Config{Board: d.board}
+	watching := watch.Config{Board: d.board, AllowLoopback: o.allowLoopback}
 	if o.proxy != "" {
 		client, err := admin.NewClient(o.proxy)
 		if err != nil {

@@ -233,7 +233,7 @@ func TestServerFollowsEntriesAndServices(t *testing.T) {
 	w.east.Store(http.StatusBadGateway)
 	w.eventuallyAnswers(t, both) // panic: west passes its probe, and east says that it can serve
 	text, err = explain(t, "--admin", w.admin)
-	if err != nil || !strings.Contains(text, "No address is in: all that may live are answered.") ||
+	if err != nil || !strings.Contains(text, "No IPv4 address is in: all that may live are answered.") ||
 		!strings.Contains(text, "0 of 3 endpoints of shop/cart are ready") || !strings.Contains(text, "problems:") {
 		t.Errorf("%v\n%s", err, text)
 	}

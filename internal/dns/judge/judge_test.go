@@ -15,10 +15,13 @@ type event struct {
 	ok       bool
 	evidence Verdict
 	set      []string // new addresses instead
+	unprobed bool     // the address cannot be probed from here
 }
 
 func pass(at float64, addr string) event { return event{at: at, addr: addr, ok: true} }
 func fail(at float64, addr string) event { return event{at: at, addr: addr} }
+
+func unprobed(at float64, addr string) event { return event{at: at, addr: addr, unprobed: true} }
 
 func report(at float64, v Verdict) event { return event{at: at, evidence: v} }
 
@@ -72,6 +75,33 @@ func TestEntry(t *testing.T) {
 		{"the old one stays until the new one is probed", []event{set(0, a), pass(1, a), set(2, b)}, []string{a}, "stays until"},
 		{"but not for long", []event{set(0, a), pass(1, a), set(2, b), report(12, Unknown)}, nil, ""},
 		{"the old one is named again", []event{set(0, a), pass(1, a), set(2, b), set(3, a, b), pass(4, b)}, []string{a, b}, "the probe passes"},
+		{"no new address is known", []event{set(0, a), pass(1, a), {at: 2, set: []string{}}, report(60, Unknown)}, []string{a}, "stays until"},
+		{
+			"and its probe fails",
+			[]event{set(0, a), pass(1, a), {at: 2, set: []string{}}, fail(3, a), fail(4, a)},
+			nil, "the probe fails",
+		},
+		{
+			"a new one is known later",
+			[]event{set(0, a), pass(1, a), {at: 2, set: []string{}}, set(100, b), report(105, Unknown)},
+			[]string{a},
+			"stays until",
+		},
+		{"and is probed", []event{set(0, a), pass(1, a), {at: 2, set: []string{}}, set(100, b), pass(101, b)}, []string{b}, ""},
+		{"it cannot be probed from here", []event{set(0, a), unprobed(1, a)}, nil, "no route"},
+		{"nor any more", []event{set(0, a), pass(1, a), unprobed(2, a), unprobed(3, a), unprobed(4, a)}, []string{a}, "the probe passes"},
+		{"nor what replaces it", []event{set(0, a), pass(1, a), set(2, b), unprobed(3, b)}, nil, ""},
+		{
+			"one report after a silence",
+			[]event{set(0, a), pass(1, a), report(1, CanServe), report(40, Unknown), report(41, CannotServe)},
+			[]string{a},
+			"the probe passes",
+		},
+		{
+			"two",
+			[]event{set(0, a), pass(1, a), report(1, CanServe), report(40, Unknown), report(41, CannotServe), report(42, CannotServe)},
+			nil, "cannot serve",
+		},
 		{"a result of an address that is gone", []event{set(0, a), pass(1, b)}, nil, "not probed yet"},
 	}
 	for _, tt := range tests {
@@ -97,6 +127,8 @@ func feed(e *Entry, events []event) (now time.Time) {
 				addrs = append(addrs, netip.MustParseAddr(text))
 			}
 			e.SetAddresses(now, addrs)
+		case ev.unprobed:
+			e.Unprobed(now, netip.MustParseAddr(ev.addr), "no route")
 		case ev.addr != "":
 			e.Probe(now, netip.MustParseAddr(ev.addr), ev.ok, "timeout")
 		default:
@@ -183,5 +215,86 @@ func TestLastGoodAndSince(t *testing.T) {
 	}
 	if v := e.Verdict(); v.Verdict != Unknown || v.Verdict.String() != "UNKNOWN" {
 		t.Errorf("verdict %v", v)
+	}
+}
+
+// A peer without services whose tunnel comes and goes is in less and less, while it is silent, but not out for good.
+func TestEntryDampsSilence(t *testing.T) {
+	t.Parallel()
+	e := NewEntry(Thresholds{Unhealthy: 2, Healthy: 2})
+	feed(e, []event{set(0, a), pass(1, a), report(1, CanServe)})
+	changes, was := 0, true
+	for i := 2; i < 1800; i++ { // half an hour: 40 s silent, 3 s not
+		said := Unknown
+		if i%43 < 3 {
+			said = CannotServe
+		}
+		in, _ := shown(e, feed(e, []event{pass(float64(i), a), report(float64(i), said)}))
+		if got := len(in) > 0; got != was {
+			was = got
+			changes++
+		}
+	}
+	if changes < 6 || changes > 26 { // undamped: 84
+		t.Errorf("%d changes", changes)
+	}
+	if in, _ := shown(e, feed(e, []event{pass(2200, a), report(2200, Unknown)})); len(in) != 1 {
+		t.Error("it is out for good")
+	}
+}
+
+// What was reported last ends without another report.
+func TestTickEndsWhatWasReported(t *testing.T) {
+	t.Parallel()
+	e := NewEntry(Thresholds{Unhealthy: 2, Healthy: 2})
+	now := feed(e, []event{set(0, a), pass(1, a), report(1, CannotServe)})
+	before := e.Version()
+	e.Tick(now.Add(29 * time.Second))
+	if in, _ := shown(e, now); len(in) != 0 || e.Version() != before {
+		t.Error("it ends too early")
+	}
+	e.Tick(now.Add(30 * time.Second))
+	if in, _ := shown(e, now); len(in) != 1 || e.Version() == before || e.Verdict().Verdict != Unknown {
+		t.Errorf("%v, %v", in, e.Verdict())
+	}
+	now = feed(e, []event{report(40, CannotServe), report(41, CannotServe)})
+	e.ForgetDataPlane(now)
+	if in, _ := shown(e, now); len(in) != 1 {
+		t.Error("what was said of other services counts")
+	}
+}
+
+// An address that a name loses and gets again has its past: it is held out no less for it.
+func TestAddressesThatComeBack(t *testing.T) {
+	t.Parallel()
+	e := NewEntry(Thresholds{Unhealthy: 1, Healthy: 1})
+	feed(e, []event{set(0, a)})
+	changes, was, sec := 0, false, 0.0
+	for range 60 { // it serves for 5 s, fails for a second, and is gone for 6 s
+		events := []event{set(sec, a), pass(sec+1, a), pass(sec+5, a), fail(sec+6, a), set(sec+7, b), pass(sec+8, b)}
+		for i := range events {
+			in, _ := shown(e, feed(e, events[i:i+1]))
+			if got := slices.Contains(in, a); got != was {
+				was = got
+				changes++
+			}
+		}
+		sec += 12
+	}
+	if changes < 6 || changes > 20 { // undamped: 120
+		t.Errorf("%d changes", changes)
+	}
+	for i := range 1000 {
+		addr := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String()
+		feed(e, []event{set(sec, addr), pass(sec, addr)})
+	}
+	if len(e.past) != maxPast || len(e.members) > maxGone+1 {
+		t.Errorf("the past of %d is kept, %d are members", len(e.past), len(e.members))
+	}
+	for i := range 1000 {
+		feed(e, []event{set(sec, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String())})
+	}
+	if len(e.members) > maxGone+1 {
+		t.Errorf("%d members", len(e.members))
 	}
 }

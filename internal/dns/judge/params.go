@@ -17,4 +17,8 @@ const (
 	// replaceTime is how long addresses that are gone from the entry's name stay in, while the new ones have not been probed: a few
 	// intervals of a probe.
 	replaceTime = 10 * time.Second
+	// maxPast is of how many addresses that an entry had its past is kept, for as long as calm: one that comes back is held as before.
+	maxPast = 32
+	// maxGone is how many addresses that are gone may still be answered; the oldest make room.
+	maxGone = 32
 )

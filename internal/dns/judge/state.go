@@ -10,13 +10,15 @@ type state struct {
 	since  time.Time // of the last change
 	streak int       // results in a row that speak against the state
 	downs  int       // how often it went down, until it is calm
-	hold   time.Time // it stays down until then
+	// forgotten: it was judged once. up is what it was.
+	forgotten bool
+	hold      time.Time // it stays down until then
 }
 
 // feed takes a result.
 func (s *state) feed(now time.Time, ok bool, toDown, toUp int) {
 	if !s.judged {
-		*s = state{judged: true, up: ok, since: now}
+		s.first(now, ok, toDown)
 		return
 	}
 	if s.up && s.downs > 0 && now.Sub(s.since) >= calm {
@@ -37,6 +39,24 @@ func (s *state) feed(now time.Time, ok bool, toDown, toUp int) {
 	}
 	s.up, s.since, s.streak = ok, now, 0
 }
+
+// first takes a result of what is not judged, or not any more: then its past counts, and bad results must be repeated.
+func (s *state) first(now time.Time, ok bool, toDown int) {
+	if s.forgotten && s.up && now.Sub(s.since) >= calm {
+		s.downs = 0
+	}
+	if s.streak++; s.forgotten && !ok && s.streak < toDown {
+		return
+	}
+	if s.forgotten && s.up && !ok {
+		s.downs++
+		s.hold = now.Add(holdOf(s.downs))
+	}
+	s.judged, s.up, s.since, s.streak = true, ok && !now.Before(s.hold), now, 0
+}
+
+// forget has the next results judge anew.
+func (s *state) forget() { s.judged, s.forgotten, s.streak = false, s.judged || s.forgotten, 0 }
 
 // held is the time left in which good results do not bring it up.
 func (s *state) held(now time.Time) time.Duration {

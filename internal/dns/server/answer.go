@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/miekg/dns"
+
+	"github.com/eastway/eastway/internal/dns/steer"
 )
 
 // Handler answers queries from memory. Set may be called at any time.
@@ -158,12 +160,15 @@ func (s *served) choose(reply *dns.Msg, q dns.Question, n *Name, client netip.Pr
 	if n.Geo != nil {
 		region, scope = n.Geo.Region(client)
 	}
-	choice := n.Chooser.Load().Choose(region, rand.IntN)
-	if len(choice.Addresses) == 0 {
+	chooser, family := n.Chooser.Load(), steer.IPv4
+	if q.Qtype == dns.TypeAAAA {
+		family = steer.IPv6
+	}
+	if chooser.Empty() {
 		// Nothing is known yet, as after a start whose lookups have no answer: another server may know more.
 		reply.Rcode, reply.Authoritative = dns.RcodeServerFailure, false
 		return scope
 	}
-	reply.Answer = s.addressRecords(q.Name, q.Qtype, n.TTL, choice.Addresses)
+	reply.Answer = s.addressRecords(q.Name, q.Qtype, n.TTL, chooser.Choose(family, region, rand.IntN).Addresses)
 	return scope
 }

@@ -29,88 +29,163 @@ type Entry struct {
 	Addresses []judge.Address
 }
 
+// Family is that of addresses, of which clients get one at a time.
+type Family int
+
+// The families.
+const (
+	IPv4 Family = iota
+	IPv6
+	families
+)
+
+// String is as logs have it.
+func (f Family) String() string {
+	if f == IPv6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+func familyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
 // Choice is what a client gets.
 type Choice struct {
-	// Addresses are never empty if an entry has one that is judged at all, or may live.
+	// Addresses are never empty if an entry has one of the family.
 	Addresses []netip.Addr
-	// Panic: nothing is in. The addresses are all that may live, the last known good ones first.
+	// Panic: nothing is in. The addresses are all that may live, the best first.
 	Panic bool
 }
 
 // Chooser is what a choice depends on besides its client; it may be used by any number of goroutines.
-type Chooser struct {
+type Chooser struct{ of [families]choices }
+
+// choices are those of one family: which entries can serve it is decided for each on its own.
+type choices struct {
 	strategy Strategy
-	in       []Entry      // that have addresses that are in, and only those
-	panic    []netip.Addr // what is answered if there are none
+	in       []Entry         // that have addresses that are in, and only those
+	living   []judge.Address // what is answered if there are none, the best first
+	judged   bool            // of the living, one at least
 }
 
 // New makes a Chooser of entries in the order of their priority.
 func New(strategy Strategy, entries []Entry) *Chooser {
-	c := &Chooser{strategy: strategy}
+	c := new(Chooser)
+	for f := range families {
+		own := make([]Entry, 0, len(entries))
+		for _, e := range entries {
+			e.Addresses = slices.DeleteFunc(slices.Clone(e.Addresses), func(a judge.Address) bool { return familyOf(a.Addr) != f })
+			own = append(own, e)
+		}
+		c.of[f] = newChoices(strategy, own)
+	}
+	return c
+}
+
+func newChoices(strategy Strategy, entries []Entry) choices {
+	c := choices{strategy: strategy}
 	for _, e := range entries {
 		e.Addresses = slices.DeleteFunc(slices.Clone(e.Addresses), func(a judge.Address) bool { return !a.In })
 		if len(e.Addresses) > 0 {
 			c.in = append(c.in, e)
 		}
 	}
-	if len(c.in) == 0 {
-		c.panic = mayLive(entries)
+	if len(c.in) > 0 {
+		return c
 	}
-	return c
-}
-
-// Panic is true while nothing is in.
-func (c *Chooser) Panic() bool { return len(c.in) == 0 }
-
-// mayLive are all addresses that may live; if none may, all. The last known good ones are first.
-func mayLive(entries []Entry) []netip.Addr {
 	var all []judge.Address
 	for _, e := range entries {
 		all = append(all, e.Addresses...)
 	}
-	living := slices.DeleteFunc(slices.Clone(all), func(a judge.Address) bool { return !a.MayLive })
-	if len(living) == 0 {
-		living = all
+	c.judged = slices.ContainsFunc(all, func(a judge.Address) bool { return a.Judged })
+	c.living = slices.DeleteFunc(slices.Clone(all), func(a judge.Address) bool { return !a.MayLive })
+	if len(c.living) == 0 {
+		c.living = all
 	}
-	slices.SortStableFunc(living, func(a, b judge.Address) int {
-		return cmp.Or(compareBool(b.Passing, a.Passing), b.LastGood.Compare(a.LastGood))
-	})
-	return distinct(living)
+	slices.SortStableFunc(c.living, func(a, b judge.Address) int { return cmp.Compare(rank(&a), rank(&b)) })
+	return c
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
+// rank of an address while nothing is in, the best first.
+func rank(a *judge.Address) int {
+	r := 0
+	switch a.Verdict {
+	case judge.CanServe:
+	case judge.Unknown:
+		r = 2
 	default:
-		return -1
+		r = 4
 	}
+	if !a.Passing {
+		r++
+	}
+	return r
+}
+
+// Panic are the families of which nothing is in, though something was probed.
+func (c *Chooser) Panic() (out []Family) {
+	for f := range families {
+		if len(c.of[f].in) == 0 && c.of[f].judged {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Empty is true if there is no address at all.
+func (c *Chooser) Empty() bool {
+	for f := range families {
+		if len(c.of[f].in) > 0 || len(c.of[f].living) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Choose is for a client in a region, "" where that is not known. random returns a number from 0 to below n.
-func (c *Chooser) Choose(region string, random func(n int) int) Choice {
-	if c.Panic() {
-		return Choice{Addresses: slices.Clone(c.panic), Panic: true}
+func (c *Chooser) Choose(f Family, region string, random func(n int) int) Choice {
+	return c.of[f].choose(region, random)
+}
+
+func (c *choices) choose(region string, random func(n int) int) Choice {
+	if len(c.in) == 0 {
+		living := shuffled(c.living, random)
+		slices.SortStableFunc(living, func(a, b judge.Address) int { return cmp.Compare(rank(&a), rank(&b)) })
+		return Choice{Addresses: distinct(living), Panic: true}
 	}
 	var chosen []judge.Address
 	for _, e := range c.entries(region, random) {
 		chosen = append(chosen, e.Addresses...)
 	}
-	out := distinct(chosen)
+	return Choice{Addresses: distinct(shuffled(chosen, random))}
+}
+
+func shuffled(all []judge.Address, random func(n int) int) []judge.Address {
+	out := slices.Clone(all)
 	for i := len(out) - 1; i > 0; i-- {
 		j := random(i + 1)
 		out[i], out[j] = out[j], out[i]
 	}
-	return Choice{Addresses: out}
+	return out
 }
 
 // Answered are the addresses that clients get, some of them at least.
 func (c *Chooser) Answered() map[netip.Addr]bool {
 	out := make(map[netip.Addr]bool)
-	for _, a := range c.panic {
-		out[a] = true
+	for f := range families {
+		c.of[f].answered(out)
+	}
+	return out
+}
+
+func (c *choices) answered(out map[netip.Addr]bool) {
+	for i := range c.living {
+		out[c.living[i].Addr] = true
 	}
 	sum := 0
 	for i := range c.in {
@@ -124,11 +199,10 @@ func (c *Chooser) Answered() map[netip.Addr]bool {
 			out[a.Addr] = true
 		}
 	}
-	return out
 }
 
 // entries are those that a client gets the addresses of.
-func (c *Chooser) entries(region string, random func(n int) int) []Entry {
+func (c *choices) entries(region string, random func(n int) int) []Entry {
 	switch c.strategy {
 	case Failover:
 		return c.in[:1]
@@ -144,7 +218,7 @@ func (c *Chooser) entries(region string, random func(n int) int) []Entry {
 	return c.in
 }
 
-func (c *Chooser) byWeight(random func(n int) int) int {
+func (c *choices) byWeight(random func(n int) int) int {
 	sum := 0
 	for i := range c.in {
 		sum += c.in[i].Weight

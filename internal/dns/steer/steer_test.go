@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/eastway/eastway/internal/dns/judge"
 )
@@ -60,7 +59,7 @@ func TestChoose(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := New(tt.strategy, tt.entries).Choose(tt.region, first)
+			got := New(tt.strategy, tt.entries).Choose(IPv4, tt.region, first)
 			if text := joined(got.Addresses, true); text != tt.want || got.Panic != tt.panic {
 				t.Errorf("%s (panic %t), want %s (panic %t)", text, got.Panic, tt.want, tt.panic)
 			}
@@ -79,16 +78,61 @@ func joined(addrs []netip.Addr, sorted bool) string {
 	return strings.Join(out, " ")
 }
 
-// The last known good address is first, one that passes its probe before that.
+// What the data plane says weighs more than the probe; equals are shuffled.
 func TestPanicOrder(t *testing.T) {
 	t.Parallel()
-	e := entry("", 1, "-192.0.2.1", "-192.0.2.2", "-192.0.2.3", "-192.0.2.4")
-	e.Addresses[1].LastGood = time.Unix(10, 0)
-	e.Addresses[2].LastGood = time.Unix(20, 0)
-	e.Addresses[3].Passing = true
-	got := joined(New(Failover, []Entry{e}).Choose("", first).Addresses, false)
-	if want := "192.0.2.4 192.0.2.3 192.0.2.2 192.0.2.1"; got != want {
-		t.Errorf("%s, want %s", got, want)
+	const can, unknown, cannot = judge.CanServe, judge.Unknown, judge.CannotServe
+	e := Entry{}
+	for i, at := range []struct {
+		verdict judge.Verdict
+		passing bool
+	}{{cannot, true}, {unknown, false}, {unknown, true}, {can, false}, {can, true}, {can, false}} {
+		addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		e.Addresses = append(e.Addresses, judge.Address{Addr: addr, MayLive: true, Judged: true, Verdict: at.verdict, Passing: at.passing})
+	}
+	got := map[string]bool{}
+	for i := range 20 {
+		got[joined(New(Failover, []Entry{e}).Choose(IPv4, "", func(n int) int { return (i * 7 / n) % n }).Addresses, false)] = true
+	}
+	for _, want := range []string{"3 192.0.2.5", "5 192.0.2.3"} {
+		if want = "192.0.2.4 192.0.2." + want + " 192.0.2.2 192.0.2.1 192.0.2.0"; !got[want] {
+			t.Errorf("not %s: %v", want, got)
+		}
+	}
+	if len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+}
+
+// Each family is chosen on its own: that an entry serves the one says nothing of the other.
+func TestFamilies(t *testing.T) {
+	t.Parallel()
+	const a, b, a6, b6 = "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"
+	for _, tt := range []struct {
+		name           string
+		strategy       Strategy
+		entries        []Entry
+		want, want6    string
+		panic4, panic6 bool
+	}{
+		{"the first entry has no IPv6", Failover, []Entry{entry("eu", 1, a), entry("us", 1, b, b6)}, a, b6, false, false},
+		{"its IPv6 is out", Failover, []Entry{entry("eu", 1, a, "-"+a6), entry("us", 1, b, b6)}, a, b6, false, false},
+		{"all IPv6 is out", RoundRobin, []Entry{entry("eu", 1, a, "-"+a6), entry("us", 1, "-"+b, "-"+b6)}, a, a6 + " " + b6, false, true},
+		{"weight", Weighted, []Entry{entry("eu", 1, a), entry("us", 0, b, b6)}, a, b6, false, false},
+		{"region", Geo, []Entry{entry("eu", 1, a), entry("us", 1, b6)}, a, b6, false, false},
+		{"no IPv6", RoundRobin, []Entry{entry("eu", 1, "-"+a)}, a, "", true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := New(tt.strategy, tt.entries)
+			got, got6 := joined(c.Choose(IPv4, "eu", first).Addresses, true), joined(c.Choose(IPv6, "eu", first).Addresses, true)
+			if got != tt.want || got6 != tt.want6 {
+				t.Errorf("%s and %s, want %s and %s", got, got6, tt.want, tt.want6)
+			}
+			if p := c.Panic(); slices.Contains(p, IPv4) != tt.panic4 || slices.Contains(p, IPv6) != tt.panic6 || c.Empty() {
+				t.Errorf("panic %v", p)
+			}
+		})
 	}
 }
 
@@ -97,7 +141,7 @@ func TestWeights(t *testing.T) {
 	c := New(Weighted, []Entry{entry("", 3, "192.0.2.1"), entry("", 0, "192.0.2.2"), entry("", 1, "192.0.2.3")})
 	got := map[string]int{}
 	for i := range 4 {
-		got[joined(c.Choose("", func(n int) int { return i % n }).Addresses, false)]++
+		got[joined(c.Choose(IPv4, "", func(n int) int { return i % n }).Addresses, false)]++
 	}
 	if got["192.0.2.1"] != 3 || got["192.0.2.2"] != 0 || got["192.0.2.3"] != 1 {
 		t.Errorf("%v", got)
@@ -109,7 +153,7 @@ func TestRoundRobinTurns(t *testing.T) {
 	c := New(RoundRobin, []Entry{entry("", 1, "192.0.2.1", "192.0.2.2", "192.0.2.3")})
 	got := map[string]bool{}
 	for i := range 6 {
-		got[joined(c.Choose("", func(n int) int { return (i / (4 - n)) % n }).Addresses, false)] = true
+		got[joined(c.Choose(IPv4, "", func(n int) int { return (i / (4 - n)) % n }).Addresses, false)] = true
 	}
 	if len(got) < 4 {
 		t.Errorf("only the orders %v", got)

@@ -29,14 +29,15 @@ type Board struct {
 	zones    []server.Zone
 	names    []*nameState
 	truth    *truth
-	lookups  map[string]lookedUp // by host name
-	problems []string            // of manifests
+	lookups  map[string]*lookedUp // by host name
+	problems []string             // of manifests
+	index    map[target][]place   // where the result of a probe belongs
 }
 
-// lookedUp is what is known of a host name.
-type lookedUp struct {
-	addresses []netip.Addr
-	err       string // of the last lookup; empty: it was answered
+// place is an entry of a name.
+type place struct {
+	name  *nameState
+	entry *entryState
 }
 
 type nameState struct {
@@ -45,7 +46,9 @@ type nameState struct {
 	chooser *atomic.Pointer[steer.Chooser]
 	entries []*entryState
 	shown   map[shownKey]bool // whether each address was in, as was logged last
-	panic   bool
+	panic   string            // the families of which nothing is in
+	empty   bool              // no address is known
+	version uint64            // of the entries, as was answered last
 }
 
 type shownKey struct {
@@ -57,7 +60,6 @@ type entryState struct {
 	spec     config.Entry
 	services []string
 	judge    *judge.Entry
-	addrs    []netip.Addr
 }
 
 // NewBoard has no names yet. The logger and the registerer may be nil.
@@ -65,7 +67,7 @@ func NewBoard(log *zap.Logger, reg prometheus.Registerer) *Board {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Board{log: log, metrics: newMetrics(reg), truth: newTruth(), lookups: make(map[string]lookedUp)}
+	return &Board{log: log, metrics: newMetrics(reg), truth: newTruth(), lookups: make(map[string]*lookedUp)}
 }
 
 // SetConfig replaces what is served, and returns the zones for a server. What stays keeps its state.
@@ -84,6 +86,7 @@ func (b *Board) SetConfig(now time.Time, c *config.Config, problems []string) *s
 	for _, n := range old {
 		b.metrics.forget(n)
 	}
+	b.indexLocked()
 	b.zones = b.zonesLocked(now, c)
 	b.metrics.manifestErrors.Set(float64(len(problems)))
 	return server.NewZones(b.zones)
@@ -93,7 +96,7 @@ func (b *Board) nameLocked(now time.Time, spec *config.GlobalName, old *nameStat
 	n := &nameState{spec: spec, chooser: new(atomic.Pointer[steer.Chooser]), shown: make(map[shownKey]bool)}
 	entries := make(map[string]*entryState)
 	if old != nil {
-		n.shown, n.panic = old.shown, old.panic
+		n.shown, n.panic, n.empty = old.shown, old.panic, old.empty
 		for _, e := range old.entries {
 			entries[e.spec.Cluster] = e
 		}
@@ -101,14 +104,17 @@ func (b *Board) nameLocked(now time.Time, spec *config.GlobalName, old *nameStat
 	limits := judge.Thresholds{Unhealthy: spec.Spec.Probe.UnhealthyThreshold, Healthy: spec.Spec.Probe.HealthyThreshold}
 	for i := range spec.Spec.Entries {
 		e := &entryState{spec: spec.Spec.Entries[i], judge: judge.NewEntry(limits)}
-		if was := entries[e.spec.Cluster]; was != nil {
-			e.judge = was.judge
-			e.judge.SetThresholds(limits)
-		}
 		if e.spec.Service != "" {
 			e.services = append(e.services, e.spec.Service)
 		}
 		e.services = append(e.services, spec.Spec.Services...)
+		if was := entries[e.spec.Cluster]; was != nil {
+			e.judge = was.judge
+			e.judge.SetThresholds(limits)
+			if !slices.Equal(e.services, was.services) {
+				e.judge.ForgetDataPlane(now)
+			}
+		}
 		b.addressLocked(now, e)
 		e.judge.DataPlane(now, b.truth.of(e.spec.Cluster, e.services))
 		n.entries = append(n.entries, e)
@@ -127,17 +133,18 @@ func (b *Board) nameLocked(now time.Time, spec *config.GlobalName, old *nameStat
 	return n
 }
 
-// addressLocked gives an entry its addresses, from the manifest or from the last answer for its host name.
+// addressLocked gives an entry its addresses, from the manifest or from the last answer for its host name. Until there is one, those that the
+// entry had stay.
 func (b *Board) addressLocked(now time.Time, e *entryState) {
-	e.addrs = nil
+	var addrs []netip.Addr
 	for _, text := range e.spec.Addresses {
 		a, _ := netip.ParseAddr(text) // config has checked it
-		e.addrs = append(e.addrs, a)
+		addrs = append(addrs, a)
 	}
-	if e.spec.Hostname != "" {
-		e.addrs = b.lookups[e.spec.Hostname].addresses
+	if l := b.lookups[e.spec.Hostname]; l != nil {
+		addrs = l.inUse
 	}
-	e.judge.SetAddresses(now, e.addrs)
+	e.judge.SetAddresses(now, addrs)
 }
 
 func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
@@ -168,35 +175,49 @@ func (b *Board) zonesLocked(now time.Time, c *config.Config) (zones []server.Zon
 	return zones
 }
 
+// indexLocked finds out what has to be probed, for whom.
+func (b *Board) indexLocked() {
+	b.index = make(map[target][]place)
+	for _, n := range b.names {
+		for _, e := range n.entries {
+			for _, a := range e.judge.Addresses(time.Time{}) {
+				t := target{a.Addr, n.spec.Spec.Probe}
+				b.index[t] = append(b.index[t], place{n, e})
+			}
+		}
+	}
+}
+
 // targets are what has to be probed.
 func (b *Board) targets() map[target]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make(map[target]bool)
-	for _, n := range b.names {
-		for _, e := range n.entries {
-			for _, a := range e.addrs {
-				out[target{a, n.spec.Spec.Probe}] = true
-			}
-		}
+	out := make(map[target]bool, len(b.index))
+	for t := range b.index {
+		out[t] = true
 	}
 	return out
 }
 
-// hosts are the names that have to be looked up.
-func (b *Board) hosts() map[string]bool {
+// queries are what has to be looked up.
+func (b *Board) queries() map[query]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make(map[string]bool)
+	out, hosts := make(map[query]bool), make(map[string]bool)
 	for _, n := range b.names {
 		for _, e := range n.entries {
 			if e.spec.Hostname != "" {
-				out[e.spec.Hostname] = true
+				hosts[e.spec.Hostname] = true
 			}
 		}
 	}
+	for host := range hosts {
+		for _, f := range families() {
+			out[query{host, f}] = true
+		}
+	}
 	for host := range b.lookups {
-		if !out[host] {
+		if !hosts[host] {
 			delete(b.lookups, host)
 		}
 	}
@@ -207,62 +228,100 @@ func (b *Board) hosts() map[string]bool {
 func (b *Board) probed(now time.Time, t target, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	result := "passed"
-	if err != nil {
-		result = "failed"
+	local := errors.Is(err, errLocal)
+	switch {
+	case local:
+		b.metrics.probes.WithLabelValues("unknown").Inc()
+	case err != nil:
+		b.metrics.probes.WithLabelValues("failed").Inc()
+	default:
+		b.metrics.probes.WithLabelValues("passed").Inc()
 	}
-	b.metrics.probes.WithLabelValues(result).Inc()
+	for _, at := range b.index[t] {
+		if local {
+			at.entry.judge.Unprobed(now, t.addr, reason(err))
+		} else {
+			at.entry.judge.Probe(now, t.addr, err == nil, reason(err))
+		}
+		b.followLocked(now, at.name)
+	}
+}
+
+// found takes the result of a lookup.
+func (b *Board) found(now time.Time, q query, addrs []netip.Addr, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.lookups[q.host]
+	if l == nil {
+		l = new(lookedUp)
+		b.lookups[q.host] = l
+	}
+	was := l.problem()
+	changed := l.take(q.family, addrs, err)
+	if problem := l.problem(); was == "" && problem != "" {
+		b.log.Warn("the name of an entry is not found; its last addresses stay in use", zap.String("host", q.host), zap.String("error", problem))
+	}
 	for _, n := range b.names {
-		if n.spec.Spec.Probe != t.probe {
-			continue
-		}
 		for _, e := range n.entries {
-			e.judge.Probe(now, t.addr, err == nil, reason(err))
+			if e.spec.Hostname != q.host {
+				continue
+			}
+			if changed {
+				b.addressLocked(now, e)
+			}
+			b.refreshLocked(now, n)
 		}
+	}
+	if changed {
+		b.indexLocked()
+	}
+}
+
+// tick has time pass; true: what has to be probed is not the same any more.
+func (b *Board) tick(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range b.names {
+		for _, e := range n.entries {
+			e.judge.Tick(now)
+		}
+		b.followLocked(now, n)
+	}
+	before := b.index
+	b.indexLocked()
+	changed := len(before) != len(b.index)
+	for t := range b.index {
+		changed = changed || before[t] == nil
+	}
+	return changed
+}
+
+// followLocked has answers follow what is judged, if that has changed.
+func (b *Board) followLocked(now time.Time, n *nameState) {
+	if n.versions() != n.version {
 		b.refreshLocked(now, n)
 	}
 }
 
-// found takes the result of a lookup. What was found last stays in use when it fails.
-func (b *Board) found(now time.Time, host string, addrs []netip.Addr, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	was := b.lookups[host]
-	if err != nil {
-		if was.err == "" {
-			b.log.Warn("the name of an entry is not found; its last addresses stay in use", zap.String("host", host), zap.Error(err))
-		}
-		b.lookups[host] = lookedUp{addresses: was.addresses, err: reason(err)}
-		return
+// versions change with each change of an entry.
+func (n *nameState) versions() (sum uint64) {
+	for _, e := range n.entries {
+		sum += e.judge.Version()
 	}
-	b.lookups[host] = lookedUp{addresses: addrs}
-	if slices.Equal(was.addresses, addrs) {
-		return
-	}
-	for _, n := range b.names {
-		for _, e := range n.entries {
-			if e.spec.Hostname == host {
-				b.addressLocked(now, e)
-			}
-		}
-		b.refreshLocked(now, n)
-	}
+	return sum
 }
 
 // settled is true once each target has had a result, and each host name an answer or an error.
 func (b *Board) settled() bool {
-	hosts := b.hosts()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for host := range hosts {
-		if l := b.lookups[host]; l.err == "" && l.addresses == nil {
-			return false
-		}
-	}
 	for _, n := range b.names {
 		for _, e := range n.entries {
+			if e.spec.Hostname != "" && !b.lookups[e.spec.Hostname].tried() {
+				return false
+			}
 			for _, a := range e.judge.Addresses(time.Time{}) {
-				if !a.Judged {
+				if !a.Tried {
 					return false
 				}
 			}
@@ -295,16 +354,41 @@ func (b *Board) refreshLocked(now time.Time, n *nameState) {
 	}
 	chooser := steer.New(steer.Strategy(n.spec.Spec.Strategy), entries)
 	n.chooser.Store(chooser)
-	if n.panic != chooser.Panic() && len(shown) > 0 {
-		n.panic = chooser.Panic()
-		if n.panic {
-			b.log.Error("no address of a name is in: all that may live are answered; 'eastway dns explain' says why", zap.String("name", n.spec.Name))
+	n.version = n.versions()
+	b.alarmLocked(n, chooser)
+	b.metrics.show(n, shown)
+	n.shown = shown
+}
+
+// alarmLocked logs that nothing of a name is in, or known at all, and the end of that.
+func (b *Board) alarmLocked(n *nameState, chooser *steer.Chooser) {
+	var texts []string
+	for _, f := range chooser.Panic() {
+		texts = append(texts, f.String())
+	}
+	if now := strings.Join(texts, " and "); now != n.panic {
+		if n.panic = now; now != "" {
+			b.log.Error("no address of a name is in: all that may live are answered; 'eastway dns explain' says why",
+				zap.String("name", n.spec.Name), zap.String("family", now))
 		} else {
 			b.log.Info("addresses of a name are in again", zap.String("name", n.spec.Name))
 		}
 	}
-	b.metrics.show(n, shown)
-	n.shown = shown
+	if empty := chooser.Empty() && b.triedLocked(n); empty != n.empty {
+		if n.empty = empty; empty {
+			b.log.Error("no address of a name is known: its queries are answered with SERVFAIL; 'eastway dns explain' says why",
+				zap.String("name", n.spec.Name))
+		} else {
+			b.log.Info("addresses of a name are known again", zap.String("name", n.spec.Name))
+		}
+	}
+}
+
+// triedLocked is true once all host names of a name were looked up.
+func (b *Board) triedLocked(n *nameState) bool {
+	return !slices.ContainsFunc(n.entries, func(e *entryState) bool {
+		return e.spec.Hostname != "" && !b.lookups[e.spec.Hostname].tried()
+	})
 }
 
 // proxyAnswered takes what the proxy says of the data plane, or why it says nothing.
@@ -327,7 +411,7 @@ func (b *Board) proxyAnswered(now time.Time, update func(t *truth)) {
 func (b *Board) noProxy(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.truth.update(now, nil, errNoProxy)
+	b.truth.update(nil, errNoProxy)
 	b.judgeTruthLocked(now)
 }
 
@@ -336,23 +420,26 @@ func (b *Board) judgeTruthLocked(now time.Time) {
 		for _, e := range n.entries {
 			e.judge.DataPlane(now, b.truth.of(e.spec.Cluster, e.services))
 		}
-		b.refreshLocked(now, n)
+		b.followLocked(now, n)
 	}
 }
 
 func (b *Board) problemsLocked() (out []string) {
 	out = slices.Clone(b.problems)
 	for host, l := range b.lookups {
-		if l.err != "" {
-			out = append(out, fmt.Sprintf("%s is not found, its last addresses stay in use: %s", host, l.err))
+		if err := l.problem(); err != "" {
+			out = append(out, fmt.Sprintf("%s is not found, its last addresses stay in use: %s", host, err))
 		}
 	}
 	if b.truth.err != nil && !errors.Is(b.truth.err, errNoProxy) {
 		out = append(out, "the proxy does not say what the data plane knows, probes alone decide: "+reason(b.truth.err))
 	}
 	for _, n := range b.names {
-		if n.panic {
-			out = append(out, n.spec.Name+": no address is in, so all that may live are answered")
+		if n.panic != "" {
+			out = append(out, n.spec.Name+": no "+n.panic+" address is in, so all that may live are answered")
+		}
+		if n.empty {
+			out = append(out, n.spec.Name+": no address is known, so queries are answered with SERVFAIL")
 		}
 	}
 	slices.Sort(out)

@@ -17,8 +17,10 @@ type NameReport struct {
 	Strategy string `json:"strategy"`
 	TTL      uint32 `json:"ttlSeconds"`
 	// Panic: nothing is in, so that all addresses that may live are answered.
-	Panic   bool          `json:"panic"`
-	Entries []EntryReport `json:"entries"`
+	Panic bool `json:"panic"`
+	// PanicFamily is the family of which nothing is in: IPv4, IPv6, or both.
+	PanicFamily string        `json:"panicFamily,omitempty"`
+	Entries     []EntryReport `json:"entries"`
 }
 
 // EntryReport is about one entry.
@@ -59,7 +61,7 @@ func (b *Board) Report(now time.Time, name string) (Report, bool) {
 }
 
 func (n *nameState) report(now time.Time) NameReport {
-	out := NameReport{Name: n.spec.Name, Strategy: n.spec.Spec.Strategy, TTL: n.served.TTL, Panic: n.chooser.Load().Panic()}
+	out := NameReport{Name: n.spec.Name, Strategy: n.spec.Spec.Strategy, TTL: n.served.TTL, Panic: n.panic != "", PanicFamily: n.panic}
 	answered := n.chooser.Load().Answered()
 	for _, e := range n.entries {
 		v := e.judge.Verdict()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eastway/eastway/internal/clip"
 	"github.com/eastway/eastway/internal/dns/config"
+	"github.com/eastway/eastway/internal/shortage"
 )
 
 // target is an address and how it is probed; GlobalNames that have the same share its probes.
@@ -49,8 +50,31 @@ func (t *target) run(ctx context.Context) error {
 	return err
 }
 
+// errLocal is an error of this host, which says nothing of the address.
+var errLocal = errors.New("it cannot be probed from here")
+
 func (t *target) dial(ctx context.Context) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(t.addr, uint16(t.probe.Port)).String())
+	to := netip.AddrPortFrom(t.addr, uint16(t.probe.Port))
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	if local(err, func() bool { return hasRoute(ctx, to) }) {
+		return nil, fmt.Errorf("%w: %w", errLocal, err)
+	}
+	return c, err
+}
+
+// local is true for an error of a dial that this host itself is to blame for.
+func local(err error, hasRoute func() bool) bool {
+	return shortage.Of(err) != "" || shortage.NoRoute(err) && !hasRoute()
+}
+
+// hasRoute is false if this host cannot send there. Nothing is sent. A router's word that it has no route is another matter.
+func hasRoute(ctx context.Context, to netip.AddrPort) bool {
+	c, err := new(net.Dialer).DialContext(ctx, "udp", to.String())
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 // request passes for a status of 200 to 399, on a connection of its own: one that was kept does not show that new ones are accepted.

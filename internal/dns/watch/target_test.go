@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +82,28 @@ func TestPause(t *testing.T) {
 	for failures, want := range []time.Duration{time.Second, 250 * time.Millisecond, 250 * time.Millisecond, time.Second, time.Second} {
 		if got := at.pause(failures); got != want {
 			t.Errorf("after %d failures: %v, want %v", failures, got, want)
+		}
+	}
+}
+
+// What this host is short of says nothing of an address; what a router says does.
+func TestLocalErrors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err         error
+		route, want bool
+	}{
+		{nil, true, false},
+		{syscall.ECONNREFUSED, true, false},
+		{syscall.EHOSTUNREACH, false, false},
+		{syscall.ENETUNREACH, false, true},
+		{syscall.ENETUNREACH, true, false},
+		{syscall.EAFNOSUPPORT, false, true},
+		{syscall.EADDRNOTAVAIL, true, true},
+		{syscall.EMFILE, true, true},
+	} {
+		if got := local(tt.err, func() bool { return tt.route }); got != tt.want {
+			t.Errorf("%v with a route %t: %t", tt.err, tt.route, got)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package watch
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/dns/judge"
@@ -17,25 +16,22 @@ type at struct{ cluster, service string }
 type truth struct {
 	status *admin.Status // nil: there is none
 	err    error         // why
-	now    time.Time
-	// seen are exports that the proxy has had: one that is missing now was removed.
-	seen map[at]bool
+	// services are those of status, by NAMESPACE/NAME.
+	services map[string]*admin.ServiceStatus
 }
 
-func newTruth() *truth { return &truth{err: errNoQuery, seen: make(map[at]bool)} }
+func newTruth() *truth { return &truth{err: errNoQuery} }
 
 // update takes an answer, or the error that there is none.
-func (t *truth) update(now time.Time, s *admin.Status, err error) {
-	t.now, t.status, t.err = now, s, err
+func (t *truth) update(s *admin.Status, err error) {
+	*t = truth{status: s, err: err, services: make(map[string]*admin.ServiceStatus)}
 	if err != nil {
 		t.status = nil
 		return
 	}
 	for i := range s.Services {
 		v := &s.Services[i]
-		for _, p := range v.Peers {
-			t.seen[at{p.Peer, v.Namespace + "/" + v.Name}] = true
-		}
+		t.services[v.Namespace+"/"+v.Name] = v
 	}
 }
 
@@ -64,7 +60,7 @@ func (t *truth) service(of at) judge.Evidence {
 	if t.status == nil {
 		return evidence(judge.Unknown, "the proxy does not answer: %v", t.err)
 	}
-	found := t.find(of.service)
+	found := t.services[of.service]
 	if of.cluster == t.status.Cluster {
 		switch {
 		case found == nil:
@@ -89,19 +85,7 @@ func (t *truth) service(of at) judge.Evidence {
 			return evidence(judge.CannotServe, "%d of %d endpoints of %s are ready", p.Ready, p.Total, of.service)
 		}
 	}
-	if t.seen[of] && t.now.Sub(t.status.Started) > youngProxy {
-		return evidence(judge.CannotServe, "%s does not export %s any more", of.cluster, of.service)
-	}
-	return evidence(judge.Unknown, "%s does not export %s to this cluster", of.cluster, of.service)
-}
-
-func (t *truth) find(service string) *admin.ServiceStatus {
-	for i := range t.status.Services {
-		if s := &t.status.Services[i]; s.Namespace+"/"+s.Name == service {
-			return s
-		}
-	}
-	return nil
+	return evidence(judge.Unknown, "%s does not export %s to this cluster, or its export is not used here", of.cluster, of.service)
 }
 
 // outOfReach is why a peer says nothing now; empty: it is connected.

@@ -50,13 +50,12 @@ func TestTruth(t *testing.T) {
 		{"no such service", []*admin.Status{world(1, 1, status.Connected)}, "east", []string{"shop/nope"}, judge.Unknown, "no Service shop/nope"},
 		{"never exported", []*admin.Status{world(1, 1, status.Connected)}, "west", []string{"ingress/gateway"}, judge.Unknown, "does not export"},
 		{
-			"not exported any more",
+			"not exported any more", // or not used here
 			[]*admin.Status{world(1, 1, status.Connected), gone(world(1, 1, status.Connected))},
 			"west",
 			[]string{"shop/cart"},
-			judge.CannotServe, "any more",
+			judge.Unknown, "or its export is not used here",
 		},
-		{"the proxy has just started", []*admin.Status{world(1, 1, status.Connected), gone(young)}, "west", []string{"shop/cart"}, judge.Unknown, ""},
 		{"no peer", []*admin.Status{world(1, 1, status.Connected)}, "north", []string{"shop/cart"}, judge.Unknown, "neither this cluster nor a peer"},
 		{"no service", []*admin.Status{world(1, 1, status.Connected)}, "west", nil, judge.Unknown, "no service"},
 		{"one of two", []*admin.Status{world(0, 1, status.Connected)}, "east", []string{"ingress/gateway", "shop/cart"}, judge.CannotServe, "cart"},
@@ -72,7 +71,7 @@ func TestTruth(t *testing.T) {
 				if s == nil {
 					err = errors.New("refused")
 				}
-				known.update(start, s, err)
+				known.update(s, err)
 			}
 			got := known.of(tt.cluster, tt.services)
 			if got.Verdict != tt.verdict || !strings.Contains(got.Reason, tt.reason) {

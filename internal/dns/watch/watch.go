@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +28,8 @@ type Config struct {
 	Proxy StatusSource
 	// Lookup finds the addresses of entries' names; nil: the system's.
 	Lookup external.Lookup
+	// AllowLoopback has loopback addresses of entries' names be used.
+	AllowLoopback bool
 }
 
 // Watcher feeds a Board.
@@ -36,7 +37,9 @@ type Watcher struct {
 	cfg     Config
 	board   *Board
 	changed notify.Signal
-	slots   chan struct{}
+	// slots are for probes of what passes or has just failed, silent for what has failed for longer: many of these, which take their whole
+	// timeout, do not keep the others waiting.
+	slots, silent chan struct{}
 	// probe is replaced by tests.
 	probe func(ctx context.Context, t target) error
 }
@@ -44,10 +47,10 @@ type Watcher struct {
 // New makes a Watcher.
 func New(cfg Config) *Watcher {
 	if cfg.Lookup == nil {
-		cfg.Lookup = external.System
+		cfg.Lookup = external.Resolve
 	}
 	return &Watcher{
-		cfg: cfg, board: cfg.Board, changed: notify.NewSignal(), slots: make(chan struct{}, maxProbes),
+		cfg: cfg, board: cfg.Board, changed: notify.NewSignal(), slots: make(chan struct{}, maxProbes), silent: make(chan struct{}, maxSilentProbes),
 		probe: func(ctx context.Context, t target) error { return t.run(ctx) },
 	}
 }
@@ -64,6 +67,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		w.board.noProxy(time.Now())
 	}
 	g.Go(func() error { w.follow(ctx); return nil })
+	g.Go(func() error { w.tick(ctx); return nil })
 	return g.Wait()
 }
 
@@ -76,14 +80,22 @@ func (w *Watcher) Settle(ctx context.Context) {
 	}
 }
 
+func (w *Watcher) tick(ctx context.Context) {
+	for pace.Sleep(ctx, pollInterval) {
+		if w.board.tick(time.Now()) {
+			w.Changed()
+		}
+	}
+}
+
 // follow keeps a goroutine for each address and each name that is to be watched.
 func (w *Watcher) follow(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	probes, lookups := make(map[target]context.CancelFunc), make(map[string]context.CancelFunc)
+	probes, lookups := make(map[target]context.CancelFunc), make(map[query]context.CancelFunc)
 	for {
 		adjust(ctx, &wg, probes, w.board.targets(), w.probeLoop)
-		adjust(ctx, &wg, lookups, w.board.hosts(), w.lookupLoop)
+		adjust(ctx, &wg, lookups, w.board.queries(), w.lookupLoop)
 		select {
 		case <-ctx.Done():
 			return
@@ -114,17 +126,21 @@ func adjust[K comparable](
 func (w *Watcher) probeLoop(ctx context.Context, t target) {
 	failures := 0
 	for {
+		slots := w.slots
+		if failures >= t.probe.UnhealthyThreshold {
+			slots = w.silent
+		}
 		select {
-		case w.slots <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		err := w.probe(ctx, t)
-		<-w.slots
+		<-slots
 		if ctx.Err() != nil {
 			return
 		}
-		if failures++; err == nil {
+		if failures++; err == nil || errors.Is(err, errLocal) {
 			failures = 0
 		}
 		w.board.probed(time.Now(), t, err)
@@ -135,18 +151,16 @@ func (w *Watcher) probeLoop(ctx context.Context, t target) {
 	}
 }
 
-var errNoAddresses = errors.New("it has no addresses")
-
-func (w *Watcher) lookupLoop(ctx context.Context, host string) {
+func (w *Watcher) lookupLoop(ctx context.Context, q query) {
 	failures := 0
 	for {
-		addrs, ttl, err := w.lookup(ctx, host)
+		addrs, ttl, err := w.lookup(ctx, q)
 		if ctx.Err() != nil {
 			return
 		}
-		w.board.found(time.Now(), host, addrs, err)
+		w.board.found(time.Now(), q, addrs, err)
 		pause := min(max(ttl, minLookup), maxLookup)
-		if failures++; err != nil {
+		if failures++; len(addrs) == 0 {
 			pause = pace.Spread(pace.Backoff(failures, retryMin, retryMax), 0.75, 1.25, rand.Float64())
 		} else {
 			failures = 0
@@ -158,30 +172,14 @@ func (w *Watcher) lookupLoop(ctx context.Context, host string) {
 	}
 }
 
-// lookup finds the addresses of both families. If one of them has an error, so has the whole: half an answer would take addresses out.
-func (w *Watcher) lookup(ctx context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
+func (w *Watcher) lookup(ctx context.Context, q query) ([]netip.Addr, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	ttl = maxLookup
-	for _, family := range []string{"ip4", "ip6"} {
-		found, t, err := w.cfg.Lookup(ctx, family, host)
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, a := range found {
-			addrs = append(addrs, a.Unmap().WithZone(""))
-		}
-		if len(found) > 0 {
-			ttl = min(ttl, t)
-		}
+	found, ttl, err := w.cfg.Lookup(ctx, q.family, q.host)
+	if err != nil {
+		return nil, 0, err
 	}
-	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() })
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	addrs = slices.Compact(addrs)
-	if len(addrs) == 0 {
-		return nil, 0, errNoAddresses
-	}
-	return addrs[:min(len(addrs), maxFound)], ttl, nil
+	return usable(found, w.cfg.AllowLoopback), ttl, nil
 }
 
 var (
@@ -198,8 +196,8 @@ func (w *Watcher) poll(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		w.board.proxyAnswered(now, func(t *truth) { t.update(now, &s, err) })
-		if !pace.Sleep(ctx, max(pollInterval, pollShare*now.Sub(start))) {
+		w.board.proxyAnswered(now, func(t *truth) { t.update(&s, err) })
+		if !pace.Sleep(ctx, min(max(pollInterval, pollShare*now.Sub(start)), maxPollPause)) {
 			return
 		}
 	}

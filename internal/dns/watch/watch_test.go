@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/bubble"
 	"github.com/eastway/eastway/internal/dns/config"
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/status"
 )
 
@@ -50,8 +52,11 @@ type site struct {
 
 	mu    sync.Mutex
 	dead  map[string]bool // addresses
+	local map[string]bool // those that cannot be probed from here
+	fails map[string]bool // families of which lookups fail
 	host  []string        // addresses of lb.west.example.net; nil: an error
 	proxy *admin.Status   // nil: it does not answer
+	hang  time.Duration   // of the proxy, until it does not answer
 }
 
 func (s *site) set(f func()) {
@@ -61,7 +66,17 @@ func (s *site) set(f func()) {
 }
 
 // Status is that of the proxy.
-func (s *site) Status(context.Context) (admin.Status, error) {
+func (s *site) Status(ctx context.Context) (admin.Status, error) {
+	s.mu.Lock()
+	hang := s.hang
+	s.mu.Unlock()
+	if hang > 0 {
+		select {
+		case <-time.After(hang):
+		case <-ctx.Done():
+		}
+		return admin.Status{}, errors.New("timeout")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.proxy == nil {
@@ -73,7 +88,7 @@ func (s *site) Status(context.Context) (admin.Status, error) {
 func (s *site) lookup(_ context.Context, family, _ string) (out []netip.Addr, ttl time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.host == nil {
+	if s.host == nil || s.fails[family] {
 		return nil, 0, errors.New("SERVFAIL")
 	}
 	for _, text := range s.host {
@@ -131,6 +146,9 @@ func run(t *testing.T, f func(t *testing.T, s *site)) {
 		s.watcher.probe = func(_ context.Context, at target) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if s.local[at.addr.String()] {
+				return fmt.Errorf("%w: no route", errLocal)
+			}
 			if s.dead[at.addr.String()] {
 				return errors.New("connection refused")
 			}
@@ -216,6 +234,25 @@ func TestWatcher(t *testing.T) {
 		},
 		"its name is not found any more": {
 			{func(s *site) { s.host = nil }, time.Minute, both},
+		},
+		"one of its addresses cannot be probed from here": {
+			{func(s *site) { s.local = map[string]bool{west: true} }, time.Minute, both},
+		},
+		"one family of its name is not found": {
+			{func(s *site) { s.host, s.fails = []string{"192.0.2.77"}, map[string]bool{"ip6": true} }, 5 * time.Second, "192.0.2.1 192.0.2.77"},
+			{func(s *site) { s.fails = map[string]bool{"ip4": true} }, time.Minute, "192.0.2.1 192.0.2.77"},
+		},
+		"its name has IPv6, which is not found then, nor probed": {
+			{func(s *site) { s.host = []string{west, "2001:db8::2"} }, time.Minute, both + " 2001:db8::2"},
+			{func(s *site) { s.fails = map[string]bool{"ip6": true} }, time.Minute, both + " 2001:db8::2"},
+			{func(s *site) { s.local = map[string]bool{"2001:db8::2": true} }, time.Minute, both + " 2001:db8::2"},
+			{func(s *site) { s.host, s.fails = []string{west}, nil }, time.Minute, both},
+		},
+		"its name leads to addresses that clients cannot reach": {
+			{
+				func(s *site) { s.host = []string{"127.0.0.1", "0.0.0.1", "255.255.255.255", "224.0.0.1", "192.0.2.77"} },
+				time.Minute, "192.0.2.1 192.0.2.77",
+			},
 		},
 		"its name has no addresses": {
 			{func(s *site) { s.host = []string{} }, time.Minute, both},
@@ -310,6 +347,118 @@ func TestWatcherFollowsManifests(t *testing.T) {
 	})
 }
 
+// Another host name that is not answered yet takes nothing away.
+func TestAnotherHostname(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, s *site) {
+		bubble.Pass(time.Minute)
+		s.set(func() { s.host = nil })
+		text := strings.Replace(manifests, "addresses: [192.0.2.1]", "hostname: lb.east.example.net", 1)
+		s.board.SetConfig(time.Now(), s.read(t, text), nil)
+		for range 3 {
+			s.watcher.Changed()
+			if got := s.answers(); got != "192.0.2.1 192.0.2.2" {
+				t.Error(got)
+			}
+			bubble.Pass(time.Minute)
+		}
+		s.set(func() { s.dead["192.0.2.1"] = true }) // it is probed all the same
+		bubble.Pass(5 * time.Second)
+		if got := s.answers(); got != "192.0.2.2" {
+			t.Error(got)
+		}
+		s.set(func() { s.host = []string{"192.0.2.9"} })
+		bubble.Pass(time.Minute)
+		if got := s.answers(); got != "192.0.2.9 192.0.2.9" { // of both entries
+			t.Error(got)
+		}
+	})
+}
+
+// Silent addresses, whose probes take their whole time, do not keep others waiting.
+func TestSilentAddresses(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, s *site) {
+		zone, _, _ := strings.Cut(manifests, "---")
+		var text strings.Builder
+		text.WriteString(zone)
+		for i := range 700 {
+			fmt.Fprintf(&text, "---\napiVersion: eastway.dev/v1alpha1\nkind: GlobalName\nmetadata: {name: n%d.lb.example.com}\nspec:\n"+
+				"  entries: [{cluster: east, addresses: [192.0.2.1]}, {cluster: west, addresses: [192.0.2.2]}]\n"+
+				"  probe: {scheme: http, timeout: 5s}\n", i)
+		}
+		s.set(func() { s.dead["192.0.2.2"] = true })
+		probe := s.watcher.probe
+		s.watcher.probe = func(ctx context.Context, at target) error {
+			err := probe(ctx, at)
+			if err != nil {
+				pace.Sleep(ctx, at.probe.Timeout.Duration)
+			}
+			return err
+		}
+		s.board.SetConfig(time.Now(), s.read(t, text.String()), nil)
+		s.watcher.Changed()
+		bubble.Pass(time.Minute)
+		s.set(func() { s.dead["192.0.2.1"] = true })
+		bubble.Pass(13 * time.Second) // two failures that take 5 s, an interval and a quarter between them
+		r, _ := s.board.Report(time.Now(), "")
+		for _, n := range r.Names {
+			if a := n.Entries[0].Addresses[0]; a.In {
+				t.Fatalf("%s: %+v", n.Name, a)
+			}
+		}
+	})
+}
+
+// A name without any address is an error that is seen.
+func TestEmptyName(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, s *site) {
+		s.set(func() { s.host = nil })
+		text := strings.Replace(manifests, "  - {cluster: east, region: eu, addresses: [192.0.2.1]}\n", "", 1)
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "shop.lb", "new.lb"), "lb.west", "other.west")
+		s.board.SetConfig(time.Now(), s.read(t, text), nil)
+		s.watcher.Changed()
+		value := func() float64 { return testutil.ToFloat64(s.board.metrics.empty.WithLabelValues("new.lb.example.com")) }
+		bubble.Pass(time.Minute)
+		r, _ := s.board.Report(time.Now(), "")
+		if n := s.logs.FilterMessageSnippet("no address of a name is known").Len(); n != 1 || value() != 1 ||
+			!strings.Contains(strings.Join(r.Problems, "\n"), "new.lb.example.com: no address is known") {
+			t.Errorf("%d lines, metric %v, problems %q", n, value(), r.Problems)
+		}
+		s.set(func() { s.host = []string{"192.0.2.9"} })
+		bubble.Pass(time.Minute)
+		if value() != 0 {
+			t.Error("the metric stays")
+		}
+	})
+}
+
+// A proxy that hangs is queried again soon, and what it said ends.
+func TestProxyHangs(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, s *site) {
+		s.set(func() { started := s.proxy.Started; s.proxy = world(2, 0, status.Connected); s.proxy.Started = started })
+		bubble.Pass(time.Minute)
+		if got := s.answers(); got != "192.0.2.1" {
+			t.Fatal(got)
+		}
+		s.set(func() { s.hang = 10 * time.Minute })
+		bubble.Pass(32 * time.Second)
+		if got := s.answers(); got != "192.0.2.1 192.0.2.2" {
+			t.Errorf("what was said last counts: %s", got)
+		}
+		bubble.Pass(10 * time.Minute)
+		s.set(func() { s.hang = 0 })
+		bubble.Pass(10 * time.Minute)
+		s.set(func() { started := s.proxy.Started; s.proxy = world(0, 3, status.Connected); s.proxy.Started = started })
+		bubble.Pass(15 * time.Second)
+		if got := s.answers(); got != "192.0.2.2" {
+			t.Error(got)
+		}
+	})
+}
+
 // That no proxy is to be queried is no problem.
 func TestWatcherWithoutProxy(t *testing.T) {
 	t.Parallel()
@@ -366,7 +515,7 @@ func TestChangesAreReported(t *testing.T) {
 			t.Errorf("%+v", r.Names[0])
 		}
 		if text := strings.Join(r.Problems, "\n"); !strings.Contains(text, "lb.west.example.net is not found") ||
-			!strings.Contains(text, "shop.lb.example.com: no address is in") {
+			!strings.Contains(text, "shop.lb.example.com: no IPv4 address is in") {
 			t.Error(text)
 		}
 		if n := testutil.ToFloat64(s.board.metrics.panic.WithLabelValues("shop.lb.example.com")); n != 1 {
