@@ -38,8 +38,8 @@ type assembly struct {
 	errs      []FileError
 }
 
-// assemble takes objects in the order of their age: in a conflict the older one wins.
-func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
+// assemble takes objects in the order of their age: in a conflict the older one wins. Refused ones are not used, but matter to those.
+func assemble(objects, refused []*object, cfg *Config) (discovery.Local, []FileError) {
 	a := &assembly{
 		services:   map[discovery.ServiceName]*discovery.Service{},
 		policies:   map[discovery.ServiceName]*v1alpha1.TrafficPolicySpec{},
@@ -59,7 +59,7 @@ func assemble(objects []*object, cfg *Config) (discovery.Local, []FileError) {
 	each(objects, func(_ *object, n *corev1.Node) { a.places.AddNode(n) })
 	each(objects, a.service)
 	each(objects, a.external)
-	foreign := a.istio(objects)
+	foreign := a.istio(objects, refused)
 	each(objects, a.slice)
 	each(objects, a.export)
 	each(objects, a.peer)

@@ -31,7 +31,7 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := newParser(&cfg)
 		out := p.file("x.yaml", data)
-		local, errs := assemble(out.objects, &cfg)
+		local, errs := assemble(out.objects, out.refused, &cfg)
 		lines := 2
 		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // all of them end a line of YAML
 			lines += bytes.Count(data, []byte(end))

@@ -8,7 +8,7 @@ import (
 
 // istio adds the services that come of Istio's ServiceEntries, and returns the policies that come of its DestinationRules and VirtualServices: each
 // has the place of the object that it comes from.
-func (a *assembly) istio(objects []*object) (policies []*object) {
+func (a *assembly) istio(objects, refused []*object) (policies []*object) {
 	var foreign []metav1.Object
 	from := map[metav1.Object]*object{}
 	for _, o := range objects {
@@ -18,7 +18,9 @@ func (a *assembly) istio(objects []*object) (policies []*object) {
 			from[o.value] = o
 		}
 	}
-	got := istio.Convert(foreign)
+	var rules []*istio.DestinationRule
+	each(refused, func(_ *object, r *istio.DestinationRule) { rules = append(rules, r) })
+	got := istio.Convert(foreign, rules...)
 	for i := range got.Found {
 		f := &got.Found[i]
 		a.report(from[f.Of].finding(&f.Finding))

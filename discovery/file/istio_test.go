@@ -218,3 +218,34 @@ spec: {hosts: [other.example], addresses: [127.1.0.8], ports: [{name: http, numb
 		t.Errorf("%v %v", errs, err)
 	}
 }
+
+// An entry whose rule would add TLS is not served in the plain while that rule is refused.
+func TestIstioRefusedTLS(t *testing.T) {
+	t.Parallel()
+	const secured = "host: mydb.com\n  trafficPolicy: {tls: {mode: SIMPLE}}\n"
+	base, _, _ := strings.Cut(istioDB, "host: mydb.com")
+	name := discovery.ServiceName{Namespace: "shop", Name: "mydb"}
+	for kind, bad := range map[string]string{
+		"refused": strings.Replace(secured, "host:", "workloadSelector: {matchLabels: {app: x}}\n  host:", 1),
+		"invalid": strings.Replace(secured, "}}", "}, loadBalancer: 7}", 1),
+	} {
+		dir := t.TempDir()
+		cfg := config(dir)
+		s := newStore(&cfg)
+		write(t, dir, "a.yaml", base+bad)
+		local, errs, err := s.load()
+		if err != nil || local.Services.Get(name) != nil {
+			t.Errorf("%s: it is served: %v", kind, err)
+		}
+		if !mentions(errs, "a.yaml:5: document 1: spec.hosts: nothing comes of mydb.com: DestinationRule shop/mydb adds TLS") {
+			t.Errorf("%s: %v", kind, errs)
+		}
+		for _, text := range []string{secured, bad} { // what was good stays
+			write(t, dir, "a.yaml", base+text)
+			local, errs, err = s.load()
+			if service := local.Services.Get(name); err != nil || service == nil || service.External.TLS == nil {
+				t.Errorf("%s: after it was good: %+v %v %v", kind, service, errs, err)
+			}
+		}
+	}
+}

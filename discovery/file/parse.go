@@ -16,6 +16,8 @@ import (
 // parsed is the content of one file.
 type parsed struct {
 	objects []*object
+	// refused are Istio's rules that are not used: what they would secure is not either.
+	refused []*object
 	// unread are the objects that the file may still hold, but that cannot be used as they are.
 	unread patterns
 	// foreign are objects of kinds that are not read.
@@ -157,6 +159,7 @@ func (out *parsed) istio(m *manifest.Object, o *object, errs []error) {
 	if !usable {
 		out.unread[o.key] = true
 		out.cut(m, true)
+		out.refused = append(out.refused, o)
 		return
 	}
 	out.objects = append(out.objects, o)

@@ -37,6 +37,7 @@ type store struct {
 type fileState struct {
 	sum     [sha256.Size]byte
 	objects map[key]*held
+	refused []*object
 	errs    []FileError
 	foreign string // the note about objects of other kinds
 }
@@ -86,7 +87,7 @@ func (s *store) apply(files []content) (discovery.Local, []FileError) {
 		delete(s.files, name)
 	}
 	objects, errs := s.choose()
-	local, more := assemble(objects, s.cfg)
+	local, more := assemble(objects, s.refused(), s.cfg)
 	errs = append(errs, more...)
 	for _, f := range s.files {
 		errs = append(errs, f.errs...)
@@ -121,7 +122,7 @@ func (s *store) take(f content) {
 		return
 	}
 	p := s.file(f.name, f.data)
-	st.errs, st.foreign = p.errs, foreignNote(p.foreign)
+	st.errs, st.foreign, st.refused = p.errs, foreignNote(p.foreign), p.refused
 	st.keep(func(k key) (last, named bool) { return p.unread.match(k), p.unread.names(k) })
 	for _, o := range p.objects {
 		if h := st.objects[o.key]; h != nil && !h.stale {
@@ -196,6 +197,19 @@ func (s *store) choose() ([]*object, []FileError) {
 		objects = objects[:maxObjects]
 	}
 	return objects, errs
+}
+
+// refused are objects that are not used, and of which there is no last good version either.
+func (s *store) refused() []*object {
+	var out []*object
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		for _, o := range s.files[name].refused {
+			if s.owner[o.key] == "" {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
 }
 
 // keptWarning is about objects that a file had, in use because something in it cannot be read.

@@ -1,7 +1,6 @@
 package istio
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,17 +59,29 @@ type ObjectFinding struct {
 }
 
 // Convert returns what comes of DestinationRules, ServiceEntries and VirtualServices together; it leaves out those that are not Usable by
-// themselves. All have a namespace. Of several for the same service the oldest is used, by creationTimestamp, then in the order given.
-func Convert(objects []metav1.Object) Result {
-	objects = slices.SortedStableFunc(slices.Values(objects), func(a, b metav1.Object) int {
+// themselves. All have a namespace. Of several for the same service the oldest is used, by creationTimestamp, then in the order given. Refused
+// are rules that are not used for another reason: what they would have secured is left out too.
+func Convert(objects []metav1.Object, refused ...*DestinationRule) Result {
+	c := converter{
+		hosts: map[string][]target{}, taken: naming{}, ordered: map[target]bool{},
+		refused: map[*DestinationRule]bool{}, unused: map[target][]*DestinationRule{},
+	}
+	all := slices.Clone(objects)
+	for _, r := range refused {
+		c.refused[r] = true
+		all = append(all, r)
+	}
+	slices.SortStableFunc(all, func(a, b metav1.Object) int {
 		return a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time)
 	})
-	c := converter{hosts: map[string][]target{}, rules: map[target]*draft{}, routes: map[target]*draft{}}
-	each(objects, c.entry)
-	each(objects, c.rule)
-	each(objects, c.route)
+	rules, routes := map[target][]*draft{}, map[target][]*draft{}
+	c.entries(all)
+	each(all, func(r *DestinationRule) { c.rule(rules, r) })
+	each(all, func(v *VirtualService) { c.route(routes, v) })
+	c.rules, c.routes = c.choose(rules), c.choose(routes)
 	c.originate()
 	c.policies()
+	c.beside()
 	seen := map[ObjectFinding]bool{}
 	c.out.Found = slices.DeleteFunc(c.out.Found, func(f ObjectFinding) bool { // several services of one object have the same
 		known := seen[f]
@@ -106,45 +117,52 @@ func (t target) service() target {
 	return t
 }
 
-// draft is what one object sets for a target.
-type draft struct {
-	target target
-	of     metav1.Object
-	rank   int
-	field  string // that names the target
-	spec   *v1alpha1.TrafficPolicySpec
-	settings
-}
-
 type converter struct {
 	out           Result
+	taken         naming              // by ExternalServices
 	hosts         map[string][]target // of ServiceEntries
 	rules, routes map[target]*draft
 	order         []target
+	ordered       map[target]bool
+	refused       map[*DestinationRule]bool
+	unused        map[target][]*DestinationRule // rules that some callers of a service have in Istio, and not here
 }
 
 func (c *converter) find(of metav1.Object, effect Effect, at, format string, args ...any) {
 	c.out.Found = append(c.out.Found, ObjectFinding{of, Finding{Field: at, Effect: effect, Message: fmt.Sprintf(format, args...)}})
 }
 
-func (c *converter) entry(e *ServiceEntry) {
-	services, found := entry(e)
-	if !Usable(found) {
-		return
-	}
-	for _, s := range services {
-		c.out.Externals = append(c.out.Externals, External{s, e})
-		t := externalTarget(s)
-		for _, h := range s.Spec.Hosts {
-			name := resolve(h, s.Namespace).outside
+// entries adds the services of all ServiceEntries.
+func (c *converter) entries(objects []metav1.Object) {
+	each(objects, func(e *ServiceEntry) {
+		services, found := entry(e)
+		if !Usable(found) {
+			return
+		}
+		for _, s := range services {
+			c.out.Externals = append(c.out.Externals, External{s, e})
+		}
+	})
+	c.distinguish()
+	for _, x := range c.out.Externals {
+		t := externalTarget(x.ExternalService)
+		for _, h := range x.Spec.Hosts {
+			name := resolve(h, x.Namespace).outside
 			c.hosts[name] = append(c.hosts[name], t)
 		}
 	}
 }
 
-func (c *converter) rule(r *DestinationRule) {
+func (c *converter) rule(to map[target][]*draft, r *DestinationRule) {
 	spec, found := rule(r)
-	if !Usable(found) {
+	if c.refused[r] || !Usable(found) {
+		c.quietly(func() {
+			for _, t := range c.targets(r, "spec.host", r.Spec.Host) {
+				if t.ref.Kind == v1alpha1.KindExternal {
+					c.add(to, &draft{target: t, of: r, host: r.Spec.Host, refused: true})
+				}
+			}
+		})
 		return
 	}
 	for _, t := range c.targets(r, "spec.host", r.Spec.Host) {
@@ -152,10 +170,15 @@ func (c *converter) rule(r *DestinationRule) {
 		if t.ref.Kind != v1alpha1.KindExternal {
 			c.inside(r, t)
 		}
-		if spec != nil || adds {
-			c.add(c.rules, &draft{target: t, of: r, field: "spec.host", spec: spec})
-		}
+		c.add(to, &draft{target: t, of: r, field: "spec.host", host: r.Spec.Host, spec: spec, secures: adds})
 	}
+}
+
+// quietly finds nothing.
+func (c *converter) quietly(do func()) {
+	n := len(c.out.Found)
+	do()
+	c.out.Found = c.out.Found[:n]
 }
 
 func (t target) String() string {
@@ -165,19 +188,24 @@ func (t target) String() string {
 	return t.ref.Kind + " " + t.namespace + "/" + t.ref.Name
 }
 
-func (c *converter) route(v *VirtualService) {
+func (c *converter) route(to map[target][]*draft, v *VirtualService) {
 	set, found := route(v)
-	if !set.mesh || set.empty() || !Usable(found) {
+	if !set.mesh || !Usable(found) {
 		return
 	}
-	seen := map[target]bool{} // a name may be there in several forms
 	for i, h := range v.Spec.Hosts {
 		at := fmt.Sprintf("spec.hosts[%d]", i)
-		for _, t := range c.targets(v, at, h) {
-			if !seen[t.service()] && c.samePorts(v, &set, t) {
-				c.add(c.routes, &draft{target: t, of: v, field: at, settings: set})
+		var list []target
+		find := func() { list = c.targets(v, at, h) }
+		if set.empty() { // nothing comes of it, as Check says, but that it stands before wider ones
+			c.quietly(find)
+		} else {
+			find()
+		}
+		for _, t := range list {
+			if c.samePorts(v, &set, t) {
+				c.add(to, &draft{target: t, of: v, field: at, host: h, settings: set})
 			}
-			seen[t.service()] = true
 		}
 	}
 }
@@ -248,91 +276,4 @@ func (c *converter) foreign(of metav1.Object, at string, t target) {
 	if n := of.GetNamespace(); n != t.namespace && n != rootNamespace {
 		c.find(of, Changed, at, "what comes of it holds for all callers of %s, not only for those of %s", t, n)
 	}
-}
-
-// add takes a draft, unless another comes first: one in the namespace of its target, then one for all, then one for some callers.
-func (c *converter) add(to map[target]*draft, d *draft) {
-	switch d.of.GetNamespace() {
-	case d.target.namespace:
-	case rootNamespace:
-		d.rank = 1
-	default:
-		d.rank = 2
-	}
-	at := d.target.service()
-	if c.rules[at] == nil && c.routes[at] == nil {
-		c.order = append(c.order, at)
-	}
-	winner, loser := to[at], d
-	switch {
-	case winner == nil:
-		to[at] = d
-		return
-	case d.rank < winner.rank:
-		winner, loser = d, winner
-	}
-	to[at] = winner
-	c.find(loser.of, Refused, loser.field, "%s already has the policy of %s/%s: this one is ignored; join the two",
-		at, winner.of.GetNamespace(), winner.of.GetName())
-}
-
-// policies joins what rules and routes set.
-func (c *converter) policies() {
-	taken := map[[2]string]bool{}
-	for _, at := range c.order {
-		d := cmp.Or(c.rules[at], c.routes[at])
-		if d == nil || d.spec == nil && c.routes[at] == nil {
-			continue // its service is gone, or it has nothing but TLS
-		}
-		name := label(d.of.GetName())
-		if taken[[2]string{d.target.namespace, name}] {
-			name = cmp.Or(d.target.ref.Name, name)
-		}
-		for i := 2; taken[[2]string{d.target.namespace, name}]; i++ {
-			name = label(fmt.Sprintf("%.50s-%d", d.of.GetName(), i))
-		}
-		taken[[2]string{d.target.namespace, name}] = true
-		p := &v1alpha1.TrafficPolicy{Spec: c.spec(at)}
-		p.APIVersion, p.Kind = v1alpha1.GroupVersion, "TrafficPolicy"
-		p.Name, p.Namespace = name, d.target.namespace
-		p.CreationTimestamp = d.of.GetCreationTimestamp()
-		p.Spec.TargetRef = d.target.ref
-		c.out.Policies = append(c.out.Policies, Policy{p, d.of})
-	}
-}
-
-// spec is what applies to a target: without a rule of its own, that of its namespace, or of all, as a service has one policy.
-func (c *converter) spec(at target) v1alpha1.TrafficPolicySpec {
-	var out v1alpha1.TrafficPolicySpec
-	for _, t := range []target{at, {namespace: at.namespace}, {namespace: ownNamespace}} {
-		if d := c.rules[t]; d != nil {
-			if d.spec != nil {
-				out = *d.spec.DeepCopy()
-			}
-			break
-		}
-	}
-	d := c.routes[at]
-	if d == nil {
-		return out
-	}
-	out.Timeout = d.timeout
-	out.Retries = d.with(out.Retries)
-	for i := range out.PortLevelSettings { // they replace everything
-		port := &out.PortLevelSettings[i]
-		port.Timeout, port.Retries = d.timeout, d.with(port.Retries)
-	}
-	return out
-}
-
-// with adds the budget of a rule to retries.
-func (s *settings) with(rule *v1alpha1.Retries) *v1alpha1.Retries {
-	if s.retries == nil {
-		return rule
-	}
-	out := s.retries.DeepCopy()
-	if rule != nil {
-		out.Budget = rule.Budget
-	}
-	return out
 }

@@ -61,6 +61,11 @@ func (o origin) adds() bool {
 	return o.TLS != nil && (o.Mode == v1alpha1.TLSSimple || o.Mode == v1alpha1.TLSMutual)
 }
 
+// wanted is true if TLS is added, or the mode is one that may add it.
+func (o origin) wanted() bool {
+	return o.TLS != nil && o.Mode != "" && o.Mode != v1alpha1.TLSDisable && o.Mode != tlsIstio
+}
+
 // hasTLS is true if a rule adds TLS somewhere. It notes what an outside host gets none of.
 func (c *converter) hasTLS(r *DestinationRule) (adds bool) {
 	for _, o := range origins(r) {
@@ -92,6 +97,11 @@ func (c *converter) originate() {
 	for _, x := range all {
 		at := externalTarget(x.ExternalService)
 		d := c.rules[at]
+		if c.opened(x, d) {
+			delete(c.rules, at)
+			delete(c.routes, at)
+			continue
+		}
 		if d == nil {
 			c.plain(x)
 			c.out.Externals = append(c.out.Externals, x)
@@ -118,6 +128,28 @@ func (c *converter) originate() {
 	}
 }
 
+// opened is true for a service to which a rule that is not used would add TLS: its calls would be plain, so nothing may come of it.
+func (c *converter) opened(x External, used *draft) bool {
+	var r *DestinationRule
+	if used != nil {
+		r, _ = used.of.(*DestinationRule)
+	}
+	for _, p := range x.Spec.Ports {
+		if p.Protocol == "TLS" || p.Protocol == "HTTPS" || r != nil && originOf(r, p.Number).adds() {
+			continue
+		}
+		for _, other := range c.unused[externalTarget(x.ExternalService)] {
+			if originOf(other, p.Number).wanted() {
+				c.find(x.Of, Refused, "spec.hosts", "nothing comes of %s: DestinationRule %s/%s adds TLS to its port %d and is not used, "+
+					"so calls would be plain; correct that rule, or remove it",
+					strings.Join(x.Spec.Hosts, ", "), other.Namespace, other.Name, p.Number)
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // parts divides the ports of a service by the TLS that they have.
 func (c *converter) parts(x External, r *DestinationRule) ([]*v1alpha1.ExternalService, []origin) {
 	var parts []*v1alpha1.ExternalService
@@ -137,6 +169,7 @@ func (c *converter) parts(x External, r *DestinationRule) ([]*v1alpha1.ExternalS
 			part.Spec.Ports = nil
 			if len(parts) > 0 {
 				part.Name = label(fmt.Sprintf("%.50s-port-%d", x.Name, p.Number))
+				c.rename(External{part, x.Of}, fmt.Sprintf("%s:%d", x.Spec.Hosts[0], p.Number))
 			}
 			by[o.TLS] = part
 			parts, from = append(parts, part), append(from, o)

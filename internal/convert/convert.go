@@ -74,6 +74,7 @@ type place struct {
 type reader struct {
 	conversion
 	objects []metav1.Object
+	refused []*istio.DestinationRule
 	from    map[metav1.Object]*place
 	seen    map[string]string // the place of each kind and name
 }
@@ -88,7 +89,7 @@ func convert(inputs []input) (*conversion, error) {
 	slices.SortStableFunc(r.objects, func(a, b metav1.Object) int { // as a proxy does
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
-	got := istio.Convert(r.objects)
+	got := istio.Convert(r.objects, r.refused...)
 	for i := range got.Found {
 		r.find(r.from[got.Found[i].Of], &got.Found[i].Finding)
 	}
@@ -142,6 +143,7 @@ func (r *reader) object(at line, m *manifest.Object) {
 		r.invalid(at, err)
 	}
 	if len(errs) > 0 {
+		r.refuse(o)
 		return
 	}
 	if first := r.seen[at.object]; first != "" {
@@ -154,8 +156,17 @@ func (r *reader) object(at line, m *manifest.Object) {
 	for i := range found {
 		r.find(p, &found[i])
 	}
-	if istio.Usable(found) {
-		r.objects, r.from[o] = append(r.objects, o), p
+	if !istio.Usable(found) {
+		r.refuse(o)
+		return
+	}
+	r.objects, r.from[o] = append(r.objects, o), p
+}
+
+// refuse keeps a rule that is not used in mind: it may add TLS.
+func (r *reader) refuse(o metav1.Object) {
+	if rule, ok := o.(*istio.DestinationRule); ok {
+		r.refused = append(r.refused, rule)
 	}
 }
 
