@@ -8,7 +8,8 @@
 // tunnel address; a zone lost; an upgrade; a side without a public address.
 //
 // TestFileMode runs those of them that are about services alone in file mode, with the same manifests, load and applications: all are
-// processes on loopback addresses. It needs neither root nor Kubernetes.
+// processes on loopback addresses. It needs neither root nor Kubernetes. One more kills a region, its name server included, while clients
+// resolve a name that both regions have.
 //
 // The clusters are brought up once for all tests. With E2E_KEEP=NAME they have
 // that name and stay, and the next run uses them again, with Eastway installed

@@ -26,7 +26,7 @@ func TestFileMode(t *testing.T) {
 	}
 	for i, drills := range [][]drill{
 		{{"service failure", serviceFails}, {"service answers 503", serviceAnswers503}},
-		{{"bookinfo", bookinfo}, {"one gateway", gateway}, {"external service", externalService}},
+		{{"bookinfo", bookinfo}, {"one gateway", gateway}, {"external service", externalService}, {deadRegion, regionLost}},
 	} {
 		t.Run(fmt.Sprintf("stage %d", i+1), func(t *testing.T) {
 			t.Parallel()
