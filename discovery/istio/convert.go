@@ -31,7 +31,7 @@ type External struct {
 	Of *ServiceEntry
 }
 
-// Policy is a TrafficPolicy and where it comes from: a DestinationRule or, if there is none, a VirtualService.
+// Policy is a TrafficPolicy and where it comes from: a DestinationRule or, if none has settings, a VirtualService.
 type Policy struct {
 	*v1alpha1.TrafficPolicy
 	Of metav1.Object

@@ -99,7 +99,7 @@ func (c *converter) chosen(at target) *draft {
 	case rule != nil && rule.spec != nil:
 		return rule
 	case route != nil && !route.empty():
-		return cmp.Or(rule, route)
+		return route
 	case rule == nil && route == nil, reflect.DeepEqual(c.spec(at), c.without(at)):
 		return nil
 	default: // it stands before a wider one

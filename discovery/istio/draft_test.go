@@ -61,7 +61,10 @@ func TestSpecificity(t *testing.T) {
 		"nothing, of one host": {
 			[]metav1.Object{entry, empty("shop", "nothing", "db.eu.example"), exact}, "db db.eu.example; exact for shop/db: 3",
 		},
-		"a route":                {[]metav1.Object{entry, all}, "db db.eu.example; all for shop/db: 0"},
+		"a route": {[]metav1.Object{entry, all}, "db db.eu.example; all for shop/db: 0"},
+		"a route beside nothing": {
+			[]metav1.Object{entry, empty("shop", "nothing", "db.eu.example"), all}, "db db.eu.example; all for shop/db: 0",
+		},
 		"a route of no settings": {[]metav1.Object{entry, all, byHost}, "db db.eu.example"},
 		"nothing, and no default": {
 			[]metav1.Object{empty("prod", "nothing", "reviews")}, "",
