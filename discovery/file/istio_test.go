@@ -249,3 +249,22 @@ func TestIstioRefusedTLS(t *testing.T) {
 		}
 	}
 }
+
+// Where a rule added no TLS before, its entry stays as it was when a new version is refused.
+func TestIstioRefusedTLSOfAGoodRule(t *testing.T) {
+	t.Parallel()
+	base, _, _ := strings.Cut(istioDB, "host: mydb.com")
+	dir := t.TempDir()
+	cfg := config(dir)
+	s := newStore(&cfg)
+	for _, spec := range []string{"", "  workloadSelector: {}\n  trafficPolicy: {tls: {mode: SIMPLE}}\n"} {
+		write(t, dir, "a.yaml", base+"host: mydb.com\n"+spec)
+		local, errs, err := s.load()
+		if err != nil || local.Services.Get(discovery.ServiceName{Namespace: "shop", Name: "mydb"}) == nil {
+			t.Errorf("%q: %v %v", spec, errs, err)
+		}
+		if spec != "" && !mentions(errs, "a.yaml:16: document 2: spec.workloadSelector: ") {
+			t.Errorf("%v", errs)
+		}
+	}
+}

@@ -89,6 +89,9 @@ func TestSpecificity(t *testing.T) {
 			[]metav1.Object{entry, ruleFor("shop", "services", "*.shop.svc.cluster.local", 4)},
 			"db db.eu.example; services for shop/: 4; services spec.host changed",
 		},
+		"a default that holds for all in Istio too": {
+			[]metav1.Object{entry, ruleFor(rootNamespace, "everything", "*", 4)}, "db db.eu.example; everything for eastway-system/: 4",
+		},
 		"a default that holds for others": {
 			[]metav1.Object{entry, ruleFor("prod", "services", "*.prod.svc.cluster.local", 4)}, "db db.eu.example; services for prod/: 4",
 		},
