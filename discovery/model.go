@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -249,6 +250,9 @@ type TLS struct {
 	CertFile string `json:"certFile,omitempty"`
 	KeyFile  string `json:"keyFile,omitempty"`
 }
+
+// Equal is true when connections with one serve requests that are to get the other one.
+func (t *TLS) Equal(o *TLS) bool { return t == o || reflect.DeepEqual(t, o) }
 
 // ExternalEndpoint is one of them, or as many as its name has addresses.
 type ExternalEndpoint struct {

@@ -35,7 +35,7 @@ func newPool(s *slots.Table) *pool {
 // takeLocked returns a kept connection to t with a place for a request, nil if there is none. What has another TLS leaves. The lock is held.
 func (p *pool) takeLocked(t target, secure *discovery.TLS) *upstream {
 	for _, u := range slices.Backward(p.kept[t]) { // removing the last leaves the others in place
-		if u.at.TLS != secure || u.wire.retired() {
+		if !u.at.TLS.Equal(secure) || u.wire.retired() {
 			p.retire(u)
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 // want is what a request needs.
 type want struct {
 	target
-	tls *discovery.TLS // that its connection has to have, of this generation; nil: none
+	tls *discovery.TLS // that its connection has to have; nil: none
 	// others are endpoints whose connections serve it as well, when it cannot have one of its own.
 	others []balance.Address
 	// fresh: no kept connection.

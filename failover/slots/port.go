@@ -113,7 +113,7 @@ func (p *port) give(w *Waiter, r room) {
 
 // next takes the first out of the queue that a connection of that kind to a serves; nil: there is none.
 func (p *port) next(a balance.Address, kind Kind) *Waiter {
-	i := slices.IndexFunc(p.queue, func(w *Waiter) bool { return w.kind == kind && slices.Contains(w.wants, a) })
+	i := slices.IndexFunc(p.queue, func(w *Waiter) bool { return kind.serves(w.kind) && slices.Contains(w.wants, a) })
 	if i < 0 {
 		return nil
 	}

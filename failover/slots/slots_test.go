@@ -14,7 +14,7 @@ import (
 var shop = balance.Key{Service: discovery.ServiceName{Namespace: "default", Name: "shop"}, Port: 80}
 
 // generations of the TLS that is added.
-var generations = []*discovery.TLS{{Host: "shop.test"}, {Host: "shop.test"}}
+var generations = []*discovery.TLS{{Host: "shop.test"}, {Host: "shop.test", Names: []string{"other.test"}}}
 
 // at is the address of endpoint n.
 func at(n int) balance.Address {
@@ -101,6 +101,10 @@ func TestQueue(t *testing.T) {
 		"a connection for some": {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(2), Kind{}).Give() }, []int{1}, false},
 		"of another protocol":   {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), Kind{H2: true}).Give() }, []int{2}, false},
 		"with TLS":              {func(tb *Table, _ *Slot, _ []*Waiter) { tb.Next(shop, at(1), Kind{TLS: generations[0]}).Give() }, []int{3}, false},
+		"with TLS that is equal": {func(tb *Table, _ *Slot, _ []*Waiter) {
+			equal := *generations[0]
+			tb.Next(shop, at(1), Kind{TLS: &equal}).Give()
+		}, []int{3}, false},
 		"with another TLS": {func(tb *Table, _ *Slot, _ []*Waiter) {
 			if tb.Next(shop, at(1), Kind{TLS: generations[1]}) != nil {
 				t.Error("a request got another TLS than its own")
@@ -258,7 +262,7 @@ func (w *world) kind() Kind {
 func (w *world) handOver(a balance.Address) {
 	kind := w.kind()
 	got := w.tb.Next(shop, a, kind)
-	i := slices.IndexFunc(w.queue, func(o *Waiter) bool { return o.kind == kind && slices.Contains(o.wants, a) })
+	i := slices.IndexFunc(w.queue, func(o *Waiter) bool { return kind.serves(o.kind) && slices.Contains(o.wants, a) })
 	if (got == nil) != (i < 0) || i >= 0 && w.queue[i] != got {
 		w.t.Fatalf("%s: not the oldest", w.step)
 	}

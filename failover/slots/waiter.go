@@ -8,9 +8,11 @@ import (
 // Kind is what tells connections to an endpoint apart: a request needs one of its own kind.
 type Kind struct {
 	H2 bool
-	// TLS is what is added, of this generation; nil: nothing.
+	// TLS is what is added; nil: nothing.
 	TLS *discovery.TLS
 }
+
+func (k Kind) serves(o Kind) bool { return k.H2 == o.H2 && k.TLS.Equal(o.TLS) }
 
 // Waiter is a request in the queue of a service port.
 type Waiter struct {
