@@ -121,6 +121,15 @@ func checkConnection(cs *tls.ConnectionState, alpn string) (spiffeid.ID, error) 
 	return id, nil
 }
 
+// LeafID is the SPIFFE ID of a leaf, which has to be as the SPIFFE X.509-SVID standard requires it, with a key that is not too large.
+func LeafID(c *x509.Certificate) (spiffeid.ID, error) {
+	id, err := checkLeaf(c)
+	if err == nil {
+		err = checkKeySize(c)
+	}
+	return id, err
+}
+
 // checkLeaf requires what the SPIFFE X.509-SVID standard requires of a leaf (sections 2 to 4).
 func checkLeaf(c *x509.Certificate) (spiffeid.ID, error) {
 	id, err := x509svid.IDFromCert(c)

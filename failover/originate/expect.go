@@ -11,6 +11,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
+	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
@@ -18,9 +19,8 @@ import (
 // expectation is what the certificate of an endpoint has to be.
 type expectation struct {
 	// names are DNS names, IP addresses or URIs, of which one is enough. Empty with spiffe: any ID of the own trust domain.
-	names  []string
-	spiffe bool
-	// roots are nil for the system's.
+	names    []string
+	spiffe   bool
 	roots    *x509.CertPool
 	identity Identity
 	now      func() time.Time
@@ -116,7 +116,10 @@ func (e *expectation) verifySVID(certificates []*x509.Certificate) error {
 	if err != nil {
 		return &nameError{presented(certificates[0]), e.String()}
 	}
+	_, bad := certs.LeafID(certificates[0])
 	switch {
+	case bad != nil:
+		return &leafError{bad}
 	case len(e.names) > 0 && !slices.Contains(e.names, id.String()):
 		return &nameError{id.String(), e.String()}
 	case id.TrustDomain() != bundle.TrustDomain():

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 const (
 	HTTP1 = "http/1.1"
 	HTTP2 = "h2"
+	// AnyHTTP is both: nothing is going to be spoken.
+	AnyHTTP = HTTP2 + "," + HTTP1
 )
 
 // handshake is one with an endpoint.
@@ -59,7 +62,7 @@ func (h *handshake) config(sessions tls.ClientSessionCache) *tls.Config {
 	}
 	c.InsecureSkipVerify = true // VerifyConnection does it all
 	if h.alpn != "" {
-		c.NextProtos = []string{h.alpn}
+		c.NextProtos = strings.Split(h.alpn, ",")
 	}
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		h.requested.Store(true)
@@ -73,11 +76,14 @@ func (h *handshake) config(sessions tls.ClientSessionCache) *tls.Config {
 
 // confirm waits until the endpoint has judged our certificate, or that there is none. In TLS 1.3 the client is done before that: a refusal
 // would come when the application's bytes are out. An endpoint that takes it usually sends a session ticket or its first bytes; one that
-// sends nothing for a round trip has not refused.
+// sends nothing within that time is taken to have accepted, and its refusal, if it comes later, ends the connection. The wait ends before ctx
+// does: the handshake is done, and the connection good.
 func (h *handshake) confirm(ctx context.Context, conn *Conn, heard *heard, within time.Duration) error {
 	until := time.Now().Add(min(max(within, confirmLeast), confirmMost))
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		until = deadline
+	if deadline, ok := ctx.Deadline(); ok {
+		if half := time.Now().Add(time.Until(deadline) / 2); half.Before(until) {
+			until = half
+		}
 	}
 	if err := conn.SetReadDeadline(until); err != nil {
 		return err
@@ -92,7 +98,7 @@ func (h *handshake) confirm(ctx context.Context, conn *Conn, heard *heard, withi
 	heard.waitWith(nil)
 	conn.first = first[:n]
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Cause(ctx)
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF): // an end comes again
 		return err

@@ -3,10 +3,10 @@ package originate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -44,22 +44,35 @@ type Config struct {
 type Origins struct {
 	cfg    Config
 	failed tally.Book[failure]
+	// system are the roots that count where no file is named. They are read once.
+	system func() *x509.CertPool
 
-	mu      sync.Mutex
+	// reading is held while files are read, so that calls do not wait for them; applied is guarded by it. all and what is in use change
+	// with both locks held.
+	reading sync.Mutex
 	applied hashtrie.Map[discovery.ServiceName, *discovery.Service]
+	mu      sync.Mutex
 	all     map[discovery.ServiceName]*origin
 }
 
-// origin is one of them. The lock of Origins guards it.
+// origin is one of them.
 type origin struct {
 	tls   *discovery.TLS
 	files files
-	seen  stamps
+	state
+}
+
+// state is what the files hold.
+type state struct {
+	seen stamps
 	// use is what is in use, nil: nothing yet; wrong is what is wrong with the files now.
 	use      *material
 	sessions tls.ClientSessionCache
 	wrong    error
 }
+
+// errUnknown is no failure: calls and checks may be ahead of Apply, or behind.
+var errUnknown = fmt.Errorf("the ExternalService is not known yet, is gone, or has no spec.tls any more: %w", context.Canceled)
 
 // failure is a kind of failed handshake.
 type failure struct {
@@ -79,25 +92,45 @@ func New(c Config) *Origins {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Origins{cfg: c, all: map[discovery.ServiceName]*origin{}}
+	return &Origins{
+		cfg: c, all: map[discovery.ServiceName]*origin{},
+		system: sync.OnceValue(func() *x509.CertPool { return rootsOr(x509.SystemCertPool()) }),
+	}
 }
 
 // Apply takes in the services of a snapshot, and reads the files of new ones.
 func (o *Origins) Apply(s *discovery.Snapshot) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.reading.Lock()
+	defer o.reading.Unlock()
 	for name := range hashtrie.Differing(o.applied, s.Services) {
-		svc := s.Services.Get(name)
+		var secure *discovery.TLS
+		if svc := s.Services.Get(name); svc != nil {
+			secure = svc.OutsideTLS()
+		}
 		switch was := o.all[name]; {
-		case svc == nil || svc.OutsideTLS() == nil:
-			delete(o.all, name)
-		case was == nil || !reflect.DeepEqual(was.tls, svc.OutsideTLS()):
-			one := &origin{tls: svc.OutsideTLS(), files: filesOf(svc.OutsideTLS())}
-			o.all[name] = one
-			o.read(one)
+		case secure == nil:
+			o.set(name, nil)
+		case was == nil || !was.tls.Equal(secure):
+			one := &origin{tls: secure, files: filesOf(secure)}
+			if was != nil && was.files == one.files {
+				one.state = was.state
+			} else {
+				one.state = o.read(one)
+			}
+			o.set(name, one)
 		}
 	}
 	o.applied = s.Services
+}
+
+func (o *Origins) set(name discovery.ServiceName, one *origin) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if one == nil {
+		delete(o.all, name)
+		return
+	}
+	o.all[name] = one
 }
 
 // Run looks for files that changed, until ctx ends.
@@ -115,29 +148,31 @@ func (o *Origins) Run(ctx context.Context) error {
 }
 
 func (o *Origins) reread() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, one := range o.all {
+	o.reading.Lock()
+	defer o.reading.Unlock()
+	for name, one := range o.all {
 		if !one.seen.same(one.files.look()) {
-			o.read(one)
+			o.set(name, &origin{tls: one.tls, files: one.files, state: o.read(one)})
 		}
 	}
 }
 
-// read reads the files; what is not usable changes nothing. The lock is held.
-func (o *Origins) read(one *origin) {
-	one.seen = one.files.look()
+// read reads the files; what is not usable leaves what was in use.
+func (o *Origins) read(one *origin) state {
+	out := one.state
+	out.seen = one.files.look()
 	m, err := one.files.read()
-	one.wrong = err
+	out.wrong = err
 	if err != nil {
 		o.cfg.Log.Warn("certificate files of an ExternalService are broken", zap.Stringer("service", one.tls.Service),
 			zap.Bool("last_good_in_use", one.use != nil), zap.Error(err))
-		return
+		return out
 	}
 	if one.use != nil {
 		o.cfg.Log.Info("certificate files of an ExternalService read again", zap.Stringer("service", one.tls.Service))
 	}
-	one.use, one.sessions = m, tls.NewLRUClientSessionCache(maxSessions) // sessions stand for the certificates they began with
+	out.use, out.sessions = m, tls.NewLRUClientSessionCache(maxSessions) // sessions stand for the certificates they began with
+	return out
 }
 
 // Problems are what an operator has to know, sorted.
@@ -219,17 +254,24 @@ func (o *Origins) prepare(h *handshake, t *discovery.TLS) error {
 		h.certificate = o.svid
 		return nil
 	}
+	var now state
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	one := o.all[t.Service]
+	if one != nil {
+		now = one.state
+	}
+	o.mu.Unlock()
 	switch {
 	case one == nil:
-		return &ownError{errors.New("the ExternalService is gone, or has no spec.tls any more")}
-	case one.use == nil:
-		return &ownError{one.wrong}
+		return errUnknown
+	case now.use == nil:
+		return &ownError{now.wrong}
 	}
-	h.want.roots, h.sessions = one.use.roots, one.sessions
-	if own := one.use.certificate; own != nil {
+	h.want.roots, h.sessions = now.use.roots, now.sessions
+	if h.want.roots == nil {
+		h.want.roots = o.system()
+	}
+	if own := now.use.certificate; own != nil {
 		h.certificate = func() (*tls.Certificate, error) { return own, nil }
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -98,6 +99,10 @@ func TestVerify(t *testing.T) {
 			host: "a.test", alpn: "h2",
 			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}, NextProtos: []string{"http/1.1"}},
 			want:   Protocol, text: "ALPN",
+		},
+		"a probe, with an endpoint that has HTTP/2 alone": {
+			host: "a.test", alpn: AnyHTTP,
+			server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}, NextProtos: []string{"h2"}},
 		},
 		"HTTP/1.1 with an endpoint that has no ALPN": {
 			host: "a.test", alpn: "http/1.1", server: &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, later, "a.test")}},
@@ -356,5 +361,58 @@ func TestFilesBroken(t *testing.T) {
 				t.Error("what is gone is kept")
 			}
 		})
+	}
+}
+
+// An endpoint that requests a certificate and says nothing more has accepted, also when the time of the attempt is shorter than the wait.
+func TestConfirmWithinDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ca := origintest.New(t)
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		server := tls.Server(theirs, &tls.Config{
+			Certificates: []tls.Certificate{ca.Issue(t, time.Now().Add(time.Minute), "mydb.test")}, ClientAuth: tls.RequestClientCert,
+			SessionTicketsDisabled: true,
+		})
+		shaken := make(chan error, 1)
+		go func() { shaken <- server.HandshakeContext(t.Context()) }()
+		ctx, cancel := context.WithTimeout(t.Context(), confirmLeast/2)
+		defer cancel()
+		h := &handshake{server: "mydb.test", want: &expectation{names: []string{"mydb.test"}, roots: ca.Pool(), now: time.Now}}
+		conn, err := h.run(ctx, piped{ours})
+		synctest.Wait()
+		if err := errors.Join(err, <-shaken, ctx.Err()); err != nil { // it waits for less than the whole time
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	})
+}
+
+// What is ahead of the snapshot, or behind, is no failure.
+func TestNotKnownYet(t *testing.T) {
+	t.Parallel()
+	failed := 0
+	o := apply(t, Config{Failed: func(discovery.ServiceName, Reason) { failed++ }}, &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test"})
+	o.Apply(&discovery.Snapshot{})
+	ours, _ := sockets(t)
+	_, err := o.Client(t.Context(), ours, To{TLS: &discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test"}})
+	if !errors.Is(err, context.Canceled) || failed > 0 || len(o.Problems()) > 0 {
+		t.Errorf("got %v, counted %d, problems %q", err, failed, o.Problems())
+	}
+}
+
+// Other names with the same files need no reading: what was read stays, also when the files are broken now.
+func TestSameFiles(t *testing.T) {
+	t.Parallel()
+	spec := discovery.TLS{Service: shop, Mode: "SIMPLE", Host: "mydb.test", CAFile: origintest.New(t).File(t)}
+	o := apply(t, Config{}, &spec)
+	was := o.all[shop].use
+	origintest.Write(t, spec.CAFile, []byte("broken\n"))
+	renamed := spec
+	renamed.Names = []string{"other.test"}
+	o.Apply(snapshot(&renamed))
+	if now := o.all[shop]; now.use != was || now.tls != &renamed {
+		t.Errorf("in use %+v", now)
 	}
 }

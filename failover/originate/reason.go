@@ -38,9 +38,9 @@ func (r Reason) remedy() string {
 	case OtherName:
 		return "correct sni or subjectAltNames of spec.tls, or give the endpoint a certificate for the name"
 	case UnknownAuthority:
-		return "name the file of the endpoint's roots in caCertificates of spec.tls; without it the roots are the system's"
+		return "name the file of the endpoint's roots in caCertificates of spec.tls; without it the roots are the system's, or the well-known ones"
 	case BadCertificate:
-		return "give the endpoint a certificate for TLS servers"
+		return "give the endpoint a certificate for TLS servers, with SPIFFE an X.509 SVID"
 	case ClientCertificate:
 		return "the endpoint wants another client certificate: set mode MUTUAL of spec.tls with one that it trusts"
 	case Protocol:
@@ -80,6 +80,12 @@ func (e *nameError) Error() string {
 	return fmt.Sprintf("the certificate is for %s, expected is %s", e.presented, e.expected)
 }
 
+// leafError is a certificate that is no X.509 SVID.
+type leafError struct{ err error }
+
+func (e *leafError) Error() string { return e.err.Error() }
+func (e *leafError) Unwrap() error { return e.err }
+
 // ownError is a fault on this side.
 type ownError struct{ err error }
 
@@ -93,6 +99,9 @@ func reasonOf(err error) Reason {
 	}
 	if _, ok := errors.AsType[*nameError](err); ok {
 		return OtherName
+	}
+	if _, ok := errors.AsType[*leafError](err); ok {
+		return BadCertificate
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return UnknownAuthority

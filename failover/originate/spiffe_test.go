@@ -47,6 +47,7 @@ func TestSPIFFE(t *testing.T) {
 		"another trust domain":    {nil, ca.Issue(t, later, "spiffe://west.test/db"), OtherName},
 		"no ID":                   {nil, ca.Issue(t, later, "mydb.test"), OtherName},
 		"of an authority unknown": {nil, other.Issue(t, later, "spiffe://east.test/db"), UnknownAuthority},
+		"one of a CA":             {nil, ca.IssueCA(t, later, "spiffe://east.test/db"), BadCertificate},
 		"expired":                 {nil, ca.Issue(t, time.Now().Add(-time.Minute), "spiffe://east.test/db"), Expired},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,8 @@ type file struct {
 }
 
 // files are the whole root file system: there is no shell in it, nor anything else to run. There are no CA certificates
-// either: Eastway trusts the bundles of its peers, and the API server's, which Kubernetes mounts.
+// either: Eastway trusts the bundles of its peers, and the API server's, which Kubernetes mounts. The well-known roots, for external
+// services, are in the binary.
 func files(binary []byte) []file {
 	user := fmt.Sprintf("root:x:0:0:root:/:/sbin/nologin\neastway:x:%d:%d:eastway:%s:/sbin/nologin\n", UserID, GroupID, statePath)
 	group := fmt.Sprintf("root:x:0:\neastway:x:%d:\n", GroupID)

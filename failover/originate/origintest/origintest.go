@@ -61,9 +61,20 @@ func sign(t testing.TB, template, parent *x509.Certificate, key, by *ecdsa.Priva
 // Issue makes a certificate for names: DNS names, IP addresses or URIs.
 func (a *Authority) Issue(t testing.TB, until time.Time, names ...string) tls.Certificate {
 	t.Helper()
+	return a.issue(t, x509.KeyUsageDigitalSignature, until, names)
+}
+
+// IssueCA makes one that may sign certificates, as no endpoint's may.
+func (a *Authority) IssueCA(t testing.TB, until time.Time, names ...string) tls.Certificate {
+	t.Helper()
+	return a.issue(t, x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign, until, names)
+}
+
+func (a *Authority) issue(t testing.TB, usage x509.KeyUsage, until time.Time, names []string) tls.Certificate {
+	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until, KeyUsage: usage,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {
