@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"slices"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
@@ -33,7 +34,7 @@ type Candidate struct {
 	RTT time.Duration
 	// Endpoints is how many are behind it: 1, or those of a peer that take connections.
 	Endpoints int
-	// HTTP: it is a peer whose proxies carry requests on the port one by one.
+	// HTTP: it is a peer whose proxies carry requests on the port one by one. Of an endpoint it is known in probes alone: its port has HTTP.
 	HTTP bool
 	// ProxyProtocol: it is an endpoint that expects the header of the PROXY protocol.
 	ProxyProtocol bool
@@ -226,6 +227,25 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 		})
 	}
 	return out
+}
+
+// probedAs is a target as a probe connects to it.
+func probedAs(s *discovery.Snapshot, t *target) Candidate {
+	c := Candidate{Address: t.address, ConnectTimeout: t.group.policyNow().connectTimeout}
+	key := t.group.key
+	if c.Peer != "" || s == nil {
+		return c
+	}
+	svc := s.Services.Get(key.Service)
+	if svc == nil {
+		return c
+	}
+	c.HTTP, c.ProxyProtocol, c.TLS = isHTTP(svc.Ports, key.Port), svc.ProxyProtocol, svc.OutsideTLS()
+	endpoints := svc.Endpoints[key.Port]
+	if i := slices.IndexFunc(endpoints, func(e discovery.Endpoint) bool { return e.Address == c.Endpoint }); i >= 0 {
+		c.Host = endpoints[i].Host
+	}
+	return c
 }
 
 // peerCandidates are the peers that export the service port with endpoints that take connections, and can be reached.

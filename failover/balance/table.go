@@ -260,7 +260,7 @@ func (tb *Table) sweep(now time.Time) (probes []*target, next time.Time) {
 }
 
 func (tb *Table) probe(ctx context.Context, t *target) {
-	c := Candidate{Address: t.address, ConnectTimeout: t.group.policyNow().connectTimeout}
+	c := probedAs(tb.snapshot.Load(), t)
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
 	err := tb.cfg.Probe(ctx, t.group.key, c)

@@ -32,7 +32,11 @@ func (d *Dialer) probe(ctx context.Context, k balance.Key, c *balance.Candidate)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
-	conn, err := d.dialLocal(ctx, endpointOf(c, ""))
+	alpn := ""
+	if c.HTTP {
+		alpn = originate.AnyHTTP
+	}
+	conn, err := d.dialLocal(ctx, endpointOf(c, alpn))
 	if err != nil {
 		return err
 	}
