@@ -62,7 +62,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	}
 	s.client = client
 	s.metrics = newMetrics(cfg.Registerer, all, s.oldestSnapshot, s.awaySince)
-	check := &translate.Checker{Cluster: cfg.Cluster, SPIFFEID: cfg.SPIFFEID, ValidatePeer: cfg.ValidatePeer}
+	check := &translate.Checker{Cluster: cfg.Cluster, SPIFFEID: cfg.SPIFFEID, Kubernetes: true, ValidatePeer: cfg.ValidatePeer}
 	for _, r := range all {
 		t := newTable(r, check, &s.mu, s.change, s.wake)
 		s.tables = append(s.tables, t)

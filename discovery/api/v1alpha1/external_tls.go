@@ -26,10 +26,11 @@ type ClientTLS struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
-	// CACertificates is a PEM file of roots; absent: those of the system.
+	// CACertificates is a PEM file of roots on the proxy's host, not for Kubernetes; absent: those of the system, or the well-known ones where
+	// it has none.
 	// +optional
 	CACertificates string `json:"caCertificates,omitempty"`
-	// ClientCertificate and PrivateKey are PEM files, for MUTUAL.
+	// ClientCertificate and PrivateKey are PEM files on the proxy's host, for MUTUAL; not for Kubernetes.
 	// +optional
 	ClientCertificate string `json:"clientCertificate,omitempty"`
 	// +optional
@@ -127,7 +128,36 @@ func validateTLSFiles(at *field.Path, t *ClientTLS) field.ErrorList {
 	}
 	if t.CredentialName != "" {
 		errs = append(errs, field.Forbidden(at.Child("credentialName"),
-			"Secrets are for Kubernetes: name files by caCertificates, clientCertificate and privateKey"))
+			"Secrets are not read yet: without Kubernetes name files by caCertificates, clientCertificate and privateKey"))
 	}
 	return errs
+}
+
+// ValidateClusterExternalService is ValidateExternalService for an object of Kubernetes: there a path would be one in the containers of all
+// proxies, which have no such files.
+func ValidateClusterExternalService(e *ExternalService) field.ErrorList {
+	t := e.Spec.TLS
+	if !t.IsOn() || !t.hasFiles() {
+		return ValidateExternalService(e)
+	}
+	at := field.NewPath("spec", "tls")
+	if t.Mode == TLSMutual {
+		return field.ErrorList{field.Forbidden(at.Child("mode"), "MUTUAL needs a client certificate, and on Kubernetes proxies read no files and "+
+			"no Secrets (credentialName) yet: use SIMPLE, or SPIFFE, which presents the proxy's own certificate")}
+	}
+	errs := ValidateExternalService(e)
+	for _, f := range []struct{ name, path string }{
+		{"caCertificates", t.CACertificates}, {"clientCertificate", t.ClientCertificate}, {"privateKey", t.PrivateKey},
+	} {
+		if f.path != "" {
+			errs = append(errs, field.Forbidden(at.Child(f.name), "on Kubernetes proxies read no files and no Secrets (credentialName) yet: "+
+				"remove it for the well-known roots, or use SPIFFE for the roots of this cluster's trust domain"))
+		}
+	}
+	return errs
+}
+
+// hasFiles is true when files are named, or needed.
+func (t *ClientTLS) hasFiles() bool {
+	return t.Mode == TLSMutual || t.CACertificates+t.ClientCertificate+t.PrivateKey != ""
 }

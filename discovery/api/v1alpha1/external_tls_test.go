@@ -30,7 +30,7 @@ func TestValidateClientTLS(t *testing.T) {
 		{"{mode: SIMPLE, caCertificates: ca.crt}", "spec.tls.caCertificates: Invalid value: \"ca.crt\": must be an absolute path"},
 		{"{mode: SIMPLE, privateKey: /tls.key}", "spec.tls.privateKey: Forbidden: only the mode MUTUAL"},
 		{"{mode: MUTUAL, clientCertificate: /tls.crt}", "spec.tls.privateKey: Required value: with MUTUAL"},
-		{"{mode: SIMPLE, credentialName: x}", "spec.tls.credentialName: Forbidden: Secrets are for Kubernetes"},
+		{"{mode: SIMPLE, credentialName: x}", "spec.tls.credentialName: Forbidden: Secrets are not read yet"},
 	} {
 		text := externalService + "  tls: " + tt.tls + "\n"
 		check(t, text, tt.want)
@@ -55,5 +55,29 @@ func check(t *testing.T, text, want string) {
 	case want == "" && len(errs) == 0:
 	case want == "" || len(errs) != 1 || !strings.Contains(errs[0].Error(), want):
 		t.Errorf("%s\ngot  %v\nwant %q", text, errs, want)
+	}
+}
+
+// On Kubernetes files are refused, and with a text that names what works.
+func TestValidateClusterExternalService(t *testing.T) {
+	t.Parallel()
+	const files = "clientCertificate: /tls.crt, privateKey: /tls.key"
+	for tls, want := range map[string]string{
+		"{mode: DISABLE, caCertificates: /ca.crt}": "", // nothing is read
+		"{mode: SIMPLE}": "",
+		"{mode: SPIFFE}": "",
+		"{mode: SIMPLE, caCertificates: /ca.crt}": "spec.tls.caCertificates: Forbidden: on Kubernetes proxies read no files",
+		"{mode: MUTUAL, " + files + "}":           "spec.tls.mode: Forbidden: MUTUAL needs a client certificate",
+		"{mode: MUTUAL}":                          "spec.tls.mode: Forbidden: MUTUAL needs a client certificate",
+	} {
+		var e v1alpha1.ExternalService
+		text := "{metadata: {name: db}, spec: {hosts: [db.test], ports: [{number: 80, name: http}], tls: " + tls + "}}"
+		if err := yaml.UnmarshalStrict([]byte(text), &e); err != nil {
+			t.Fatal(err)
+		}
+		errs := v1alpha1.ValidateClusterExternalService(&e)
+		if want == "" && len(errs) > 0 || want != "" && (len(errs) != 1 || !strings.Contains(errs[0].Error(), want)) {
+			t.Errorf("%s: got %v, want %q", tls, errs, want)
+		}
 	}
 }

@@ -22,6 +22,8 @@ type Checker struct {
 	// Cluster and SPIFFEID are the own ones, which no Peer may have.
 	Cluster  string
 	SPIFFEID string
+	// Kubernetes: the objects are those of a cluster, and not of files.
+	Kubernetes bool
 	// ValidatePeer returns what is wrong with the identity or the trust bundle of a Peer; a *field.Error names the field.
 	ValidatePeer func(name, spiffeID, bundle string) error
 }
@@ -46,6 +48,9 @@ func (c *Checker) Check(namespace string, v any) field.ErrorList {
 	case *v1alpha1.TrafficPolicy:
 		errs = append(errs, v1alpha1.ValidateTrafficPolicy(o)...)
 	case *v1alpha1.ExternalService:
+		if c.Kubernetes {
+			return append(errs, v1alpha1.ValidateClusterExternalService(o)...)
+		}
 		errs = append(errs, v1alpha1.ValidateExternalService(o)...)
 	}
 	return errs

@@ -21,7 +21,7 @@ const messageBytes = 1024
 
 // refusal is why an ExternalService is not used: a reason of its condition Accepted, and a text; "": it is used.
 func refusal(e *v1alpha1.ExternalService, service *corev1.Service) (reason, message string) {
-	if errs := v1alpha1.ValidateExternalService(e); len(errs) > 0 {
+	if errs := v1alpha1.ValidateClusterExternalService(e); len(errs) > 0 {
 		return v1alpha1.ReasonInvalid, clip.Text(errs.ToAggregate().Error(), messageBytes)
 	}
 	if service != nil {

@@ -90,7 +90,16 @@ func TestExternalServiceRefused(t *testing.T) {
 	if c := e.Status.Conditions[0]; !strings.Contains(c.Message, "spec.ports[0].number") {
 		t.Errorf("message %q", c.Message)
 	}
-	edit(w, &v1alpha1.ExternalService{}, "default", "shop", func(e *v1alpha1.ExternalService) { e.Spec.Ports[0].Number = 80 })
+	edit(w, &v1alpha1.ExternalService{}, "default", "shop", func(e *v1alpha1.ExternalService) {
+		e.Spec.Ports[0].Number = 80
+		e.Spec.TLS = &v1alpha1.ClientTLS{Mode: v1alpha1.TLSSimple, CACertificates: "/ca.crt"}
+	})
+	w.reconcile()
+	conditions, e = w.externalConditions()
+	if conditions != "False/Invalid False/NotAccepted" || !strings.Contains(e.Status.Conditions[0].Message, "on Kubernetes proxies read no files") {
+		t.Errorf("with a file: %s, %q", conditions, e.Status.Conditions[0].Message)
+	}
+	edit(w, &v1alpha1.ExternalService{}, "default", "shop", func(e *v1alpha1.ExternalService) { e.Spec.TLS = nil })
 	w.create(shop)
 	w.reconcile()
 	if conditions, _ := w.externalConditions(); conditions != "False/Conflicted False/NotAccepted" || len(w.derived(v1alpha1.DerivedExternal)) > 0 {
