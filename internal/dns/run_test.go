@@ -23,6 +23,7 @@ import (
 
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/command"
+	"github.com/eastway/eastway/internal/dns/server"
 	"github.com/eastway/eastway/internal/dns/watch"
 	"github.com/eastway/eastway/internal/status"
 )
@@ -352,7 +353,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Error("the table is not in the order of names")
 	}
 	reg := &described{Registry: prometheus.NewRegistry()}
-	d := &daemon{o: options{listen: "127.99.57.2:0", admin: "127.99.57.2:0"}, log: nopLog()}
+	d := &daemon{o: options{listen: "127.99.57.2:0", admin: "127.99.57.2:0"}, log: nopLog(), handler: server.NewHandler()}
 	d.board = watch.NewBoard(nil, reg)
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := d.listen(ctx, reg); err != nil {

@@ -2,9 +2,11 @@ package server
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"strings"
+	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -13,11 +15,15 @@ import (
 )
 
 // Handler answers queries from memory. Set may be called at any time.
-type Handler struct{ zones atomic.Pointer[Zones] }
+type Handler struct {
+	zones atomic.Pointer[Zones]
+	// failed takes errors of this server itself, which are answered with SERVFAIL.
+	failed func(error)
+}
 
 // NewHandler has authority over nothing yet.
 func NewHandler() *Handler {
-	h := new(Handler)
+	h := &Handler{failed: func(error) {}}
 	h.Set(NewZones(nil))
 	return h
 }
@@ -31,7 +37,15 @@ func (h *Handler) Answer(query []byte, resolver netip.Addr, udp bool) (response 
 	if len(query) < headerSize || query[2]&response1 != 0 {
 		return nil, 0
 	}
+	defer func() {
+		if p := recover(); p != nil { // one query must not end the answers to all others
+			response, rcode = h.fail(query, fmt.Errorf("%v: %s", p, debug.Stack()))
+		}
+	}()
 	reply, e, scope := h.reply(query, int(query[2]>>opcodeShift&opcodes), resolver)
+	if udp {
+		reply.Extra = reply.Extra[:min(len(reply.Extra), maxGlue)]
+	}
 	e.addTo(reply, scope)
 	reply.Compress = true
 	if udp {
@@ -39,14 +53,27 @@ func (h *Handler) Answer(query []byte, resolver netip.Addr, udp bool) (response 
 		reply.Compress = true
 	}
 	packed, err := reply.Pack()
-	if err != nil { // such as a name in the question that cannot be written as it was read
-		packed, err = refusal(query, dns.RcodeFormatError).Pack()
-		reply.Rcode = dns.RcodeFormatError
+	if err == nil {
+		return packed, reply.Rcode
 	}
+	if _, bad := (&dns.Msg{Question: reply.Question}).Pack(); bad == nil {
+		return h.fail(query, err)
+	}
+	// a name in the question that cannot be written as it was read
+	if packed, err = refusal(query, dns.RcodeFormatError).Pack(); err != nil {
+		return nil, 0
+	}
+	return packed, dns.RcodeFormatError
+}
+
+// fail answers a query that this server has an error with.
+func (h *Handler) fail(query []byte, err error) (response []byte, rcode int) {
+	h.failed(err)
+	packed, err := refusal(query, dns.RcodeServerFailure).Pack()
 	if err != nil {
 		return nil, 0
 	}
-	return packed, reply.Rcode
+	return packed, dns.RcodeServerFailure
 }
 
 func (h *Handler) reply(query []byte, opcode int, resolver netip.Addr) (reply *dns.Msg, e edns, scope int) {
@@ -61,6 +88,9 @@ func (h *Handler) reply(query []byte, opcode int, resolver netip.Addr) (reply *d
 	reply = new(dns.Msg)
 	reply.SetReply(q)
 	e, reply.Rcode = readEDNS(q)
+	if e.subnet != nil && reply.Rcode == dns.RcodeSuccess && !subnetFits(query) {
+		e.subnet, reply.Rcode = nil, dns.RcodeFormatError
+	}
 	if reply.Rcode == dns.RcodeSuccess {
 		client := e.client
 		if !client.IsValid() {
@@ -83,15 +113,15 @@ func refusal(query []byte, rcode int) *dns.Msg {
 	}}
 }
 
-// truncated is a response without answers that has the client come back over TCP.
-func truncated(query []byte) []byte {
-	q := new(dns.Msg)
-	if err := q.Unpack(query); err != nil || len(q.Question) != 1 {
+// truncated is a response without answers that has the client come back over TCP; nil: there is none.
+func truncated(query, response []byte) []byte {
+	reply := new(dns.Msg)
+	if err := reply.Unpack(response); err != nil || reply.Opcode != dns.OpcodeQuery {
 		return nil
 	}
-	reply := new(dns.Msg)
-	reply.SetReply(q)
-	reply.Truncated = true
+	reply.Truncated, reply.Compress = true, true
+	reply.Answer, reply.Ns = nil, nil
+	reply.Extra = slices.DeleteFunc(reply.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeOPT })
 	packed, err := reply.Pack()
 	if err != nil || len(packed) > len(query) { // never larger than what an attacker sent
 		return nil
@@ -138,7 +168,7 @@ func (s *served) answer(reply *dns.Msg, q dns.Question, name string, at node, cl
 	case name == s.apex && q.Qtype == dns.TypeNS:
 		for _, ns := range s.zone.NameServers {
 			reply.Answer = append(reply.Answer, &dns.NS{Hdr: s.header(q.Name, dns.TypeNS, nsTTL), Ns: ns.Name})
-			if strings.HasSuffix(dns.CanonicalName(ns.Name), s.apex) {
+			if dns.IsSubDomain(s.apex, dns.CanonicalName(ns.Name)) {
 				reply.Extra = append(reply.Extra, s.addressRecords(ns.Name, dns.TypeA, nsTTL, ns.Addresses)...)
 				reply.Extra = append(reply.Extra, s.addressRecords(ns.Name, dns.TypeAAAA, nsTTL, ns.Addresses)...)
 			}

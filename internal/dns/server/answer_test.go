@@ -308,6 +308,110 @@ func TestRegionOfResolver(t *testing.T) {
 	}
 }
 
+// A limited response says what the whole one does, but for its records.
+func TestTruncated(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		q             *dns.Msg
+		rcode         int
+		authoritative bool
+	}{
+		{"an answer", query("shop.lb.example.com.", dns.TypeA).SetEdns0(1232, true), 0, true},
+		{"without EDNS", query("shop.lb.example.com.", dns.TypeA), 0, true},
+		{"no such name", query("nope.lb.example.com.", dns.TypeA).SetEdns0(1232, true), dns.RcodeNameError, true},
+		{"another zone", query("example.org.", dns.TypeA), dns.RcodeRefused, false},
+		{"an update", new(dns.Msg).SetUpdate("lb.example.com."), -1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			packed, err := tt.q.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole, _ := testHandler().Answer(packed, netip.MustParseAddr("198.51.100.7"), true)
+			short := truncated(packed, whole)
+			if short == nil {
+				if tt.rcode != -1 {
+					t.Error("none")
+				}
+				return
+			}
+			m := new(dns.Msg)
+			if err := m.Unpack(short); err != nil || len(short) > len(packed) || !m.Truncated || m.Rcode != tt.rcode ||
+				m.Authoritative != tt.authoritative || (m.IsEdns0() == nil) != (tt.q.IsEdns0() == nil) || len(m.Answer)+len(m.Ns) > 0 {
+				t.Errorf("%v, %v", m, err)
+			}
+		})
+	}
+}
+
+// The name servers' addresses make no large response of a small query.
+func TestGlueIsBounded(t *testing.T) {
+	t.Parallel()
+	var servers []NameServer
+	for i := range 13 {
+		s := NameServer{Name: fmt.Sprintf("ns%d.lb.example.com.", i)}
+		for j := range 8 {
+			s.Addresses = append(s.Addresses, netip.AddrFrom4([4]byte{192, 0, byte(i), byte(j)}))
+		}
+		servers = append(servers, s)
+	}
+	h := NewHandler()
+	h.Set(NewZones([]Zone{{Apex: "lb.example.com.", Hostmaster: "h.example.com.", NameServers: servers, NegativeTTL: 5}}))
+	packed, _ := query("lb.example.com.", dns.TypeNS).SetEdns0(4096, false).Pack()
+	for _, udp := range []bool{true, false} {
+		response, _ := h.Answer(packed, netip.MustParseAddr("198.51.100.7"), udp)
+		m := new(dns.Msg)
+		if err := m.Unpack(response); err != nil || len(m.Answer) != 13 || m.Truncated ||
+			udp != (len(m.Extra) == maxGlue+1) || udp && len(response) > 600 {
+			t.Errorf("over UDP %t: %d bytes, %d addresses, %v", udp, len(response), len(m.Extra)-1, err)
+		}
+	}
+}
+
+// An error in this server is answered, seen, and does not end it.
+func TestOwnErrors(t *testing.T) {
+	t.Parallel()
+	for what, zone := range map[string]Zone{
+		"a panic": {
+			Apex: "lb.example.com.", NameServers: []NameServer{{Name: "ns.example.net."}},
+			Names: map[string]*Name{"x.lb.example.com.": {Chooser: new(atomic.Pointer[steer.Chooser])}},
+		},
+		"a record that is none": {Apex: "lb.example.com.", Hostmaster: strings.Repeat("x", 64) + ".example.com."},
+	} {
+		h := NewHandler()
+		var errs []error
+		h.failed = func(err error) { errs = append(errs, err) }
+		h.Set(NewZones([]Zone{zone}))
+		packed, _ := query("x.lb.example.com.", dns.TypeA).Pack()
+		response, rcode := h.Answer(packed, netip.MustParseAddr("198.51.100.7"), true)
+		m := new(dns.Msg)
+		if err := m.Unpack(response); err != nil || rcode != dns.RcodeServerFailure || m.Rcode != rcode || len(errs) != 1 {
+			t.Errorf("%s: %v, %v, %v", what, m, err, errs)
+		}
+	}
+}
+
+func TestSubnetLength(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		data  []byte
+		rcode int
+	}{
+		{[]byte{0, 1, 24, 0, 10, 0, 0}, 0},
+		{[]byte{0, 1, 0, 0}, 0},
+		{[]byte{0, 1, 24, 0, 10, 0, 0, 0}, dns.RcodeFormatError},
+		{[]byte{0, 1, 24, 0, 10}, dns.RcodeFormatError},
+	} {
+		q := query("geo.lb.example.com.", dns.TypeA).SetEdns0(1232, false)
+		q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: dns.EDNS0SUBNET, Data: tt.data}}
+		if m, _ := exchange(t, q, true); m.Rcode != tt.rcode || m.IsEdns0() == nil {
+			t.Errorf("%v: %v", tt.data, m)
+		}
+	}
+}
+
 func FuzzQuery(f *testing.F) {
 	for _, q := range []*dns.Msg{
 		query("shop.lb.example.com.", dns.TypeA).SetEdns0(4096, true), query("many.lb.example.com.", dns.TypeAAAA),
@@ -334,7 +438,8 @@ func FuzzQuery(f *testing.F) {
 				t.Errorf("%x: %v, %v", response, m, err)
 			}
 		}
-		if short := truncated(packet); short != nil && len(short) > len(packet) {
+		whole, _ := h.Answer(packet, netip.MustParseAddr("10.0.0.1"), true)
+		if short := truncated(packet, whole); short != nil && len(short) > len(packet) {
 			t.Errorf("a limited response is longer than its query: %d, %d bytes", len(short), len(packet))
 		}
 	})

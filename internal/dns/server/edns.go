@@ -1,9 +1,11 @@
 package server
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // edns is what a query says of its client beyond the question (RFC 6891).
@@ -64,6 +66,37 @@ func prefixOf(o *dns.EDNS0_SUBNET) (netip.Prefix, bool) {
 	}
 	p := netip.PrefixFrom(addr, int(o.SourceNetmask))
 	return p, p.IsValid() && p == p.Masked() && addr.Is4() == (o.Family == 1)
+}
+
+// subnetFits is true if the address in the option is as long as its prefix wants it (RFC 7871, section 6). The parser of the message fills it
+// up, or cuts it.
+func subnetFits(query []byte) bool {
+	const fields, netmask, bitsPerByte = 4, 2, 8
+	var p dnsmessage.Parser
+	if _, err := p.Start(query); err != nil || p.SkipAllQuestions() != nil || p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil {
+		return false
+	}
+	for {
+		h, err := p.AdditionalHeader()
+		if err != nil {
+			return errors.Is(err, dnsmessage.ErrSectionDone)
+		}
+		if h.Type != dnsmessage.TypeOPT {
+			if p.SkipAdditional() != nil {
+				return false
+			}
+			continue
+		}
+		opt, err := p.OPTResource()
+		if err != nil {
+			return false
+		}
+		for _, o := range opt.Options {
+			if o.Code == dns.EDNS0SUBNET && len(o.Data) != fields+(int(o.Data[netmask])+bitsPerByte-1)/bitsPerByte {
+				return false
+			}
+		}
+	}
 }
 
 // addTo gives the answer the options that belong to those of the query.

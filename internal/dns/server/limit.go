@@ -1,6 +1,7 @@
 package server
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
@@ -22,9 +23,13 @@ type limiter struct {
 	mu     sync.Mutex
 	second int64
 	counts map[netip.Prefix]int
+	shared [sharedCounts]int // of the networks beyond maxClients
+	seed   maphash.Seed
 }
 
-func newLimiter(rate int) *limiter { return &limiter{rate: rate, counts: make(map[netip.Prefix]int)} }
+func newLimiter(rate int) *limiter {
+	return &limiter{rate: rate, counts: make(map[netip.Prefix]int), seed: maphash.MakeSeed()}
+}
 
 // network is what is counted: providers assign a /56 and more to one customer.
 func network(client netip.Addr) netip.Prefix {
@@ -50,14 +55,17 @@ func (l *limiter) take(now time.Time, client netip.Addr) action {
 	defer l.mu.Unlock()
 	if second := now.Unix(); second != l.second {
 		clear(l.counts)
+		clear(l.shared[:])
 		l.second = second
 	}
 	n, known := l.counts[of]
-	if !known && len(l.counts) >= maxClients {
-		return send
+	if n++; known || len(l.counts) < maxClients {
+		l.counts[of] = n
+	} else {
+		at := &l.shared[maphash.Comparable(l.seed, of)%sharedCounts]
+		*at++
+		n = *at
 	}
-	n++
-	l.counts[of] = n
 	switch {
 	case n <= l.rate:
 		return send

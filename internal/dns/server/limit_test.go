@@ -47,7 +47,7 @@ func TestLimiterIsBounded(t *testing.T) {
 	l := newLimiter(1)
 	now := time.Unix(1000, 0)
 	at := netip.MustParseAddr("10.0.0.0").As4()
-	for i := range maxClients + 10 {
+	for i := range maxClients {
 		at[0], at[1], at[2] = byte(10+i>>16), byte(i>>8), byte(i)
 		if l.take(now, netip.AddrFrom4(at)) != send {
 			t.Fatal("the first response is not sent")
@@ -58,6 +58,18 @@ func TestLimiterIsBounded(t *testing.T) {
 	}
 	if l.take(now, netip.MustParseAddr("10.0.0.1")) == send {
 		t.Error("what is counted is not limited any more")
+	}
+	sent := 0
+	for range 1000 { // one more is limited as all others are, with those that share its count
+		if l.take(now, netip.MustParseAddr("203.0.113.4")) == send {
+			sent++
+		}
+	}
+	if sent != 1 {
+		t.Errorf("%d responses to a network beyond the bound", sent)
+	}
+	if l.take(now.Add(time.Second), netip.MustParseAddr("203.0.113.4")) != send {
+		t.Error("a second later it is still limited")
 	}
 }
 

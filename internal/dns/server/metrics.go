@@ -15,6 +15,7 @@ type metrics struct {
 	responses *prometheus.CounterVec
 	limited   *prometheus.CounterVec
 	closed    prometheus.Counter
+	failures  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, conns func() int) *metrics {
@@ -29,6 +30,9 @@ func newMetrics(reg prometheus.Registerer, conns func() int) *metrics {
 		}, []string{"action"}),
 		closed: with.NewCounter(prometheus.CounterOpts{
 			Name: "eastway_dns_connections_evicted_total", Help: "TCP connections that made room for newer ones.",
+		}),
+		failures: with.NewCounter(prometheus.CounterOpts{
+			Name: "eastway_dns_failures_total", Help: "Queries answered with SERVFAIL for an error in this server, which the log has.",
 		}),
 	}
 	with.NewGaugeFunc(prometheus.GaugeOpts{

@@ -14,8 +14,11 @@ const (
 	DefaultRate = 200
 	// slip is which one of the responses above the limit is sent, without answers: a true client then comes back over TCP.
 	slip = 2
-	// maxClients is how many /24 and /56 are counted in a second, about 10 MB; of further ones each response is sent.
-	maxClients = 100_000
+	// maxClients is how many /24 and /56 are counted in a second, about 10 MB; further ones share sharedCounts.
+	maxClients   = 100_000
+	sharedCounts = 4096
+	// maxGlue is how many addresses of name servers an answer over UDP has; resolvers have them from the parent zone as well.
+	maxGlue = 8
 	// maxConns is how many TCP connections there may be; each costs about 10 KB. When one more comes, the client with the most loses
 	// its oldest.
 	maxConns = 512
@@ -24,6 +27,6 @@ const (
 	// idleTime is how long a connection may be without a query, and how long one may take to arrive or an answer to be taken (RFC 7766,
 	// section 6.2.3: a few seconds).
 	idleTime = 10 * time.Second
-	// acceptPause is the pause after a failed accept, such as for want of descriptors.
+	// acceptPause is the pause after a failed accept or read, such as for want of descriptors.
 	acceptPause = 50 * time.Millisecond
 )

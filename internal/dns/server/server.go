@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/internal/httpserve"
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/tally"
 )
 
@@ -49,10 +50,14 @@ type refusedKind int
 const (
 	tooManyResponses refusedKind = iota
 	tooManyConns
+	ownError
 )
 
 func (k refusedKind) text() (what, remedy string) {
-	if k == tooManyConns {
+	switch k {
+	case ownError:
+		return "queries are answered with SERVFAIL for an error in this server", "the log has it: report it"
+	case tooManyConns:
 		return "a TCP connection lost its place to a newer one", fmt.Sprintf("at most %d, and %d of one client, may be open: "+
 			"if these are your resolvers, run more servers", maxConns, maxConnsPerClient)
 	}
@@ -66,7 +71,6 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
-	s.metrics = newMetrics(cfg.Registerer, s.conns.len)
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
@@ -81,7 +85,18 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	if s.udp, err = listenUDP(ctx, address); err != nil {
 		return nil, errors.Join(fmt.Errorf("dns: %w", httpserve.ListenError(address, err)), l.Close())
 	}
+	s.metrics = newMetrics(cfg.Registerer, s.conns.len)
+	cfg.Handler.failed = s.failed
 	return s, nil
+}
+
+// failed has the operator see an error of this server itself.
+func (s *Server) failed(err error) {
+	s.metrics.failures.Inc()
+	if due := s.refused.Note(time.Now(), ownError, 1); due > 0 {
+		what, remedy := ownError.text()
+		s.log.Error(what, zap.String("remedy", remedy), zap.Uint64("count", due), zap.Error(err))
+	}
 }
 
 // Addr is where it listens.
@@ -105,11 +120,7 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Go(func() error { return s.serveUDP(ctx) })
 	}
 	g.Go(func() error { return s.serveTCP(ctx) })
-	err := g.Wait()
-	if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
+	return g.Wait()
 }
 
 // serveUDP answers datagrams one after the other.
@@ -117,11 +128,15 @@ func (s *Server) serveUDP(ctx context.Context) error {
 	buf, oob := make([]byte, querySize), make([]byte, controlSize)
 	for {
 		n, from, to, err := s.udp.read(buf, oob)
-		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-			return err
+		if err != nil { // such as an ICMP error of a datagram sent before
+			if end, err := ends(ctx, err); end {
+				return err
+			}
+			pace.Sleep(ctx, acceptPause)
+			continue
 		}
-		if err != nil || from.Port() == 0 {
-			continue // an ICMP error of a datagram sent before
+		if from.Port() == 0 {
+			continue
 		}
 		response, rcode := s.cfg.Handler.Answer(buf[:n], from.Addr(), true)
 		if response == nil {
@@ -131,7 +146,7 @@ func (s *Server) serveUDP(ctx context.Context) error {
 		case send:
 			s.metrics.responses.WithLabelValues("udp", dns.RcodeToString[rcode]).Inc()
 		case truncate:
-			response = truncated(buf[:n])
+			response = truncated(buf[:n], response)
 			s.metrics.limited.WithLabelValues(actionTruncated).Inc()
 			s.note(tooManyResponses, from.Addr())
 		case drop:
@@ -143,6 +158,14 @@ func (s *Server) serveUDP(ctx context.Context) error {
 			s.udp.write(response, from, to) // a client that cannot be reached has no use for the error
 		}
 	}
+}
+
+// ends is true for an error of a socket after which nothing comes any more; that ctx has ended is no error.
+func ends(ctx context.Context, err error) (end bool, cause error) {
+	if ctx.Err() == nil {
+		return errors.Is(err, net.ErrClosed), err
+	}
+	return true, nil
 }
 
 // note has the operator see that a client was refused.

@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
 
+	"github.com/eastway/eastway/internal/pace"
 	"github.com/eastway/eastway/internal/source"
 )
 
@@ -23,16 +24,12 @@ func (s *Server) serveTCP(ctx context.Context) error {
 	for {
 		c, err := s.tcp.AcceptTCP()
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if end, err := ends(ctx, err); end {
 				return err
 			}
 			s.log.Warn("a TCP connection could not be accepted", zap.Error(err))
-			select {
-			case <-time.After(acceptPause):
-				continue
-			case <-ctx.Done():
-				return net.ErrClosed
-			}
+			pace.Sleep(ctx, acceptPause)
+			continue
 		}
 		client := source.Of(c.RemoteAddr())
 		if victim, lost := s.conns.add(client, net.Conn(c)); lost {
@@ -55,7 +52,7 @@ func (s *Server) serveConn(c net.Conn) {
 	from, _ := c.RemoteAddr().(*net.TCPAddr)
 	buf := make([]byte, querySize)
 	for {
-		if c.SetDeadline(time.Now().Add(idleTime)) != nil {
+		if c.SetReadDeadline(time.Now().Add(idleTime)) != nil {
 			return
 		}
 		query, err := readMessage(c, buf)
@@ -67,6 +64,9 @@ func (s *Server) serveConn(c net.Conn) {
 			return
 		}
 		s.metrics.responses.WithLabelValues("tcp", dns.RcodeToString[rcode]).Inc()
+		if c.SetWriteDeadline(time.Now().Add(idleTime)) != nil {
+			return
+		}
 		if _, err := c.Write(response); err != nil {
 			return
 		}

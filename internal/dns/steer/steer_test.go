@@ -1,8 +1,10 @@
 package steer
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -191,5 +193,64 @@ func TestRegion(t *testing.T) {
 	}
 	if region, scope := table.Region(netip.Prefix{}); region != "" || scope != 0 {
 		t.Errorf("no client: %q, %d", region, scope)
+	}
+}
+
+// The table says the same as a look at each place, and the result is the same for all clients within the scope.
+func TestRegionOfManyPlaces(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	prefix := func(most int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(rng.IntN(256)), byte(rng.IntN(4)) << 6}), rng.IntN(most+1)).Masked()
+	}
+	for range 2_000 {
+		var places []Place
+		seen := map[netip.Prefix]bool{}
+		for range rng.IntN(12) {
+			if p := prefix(10); !seen[p] {
+				seen[p] = true
+				places = append(places, Place{p, strconv.Itoa(rng.IntN(3) + 1)})
+			}
+		}
+		table := NewTable(places)
+		for range 30 {
+			client := prefix(11)
+			region, scope := table.Region(client)
+			want, wantScope := slowRegion(places, client)
+			if region != want || scope != wantScope {
+				t.Fatalf("%v in %v: %q, scope %d, want %q, scope %d", client, places, region, scope, want, wantScope)
+			}
+		}
+	}
+}
+
+// slowRegion looks at all places.
+func slowRegion(places []Place, client netip.Prefix) (region string, scope int) {
+	longest := -1
+	for _, p := range places {
+		if n := p.Prefix.Bits(); n <= client.Bits() && n > longest && p.Prefix.Contains(client.Addr()) {
+			region, longest = p.Region, n
+		}
+	}
+	scope = max(longest, 0)
+	for _, p := range places {
+		switch common := commonBits(p.Prefix.Addr(), client.Addr()); {
+		case common >= client.Bits():
+			scope = max(scope, p.Prefix.Bits())
+		default:
+			scope = max(scope, min(common+1, p.Prefix.Bits()))
+		}
+	}
+	return region, scope
+}
+
+func BenchmarkRegion(b *testing.B) {
+	var places []Place
+	for i := range 4096 {
+		places = append(places, Place{netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(10 + i>>8), byte(i)}), 16), "eu"})
+	}
+	table := NewTable(places)
+	for b.Loop() {
+		table.Region(netip.MustParsePrefix("203.0.113.4/32"))
 	}
 }
