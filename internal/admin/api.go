@@ -83,9 +83,11 @@ type ServiceStatus struct {
 	Exported  bool                    `json:"exported"`
 	// LocalReady of LocalTotal endpoints in this cluster are ready and pass their health checks. Like those of Peers, the
 	// counts are of the port with the fewest ready ones.
-	LocalReady int             `json:"localReady"`
-	LocalTotal int             `json:"localTotal"`
-	Peers      []PeerReadiness `json:"peers"`
+	LocalReady int `json:"localReady"`
+	LocalTotal int `json:"localTotal"`
+	// LocalMost are ready of the port with the most ready ones.
+	LocalMost int             `json:"localMost,omitempty"`
+	Peers     []PeerReadiness `json:"peers"`
 	// Vacant are its addresses where callers are refused, because nothing can serve it.
 	Vacant []netip.AddrPort `json:"vacant,omitempty"`
 }
@@ -95,6 +97,8 @@ type PeerReadiness struct {
 	Peer  string `json:"peer"`
 	Ready int    `json:"ready"`
 	Total int    `json:"total"`
+	// Most are ready of the port with the most ready ones.
+	Most int `json:"most,omitempty"`
 }
 
 // ServiceEndpoints is the answer of PathEndpoints.

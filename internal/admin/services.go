@@ -30,6 +30,7 @@ func Services(snapshot *discovery.Snapshot) []ServiceStatus {
 			Exported:   s.Export != nil,
 			LocalReady: fewest.ready,
 			LocalTotal: fewest.total,
+			LocalMost:  local.mostReady(),
 			Peers:      peerReadiness(s.Peers),
 		})
 	}
@@ -48,7 +49,7 @@ func peerReadiness(exports []discovery.PeerExport) []PeerReadiness {
 			counts.add(r.Port, int(r.Ready), int(r.Total))
 		}
 		fewest := counts.fewestReady()
-		peers = append(peers, PeerReadiness{Peer: export.Peer, Ready: fewest.ready, Total: fewest.total})
+		peers = append(peers, PeerReadiness{Peer: export.Peer, Ready: fewest.ready, Total: fewest.total, Most: counts.mostReady()})
 	}
 	return peers
 }
@@ -61,6 +62,14 @@ type portCounts map[uint16]count
 func (p portCounts) add(port uint16, ready, total int) {
 	c := p[port]
 	p[port] = count{ready: c.ready + ready, total: c.total + total}
+}
+
+// mostReady tells a service that can serve at some port from one that cannot at all.
+func (p portCounts) mostReady() (most int) {
+	for _, c := range p {
+		most = max(most, c.ready)
+	}
+	return most
 }
 
 // fewestReady is what a summary of one number must show: a service of which one

@@ -39,8 +39,8 @@ func TestServices(t *testing.T) {
 		{Namespace: "a", Name: "z", Peers: []PeerReadiness{}},
 		{
 			Namespace: "default", Name: "mockb", Ports: ports, Addresses: addresses, Exported: true,
-			LocalReady: 1, LocalTotal: 3,
-			Peers: []PeerReadiness{{Peer: "west", Ready: 4, Total: 5}, {Peer: "wild"}},
+			LocalReady: 1, LocalTotal: 3, LocalMost: 2,
+			Peers: []PeerReadiness{{Peer: "west", Ready: 4, Total: 5, Most: 9}, {Peer: "wild"}},
 		},
 	}
 	if got := Services(snapshot); !reflect.DeepEqual(got, want) {

@@ -61,28 +61,30 @@ func (t *truth) service(of at) judge.Evidence {
 		return evidence(judge.Unknown, "the proxy does not answer: %v", t.err)
 	}
 	found := t.services[of.service]
-	if of.cluster == t.status.Cluster {
+	// A service of several ports may serve what the entry needs while another port has no ready endpoint: the best one counts.
+	ready := func(most, fewest, total int) judge.Evidence {
 		switch {
-		case found == nil:
-			return evidence(judge.Unknown, "this cluster has no Service %s", of.service)
-		case found.LocalReady > 0:
-			return evidence(judge.CanServe, "%d of %d endpoints of %s are ready", found.LocalReady, found.LocalTotal, of.service)
-		default:
-			return evidence(judge.CannotServe, "%d of %d endpoints of %s are ready", found.LocalReady, found.LocalTotal, of.service)
+		case fewest == 0 && most > 0:
+			return evidence(judge.CanServe, "%d endpoints of %s are ready, though not at each port", most, of.service)
+		case fewest > 0:
+			return evidence(judge.CanServe, "%d of %d endpoints of %s are ready", fewest, total, of.service)
 		}
+		return evidence(judge.CannotServe, "0 of %d endpoints of %s are ready", total, of.service)
+	}
+	if of.cluster == t.status.Cluster {
+		if found == nil {
+			return evidence(judge.Unknown, "this cluster has no Service %s", of.service)
+		}
+		return ready(found.LocalMost, found.LocalReady, found.LocalTotal)
 	}
 	if why := t.outOfReach(of.cluster); why != "" {
 		return evidence(judge.Unknown, "%s", why)
 	}
 	if found != nil {
 		for _, p := range found.Peers {
-			if p.Peer != of.cluster {
-				continue
+			if p.Peer == of.cluster {
+				return ready(p.Most, p.Ready, p.Total)
 			}
-			if p.Ready > 0 {
-				return evidence(judge.CanServe, "%d of %d endpoints of %s are ready", p.Ready, p.Total, of.service)
-			}
-			return evidence(judge.CannotServe, "%d of %d endpoints of %s are ready", p.Ready, p.Total, of.service)
 		}
 	}
 	return evidence(judge.Unknown, "%s does not export %s to this cluster, or its export is not used here", of.cluster, of.service)

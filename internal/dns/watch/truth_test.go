@@ -25,6 +25,13 @@ func world(east, west int, state string) *admin.Status {
 	}
 }
 
+// onePort is a world in which a port of shop/cart has no ready endpoint and another has some.
+func onePort() *admin.Status {
+	s := world(0, 0, status.Connected)
+	s.Services[0].LocalMost, s.Services[0].Peers[0].Most = 2, 1
+	return s
+}
+
 func TestTruth(t *testing.T) {
 	t.Parallel()
 	young := world(1, 1, status.Connected)
@@ -56,6 +63,8 @@ func TestTruth(t *testing.T) {
 			[]string{"shop/cart"},
 			judge.Unknown, "or its export is not used here",
 		},
+		{"one port of two here", []*admin.Status{onePort()}, "east", []string{"shop/cart"}, judge.CanServe, "2 endpoints of shop/cart"},
+		{"one port of two there", []*admin.Status{onePort()}, "west", []string{"shop/cart"}, judge.CanServe, "1 endpoints of shop/cart"},
 		{"no peer", []*admin.Status{world(1, 1, status.Connected)}, "north", []string{"shop/cart"}, judge.Unknown, "neither this cluster nor a peer"},
 		{"no service", []*admin.Status{world(1, 1, status.Connected)}, "west", nil, judge.Unknown, "no service"},
 		{"one of two", []*admin.Status{world(0, 1, status.Connected)}, "east", []string{"ingress/gateway", "shop/cart"}, judge.CannotServe, "cart"},
