@@ -375,6 +375,22 @@ func TestAnotherHostname(t *testing.T) {
 	})
 }
 
+// What was said of other services does not count for the new ones.
+func TestOtherServices(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, s *site) {
+		s.set(func() { started := s.proxy.Started; s.proxy = world(0, 3, status.Connected); s.proxy.Started = started })
+		bubble.Pass(time.Minute)
+		if got := s.answers(); got != "192.0.2.2" {
+			t.Fatal(got)
+		}
+		s.board.SetConfig(time.Now(), s.read(t, strings.Replace(manifests, "shop/cart", "shop/other", 1)), nil)
+		if got := s.answers(); got != "192.0.2.1 192.0.2.2" {
+			t.Errorf("at once: %s", got)
+		}
+	})
+}
+
 // Silent addresses, whose probes take their whole time, do not keep others waiting.
 func TestSilentAddresses(t *testing.T) {
 	t.Parallel()
