@@ -82,7 +82,7 @@ func shares(f *findings, v *VirtualService, at string, list []Share) (ports []po
 		case d.Port != nil && outside != "":
 			ports = append(ports, portAt{here + ".port", d.Port.Number})
 		case d.Port != nil:
-			f.add(Refused, here+".port", otherPort)
+			f.add(Changed, here+".port", "calls stay on the port that was called: that is the same one, if the Service has this port only")
 		}
 	}
 	return ports

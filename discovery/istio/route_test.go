@@ -37,7 +37,7 @@ func TestDestinations(t *testing.T) {
 		"all weights of 0":        {slow([]string{"a"}, share("a", 0, 0), share("a", 0, 0)), "spec.http[0].route"},
 		"another, and no weights": {slow([]string{"a"}, share("a", 0, 0), share("b", 0, 0)), "spec.http[0].route"},
 		"alone, of no weight":     {slow([]string{"a"}, share("b", 0, 0)), "spec.http[0].route[0].destination.host"},
-		"a port":                  {slow([]string{"a"}, share("a", 0, 81)), "spec.http[0].route[0].destination.port"},
+		"a port":                  {slow([]string{"a"}, share("a", 0, 81)), ""},
 		"a port outside":          {slow([]string{"db.example"}, share("db.example", 0, 81)), ""}, // Convert knows
 	} {
 		got := ""
@@ -49,6 +49,15 @@ func TestDestinations(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q is refused, want %q", name, got, c.want)
 		}
+	}
+}
+
+// The port of a destination is that of the Service in most manifests, which have it all the same: they are used, with a finding.
+func TestPortOfAService(t *testing.T) {
+	t.Parallel()
+	found := Check(slow([]string{"a"}, share("a", 0, 81)), nil)
+	if len(found) != 1 || found[0].Effect != Changed || found[0].Field != "spec.http[0].route[0].destination.port" {
+		t.Errorf("%+v", found)
 	}
 }
 
