@@ -42,7 +42,9 @@ spec:
 	ctx, end := context.WithCancel(t.Context())
 	ended, log := make(chan int, 1), &record{}
 	go func() {
-		ended <- run(ctx, []string{"dns", "--config", dir, "--listen", net.JoinHostPort(at, "5353"), "--admin", admin, "--proxy", proxy, "--allow-loopback"}, log, log)
+		ended <- run(ctx, []string{
+			"dns", "--config", dir, "--listen", net.JoinHostPort(at, "5353"), "--admin", admin, "--proxy", proxy, "--allow-loopback",
+		}, log, log)
 	}()
 	t.Cleanup(func() {
 		end()
