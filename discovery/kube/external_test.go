@@ -121,7 +121,7 @@ func TestPolicyOfAnotherKind(t *testing.T) {
 	expect(t, "an ExternalService", about(l.state(), "policy"), "policy default/shop failures=1")
 	expect(t, "problems", l.problems(),
 		"TrafficPolicy default/a: spec.targetRef.kind: ExternalService default/shop has this name, and the policy is "+
-		"for a Service: it is not used; set targetRef to {group: eastway.dev, kind: ExternalService, name: shop} if it is for that")
+			"for a Service: it is not used; set targetRef to {group: eastway.dev, kind: ExternalService, name: shop} if it is for that")
 	l.apply(join(nodesYAML, shopYAML))
 	expect(t, "a Service", about(l.state(), "policy"), "policy default/shop failures=2")
 	const want = "TrafficPolicy default/b: spec.targetRef.kind: Service default/shop has this name"
