@@ -17,8 +17,8 @@ func TestFlagsExist(t *testing.T) {
 	}
 	for name, values := range valueSets() {
 		r := render(t, values)
-		for component, w := range r.workloads {
-			command := w.spec.Containers[0].Args[0]
+		for component, c := range r.containers() {
+			command := c.Args[0]
 			cmd := exec.CommandContext(t.Context(), binary, command, "--help")
 			cmd.Env = append(os.Environ(), "NO_COLOR=1")
 			help, err := cmd.CombinedOutput()
@@ -26,7 +26,7 @@ func TestFlagsExist(t *testing.T) {
 				t.Errorf("%s: %s runs `eastway %s`, which does not exist: %v", name, component, command, err)
 				continue
 			}
-			for flag, values := range r.args(component) {
+			for flag, values := range flagsOf(c) {
 				if strings.Contains(string(help), "--"+flag+" ") {
 					continue
 				}

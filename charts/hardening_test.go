@@ -40,19 +40,24 @@ func (r *rendered) checkPods(t *testing.T) {
 			!isFalse(account.AutomountServiceAccountToken) || !isTrue(spec.AutomountServiceAccountToken) {
 			t.Errorf("%s: ServiceAccount %q, %+v", component, spec.ServiceAccountName, account)
 		}
-		if len(spec.InitContainers) > 0 || len(spec.Containers) != 1 {
-			t.Fatalf("%s has more than one container: which of them is hardened?", component)
+		if len(spec.InitContainers) > 0 {
+			t.Errorf("%s has init containers", component)
 		}
-		checkContainer(t, component, spec)
+		for i := range spec.Containers {
+			name := component
+			if i > 0 {
+				name = "dns" // the only one that may be beside another
+			}
+			checkContainer(t, component, name, spec, &spec.Containers[i])
+		}
 		r.checkVolumes(t, component, spec)
 	}
 }
 
-func checkContainer(t *testing.T, component string, spec corev1.PodSpec) {
+func checkContainer(t *testing.T, component, name string, spec corev1.PodSpec, c *corev1.Container) {
 	t.Helper()
-	c := spec.Containers[0]
 	s := c.SecurityContext
-	if c.Name != component || c.Image == "" || len(c.Command) > 0 {
+	if c.Name != name || c.Image == "" || len(c.Command) > 0 {
 		t.Errorf("%s: container %s, image %q, command %q: the image has one entry point and no shell", component, c.Name, c.Image, c.Command)
 	}
 	if !isFalse(s.AllowPrivilegeEscalation) || !isTrue(s.ReadOnlyRootFilesystem) || isTrue(s.Privileged) {
@@ -85,6 +90,8 @@ func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodS
 			found[v.Name] = "secret " + v.Secret.SecretName
 		case v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil:
 			found[v.Name] = "empty"
+		case v.ConfigMap != nil:
+			found[v.Name] = "configMap " + v.ConfigMap.Name
 		case v.HostPath != nil:
 			found[v.Name] = v.HostPath.Path
 		default:
@@ -100,6 +107,13 @@ func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodS
 		want["svid"] = "secret " + release + "-svid"
 	case "node":
 		want["svid"] = "secret " + release + "-node-svid"
+	}
+	for _, c := range spec.Containers[1:] {
+		want[c.Name] = found[c.Name] // its manifests, of whatever name
+		if !strings.HasPrefix(found[c.Name], "configMap ") || len(c.VolumeMounts) != 1 || !c.VolumeMounts[0].ReadOnly ||
+			!slices.Equal(flagsOf(&c)["config"], []string{c.VolumeMounts[0].MountPath}) {
+			t.Errorf("%s: %s has %q at %+v", component, c.Name, found[c.Name], c.VolumeMounts)
+		}
 	}
 	if flags["allow-bbr"] != nil {
 		want["sysctls"] = "/proc/sys/net"

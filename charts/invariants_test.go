@@ -59,6 +59,16 @@ dns: {rbac: false}
 aggregateRoles: false
 monitoring: {serviceMonitor: {enabled: true}}
 `,
+		"name servers": `
+cluster: east
+nameServer:
+  enabled: true
+  manifests: {zone.yaml: "apiVersion: eastway.dev/v1alpha1", names.yaml: "apiVersion: eastway.dev/v1alpha1"}
+  extraArgs: [--rate=1000]
+  service: {annotations: {a: b}, loadBalancerClass: l, nodePorts: {udp: 30053, tcp: 30053}}
+networkPolicy: {enabled: true}
+monitoring: {podMonitor: {enabled: true, interval: 30s}}
+`,
 		"node ports, QUIC only": `
 cluster: east
 tunnel: {transports: [quic], service: {type: NodePort, externalTrafficPolicy: Local, nodePorts: {udp: 30443}}}
@@ -144,11 +154,13 @@ func (r *rendered) checkSelectors(t *testing.T) {
 	}
 }
 
-// port finds what a named or numbered port of the component's container is.
+// port finds what a named or numbered port of the component's containers is.
 func (r *rendered) port(component string, port intstr.IntOrString) (corev1.ContainerPort, bool) {
-	for _, p := range r.workloads[component].spec.Containers[0].Ports {
-		if p.Name == port.StrVal && port.Type == intstr.String || p.ContainerPort == port.IntVal && port.Type == intstr.Int {
-			return p, true
+	for _, c := range r.workloads[component].spec.Containers {
+		for _, p := range c.Ports {
+			if p.Name == port.StrVal && port.Type == intstr.String || p.ContainerPort == port.IntVal && port.Type == intstr.Int {
+				return p, true
+			}
 		}
 	}
 	return corev1.ContainerPort{}, false

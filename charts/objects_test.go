@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -156,10 +157,26 @@ func (r *rendered) selected(selector map[string]string) []string {
 	return components
 }
 
-// args are the flags of the component's container; the last of a name wins, as in the process.
+// containers of all workloads, by the component and their number.
+func (r *rendered) containers() map[string]*corev1.Container {
+	all := make(map[string]*corev1.Container)
+	for component, w := range r.workloads {
+		for i := range w.spec.Containers {
+			all[fmt.Sprintf("%s %d", component, i+1)] = &w.spec.Containers[i]
+		}
+	}
+	return all
+}
+
+// args are the flags of the component's own container.
 func (r *rendered) args(component string) map[string][]string {
+	return flagsOf(&r.workloads[component].spec.Containers[0])
+}
+
+// flagsOf a container; the last of a name wins, as in the process.
+func flagsOf(c *corev1.Container) map[string][]string {
 	flags := make(map[string][]string)
-	for _, arg := range r.workloads[component].spec.Containers[0].Args[1:] {
+	for _, arg := range c.Args[1:] {
 		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
 		flags[name] = append(flags[name], value)
 	}

@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -251,6 +252,46 @@ func TestListenerPortsAreOpen(t *testing.T) {
 		}
 	}
 	t.Errorf("the policy does not open 40000-40999: %+v", policy.Spec.Ingress)
+}
+
+// Name servers answer from outside, also while the proxy beside them does not.
+func TestNameServers(t *testing.T) {
+	t.Parallel()
+	r := render(t, valueSets()["name servers"])
+	s := named[*corev1.Service](r)["dns"]
+	if s == nil || s.Spec.Type != corev1.ServiceTypeLoadBalancer || s.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal ||
+		!s.Spec.PublishNotReadyAddresses || len(s.Spec.Ports) != 2 || s.Spec.Ports[0].Port != 53 || s.Spec.Ports[0].NodePort != 30053 {
+		t.Errorf("Service %+v", s)
+	}
+	if c := named[*corev1.ConfigMap](r)["dns"]; c == nil || len(c.Data) != 2 {
+		t.Errorf("ConfigMap %+v", c)
+	}
+	reserved := ""
+	for _, sysctl := range r.workloads["proxy"].spec.SecurityContext.Sysctls {
+		if sysctl.Name == "net.ipv4.ip_local_reserved_ports" {
+			reserved = sysctl.Value
+		}
+	}
+	if !strings.HasPrefix(reserved, "15000,15020,15024,15443,5353,15053,15054,") {
+		t.Errorf("a call may take the port of a name server: %q are reserved", reserved)
+	}
+	if c := r.workloads["proxy"].spec.Containers[1]; c.ReadinessProbe != nil {
+		t.Error("a name server that is not ready takes calls from its proxy")
+	}
+	open := map[string]bool{}
+	for _, p := range named[*networkingv1.NetworkPolicy](r)["proxy"].Spec.Ingress[0].Ports {
+		open[fmt.Sprintf("%s %v", *p.Protocol, p.Port)] = true
+	}
+	if !open["UDP 5353"] || !open["TCP 5353"] {
+		t.Errorf("the NetworkPolicy opens %v", open)
+	}
+	own := render(t, `{cluster: east, nameServer: {enabled: true, configMap: names}}`)
+	if v := own.workloads["proxy"].spec.Volumes[0].ConfigMap; v == nil || v.Name != "names" || named[*corev1.ConfigMap](own)["dns"] != nil {
+		t.Errorf("with a ConfigMap of the user's own: %+v", v)
+	}
+	if off := render(t, `cluster: east`); len(off.workloads["proxy"].spec.Containers) != 1 || named[*corev1.Service](off)["dns"] != nil {
+		t.Error("there are name servers that no value asks for")
+	}
 }
 
 // With a NetworkPolicy, what runs in a proxy or the controller reaches everything but link-local addresses, where clouds give out

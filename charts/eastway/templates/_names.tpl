@@ -61,6 +61,12 @@ labels:
 {{- end -}}
 {{- end }}
 
+{{/* Ports on which proxies' pods listen for other than services. */}}
+{{- define "eastway.ownPorts" -}}
+15000,15020,15024,15443
+{{- if .Values.nameServer.enabled }},5353,15053,15054{{ end -}}
+{{- end }}
+
 {{/* The listener ports, after a look at whether they are free. */}}
 {{- define "eastway.listenerPorts" -}}
 {{- $ports := splitList "-" .Values.listenerPorts -}}
@@ -69,9 +75,9 @@ labels:
 {{- if or (gt $first $last) (gt $last 65535) -}}
 {{- fail (printf "listenerPorts %s is not FIRST-LAST with both at most 65535" .Values.listenerPorts) -}}
 {{- end -}}
-{{- range list 15000 15020 15024 15443 -}}
-{{- if and (le $first .) (ge $last .) -}}
-{{- fail (printf "listenerPorts %s contains %d, which is a port of the proxies already" $.Values.listenerPorts .) -}}
+{{- range splitList "," (include "eastway.ownPorts" .) -}}
+{{- if and (le $first (int .)) (ge $last (int .)) -}}
+{{- fail (printf "listenerPorts %s contains %s, which is a port of the proxies already" $.Values.listenerPorts .) -}}
 {{- end -}}
 {{- end -}}
 {{ .Values.listenerPorts }}
@@ -87,7 +93,7 @@ others has to choose the range too. */}}
 {{- if not (has "net.ipv4.ip_local_port_range" $names) -}}
 {{- $sysctls = append $sysctls (dict "name" "net.ipv4.ip_local_port_range" "value" "1024 65535") -}}
 {{- end -}}
-{{- $reserved := printf "15000,15020,15024,15443,%s" (include "eastway.listenerPorts" .) -}}
+{{- $reserved := printf "%s,%s" (include "eastway.ownPorts" .) (include "eastway.listenerPorts" .) -}}
 {{- $sysctls = append $sysctls (dict "name" "net.ipv4.ip_local_reserved_ports" "value" $reserved) -}}
 {{- end -}}
 {{- if $sysctls }}{{ toYaml $sysctls }}{{ end -}}
