@@ -115,6 +115,11 @@ func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodS
 			t.Errorf("%s: %s has %q at %+v", component, c.Name, found[c.Name], c.VolumeMounts)
 		}
 	}
+	for i := range spec.Volumes {
+		if v := &spec.Volumes[i]; strings.HasPrefix(v.Name, "credential-") { // of the operator's choice
+			want[v.Name] = "secret " + v.Secret.SecretName
+		}
+	}
 	if flags["allow-bbr"] != nil {
 		want["sysctls"] = "/proc/sys/net"
 	}
@@ -124,8 +129,8 @@ func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodS
 	paths := make(map[string]string)
 	for _, m := range spec.Containers[0].VolumeMounts {
 		paths[m.Name] = m.MountPath
-		if m.Name == "svid" && !m.ReadOnly {
-			t.Error("the certificate is mounted to be written")
+		if m.Name != "state" && m.Name != "sysctls" && !m.ReadOnly {
+			t.Errorf("%s is mounted to be written", m.Name)
 		}
 	}
 	if proc := flags["proc"]; len(proc) > 0 && paths["sysctls"] != proc[0]+"/sys/net" {

@@ -42,6 +42,7 @@ proxy:
   podLabels: {c: d}
   extraEnv: [{name: GODEBUG, value: madvdontneed=1}]
   serviceAccountAnnotations: {e: f}
+  externalCredentials: [mydb, partner.api]
 node: {maxUnavailable: 3, allowBBR: true, healthPort: 16000, podLabels: {c: d}}
 networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}], egress: {to: [{podSelector: {}}]}}
 monitoring:

@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // A proxy's connections to endpoints have all ports but those that it listens on, and those that it listens on later.
@@ -291,6 +293,31 @@ func TestNameServers(t *testing.T) {
 	}
 	if off := render(t, `cluster: east`); len(off.workloads["proxy"].spec.Containers) != 1 || named[*corev1.Service](off)["dns"] != nil {
 		t.Error("there are name servers that no value asks for")
+	}
+}
+
+// A Secret that an ExternalService may name is where the proxies look for it.
+func TestExternalCredentials(t *testing.T) {
+	t.Parallel()
+	spec := render(t, valueSets()["everything"]).workloads["proxy"].spec
+	secrets := map[string]string{}
+	for _, v := range spec.Volumes {
+		if v.Secret != nil && v.Secret.Optional != nil && *v.Secret.Optional {
+			secrets[v.Name] = v.Secret.SecretName
+		}
+	}
+	found := map[string]bool{}
+	for _, m := range spec.Containers[0].VolumeMounts {
+		if name, is := secrets[m.Name]; is {
+			found[name] = true
+			ca, _, _ := (&v1alpha1.ClientTLS{Mode: v1alpha1.TLSSimple, CredentialName: name}).Files()
+			if filepath.Dir(ca) != m.MountPath {
+				t.Errorf("%s is mounted at %s, and looked for at %s", name, m.MountPath, ca)
+			}
+		}
+	}
+	if !found["mydb"] || !found["partner.api"] {
+		t.Errorf("mounted: %v", found)
 	}
 }
 

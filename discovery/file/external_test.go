@@ -131,7 +131,7 @@ endpoints: [{addresses: [127.1.0.8]}]
 		"a Secret": {
 			map[string]string{"a.yaml": mydb + "  tls: {mode: SIMPLE, credentialName: mydb-tls}\n"},
 			false,
-			`a.yaml:11: document 1: spec.tls.credentialName: Secrets are not read yet: without Kubernetes name files by caCertificates`,
+			`a.yaml:11: document 1: spec.tls.credentialName: Secrets are for Kubernetes: name files by caCertificates`,
 		},
 		"a typing error": {
 			map[string]string{"a.yaml": strings.Replace(mydb, "targetPort", "targetport", 1)},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -27,7 +28,7 @@ type ClientTLS struct {
 	// +kubebuilder:validation:MaxItems=64
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
 	// CACertificates is a PEM file of roots on the proxy's host, not for Kubernetes; absent: those of the system, or the well-known ones where
-	// it has none.
+	// it has none. On Kubernetes credentialName has others.
 	// +optional
 	CACertificates string `json:"caCertificates,omitempty"`
 	// ClientCertificate and PrivateKey are PEM files on the proxy's host, for MUTUAL; not for Kubernetes.
@@ -35,7 +36,8 @@ type ClientTLS struct {
 	ClientCertificate string `json:"clientCertificate,omitempty"`
 	// +optional
 	PrivateKey string `json:"privateKey,omitempty"`
-	// CredentialName is a Secret; it is not supported yet.
+	// CredentialName is a Secret in Eastway's namespace that the chart mounts into the proxies' pods (proxy.externalCredentials), for
+	// Kubernetes: ca.crt has the roots and, for MUTUAL, tls.crt and tls.key what the proxy presents.
 	// +optional
 	CredentialName string `json:"credentialName,omitempty"`
 }
@@ -128,36 +130,56 @@ func validateTLSFiles(at *field.Path, t *ClientTLS) field.ErrorList {
 	}
 	if t.CredentialName != "" {
 		errs = append(errs, field.Forbidden(at.Child("credentialName"),
-			"Secrets are not read yet: without Kubernetes name files by caCertificates, clientCertificate and privateKey"))
+			"Secrets are for Kubernetes: name files by caCertificates, clientCertificate and privateKey"))
 	}
 	return errs
 }
 
+// CredentialsDir has the Secrets that credentialName may name, mounted into the proxies' pods each as a directory.
+const CredentialsDir = "/etc/eastway/credentials"
+
+// Files are the PEM files of roots, and of what the proxy presents; empty: none.
+func (t *ClientTLS) Files() (ca, certificate, key string) {
+	if t.CredentialName == "" {
+		return t.CACertificates, t.ClientCertificate, t.PrivateKey
+	}
+	dir := filepath.Join(CredentialsDir, t.CredentialName)
+	if ca = filepath.Join(dir, "ca.crt"); t.Mode == TLSMutual {
+		certificate, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	}
+	return ca, certificate, key
+}
+
 // ValidateClusterExternalService is ValidateExternalService for an object of Kubernetes: there a path would be one in the containers of all
-// proxies, which have no such files.
+// proxies, which have Secrets instead.
 func ValidateClusterExternalService(e *ExternalService) field.ErrorList {
 	t := e.Spec.TLS
-	if !t.IsOn() || !t.hasFiles() {
+	if !t.IsOn() {
 		return ValidateExternalService(e)
 	}
 	at := field.NewPath("spec", "tls")
-	if t.Mode == TLSMutual {
-		return field.ErrorList{field.Forbidden(at.Child("mode"), "MUTUAL needs a client certificate, and on Kubernetes proxies read no files and "+
-			"no Secrets (credentialName) yet: use SIMPLE, or SPIFFE, which presents the proxy's own certificate")}
-	}
-	errs := ValidateExternalService(e)
+	var errs field.ErrorList
 	for _, f := range []struct{ name, path string }{
 		{"caCertificates", t.CACertificates}, {"clientCertificate", t.ClientCertificate}, {"privateKey", t.PrivateKey},
 	} {
 		if f.path != "" {
-			errs = append(errs, field.Forbidden(at.Child(f.name), "on Kubernetes proxies read no files and no Secrets (credentialName) yet: "+
-				"remove it for the well-known roots, or use SPIFFE for the roots of this cluster's trust domain"))
+			errs = append(errs, field.Forbidden(at.Child(f.name), "on Kubernetes proxies read no files: name a Secret by credentialName, or remove "+
+				"it for the well-known roots"))
 		}
 	}
-	return errs
-}
-
-// hasFiles is true when files are named, or needed.
-func (t *ClientTLS) hasFiles() bool {
-	return t.Mode == TLSMutual || t.CACertificates+t.ClientCertificate+t.PrivateKey != ""
+	switch here := at.Child("credentialName"); {
+	case t.CredentialName == "" && t.Mode == TLSMutual:
+		errs = append(errs, field.Required(here, "with MUTUAL: a Secret with ca.crt, tls.crt and tls.key"))
+	case t.CredentialName != "" && t.Mode == TLSSPIFFE:
+		errs = append(errs, field.Forbidden(here, "with SPIFFE both sides present an SVID of this cluster's trust domain: remove it"))
+	case t.CredentialName != "":
+		errs = append(errs, named(here, t.CredentialName, "", validation.IsDNS1123Subdomain)...)
+	}
+	rest, tls := *e, *t
+	tls.CACertificates, tls.ClientCertificate, tls.PrivateKey, tls.CredentialName = "", "", "", ""
+	if tls.Mode == TLSMutual {
+		tls.Mode = TLSSimple
+	}
+	rest.Spec.TLS = &tls
+	return append(errs, ValidateExternalService(&rest)...)
 }

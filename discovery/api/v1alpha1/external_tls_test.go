@@ -30,7 +30,7 @@ func TestValidateClientTLS(t *testing.T) {
 		{"{mode: SIMPLE, caCertificates: ca.crt}", "spec.tls.caCertificates: Invalid value: \"ca.crt\": must be an absolute path"},
 		{"{mode: SIMPLE, privateKey: /tls.key}", "spec.tls.privateKey: Forbidden: only the mode MUTUAL"},
 		{"{mode: MUTUAL, clientCertificate: /tls.crt}", "spec.tls.privateKey: Required value: with MUTUAL"},
-		{"{mode: SIMPLE, credentialName: x}", "spec.tls.credentialName: Forbidden: Secrets are not read yet"},
+		{"{mode: SIMPLE, credentialName: x}", "spec.tls.credentialName: Forbidden: Secrets are for Kubernetes"},
 	} {
 		text := externalService + "  tls: " + tt.tls + "\n"
 		check(t, text, tt.want)
@@ -66,9 +66,14 @@ func TestValidateClusterExternalService(t *testing.T) {
 		"{mode: DISABLE, caCertificates: /ca.crt}": "", // nothing is read
 		"{mode: SIMPLE}": "",
 		"{mode: SPIFFE}": "",
-		"{mode: SIMPLE, caCertificates: /ca.crt}": "spec.tls.caCertificates: Forbidden: on Kubernetes proxies read no files",
-		"{mode: MUTUAL, " + files + "}":           "spec.tls.mode: Forbidden: MUTUAL needs a client certificate",
-		"{mode: MUTUAL}":                          "spec.tls.mode: Forbidden: MUTUAL needs a client certificate",
+		"{mode: SIMPLE, caCertificates: /ca.crt}":          "spec.tls.caCertificates: Forbidden: on Kubernetes proxies read no files",
+		"{mode: MUTUAL, credentialName: c, " + files + "}": "spec.tls.clientCertificate: Forbidden: on Kubernetes proxies read no files",
+		"{mode: MUTUAL}": "spec.tls.credentialName: Required value: with MUTUAL",
+		"{mode: SIMPLE, credentialName: mydb.ca}":     "",
+		"{mode: MUTUAL, credentialName: mydb}":        "",
+		"{mode: SPIFFE, credentialName: mydb}":        "spec.tls.credentialName: Forbidden",
+		"{mode: SIMPLE, credentialName: ../state}":    "spec.tls.credentialName: Invalid value",
+		"{mode: MUTUAL, credentialName: c, sni: a_b}": "spec.tls.sni",
 	} {
 		var e v1alpha1.ExternalService
 		text := "{metadata: {name: db}, spec: {hosts: [db.test], ports: [{number: 80, name: http}], tls: " + tls + "}}"
@@ -76,8 +81,27 @@ func TestValidateClusterExternalService(t *testing.T) {
 			t.Fatal(err)
 		}
 		errs := v1alpha1.ValidateClusterExternalService(&e)
-		if want == "" && len(errs) > 0 || want != "" && (len(errs) != 1 || !strings.Contains(errs[0].Error(), want)) {
+		if want == "" && len(errs) > 0 || want != "" && (len(errs) == 0 || !strings.Contains(errs[0].Error(), want)) {
 			t.Errorf("%s: got %v, want %q", tls, errs, want)
+		}
+	}
+}
+
+// The files are those of the Secret, as it is mounted.
+func TestClientTLSFiles(t *testing.T) {
+	t.Parallel()
+	const dir = v1alpha1.CredentialsDir + "/mydb/"
+	for name, c := range map[string]struct {
+		tls  v1alpha1.ClientTLS
+		want [3]string
+	}{
+		"files":            {v1alpha1.ClientTLS{Mode: "MUTUAL", CACertificates: "/a", ClientCertificate: "/b", PrivateKey: "/c"}, [3]string{"/a", "/b", "/c"}},
+		"roots":            {v1alpha1.ClientTLS{Mode: "SIMPLE", CredentialName: "mydb"}, [3]string{dir + "ca.crt", "", ""}},
+		"and of this side": {v1alpha1.ClientTLS{Mode: "MUTUAL", CredentialName: "mydb"}, [3]string{dir + "ca.crt", dir + "tls.crt", dir + "tls.key"}},
+	} {
+		var got [3]string
+		if got[0], got[1], got[2] = c.tls.Files(); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -20,10 +20,8 @@ func External(name discovery.ServiceName, e *v1alpha1.ExternalService) *discover
 		})
 	}
 	if t := e.Spec.TLS; t.IsOn() {
-		x.TLS = &discovery.TLS{
-			Service: name, Mode: t.Mode, SNI: t.SNI, Host: e.Spec.Hosts[0], Names: t.SubjectAltNames,
-			CAFile: t.CACertificates, CertFile: t.ClientCertificate, KeyFile: t.PrivateKey,
-		}
+		x.TLS = &discovery.TLS{Service: name, Mode: t.Mode, SNI: t.SNI, Host: e.Spec.Hosts[0], Names: t.SubjectAltNames}
+		x.TLS.CAFile, x.TLS.CertFile, x.TLS.KeyFile = t.Files()
 	}
 	where := e.Spec.Where()
 	for i := range where {
