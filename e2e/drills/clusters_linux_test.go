@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
@@ -101,6 +103,36 @@ func (w *world) hostOf(ctx context.Context, s *site, external string) (host stri
 		return nil
 	})
 	return host, err
+}
+
+// outsideSecret has the CA of what is outside, for proxies that are installed after it, and its key, for the drill.
+const outsideSecret = "mydb"
+
+// makeOutside writes that Secret.
+func (w *world) makeOutside(ctx context.Context, c *cluster) error {
+	ca, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	certificate, key, err := ca.text()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: install.Namespace}}),
+		c.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: install.Namespace, Name: outsideSecret},
+			StringData: map[string]string{"ca.crt": certificate, "ca.key": key},
+		}))
+}
+
+func (w *world) trustOutside(ctx context.Context, s *site) (ca *authority, fields map[string]string, err error) {
+	var secret corev1.Secret
+	if err := w.of(s).Get(ctx, client.ObjectKey{Namespace: install.Namespace, Name: outsideSecret}, &secret); err != nil {
+		return nil, nil, err
+	}
+	ca, err = readAuthority(secret.Data["ca.crt"], secret.Data["ca.key"])
+	return ca, map[string]string{"credentialName": outsideSecret}, err
 }
 
 func (w *world) running(ctx context.Context, s *site, app string) ([]place, error) {

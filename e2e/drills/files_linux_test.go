@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -204,6 +205,15 @@ func (f *files) hostOf(_ context.Context, s *site, external string) (string, err
 		return "", err
 	}
 	return e.Spec.Hosts[0], nil
+}
+
+func (f *files) trustOutside(_ context.Context, s *site) (ca *authority, fields map[string]string, err error) {
+	if ca, err = newAuthority(); err != nil {
+		return nil, nil, err
+	}
+	certificate, _, err := ca.text()
+	path := filepath.Join(f.fleet.Dir, "outside-"+s.Name+".crt")
+	return ca, map[string]string{"caCertificates": path}, errors.Join(err, os.WriteFile(path, []byte(certificate), 0o600))
 }
 
 // here runs programs where the test runs.

@@ -36,6 +36,9 @@ func firstCall(w *world, t *testing.T) {
 	if err := w.lab.Sample(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.makeOutside(ctx, w.home()); err != nil {
+		t.Fatal(err)
+	}
 	for i, c := range w.clusters {
 		app := []string{"deployment/client", "deployment/shop"}[i]
 		if out, err := c.Kubectl(ctx, "rollout", "status", app, "--timeout=2m").CombinedOutput(); err != nil {
@@ -50,7 +53,7 @@ func firstCall(w *world, t *testing.T) {
 	var answer string
 	for _, line := range commands {
 		if helm, values, found := strings.Cut(line, " charts/eastway "); found { // the image of this checkout, and what the drills need
-			line = helm + " charts/eastway --set image.tag=" + install.Tag + "," + drainTime + " " + values
+			line = helm + " charts/eastway --set image.tag=" + install.Tag + "," + drainTime + "," + credentials + " " + values
 		}
 		var err error
 		if answer, err = w.Shell(ctx, line); err != nil {

@@ -53,6 +53,8 @@ const (
 	// longStreams last so many seconds; drainTime of proxies lets them come to their end.
 	longStreams = 60
 	drainTime   = "proxy.drain.timeoutSeconds=60"
+	// credentials are those of what is outside; the second cluster has no such Secret.
+	credentials = "proxy.externalCredentials={" + outsideSecret + "}"
 )
 
 // usual load: calls of the chain, and streams, half of which cross.

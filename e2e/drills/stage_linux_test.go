@@ -41,6 +41,8 @@ type stage interface {
 
 	// hostOf is the name by which applications call an ExternalService.
 	hostOf(ctx context.Context, c *site, external string) (string, error)
+	// trustOutside has the proxies trust a CA of what is outside: the fields of spec.tls that say so.
+	trustOutside(ctx context.Context, c *site) (ca *authority, fields map[string]string, err error)
 	// running are the pods of an application that run.
 	running(ctx context.Context, c *site, app string) ([]place, error)
 	// answer to one call from a zone.

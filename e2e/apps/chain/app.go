@@ -35,14 +35,23 @@ type Config struct {
 	// Lame is how long it goes on accepting when it is to end, as any application behind a load balancer must: until no more
 	// connections come. 0: long enough for Kubernetes.
 	Lame time.Duration
+	// Certificates and their keys, in PEM, by the port that presents them.
+	Certificates map[int][2]string
 }
 
-// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces), text, hosts, and record.
+// FromEnvironment reads the variables app, version, upstream_url (more than one: separated by spaces), text, hosts, and record; certificate
+// and key, expired_certificate and expired_key.
 func FromEnvironment(get func(string) string) Config {
-	return Config{
+	c := Config{
 		Name: get("app"), Zone: get("version"), UpstreamURLs: strings.Fields(get("upstream_url")), Text: get("text"),
-		Hosts: get("hosts"), Record: get("record"),
+		Hosts: get("hosts"), Record: get("record"), Certificates: make(map[int][2]string),
 	}
+	for port, prefix := range map[int]string{TLSPort: "", ExpiredPort: "expired_"} {
+		if pair := [2]string{get(prefix + "certificate"), get(prefix + "key")}; pair[0] != "" {
+			c.Certificates[port] = pair
+		}
+	}
+	return c
 }
 
 // Validate names the variable that is wrong.

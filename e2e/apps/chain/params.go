@@ -7,6 +7,8 @@ const (
 	Port        = 8000 // HTTP
 	StreamPort  = 8001 // TCP
 	JournalPort = 8002 // HTTP: /executions
+	TLSPort     = 8443 // HTTPS, with a certificate
+	ExpiredPort = 8444 // HTTPS, with one that has expired
 )
 
 const (

@@ -3,6 +3,7 @@ package chain
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,16 +31,9 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 		}
 		defer app.record.Close()
 	}
-	listeners := make(map[int]net.Listener)
-	for _, port := range []int{Port, StreamPort, JournalPort} {
-		listener, err := listen(ctx, at, port)
-		if err != nil {
-			for _, open := range listeners {
-				_ = open.Close()
-			}
-			return err
-		}
-		listeners[port] = listener
+	listeners, err := listenAll(ctx, c, at)
+	if err != nil {
+		return err
 	}
 	streams := &Streams{Hello: func(local net.Addr) string { return app.hop(local).String() }}
 	asked := http.NewServeMux()
@@ -57,6 +51,9 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 		})
 	}
 	serve(front, Port)
+	for port := range c.Certificates {
+		serve(front, port)
+	}
 	serve(back, JournalPort)
 	until, cut := context.WithCancel(context.WithoutCancel(ctx))
 	serving.Go(func() error { return streams.Run(until, listeners[StreamPort]) })
@@ -67,11 +64,45 @@ func Run(ctx context.Context, c Config, at netip.Addr) error {
 	<-lame.C
 	end, cancel := context.WithTimeout(until, endTime)
 	defer cancel()
-	err := front.Shutdown(end)
+	err = front.Shutdown(end)
 	app.Executions.Close() // its readers end
 	err = errors.Join(err, back.Shutdown(end))
 	cut()
 	return errors.Join(err, serving.Wait())
+}
+
+// listenAll at all ports, or none.
+func listenAll(ctx context.Context, c Config, at netip.Addr) (map[int]net.Listener, error) {
+	listeners := make(map[int]net.Listener)
+	open := func(port int, wrap func(net.Listener) (net.Listener, error)) error {
+		listener, err := listen(ctx, at, port)
+		if err != nil {
+			return err
+		}
+		listeners[port] = listener // to be closed, if the next line fails
+		listeners[port], err = wrap(listener)
+		return err
+	}
+	var err error
+	for _, port := range []int{Port, StreamPort, JournalPort} {
+		err = errors.Join(err, open(port, func(l net.Listener) (net.Listener, error) { return l, nil }))
+	}
+	for port, pair := range c.Certificates {
+		err = errors.Join(err, open(port, func(l net.Listener) (net.Listener, error) {
+			certificate, err := tls.X509KeyPair([]byte(pair[0]), []byte(pair[1]))
+			if err != nil {
+				return l, fmt.Errorf("chain: certificate of port %d: %w", port, err)
+			}
+			return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}), nil
+		}))
+	}
+	if err != nil {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+		return nil, err
+	}
+	return listeners, nil
 }
 
 func listen(ctx context.Context, at netip.Addr, port int) (net.Listener, error) {
