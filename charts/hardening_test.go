@@ -108,10 +108,11 @@ func (r *rendered) checkVolumes(t *testing.T, component string, spec corev1.PodS
 	case "node":
 		want["svid"] = "secret " + release + "-node-svid"
 	}
-	for _, c := range spec.Containers[1:] {
+	for i := range spec.Containers[1:] {
+		c := &spec.Containers[i+1]
 		want[c.Name] = found[c.Name] // its manifests, of whatever name
 		if !strings.HasPrefix(found[c.Name], "configMap ") || len(c.VolumeMounts) != 1 || !c.VolumeMounts[0].ReadOnly ||
-			!slices.Equal(flagsOf(&c)["config"], []string{c.VolumeMounts[0].MountPath}) {
+			!slices.Equal(flagsOf(c)["config"], []string{c.VolumeMounts[0].MountPath}) {
 			t.Errorf("%s: %s has %q at %+v", component, c.Name, found[c.Name], c.VolumeMounts)
 		}
 	}

@@ -157,8 +157,9 @@ func (r *rendered) checkSelectors(t *testing.T) {
 
 // port finds what a named or numbered port of the component's containers is.
 func (r *rendered) port(component string, port intstr.IntOrString) (corev1.ContainerPort, bool) {
-	for _, c := range r.workloads[component].spec.Containers {
-		for _, p := range c.Ports {
+	containers := r.workloads[component].spec.Containers
+	for i := range containers {
+		for _, p := range containers[i].Ports {
 			if p.Name == port.StrVal && port.Type == intstr.String || p.ContainerPort == port.IntVal && port.Type == intstr.Int {
 				return p, true
 			}
