@@ -135,15 +135,15 @@ func validateTLSFiles(at *field.Path, t *ClientTLS) field.ErrorList {
 	return errs
 }
 
-// CredentialsDir has the Secrets that credentialName may name, mounted into the proxies' pods each as a directory.
-const CredentialsDir = "/etc/eastway/credentials"
+// MountDir has the Secrets that credentialName may name, mounted into the proxies' pods each as a directory.
+const MountDir = "/etc/eastway/credentials"
 
 // Files are the PEM files of roots, and of what the proxy presents; empty: none.
 func (t *ClientTLS) Files() (ca, certificate, key string) {
 	if t.CredentialName == "" {
 		return t.CACertificates, t.ClientCertificate, t.PrivateKey
 	}
-	dir := filepath.Join(CredentialsDir, t.CredentialName)
+	dir := filepath.Join(MountDir, t.CredentialName)
 	if ca = filepath.Join(dir, "ca.crt"); t.Mode == TLSMutual {
 		certificate, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	}

@@ -90,12 +90,15 @@ func TestValidateClusterExternalService(t *testing.T) {
 // The files are those of the Secret, as it is mounted.
 func TestClientTLSFiles(t *testing.T) {
 	t.Parallel()
-	const dir = v1alpha1.CredentialsDir + "/mydb/"
+	const dir = v1alpha1.MountDir + "/mydb/"
 	for name, c := range map[string]struct {
 		tls  v1alpha1.ClientTLS
 		want [3]string
 	}{
-		"files":            {v1alpha1.ClientTLS{Mode: "MUTUAL", CACertificates: "/a", ClientCertificate: "/b", PrivateKey: "/c"}, [3]string{"/a", "/b", "/c"}},
+		"files": {
+			v1alpha1.ClientTLS{Mode: "MUTUAL", CACertificates: "/a", ClientCertificate: "/b", PrivateKey: "/c"},
+			[3]string{"/a", "/b", "/c"},
+		},
 		"roots":            {v1alpha1.ClientTLS{Mode: "SIMPLE", CredentialName: "mydb"}, [3]string{dir + "ca.crt", "", ""}},
 		"and of this side": {v1alpha1.ClientTLS{Mode: "MUTUAL", CredentialName: "mydb"}, [3]string{dir + "ca.crt", dir + "tls.crt", dir + "tls.key"}},
 	} {
