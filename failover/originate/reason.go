@@ -38,7 +38,8 @@ func (r Reason) remedy() string {
 	case OtherName:
 		return "correct sni or subjectAltNames of spec.tls, or give the endpoint a certificate for the name"
 	case UnknownAuthority:
-		return "name the file of the endpoint's roots in caCertificates of spec.tls; without it the roots are the system's, or the well-known ones"
+		return "name the endpoint's roots in spec.tls: a file by caCertificates, on Kubernetes a Secret by credentialName; without them the roots " +
+			"are the system's, or the well-known ones"
 	case BadCertificate:
 		return "give the endpoint a certificate for TLS servers, with SPIFFE an X.509 SVID"
 	case ClientCertificate:
@@ -46,7 +47,8 @@ func (r Reason) remedy() string {
 	case Protocol:
 		return "the endpoint needs TLS 1.2 or later on this port, and for HTTP/2 the ALPN h2"
 	case Own:
-		return "mend the files of spec.tls, 'eastway status' says what is wrong with them"
+		return "mend the files of spec.tls, 'eastway status' says what is wrong with them; on Kubernetes the Secret of credentialName has them, " +
+			"which the chart's proxy.externalCredentials has to name"
 	default: // Closed, Timeout
 		return "check that the endpoint serves TLS on this port"
 	}

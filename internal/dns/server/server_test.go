@@ -68,7 +68,7 @@ func TestServerOverUDPAndTCP(t *testing.T) {
 	}
 }
 
-// A server on all addresses answers from the one that it was asked at: a connected socket takes nothing else.
+// A server on all addresses answers from the one that got the query: a connected socket takes nothing else.
 func TestServerAnswersFromTheAddressOfTheQuery(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"", "0.0.0.0"} {
