@@ -1,0 +1,172 @@
+package route
+
+import (
+	"crypto/tls"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
+)
+
+// ControllerName is that of Eastway's GatewayClasses.
+const ControllerName gatewayv1.GatewayController = "eastway.dev/entry"
+
+// DefaultClass is the GatewayClass that is Eastway's if there is no object of that name.
+const DefaultClass = "eastway"
+
+// Manifests are the objects that a process serves, in any order. They are not changed, and must not change while the Table is in use.
+type Manifests struct {
+	Classes  []*gatewayv1.GatewayClass
+	Gateways []*gatewayv1.Gateway // all that one process serves: their listeners share its ports
+	Routes   []*gatewayv1.HTTPRoute
+	Grants   []*gatewayv1.ReferenceGrant
+	// Namespaces are the labels of each namespace. kubernetes.io/metadata.name is there without being named.
+	Namespaces map[string]map[string]string
+	Services   []*corev1.Service
+	Imports    []*mcsv1beta1.ServiceImport
+	Secrets    []*corev1.Secret          // of type kubernetes.io/tls; others are not used
+	Policies   []*v1alpha1.TrafficPolicy // those with a Gateway or HTTPRoute as target; others are not used
+}
+
+// Status is what the status of each object should say. Conditions have no LastTransitionTime, and their order is fixed.
+type Status struct {
+	Classes  map[string][]metav1.Condition
+	Gateways map[types.NamespacedName]gatewayv1.GatewayStatus
+	Routes   map[types.NamespacedName][]gatewayv1.RouteParentStatus
+}
+
+// Port is one on which a process listens.
+type Port struct {
+	Number    uint16
+	TLS       bool        // for all of its listeners, or for none
+	Listeners []*Listener // those that are programmed
+}
+
+// Listener is one of a Gateway that is programmed.
+type Listener struct {
+	Gateway      types.NamespacedName
+	Name         string
+	Port         uint16
+	TLS          bool
+	Hostname     string // lower case; may begin with "*."; empty: any
+	Certificates []*Certificate
+}
+
+// Certificate is one of a listener.
+type Certificate struct {
+	Secret types.NamespacedName
+	Pair   *tls.Certificate // its Leaf is set
+}
+
+// Timeouts of a request that is forwarded; zero: none.
+type Timeouts struct {
+	Request        time.Duration // from the request's header to the end of its answer
+	BackendRequest time.Duration // of one try at the backend
+}
+
+// Decision is what to do with a request. Its slices are shared: they must not be changed.
+type Decision struct {
+	Kind Kind
+	// Status is the answer's, unless the request is forwarded.
+	Status int
+	// Reason of a refusal, for the log and a metric's label.
+	Reason Reason
+	// Message of a refusal: what is wrong, and what to do about it.
+	Message string
+	// Location of a redirect.
+	Location string
+
+	Listener *Listener // nil if there is none for the host
+	Rule     *RuleID   // nil if no rule matches
+
+	// Backend, Host, Path, Request, Timeouts and Mirrors are those of a request that is forwarded.
+	Backend *Backend
+	Host    string // replaces the request's Host; empty: it stays
+	// Path replaces the request's escaped path; empty: it stays. The query stays.
+	Path     string
+	Request  []Edit
+	Timeouts Timeouts
+	Mirrors  []*Backend
+
+	// Response are the edits of the answer, of those too that the process makes itself.
+	Response []Edit
+	// Limits all count the request, whatever its Kind, if it matched a rule.
+	Limits []*Limit
+}
+
+// Kind of a Decision.
+type Kind uint8
+
+// Kinds.
+const (
+	Refuse    Kind = iota // answer Status; the body may be Message
+	Redirect              // answer Status with Location
+	Preflight             // answer a CORS preflight request: Status, the edits of Response, no body
+	Forward               // send the request to Backend
+)
+
+// Reason of a refusal, fit for a metric's label.
+type Reason string
+
+// Reasons.
+const (
+	ReasonBadHost        Reason = "bad_host"        // 400: no host, or none that a name or an address can be
+	ReasonNoListener     Reason = "no_listener"     // 404: no listener for the host
+	ReasonNoRoute        Reason = "no_route"        // 404: no rule for the request
+	ReasonMisdirected    Reason = "misdirected"     // 421: the host is that of another listener than the connection's
+	ReasonInvalidBackend Reason = "invalid_backend" // 500: the rule's backend does not exist, or must not be used
+	ReasonInvalidFilter  Reason = "invalid_filter"  // 500: the rule has a filter that cannot be applied
+)
+
+// RuleID identifies a rule of a route. Pointers to it are comparable within a Table.
+type RuleID struct {
+	Route types.NamespacedName
+	Index int
+	Name  string // of the rule, or empty
+}
+
+// Backend is where requests go.
+type Backend struct {
+	Address  string // host:port
+	Protocol Protocol
+	Kind     string // Service or ServiceImport
+	Service  types.NamespacedName
+	Port     uint16
+}
+
+// Protocol with which a backend is called.
+type Protocol uint8
+
+// Protocols.
+const (
+	HTTP1 Protocol = iota // HTTP/1.1, WebSocket too
+	H2C                   // HTTP/2 with prior knowledge
+)
+
+// Edit is one change of a message's headers; they apply in order. Names are canonical.
+type Edit struct {
+	Op    Op
+	Name  string
+	Value string // empty for Remove
+}
+
+// Op is what an Edit does.
+type Op uint8
+
+// Ops.
+const (
+	Set    Op = iota // replace all values of the header
+	Add              // append a value
+	Remove           // remove all values
+)
+
+// Limit is a rate limit that counts a request. Pointers are comparable within a Table; Key names the same limit in the next one.
+type Limit struct {
+	Key  string // of the TrafficPolicy: its namespace/name
+	Rate *v1alpha1.RateLimit
+}
