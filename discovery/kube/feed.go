@@ -45,12 +45,19 @@ type failure struct {
 	since time.Time
 }
 
+// lists are complete before anything of them counts. The reflector would stream the first list as events of a watch (WatchList), where API servers
+// can, and then list sees neither what is there nor why nothing is.
+type lists struct{ cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is what the reflector looks for.
+func (lists) IsWatchListSemanticsUnSupported() bool { return true }
+
 // run follows the kind until ctx ends.
 func (f *feed) run(ctx context.Context) {
 	defer f.end()
 	// The reflector's own messages are in klog's format, and say less.
 	ctx = klog.NewContext(ctx, logr.Discard())
-	lw := &cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}
+	lw := &lists{cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}}
 	r := cache.NewReflectorWithOptions(lw, nil, f.table, cache.ReflectorOptions{Name: f.name, TypeDescription: f.kind})
 	for failures := 1; ctx.Err() == nil; failures++ {
 		began := time.Now()

@@ -2,21 +2,28 @@ package kubecli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/httpstream"
-	spdystream "k8s.io/apimachinery/pkg/util/httpstream/spdy"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	compat "k8s.io/apimachinery/pkg/util/httpstream"
 	protocol "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/transport/websocket"
+	"k8s.io/streaming/pkg/httpstream"
+	spdystream "k8s.io/streaming/pkg/httpstream/spdy"
 )
+
+// maxForwardStatus is how much is read of the API server's response instead of an upgrade, in bytes.
+const maxForwardStatus = 64 << 10
 
 // dialTimeout bounds the way to a pod: the API server's answer, and its connection to the kubelet.
 const dialTimeout = 15 * time.Second
@@ -79,8 +86,25 @@ func (c *Cluster) overSPDY(ctx context.Context, target *url.URL) (httpstream.Con
 	if err != nil {
 		return nil, err
 	}
-	streams, _, err := spdy.Negotiate(upgrader, &http.Client{Transport: transport}, req, protocol.PortForwardV1Name)
+	streams, _, err := spdy.NegotiateStreaming(&readsStatus{upgrader}, &http.Client{Transport: transport}, req, protocol.PortForwardV1Name)
 	return streams, err
+}
+
+// readsStatus keeps the API server's own response instead of an upgrade, of which the upgrader leaves only the text.
+type readsStatus struct{ spdy.Upgrader }
+
+// NewConnection implements spdy.Upgrader.
+func (u *readsStatus) NewConnection(resp *http.Response) (compat.Connection, error) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return u.Upgrader.NewConnection(resp)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxForwardStatus))
+	err = errors.Join(err, resp.Body.Close())
+	var status metav1.Status
+	if err == nil && json.Unmarshal(text, &status) == nil && status.Kind == "Status" {
+		return nil, apierrors.FromObject(&status)
+	}
+	return nil, errors.Join(fmt.Errorf("no upgrade: %s %q", resp.Status, text[:min(len(text), maxForwardError)]), err)
 }
 
 // statusOf is the API server's own response instead of an upgrade; nil if it came from an intermediary.

@@ -94,18 +94,18 @@ func NewKube(cfg KubeConfig) (*Kube, error) {
 
 func (k *Kube) watchServices() cache.ListerWatcher {
 	services := k.cfg.Client.CoreV1().Services(metav1.NamespaceAll)
-	return &cache.ListWatch{
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return services.List(ctx, o) },
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			return services.Watch(ctx, o)
 		},
-	}
+	}, k.cfg.Client)
 }
 
 func (k *Kube) watchSlices() cache.ListerWatcher {
 	endpoints := k.cfg.Client.DiscoveryV1().EndpointSlices(k.cfg.Namespace)
 	selector := discoveryv1.LabelServiceName + "=" + k.cfg.ProxiesService
-	return &cache.ListWatch{
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = selector
 			return endpoints.List(ctx, o)
@@ -114,7 +114,7 @@ func (k *Kube) watchSlices() cache.ListerWatcher {
 			o.LabelSelector = selector
 			return endpoints.Watch(ctx, o)
 		},
-	}
+	}, k.cfg.Client)
 }
 
 // wakeFor signals a change if one of the objects matters.

@@ -81,7 +81,7 @@ func (w *Writer) ApplyStatus(ctx context.Context, o client.Object) error {
 	if uid := o.GetUID(); uid != "" {
 		u.SetUID(uid) // an object of that name that was recreated meanwhile is another one
 	}
-	err = w.client.Status().Patch(ctx, u, client.Apply, StatusOwner, client.ForceOwnership)
+	err = w.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), StatusOwner, client.ForceOwnership)
 	return w.done(u, verbStatus, err)
 }
 

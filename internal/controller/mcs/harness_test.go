@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, manifests ...string) *world {
 	b := fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&mcsv1beta1.ServiceImport{}, &mcsv1beta1.ServiceExport{}, &v1alpha1.ExternalService{}).
 		WithInterceptorFuncs(interceptor.Funcs{
-			Get: w.get, Apply: w.apply, Delete: w.delete, SubResourcePatch: w.patchStatus,
+			Get: w.get, Apply: w.apply, Delete: w.delete, SubResourceApply: w.applyStatus,
 		})
 	err := mcs.Index(func(o client.Object, field string, values client.IndexerFunc) error {
 		b.WithIndex(o, field, values)
@@ -175,11 +176,23 @@ func (w *world) delete(ctx context.Context, c client.WithWatch, o client.Object,
 	return c.Delete(ctx, o, opts...)
 }
 
-func (w *world) patchStatus(
-	ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption,
+// applyStatus makes an update of it: the fake client's Apply would have the status' manager own all other fields too.
+func (w *world) applyStatus(
+	ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption,
 ) error {
-	w.write("%s %s %s", sub, o.GetObjectKind().GroupVersionKind().Kind, o.GetName())
-	return c.SubResource(sub).Patch(ctx, o, p, opts...)
+	content, ok := o.(interface{ UnstructuredContent() map[string]any })
+	if !ok {
+		return fmt.Errorf("%T", o)
+	}
+	applied := &unstructured.Unstructured{Object: content.UnstructuredContent()}
+	w.write("%s %s %s", sub, applied.GetKind(), applied.GetName())
+	is := &unstructured.Unstructured{}
+	is.SetGroupVersionKind(applied.GroupVersionKind())
+	if err := c.Get(ctx, client.ObjectKeyFromObject(applied), is); err != nil {
+		return err
+	}
+	is.Object["status"] = applied.Object["status"]
+	return c.SubResource(sub).Update(ctx, is, apply.StatusOwner)
 }
 
 func (w *world) write(format string, args ...any) {

@@ -98,11 +98,11 @@ func newWorld(t *testing.T, peers ...*v1alpha1.Peer) *world {
 	}
 	w := &world{t: t, now: time.Unix(1_800_000_000, 0)}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Peer{}).WithInterceptorFuncs(interceptor.Funcs{
-		SubResourcePatch: func(
-			ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption,
+		SubResourceApply: func(
+			ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption,
 		) error {
 			w.writes++
-			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+			return c.SubResource(sub).Apply(ctx, o, opts...)
 		},
 	})
 	for _, p := range peers {
