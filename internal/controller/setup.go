@@ -4,6 +4,7 @@ import (
 	"context"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/eastway/eastway/internal/controller/apply"
@@ -47,7 +48,7 @@ func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *me
 		CASecret: c.cfg.Names.CASecret, SVIDSecret: c.cfg.Names.SVIDSecret, NodeSecret: c.cfg.Names.NodeSecret, ConfigMap: c.cfg.Names.ConfigMap,
 		PublicAddresses: c.cfg.PublicAddresses, TunnelServices: c.cfg.Names.TunnelServices,
 		Client: m.GetClient(), Direct: m.GetAPIReader(), Writer: w, Holder: c.cfg.Identity, Owner: owner,
-		Report: c.ready.setIdentity, Events: m.GetEventRecorderFor("eastway-controller"),
+		Report: c.ready.setIdentity, Events: recorder(m),
 		Log: c.log.Named("identity"), Registerer: c.cfg.Registerer,
 	})
 	if err != nil {
@@ -59,7 +60,7 @@ func (c *Controller) setupIdentity(m manager.Manager, w *apply.Writer, owner *me
 func (c *Controller) setupPeers(m manager.Manager, w *apply.Writer, _ *metav1.OwnerReference) error {
 	cfg := peers.Config{
 		Cluster: c.cfg.Cluster, Namespace: c.cfg.Namespace, Catalog: c.cfg.Catalog, Client: m.GetClient(), Writer: w,
-		Events: m.GetEventRecorderFor("eastway-controller"), Log: c.log.Named("peers"),
+		Events: recorder(m), Log: c.log.Named("peers"),
 		OwnID: func() string {
 			svid, err := c.cfg.Identity.GetX509SVID()
 			if err != nil {
@@ -86,7 +87,7 @@ func (c *Controller) setupServices(ctx context.Context, m manager.Manager, w *ap
 	r, err := mcs.New(mcs.Config{
 		Cluster: c.cfg.Cluster, Namespace: c.cfg.Namespace, ProxiesService: c.cfg.Names.ProxiesService,
 		Client: m.GetClient(), Writer: w, Catalog: c.cfg.Catalog, Ports: ports, Owner: owner,
-		Events: m.GetEventRecorderFor("eastway-controller"), Log: c.log.Named("services"),
+		Events: recorder(m), Log: c.log.Named("services"),
 	})
 	if err != nil {
 		return err
@@ -107,4 +108,9 @@ func (c *Controller) setupSiblings(m manager.Manager, _ *apply.Writer, _ *metav1
 		identity: c.cfg.Identity, siblings: c.cfg.Siblings, log: c.log.Named("siblings"),
 	}
 	return p.setup(m)
+}
+
+// recorder writes events of the core API, which the chart's role allows.
+func recorder(m manager.Manager) record.EventRecorder {
+	return m.GetEventRecorderFor("eastway-controller") //nolint:staticcheck // events.k8s.io takes another right in each installation
 }

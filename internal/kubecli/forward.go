@@ -13,7 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	compat "k8s.io/apimachinery/pkg/util/httpstream"
+	compat "k8s.io/apimachinery/pkg/util/httpstream" //nolint:staticcheck // what spdy.Upgrader has to return
 	protocol "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
