@@ -55,6 +55,9 @@ type Listener struct {
 	TLS          bool
 	Hostname     string // lower case; may begin with "*."; empty: any
 	Certificates []*Certificate
+
+	routes byHost[*index]
+	limits []*Limit
 }
 
 // Certificate is one of a listener.
@@ -76,7 +79,7 @@ type Decision struct {
 	Status int
 	// Reason of a refusal, for the log and a metric's label.
 	Reason Reason
-	// Message of a refusal: what is wrong, and what to do about it.
+	// Message of a refusal for the log, not for clients: what is wrong, and what to do about it.
 	Message string
 	// Location of a redirect.
 	Location string
@@ -95,7 +98,7 @@ type Decision struct {
 
 	// Response are the edits of the answer, of those too that the process makes itself.
 	Response []Edit
-	// Limits all count the request, whatever its Kind, if it matched a rule.
+	// Limits all count the request, whatever its Kind: those of the Gateway, and of the route if it matched one.
 	Limits []*Limit
 }
 
@@ -116,6 +119,8 @@ type Reason string
 // Reasons.
 const (
 	ReasonBadHost        Reason = "bad_host"        // 400: no host, or none that a name or an address can be
+	ReasonBadPath        Reason = "bad_path"        // 400: a path that a backend may take for another one
+	ReasonMethod         Reason = "method"          // 405: CONNECT
 	ReasonNoListener     Reason = "no_listener"     // 404: no listener for the host
 	ReasonNoRoute        Reason = "no_route"        // 404: no rule for the request
 	ReasonMisdirected    Reason = "misdirected"     // 421: the host is that of another listener than the connection's

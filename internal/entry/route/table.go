@@ -6,7 +6,8 @@ import (
 
 // Table is what Manifests mean, ready to be used by any number of goroutines. The zero value has no listener.
 type Table struct {
-	ports []*Port
+	ports  []*Port
+	byPort map[uint16]*byHost[*Listener]
 }
 
 // Ports are those to listen on, in order.
@@ -14,10 +15,57 @@ func (t *Table) Ports() []*Port { return t.ports }
 
 // Listener is the one for a name on a port, by the most specific hostname: that of a request, or in TLS the client's SNI. It is nil if there
 // is none.
-func (t *Table) Listener(_ uint16, _ string) *Listener { return nil }
+func (t *Table) Listener(port uint16, host string) *Listener {
+	if host != "" {
+		host, _ = hostOf(host)
+	}
+	return t.listener(port, host)
+}
+
+func (t *Table) listener(port uint16, host string) *Listener {
+	if hosts := t.byPort[port]; hosts != nil {
+		for l := range hosts.matching(host) {
+			return l
+		}
+	}
+	return nil
+}
 
 // Match decides about a request that came in on a port. In TLS, r.TLS has the name that the client connected with. The random number, any of
 // 64 bits, chooses among backends by weight, and which requests are mirrored: the same number decides alike.
-func (t *Table) Match(_ uint16, _ *http.Request, _ uint64) Decision {
-	return Decision{Kind: Refuse, Status: http.StatusNotFound, Reason: ReasonNoListener}
+func (t *Table) Match(port uint16, r *http.Request, random uint64) Decision {
+	host, ok := hostOf(r.Host)
+	if !ok {
+		return refuse(nil, http.StatusBadRequest, ReasonBadHost, "the request's Host is neither a name nor an address")
+	}
+	l := t.listener(port, host)
+	if l == nil {
+		return refuse(nil, http.StatusNotFound, ReasonNoListener, "no listener for this host: see the hostnames of the Gateway's listeners")
+	}
+	if r.TLS != nil && t.Listener(port, r.TLS.ServerName) != l {
+		return refuse(l, http.StatusMisdirectedRequest, ReasonMisdirected,
+			"the connection was made for a host of another listener: the client has to make a new one")
+	}
+	if r.Method == http.MethodConnect {
+		return refuse(l, http.StatusMethodNotAllowed, ReasonMethod, "the method CONNECT is not supported")
+	}
+	path, ok := normalPath(r.URL)
+	if !ok {
+		return refuse(l, http.StatusBadRequest, ReasonBadPath, `the request's path does not begin with /, or has "." or ".." as an element`)
+	}
+	q := query{r: r, path: path}
+	for x := range l.routes.matching(host) {
+		if e := x.find(&q); e != nil {
+			return e.decide(l, &q, host, random)
+		}
+	}
+	return refuse(l, http.StatusNotFound, ReasonNoRoute, "no rule of an HTTPRoute matches")
+}
+
+func refuse(l *Listener, status int, reason Reason, message string) Decision {
+	d := Decision{Kind: Refuse, Status: status, Reason: reason, Message: message, Listener: l}
+	if l != nil {
+		d.Limits = l.limits
+	}
+	return d
 }

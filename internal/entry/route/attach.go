@@ -1,0 +1,157 @@
+package route
+
+import (
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// attach attaches a route to the listeners that it refers to and that let it, and returns its status at each of its parents that are
+// Eastway's.
+func (c *compiler) attach(route *gatewayv1.HTTPRoute) []gatewayv1.RouteParentStatus {
+	parents := make([]gatewayv1.RouteParentStatus, 0, len(route.Spec.ParentRefs))
+	var compiled *compiledRoute
+	attached := make(map[*listener]bool)
+	for i := range route.Spec.ParentRefs {
+		ref := &route.Spec.ParentRefs[i]
+		g := c.parent(route.Namespace, ref)
+		if g == nil {
+			continue
+		}
+		if compiled == nil {
+			compiled = c.compileRoute(route)
+		}
+		listeners, refused := c.choose(g, ref, route)
+		if !refused.some() {
+			refused = compiled.invalid.clone()
+		}
+		for _, l := range listeners {
+			if attached[l.listener] {
+				continue
+			}
+			// A route that is not accepted may still guard its paths: what its filters must not let pass goes nowhere else.
+			entries := compiled.entries
+			if refused.some() {
+				entries = compiled.guards
+			}
+			if len(entries) > 0 && !c.take(entries, len(l.hostnames)) {
+				refused.add(string(gatewayv1.RouteReasonUnsupportedValue),
+					"the entry has %d matches, %d of them with regular expressions, and takes %d and %d: use fewer, or several entries",
+					c.entries, c.regexes, maxEntries, maxRegexes)
+				continue
+			}
+			attached[l.listener] = true
+			if !refused.some() {
+				l.attached++
+			}
+			for _, hostname := range l.hostnames {
+				l.entries[hostname] = append(l.entries[hostname], entries...)
+			}
+		}
+		parents = append(parents, gatewayv1.RouteParentStatus{
+			ParentRef: *ref, ControllerName: ControllerName, Conditions: observed(route.Generation, compiled.conditions(&refused)...),
+		})
+	}
+	return parents
+}
+
+// take counts entries for each of some hostnames; it is false if the Table cannot have them.
+func (c *compiler) take(entries []*entry, hostnames int) bool {
+	regexes := 0
+	for _, e := range entries {
+		if e.usesRegex() {
+			regexes++
+		}
+	}
+	more, moreRegexes := len(entries)*hostnames, regexes*hostnames
+	if c.entries+more > maxEntries || c.regexes+moreRegexes > maxRegexes {
+		return false
+	}
+	c.entries += more
+	c.regexes += moreRegexes
+	return true
+}
+
+// parent is the Gateway that a route refers to, if it is one of Eastway's.
+func (c *compiler) parent(namespace string, ref *gatewayv1.ParentReference) *gateway {
+	if ref.Group != nil && *ref.Group != groupGateway || ref.Kind != nil && *ref.Kind != kindGateway {
+		return nil
+	}
+	if ref.Namespace != nil {
+		namespace = string(*ref.Namespace)
+	}
+	return c.gateways[types.NamespacedName{Namespace: namespace, Name: string(ref.Name)}]
+}
+
+// selected is a listener to which a route attaches, for these hostnames.
+type selected struct {
+	*listener
+	hostnames []string
+}
+
+// choose are the listeners of a Gateway to which a reference attaches a route, or why there are none.
+func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *gatewayv1.HTTPRoute) ([]selected, problems) {
+	var out []selected
+	named, allowed := false, false
+	for _, l := range g.listeners {
+		if ref.SectionName != nil && *ref.SectionName != "" && *ref.SectionName != l.spec.Name || ref.Port != nil && *ref.Port != l.spec.Port {
+			continue
+		}
+		named = true
+		if !l.allows(route.Namespace, c.in.Namespaces[route.Namespace]) {
+			continue
+		}
+		allowed = true
+		if hostnames := l.intersect(route.Spec.Hostnames); len(hostnames) > 0 {
+			out = append(out, selected{listener: l, hostnames: hostnames})
+		}
+	}
+	var why problems
+	switch {
+	case len(out) > 0:
+	case !named:
+		why.add(string(gatewayv1.RouteReasonNoMatchingParent), "Gateway %s has no listener with this name and port: see its spec.listeners", g.name)
+	case !allowed:
+		why.add(string(gatewayv1.RouteReasonNotAllowedByListeners),
+			"allowedRoutes of Gateway %s's listeners let no HTTPRoute of namespace %s attach", g.name, route.Namespace)
+	default:
+		why.add(string(gatewayv1.RouteReasonNoMatchingListenerHostname),
+			"Gateway %s has no listener with a hostname that spec.hostnames match", g.name)
+	}
+	return out, why
+}
+
+// intersect are the hostnames that both the listener and a route match.
+func (l *listener) intersect(hostnames []gatewayv1.Hostname) []string {
+	if len(hostnames) == 0 {
+		return []string{l.hostname}
+	}
+	var out []string
+	for _, h := range hostnames[:min(len(hostnames), maxHostnames)] {
+		if both, ok := intersection(l.hostname, string(h)); ok && !slices.Contains(out, both) {
+			out = append(out, both)
+		}
+	}
+	return out
+}
+
+// conditions of the route at a parent that refused it, or did not.
+func (r *compiledRoute) conditions(refused *problems) []metav1.Condition {
+	text := refused.text()
+	if !refused.some() {
+		text = r.unused.text()
+	}
+	list := []metav1.Condition{
+		newCondition(gatewayv1.RouteConditionAccepted, !refused.some(), refused.or(string(gatewayv1.RouteReasonAccepted)), text),
+		newCondition(gatewayv1.RouteConditionResolvedRefs, !r.unresolved.some(),
+			r.unresolved.or(string(gatewayv1.RouteReasonResolvedRefs)), r.unresolved.text()),
+	}
+	if r.dropped.some() && !refused.some() {
+		list = append(list, newCondition(gatewayv1.RouteConditionPartiallyInvalid, true, r.dropped.reason,
+			fmt.Sprintf("Dropped Rule: %s", r.dropped.text())))
+	}
+	return list
+}

@@ -1,0 +1,182 @@
+package route
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+)
+
+// granted: objects of a kind of Gateway API in a namespace may refer to that object.
+func (c *compiler) granted(fromKind gatewayv1.Kind, fromNamespace string, group gatewayv1.Group, kind gatewayv1.Kind, to types.NamespacedName) bool {
+	if fromNamespace == to.Namespace {
+		return true
+	}
+	for _, grant := range c.grants[to.Namespace] {
+		from, allowed := false, false
+		for _, f := range grant.Spec.From {
+			from = from || f.Group == groupGateway && f.Kind == fromKind && string(f.Namespace) == fromNamespace
+		}
+		for _, t := range grant.Spec.To {
+			allowed = allowed || t.Group == group && t.Kind == kind && (t.Name == nil || *t.Name == "" || string(*t.Name) == to.Name)
+		}
+		if from && allowed {
+			return true
+		}
+	}
+	return false
+}
+
+// port of a service.
+type port struct {
+	number int32
+	name   string
+	app    *string
+}
+
+// backend that a route refers to, and the one for gRPC if that differs; or why there is none.
+func (c *compiler) backend(namespace string, ref *gatewayv1.BackendObjectReference) (backend, grpc *Backend, why problem) {
+	kind, group := gatewayv1.Kind(kindService), gatewayv1.Group("")
+	if ref.Kind != nil {
+		kind = *ref.Kind
+	}
+	if ref.Group != nil {
+		group = *ref.Group
+	}
+	name := nameIn(namespace, ref.Namespace, ref.Name)
+	isService, isImport := kind == kindService && group == "", kind == kindImport && group == groupMCS
+	if !isService && !isImport {
+		return nil, nil, problem{
+			gatewayv1.RouteReasonInvalidKind,
+			fmt.Sprintf("kind %s of group %q is not supported: use Service, or ServiceImport of group %s", kind, group, groupMCS),
+		}
+	}
+	if !c.granted(kindRoute, namespace, group, kind, name) {
+		return nil, nil, problem{
+			gatewayv1.RouteReasonRefNotPermitted,
+			fmt.Sprintf("no ReferenceGrant in namespace %s lets HTTPRoutes of namespace %s use %s %s", name.Namespace, namespace, kind, name.Name),
+		}
+	}
+	what := fmt.Sprintf("%s %s", kind, name)
+	var addr string
+	var ports []port
+	if isService {
+		addr, ports, why = serviceOf(c.services[name], what)
+	} else {
+		addr, ports, why = importOf(c.imports[name], what)
+	}
+	if why.text != "" {
+		return nil, nil, why
+	}
+	p, why := choosePort(ports, ref.Port, isImport, what)
+	if why.text != "" {
+		return nil, nil, why
+	}
+	protocol, auto, ok := protocolOf(p)
+	if !ok {
+		return nil, nil, problem{
+			gatewayv1.RouteReasonUnsupportedProtocol,
+			fmt.Sprintf("%s has appProtocol %s on port %d: use http, kubernetes.io/ws, kubernetes.io/h2c or grpc", what, *p.app, p.number),
+		}
+	}
+	backend = &Backend{
+		Address: net.JoinHostPort(addr, strconv.Itoa(int(p.number))), Protocol: protocol, Kind: string(kind), Service: name,
+		Port: uint16(p.number),
+	}
+	if auto {
+		other := *backend
+		other.Protocol, grpc = H2C, &other
+	}
+	return backend, grpc, problem{}
+}
+
+func serviceOf(s *corev1.Service, what string) (addr string, ports []port, why problem) {
+	if s == nil {
+		return "", nil, notFound("%s does not exist", what)
+	}
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		return "", nil, problem{
+			gatewayv1.RouteReasonInvalidKind, what + " is of type ExternalName, by which a route could reach any host: use another",
+		}
+	}
+	if _, err := netip.ParseAddr(s.Spec.ClusterIP); err != nil {
+		return "", nil, notFound("%s has no cluster IP: use one that is not headless", what)
+	}
+	for i := range s.Spec.Ports {
+		if p := &s.Spec.Ports[i]; p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
+			ports = append(ports, port{number: p.Port, name: p.Name, app: p.AppProtocol})
+		}
+	}
+	return s.Spec.ClusterIP, ports, problem{}
+}
+
+func importOf(s *mcsv1beta1.ServiceImport, what string) (addr string, ports []port, why problem) {
+	if s == nil {
+		return "", nil, notFound("%s does not exist: export the service in a cluster, and see eastway status", what)
+	}
+	if len(s.Spec.IPs) == 0 {
+		return "", nil, notFound("%s has no address yet, or is headless: see its status", what)
+	}
+	if _, err := netip.ParseAddr(s.Spec.IPs[0]); err != nil {
+		return "", nil, notFound("%s: spec.ips[0] is not an address", what)
+	}
+	for i := range s.Spec.Ports {
+		if p := &s.Spec.Ports[i]; p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
+			ports = append(ports, port{number: p.Port, name: p.Name, app: p.AppProtocol})
+		}
+	}
+	return s.Spec.IPs[0], ports, problem{}
+}
+
+func notFound(format string, args ...any) problem {
+	return problem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf(format, args...)}
+}
+
+// choosePort is the port with that number; with derive, it may be left out if there is one only.
+func choosePort(ports []port, number *int32, derive bool, what string) (port, problem) {
+	if number == nil {
+		if derive && len(ports) == 1 {
+			return checkedPort(ports[0], what)
+		}
+		return port{}, notFound("port: required for %s", what)
+	}
+	for _, p := range ports {
+		if p.number == *number {
+			return checkedPort(p, what)
+		}
+	}
+	return port{}, notFound("%s has no TCP port %d", what, *number)
+}
+
+func checkedPort(p port, what string) (port, problem) {
+	if p.number < 1 || p.number > 65535 {
+		return p, notFound("%s: port %d is none of TCP", what, p.number)
+	}
+	return p, problem{}
+}
+
+// protocolOf a port: by appProtocol, else by Istio's prefixes of names. With auto, gRPC is sent by HTTP/2 all the same.
+func protocolOf(p port) (protocol Protocol, auto, ok bool) {
+	if p.app == nil || *p.app == "" {
+		switch prefix, _, _ := strings.Cut(p.name, "-"); prefix {
+		case "grpc", "http2":
+			return H2C, false, true
+		}
+		return HTTP1, true, true
+	}
+	switch strings.ToLower(*p.app) {
+	case "http", "tcp":
+		return HTTP1, true, true
+	case "kubernetes.io/ws":
+		return HTTP1, false, true
+	case "kubernetes.io/h2c", "http2", "grpc", "grpc-web":
+		return H2C, false, true
+	}
+	return 0, false, false
+}

@@ -1,0 +1,54 @@
+package route
+
+import (
+	"time"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// Bounds of manifests. Those of a single object are the ones of Gateway API's CRDs, which files don't go through.
+const (
+	// maxPorts is how many ports listeners may use: each is a socket.
+	maxPorts = 64
+	// maxListeners of a Gateway, and maxSharing of one port: each is compared with all others there.
+	maxListeners = 64
+	maxSharing   = 1_000
+	// maxRules of a route, and maxMatches of all of its rules.
+	maxRules   = 16
+	maxMatches = 128
+	// maxConditions is how many headers, and how many query parameters, a match may name.
+	maxConditions = 16
+	// maxHostnames of a route, maxFilters and maxBackends of a rule.
+	maxHostnames = 16
+	maxFilters   = 16
+	maxBackends  = 16
+	// maxEntries is how many matches the Table has, each counted once per listener and hostname: 100,000 take about 30 MB.
+	maxEntries = 100_000
+	// maxPathValue and maxHeaderValue (bytes) are those of paths and headers in manifests.
+	maxPathValue   = 1024
+	maxHeaderValue = 4096
+	// maxWeight keeps sums of weights far from overflowing.
+	maxWeight = 1_000_000
+	// maxRegexSize is how many instructions a regular expression may have, and maxRegexes how many matches of the Table have one: each is
+	// tried on requests that nothing better matches. The worst 256 took 240 ms for a path of 8 KB.
+	maxRegexSize = 500
+	maxRegexes   = 256
+	// maxProblems is how many problems the message of a condition names.
+	maxProblems = 8
+	// maxText (bytes) of the message of a condition; API servers take 32,768.
+	maxText = 4_096
+)
+
+// maxTimeout of a route, as with the policy's.
+const maxTimeout = 24 * time.Hour
+
+// Kinds and groups.
+const (
+	groupGateway = gatewayv1.GroupName
+	groupMCS     = "multicluster.x-k8s.io"
+	kindGateway  = "Gateway"
+	kindRoute    = "HTTPRoute"
+	kindService  = "Service"
+	kindImport   = "ServiceImport"
+	kindSecret   = "Secret"
+)
