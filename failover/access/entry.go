@@ -50,8 +50,10 @@ func (a Attempt) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// Directions of a connection, seen from this proxy.
+// Directions of a connection, seen from this process.
 const (
+	// Entering: a client outside of the cluster opened it, to an entry.
+	Entering = "entering"
 	// Outbound: an application of this cluster opened it here.
 	Outbound = "outbound"
 	// Inbound: a peer opened it.
@@ -124,6 +126,8 @@ type HTTP struct {
 	TraceID string
 	// Status of the answer; 0: there was none.
 	Status int
+	// Route is the HTTPRoute that the request matched, at an entry; empty: none.
+	Route string
 }
 
 func (h *HTTP) addTo(o zapcore.ObjectEncoder) {
@@ -135,6 +139,9 @@ func (h *HTTP) addTo(o zapcore.ObjectEncoder) {
 	o.AddString("request_id", h.RequestID)
 	o.AddString("trace_id", h.TraceID)
 	o.AddInt64("response_code", int64(h.Status))
+	if h.Route != "" {
+		o.AddString("route_name", h.Route)
+	}
 }
 
 // responseFlag is Envoy's flag for how a request ended, "-" if it ended as it should.

@@ -1,0 +1,210 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/http/h1"
+	"github.com/eastway/eastway/internal/entry/route"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	server   *Server
+	front    *front
+	r        *http.Request
+	w        *writer
+	body     *body // nil: none
+	decision route.Decision
+	entry    access.Entry
+	timer    *time.Timer // of the route's timeout; nil: none
+	began    time.Time
+}
+
+// errTimeout ends requests that take longer than their route allows.
+var errTimeout = errors.New("the timeout of the HTTPRoute has passed")
+
+// serveHTTP is the handler of all ports.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	f, ok := r.Context().Value(frontKey{}).(*front)
+	if !ok || !f.begin() {
+		panic(http.ErrAbortHandler) // the connection has just made room for another one
+	}
+	defer f.ended()
+	r.TLS = f.tls
+	e := &exchange{server: s, front: f, r: r, began: time.Now()}
+	e.w = &writer{ResponseWriter: w, e: e, control: http.NewResponseController(w)}
+	_ = e.w.control.SetWriteDeadline(time.Time{}) // that of the request before
+	if r.Body != nil && r.Body != http.NoBody {
+		e.body = newBody(w, r)
+		r.Body = e.body
+	}
+	aborted := true
+	defer func() { e.finish(aborted) }()
+	e.answer(r.Context())
+	aborted = false
+}
+
+// answer decides about the request and answers it.
+func (e *exchange) answer(ctx context.Context) {
+	e.entry = access.Entry{Started: e.began, Direction: access.Entering, Caller: e.r.RemoteAddr, Port: e.front.port.number, HTTP: described(e.r)}
+	if e.front.strict == nil {
+		if v := h1.Check(e.r.Method, e.r.RequestURI, e.r.Host); v != nil {
+			e.refuse(http.StatusBadRequest, malformed, v.Error())
+			return
+		}
+	}
+	if (e.front.tls != nil) != e.front.port.tls.Load() { // the port has changed since the connection came
+		e.w.Header().Set("Connection", "close")
+		e.refuse(http.StatusMisdirectedRequest, misdirected, "the port has changed between HTTP and HTTPS: connect again")
+		return
+	}
+	e.decision = e.server.current().Match(e.front.port.number, e.r, rand.Uint64()) // no secret: it chooses a backend
+	d := &e.decision
+	if d.Rule != nil {
+		e.entry.HTTP.Route = d.Rule.Route.String()
+	}
+	if wait, key := e.server.limits.take(d.Limits, e.r, e.began); wait > 0 {
+		e.w.Header().Set("Retry-After", strconv.Itoa(max(int(math.Ceil(wait.Seconds())), 1)))
+		e.entry.Result = access.RateLimited
+		e.refuse(http.StatusTooManyRequests, rateLimited, "TrafficPolicy "+key)
+		return
+	}
+	switch d.Kind {
+	case route.Redirect:
+		e.w.Header().Set("Location", d.Location)
+		e.w.WriteHeader(d.Status)
+	case route.Preflight:
+		e.w.WriteHeader(d.Status)
+	case route.Forward:
+		e.forward(ctx)
+	case route.Refuse:
+		e.refuse(d.Status, refusal(d.Reason), d.Message)
+	}
+}
+
+// described is what the access log has of a request.
+func described(r *http.Request) *access.HTTP {
+	return &access.HTTP{
+		Method: access.Clip(r.Method), Path: access.Clip(r.RequestURI), Protocol: r.Proto,
+		Authority: access.Clip(r.Host), UserAgent: access.Clip(r.UserAgent()), RequestID: access.Clip(r.Header.Get("X-Request-Id")),
+		TraceID: access.TraceID(r.Header.Get("Traceparent")),
+	}
+}
+
+// refuse answers a request that is not forwarded, or that failed.
+func (e *exchange) refuse(status int, why refusal, detail string) {
+	e.entry.Ended = string(why)
+	if e.entry.Result == "" {
+		e.entry.Result = access.Refused
+	}
+	e.server.refuse(why, e.subject(), access.Clip(detail))
+	if e.w.status != 0 {
+		return // a part of the answer has gone out
+	}
+	h := e.w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	e.w.WriteHeader(status)
+	_, _ = io.WriteString(e.w, http.StatusText(status)+"\n") // not the detail: it may name what is inside
+}
+
+// subject is what a refusal is about: few values, none of which a client chooses.
+func (e *exchange) subject() string {
+	if rule := e.decision.Rule; rule != nil {
+		return "HTTPRoute " + rule.Route.String()
+	}
+	return fmt.Sprintf("port %d", e.front.port.number)
+}
+
+// failed answers a request that was not forwarded to its end: net/http's ReverseProxy calls it.
+func (e *exchange) failed(_ http.ResponseWriter, r *http.Request, err error) {
+	e.entry.Err = err
+	var reading error
+	if e.body != nil {
+		reading = e.body.failure()
+	}
+	_, violated := errors.AsType[*h1.Violation](reading)
+	dial, _ := errors.AsType[*dialError](err)
+	switch {
+	case errors.Is(context.Cause(r.Context()), errTimeout):
+		e.entry.Result = access.Timeout
+		e.refuse(http.StatusGatewayTimeout, timedOut, err.Error())
+	case violated:
+		e.refuse(http.StatusBadRequest, malformed, reading.Error())
+	case errors.Is(reading, os.ErrDeadlineExceeded):
+		e.w.Header().Set("Connection", "close")
+		e.refuse(http.StatusRequestTimeout, slowBody, fmt.Sprintf("%d bytes came", e.body.end()))
+	case reading != nil, e.r.Context().Err() != nil: // the client has gone
+		e.entry.Result, e.entry.Ended = access.ClientReset, "client"
+		panic(http.ErrAbortHandler)
+	case dial != nil:
+		e.entry.Result = access.NoEndpoint
+		e.refuse(http.StatusServiceUnavailable, unavailable, err.Error())
+	default:
+		e.entry.Result = access.Reset
+		e.refuse(http.StatusBadGateway, backendFailed, err.Error())
+	}
+}
+
+// switched is called when the connection carries another protocol from now on: timeouts are those of requests.
+func (e *exchange) switched() {
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+}
+
+// finish writes the line of the access log and counts the request.
+func (e *exchange) finish(aborted bool) {
+	entry := &e.entry
+	if e.body != nil {
+		entry.Up = e.body.end()
+	}
+	entry.Down = e.w.wrote
+	if h := e.w.hijacked; h != nil {
+		entry.Up, entry.Down = h.up.Load(), h.down.Load()
+	} else {
+		_ = e.w.control.SetWriteDeadline(time.Now().Add(bodyIdle)) // for what is buffered
+	}
+	switch {
+	case e.w.slow():
+		e.server.refuse(slowReader, e.subject(), fmt.Sprintf("%d bytes were sent", e.w.wrote))
+		entry.Result, entry.Ended = access.ClientReset, string(slowReader)
+	case entry.Result != "":
+	case aborted && (e.w.err != nil || e.r.Context().Err() != nil):
+		entry.Result, entry.Ended = access.ClientReset, "client"
+	case aborted:
+		entry.Result, entry.Ended = access.Reset, "backend"
+		e.server.refuse(backendFailed, e.subject(), "the answer ended early")
+	default:
+		entry.Result = access.OK
+	}
+	entry.HTTP.Status = e.w.status
+	entry.Write(e.server.access)
+	m, name := e.server.metrics, entry.HTTP.Route
+	m.requests.WithLabelValues(name, strconv.Itoa(e.w.status)).Inc()
+	m.duration.WithLabelValues(name).Observe(time.Since(e.began).Seconds())
+}
+
+// malformed is called with each connection whose request net/http's server answers by itself.
+func (s *Server) malformed(f *front, v *h1.Violation) {
+	s.refuse(malformed, fmt.Sprintf("port %d", f.port.number), v.Error())
+	if v.InBody { // its request has a line of its own
+		return
+	}
+	entry := access.Entry{
+		Started: time.Now(), Direction: access.Entering, Caller: f.RemoteAddr().String(), Port: f.port.number,
+		Result: access.Refused, Ended: string(malformed), Err: v, HTTP: &access.HTTP{Status: v.Status()},
+	}
+	entry.Write(s.access)
+	s.metrics.requests.WithLabelValues("", strconv.Itoa(v.Status())).Inc()
+}

@@ -1,0 +1,194 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/internal/entry/route"
+	"github.com/eastway/eastway/internal/pace"
+)
+
+// newTransports make connections to backends. Which endpoint serves a request, and what is tried again, is decided behind the address.
+func newTransports() (http1, h2c *http.Transport) {
+	made := func() *http.Transport {
+		return &http.Transport{
+			DialContext: dialBackend, DisableCompression: true, MaxIdleConnsPerHost: maxIdlePerBackend, IdleConnTimeout: backendIdle,
+			ExpectContinueTimeout: continueTimeout, MaxResponseHeaderBytes: maxHeaderBytes, Protocols: new(http.Protocols),
+			WriteBufferSize: copyBuffer, ReadBufferSize: copyBuffer,
+		}
+	}
+	http1, h2c = made(), made()
+	http1.Protocols.SetHTTP1(true)
+	h2c.Protocols.SetUnencryptedHTTP2(true)
+	h2c.HTTP2 = &http.HTTP2Config{
+		MaxReceiveBufferPerStream: bodyWindow, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
+	}
+	return http1, h2c
+}
+
+// dialError is that no connection to a backend was made.
+type dialError struct{ error }
+
+// Unwrap is for errors.Is.
+func (e *dialError) Unwrap() error { return e.error }
+
+// dialBackend tries again where a backend refuses at once: the address is that of a service, and the next endpoint may accept.
+func dialBackend(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	for n := 1; ; n++ {
+		c, err := d.DialContext(ctx, network, address)
+		if err == nil {
+			return c, nil
+		}
+		if timeout, ok := errors.AsType[net.Error](err); n == maxDials || ok && timeout.Timeout() || !pace.Sleep(ctx, dialPause) {
+			return nil, &dialError{err}
+		}
+	}
+}
+
+// newProxy makes what requests have in common.
+func newProxy(log *zap.Logger, b buffers) httputil.ReverseProxy {
+	return httputil.ReverseProxy{BufferPool: b, ErrorLog: zap.NewStdLog(log.Named("http"))}
+}
+
+// buffers are those that carry answers.
+type buffers struct{ pool *sync.Pool }
+
+func newBuffers() buffers {
+	return buffers{&sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}}
+}
+
+// Get implements httputil.BufferPool.
+func (b buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, copyBuffer)
+}
+
+// Put implements httputil.BufferPool.
+func (b buffers) Put(p []byte) { b.pool.Put(&p) }
+
+// forward sends the request to its backend, and the answer to the client.
+func (e *exchange) forward(of context.Context) {
+	d := &e.decision
+	e.entry.Service, e.entry.Endpoint = d.Backend.Service.String(), d.Backend.Address
+	ctx, cancel := context.WithCancelCause(of)
+	defer cancel(nil)
+	if t := shorter(d.Timeouts.Request, d.Timeouts.BackendRequest); t > 0 {
+		e.timer = time.AfterFunc(t, func() { cancel(errTimeout) })
+		defer e.timer.Stop()
+	}
+	dropH2C(e.r.Header)
+	e.mirror(context.WithoutCancel(ctx))
+	transport := e.server.http1
+	if d.Backend.Protocol == route.H2C {
+		transport = e.server.h2c
+	}
+	proxy := e.server.proxy
+	proxy.Rewrite, proxy.Transport, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, transport, e.failed, e.accepted
+	proxy.ServeHTTP(e.w, e.r.WithContext(ctx))
+	if errors.Is(context.Cause(ctx), errTimeout) && e.entry.Result == "" {
+		e.entry.Result = access.Timeout
+	}
+}
+
+// accepted is called with the head of the backend's answer.
+func (e *exchange) accepted(resp *http.Response) error {
+	e.entry.Accepted = time.Since(e.began)
+	if len(resp.Trailer) > 0 && e.r.ProtoMajor == 1 { // HTTP/1.1 has trailers after chunks alone
+		resp.Header.Del("Content-Length")
+	}
+	return nil
+}
+
+// shorter is the shorter of two times; zero is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// dropH2C removes an offer to go on in HTTP/2, which this process would not understand afterwards.
+func dropH2C(h http.Header) {
+	for _, v := range h.Values("Upgrade") {
+		if strings.Contains(strings.ToLower(v), "h2c") {
+			h.Del("Upgrade")
+			h.Del("Http2-Settings")
+			return
+		}
+	}
+}
+
+// rewrite makes what the backend gets.
+func (e *exchange) rewrite(p *httputil.ProxyRequest) {
+	d, out := &e.decision, p.Out
+	out.URL.Scheme, out.URL.Host = "http", d.Backend.Address
+	out.URL.RawQuery = p.In.URL.RawQuery // as it came, with what Go cannot parse
+	out.Trailer = p.In.Trailer           // its values come after the body
+	if d.Host != "" {
+		out.Host = d.Host
+	}
+	if d.Path != "" {
+		if path, err := url.PathUnescape(d.Path); err == nil {
+			out.URL.Path, out.URL.RawPath = path, d.Path
+		}
+	}
+	e.vouch(p)
+	edit(out.Header, d.Request)
+	once(out)
+}
+
+// forwarding are the headers by which proxies say who called them.
+func forwarding() []string {
+	return []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-Ip"}
+}
+
+// vouch says who called. What others say of that is passed on if they are trusted. Names with underscores, which some servers take for
+// hyphens, never are.
+func (e *exchange) vouch(p *httputil.ProxyRequest) {
+	for name := range p.Out.Header {
+		if strings.Contains(name, "_") && slices.ContainsFunc(forwarding(), func(f string) bool {
+			return strings.EqualFold(strings.ReplaceAll(name, "_", "-"), f)
+		}) {
+			delete(p.Out.Header, name)
+		}
+	}
+	for _, name := range forwarding() {
+		delete(p.Out.Header, name)
+		if said := p.In.Header[name]; e.front.trusted && len(said) > 0 {
+			p.Out.Header[name] = said
+		}
+	}
+	host, proto := p.Out.Header["X-Forwarded-Host"], p.Out.Header["X-Forwarded-Proto"]
+	p.SetXForwarded()
+	if len(host) > 0 {
+		p.Out.Header["X-Forwarded-Host"] = host
+	}
+	if len(proto) > 0 {
+		p.Out.Header["X-Forwarded-Proto"] = proto
+	}
+}
+
+// once keeps net/http's client from sending a request a second time by itself because of a header, when it does not know whether the backend
+// has executed it. It looks for the canonical name; on the wire the case is all the same.
+func once(r *http.Request) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := r.Header[name]; ok {
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = values
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/eastway/eastway/internal/entry/route"
+)
+
+// Results of copies.
+const (
+	mirrorSent    = "sent"
+	mirrorFailed  = "failed"
+	mirrorSkipped = "skipped"
+)
+
+// mirror sends copies of a request to the backends of its RequestMirror filters. What they answer is not used. A body is read before the
+// request goes on.
+func (e *exchange) mirror(of context.Context) {
+	all := e.decision.Mirrors
+	if len(all) == 0 {
+		return
+	}
+	var content []byte
+	if e.body != nil {
+		var fits bool
+		if content, fits = e.copyBody(); !fits {
+			e.server.metrics.mirrors.WithLabelValues(mirrorSkipped).Add(float64(len(all)))
+			return
+		}
+	}
+	for _, to := range all {
+		select {
+		case e.server.mirrors <- struct{}{}:
+		default:
+			e.server.metrics.mirrors.WithLabelValues(mirrorSkipped).Inc()
+			continue
+		}
+		e.copyTo(of, to, content)
+	}
+}
+
+// copyBody reads a body that is short; the request has it all the same.
+func (e *exchange) copyBody() (content []byte, fits bool) {
+	if e.r.ContentLength < 0 || e.r.ContentLength > maxMirrorBody || e.r.Header.Get("Expect") != "" {
+		return nil, false
+	}
+	content, err := io.ReadAll(e.r.Body)
+	rest := io.Reader(bytes.NewReader(content))
+	if err != nil {
+		rest = io.MultiReader(rest, failing{err})
+	}
+	e.r.Body = io.NopCloser(rest)
+	return content, err == nil
+}
+
+// failing is a reader that fails.
+type failing struct{ err error }
+
+// Read implements io.Reader.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// copyTo sends one copy. It outlives the request.
+func (e *exchange) copyTo(of context.Context, to *route.Backend, content []byte) {
+	s := e.server
+	ctx, cancel := context.WithTimeout(of, mirrorTimeout)
+	out := e.r.Clone(ctx)
+	out.RequestURI = ""
+	out.URL.Scheme, out.URL.Host = "http", to.Address
+	out.Body, out.Close = http.NoBody, false
+	if len(content) > 0 {
+		out.Body = io.NopCloser(bytes.NewReader(content))
+	}
+	for _, name := range append([]string{"Connection", "Upgrade", "Te", "Trailer", "Transfer-Encoding", "Keep-Alive"}, forwarding()...) {
+		delete(out.Header, name)
+	}
+	edit(out.Header, e.decision.Request)
+	once(out)
+	transport := s.http1
+	if to.Protocol == route.H2C {
+		transport = s.h2c
+	}
+	s.running.Go(func() {
+		defer func() { <-s.mirrors }()
+		defer cancel()
+		resp, err := transport.RoundTrip(out)
+		if err != nil {
+			s.metrics.mirrors.WithLabelValues(mirrorFailed).Inc()
+			return
+		}
+		_, _ = io.CopyN(io.Discard, resp.Body, maxMirrorBody)
+		_ = resp.Body.Close()
+		s.metrics.mirrors.WithLabelValues(mirrorSent).Inc()
+	})
+}

@@ -1,0 +1,145 @@
+package serve
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/eastway/eastway/internal/entry/route"
+)
+
+// refusal is why something was refused: a label of a metric.
+type refusal string
+
+// Refusals, besides those of package route.
+const (
+	full          refusal = "connections"
+	sourceFull    refusal = "source_connections"
+	noDescriptor  refusal = "descriptors"
+	badTLS        refusal = "tls"
+	malformed     refusal = "malformed"
+	slowBody      refusal = "slow_body"
+	slowReader    refusal = "slow_reader"
+	rateLimited   refusal = "rate_limit"
+	misdirected           = refusal(route.ReasonMisdirected)
+	unavailable   refusal = "backend_unavailable"
+	backendFailed refusal = "backend_failed"
+	timedOut      refusal = "timeout"
+)
+
+// allRefusals are those that have a series of the metric from the start.
+func allRefusals() []refusal {
+	return []refusal{
+		full,
+		sourceFull,
+		noDescriptor,
+		badTLS,
+		malformed,
+		slowBody,
+		slowReader,
+		rateLimited,
+		misdirected,
+		unavailable,
+		backendFailed,
+		timedOut,
+		refusal(route.ReasonBadHost),
+		refusal(route.ReasonNoListener),
+		refusal(route.ReasonNoRoute),
+		refusal(route.ReasonInvalidBackend),
+		refusal(route.ReasonInvalidFilter),
+	}
+}
+
+// remedy is what an operator can do about a refusal.
+func (r refusal) remedy() string {
+	switch r {
+	case full:
+		return "find out who keeps connections busy, raise --max-connections or add replicas"
+	case sourceFull:
+		return "find out what this source does; name it in --trusted if it is a load balancer in front"
+	case noDescriptor:
+		return "raise the limit of open files (ulimit -n)"
+	case badTLS:
+		return "usual on the internet; if clients complain, look at the listener's hostname, its certificate, and that they have TLS 1.2"
+	case malformed:
+		return "usual on the internet; if clients complain, have them send well-formed HTTP/1.1 with a header of 60 KiB at most"
+	case slowBody:
+		return "usual on the internet; if clients complain, look at their network: 512 bytes per second are enough"
+	case slowReader:
+		return "usual on the internet; if clients complain, look at their network"
+	case rateLimited:
+		return "find out who sends so much, or raise rateLimit in the TrafficPolicy"
+	case misdirected:
+		return "clients reuse a connection for another listener's host: give the listeners certificates that share no names"
+	case unavailable:
+		return "look at the endpoints of the service, and whether this process can reach its address"
+	case backendFailed:
+		return "look at the log of the service"
+	case timedOut:
+		return "look at the service, or raise timeouts in the HTTPRoute"
+	default:
+		return routeRemedy(route.Reason(r))
+	}
+}
+
+func routeRemedy(r route.Reason) string {
+	switch r {
+	case route.ReasonBadHost:
+		return "usual on the internet"
+	case route.ReasonNoListener:
+		return "usual on the internet; if clients complain, add a listener for the host"
+	case route.ReasonNoRoute:
+		return "usual on the internet; if clients complain, add a rule to an HTTPRoute"
+	case route.ReasonInvalidBackend, route.ReasonInvalidFilter:
+		return "see the conditions of the HTTPRoute: 'eastway entry status'"
+	default:
+		return "see the log"
+	}
+}
+
+// refused is one kind of refusal: of is the port or the rule.
+type refused struct {
+	why refusal
+	of  string
+}
+
+// refuse counts a refusal and logs it from time to time.
+func (s *Server) refuse(why refusal, of, detail string) {
+	s.metrics.refused.WithLabelValues(string(why)).Inc()
+	due := s.refusals.Note(time.Now(), refused{why, of}, 1)
+	if due == 0 {
+		return
+	}
+	s.log.Warn("entry refuses or fails requests", zap.String("reason", string(why)), zap.String("of", of), zap.Uint64("count", due),
+		zap.String("detail", detail), zap.Int("limit", s.limit(why)), zap.String("remedy", why.remedy()))
+}
+
+// limit is the number that a refusal is about; 0: none.
+func (s *Server) limit(why refusal) int {
+	switch why {
+	case full:
+		return s.slots.most
+	case sourceFull:
+		return s.slots.perSource
+	default:
+		return 0
+	}
+}
+
+// Problems are what has gone wrong lately, and certificates that end soon, for the operator.
+func (s *Server) Problems() []string {
+	now := time.Now()
+	out := s.refusals.Problems(now, func(r refused) (what, remedy string) {
+		return fmt.Sprintf("%s: refused or failed: %s", r.of, r.why), r.why.remedy()
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.ports {
+		out = append(out, p.short.Problems(now)...)
+	}
+	for _, err := range s.failed {
+		out = append(out, err.Error())
+	}
+	return append(out, s.expiring(now)...)
+}

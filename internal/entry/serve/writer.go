@@ -1,0 +1,139 @@
+package serve
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/eastway/eastway/internal/entry/route"
+)
+
+// writer is the answer of an exchange: it edits the head, and bounds how slowly a client may read.
+type writer struct {
+	http.ResponseWriter
+
+	e        *exchange
+	control  *http.ResponseController
+	status   int // 0: none yet
+	wrote    int64
+	extended time.Time
+	err      error
+	hijacked *hijacked // nil: it is not
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *writer) WriteHeader(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.extend()
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		w.status = status
+		edit(w.Header(), w.e.decision.Response)
+	}
+	if status >= http.StatusOK && (w.e.front.opaque() || w.e.server.draining.Load()) {
+		w.Header().Set("Connection", "close")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *writer) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.extend()
+	n, err := w.ResponseWriter.Write(p)
+	w.wrote += int64(n)
+	w.failed(err)
+	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (w *writer) FlushError() error {
+	w.extend()
+	err := w.control.Flush()
+	w.failed(err)
+	return err
+}
+
+func (w *writer) failed(err error) {
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+}
+
+// slow is true if the client did not read.
+func (w *writer) slow() bool { return errors.Is(w.err, os.ErrDeadlineExceeded) }
+
+// extend gives the client time to read. It moves the deadline once a second at the most.
+func (w *writer) extend() {
+	if now := time.Now(); now.Sub(w.extended) > time.Second {
+		w.extended = now
+		_ = w.control.SetWriteDeadline(now.Add(bodyIdle))
+	}
+}
+
+// Hijack implements http.Hijacker: the connection is switched to another protocol.
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	f := w.e.front
+	if f.strict != nil {
+		f.strict.Passthrough()
+	}
+	_, buffered, err := w.control.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.e.switched()
+	edit(w.Header(), w.e.decision.Response)
+	w.status = http.StatusSwitchingProtocols
+	w.hijacked = &hijacked{front: f, buffered: buffered.Reader}
+	return w.hijacked, buffered, nil
+}
+
+// hijacked is a connection that was switched, with what was read of it before.
+type hijacked struct {
+	*front
+
+	buffered *bufio.Reader
+	up, down atomic.Int64
+}
+
+// Read implements net.Conn. Beyond what is buffered, net/http's reader would take an end of the client's side for the end of the request.
+func (h *hijacked) Read(p []byte) (n int, err error) {
+	if left := h.buffered.Buffered(); left > 0 {
+		n, err = h.buffered.Read(p[:min(len(p), left)])
+	} else {
+		n, err = h.front.Read(p)
+	}
+	h.up.Add(int64(n))
+	return n, err
+}
+
+// Write implements net.Conn.
+func (h *hijacked) Write(p []byte) (int, error) {
+	n, err := h.front.Write(p)
+	h.down.Add(int64(n))
+	return n, err
+}
+
+// edit changes a message's header.
+func edit(h http.Header, edits []route.Edit) {
+	for _, e := range edits {
+		switch e.Op {
+		case route.Set:
+			h.Set(e.Name, e.Value)
+		case route.Add:
+			h.Add(e.Name, e.Value)
+		case route.Remove:
+			h.Del(e.Name)
+		}
+	}
+}
