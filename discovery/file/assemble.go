@@ -222,6 +222,9 @@ func (a *assembly) peer(o *object, p *v1alpha1.Peer) {
 }
 
 func (a *assembly) policy(o *object, p *v1alpha1.TrafficPolicy) {
+	if p.Spec.TargetRef.OfEntry() {
+		return
+	}
 	target := translate.Target(cmp.Or(p.Namespace, o.key.namespace), p, rootNamespace)
 	service := a.services[target]
 	external := service != nil && service.External != nil

@@ -53,6 +53,16 @@ spec: {%soutlierDetection: {consecutiveLocalOriginFailures: %d}}
 			discovery.ServiceName{},
 			2, "spec.targetRef: the cluster already has TrafficPolicy eastway-system/y in step-0.yaml",
 		},
+		"of an HTTPRoute": {
+			[]string{policy("x", "default", at(2), shop, 1) + policy("y", "default", at(3), shop, 2) + `---
+apiVersion: eastway.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: z, namespace: default}
+spec: {targetRef: {group: gateway.networking.k8s.io, kind: HTTPRoute, name: a}, rateLimit: {rules: [{quota: 1, fillInterval: 1s}]}}
+`},
+			discovery.ServiceName{Namespace: "default", Name: "a"},
+			1, "spec.targetRef: Service default/a already has TrafficPolicy default/x in step-0.yaml",
+		},
 	} {
 		dir := t.TempDir()
 		cfg := config(dir)

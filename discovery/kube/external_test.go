@@ -129,3 +129,19 @@ func TestPolicyOfAnotherKind(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// A policy for an HTTPRoute says nothing about the Service of that name, also when it was for that before.
+func TestPolicyOfHTTPRoute(t *testing.T) {
+	t.Parallel()
+	const head = `{apiVersion: eastway.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: p, namespace: default}, spec: {targetRef: `
+	l := newLab(t, testConfig())
+	l.apply(head + `{kind: Service, name: shop}, rateLimit: {rules: [{quota: 1, fillInterval: 1s}]}}}`)
+	if p := l.world.flush().Policies.Get(name{Namespace: "default", Name: "shop"}); p == nil {
+		t.Error("the policy is not in use")
+	}
+	l.apply(head + `{group: gateway.networking.k8s.io, kind: HTTPRoute, name: shop}, rateLimit: {rules: [{quota: 1, fillInterval: 1s}]}}}`)
+	if p := l.world.flush().Policies.Get(name{Namespace: "default", Name: "shop"}); p != nil {
+		t.Errorf("in use: %+v", p)
+	}
+	expect(t, "an HTTPRoute", l.problems())
+}

@@ -113,7 +113,7 @@ func (w *world) take(o metav1.Object, here bool) {
 		w.dirtyPeers = true
 	case *v1alpha1.TrafficPolicy:
 		at = translate.Target(o.Namespace, o, w.namespace)
-		group(w.policies, at, o.Name, o, here)
+		group(w.policies, at, o.Name, o, here && !o.Spec.TargetRef.OfEntry())
 		w.dirtyPolicies[at] = struct{}{}
 	}
 }

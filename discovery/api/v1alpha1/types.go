@@ -114,7 +114,8 @@ type TrafficPolicyList struct {
 // TrafficPolicySpec attaches to one service of its own namespace, or is a default.
 type TrafficPolicySpec struct {
 	// TargetRef is the service. Without it the policy is the default of its namespace or, in Eastway's own namespace, of the cluster. A
-	// service has one policy: its own, else its namespace's, else the cluster's.
+	// service has one policy: its own, else its namespace's, else the cluster's. A policy for a Gateway or HTTPRoute has a rateLimit only,
+	// which the entry applies.
 	// +optional
 	TargetRef TargetRef `json:"targetRef,omitzero"`
 	// +optional
@@ -206,25 +207,31 @@ func (p *PortSettings) spec() *TrafficPolicySpec {
 }
 
 // TargetRef is a Gateway API local policy target reference: a Service (group "" or "core"), a ServiceImport (group
-// multicluster.x-k8s.io), or an ExternalService (group eastway.dev). Each stands for the service of that name.
+// multicluster.x-k8s.io), or an ExternalService (group eastway.dev), each of which stands for the service of that name; or a Gateway or
+// HTTPRoute (group gateway.networking.k8s.io).
 type TargetRef struct {
 	// +optional
-	// +kubebuilder:validation:Enum="";core;multicluster.x-k8s.io;eastway.dev
+	// +kubebuilder:validation:Enum="";core;multicluster.x-k8s.io;eastway.dev;gateway.networking.k8s.io
 	Group string `json:"group,omitempty"`
-	// +kubebuilder:validation:Enum=Service;ServiceImport;ExternalService
+	// +kubebuilder:validation:Enum=Service;ServiceImport;ExternalService;Gateway;HTTPRoute
 	Kind string `json:"kind"`
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 }
 
 // IsZero is true for the target of a default.
 func (t TargetRef) IsZero() bool { return t == TargetRef{} }
 
+// OfEntry is true for a Gateway or HTTPRoute: the policy is for no service.
+func (t TargetRef) OfEntry() bool { return t.Kind == KindGateway || t.Kind == KindRoute }
+
 // Fits is true if a policy with this reference applies where a Service has its name, or an ExternalService. One of both is ignored then, the
 // ExternalService. Where neither does, it is for what peers export, but not if it is for an ExternalService.
 func (t TargetRef) Fits(service, external bool) bool {
 	switch t.Kind {
+	case KindGateway, KindRoute:
+		return false
 	case KindExternal:
 		return external && !service
 	case KindService:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ func ValidateTrafficPolicy(p *TrafficPolicy) field.ErrorList {
 	}
 	spec := field.NewPath("spec")
 	errs = append(errs, validateTarget(spec.Child("targetRef"), &p.Spec.TargetRef)...)
+	if p.Spec.TargetRef.OfEntry() {
+		return append(errs, validateOfEntry(spec, &p.Spec)...)
+	}
 	errs = append(errs, validateSettings(spec, &p.Spec)...)
 	return append(errs, validatePorts(spec.Child("portLevelSettings"), p.Spec.PortLevelSettings)...)
 }
@@ -167,27 +171,60 @@ const (
 	KindService  = "Service"
 	KindImport   = "ServiceImport"
 	KindExternal = "ExternalService"
+	KindGateway  = "Gateway"
+	KindRoute    = "HTTPRoute"
 	// GroupImport is the API group of ServiceImports.
 	GroupImport = "multicluster.x-k8s.io"
 	// GroupOwn is that of ExternalServices.
 	GroupOwn = "eastway.dev"
+	// GroupGateway is that of Gateways and HTTPRoutes.
+	GroupGateway = "gateway.networking.k8s.io"
 )
 
 func validateTarget(at *field.Path, t *TargetRef) field.ErrorList {
 	if t.IsZero() {
 		return nil
 	}
-	groups := map[string][]string{KindService: {"", "core"}, KindImport: {GroupImport}, KindExternal: {GroupOwn}}
+	groups := map[string][]string{
+		KindService: {"", "core"}, KindImport: {GroupImport}, KindExternal: {GroupOwn}, KindGateway: {GroupGateway}, KindRoute: {GroupGateway},
+	}
 	var errs field.ErrorList
 	switch known := groups[t.Kind]; {
 	case t.Kind == "":
-		errs = append(errs, field.Required(at.Child("kind"), "Service, ServiceImport or ExternalService"))
+		errs = append(errs, field.Required(at.Child("kind"), "Service, ServiceImport, ExternalService, Gateway or HTTPRoute"))
 	case known == nil:
-		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind), []string{KindService, KindImport, KindExternal}))
+		errs = append(errs, field.NotSupported(at.Child("kind"), short(t.Kind),
+			[]string{KindService, KindImport, KindExternal, KindGateway, KindRoute}))
 	case !slices.Contains(known, t.Group):
 		errs = append(errs, field.NotSupported(at.Child("group"), short(t.Group), known))
 	}
+	if t.OfEntry() {
+		for _, msg := range validation.IsDNS1123Subdomain(t.Name) {
+			errs = append(errs, field.Invalid(at.Child("name"), short(t.Name), msg))
+		}
+		return errs
+	}
 	return append(errs, label(at.Child("name"), t.Name)...)
+}
+
+// validateOfEntry checks a policy for a Gateway or HTTPRoute: the entry applies its rateLimit and nothing else, and its callers are in no cluster.
+func validateOfEntry(at *field.Path, p *TrafficPolicySpec) field.ErrorList {
+	others := *p
+	others.TargetRef, others.RateLimit = TargetRef{}, nil
+	if p.RateLimit == nil {
+		return field.ErrorList{field.Required(at.Child("rateLimit"), "a policy for a Gateway or HTTPRoute has one, and nothing else")}
+	}
+	if !reflect.DeepEqual(others, TrafficPolicySpec{}) {
+		return field.ErrorList{field.Forbidden(at, "a policy for a Gateway or HTTPRoute has a rateLimit only: for the rest, name the Service")}
+	}
+	errs := validateRateLimit(at.Child("rateLimit"), p.RateLimit)
+	for i := range p.RateLimit.Rules {
+		if len(p.RateLimit.Rules[i].Match.Clusters) > 0 {
+			errs = append(errs, field.Forbidden(at.Child("rateLimit", "rules").Index(i).Child("match", "clusters"),
+				"callers of a Gateway are in no cluster: remove it"))
+		}
+	}
+	return errs
 }
 
 func validateOutlierDetection(at *field.Path, o *OutlierDetection) field.ErrorList {

@@ -127,7 +127,10 @@ spec.outlierDetection.outlierDetectionHttpErrorCodes[2]: Invalid value: 600: mus
 			"{kind: Service, name: mockb}", "{kind: Pod, name: mockb}",
 			`spec.targetRef.kind: Unsupported value: "Pod": supported values: "Service", "ServiceImport"`,
 		},
-		{"{kind: Service, name: mockb}", "{name: mockb}", `spec.targetRef.kind: Required value: Service, ServiceImport or ExternalService`},
+		{
+			"{kind: Service, name: mockb}", "{name: mockb}",
+			`spec.targetRef.kind: Required value: Service, ServiceImport, ExternalService, Gateway or HTTPRoute`,
+		},
 		{"{kind: Service, name: mockb}", "{kind: ServiceImport, name: mockb, group: multicluster.x-k8s.io}", ""},
 		{
 			"{kind: Service, name: mockb}", "{kind: ServiceImport, name: mockb}",

@@ -79,15 +79,17 @@ func (r *Reconciler) judge(ctx context.Context, p *v1alpha1.TrafficPolicy, all [
 }
 
 func (r *Reconciler) verdict(ctx context.Context, p *v1alpha1.TrafficPolicy, all []v1alpha1.TrafficPolicy) (metav1.Condition, error) {
-	no := func(reason, message string) metav1.Condition {
-		if len(message) > maxMessage {
-			message = message[:maxMessage] // a validation error: it clips values itself, and is ASCII but for them
-		}
-		return metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: message}
-	}
 	if errs := v1alpha1.ValidateTrafficPolicy(p); len(errs) > 0 {
 		return no(v1alpha1.ReasonInvalid, errs.ToAggregate().Error()), nil
 	}
+	if p.Spec.TargetRef.OfEntry() {
+		return yes("The policy is in use where an entry serves its target."), nil
+	}
+	return r.ofService(ctx, p, all)
+}
+
+// ofService judges a valid policy for a service, or a default.
+func (r *Reconciler) ofService(ctx context.Context, p *v1alpha1.TrafficPolicy, all []v1alpha1.TrafficPolicy) (metav1.Condition, error) {
 	target := client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.TargetRef.Name}
 	here, err := r.find(ctx, target)
 	if err != nil {
@@ -142,6 +144,13 @@ func (r *Reconciler) find(ctx context.Context, target client.ObjectKey) (found, 
 		*one.here = err == nil
 	}
 	return out, nil
+}
+
+func no(reason, message string) metav1.Condition {
+	if len(message) > maxMessage {
+		message = message[:maxMessage] // a validation error: it clips values itself, and is ASCII but for them
+	}
+	return metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: message}
 }
 
 func yes(message string) metav1.Condition {

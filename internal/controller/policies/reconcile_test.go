@@ -45,6 +45,9 @@ func TestPolicies(t *testing.T) {
 		p.Spec.TargetRef.Group, p.Spec.TargetRef.Kind = v1alpha1.GroupOwn, v1alpha1.KindExternal
 		return p
 	}
+	ofRoute := policy("of-route", "shop", 0) // no rival of the Service's
+	ofRoute.Spec.TargetRef.Group, ofRoute.Spec.TargetRef.Kind = v1alpha1.GroupGateway, v1alpha1.KindRoute
+	ofRoute.Spec.RateLimit = &v1alpha1.RateLimit{Rules: []v1alpha1.RateLimitRule{{Quota: 1, FillInterval: metav1.Duration{Duration: time.Second}}}}
 	there := metav1.ObjectMeta{Namespace: "default", Name: "shop"}
 	imported := metav1.ObjectMeta{Namespace: "default", Name: "far"}
 	scheme := runtime.NewScheme()
@@ -54,7 +57,7 @@ func TestPolicies(t *testing.T) {
 		}
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.TrafficPolicy{}).WithObjects(
-		invalid, policy("old", "shop", 1), policy("young", "shop", 2), policy("same-age", "shop", 1),
+		ofRoute, invalid, policy("old", "shop", 1), policy("young", "shop", 2), policy("same-age", "shop", 1),
 		policy("far", "far", 1), policy("nobody", "nobody", 1),
 		nowhere, second, byImport, noImport, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "alone"}},
 		policy("not-outside", "db", 1), outside("db", "db", 2), outside("not-shop", "shop", 0), outside("none", "none", 1),
@@ -88,7 +91,7 @@ func TestPolicies(t *testing.T) {
 	}
 	judge()
 	for name, want := range map[string]string{
-		"invalid": "False/Invalid", "old": "True/Accepted", "young": "False/Conflicted", "same-age": "False/Conflicted",
+		"of-route": "True/Accepted", "invalid": "False/Invalid", "old": "True/Accepted", "young": "False/Conflicted", "same-age": "False/Conflicted",
 		"far": "True/Accepted", "nobody": "False/TargetNotFound",
 		"not-outside": "False/TargetNotFound", "db": "True/Accepted", "not-shop": "False/TargetNotFound", "none": "False/TargetNotFound",
 		"default": "True/Accepted", "second-default": "False/Conflicted", "by-import": "False/Conflicted", "no-import": "False/TargetNotFound",

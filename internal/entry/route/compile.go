@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // Compile makes a Table of all that is valid, and says about each object what is not. Objects that are not for ControllerName have no status;
@@ -68,7 +70,7 @@ type limited struct {
 func (c *compiler) addLimits() {
 	for _, p := range inOrder(c.in.Policies) {
 		ref, limit := p.Spec.TargetRef, p.Spec.RateLimit
-		if ref.Group != groupGateway || limit == nil || ref.Kind != kindGateway && ref.Kind != kindRoute {
+		if !ref.OfEntry() || limit == nil || len(v1alpha1.ValidateTrafficPolicy(p)) > 0 {
 			continue
 		}
 		key := limited{kind: ref.Kind, name: types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}}
