@@ -3,9 +3,6 @@ package balance
 import (
 	"hash/fnv"
 	"net/netip"
-	"time"
-
-	"github.com/eastway/eastway/discovery/api/v1alpha1"
 )
 
 // sessionAffinityClientIP is the value of Service.spec.sessionAffinity that keeps a client's sessions together.
@@ -35,32 +32,6 @@ func (s *policy) isSticky(c *Caller) bool {
 	}
 	return s.sticky
 }
-
-// HashKey is the part of a request of HTTP by which requests go to the same endpoint; the zero value is none.
-type HashKey struct {
-	Header, Query, Cookie string
-	// CookiePath and CookieTTL are of the cookie that clients without one get; nil: they get none.
-	CookiePath string
-	CookieTTL  *time.Duration
-}
-
-func hashKeyOf(lb *v1alpha1.LoadBalancer) HashKey {
-	if lb == nil || lb.ConsistentHash == nil {
-		return HashKey{}
-	}
-	h := lb.ConsistentHash
-	key := HashKey{Header: h.HTTPHeaderName, Query: h.HTTPQueryParameterName}
-	if c := h.HTTPCookie; c != nil {
-		key.Cookie, key.CookiePath = c.Name, c.Path
-		if c.TTL != nil {
-			key.CookieTTL = &c.TTL.Duration
-		}
-	}
-	return key
-}
-
-// Affinity is a Caller's for requests with these values.
-func Affinity(values ...string) uint64 { return hash(values...) }
 
 // hash is never 0.
 func hash(parts ...string) uint64 {

@@ -1,93 +1,17 @@
 package http
 
 import (
-	"fmt"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"testing"
-	"time"
-
-	"github.com/eastway/eastway/failover/balance"
 )
 
-func set(name string, values ...string) func(*http.Request) {
-	return func(r *http.Request) { r.Header[name] = values }
-}
-
-func hostB(r *http.Request) { r.Host = "b" }
-
-func query(text string) func(*http.Request) { return func(r *http.Request) { r.URL.RawQuery = text } }
-
-func TestAffinityOf(t *testing.T) {
+func TestSetCookie(t *testing.T) {
 	t.Parallel()
-	request := func(change func(*http.Request)) *http.Request {
-		r := httptest.NewRequest(http.MethodGet, "/cart?user=a&user=b&empty=", nil)
-		r.Host = "shop.example"
-		r.Header.Set("X-User", "a")
-		r.AddCookie(&http.Cookie{Name: "session", Value: "1"})
-		if change != nil {
-			change(r)
-		}
-		return r
-	}
-	for name, c := range map[string]struct {
-		by     balance.HashKey
-		values []string // nil: no affinity
-		other  func(*http.Request)
-	}{
-		"none":                        {},
-		"header":                      {by: balance.HashKey{Header: "x-user"}, values: []string{"a"}, other: set("X-User", "b")},
-		"header twice":                {by: balance.HashKey{Header: "x-user"}, values: []string{"a"}, other: set("X-User", "a", "a")},
-		"no such header":              {by: balance.HashKey{Header: "x-other"}},
-		"host":                        {by: balance.HashKey{Header: "host"}, values: []string{"shop.example"}, other: hostB},
-		"authority":                   {by: balance.HashKey{Header: ":authority"}, values: []string{"shop.example"}},
-		"query":                       {by: balance.HashKey{Query: "user"}, values: []string{"a", "b"}, other: query("user=a")},
-		"empty parameter":             {by: balance.HashKey{Query: "empty"}, values: []string{""}},
-		"no parameter":                {by: balance.HashKey{Query: "other"}},
-		"cookie":                      {by: balance.HashKey{Cookie: "session"}, values: []string{"1"}, other: set("Cookie", "session=2")},
-		"cookie, with a time to live": {by: balance.HashKey{Cookie: "session", CookieTTL: new(time.Hour)}, values: []string{"1"}},
-		"no cookie":                   {by: balance.HashKey{Cookie: "other"}},
-	} {
-		want := uint64(0)
-		if c.values != nil {
-			want = balance.Affinity(c.values...)
-		}
-		got, cookie := affinityOf(request(nil), &c.by)
-		if got != want || cookie != nil {
-			t.Errorf("%s: %x and cookie %v, want %x", name, got, cookie, want)
-		}
-		if c.other == nil {
-			continue
-		}
-		if other, _ := affinityOf(request(c.other), &c.by); other == got {
-			t.Errorf("%s: another value has the same affinity", name)
-		}
-	}
-}
-
-// The client that returns with its cookie has the affinity of the request before.
-func TestFreshCookie(t *testing.T) {
-	t.Parallel()
-	for ttl, want := range map[time.Duration]string{
-		90 * time.Minute: "user=%s; Path=/shop; Max-Age=5400; HttpOnly", 0: "user=%s; Path=/shop; HttpOnly",
-	} {
-		by := balance.HashKey{Cookie: "user", CookiePath: "/shop", CookieTTL: &ttl}
-		first, cookie := affinityOf(httptest.NewRequest(http.MethodGet, "/", nil), &by)
-		if first == 0 || cookie == nil {
-			t.Fatal("no cookie")
-		}
-		h := http.Header{"Set-Cookie": {"other=1"}}
-		setCookie(h, cookie)
-		if got := h.Values("Set-Cookie"); len(got) != 2 || got[1] != fmt.Sprintf(want, cookie.Value) {
-			t.Errorf("Set-Cookie: %q", got)
-		}
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.AddCookie(cookie)
-		if again, another := affinityOf(r, &by); again != first || another != nil {
-			t.Errorf("%x, then %x and cookie %v", first, again, another)
-		}
-		if other, _ := affinityOf(httptest.NewRequest(http.MethodGet, "/", nil), &by); other == first {
-			t.Error("another client has the same affinity")
-		}
+	h := http.Header{"Set-Cookie": {"other=1"}}
+	setCookie(h, nil)
+	setCookie(h, &http.Cookie{Name: "user", Value: "a"})
+	if got := h.Values("Set-Cookie"); !slices.Equal(got, []string{"other=1", "user=a"}) {
+		t.Errorf("Set-Cookie: %q", got)
 	}
 }

@@ -61,7 +61,7 @@ func (h *headLines) next() {
 
 // KeyOf is the affinity of a request, 0 if it has none; anyKey: its client gets a cookie with the answer, at random.
 func KeyOf(r *http.Request, by *balance.HashKey) (affinity uint64, anyKey bool) {
-	affinity, cookie := affinityOf(r, by)
+	affinity, cookie := by.Of(r)
 	if cookie != nil {
 		return 0, true
 	}
