@@ -63,6 +63,7 @@ func (c *Catalog) SetLocal(l Local) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	dirty := c.local.differing(&l)
+	covered(dirty, c.Snapshot().Services) // what is new is in it
 	names := slices.Collect(maps.Keys(dirty))
 	c.regulatePeers(&l, dirty)
 	same := c.Snapshot().Revision > 0 && len(dirty) == 0 &&
@@ -81,7 +82,6 @@ func (c *Catalog) SetLocal(l Local) {
 	was := c.local.Peers
 	c.local = l
 	c.exports.update(names, c.own, was, l.Peers)
-	covered(dirty, c.Snapshot().Services) // what is new is in it
 	c.publish(dirty)
 }
 

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/discovery/catalogpb"
 	"github.com/eastway/eastway/internal/clip"
 )
@@ -243,6 +244,7 @@ func decodeRow(at string, r *catalogpb.Readiness_Row) (Readiness, error) {
 	d := Readiness{
 		Locality: Locality{Region: r.GetRegion(), Zone: r.GetZone()},
 		Port:     port, Ready: r.GetReady(), Terminating: r.GetTerminating(), Total: r.GetTotal(),
+		InFlight: min(r.GetMaxInFlightPerEndpoint(), v1alpha1.MaxInFlight), // more would be no limit either
 	}
 	if err := checkString(at+".region", d.Locality.Region, validation.IsValidLabelValue); err != nil {
 		return d, err

@@ -45,6 +45,7 @@ func goldenMessages(t *testing.T) map[string][]byte {
 		"readiness": one(&delta{base: 3, revision: 4, changes: []change{{echo, partReadiness, e}}}),
 		"metadata":  one(&delta{base: 5, revision: 6, changes: []change{{echo, partMetadata | partReadiness, richExport()}}}),
 		"http":      one(&delta{base: 6, revision: 7, changes: []change{{echo, partMetadata, protocols}}}),
+		"capacity":  one(&delta{base: 7, revision: 8, changes: []change{{echo, partReadiness, capacityExport()}}}),
 		"withdrawn": one(&delta{base: 4, revision: 5, changes: []change{{echo, partMetadata, nil}}}),
 		"resync":    resync,
 	}

@@ -110,7 +110,7 @@ func encodeRows(rows []Readiness) []*catalogpb.Readiness_Row {
 	for _, r := range rows {
 		out = append(out, &catalogpb.Readiness_Row{
 			Port: uint32(r.Port), Region: r.Locality.Region, Zone: r.Locality.Zone, Ready: r.Ready,
-			Terminating: r.Terminating, Total: r.Total,
+			Terminating: r.Terminating, Total: r.Total, MaxInFlightPerEndpoint: r.InFlight,
 		})
 	}
 	return out

@@ -237,7 +237,7 @@ func countReady(s *Service, coarse func(Locality) Locality) []Readiness {
 			at := row{port, coarse(e.Locality)}
 			r := counts[at]
 			if r == nil {
-				r = &Readiness{Locality: at.locality, Port: port}
+				r = &Readiness{Locality: at.locality, Port: port, InFlight: s.Policy.ForPort(port).InFlightPerEndpoint()}
 				counts[at] = r
 			}
 			r.Total++

@@ -68,5 +68,12 @@ func (c *Catalog) SetUnhealthy(reasons map[EndpointRef]string) {
 	c.publish(dirty)
 }
 
-// own is the service of the own cluster, with what checks have found; nil when there is none. c.mu is held.
-func (c *Catalog) own(name ServiceName) *Service { return c.unhealthy.mark(c.local.Services.Get(name)) }
+// own is the service of the own cluster, with its policy and what checks have found; nil when there is none. c.mu is held.
+func (c *Catalog) own(name ServiceName) *Service {
+	s, p := c.local.Services.Get(name), c.local.policy(name)
+	if s != nil && p != nil {
+		ruled := *s
+		ruled.Policy, s = p, &ruled
+	}
+	return c.unhealthy.mark(s)
+}

@@ -166,6 +166,8 @@ type Readiness struct {
 	// nothing is ready anywhere.
 	Terminating uint32 `json:"terminating,omitempty"`
 	Total       uint32 `json:"total"`
+	// InFlight is how many calls each endpoint can have in flight; 0: any number.
+	InFlight uint32 `json:"inFlight,omitempty"`
 }
 
 // PeerExport is a service as one peer exports it.

@@ -18,6 +18,9 @@ func (r refusal) limitText() (what, remedy string) {
 	case refusedConnection:
 		return "connections refused: as many are open to endpoints as the TrafficPolicy's maxConnections",
 			"raise connectionPool.tcp.maxConnections, or add endpoints"
+	case refusedCapacity:
+		return "requests or connections refused: as many are in flight as endpoints can take by the TrafficPolicy's capacity",
+			"add endpoints, here or in another cluster, or raise capacity.maxInFlightPerEndpoint if they can take more"
 	case refusedListener:
 		return "connections refused: as many are open to one of the service's addresses as there may be",
 			"raise --max-connections-per-listener (chart: proxy.limits.connectionsPerListener), " + moreProxies

@@ -22,13 +22,13 @@ import (
 //	eastway_connection_attempts_total{target,result}           target: "local" or "peer"
 //	eastway_connection_accept_seconds{direction}               until an endpoint accepted
 //	eastway_failover_ejections_total{service,kind}             kind: balance.Failure
-//	eastway_connections_limits_met_total{service,limit}        limit: registry.Limit
+//	eastway_connections_limits_met_total{service,limit}        limit: registry.Limit, or capacity
 //	eastway_connections_not_http_total{service}                on a port that is HTTP, carried as TCP
 //	eastway_http_requests_total{service,code}                  code: "2xx" and so on; "none": there was no answer
 //	eastway_http_refused_requests_total{service,reason}        not well-formed; reason: h1.Reason
 //	eastway_http_request_seconds                               until the answer's end
 //	eastway_http_retries_over_budget_total{service}            requests that were not sent once more
-//	eastway_http_limits_met_total{service,limit}               limit: requests, pending, retries, rate_limit, peer
+//	eastway_http_limits_met_total{service,limit}               limit: requests, pending, retries, rate_limit, capacity, peer
 //	eastway_http_retries_total{service,reason}                 reason: not_executed, unknown, or the status (policy retryOn)
 //	eastway_failover_denied_streams_total{peer,rule,dry_run}   rule: discovery.Verdict
 //	eastway_failover_ejected_endpoints{service}
@@ -91,7 +91,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		overBudget: counters("eastway_http_retries_over_budget_total",
 			"HTTP requests that were not sent once more because too many are.", "service"),
 		limits: counters("eastway_http_limits_met_total",
-			"HTTP requests and retries beyond the policy's connectionPool or rateLimit, or what one peer, one service for it, "+
+			"HTTP requests and retries beyond the policy's connectionPool, rateLimit or capacity, or what one peer, one service for it, "+
 				"or one of its callers may have.", "service", "limit"),
 		denied: counters("eastway_failover_denied_streams_total", "Streams of peers that a rule denies.", "peer", "rule", "dry_run"),
 		tls: counters("eastway_failover_tls_failures_total",

@@ -71,6 +71,9 @@ func New(cfg Config) (*Proxy, error) {
 	p.table = balance.NewTable(balance.Config{
 		Cluster: cfg.Cluster, Locality: cfg.Locality, Peers: cfg.Tunnels, Probe: dialer.Probe, Log: log, Metrics: m,
 	})
+	if err := registerCapacities(cfg.Metrics, p.table); err != nil {
+		return nil, err
+	}
 	p.health, err = health.New(health.Config{
 		Catalog: cfg.Catalog, Dial: checkBy(dialer), Inconclusive: balance.ErrInconclusive, Passed: p.table.CheckPassed,
 		Log: log, Metrics: cfg.Metrics,

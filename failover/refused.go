@@ -29,6 +29,7 @@ const (
 	refusedPeer            refusal = "peer"
 	refusedRate            refusal = "rate"
 	refusedConnection      refusal = "connection"
+	refusedCapacity        refusal = "capacity"
 	refusedNotHTTP         refusal = "not_http"
 	refusedDenied          refusal = "denied"
 	refusedDryRun          refusal = "dry_run"
@@ -143,15 +144,22 @@ func (r *refusals) limit(s discovery.ServiceName, limit string) {
 		kind = refusedCallerShare
 	case requests.LimitRate:
 		kind = refusedRate
+	case requests.LimitCapacity:
+		kind = refusedCapacity
 	}
 	r.note(refusalKey{service: s, kind: kind}, zap.String("limit", limit))
 }
 
-// connection remembers a connection beyond the policy's rateLimit or connectionPool; it counts as one that ended.
+// connection remembers a connection beyond the policy's rateLimit, connectionPool or capacity; it counts as one that ended.
 func (r *refusals) connection(s discovery.ServiceName, limit tcp.Limit) {
 	kind := refusedRate
-	if limit == tcp.LimitConnections {
+	switch limit {
+	case tcp.LimitConnections:
 		kind = refusedConnection
+	case tcp.LimitCapacity:
+		kind = refusedCapacity
+		r.metrics.full.WithLabelValues(s.String(), requests.LimitCapacity).Inc()
+	case tcp.LimitRate:
 	}
 	r.note(refusalKey{service: s, kind: kind})
 }

@@ -45,7 +45,7 @@ func (d *described) Register(c prometheus.Collector) error {
 			panic("cannot read " + desc.String())
 		}
 		if strings.HasPrefix(m[1], "eastway_") {
-			d.families[m[1]] = family{kindOf(c), strings.ReplaceAll(m[3], ",", ", "), m[2]}
+			d.families[m[1]] = family{kindOf(c, m[1]), strings.ReplaceAll(m[3], ",", ", "), m[2]}
 		}
 	}
 	d.mu.Unlock()
@@ -60,7 +60,7 @@ func (d *described) MustRegister(cs ...prometheus.Collector) {
 	}
 }
 
-func kindOf(c prometheus.Collector) string {
+func kindOf(c prometheus.Collector, name string) string {
 	switch c.(type) {
 	case *prometheus.HistogramVec, prometheus.Histogram:
 		return "histogram"
@@ -68,9 +68,11 @@ func kindOf(c prometheus.Collector) string {
 		return "gauge"
 	case *prometheus.CounterVec, prometheus.Counter:
 		return "counter"
-	default:
-		return "gauge" // states that are collected when they are asked for
 	}
+	if strings.HasSuffix(name, "_total") { // states that are collected when they are asked for, as the next ones
+		return "counter"
+	}
+	return "gauge"
 }
 
 // proxyFamilies are the metrics of a proxy.

@@ -949,9 +949,11 @@ type Readiness_Row struct {
 	Total  uint32                 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
 	// Not ready, because their pods are being deleted, but serving until then; or
 	// ready, but failing their health check. Used when nothing is ready anywhere.
-	Terminating   uint32 `protobuf:"varint,6,opt,name=terminating,proto3" json:"terminating,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Terminating uint32 `protobuf:"varint,6,opt,name=terminating,proto3" json:"terminating,omitempty"`
+	// How many calls each endpoint can have in flight; 0: any number, or the sender does not know the field.
+	MaxInFlightPerEndpoint uint32 `protobuf:"varint,7,opt,name=max_in_flight_per_endpoint,json=maxInFlightPerEndpoint,proto3" json:"max_in_flight_per_endpoint,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Readiness_Row) Reset() {
@@ -1026,6 +1028,13 @@ func (x *Readiness_Row) GetTerminating() uint32 {
 	return 0
 }
 
+func (x *Readiness_Row) GetMaxInFlightPerEndpoint() uint32 {
+	if x != nil {
+		return x.MaxInFlightPerEndpoint
+	}
+	return 0
+}
+
 var File_discovery_catalogpb_catalog_proto protoreflect.FileDescriptor
 
 const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
@@ -1096,7 +1105,7 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12!\n" +
 	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\x12\x12\n" +
-	"\x04http\x18\x05 \x01(\bR\x04http\"\xab\x03\n" +
+	"\x04http\x18\x05 \x01(\bR\x04http\"\xe7\x03\n" +
 	"\tReadiness\x125\n" +
 	"\aservice\x18\x01 \x01(\v2\x1b.eastway.catalog.v1.ServiceR\aservice\x125\n" +
 	"\x04rows\x18\x02 \x03(\v2!.eastway.catalog.v1.Readiness.RowR\x04rows\x125\n" +
@@ -1105,14 +1114,15 @@ const file_discovery_catalogpb_catalog_proto_rawDesc = "" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
 	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x14\n" +
-	"\x05ready\x18\x04 \x01(\bR\x05ready\x1a\x93\x01\n" +
+	"\x05ready\x18\x04 \x01(\bR\x05ready\x1a\xcf\x01\n" +
 	"\x03Row\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
 	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x14\n" +
 	"\x05ready\x18\x04 \x01(\rR\x05ready\x12\x14\n" +
 	"\x05total\x18\x05 \x01(\rR\x05total\x12 \n" +
-	"\vterminating\x18\x06 \x01(\rR\vterminatingB0Z.github.com/eastway/eastway/discovery/catalogpbb\x06proto3"
+	"\vterminating\x18\x06 \x01(\rR\vterminating\x12:\n" +
+	"\x1amax_in_flight_per_endpoint\x18\a \x01(\rR\x16maxInFlightPerEndpointB0Z.github.com/eastway/eastway/discovery/catalogpbb\x06proto3"
 
 var (
 	file_discovery_catalogpb_catalog_proto_rawDescOnce sync.Once

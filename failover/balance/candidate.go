@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/failover/capacity"
 )
 
 // Caller is where a connection comes from and what it may reach.
@@ -63,6 +64,10 @@ type Candidate struct {
 	last bool
 	// ejected: last because of that.
 	ejected bool
+	// level is what it has in flight, and room for.
+	level capacity.Level
+	// full: all that have room come before it. over: where nothing has, calls are refused. spilled: what is nearer is full.
+	full, over, spilled bool
 	// request: the caller makes requests.
 	request bool
 }
@@ -86,6 +91,9 @@ func (c *Candidate) IsLike(o *Candidate) bool {
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)
+	if c.spilled {
+		c.target.group.spilled.Add(1)
+	}
 	if c.turn.counts {
 		c.target.group.served(c.target, c.turn)
 	}
@@ -174,7 +182,7 @@ func (tb *Table) options(k Key, c *Caller) *options {
 	}
 	o := &options{svc: svc, group: g, policy: g.policyNow()}
 	p, v := &o.policy, &o.view
-	o.by = choice{method: p.method, affinity: p.affinity(c), random: tb.random, salt: tb.salt}
+	o.by = choice{method: p.method, affinity: p.affinity(c), random: tb.random, salt: tb.salt, proxies: max(s.Proxies, 1)}
 	taken := c.Locality
 	if c.Remote {
 		taken = tb.seenFromHere(c.Locality, o.by.affinity != 0)
@@ -223,7 +231,7 @@ func (tb *Table) localCandidates(svc *discovery.Service, g *group, p *policy, c 
 			Address: a, Cluster: tb.cfg.Cluster, Locality: e.Locality, ConnectTimeout: p.connectTimeout,
 			Endpoints: 1, ProxyProtocol: svc.ProxyProtocol, TLS: svc.OutsideTLS(), Host: e.Host,
 			target: t, place: v.local(e.Locality), load: float64(t.active.Load()), share: h.share, round: h.round, refusing: h.refusing,
-			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
+			terminating: e.Terminating, last: h.last, ejected: h.ejected, request: c.HTTP, level: h.level,
 		})
 	}
 	return out
@@ -269,7 +277,7 @@ func (tb *Table) peerCandidates(svc *discovery.Service, g *group, p *policy, c *
 			Address: a, Cluster: e.Peer, Locality: at.locality, RTT: state.RTT, ConnectTimeout: p.connectTimeout,
 			Endpoints: int(n), HTTP: isHTTP(e.Ports, g.key.Port),
 			target: t, place: at, load: float64(t.active.Load()) / float64(at.endpoints), share: h.share, round: h.round, refusing: h.refusing,
-			proven: h.proven, terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP,
+			proven: h.proven, terminating: terminating, last: h.last, ejected: h.ejected, request: c.HTTP, level: h.level,
 		})
 	}
 	return out

@@ -194,6 +194,9 @@ func (e *explaining) rule(row *status.Endpoint, c *Candidate, share float64) str
 		rule = "failover: " + rule + " while " + e.where(e.leader) + " ramps up"
 	case e.isUnweighted(c), len(c.place.parts) == 0 && c.place.rank != (rank{}):
 		rule = "failover: " + rule + ", nothing nearer serves"
+		if slices.ContainsFunc(e.candidates, func(o Candidate) bool { return o.full && o.place.rank.compare(c.place.rank) < 0 }) {
+			rule += " or has room"
+		}
 	}
 	if e.key == keyKnown {
 		rule += "; " + e.keyName() + ": hashed to this one"
@@ -224,7 +227,7 @@ func (e *explaining) passedOver(c *Candidate) string {
 
 // state is what is particular about a candidate, empty if nothing is.
 func (e *explaining) state(row *status.Endpoint, c *Candidate) string {
-	isEjected := row.OutlierCheck == status.CheckFailed || row.OutlierCheck == status.CheckProbing
+	isEjected := slices.Contains([]string{status.CheckFailed, status.CheckProbing}, row.OutlierCheck)
 	switch {
 	case c.ejected && row.OutlierCheck == status.CheckProbing:
 		return "ejected: " + row.EjectionKind + ", being probed"
@@ -238,6 +241,8 @@ func (e *explaining) state(row *status.Endpoint, c *Candidate) string {
 		return "held back by its Retry-After"
 	case isEjected:
 		return fmt.Sprintf("ejected, but fewer than minHealthPercent %d are left: all are used", e.policy.minHealthPercent)
+	case c.full:
+		return c.fullness()
 	case c.terminating:
 		return "terminating: after all that are ready"
 	case c.share < 1 && e.key == keyNone:
@@ -245,6 +250,14 @@ func (e *explaining) state(row *status.Endpoint, c *Candidate) string {
 	default:
 		return ""
 	}
+}
+
+// fullness is what becomes of more calls than there is room for.
+func (c *Candidate) fullness() string {
+	if c.over {
+		return fmt.Sprintf("full: %.0f in flight, more are refused", c.level.InFlight)
+	}
+	return fmt.Sprintf("full: %.0f in flight, more go elsewhere first", c.level.InFlight)
 }
 
 // where is what places a candidate for the caller.

@@ -293,7 +293,9 @@ func rampingAll(n int, share float64) map[Address]func(*target) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	cases := make(map[string]explainCase)
-	for _, some := range []func() map[string]explainCase{nearCases, choiceCases, weightCases, rampCases, keyCases, scopeCases, healthCases} {
+	for _, some := range []func() map[string]explainCase{
+		nearCases, choiceCases, weightCases, rampCases, keyCases, scopeCases, healthCases, roomCases,
+	} {
 		maps.Copy(cases, some())
 	}
 	for name, tt := range cases {

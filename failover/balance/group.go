@@ -2,8 +2,10 @@ package balance
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/eastway/eastway/failover/capacity"
 	"github.com/eastway/eastway/failover/ratelimit"
 )
 
@@ -12,6 +14,8 @@ type group struct {
 	key    Key
 	events events
 	limits *ratelimit.Limits // see Table.Limits
+	// replicas is how many proxies of the own cluster share what endpoints can take.
+	replicas func() int
 
 	mu        sync.Mutex
 	policy    policy
@@ -22,6 +26,8 @@ type group struct {
 	// vacancy is confirmed by probes of all targets, which are not repeated before probeAll.
 	vacancy  vacancy
 	probeAll time.Time
+	// spilled counts calls that a nearer level had no room for.
+	spilled atomic.Uint64
 }
 
 // events is what a group reports, with its lock held; the table implements it.
@@ -39,7 +45,7 @@ type events interface {
 }
 
 func newGroup(key Key, p policy, e events, replicas func() int) *group {
-	g := &group{key: key, events: e, policy: p, limits: ratelimit.New(replicas)}
+	g := &group{key: key, events: e, policy: p, limits: ratelimit.New(replicas), replicas: replicas}
 	g.limits.Set(p.rateLimit)
 	return g
 }
@@ -64,6 +70,7 @@ type Health struct {
 	proven          int
 	// last: it is tried only when all else failed: ejected, unhealthy or held. ejected: because of its ejection.
 	last, ejected bool
+	level         capacity.Level
 }
 
 func (g *group) health(a Address, now time.Time) (*target, Health) {
@@ -75,6 +82,7 @@ func (g *group) health(a Address, now time.Time) (*target, Health) {
 	}
 	h := Health{
 		State: t.state, share: 1, round: t.round, refusing: t.refusals.now(now), proven: int(t.proven), ejected: t.isEjected() && !g.panic,
+		level: t.room.At(now, float64(t.active.Load())),
 	}
 	h.last = h.ejected || t.unhealthy && !g.panic || now.Before(t.heldUntil)
 	switch t.state {
@@ -204,7 +212,9 @@ func (g *group) took(t *target, refused bool) {
 func (g *group) hold(t *target, d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.heldUntil = time.Now().Add(min(d, maxHold))
+	if d, now := min(d, maxHold), time.Now(); !t.refuse(d, now) {
+		t.heldUntil = now.Add(d)
+	}
 }
 
 // mayEject keeps the share of ejected targets within the policy, and one always out of ejection.

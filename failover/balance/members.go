@@ -26,17 +26,17 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 	for _, s := range standings {
 		best = max(best, s)
 	}
-	unhealthy := g.unhealthy(svc)
+	unhealthy := unhealthy(svc, g.key.Port)
 	for a, s := range standings {
 		t := g.targets[a]
 		if t == nil {
-			t = &target{address: a, group: g}
-			g.targets[a] = t
+			t = newTarget(a, g, first)
 		}
 		if g.stands(t, s, unhealthy[a]) && !first && a.Peer == "" { // a peer's own proxy warms its endpoints up
 			t.readyAt = time.Now()
 		}
 		t.member = s == best && s != standingOut
+		t.setRoom(svc, s)
 	}
 	for a, t := range g.targets {
 		if _, ok := standings[a]; !ok {
@@ -77,10 +77,10 @@ func (g *group) stands(t *target, s standing, unhealthy bool) (risen bool) {
 }
 
 // unhealthy are the endpoints of the own cluster that fail their health check.
-func (g *group) unhealthy(svc *discovery.Service) map[Address]bool {
+func unhealthy(svc *discovery.Service, port uint16) map[Address]bool {
 	var out map[Address]bool
-	for i := range svc.Endpoints[g.key.Port] {
-		if e := &svc.Endpoints[g.key.Port][i]; e.Unhealthy != "" {
+	for i := range svc.Endpoints[port] {
+		if e := &svc.Endpoints[port][i]; e.Unhealthy != "" {
 			if out == nil {
 				out = make(map[Address]bool)
 			}

@@ -30,6 +30,8 @@ type choice struct {
 	random   random
 	// salt makes the order of rounds another one in each proxy.
 	salt uint64
+	// proxies are how many share what endpoints can take.
+	proxies int
 }
 
 // contender is a candidate with what decides its place in the order.
@@ -81,6 +83,7 @@ func (c *choice) order(candidates []Candidate) []Candidate {
 		}
 		sorted = sorted[n:]
 	}
+	markSpilled(out)
 	return out
 }
 
@@ -123,11 +126,13 @@ func (c *choice) contenders(candidates []Candidate, l lots) []*contender {
 	all, out := make([]contender, len(candidates)), make([]*contender, len(candidates))
 	for i := range candidates {
 		one := &all[i]
+		candidates[i].full, candidates[i].over = false, false
 		one.Candidate, one.index, one.class = &candidates[i], i, candidates[i].class(i < len(l.waits) && l.waits[i])
 		one.rank, one.endpoints = one.place.at(l.turn)
 		one.load = one.Candidate.load
 		out[i] = one
 	}
+	c.fill(out)
 	return out
 }
 
@@ -238,6 +243,7 @@ type class int
 const (
 	classUsual class = iota
 	classRamping
+	classFull
 	classTerminating
 	classLast
 )
@@ -248,6 +254,8 @@ func (c *Candidate) class(waits bool) class {
 		return classLast
 	case c.terminating:
 		return classTerminating
+	case c.full:
+		return classFull
 	case waits:
 		return classRamping
 	default:

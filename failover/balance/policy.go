@@ -59,6 +59,8 @@ type policy struct {
 	sticky, stickySet bool
 	requests          *Requests
 	rateLimit         *v1alpha1.RateLimit
+	// inFlight is how many calls each endpoint of the own cluster can have in flight; 0: any number.
+	inFlight uint32
 	// scope is how far calls of the own cluster go; empty is clusterset.
 	scope string
 }
@@ -81,7 +83,7 @@ func policyOf(own string, svc *discovery.Service, port uint16) policy {
 	if p == nil {
 		return s
 	}
-	s.rateLimit, s.scope = p.RateLimit, p.Scope
+	s.rateLimit, s.inFlight, s.scope = p.RateLimit, p.InFlightPerEndpoint(), p.Scope
 	if o := p.OutlierDetection; o != nil {
 		s.thresholds = thresholdsOf(o)
 		s.maxPercent = percent(o.MaxEjectionPercent, s.maxPercent)

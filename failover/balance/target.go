@@ -3,6 +3,8 @@ package balance
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/eastway/eastway/failover/capacity"
 )
 
 // State is where a target is in its outlier check.
@@ -44,6 +46,7 @@ type target struct {
 	active atomic.Int64
 
 	// The rest is guarded by group.mu.
+	room      capacity.Gauge
 	round     float64 // connections in ROUND_ROBIN, per endpoint that it stood for
 	state     State
 	record    record

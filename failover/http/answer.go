@@ -20,8 +20,8 @@ import (
 // reasonHeader says why an answer comes from Eastway and not from an endpoint.
 const reasonHeader = "X-Eastway-Reason"
 
-// reasonOverflow: the policy's connectionPool, or a limit for peers, allows no more; reasonShare: of this caller.
-const reasonOverflow, reasonShare = "overflow", "caller-share"
+// reasonOverflow: the policy's connectionPool, or a limit for peers, allows no more; reasonShare: of this caller; reasonCapacity: nothing has room.
+const reasonOverflow, reasonShare, reasonCapacity = "overflow", "caller-share", "capacity"
 
 // fail answers in place of an endpoint. For gRPC it is an answer without messages that has HTTP status 200; the access log and the
 // metrics have the status that it stands for.
@@ -39,7 +39,7 @@ func (e *exchange) fail(status int, result, reason string) {
 		e.head(http.StatusOK)
 		return
 	}
-	if reason == reasonOverflow || reason == reasonShare || reason == reasonRateLimit { // it costs as little as it can
+	if slices.Contains([]string{reasonOverflow, reasonShare, reasonRateLimit, reasonCapacity}, reason) { // it costs as little as it can
 		e.w.Header()["Content-Type"] = nil
 		e.w.Header().Set("Content-Length", "0")
 		e.head(status)
@@ -108,7 +108,7 @@ func byProxy(reason string) (result, ended string) {
 	switch reason {
 	case reasonRateLimit:
 		return access.RateLimited, reason
-	case reasonOverflow, reasonShare:
+	case reasonOverflow, reasonShare, reasonCapacity:
 		return access.Limit, reason
 	}
 	return access.Error, access.Clip(cmp.Or(reason, "peer answered"))

@@ -16,8 +16,11 @@ var errNoSlot = errors.New("as many connections are in use as the policy's maxCo
 
 // connect fills in a connection with a place for the request: one that is kept, to the candidate that comes first, or a new one.
 func (r *route) connect(ctx context.Context, t *try) outcome {
-	untried, again, rest := r.candidates()
-	candidates := append(append(untried, again...), rest...)
+	candidates, full := balance.WithRoom(r.candidates())
+	if full {
+		t.err = balance.ErrFull
+		return overflow
+	}
 	if len(candidates) == 0 {
 		t.err = dial.ErrNoEndpoint
 		return noCandidate

@@ -149,8 +149,7 @@ func (e *exchange) run(ctx context.Context) {
 		case o == limited:
 			e.refuse()
 		case o == overflow:
-			e.entry.Err = t.err
-			e.fail(http.StatusServiceUnavailable, access.Limit, reasonOverflow)
+			turnAway(e, t)
 		case o == noCandidate && e.tries == 0:
 			e.entry.Err = t.err
 			e.fail(http.StatusServiceUnavailable, dial.Result(t.err), "no-endpoint")

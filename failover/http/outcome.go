@@ -131,7 +131,7 @@ func reportTo(to *origin, h http.Header, t *try, began time.Time, reason string)
 	switch reason {
 	case "no-endpoint", "not-executed":
 		r.outcome = notExecuted
-	case reasonOverflow, reasonShare:
+	case reasonOverflow, reasonShare, reasonCapacity:
 		r.outcome, r.busy = notExecuted, true
 	case "unknown-outcome", "timeout":
 		r.outcome = unknown

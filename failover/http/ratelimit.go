@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -48,6 +49,18 @@ func (p *pool) handBack(t *try) {
 	t.use.Done(balance.Outcome{})
 	p.put(t.up, t.up.keep)
 	t.cancel(nil)
+}
+
+// turnAway answers a request that has to wait too long for a connection, or for which nothing has room. No endpoint has it.
+func turnAway(e *exchange, t *try) {
+	reason := reasonOverflow
+	if errors.Is(t.err, balance.ErrFull) {
+		reason = reasonCapacity
+		e.cfg.LimitMet(e.front.from.Service, LimitCapacity)
+		e.w.Header().Set("Retry-After", "1")
+	}
+	e.entry.Err = t.err
+	e.fail(http.StatusServiceUnavailable, access.Limit, reason)
 }
 
 // refuse answers a request that is beyond a rate limit. No endpoint has it.

@@ -73,9 +73,10 @@ func (r *repeats) depart() {
 	r.peers.Give(r.peer, r.key.Service.String(), r.from)
 }
 
-// Limits that requests meet: those of a policy's connectionPool and its rateLimit. Those of peers are the registry's.
+// Limits that requests meet: those of a policy's connectionPool, rateLimit and capacity. Those of peers are the registry's.
 const (
 	LimitRate     = "rate_limit"
+	LimitCapacity = "capacity"
 	limitPending  = "pending"
 	limitRequests = "requests"
 	limitRetries  = "retries"

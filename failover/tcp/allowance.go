@@ -41,6 +41,19 @@ func (h *Handler) allowance(key balance.Key, cluster string) *allowance {
 	}
 }
 
+// withRoom are the candidates that can take one more call; an error if none can.
+func (a *allowance) withRoom(candidates []balance.Candidate) ([]balance.Candidate, error) {
+	if a.free {
+		return candidates, nil
+	}
+	left, full := balance.WithRoom(candidates, nil, nil)
+	if full {
+		a.cfg.LimitMet(a.key.Service, LimitCapacity)
+		return nil, balance.ErrFull
+	}
+	return left, nil
+}
+
 // admits is nil unless a connection that would go to the first candidate is beyond a limit: then no endpoint gets one. The connection has
 // its slot from here on, so that not more are made at a time, until done.
 func (a *allowance) admits(candidates []balance.Candidate) error {
@@ -99,8 +112,9 @@ func (a *allowance) withinRate(wait time.Duration) error {
 // Limit is one that connections meet.
 type Limit int
 
-// The limits of a policy: rateLimit, and the maxConnections of its connectionPool.
+// The limits of a policy: rateLimit, the maxConnections of its connectionPool, and what endpoints can take by its capacity.
 const (
 	LimitRate Limit = iota
 	LimitConnections
+	LimitCapacity
 )

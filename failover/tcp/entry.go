@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
 	"github.com/eastway/eastway/failover/registry"
 	"github.com/eastway/eastway/internal/relay"
@@ -33,7 +34,7 @@ func notConnected(e *access.Entry, err error) {
 		e.Result, e.Ended = dial.Result(err), "no endpoint"
 	case isLimited(err):
 		e.Result, e.Ended = access.RateLimited, "rate limit"
-	case errors.Is(err, registry.ErrTooMany), errors.Is(err, errMaxConnections):
+	case errors.Is(err, registry.ErrTooMany), errors.Is(err, errMaxConnections), errors.Is(err, balance.ErrFull):
 		e.Result, e.Ended = access.Limit, "limit"
 	case errors.Is(err, registry.ErrDraining), errors.Is(err, registry.ErrStopped):
 		e.Result, e.Ended = access.Stopped, "stopped"

@@ -92,7 +92,11 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 	if n := int(header.GetAttempts()); n > 0 && n < len(candidates) { // 0: the peer sets no bound
 		candidates = candidates[:n]
 	}
-	if err := limit.admits(candidates); err != nil {
+	candidates, err := limit.withRoom(candidates)
+	if err == nil {
+		err = limit.admits(candidates)
+	}
+	if err != nil {
 		refuse(in, e, refusalOf(err))
 		return
 	}
@@ -222,7 +226,7 @@ func refusalOf(err error) *refusal {
 			r.retryAfter = 0 // other callers of the peer have room
 		}
 		return r
-	case errors.Is(err, errMaxConnections):
+	case errors.Is(err, errMaxConnections), errors.Is(err, balance.ErrFull):
 		return &refusal{
 			code: tunnelpb.Answer_CODE_OVERLOADED, reason: err.Error(), retryAfter: overloadRetryAfter, result: access.Limit,
 		}

@@ -67,7 +67,11 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	})
 	limit := h.allowance(b.Key, h.cfg.Cluster)
 	defer limit.done()
-	if err := limit.admits(candidates); err != nil {
+	candidates, err = limit.withRoom(candidates)
+	if err == nil {
+		err = limit.admits(candidates)
+	}
+	if err != nil {
 		app.Abort(err.Error())
 		notConnected(e, err)
 		return

@@ -98,6 +98,8 @@ const (
 	MaxMatchValue = 1024
 	// MaxQuota bounds rateLimit's quota: one proxy serves fewer calls in a second.
 	MaxQuota = 1_000_000
+	// MaxInFlight bounds capacity's maxInFlightPerEndpoint, and what peers claim of it: more than an endpoint has ports for.
+	MaxInFlight = 1_000_000
 	// MinFillInterval and MaxFillInterval bound rateLimit's fillInterval: a shorter one is no limit, and of a longer one a restart of the
 	// proxies, which fills the buckets, makes nothing that can be relied on.
 	MinFillInterval = 10 * time.Millisecond

@@ -138,6 +138,9 @@ type TrafficPolicySpec struct {
 	// RateLimit bounds the requests of HTTP, and the connections of other ports, that endpoints of the own cluster get.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+	// Capacity is what endpoints of the own cluster can take. Peers learn it.
+	// +optional
+	Capacity *Capacity `json:"capacity,omitempty"`
 	// HealthCheck checks the endpoints of the own cluster. Those that fail get no calls unless all else failed, and are not ready for peers.
 	// +optional
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
@@ -176,6 +179,8 @@ type PortSettings struct {
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 	// +optional
+	Capacity *Capacity `json:"capacity,omitempty"`
+	// +optional
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 }
 
@@ -202,7 +207,8 @@ func (p *TrafficPolicySpec) ForPort(port uint16) *TrafficPolicySpec {
 func (p *PortSettings) spec() *TrafficPolicySpec {
 	return &TrafficPolicySpec{
 		OutlierDetection: p.OutlierDetection, LoadBalancer: p.LoadBalancer, ConnectionPool: p.ConnectionPool, Retries: p.Retries,
-		Timeout: p.Timeout, Scope: p.Scope, RateLimit: p.RateLimit, HealthCheck: p.HealthCheck,
+		Timeout: p.Timeout, Scope: p.Scope, RateLimit: p.RateLimit, Capacity: p.Capacity,
+		HealthCheck: p.HealthCheck,
 	}
 }
 

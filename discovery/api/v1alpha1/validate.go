@@ -140,6 +140,9 @@ func validateSettings(at *field.Path, p *TrafficPolicySpec) field.ErrorList {
 	if r := p.RateLimit; r != nil {
 		errs = append(errs, validateRateLimit(at.Child("rateLimit"), r)...)
 	}
+	if c := p.Capacity; c != nil {
+		errs = append(errs, validateCapacity(at.Child("capacity"), c)...)
+	}
 	if h := p.HealthCheck; h != nil {
 		errs = append(errs, validateHealthCheck(at.Child("healthCheck"), h)...)
 	}
