@@ -215,6 +215,32 @@ func TestRefusedIsTriedElsewhere(t *testing.T) {
 	}
 }
 
+// TestBurst: many requests of HTTP/2 wait for the first connection to the nearest endpoint. What it cannot take then goes on.
+func TestBurst(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, g *simulated) {
+		const each, requests = 2, 20
+		own, at := newWorkers(t, g, here, 1)
+		far, farAt := newWorkers(t, g, near, requests)
+		p := newPath(t, spec{
+			on: g, transport: "tcp", locals: at, b: farAt, http: true, policy: capacityOf(each), peerPolicy: capacityOf(each),
+		})
+		var wg sync.WaitGroup
+		client := p.client(true)
+		for range requests {
+			wg.Go(func() {
+				if code, _, _, err := p.send(client, "POST", "order"); code != http.StatusOK || err != nil {
+					t.Errorf("%d %v", code, err)
+				}
+			})
+		}
+		wg.Wait()
+		if mostOf(own) != each || requestsOf(own)+requestsOf(far) != requests {
+			t.Errorf("the nearest endpoint had %d requests at a time", mostOf(own))
+		}
+	})
+}
+
 // TestSpillOfConnections: TCP. Open connections count, and what nothing has room for is reset.
 func TestSpillOfConnections(t *testing.T) {
 	t.Parallel()

@@ -100,6 +100,16 @@ func (c *Candidate) Begin() *Use {
 	return &Use{target: c.target, lastResort: c.ejected, request: c.request}
 }
 
+// Take is Begin, unless an endpoint has as many calls in flight by now as it can take: then it is nil.
+func (c *Candidate) Take() *Use {
+	u := c.Begin()
+	if c.Peer == "" && c.level.Bounded && float64(c.target.active.Load()) > max(c.level.Declared, 1) {
+		u.Done(Outcome{})
+		return nil
+	}
+	return u
+}
+
 // Use is one attempt at a candidate, and the connection that it became; for HTTP it is one request.
 type Use struct {
 	target *target

@@ -62,8 +62,14 @@ func (c *connecting) run(ctx context.Context, candidates []balance.Candidate) ou
 			return o
 		case p.up != nil:
 			i := slices.IndexFunc(candidates, func(one balance.Candidate) bool { return one.Address == p.up.target.address })
-			c.t.up, c.t.use, c.t.reused = p.up, candidates[i].Begin(), true
-			return answered
+			c.t.up, c.t.use, c.t.reused = p.up, candidates[i].Take(), true
+			if c.t.use != nil {
+				return answered
+			}
+			if candidates = slices.Delete(candidates, i, i+1); c.crowded(len(candidates)) {
+				return overflow
+			}
+			continue
 		}
 		n := c.together(candidates, p.slot)
 		o = c.dial(ctx, p, candidates[:n])
@@ -75,6 +81,14 @@ func (c *connecting) run(ctx context.Context, candidates []balance.Candidate) ou
 		}
 		candidates = candidates[n:]
 	}
+}
+
+// crowded returns a connection to an endpoint that got too many calls while this one waited. It is true when no other candidate is left.
+func (c *connecting) crowded(others int) bool {
+	c.t.up.client.Release()
+	c.pool.put(c.t.up, c.t.up.keep)
+	c.t.up, c.t.reused, c.t.err = nil, false, balance.ErrFull
+	return others == 0
 }
 
 // together is how many candidates can be tried with a slot, or without one if a peer comes first.
