@@ -1,0 +1,228 @@
+package entry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/eastway/eastway/discovery/file"
+	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/internal/admin"
+	"github.com/eastway/eastway/internal/command"
+	entryfile "github.com/eastway/eastway/internal/entry/file"
+	"github.com/eastway/eastway/internal/entry/route"
+	"github.com/eastway/eastway/internal/entry/serve"
+	"github.com/eastway/eastway/internal/eventlog"
+	"github.com/eastway/eastway/internal/httpserve"
+	"github.com/eastway/eastway/internal/notify"
+	"github.com/eastway/eastway/internal/signals"
+	"github.com/eastway/eastway/internal/version"
+)
+
+// rereadInterval is the time between readings of the manifests: a change that is used after two seconds is soon enough.
+const rereadInterval = 2 * time.Second
+
+// daemon is everything that one `eastway entry` runs.
+type daemon struct {
+	o      *options
+	log    *zap.Logger
+	reader *entryfile.Reader
+	server *serve.Server
+	access *access.File
+	http   []*httpserve.Server
+	reread notify.Signal
+	report atomic.Pointer[Report]
+
+	// Of the last reading.
+	last   *route.Manifests
+	errs   []file.FileError
+	table  *route.Table
+	failed string // of the ports
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil {
+		return command.Usagef("--log-level: %w", err)
+	}
+	trusted, err := o.trustedPrefixes()
+	if err != nil {
+		return command.Usagef("%w", err)
+	}
+	caught := signals.Catch()
+	defer caught.Stop()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d := &daemon{o: o, log: eventlog.New(stderr, level), reader: entryfile.NewReader(o.manifests), reread: notify.NewSignal()}
+	d.report.Store(&Report{})
+	d.access, err = access.Open(access.FileConfig{Name: o.accessLog, Stdout: stdout, Rate: o.accessLogRate, Log: d.log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.access.Close()) }()
+	d.server, err = serve.New(serve.Config{
+		Host: o.host, Trusted: trusted, MaxConns: o.maxConns, DrainDelay: o.drainDelay, DrainTimeout: o.drainTimeout,
+		Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
+	lasting := context.WithoutCancel(ctx) // requests outlive the signal
+	if err := d.listen(ctx, reg); err != nil {
+		return errors.Join(err, d.release(ctx))
+	}
+	if err := d.load(lasting); err != nil {
+		return errors.Join(fmt.Errorf("--manifests: %w", err), d.release(ctx))
+	}
+	d.log.Info("entry started", zap.Stringer("admin", d.http[0].Addr()), zap.String("version", version.Get().Version))
+	defer d.log.Info("entry stopped")
+	return d.serve(ctx, caught)
+}
+
+// listen opens the listeners for operators and probes.
+func (d *daemon) listen(ctx context.Context, reg *prometheus.Registry) error {
+	cfg := admin.Config{
+		Address: d.o.admin, Gatherer: reg, Registerer: reg, Logger: d.log.Named("admin"),
+		Checks: []admin.Check{{Name: "listeners", Ready: d.server.Ready}},
+		More:   map[string]http.HandlerFunc{pathEntry: d.status},
+	}
+	s, err := admin.Listen(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("--admin: %w", err)
+	}
+	d.http = append(d.http, s)
+	if d.o.health == "" {
+		return nil
+	}
+	cfg.Address, cfg.HealthOnly = d.o.health, true
+	if s, err = admin.Listen(ctx, cfg); err != nil {
+		return fmt.Errorf("--health: %w", err)
+	}
+	d.http = append(d.http, s)
+	return nil
+}
+
+// release closes what was opened before something else failed.
+func (d *daemon) release(ctx context.Context) error {
+	ended, end := context.WithCancel(ctx)
+	end()
+	var errs []error
+	for _, s := range d.http {
+		errs = append(errs, s.Run(ended))
+	}
+	return errors.Join(errs...)
+}
+
+// serve runs until ctx ends and the drain is over; operators and probes see both.
+func (d *daemon) serve(ctx context.Context, caught *signals.Caught) error {
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g, running := errgroup.WithContext(lasting)
+	for _, s := range d.http {
+		g.Go(func() error { return s.Run(running) })
+	}
+	g.Go(func() error { return caught.Run(running, d.log, func() { d.access.Reopen(); d.reread.Notify() }) })
+	g.Go(func() error {
+		defer end()
+		d.follow(ctx, running)
+		d.log.Info("draining", zap.Duration("delay", d.o.drainDelay), zap.Duration("timeout", d.o.drainTimeout))
+		d.server.Drain(running)
+		return nil
+	})
+	return g.Wait()
+}
+
+// follow reads the manifests again and again.
+func (d *daemon) follow(ctx, lasting context.Context) {
+	tick := time.NewTicker(rereadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lasting.Done():
+			return
+		case <-tick.C:
+		case <-d.reread:
+		}
+		if err := d.load(lasting); err != nil {
+			d.log.Error("manifests cannot be read: what was read last is served", zap.Error(err))
+		}
+	}
+}
+
+// load reads the manifests and serves them; ports that could not be opened are tried again.
+func (d *daemon) load(ctx context.Context) error {
+	m, errs, err := d.reader.Read()
+	if err != nil {
+		return err
+	}
+	if d.last == nil || !reflect.DeepEqual(m, d.last) || !slices.Equal(errs, d.errs) {
+		d.use(m, errs)
+	}
+	failed := ""
+	if err := d.server.Apply(ctx, d.table); err != nil {
+		failed = err.Error()
+	}
+	if failed != "" && failed != d.failed {
+		d.log.Error("ports cannot be opened, trying again", zap.String("reason", failed))
+	}
+	d.failed = failed
+	return nil
+}
+
+// use makes a table of what was read.
+func (d *daemon) use(m *route.Manifests, errs []file.FileError) {
+	var problems []string
+	for _, e := range errs {
+		problems = append(problems, e.Error())
+		if !slices.Contains(d.errs, e) {
+			d.log.Error("manifest is not used as it stands", zap.String("file", e.File), zap.Int("document", e.Document), zap.Int("line", e.Line),
+				zap.String("field", e.Field), zap.String("reason", e.Message))
+		}
+	}
+	table, status := route.Compile(m)
+	report := reportOf(status)
+	report.Problems = problems
+	d.last, d.errs, d.table = m, errs, table
+	d.report.Store(report)
+	for i := range report.Listeners {
+		if l := &report.Listeners[i]; !l.Ready {
+			d.log.Warn("listener is not as its manifest wants it", zap.String("gateway", l.Gateway), zap.String("listener", l.Name),
+				zap.String("reason", l.Problems))
+		}
+	}
+	for i := range report.Routes {
+		if r := &report.Routes[i]; !r.Ready {
+			d.log.Warn("route is not as its manifest wants it", zap.String("route", r.Route), zap.String("reason", r.Problems))
+		}
+	}
+	d.log.Info("manifests are used", zap.Int("gateways", len(m.Gateways)), zap.Int("routes", len(m.Routes)), zap.Int("problems", len(problems)))
+}
+
+// status answers pathEntry.
+func (d *daemon) status(w http.ResponseWriter, _ *http.Request) {
+	r := *d.report.Load()
+	r.Problems = slices.Concat(r.Problems, d.server.Problems(), d.access.Problems())
+	for _, s := range d.http {
+		r.Problems = append(r.Problems, s.Problems()...)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(r); err != nil {
+		d.log.Debug("admin answer not delivered", zap.Error(err))
+	}
+}
