@@ -13,6 +13,7 @@ import (
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/convert"
 	"github.com/eastway/eastway/internal/dns"
+	"github.com/eastway/eastway/internal/entry"
 )
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -50,6 +51,7 @@ and send every call to the nearest healthy endpoint.
 		newControllerCommand(),
 		newNodeCommand(),
 		dns.NewCommand(),
+		entry.NewCommand(),
 		newVersionCommand(),
 	)
 	root.SetFlagErrorFunc(explainFlag)
