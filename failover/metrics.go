@@ -57,6 +57,7 @@ type metrics struct {
 	short       *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
 	ejectedNow  *prometheus.GaugeVec
+	drilled     *prometheus.CounterVec
 	listeners   prometheus.Gauge
 	vacant      prometheus.Gauge
 }
@@ -98,7 +99,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			"Connections, and health checks, that failed because there was no TLS with the endpoint of an ExternalService.", "service", "reason"),
 		forbidden: counters("eastway_failover_forbidden_endpoints_total",
 			"Connections not made, or refused, because of where an endpoint is.", "reason"),
-		short: shortage.Counter(r),
+		drilled: counters("eastway_failover_drill_calls_total", "Calls that were part of an operator's drill and have ended.", "outcome"),
+		short:   shortage.Counter(r),
 		refused: counters("eastway_http_refused_requests_total", "HTTP requests that were refused because they are not well-formed.",
 			"service", "reason"),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -114,13 +116,21 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "eastway_failover_vacant_listeners", Help: "Service ports that are not listened on because nothing can serve them.",
 		}),
 	}
-	for _, reason := range discovery.Refusals() {
-		m.forbidden.WithLabelValues(string(reason))
-	}
+	m.preset()
 	if err := m.register(r); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// preset makes series whose labels are known, so that they begin at 0.
+func (m *metrics) preset() {
+	for _, outcome := range []string{outcomeOK, outcomeFailed} {
+		m.drilled.WithLabelValues(outcome)
+	}
+	for _, reason := range discovery.Refusals() {
+		m.forbidden.WithLabelValues(string(reason))
+	}
 }
 
 // register does nothing without a Registerer.
@@ -130,7 +140,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.connections, m.active, m.bytes, m.attempts, m.accept, m.full, m.notHTTP, m.requests, m.answered, m.retries, m.refused,
-		m.overBudget, m.limits, m.denied, m.forbidden, m.tls, m.ejections, m.ejectedNow, m.listeners, m.vacant,
+		m.overBudget, m.limits, m.denied, m.forbidden, m.tls, m.drilled, m.ejections, m.ejectedNow, m.listeners, m.vacant,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("failover: register metrics: %w", err)
@@ -168,6 +178,21 @@ func (m *metrics) begun(direction string) (ended func()) {
 	g := m.active.WithLabelValues(direction)
 	g.Inc()
 	return g.Dec
+}
+
+// Outcomes of calls in a drill.
+const (
+	outcomeOK     = "ok"
+	outcomeFailed = "failed"
+)
+
+// drill counts a call that was part of one.
+func (m *metrics) drill(failed bool) {
+	outcome := outcomeOK
+	if failed {
+		outcome = outcomeFailed
+	}
+	m.drilled.WithLabelValues(outcome).Inc()
 }
 
 // ended counts a connection.

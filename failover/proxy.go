@@ -14,6 +14,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/drill"
 	"github.com/eastway/eastway/failover/health"
 	requests "github.com/eastway/eastway/failover/http"
 	"github.com/eastway/eastway/failover/listen"
@@ -41,6 +42,7 @@ type Proxy struct {
 	origins   *originate.Origins
 	refused   *refusals
 	probes    probes
+	drills    *drill.Drills
 	slots     slots.Table
 	// revision is that of the snapshot that all listeners were opened for.
 	revision atomic.Uint64
@@ -81,14 +83,15 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.drills = drill.New(drill.Config{Cluster: cfg.Cluster, Candidates: p.table.Candidates, Counted: m.drill, Log: log.Named("drill")})
 	p.tcp = tcp.New(tcp.Config{
 		Cluster: cfg.Cluster, Table: p.table, Dialer: dialer, Budget: cfg.ConnectBudget, Watch: p.watch.Load, Slots: &p.slots,
-		LimitMet: p.refused.connection,
+		LimitMet: p.refused.connection, Drills: p.drills,
 	})
 	p.http = requests.New(requests.Config{
 		Cluster: cfg.Cluster, Started: cfg.Started, Log: log.Named("http"), Table: p.table, Dialer: dialer,
 		Budget: cfg.ConnectBudget, Watch: p.watch.Load,
-		MaxPerPeer: cfg.MaxStreamsPerPeer, Slots: &p.slots,
+		MaxPerPeer: cfg.MaxStreamsPerPeer, Slots: &p.slots, Drills: p.drills,
 		Finished: p.finishRequest, Refused: p.refused.request, OverBudget: p.refused.retry, LimitMet: p.refused.limit, Retried: m.retried,
 	})
 	p.listeners = listen.New(listen.Config{
@@ -96,6 +99,9 @@ func New(cfg Config) (*Proxy, error) {
 	})
 	return p, nil
 }
+
+// Drills are what operators have a part of the calls lose.
+func (p *Proxy) Drills() *drill.Drills { return p.drills }
 
 // Run listens and serves until ctx ends, then resets what is still in flight; call
 // Drain first to let it finish. It returns when everything it started has ended. It is called once.

@@ -123,8 +123,8 @@ func (k refusalKey) text() (what, remedy string) {
 // what to do.
 func (p *Proxy) Problems() []string {
 	s := p.table.Snapshot()
-	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), p.table.Problems(), p.origins.Problems(),
-		unknownPlaces(s, p.cfg.Locality))
+	return slices.Concat(p.refused.met.Problems(time.Now(), refusalKey.text), health.Problems(s), p.table.Problems(),
+		p.origins.Problems(), p.drills.Problems(), unknownPlaces(s, p.cfg.Locality))
 }
 
 // request counts a request that is not well-formed.

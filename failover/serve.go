@@ -147,6 +147,9 @@ func (p *Proxy) finishRequest(e *access.Entry) {
 // ended passes on what more than the access log and metrics want to know.
 func (p *Proxy) ended(e *access.Entry) {
 	p.probes.ended(e)
+	if e.Drill != nil {
+		e.Drill.Finished(e)
+	}
 	if e.Err == nil || e.Result != access.Limit {
 		return
 	}

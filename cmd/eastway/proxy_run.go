@@ -30,6 +30,7 @@ import (
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/descriptors"
+	"github.com/eastway/eastway/internal/drill"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/pace"
@@ -164,6 +165,7 @@ func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 		Explain:   p.failover.Explain,
 		Authz:     p.failover.Authorization,
 		Probe:     p.failover.Probe,
+		More:      drill.Handlers(p.failover.Drills()),
 	}
 	var err error
 	if p.admin, err = admin.Listen(ctx, cfg); err != nil {

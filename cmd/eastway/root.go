@@ -43,6 +43,7 @@ and send every call to the nearest healthy endpoint.
 		newExplainCommand(),
 		newAuthzCommand(),
 		newProbeCommand(),
+		newDrillCommand(),
 		convert.NewCommand(),
 		newExportCommand(),
 		newUnexportCommand(),

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -110,8 +111,18 @@ type Entry struct {
 
 	// HTTP makes it the line of a request; nil: it is that of a connection.
 	HTTP *HTTP
+	// Drill is the one under way for calls of its kind; nil: there is none.
+	Drill Drill
 
 	took time.Duration
+}
+
+// Drill is what a drill has to do with a call.
+type Drill interface {
+	// Name is that of the drill if the call is a part of it, else empty.
+	Name() string
+	// Finished is called once, with the complete entry.
+	Finished(e *Entry)
 }
 
 // HTTP is what a line has of a request. The names in the log are Envoy's.
@@ -128,6 +139,15 @@ type HTTP struct {
 	Status int
 	// Route is the HTTPRoute that the request matched, at an entry; empty: none.
 	Route string
+}
+
+// Describe is what the log has of a request, whose answer is not there yet.
+func Describe(r *http.Request) *HTTP {
+	return &HTTP{
+		Method: Clip(r.Method), Path: Clip(r.RequestURI), Protocol: r.Proto,
+		Authority: Clip(r.Host), UserAgent: Clip(r.UserAgent()), RequestID: Clip(r.Header.Get("X-Request-Id")),
+		TraceID: TraceID(r.Header.Get("Traceparent")),
+	}
 }
 
 func (h *HTTP) addTo(o zapcore.ObjectEncoder) {
@@ -203,6 +223,9 @@ func (e *Entry) MarshalLogObject(o zapcore.ObjectEncoder) error {
 	o.AddString("ended", e.Ended)
 	if e.Err != nil {
 		o.AddString("error", Clip(e.Err.Error()))
+	}
+	if e.Drill != nil && e.Drill.Name() != "" {
+		o.AddString("drill", e.Drill.Name())
 	}
 	if e.HTTP != nil {
 		e.HTTP.addTo(o)

@@ -1,7 +1,6 @@
 package http
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
@@ -19,14 +18,6 @@ func newEntry(cluster string, f *front, c *call, of *access.HTTP) *access.Entry 
 		e.Direction, e.Lane, e.PeerAddress = access.Inbound, f.from.lane, f.from.address
 	}
 	return e
-}
-
-func described(r *http.Request) *access.HTTP {
-	return &access.HTTP{
-		Method: access.Clip(r.Method), Path: access.Clip(r.RequestURI), Protocol: r.Proto,
-		Authority: access.Clip(r.Host), UserAgent: access.Clip(r.UserAgent()), RequestID: access.Clip(r.Header.Get("X-Request-Id")),
-		TraceID: access.TraceID(r.Header.Get("Traceparent")),
-	}
 }
 
 // refusedEntry is the line of a request that is not well-formed.

@@ -52,7 +52,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.from.peer != "" {
 		e.call = takeCall(r.Header)
 	}
-	e.entry = newEntry(h.cfg.Cluster, f, &e.call, described(r))
+	e.entry = newEntry(h.cfg.Cluster, f, &e.call, access.Describe(r))
 	defer e.finish()
 	whole := false
 	defer func() { e.leave(whole) }()
@@ -64,6 +64,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.policy = h.cfg.Table.Requests(f.from.Key)
 	e.stick()
+	e.drill = h.cfg.Drills.Begin(e.entry, f.from.Key, e.caller())
 	e.quota.of = h.cfg.Table.Limits(f.from.Key).Matching(&ratelimit.Call{Cluster: f.from.cluster(h.cfg.Cluster), Request: r})
 	e.repeats = repeats{Handler: h, key: f.from.Key, peer: f.from.peer, from: source.OfText(e.call.address), policy: e.policy}
 	if reason := e.repeats.begin(); reason != "" {
@@ -85,6 +86,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, release := e.times.bound(r.Context(), r.Header, e.bound(e.policy.Timeout))
 	defer release()
+	e.drill.Wait(ctx)
 	e.run(ctx)
 	whole = true
 }

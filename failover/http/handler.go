@@ -19,6 +19,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/drill"
 	"github.com/eastway/eastway/failover/http/bounds"
 	"github.com/eastway/eastway/failover/http/h1"
 	"github.com/eastway/eastway/failover/http/sniff"
@@ -44,7 +45,8 @@ type Config struct {
 	// Slots counts connections to endpoints.
 	Slots *slots.Table
 	// Watch notices resets of sockets; it may return nil.
-	Watch func() *relay.Watch
+	Watch  func() *relay.Watch
+	Drills *drill.Drills // nil: there are none
 	// Finished is called with each request that has ended.
 	Finished func(*access.Entry)
 	// Refused is called with each request that is not well-formed.
@@ -97,9 +99,8 @@ type origin struct {
 	hostname string
 	// lane and address are those of the peer's stream.
 	lane, address string
-	// for connections that are made for the requests
-	life     context.Context
-	attempts *sync.WaitGroup
+	life          context.Context // for connections that are made for the requests
+	attempts      *sync.WaitGroup
 }
 
 // cluster is the caller's.

@@ -3,6 +3,7 @@ package http
 import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
+	"github.com/eastway/eastway/failover/drill"
 	"github.com/eastway/eastway/failover/http/bounds"
 	"github.com/eastway/eastway/failover/http/tried"
 )
@@ -16,6 +17,7 @@ type route struct {
 
 	policy *balance.Requests
 	quota  quota
+	drill  *drill.Call
 	// call is what is known of the caller.
 	call call
 	// all is the number of tries.
@@ -32,11 +34,15 @@ type route struct {
 
 // candidates are those for the next try: what was tried before comes last, peers that may be tried again before it.
 func (r *route) candidates() (untried, again, rest []balance.Candidate) {
+	return r.tried.Sort(r.drill.Keep(r.cfg.Table.Candidates(r.front.from.Key, r.caller())), r.call.tried)
+}
+
+func (r *route) caller() balance.Caller {
 	from := &r.front.from
-	return r.tried.Sort(r.cfg.Table.Candidates(from.Key, balance.Caller{
+	return balance.Caller{
 		Cluster: from.cluster(r.cfg.Cluster), Address: r.call.address, Locality: r.call.locality, ClusterSet: from.ClusterSet,
 		Remote: from.peer != "", Hostname: from.hostname, HTTP: true, Affinity: r.call.affinity,
-	}), r.call.tried)
+	}
 }
 
 // others is true when there is a candidate that was not tried, or, after an answer, a peer that may be tried again.

@@ -10,6 +10,7 @@ import (
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
 	"github.com/eastway/eastway/failover/dial"
+	"github.com/eastway/eastway/failover/drill"
 	"github.com/eastway/eastway/failover/listen"
 	"github.com/eastway/eastway/failover/proxyproto"
 	"github.com/eastway/eastway/failover/slots"
@@ -27,7 +28,8 @@ type Config struct {
 	// Watch notices resets of sockets; it may return nil.
 	Watch func() *relay.Watch
 	// Slots counts connections to endpoints.
-	Slots *slots.Table
+	Slots  *slots.Table
+	Drills *drill.Drills // nil: there are none
 	// LimitMet is called with each connection that is more than the policy allows.
 	LimitMet func(service discovery.ServiceName, limit Limit)
 }
@@ -62,9 +64,10 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	if from, err := netip.ParseAddrPort(e.Caller); err == nil {
 		e.CallerLocality = h.cfg.Table.Locate(from.Addr())
 	}
-	candidates := h.cfg.Table.Candidates(b.Key, balance.Caller{
-		Cluster: h.cfg.Cluster, Address: e.Caller, Locality: e.CallerLocality, ClusterSet: b.ClusterSet,
-	})
+	caller := balance.Caller{Cluster: h.cfg.Cluster, Address: e.Caller, Locality: e.CallerLocality, ClusterSet: b.ClusterSet}
+	drilled := h.cfg.Drills.Begin(e, b.Key, caller)
+	drilled.Wait(connecting)
+	candidates := drilled.Keep(h.cfg.Table.Candidates(b.Key, caller))
 	limit := h.allowance(b.Key, h.cfg.Cluster)
 	defer limit.done()
 	candidates, err = limit.withRoom(candidates)

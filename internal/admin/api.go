@@ -26,6 +26,9 @@ const (
 	PathAuthz     = "/authz" // as PathEndpoints, and &from=PEER
 )
 
+// JSON is the content type of requests with effects in Config.More.
+const JSON = "application/json"
+
 // Errors of Client that callers decide on.
 var (
 	// ErrUnreachable: no proxy answered.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,6 +92,15 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, into an
 	return c.get(ctx, path, query, into)
 }
 
+// Send is a request with a method other than GET to one of the paths in Config.More. Only programs send JSON: a browser would first ask.
+func (c *Client) Send(ctx context.Context, method, path string, content, into any) error {
+	body, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("admin request to %s: %w", c.base, err)
+	}
+	return c.send(ctx, method, path, nil, bytes.NewReader(body), into)
+}
+
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
 	return c.send(ctx, http.MethodGet, path, query, http.NoBody, into)
 }
@@ -103,6 +113,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	req, err := http.NewRequestWithContext(ctx, method, target, content)
 	if err != nil {
 		return fmt.Errorf("admin request to %s: %w", c.base, err)
+	}
+	if method != http.MethodGet && method != http.MethodHead {
+		req.Header.Set("Content-Type", JSON)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -131,7 +144,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 func (c *Client) refusal(path string, code int, body []byte) error {
 	var p problem
 	if err := json.Unmarshal(body, &p); err != nil || p.Error == "" {
-		if (path == PathExplain || path == PathProbe || path == PathAuthz) && code == http.StatusNotFound {
+		if path != PathStatus && path != PathEndpoints && code == http.StatusNotFound { // all releases have those
 			return fmt.Errorf("%w: %s%s answered 404", ErrOlder, c.base, path)
 		}
 		text := string(body[:min(len(body), maxProblem)])

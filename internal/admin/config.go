@@ -45,7 +45,7 @@ type Config struct {
 	Probe func(context.Context, status.ProbeQuery) (*status.Probe, error)
 	// Listeners feeds PathListeners; nil: 404.
 	Listeners ListenerSource
-	// More are further paths of a process that is no proxy; they are GET only.
+	// More are what others answer on the listener, by method and path ("GET /dns").
 	More map[string]http.HandlerFunc
 	// Logger gets one line per refused request and what goes wrong in answers; nil: nothing.
 	Logger *zap.Logger

@@ -49,8 +49,8 @@ func newHandler(cfg Config, log *zap.Logger) http.Handler {
 	if cfg.HealthOnly {
 		return mux
 	}
-	for path, more := range cfg.More {
-		mux.HandleFunc("GET "+path, more)
+	for pattern, more := range cfg.More {
+		mux.HandleFunc(pattern, more)
 	}
 	mux.HandleFunc("GET /debug/pprof/", h.bounded(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -102,7 +102,7 @@ func (d *daemon) listen(ctx context.Context, reg registry) (err error) {
 	cfg := admin.Config{
 		Address: d.o.admin, Gatherer: reg, Registerer: reg, Logger: d.log.Named("admin"),
 		Checks: []admin.Check{{Name: "zones", Ready: d.ready}},
-		More:   map[string]http.HandlerFunc{pathExplain: d.explain},
+		More:   map[string]http.HandlerFunc{"GET " + pathExplain: d.explain},
 	}
 	if d.admin, err = admin.Listen(ctx, cfg); err != nil {
 		return fmt.Errorf("--admin: %w", err)
