@@ -124,8 +124,9 @@ type Outcome struct {
 	Failure Failure
 	// Untaken: the connection was refused, or not taken in time. What took it and then reset it is alive.
 	Untaken bool
-	// RetryAfter: no connections to it for so long.
+	// RetryAfter: no connections to it for so long; Full: no more than nearly what it has, as that is all its endpoints can take.
 	RetryAfter time.Duration
+	Full       bool
 }
 
 // Accepted records at once that the candidate accepted, which clears its failed connects; the connection counts until Done. It is
@@ -155,7 +156,7 @@ func (u *Use) Done(o Outcome) {
 		t.group.failed(t, o.Failure)
 	}
 	if o.RetryAfter > 0 {
-		t.group.hold(t, o.RetryAfter)
+		t.group.hold(t, o.RetryAfter, o.Full)
 	}
 }
 

@@ -208,11 +208,11 @@ func (g *group) took(t *target, refused bool) {
 	}
 }
 
-// hold keeps connections away from t for a while, as t requested.
-func (g *group) hold(t *target, d time.Duration) {
+// hold keeps connections away from t for a while, as t requested; full: those that it has no room for.
+func (g *group) hold(t *target, d time.Duration, full bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if d, now := min(d, maxHold), time.Now(); !t.refuse(d, now) {
+	if d, now := min(d, maxHold), time.Now(); !full || !t.refuse(d, now) {
 		t.heldUntil = now.Add(d)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/eastway/eastway/failover/capacity"
 )
 
-// ErrFull is why a call is refused that nothing has room for.
+// ErrFull is why a call is refused that nothing has room for. Peers know it by its text: other limits say nothing of what endpoints can take.
 var ErrFull = errors.New("as many calls are in flight as endpoints can take by the TrafficPolicy's capacity")
 
 // pool is a level of endpoints of the own cluster, which have room for calls together.

@@ -208,7 +208,7 @@ func TestPeerThatIsFull(t *testing.T) {
 		if at["a"] != 60 {
 			t.Fatalf("%v", at)
 		}
-		uses[69].Done(Outcome{RetryAfter: time.Second}) // it has refused one; 59 are there
+		uses[69].Done(Outcome{RetryAfter: time.Second, Full: true}) // it has refused one; 59 are there
 		uses = uses[:69]
 		if at, _ := b.calls(5, local); at["refused"] != 5 {
 			t.Errorf("while it is full: %v", at)
@@ -224,7 +224,7 @@ func TestPeerThatIsFull(t *testing.T) {
 			t.Errorf("after what it wanted: %v", at)
 		}
 		end(uses)
-		bubble.Pass(10 * time.Second)
+		bubble.Pass(time.Minute)
 		for _, c := range capacitiesAt(b) {
 			if c.Cluster == "a" && c.Room != 100 {
 				t.Errorf("%+v", c)
@@ -245,12 +245,74 @@ func TestFullPeerIsHeld(t *testing.T) {
 		b.table.cfg.Peers = linked{}
 		caller := Caller{Cluster: "here", Locality: here}
 		one := b.table.Candidates(b.key, caller)[0]
-		one.Begin().Done(Outcome{RetryAfter: time.Second})
+		one.Begin().Done(Outcome{RetryAfter: time.Second, Full: true})
 		for range 3 {
 			if next := b.table.Candidates(b.key, caller)[0]; next.Peer == one.Peer {
 				t.Errorf("%s again", next.Peer)
 			}
 		}
+	})
+}
+
+// Others fill a peer too: it takes fewer than it declares, and seldom has to refuse the rest.
+func TestPeerThatOthersFill(t *testing.T) {
+	t.Parallel()
+	inBubble(t, roomy(0, nil, 10, map[string]uint32{"a": 100, "b": 100}), func(b *bench) {
+		b.table.cfg.Peers = linked{}
+		caller := Caller{Cluster: "here", Locality: here}
+		first := b.table.Candidates(b.key, caller)[0].Peer
+		const takes, lasts, calls = 100, 500, 10_000 // of 1,000; a call in ms; one begins each ms
+		var open [lasts]func()
+		at, refused, least := 0, 0, takes
+		for n := range calls {
+			bubble.Pass(time.Millisecond)
+			if end := open[n%lasts]; end != nil {
+				end()
+			}
+			left, full := WithRoom(b.table.Candidates(b.key, caller), nil, nil)
+			if full {
+				t.Fatal("full")
+			}
+			if left[0].Peer == first && at == takes {
+				left[0].Begin().Done(Outcome{RetryAfter: time.Second, Full: true})
+				refused++
+				left = left[1:]
+			}
+			u, there := left[0].Begin(), left[0].Peer == first
+			if there {
+				at++
+			}
+			if n > 2*lasts {
+				least = min(least, at)
+			}
+			open[n%lasts] = func() {
+				if u.Done(Outcome{}); there {
+					at--
+				}
+			}
+		}
+		if refused > calls/1000 || least < takes*8/10 {
+			t.Errorf("%d of %d calls refused, and %d in flight at the least", refused, calls, least)
+		}
+		for _, end := range open {
+			end()
+		}
+	})
+}
+
+// A peer that refuses for another reason, such as a limit of its own, gets none for as long as it wants.
+func TestPeerWithoutRoomOfItsOwn(t *testing.T) {
+	t.Parallel()
+	inBubble(t, roomy(0, nil, 10, map[string]uint32{"a": 9, "b": 9}), func(b *bench) {
+		b.table.cfg.Peers = linked{}
+		caller := Caller{Cluster: "here", Locality: here}
+		one := b.table.Candidates(b.key, caller)[0]
+		kept := one.Begin()
+		one.Begin().Done(Outcome{RetryAfter: time.Second})
+		if next := b.table.Candidates(b.key, caller)[0]; next.Peer == one.Peer {
+			t.Errorf("%s again", next.Peer)
+		}
+		kept.Done(Outcome{})
 	})
 }
 

@@ -8,21 +8,23 @@ const (
 	growTime = 10 * time.Second
 	// growStart is the part of it that is used at once.
 	growStart = 0.1
-	// backOff is the part of the calls in flight at a refusal that is sent from then on, and recoverTime how long it takes until all are sent
-	// again: additive increase and multiplicative decrease. A refusal proves little: the other side may not have seen yet that a call has
-	// ended. So they keep a place that is full nine tenths full, at one refusal a second.
+	// backOff is the part of the calls in flight at a refusal that is sent from then on. When what the place wanted is over, recoverPart of
+	// it is added each second, or what makes it all within recoverTime: additive increase and multiplicative decrease. What others take is
+	// not known here, so a place that is full for long is tried above what it took once every few seconds.
 	backOff     = 0.9
-	recoverTime = 2 * time.Second
+	recoverPart = 0.1
+	recoverTime = time.Minute
 )
 
-// Gauge is how many calls one place, an endpoint or a peer, can have in flight. What it loses is gone at once; what it gains, or has lost by
-// a refusal, comes back evenly over growTime. The zero Gauge has no bound. It has no clock and no lock of its own.
+// Gauge is how many calls one place, an endpoint or a peer, can have in flight. What it loses is gone at once; what it gains comes evenly
+// over growTime, and what it has lost by a refusal more slowly. The zero Gauge has no bound. It has no clock and no lock of its own.
 type Gauge struct {
 	bounded bool
 	// declared is what it can take, from what the growth began, and when.
 	declared, from float64
 	since          time.Time
 	lasts          time.Duration // until it has grown
+	backedOff      bool          // it grows because of a refusal
 	// closed is when more than most may be tried again.
 	closed time.Time
 	most   float64
@@ -36,11 +38,23 @@ func (g *Gauge) Set(declared float64, bounded bool, now time.Time) {
 	case !g.bounded:
 		*g = Gauge{bounded: true, declared: declared, from: declared, since: now, lasts: growTime}
 	case declared == g.declared:
+	case g.backedOff && grown < g.declared: // what it declares newly fills as always, and the rest as before
+		rate := max(g.rate(), (declared-g.declared)/growTime.Seconds())
+		if g.since.Before(now) {
+			g.since = now
+		}
+		g.from, g.declared = min(grown, declared), declared
+		g.lasts = seconds((g.declared - g.from) / rate)
 	default:
 		g.from, g.declared = min(max(grown, growStart*declared), declared), declared
-		g.since, g.lasts = now, growTime
+		g.since, g.lasts, g.backedOff = now, growTime, false
 	}
 }
+
+// rate is how much it grows in a second.
+func (g *Gauge) rate() float64 { return (g.declared - g.from) / g.lasts.Seconds() }
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // Empty has the place begin with nothing, as one that was not there before.
 func (g *Gauge) Empty() { *g = Gauge{bounded: true, lasts: growTime} }
@@ -55,7 +69,7 @@ func (g *Gauge) At(now time.Time, inFlight float64) Level {
 }
 
 func (g *Gauge) grown(now time.Time) float64 {
-	if g.from == g.declared {
+	if g.from == g.declared || g.lasts <= 0 {
 		return g.declared
 	}
 	passed := min(max(now.Sub(g.since).Seconds()/g.lasts.Seconds(), 0), 1)
@@ -63,23 +77,19 @@ func (g *Gauge) grown(now time.Time) float64 {
 }
 
 // Refuse takes in that the place has refused a call for load while all proxies had so many in flight. Within its bound that means that it
-// serves others too: it gets fewer. Beyond it the place has decided itself, as a bound counts calls that are on their way, and it does not:
-// it gets nearly as many for some time, and decides again. Refusals meanwhile are of calls that were sent before. It is false where there is
-// no bound.
+// serves others too: it gets fewer, and more only when wait is over, slowly. Beyond it the place has decided itself, as a bound counts calls
+// that are on their way, and it does not: it gets nearly as many for some time, and decides again. Refusals meanwhile are of calls that were
+// sent before. It is false where there is no bound.
 func (g *Gauge) Refuse(inFlight float64, wait time.Duration, now time.Time) bool {
 	if !g.bounded || g.IsClosed(now) {
 		return g.bounded
 	}
 	g.closed, g.most = now.Add(wait), backOff*inFlight
-	grown := g.grown(now)
-	if inFlight > grown {
+	if inFlight > g.grown(now) {
 		return true
 	}
-	left := time.Duration(0)
-	if grown < g.declared { // what is new goes on growing
-		left = g.since.Add(g.lasts).Sub(now)
-	}
-	g.from, g.since, g.lasts = max(g.most, 1), now, max(recoverTime, left)
+	g.from, g.since, g.backedOff = min(max(g.most, 1), g.declared), g.closed, true
+	g.lasts = min(seconds((g.declared-g.from)/(recoverPart*g.from)), recoverTime)
 	return true
 }
 

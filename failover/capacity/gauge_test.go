@@ -75,17 +75,29 @@ func TestGauge(t *testing.T) {
 		"refuses": {
 			{0, set(100), 100, 100, true},
 			{0, refuse(50), 45, 100, false},
-			{500 * time.Millisecond, refuse(20), 58.75, 100, false}, // of a call that was sent before
-			{time.Second, nothing, 72.5, 100, true},
-			{time.Second, refuse(0), 1, 100, false},
-			{3 * time.Second, nothing, 100, 100, true},
+			{500 * time.Millisecond, refuse(20), 45, 100, false}, // of a call that was sent before
+			{time.Second, nothing, 45, 100, true},
+			{3 * time.Second, nothing, 54, 100, true}, // a tenth of 45 a second
+			{3 * time.Second, refuse(0), 1, 100, false},
+			{34 * time.Second, nothing, 50.5, 100, true}, // however few, all within a minute
+			{64 * time.Second, nothing, 100, 100, true},
+		},
+		"declares something else while it is backed off": {
+			{0, set(100), 100, 100, true},
+			{0, refuse(50), 45, 100, false},
+			{0, set(101), 45, 101, false}, // one endpoint more
+			{2 * time.Second, nothing, 49.5, 101, true},
+			{2 * time.Second, set(301), 49.5, 301, true}, // twenty more
+			{3 * time.Second, nothing, 69.5, 301, true},
+			{3 * time.Second, set(60), 60, 60, true},
+			{3 * time.Second, set(160), 60, 160, true},
 		},
 		"refuses while it grows": {
 			{0, set(10), 10, 10, true},
 			{0, set(110), 11, 110, true},
 			{5 * time.Second, refuse(20), 18, 110, false},
-			{7500 * time.Millisecond, nothing, 64, 110, true},
-			{10 * time.Second, nothing, 110, 110, true},
+			{16 * time.Second, nothing, 36, 110, true},
+			{time.Minute, nothing, 110, 110, true},
 		},
 		"refuses beyond its bound": {{0, set(100), 100, 100, true}, {0, refuse(500), 100, 100, false}, {time.Second, nothing, 100, 100, true}},
 		"a clock that goes back":   {{time.Second, set(10), 10, 10, true}, {time.Second, set(110), 11, 110, true}, {0, nothing, 11, 110, true}},
@@ -155,8 +167,7 @@ func TestClosed(t *testing.T) {
 		"later":                               {200, 1000, time.Second, 1, false},
 		"within its bound":                    {50, 45, 0, 1, true},
 		"within its bound, fewer":             {50, 44, 0, 1, false},
-		"within its bound, while it recovers": {50, 71, 900 * time.Millisecond, 1, true},
-		"and fewer than that":                 {50, 68, 900 * time.Millisecond, 1, false},
+		"within its bound, for as long":       {50, 45, 900 * time.Millisecond, 1, true},
 		"shared":                              {200, 90, 0, 2, true},
 		"shared, and fewer":                   {200, 89, 0, 2, false},
 	} {

@@ -76,7 +76,9 @@ func blame(result string, f balance.Failure) verdict {
 func judgeRefusal(e *tunnel.RefusedError) verdict {
 	switch e.Code {
 	case tunnelpb.Answer_CODE_OVERLOADED:
-		return verdict{result: resultLimit, Outcome: balance.Outcome{RetryAfter: e.RetryAfter}}
+		return verdict{result: resultLimit, Outcome: balance.Outcome{
+			RetryAfter: e.RetryAfter, Full: e.Reason == balance.ErrFull.Error(),
+		}}
 	case tunnelpb.Answer_CODE_DRAINING:
 		return verdict{result: resultRefused, elsewhere: true}
 	default:

@@ -31,6 +31,7 @@ func TestJudge(t *testing.T) {
 		return fmt.Errorf("x: %w", &originate.Error{Reason: r, Err: syscall.ECONNRESET})
 	}
 	resets := verdict{result: resultError, Outcome: balance.Outcome{Failure: balance.LocalFailure}}
+	full := &tunnel.RefusedError{Code: tunnelpb.Answer_CODE_OVERLOADED, RetryAfter: time.Second, Reason: balance.ErrFull.Error()}
 	busy := verdict{result: resultLimit, Outcome: balance.Outcome{RetryAfter: time.Second}}
 	for name, tt := range map[string]struct {
 		at   balance.Address
@@ -52,6 +53,7 @@ func TestJudge(t *testing.T) {
 		"a peer has no such service":   {peer, refused(tunnelpb.Answer_CODE_NOT_FOUND), blames(resultRefused, balance.PeerFailure)},
 		"a replica drains":             {peer, refused(tunnelpb.Answer_CODE_DRAINING), verdict{result: resultRefused, elsewhere: true}},
 		"a peer is overloaded":         {peer, refused(tunnelpb.Answer_CODE_OVERLOADED), busy},
+		"a peer's endpoints are full":  {peer, full, verdict{result: resultLimit, Outcome: balance.Outcome{RetryAfter: time.Second, Full: true}}},
 		"lost with bytes sent":         {peer, &tunnel.LostError{Sent: true, Err: errors.New("cut")}, verdict{result: resultUnknown, unknown: true}},
 		"lost with the header only":    {peer, &tunnel.LostError{Err: errors.New("cut")}, verdict{result: resultLost, elsewhere: true}},
 		"the lane is silent":           {peer, errSuspect, verdict{result: resultSuspect, elsewhere: true}},

@@ -63,9 +63,9 @@ func takeCall(h http.Header) call {
 // report is how the proxy of a peer got its answer: OUTCOME;ENDPOINT;REGION;ZONE;MICROSECONDS.
 type report struct {
 	outcome outcome
-	// busy: the peer has no place for the request now, nor for others for as long as hold.
-	busy bool
-	hold time.Duration
+	// busy: the peer has no place for the request now, nor for others for as long as hold; full: its endpoints have none.
+	busy, full bool
+	hold       time.Duration
 	// endpoint had the request, and is at locality; empty: none had.
 	endpoint string
 	locality discovery.Locality
@@ -111,7 +111,8 @@ func takeReport(h http.Header) report {
 	case reportNotExecuted:
 		r.outcome = notExecuted
 	case reportBusy:
-		if r.outcome, r.busy = notExecuted, true; h.Get(reasonHeader) != reasonShare {
+		r.outcome, r.busy, r.full = notExecuted, true, h.Get(reasonHeader) == reasonCapacity
+		if h.Get(reasonHeader) != reasonShare {
 			r.hold = busyTime
 		}
 	case reportUnknown:

@@ -50,7 +50,12 @@ func TestReportOfOneCaller(t *testing.T) {
 	h := http.Header{}
 	reportTo(&origin{peer: "a"}, h, nil, time.Now(), reasonShare)
 	h.Set(reasonHeader, reasonShare)
-	if got := takeReport(h); got.outcome != notExecuted || !got.busy || got.hold != 0 {
+	if got := takeReport(h); got.outcome != notExecuted || !got.busy || got.hold != 0 || got.full {
+		t.Errorf("%+v", got)
+	}
+	reportTo(&origin{peer: "a"}, h, nil, time.Now(), reasonCapacity)
+	h.Set(reasonHeader, reasonCapacity)
+	if got := takeReport(h); got.outcome != notExecuted || !got.busy || got.hold != busyTime || !got.full {
 		t.Errorf("%+v", got)
 	}
 }

@@ -149,7 +149,7 @@ func (r *route) learn(t *try, o outcome) {
 	}
 	switch {
 	case t.report.busy:
-		t.blame.RetryAfter = t.report.hold
+		t.blame.RetryAfter, t.blame.Full = t.report.hold, t.report.full
 	case t.byPeer && o == notExecuted: // no endpoint of the service accepted a connection there
 		t.blame.Failure, t.blame.Untaken = balance.PeerFailure, true
 	case peer == "":
