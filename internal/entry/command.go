@@ -25,10 +25,13 @@ const (
 
 // options are the flags of `eastway entry`.
 type options struct {
-	manifests, host, admin, health, accessLog, logLevel string
-	trusted                                             []string
-	maxConns, accessLogRate                             int
-	drainDelay, drainTimeout                            time.Duration
+	manifests                                string
+	kubernetes                               bool
+	kubeconfig, kubeContext, service         string
+	host, admin, health, accessLog, logLevel string
+	trusted                                  []string
+	maxConns, accessLogRate                  int
+	drainDelay, drainTimeout                 time.Duration
 }
 
 // trustedPrefixes are those of --trusted.
@@ -45,14 +48,15 @@ func (o *options) trustedPrefixes() (out []netip.Prefix, err error) {
 
 func (o *options) validate() error {
 	switch {
-	case o.manifests == "":
-		return errors.New("--manifests is required: the directory with the manifests of Gateways, HTTPRoutes and what they refer to")
 	case o.maxConns < 1:
 		return fmt.Errorf("--max-connections %d must be positive", o.maxConns)
 	case o.accessLogRate < 0:
 		return fmt.Errorf("--access-log-rate %d must not be negative; 0 is no bound", o.accessLogRate)
 	case o.drainDelay < 0 || o.drainTimeout < 0:
 		return errors.New("--drain-delay and --drain-timeout must not be negative")
+	}
+	if err := o.validateSource(); err != nil {
+		return err
 	}
 	if _, err := netip.ParseAddr(o.host); o.host != "" && err != nil {
 		return fmt.Errorf("--address %q is not an IP address", o.host)
@@ -74,8 +78,10 @@ ServiceImport, where Eastway's proxies fail over; until SIGTERM, then it drains.
 
 --manifests is a directory with Gateways, HTTPRoutes, ReferenceGrants, Services, ServiceImports, Secrets,
 Namespaces and TrafficPolicies (rateLimit). Changes are used within seconds and disturb no request; a manifest
-that cannot be used stays as it was. A second signal ends a drain at once.`,
+that cannot be used stays as it was. With --kubernetes they come from the API server: Gateways whose GatewayClass
+has the controllerName eastway.dev/entry. A second signal ends a drain at once.`,
 		Example: `  eastway entry --manifests /etc/eastway/entry
+  eastway entry --kubernetes --service eastway-system/eastway-entry
   eastway entry status`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -91,7 +97,11 @@ that cannot be used stays as it was. A second signal ends a drain at once.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.manifests, "manifests", "", "`directory` with the manifests (required)")
+	f.StringVar(&o.manifests, "manifests", "", "`directory` with the manifests (required without --kubernetes)")
+	f.BoolVar(&o.kubernetes, "kubernetes", false, "follow the Kubernetes API server instead of a directory")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account, else $KUBECONFIG or ~/.kube/config)")
+	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig (default: its current one)")
+	f.StringVar(&o.service, "service", "", "`NAMESPACE/NAME` of the Service whose ready endpoints are all entries: they share each rate limit")
 	f.StringVar(&o.host, "address", "", "IP `address` that listeners have (default all)")
 	f.StringSliceVar(&o.trusted, "trusted", nil, "`prefixes` of load balancers in front, whose X-Forwarded-* headers are believed")
 	f.IntVar(&o.maxConns, "max-connections", serve.DefaultMaxConns, "`number` of connections of clients at a time")

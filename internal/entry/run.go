@@ -18,11 +18,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/command"
-	entryfile "github.com/eastway/eastway/internal/entry/file"
 	"github.com/eastway/eastway/internal/entry/route"
 	"github.com/eastway/eastway/internal/entry/serve"
 	"github.com/eastway/eastway/internal/eventlog"
@@ -39,7 +37,7 @@ const rereadInterval = 2 * time.Second
 type daemon struct {
 	o      *options
 	log    *zap.Logger
-	reader *entryfile.Reader
+	source source
 	server *serve.Server
 	access *access.File
 	http   []*httpserve.Server
@@ -48,7 +46,7 @@ type daemon struct {
 
 	// Of the last reading.
 	last   *route.Manifests
-	errs   []file.FileError
+	errs   []string
 	table  *route.Table
 	failed string // of the ports
 }
@@ -67,7 +65,11 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 	defer caught.Stop()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	d := &daemon{o: o, log: eventlog.New(stderr, level), reader: entryfile.NewReader(o.manifests), reread: notify.NewSignal()}
+	from, err := o.newSource()
+	if err != nil {
+		return err
+	}
+	d := &daemon{o: o, log: eventlog.New(stderr, level), source: from, reread: notify.NewSignal(), table: &route.Table{}}
 	d.report.Store(&Report{})
 	d.access, err = access.Open(access.FileConfig{Name: o.accessLog, Stdout: stdout, Rate: o.accessLogRate, Log: d.log, Registerer: reg})
 	if err != nil {
@@ -76,7 +78,7 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 	defer func() { err = errors.Join(err, d.access.Close()) }()
 	d.server, err = serve.New(serve.Config{
 		Host: o.host, Trusted: trusted, MaxConns: o.maxConns, DrainDelay: o.drainDelay, DrainTimeout: o.drainTimeout,
-		Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
+		Replicas: from.replicas, Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -86,7 +88,7 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 		return errors.Join(err, d.release(ctx))
 	}
 	if err := d.load(lasting); err != nil {
-		return errors.Join(fmt.Errorf("--manifests: %w", err), d.release(ctx))
+		return errors.Join(err, d.release(ctx))
 	}
 	d.log.Info("entry started", zap.Stringer("admin", d.http[0].Addr()), zap.String("version", version.Get().Version))
 	defer d.log.Info("entry stopped")
@@ -136,6 +138,12 @@ func (d *daemon) serve(ctx context.Context, caught *signals.Caught) error {
 		g.Go(func() error { return s.Run(running) })
 	}
 	g.Go(func() error { return caught.Run(running, d.log, func() { d.access.Reopen(); d.reread.Notify() }) })
+	if d.source.run != nil {
+		g.Go(func() error {
+			d.source.run(running)
+			return nil
+		})
+	}
 	g.Go(func() error {
 		defer end()
 		d.follow(ctx, running)
@@ -158,6 +166,7 @@ func (d *daemon) follow(ctx, lasting context.Context) {
 			return
 		case <-tick.C:
 		case <-d.reread:
+		case <-d.source.changed:
 		}
 		if err := d.load(lasting); err != nil {
 			d.log.Error("manifests cannot be read: what was read last is served", zap.Error(err))
@@ -167,11 +176,14 @@ func (d *daemon) follow(ctx, lasting context.Context) {
 
 // load reads the manifests and serves them; ports that could not be opened are tried again.
 func (d *daemon) load(ctx context.Context) error {
-	m, errs, err := d.reader.Read()
+	m, errs, err := d.source.read()
 	if err != nil {
 		return err
 	}
-	if d.last == nil || !reflect.DeepEqual(m, d.last) || !slices.Equal(errs, d.errs) {
+	switch {
+	case m == nil:
+		d.wait(errs)
+	case d.last == nil || !reflect.DeepEqual(m, d.last) || !slices.Equal(errs, d.errs):
 		d.use(m, errs)
 	}
 	failed := ""
@@ -185,20 +197,32 @@ func (d *daemon) load(ctx context.Context) error {
 	return nil
 }
 
-// use makes a table of what was read.
-func (d *daemon) use(m *route.Manifests, errs []file.FileError) {
-	var problems []string
-	for _, e := range errs {
-		problems = append(problems, e.Error())
-		if !slices.Contains(d.errs, e) {
-			d.log.Error("manifest is not used as it stands", zap.String("file", e.File), zap.Int("document", e.Document), zap.Int("line", e.Line),
-				zap.String("field", e.Field), zap.String("reason", e.Message))
+// wait shows why nothing is known yet.
+func (d *daemon) wait(problems []string) {
+	d.logNew(problems)
+	d.report.Store(&Report{
+		Listeners: []ListenerReport{}, Routes: []RouteReport{},
+		Problems: append([]string{"what to serve is not known yet: the API server has not shown all of it"}, problems...),
+	})
+}
+
+// logNew logs what was not wrong before.
+func (d *daemon) logNew(problems []string) {
+	for _, p := range problems {
+		if !slices.Contains(d.errs, p) {
+			d.log.Error(d.source.fault, zap.String("reason", p))
 		}
 	}
+	d.errs = problems
+}
+
+// use makes a table of what was read.
+func (d *daemon) use(m *route.Manifests, problems []string) {
+	d.logNew(problems)
 	table, status := route.Compile(m)
 	report := reportOf(status)
 	report.Problems = problems
-	d.last, d.errs, d.table = m, errs, table
+	d.last, d.table = m, table
 	d.report.Store(report)
 	for i := range report.Listeners {
 		if l := &report.Listeners[i]; !l.Ready {

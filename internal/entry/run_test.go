@@ -182,6 +182,10 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"":                                     "--manifests is required",
+		"--manifests x --kubernetes":           "--manifests excludes --kubernetes",
+		"--manifests x --service a/b":          "need --kubernetes",
+		"--kubernetes --service entry":         "is not NAMESPACE/NAME",
+		"--kubernetes --kubeconfig /nowhere":   "--kubeconfig",
 		"--manifests x --max-connections 0":    "must be positive",
 		"--manifests x --access-log-rate -1":   "must not be negative",
 		"--manifests x --drain-delay -1s":      "must not be negative",

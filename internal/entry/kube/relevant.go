@@ -1,0 +1,139 @@
+package kube
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/eastway/eastway/internal/entry/route"
+)
+
+// ofEastway are the classes of Eastway's controller, and the Gateways that name one of them, the oldest first.
+func ofEastway(all []*gatewayv1.GatewayClass, gateways []*gatewayv1.Gateway) ([]*gatewayv1.GatewayClass, []*gatewayv1.Gateway) {
+	var classes []*gatewayv1.GatewayClass
+	names := make(map[gatewayv1.ObjectName]bool)
+	for _, c := range all {
+		if c.Spec.ControllerName == route.ControllerName {
+			classes, names[gatewayv1.ObjectName(c.Name)] = append(classes, c), true
+		}
+	}
+	var out []*gatewayv1.Gateway
+	for _, g := range gateways {
+		if names[g.Spec.GatewayClassName] {
+			out = append(out, g)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *gatewayv1.Gateway) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), compareNames(a, b))
+	})
+	return classes, out
+}
+
+func compareNames[T metav1.Object](a, b T) int {
+	return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+}
+
+// secretsOf are the Secrets that listeners of Gateways name, each once, in the order of the Gateways.
+func secretsOf(gateways []*gatewayv1.Gateway) []types.NamespacedName {
+	var out []types.NamespacedName
+	seen := make(map[types.NamespacedName]bool)
+	for _, g := range gateways {
+		for i := range g.Spec.Listeners {
+			tls := g.Spec.Listeners[i].TLS
+			if tls == nil {
+				continue
+			}
+			for _, ref := range tls.CertificateRefs {
+				if ref.Group != nil && *ref.Group != "" || ref.Kind != nil && *ref.Kind != "Secret" || ref.Name == "" {
+					continue
+				}
+				name := types.NamespacedName{Namespace: g.Namespace, Name: string(ref.Name)}
+				if ref.Namespace != nil {
+					name.Namespace = string(*ref.Namespace)
+				}
+				if !seen[name] {
+					seen[name], out = true, append(out, name)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// backend is what a route refers to.
+type backend struct {
+	kind string
+	name types.NamespacedName
+}
+
+// routesOf are the routes that name one of the Gateways, and what they refer to.
+func routesOf(all []*gatewayv1.HTTPRoute, gateways []*gatewayv1.Gateway) ([]*gatewayv1.HTTPRoute, map[backend]bool) {
+	parents := make(map[types.NamespacedName]bool, len(gateways))
+	for _, g := range gateways {
+		parents[nameOf(g)] = true
+	}
+	var out []*gatewayv1.HTTPRoute
+	backends := make(map[backend]bool)
+	for _, r := range all {
+		ours := slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
+			name := types.NamespacedName{Namespace: r.Namespace, Name: string(ref.Name)}
+			if ref.Namespace != nil {
+				name.Namespace = string(*ref.Namespace)
+			}
+			return parents[name]
+		})
+		if ours {
+			out = append(out, r)
+			addBackends(backends, r)
+		}
+	}
+	return out, backends
+}
+
+func addBackends(backends map[backend]bool, r *gatewayv1.HTTPRoute) {
+	add := func(ref *gatewayv1.BackendObjectReference) {
+		b := backend{kind: "Service", name: types.NamespacedName{Namespace: r.Namespace, Name: string(ref.Name)}}
+		if ref.Kind != nil {
+			b.kind = string(*ref.Kind)
+		}
+		if ref.Namespace != nil {
+			b.name.Namespace = string(*ref.Namespace)
+		}
+		backends[b] = true
+	}
+	mirrors := func(filters []gatewayv1.HTTPRouteFilter) {
+		for i := range filters {
+			if m := filters[i].RequestMirror; m != nil {
+				add(&m.BackendRef)
+			}
+		}
+	}
+	for i := range r.Spec.Rules {
+		mirrors(r.Spec.Rules[i].Filters)
+		refs := r.Spec.Rules[i].BackendRefs
+		for j := range refs {
+			add(&refs[j].BackendObjectReference)
+			mirrors(refs[j].Filters)
+		}
+	}
+}
+
+// replicasOf is how many pods are ready behind slices of a Service; each address family has slices of its own.
+func replicasOf(all []*discoveryv1.EndpointSlice) int {
+	ready := make(map[discoveryv1.AddressType]int)
+	most := 0
+	for _, s := range all {
+		for i := range s.Endpoints {
+			if r := s.Endpoints[i].Conditions.Ready; r == nil || *r {
+				ready[s.AddressType]++
+			}
+		}
+		most = max(most, ready[s.AddressType])
+	}
+	return most
+}
