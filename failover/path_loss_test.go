@@ -1,8 +1,10 @@
 package failover_test
 
 import (
+	"io"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eastway/eastway/failover/drill"
@@ -51,7 +53,7 @@ func TestDrill(t *testing.T) {
 				}
 				r, err := d.Renew(id)
 				must(t, err)
-				if r.Calls.Ended != 10 || r.Affected != 10 || r.Calls.Failed != 0 || len(r.Moves) != 1 || r.Moves[0].Calls != 10 {
+				if r.Affected.Total != 10 || r.Affected.Failed != 0 || len(r.Moves) != 1 || r.Moves[0].Calls != 10 {
 					t.Errorf("%+v", r)
 				}
 				drilled := 0
@@ -92,7 +94,8 @@ func TestDrillFindsOut(t *testing.T) {
 		}
 		r, err := d.Renew(id)
 		must(t, err)
-		if codes[0] != 503 || codes[2] != 503 || codes[3] != 200 || codes[4] != 200 || r.Calls.Failed != 3 || r.Calls.Failures["no_endpoint"] != 3 ||
+		if codes[0] != 503 || codes[2] != 503 || codes[3] != 200 || codes[4] != 200 ||
+			r.Affected.Failed != 3 || r.Affected.Failures["no_endpoint"] != 3 ||
 			r.Ended == "" || r.Moves[0].To != "nowhere" {
 			t.Errorf("%v, %+v", codes, r)
 		}
@@ -115,6 +118,38 @@ func TestDrillDelays(t *testing.T) {
 		must(t, err)
 		if took := time.Since(begun); code != http.StatusOK || answer != "zone" || took < 3*time.Second || took > 4*time.Second {
 			t.Errorf("%d %q after %v, want 3s in virtual time", code, answer, took)
+		}
+	})
+}
+
+// TestDrillOfGRPC: the region that is left answers with status UNAVAILABLE in its trailers, which spends the budget.
+func TestDrillOfGRPC(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, g *simulated) {
+		bad := newPod(t, g, abroad, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Trailer", "Grpc-Status")
+			w.WriteHeader(http.StatusOK)
+			w.Header().Set("Grpc-Status", "14")
+		})
+		p := newPath(t, spec{on: g, transport: "tcp", http: true, locals: pods(newPod(t, g, here, says("zone"))), b: pods(bad)})
+		d := p.a.proxy.Drills()
+		id, err := d.Start(drill.Spec{Kind: drill.RegionLoss, Scope: drill.Scope{Region: here.Region}, Percent: 100, For: time.Minute})
+		must(t, err)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.service.String()+"/a.B/C", http.NoBody)
+		must(t, err)
+		req.Header.Set("Content-Type", "application/grpc")
+		req.Header.Set("TE", "trailers")
+		resp, err := p.client(true).Do(req)
+		must(t, err)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		must(t, resp.Body.Close())
+		synctest.Wait()
+		r, err := d.Renew(id)
+		must(t, err)
+		if got := resp.Trailer.Get("Grpc-Status"); got != "14" || r.Affected.Failed != 1 || r.Ended != drill.EndedByBudget {
+			t.Errorf("gRPC status %q, %+v", got, r)
 		}
 	})
 }

@@ -165,7 +165,7 @@ func (p *proxy) listenAdmin(ctx context.Context, reg registry) error {
 		Explain:   p.failover.Explain,
 		Authz:     p.failover.Authorization,
 		Probe:     p.failover.Probe,
-		More:      drill.Handlers(p.failover.Drills()),
+		More:      drill.Handlers(p.failover.Drills(), p.o.adminRemote),
 	}
 	var err error
 	if p.admin, err = admin.Listen(ctx, cfg); err != nil {

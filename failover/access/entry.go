@@ -121,6 +121,8 @@ type Entry struct {
 type Drill interface {
 	// Name is that of the drill if the call is a part of it, else empty.
 	Name() string
+	// Accepted is called once an endpoint has accepted, or the head of an answer is there.
+	Accepted(e *Entry)
 	// Finished is called once, with the complete entry.
 	Finished(e *Entry)
 }
@@ -137,8 +139,18 @@ type HTTP struct {
 	TraceID string
 	// Status of the answer; 0: there was none.
 	Status int
+	// Judged is Status, or for gRPC what the status in an endpoint's answer stands for; 0: there was no whole answer.
+	Judged int
 	// Route is the HTTPRoute that the request matched, at an entry; empty: none.
 	Route string
+}
+
+// AcceptedNow is that an endpoint has accepted: its name is filled in.
+func (e *Entry) AcceptedNow() {
+	e.Accepted = time.Since(e.Started)
+	if e.Drill != nil {
+		e.Drill.Accepted(e)
+	}
 }
 
 // Describe is what the log has of a request, whose answer is not there yet.

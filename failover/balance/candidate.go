@@ -23,6 +23,8 @@ type Caller struct {
 	Affinity uint64
 	// HTTP: it makes requests, whose answers are judged too; not the bytes on an HTTP port that are no HTTP.
 	HTTP bool
+	// Keep is true for what it may try; nil: all. What it may not try takes no place from the rest.
+	Keep func(*Candidate) bool
 }
 
 // Candidate is one place that a connection can be sent to, as it looks at one moment.
@@ -207,6 +209,9 @@ func (tb *Table) options(k Key, c *Caller) *options {
 	o.candidates = tb.peerCandidates(svc, g, p, c, v)
 	if !c.ClusterSet || svc.Export != nil {
 		o.candidates = append(tb.localCandidates(svc, g, p, c, v), o.candidates...)
+	}
+	if c.Keep != nil {
+		o.candidates = slices.DeleteFunc(o.candidates, func(one Candidate) bool { return !c.Keep(&one) })
 	}
 	return o
 }

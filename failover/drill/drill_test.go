@@ -3,6 +3,7 @@ package drill
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,11 +43,20 @@ func started(t *testing.T, spec Spec) (*Drills, string) {
 	return d, id
 }
 
+// keep is what a call may try.
+func keep(c *Call, all []balance.Candidate) []balance.Candidate {
+	filter := c.Filter()
+	if filter == nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(one balance.Candidate) bool { return !filter(&one) })
+}
+
 // call is one from begin to end; it goes to the first place that is left, or fails.
 func call(d *Drills) (left int) {
 	e := &access.Entry{Started: time.Now(), Accepted: 20 * time.Millisecond, Result: access.OK}
 	c := d.Begin(e, cart, user)
-	all := c.Keep(places(cart, user))
+	all := keep(c, places(cart, user))
 	if len(all) == 0 {
 		e.Result, e.Accepted = access.NoEndpoint, 0
 	} else {
@@ -85,7 +95,7 @@ func TestScope(t *testing.T) {
 		{Spec{Kind: Latency, Scope: Scope{Region: "eu"}, Percent: 100, Delay: time.Millisecond, For: time.Minute}, []bool{true, true, true}},
 	} {
 		d, _ := started(t, c.spec)
-		left := d.Begin(&access.Entry{}, cart, user).Keep(places(cart, user))
+		left := keep(d.Begin(&access.Entry{}, cart, user), places(cart, user))
 		var want []string
 		for i, one := range places(cart, user) {
 			if c.left[i] {
@@ -112,7 +122,9 @@ func TestValidate(t *testing.T) {
 		"name a service, cluster":       {Kind: Latency, Percent: 1, Delay: time.Second, For: time.Second},
 		"it is one of":                  {Kind: "fire", Percent: 1, For: time.Second},
 		"name the service too":          {Kind: RegionLoss, Scope: Scope{Region: "eu", Port: 80}, Percent: 1, For: time.Second},
-		"percent 0":                     {Kind: RegionLoss, Scope: Scope{Region: "eu"}, For: time.Second},
+		"percent 0: it must be from":    {Kind: RegionLoss, Scope: Scope{Region: "eu"}, For: time.Second},
+		"percent 1e-20":                 {Kind: RegionLoss, Scope: Scope{Region: "eu"}, Percent: 1e-20, For: time.Second},
+		"a peer of \"east\"":            {Kind: ZoneLoss, Scope: Scope{Zone: "a", Cluster: "west"}, Percent: 1, For: time.Second},
 		"percent 101":                   {Kind: RegionLoss, Scope: Scope{Region: "eu"}, Percent: 101, For: time.Second},
 		"time 0s":                       {Kind: RegionLoss, Scope: Scope{Region: "eu"}, Percent: 1},
 		"time 2h0m0s":                   {Kind: RegionLoss, Scope: Scope{Region: "eu"}, Percent: 1, For: 2 * time.Hour},
@@ -123,7 +135,7 @@ func TestValidate(t *testing.T) {
 			Kind: RegionLoss, Scope: Scope{Region: "eu"}, Percent: 1, For: time.Second, Callers: make([]netip.Prefix, maxCallers+1),
 		},
 	} {
-		if _, err := New(Config{}).Start(spec); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(Config{Cluster: "east"}).Start(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", spec, err, want)
 		}
 	}
@@ -133,9 +145,9 @@ func TestValidate(t *testing.T) {
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	for want, bound := range map[string]func(d *Drills, id string){
-		endedByLease:    func(*Drills, string) { bubble.Pass(Lease + 1) },
-		endedByOperator: func(d *Drills, id string) { _, _ = d.Stop(id) },
-		endedByTime: func(d *Drills, id string) {
+		EndedByLease:    func(*Drills, string) { bubble.Pass(Lease + 1) },
+		EndedByOperator: func(d *Drills, id string) { _, _ = d.Stop(id) },
+		EndedByTime: func(d *Drills, id string) {
 			for range 20 {
 				_, _ = d.Renew(id)
 				bubble.Pass(Lease - 1)
@@ -158,12 +170,12 @@ func TestEnds(t *testing.T) {
 				if left := call(d); left != 3 {
 					t.Errorf("%d places are left after the run, want 3", left)
 				}
-				if left := before.Keep(places(cart, user)); len(left) != 3 {
+				if left := keep(before, places(cart, user)); len(left) != 3 {
 					t.Errorf("a call that began during the run has %d places left for its next try, want 3", len(left))
 				}
 				report, err := d.Renew(id)
-				if err != nil || report.Ended != want || report.Calls.Ended != 1 || report.Affected != 1 {
-					t.Errorf("ended %q, %d calls, %v; want %q and 1", report.Ended, report.Calls.Ended, err, want)
+				if err != nil || report.Ended != want || report.Affected.Total != 1 {
+					t.Errorf("ended %q, %d calls, %v; want %q and 1", report.Ended, report.Affected.Total, err, want)
 				}
 				if _, on := d.Running(); on {
 					t.Error("it is still running")
@@ -198,7 +210,7 @@ func TestBudget(t *testing.T) {
 	}
 	fail()
 	report, err := d.Renew(id)
-	if err != nil || report.Ended != endedByBudget || report.Calls.Failed != 3 || report.Calls.Failures[access.OK] != 3 {
+	if err != nil || report.Ended != EndedByBudget || report.Affected.Failed != 3 || report.Affected.Failures[access.OK] != 3 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -230,14 +242,193 @@ func TestSample(t *testing.T) {
 		call(d)
 	}
 	report, err := d.Stop(id)
-	if err != nil || report.Calls.Ended != 100 || report.Others.Ended != 300 || report.Affected != 100 || report.Peak != 1 {
+	if err != nil || report.Affected.Total != 100 || report.Others.Total != 300 || report.Peak != 1 {
 		t.Errorf("%+v, %v; want 100 and 300 calls", report, err)
 	}
 	if want := (Move{From: "east eu/a", To: "west us/a", Calls: 100}); len(report.Moves) != 1 || report.Moves[0] != want {
 		t.Errorf("moved %+v, want %+v", report.Moves, want)
 	}
-	if report.AtFull() != 4 {
-		t.Errorf("at 100 %%: %d under way at a time, want 4", report.AtFull())
+}
+
+// TestUnderWay: the mean of the affected calls that are under way, from which what all of them would be is estimated, and their peak.
+func TestUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, id := started(t, region(25))
+		d.random = func() float64 { return 0 }
+		begin := func() *access.Entry {
+			e := &access.Entry{Started: time.Now(), Result: access.OK}
+			d.Begin(e, cart, user)
+			return e
+		}
+		a, b := begin(), begin()
+		bubble.Pass(time.Second)
+		a.Drill.Finished(a)
+		b.Drill.Finished(b)
+		bubble.Pass(3 * time.Second)
+		r, err := d.Stop(id)
+		if err != nil || r.Mean != 0.5 || r.Peak != 2 || r.AtFull() != 2 {
+			t.Errorf("%v; %+v: want 0.5 under way on average, 2 at most, 2 on average if all were affected", err, r)
+		}
+	})
+}
+
+// TestAfterTheEnd: what began in the run is counted also after its end, as a part of it.
+func TestAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	d, id := started(t, region(100))
+	var all []*access.Entry
+	for range 3 {
+		e := &access.Entry{Started: time.Now(), Result: access.Timeout}
+		d.Begin(e, cart, user)
+		all = append(all, e)
+	}
+	for i, e := range all {
+		e.Drill.Finished(e)
+		r, err := d.Renew(id)
+		if err != nil || r.Ended != EndedByBudget || r.Affected.Failed != uint64(i+1) || r.Pending != int64(len(all)-i-1) {
+			t.Errorf("%v; %+v: want %d failed", err, r, i+1)
+		}
+	}
+}
+
+// TestPending: until results come in, no more calls are affected than the budget and a constant.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	spec := region(100)
+	spec.Budget = 5
+	d, id := started(t, spec)
+	var all []*access.Entry
+	begin := func() (affected bool) {
+		e := &access.Entry{Started: time.Now(), Result: access.OK, Accepted: time.Millisecond}
+		affected = d.Begin(e, cart, user).Filter() != nil
+		all = append(all, e)
+		return affected
+	}
+	for range 1000 {
+		begin()
+	}
+	r, err := d.Renew(id)
+	if err != nil || r.Pending != int64(spec.Budget)+maxPending || r.Spared != 1000-uint64(r.Pending) {
+		t.Fatalf("%v; %d without a result, %d spared", err, r.Pending, r.Spared)
+	}
+	if begin() {
+		t.Error("one more is affected")
+	}
+	all[0].Drill.Accepted(all[0])
+	if !begin() {
+		t.Error("none is affected after a result")
+	}
+}
+
+// TestAccepted: connections that stay open are calls too, and fail later if they are lost.
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	spec := region(100)
+	spec.Budget = 10
+	d, id := started(t, spec)
+	counted := 0
+	d.cfg.Counted = func(bool) { counted++ }
+	var all []*access.Entry
+	for range 99 {
+		e := &access.Entry{Started: time.Now().Add(-time.Second), Cluster: "west", Locality: us}
+		d.Begin(e, cart, user)
+		e.AcceptedNow()
+		all = append(all, e)
+	}
+	e := &access.Entry{Started: time.Now(), Result: access.NoEndpoint}
+	d.Begin(e, cart, user)
+	e.Drill.Finished(e)
+	check := func(failed uint64) {
+		t.Helper()
+		r, err := d.Renew(id)
+		if err != nil || r.Affected.Total != 100 || r.Affected.Failed != failed || len(r.Moves) != 2 || r.Moves[0].Calls != 99 ||
+			r.Affected.Took.Quantile(0.5) < time.Second || r.Pending != 0 {
+			t.Errorf("%v; %+v: want 100 calls, %d failed", err, r, failed)
+		}
+	}
+	check(1)
+	all[0].Result, all[1].Result = access.Lost, access.OK
+	all[0].Drill.Finished(all[0])
+	all[1].Drill.Finished(all[1])
+	check(2)
+	if counted != 3 {
+		t.Errorf("%d calls have ended, want 3", counted)
+	}
+}
+
+// TestBeside: failures of calls that go where they always go spend no budget, unless what the run took away is what was left.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	d, id := started(t, Spec{Kind: ZoneLoss, Scope: Scope{Zone: "b"}, Percent: 100, For: time.Minute})
+	e := &access.Entry{Started: time.Now(), HTTP: &access.HTTP{Status: 500}, Result: access.OK}
+	keep(d.Begin(e, cart, user), places(cart, user))
+	e.Drill.Finished(e)
+	if r, err := d.Renew(id); err != nil || r.Ended != "" || r.Beside.Failed != 1 || r.Affected.Total != 0 {
+		t.Errorf("%v; %+v", err, r)
+	}
+	e = &access.Entry{Started: time.Now(), Result: access.NoEndpoint}
+	keep(d.Begin(e, cart, user), places(cart, user))
+	e.Drill.Finished(e)
+	if r, err := d.Renew(id); err != nil || r.Ended != EndedByBudget || r.Beside.Failed != 1 || r.Affected.Failed != 1 || r.Pending != 0 {
+		t.Errorf("%v; %+v", err, r)
+	}
+}
+
+// TestJudged: what counts as failed.
+func TestJudged(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		entry access.Entry
+		want  bool
+	}{
+		{access.Entry{Result: access.OK}, false},
+		{access.Entry{Result: access.Reset}, false},
+		{access.Entry{Result: access.Lost}, true},
+		{access.Entry{Result: access.OK, HTTP: &access.HTTP{Status: 404}}, false},
+		{access.Entry{Result: access.OK, HTTP: &access.HTTP{Status: 502}}, true},
+		{access.Entry{Result: access.OK, HTTP: &access.HTTP{Status: 200, Judged: 503}}, true},
+		{access.Entry{Result: access.OK, HTTP: &access.HTTP{Status: 200, Judged: 429}}, false},
+		{access.Entry{Result: access.RateLimited, HTTP: &access.HTTP{Status: 429}}, false},
+		{access.Entry{Result: access.ClientReset, HTTP: &access.HTTP{}}, false},
+	} {
+		if got := hasFailed(&c.entry); got != c.want {
+			t.Errorf("%+v: failed %v, want %v", c.entry, got, c.want)
+		}
+	}
+}
+
+// TestNextRun: a call of one run that tries again during the next one loses nothing.
+func TestNextRun(t *testing.T) {
+	t.Parallel()
+	d, id := started(t, region(100))
+	c := d.Begin(&access.Entry{}, cart, user)
+	if _, err := d.Stop(id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Start(Spec{Kind: ZoneLoss, Scope: Scope{Zone: "nowhere"}, Percent: 1, For: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(keep(c, places(cart, user))); n != 3 {
+		t.Errorf("%d of 3 places", n)
+	}
+}
+
+// TestWaitEnds: no call waits on when the run is stopped, or its operator is gone.
+func TestWaitEnds(t *testing.T) {
+	t.Parallel()
+	for want, stops := range map[time.Duration]bool{2500 * time.Millisecond: true, Lease + leaseCheck: false} {
+		synctest.Test(t, func(t *testing.T) {
+			d, id := started(t, Spec{Kind: Latency, Scope: Scope{Region: "eu"}, Percent: 100, Delay: MaxDelay, For: time.Minute})
+			c, begun := d.Begin(&access.Entry{Started: time.Now()}, cart, user), time.Now()
+			if stops {
+				defer time.AfterFunc(want, func() { _, _ = d.Stop(id) }).Stop()
+			}
+			c.Wait(t.Context())
+			if took := time.Since(begun); took != want {
+				t.Errorf("waited %v, want %v", took, want)
+			}
+		})
 	}
 }
 
@@ -264,7 +455,7 @@ func TestNone(t *testing.T) {
 		e := &access.Entry{}
 		c := d.Begin(e, cart, user)
 		c.Wait(t.Context())
-		if c != nil || e.Drill != nil || len(c.Keep(places(cart, user))) != 3 {
+		if c != nil || e.Drill != nil || len(keep(c, places(cart, user))) != 3 {
 			t.Error("a call is part of no run")
 		}
 	}

@@ -27,12 +27,15 @@ func Example() {
 
 	entry := &access.Entry{Started: time.Now(), Result: access.OK, Cluster: "west", Locality: places[1].Locality}
 	call := drills.Begin(entry, balance.Key{}, balance.Caller{})
-	fmt.Println("tries", call.Keep(append([]balance.Candidate{}, places...)))
+	for i := range places {
+		fmt.Println(places[i].String(), "is left:", call.Filter()(&places[i]))
+	}
 	entry.Drill.Finished(entry)
 
 	report, err := drills.Stop(id)
-	fmt.Println(report.Affected, report.Calls.Failed, report.Moves[0].To, report.Ended, err)
+	fmt.Println(report.Affected.Total, report.Affected.Failed, report.Moves[0].To, report.Ended, err)
 	// Output:
-	// tries [west]
+	// 10.1.0.1:80 is left: false
+	// west is left: true
 	// 1 0 west us/a the operator ended it <nil>
 }

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -18,24 +19,31 @@ type Report struct {
 	Left    time.Duration `json:"left"`
 	// Ended is why it ended; empty: it runs.
 	Ended string `json:"ended,omitempty"`
-	// Calls are those of the run, Others those of the same scope and callers that were left alone meanwhile.
-	Calls  Calls `json:"calls"`
+	// Affected are the calls of the run that would have gone into the scope first, or that failed because nothing but the scope was left.
+	Affected Calls `json:"affected"`
+	// Beside are the other calls of the run: they went where they would have gone without it.
+	Beside Calls `json:"beside"`
+	// Others are those of the same scope and callers that were left alone meanwhile.
 	Others Calls `json:"others"`
-	// Affected are the calls of the run that would have gone into the scope first.
-	Affected uint64 `json:"affected"`
-	// Peak is how many of the affected calls were under way at a time.
-	Peak int64 `json:"peak"`
+	// Spared are those of Others that were left alone because too many affected calls had no result yet.
+	Spared uint64 `json:"spared,omitempty"`
+	// Pending are affected calls whose result is not known yet. It goes on changing after the end, as all counts do.
+	Pending int64 `json:"pending,omitempty"`
+	// Peak is how many of the affected calls were under way at a time at most, Mean how many on average.
+	Peak int64   `json:"peak"`
+	Mean float64 `json:"mean"`
 	// Moves are where affected calls went, most of them first.
 	Moves []Move `json:"moves,omitempty"`
 }
 
-// Calls are counts of calls that have ended.
+// Calls are counts of calls that an endpoint accepted, or that ended without.
 type Calls struct {
-	Ended  uint64 `json:"ended"`
+	Total uint64 `json:"total"`
+	// Failed are those of them that failed, also after they were accepted.
 	Failed uint64 `json:"failed"`
 	// Failures are the failed ones by their result in the access log.
 	Failures map[string]uint64 `json:"failures,omitempty"`
-	// Took is how long requests took, or connections until an endpoint accepted them.
+	// Took is how long they took until there was the head of an answer, or a connection was accepted.
 	Took Histogram `json:"took"`
 }
 
@@ -46,41 +54,45 @@ type Move struct {
 	Calls uint64 `json:"calls"`
 }
 
-// add counts a call that has ended.
-func (c *Calls) add(e *access.Entry, now time.Time) (failed bool) {
-	c.Ended++
+// add counts a call that was accepted, or has ended without.
+func (c *Calls) add(e *access.Entry) {
+	c.Total++
 	switch {
-	case e.HTTP != nil:
-		c.Took.add(now.Sub(e.Started))
 	case e.Accepted > 0:
 		c.Took.add(e.Accepted)
+	case e.HTTP != nil:
+		c.Took.add(time.Since(e.Started))
 	}
-	if !hasFailed(e) {
-		return false
-	}
+}
+
+// fail counts one of them as failed.
+func (c *Calls) fail(e *access.Entry) {
 	c.Failed++
 	if c.Failures == nil {
 		c.Failures = make(map[string]uint64)
 	}
 	c.Failures[e.Result]++
-	return true
 }
 
-// hasFailed is true if the application sees an error that is not of its own making.
+// hasFailed is true if the application sees an error that is not of its own making. A policy's rateLimit refuses what is asked too often,
+// also without a drill.
 func hasFailed(e *access.Entry) bool {
 	switch e.Result {
-	case access.NoEndpoint, access.Timeout, access.UnknownOutcome, access.Lost, access.Limit, access.RateLimited, access.Error:
+	case access.NoEndpoint, access.Timeout, access.UnknownOutcome, access.Lost, access.Limit, access.Error:
 		return true
 	}
-	return e.HTTP != nil && (e.HTTP.Status >= 500 || e.Result == access.Reset)
+	return e.HTTP != nil && (e.HTTP.Status >= 500 || e.HTTP.Judged >= 500 || e.Result == access.Reset)
 }
 
 // Merge adds what another proxy of the same run reports.
 func (r *Report) Merge(o *Report) {
-	r.Calls.merge(&o.Calls)
+	r.Affected.merge(&o.Affected)
+	r.Beside.merge(&o.Beside)
 	r.Others.merge(&o.Others)
-	r.Affected += o.Affected
+	r.Spared += o.Spared
+	r.Pending += o.Pending
 	r.Peak += o.Peak
+	r.Mean += o.Mean
 	r.Elapsed = max(r.Elapsed, o.Elapsed)
 	r.Ended = cmp.Or(r.Ended, o.Ended)
 	for _, m := range o.Moves {
@@ -90,7 +102,7 @@ func (r *Report) Merge(o *Report) {
 }
 
 func (c *Calls) merge(o *Calls) {
-	c.Ended += o.Ended
+	c.Total += o.Total
 	c.Failed += o.Failed
 	c.Took.Add(&o.Took)
 	for result, n := range o.Failures {
@@ -123,5 +135,7 @@ func (r *Report) sort() {
 	})
 }
 
-// AtFull estimates how many calls would be under way in other places at a time, if all calls had lost the scope.
-func (r *Report) AtFull() int64 { return int64(float64(r.Peak) * 100 / r.Spec.Percent) }
+// AtFull estimates how many calls would be under way in other places on average, if all calls had lost the scope.
+func (r *Report) AtFull() int64 {
+	return int64(math.Ceil(r.Mean * 100 / max(r.Spec.Percent, minPercent)))
+}

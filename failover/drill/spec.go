@@ -66,7 +66,8 @@ func (s *Scope) ofCall(k balance.Key) bool {
 	return (s.Service == discovery.ServiceName{} || s.Service == k.Service) && (s.Port == 0 || s.Port == k.Port)
 }
 
-// has is true for a candidate within the scope. A zone names endpoints of the own cluster only: of a peer, one candidate stands for all zones.
+// has is true for a candidate within the scope. A zone names endpoints of the own cluster only: of a peer, one candidate stands for
+// all zones and regions, and counts as being where its nearest endpoint is.
 func (s *Scope) has(c *balance.Candidate) bool {
 	return (s.Cluster == "" || s.Cluster == c.Cluster) && (s.Region == "" || s.Region == c.Locality.Region) &&
 		(s.Zone == "" || s.Zone == c.Locality.Zone && c.Peer == "")
@@ -76,7 +77,7 @@ func (s *Scope) has(c *balance.Candidate) bool {
 type Spec struct {
 	Kind  Kind  `json:"kind"`
 	Scope Scope `json:"scope"`
-	// Percent of the calls of the scope, by chance, above 0 and up to 100.
+	// Percent of the calls of the scope, by chance, from 0.01 to 100.
 	Percent float64 `json:"percent"`
 	// Callers are the addresses that the calls come from; empty: any.
 	Callers []netip.Prefix `json:"callers,omitempty"`
@@ -84,7 +85,7 @@ type Spec struct {
 	Delay time.Duration `json:"delay,omitempty"`
 	// For is how long the run lasts at most.
 	For time.Duration `json:"for"`
-	// Budget is how many calls of the run may fail: one more ends it.
+	// Budget is how many affected calls may fail: one more ends it.
 	Budget int `json:"budget"`
 }
 
@@ -114,8 +115,8 @@ func (s *Spec) validateScope() error {
 
 func (s *Spec) validateBounds() error {
 	switch {
-	case !(s.Percent > 0 && s.Percent <= 100):
-		return fmt.Errorf("percent %v: it must be above 0 and at most 100", s.Percent)
+	case !(s.Percent >= minPercent && s.Percent <= 100):
+		return fmt.Errorf("percent %v: it must be from %v to 100", s.Percent, minPercent)
 	case s.For <= 0 || s.For > MaxTime:
 		return fmt.Errorf("time %v: it must be above 0 and at most %v", s.For, MaxTime)
 	case s.Budget < 0:

@@ -90,6 +90,7 @@ func (e *exchange) answer(t *try) {
 	if err != nil {
 		e.cutOff(t, err)
 	}
+	e.entry.HTTP.Judged = statusOf(t.resp)
 	for name, values := range t.resp.Trailer {
 		if !slices.Contains(announced, name) { // the head has nothing of it
 			name = http.TrailerPrefix + name

@@ -29,9 +29,9 @@ func refusedEntry(cluster string, f *front, v *h1.Violation) *access.Entry {
 
 // answeredBy fills in which endpoint the answer is from.
 func (e *exchange) answeredBy(t *try) {
+	defer e.entry.AcceptedNow()
 	at := &t.up.at
 	e.entry.Endpoint, e.entry.Cluster, e.entry.Locality = at.String(), at.Cluster, at.Locality
-	e.entry.Accepted = time.Since(e.entry.Started)
 	stream, ok := t.up.wire.Conn.(streamConn)
 	if !ok {
 		return

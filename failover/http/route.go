@@ -34,14 +34,14 @@ type route struct {
 
 // candidates are those for the next try: what was tried before comes last, peers that may be tried again before it.
 func (r *route) candidates() (untried, again, rest []balance.Candidate) {
-	return r.tried.Sort(r.drill.Keep(r.cfg.Table.Candidates(r.front.from.Key, r.caller())), r.call.tried)
+	return r.tried.Sort(r.cfg.Table.Candidates(r.front.from.Key, r.caller()), r.call.tried)
 }
 
 func (r *route) caller() balance.Caller {
 	from := &r.front.from
 	return balance.Caller{
 		Cluster: from.cluster(r.cfg.Cluster), Address: r.call.address, Locality: r.call.locality, ClusterSet: from.ClusterSet,
-		Remote: from.peer != "", Hostname: from.hostname, HTTP: true, Affinity: r.call.affinity,
+		Remote: from.peer != "", Hostname: from.hostname, HTTP: true, Affinity: r.call.affinity, Keep: r.drill.Filter(),
 	}
 }
 

@@ -3,7 +3,6 @@ package tcp
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/balance"
@@ -52,8 +51,8 @@ func isLimited(err error) bool {
 
 // connected fills in which candidate accepted.
 func connected(e *access.Entry, c *dial.Conn) {
+	defer e.AcceptedNow()
 	e.Endpoint, e.Cluster, e.Locality = c.String(), c.Cluster, c.Locality
-	e.Accepted = time.Since(e.Started)
 	if c.Stream == nil {
 		return
 	}

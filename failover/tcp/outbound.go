@@ -67,7 +67,8 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 	caller := balance.Caller{Cluster: h.cfg.Cluster, Address: e.Caller, Locality: e.CallerLocality, ClusterSet: b.ClusterSet}
 	drilled := h.cfg.Drills.Begin(e, b.Key, caller)
 	drilled.Wait(connecting)
-	candidates := drilled.Keep(h.cfg.Table.Candidates(b.Key, caller))
+	caller.Keep = drilled.Filter()
+	candidates := h.cfg.Table.Candidates(b.Key, caller)
 	limit := h.allowance(b.Key, h.cfg.Cluster)
 	defer limit.done()
 	candidates, err = limit.withRoom(candidates)

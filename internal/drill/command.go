@@ -54,9 +54,10 @@ there is no other. Nothing changes for all other calls, and no endpoint is eject
 --scope is a list: service= and port= say which calls, cluster=, region= and zone= which
 endpoints.
 
-A drill ends with Ctrl-C, after --for, and as soon as more of its calls have failed than
---error-budget allows. A proxy that does not hear from this command for 5 s ends it by
-itself, and nothing stays behind. The exit code is 1 if the budget was spent.`,
+A drill ends with Ctrl-C, after --for, and as soon as more of the affected calls have
+failed than --error-budget allows, or at one proxy more than its equal share. A proxy that
+does not hear from this command for 5 s ends it by itself, and nothing stays behind. The
+exit code is 1 if the budget was spent.`,
 		Example: `  eastway drill region-loss --scope region=eu --percent 5 --for 10m
   eastway drill service-loss --scope service=shop/cart --percent 100 --for 30s --error-budget 10
   eastway drill latency --scope region=us --delay 300ms`,
@@ -78,11 +79,11 @@ itself, and nothing stays behind. The exit code is 1 if the budget was spent.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&scope, "scope", "", "which calls and endpoints, a `list` such as service=shop/cart,region=eu (required)")
-	f.Float64Var(&spec.Percent, "percent", defaultPercent, "`share` of the calls, in percent")
+	f.Float64Var(&spec.Percent, "percent", defaultPercent, "`share` of the calls, from 0.01 to 100")
 	f.StringSliceVar(&callers, "caller", nil, "only calls from the `CIDR`; may be repeated")
 	f.DurationVar(&spec.For, "for", defaultTime, "`time` after which it ends, at most 1h")
 	f.DurationVar(&spec.Delay, "delay", 0, "`time` that each call of latency waits, at most 30s")
-	f.IntVar(&spec.Budget, "error-budget", 0, "`number` of calls of the drill that may fail; one more ends it")
+	f.IntVar(&spec.Budget, "error-budget", 0, "`number` of affected calls that may fail; one more ends it")
 	command.AddOutputFlag(cmd, &output)
 	return cmd
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +47,7 @@ func newProxy(t *testing.T) *proxy {
 	}}
 	p.drills = drill.New(drill.Config{Cluster: "east", Candidates: func(balance.Key, balance.Caller) []balance.Candidate { return p.left }})
 	ctx, cancel := context.WithCancel(t.Context())
-	server, err := admin.Listen(ctx, admin.Config{Address: "127.0.0.1:0", More: Handlers(p.drills)})
+	server, err := admin.Listen(ctx, admin.Config{Address: "127.0.0.1:0", More: Handlers(p.drills, false)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,10 @@ func (p *proxy) client() *admin.Client {
 // call is one; it fails if a drill leaves no place.
 func (p *proxy) call() {
 	e := &access.Entry{Started: time.Now(), Accepted: time.Millisecond, Result: access.OK}
-	left := p.drills.Begin(e, cart, balance.Caller{Address: "10.1.0.9:1"}).Keep(append([]balance.Candidate{}, p.left...))
+	left := slices.Clone(p.left)
+	if keep := p.drills.Begin(e, cart, balance.Caller{Address: "10.1.0.9:1"}).Filter(); keep != nil {
+		left = slices.DeleteFunc(left, func(c balance.Candidate) bool { return !keep(&c) })
+	}
 	if len(left) > 0 {
 		e.Cluster, e.Locality = left[0].Cluster, left[0].Locality
 	} else {
@@ -132,7 +137,7 @@ func TestDrill(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
 	}
-	if !strings.Contains(progress, "in the drill: 2 calls, 2 of them affected, 0 failed") {
+	if !strings.Contains(progress, "affected: 2 calls, 0 failed; not affected: 0, 0 failed") {
 		t.Errorf("progress:\n%s", progress)
 	}
 	for _, p := range []*proxy{a, b} {
@@ -153,8 +158,8 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var r Result
-	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Calls.Failed < 3 || r.Proxies != 2 || !strings.Contains(r.Ended, "budget") ||
-		r.Calls.Failures[access.NoEndpoint] != r.Calls.Failed || r.Spec.Scope.Cluster != "east" {
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Affected.Failed < 3 || r.Proxies != 2 || !strings.Contains(r.Ended, "budget") ||
+		r.Affected.Failures[access.NoEndpoint] != r.Affected.Failed || r.Spec.Scope.Cluster != "east" {
 		t.Errorf("%v: %s", err, out)
 	}
 	for _, p := range []*proxy{a, b} {
@@ -194,23 +199,114 @@ func TestLost(t *testing.T) {
 			b.stop()
 		}
 	}, []*proxy{a, b}, "region-loss", "--scope", "region=eu", "--percent", "100")
-	if !errors.Is(err, errAllLost) || command.ExitCode(err) != command.Unreachable || !strings.Contains(out, "no answer any more: proxy-a") {
+	if !errors.Is(err, errAllLost) || command.ExitCode(err) != command.Unreachable || !strings.Contains(out, "lost: proxy-a") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestPending: after the end the command waits for calls under way, and reports what became of them.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	e := &access.Entry{Started: time.Now(), Result: access.Timeout}
+	lines := 0
+	out, _, err := drilled(t, func(stop func()) {
+		if lines++; lines == 2 {
+			p.drills.Begin(e, cart, balance.Caller{Address: "10.1.0.9:1"})
+			defer time.AfterFunc(renewal/2, func() { e.Drill.Finished(e) })
+			stop()
+		}
+	}, []*proxy{p}, "region-loss", "--scope", "region=eu", "--percent", "100", "--error-budget", "1", "-o", "json")
+	var r Result
+	if wrong := json.Unmarshal([]byte(out), &r); wrong != nil || err != nil || r.Pending != 0 ||
+		r.Affected.Failed != 1 || r.Ended != drill.EndedByOperator {
+		t.Errorf("%v, %v: %s", wrong, err, out)
+	}
+}
+
+// TestSlow: all proxies start at the same time, and one that takes too long does not cost the others their lease: then none starts.
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	a := newProxy(t)
+	held := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-held }))
+	t.Cleanup(slow.Close)
+	t.Cleanup(func() { close(held) })
+	client, err := admin.NewClient(slow.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	spec := &drill.Spec{Kind: drill.RegionLoss, Scope: drill.Scope{Region: "eu"}, Percent: 100, For: time.Minute}
+	r, err := run(t.Context(), []Proxy{{Name: "b", Client: client}, {Name: "a", Client: a.client()}}, spec, func(*Result) {})
+	if r != nil || err == nil || !strings.Contains(err.Error(), "start the drill at b") {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, on := a.drills.Running(); on {
+		t.Error("a drill is left")
+	}
+}
+
+// TestStoppedAtStart: Ctrl-C while proxies start is an end like any other.
+func TestStoppedAtStart(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	spec := &drill.Spec{Kind: drill.RegionLoss, Scope: drill.Scope{Region: "eu"}, Percent: 100, For: time.Minute}
+	r, err := run(ctx, []Proxy{{Client: p.client()}}, spec, func(*Result) {})
+	if err != nil || r.Ended != drill.EndedByOperator {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestLease: a proxy that has ended the drill by itself, and answers again, is lost; the others go on.
+func TestLease(t *testing.T) {
+	t.Parallel()
+	o := &operator{spec: drill.Spec{Budget: 3}, all: []*participant{
+		{Proxy: Proxy{Name: "a"}, last: drill.Report{ID: "1", Ended: drill.EndedByLease}, err: errLease},
+		{Proxy: Proxy{Name: "b"}, last: drill.Report{ID: "2"}},
+	}}
+	r := o.result()
+	if len(r.Lost) != 1 || !strings.Contains(r.Lost[0], "a it was not reached") || r.Ended != "" || o.all[0].goesOn() || !o.all[1].goesOn() {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestShare: the shares of all proxies are never less than the budget.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]int{{0, 3, 0}, {1, 3, 1}, {3, 3, 1}, {4, 3, 2}, {5, 1, 5}} {
+		if got := share(c[0], c[1]); got != c[2] {
+			t.Errorf("%d for %d proxies: %d each, want %d", c[0], c[1], got, c[2])
+		}
+	}
+}
+
+// TestRemote: where other machines reach the listener there are no drills, and the answer says why.
+func TestRemote(t *testing.T) {
+	t.Parallel()
+	for pattern, handler := range Handlers(drill.New(drill.Config{}), true) {
+		w := httptest.NewRecorder()
+		handler(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader("{}")))
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "--unsafe-admin-remote") {
+			t.Errorf("%s: %d %s", pattern, w.Code, w.Body)
+		}
 	}
 }
 
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string]string{
-		"it is required":           "region-loss",
-		"is not KEY=VALUE":         "region-loss --scope eu",
-		"the keys are":             "region-loss --scope continent=eu",
-		"name the region":          "region-loss --scope zone=a",
-		"kind \"fire\"":            "fire --scope region=eu",
-		"is not a CIDR":            "region-loss --scope region=eu --caller here",
-		"is not from 1 to 65535":   "service-loss --scope service=shop/cart,port=0",
-		"it must be above 0 and a": "region-loss --scope region=eu --percent 0",
-		"NAME or NAMESPACE/NAME":   "service-loss --scope service=a/b/c",
+		"it is required":         "region-loss",
+		"is not KEY=VALUE":       "region-loss --scope eu",
+		"the keys are":           "region-loss --scope continent=eu",
+		"name the region":        "region-loss --scope zone=a",
+		"kind \"fire\"":          "fire --scope region=eu",
+		"is not a CIDR":          "region-loss --scope region=eu --caller here",
+		"is not from 1 to 65535": "service-loss --scope service=shop/cart,port=0",
+		"it must be from 0.01":   "region-loss --scope region=eu --percent 0",
+		"NAME or NAMESPACE/NAME": "service-loss --scope service=a/b/c",
 	} {
 		_, _, err := drilled(t, func(func()) {}, nil, strings.Fields(args)...)
 		if err == nil || !strings.Contains(err.Error(), want) || command.ExitCode(err) != command.Usage {

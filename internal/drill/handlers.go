@@ -18,14 +18,25 @@ const (
 	maxSpec = 64 << 10
 )
 
-// Handlers are for admin.Config.More of a proxy.
-func Handlers(d *drill.Drills) map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
+// Handlers are for admin.Config.More of a proxy. With remote, other machines reach the listener, which asks for no identity: then no drill
+// can be started.
+func Handlers(d *drill.Drills, remote bool) map[string]http.HandlerFunc {
+	all := map[string]http.HandlerFunc{
 		"POST " + path:             func(w http.ResponseWriter, r *http.Request) { start(d, w, r) },
 		"POST " + path + "/{id}":   func(w http.ResponseWriter, r *http.Request) { report(d.Renew, w, r) },
 		"DELETE " + path + "/{id}": func(w http.ResponseWriter, r *http.Request) { report(d.Stop, w, r) },
 	}
+	if !remote {
+		return all
+	}
+	for pattern := range all {
+		all[pattern] = func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, errRemote) }
+	}
+	return all
 }
+
+var errRemote = errors.New("drills: the admin listener is open to other machines and asks for no identity; " +
+	"run the proxy without --unsafe-admin-remote to use eastway drill")
 
 // begun is the answer to the start of a run.
 type begun struct {
@@ -68,7 +79,8 @@ func report(of func(id string) (drill.Report, error), w http.ResponseWriter, r *
 	answer(w, http.StatusOK, found)
 }
 
-// isJSON: a page in a browser of this machine cannot send that elsewhere than to where it came from.
+// isJSON keeps out pages in a browser of this machine: a page of another origin may send JSON only after a preflight request (CORS), and the
+// listener allows none. It keeps out no program: whatever connects to the listener may run drills.
 func isJSON(r *http.Request) bool {
 	of, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && of == admin.JSON

@@ -19,10 +19,15 @@ const (
 	renewal = time.Second
 	// patience is how long one proxy may take to answer, so that a slow one does not cost the others their lease.
 	patience = 2 * time.Second
+	// settling is how long it is waited after the end for the results of affected calls that are under way.
+	settling = 5 * time.Second
 )
 
 // errAllLost: no proxy answers any more.
 var errAllLost = errors.New("no proxy answers any more; each has ended the drill by itself within 5s")
+
+// errLease: a proxy that answers has been without this command for too long before.
+var errLease = errors.New("it was not reached within 5s and has ended the drill by itself")
 
 // Proxy is one that takes part.
 type Proxy struct {
@@ -39,8 +44,10 @@ type Result struct {
 	Lost []string `json:"lost,omitempty"`
 }
 
-// OverBudget is true if more calls failed than the operator allowed.
-func (r *Result) OverBudget() bool { return r.Calls.Failed > uint64(max(r.Spec.Budget, 0)) }
+// OverBudget is true if more affected calls failed than the operator allowed, or at one proxy more than its share.
+func (r *Result) OverBudget() bool {
+	return r.Affected.Failed > uint64(max(r.Spec.Budget, 0)) || r.Ended == drill.EndedByBudget
+}
 
 // participant is a proxy with its run.
 type participant struct {
@@ -56,14 +63,15 @@ type operator struct {
 	all  []*participant
 }
 
-// run has the proxies begin, and returns when all have ended: by ctx, which is the operator's wish, the time, or the budget of
-// all together. progress gets what there is so far, about once a second.
+// run has the proxies begin, and returns when all have ended: by ctx, which is the operator's wish, the time, or the budget.
+// progress gets what there is so far, about once a second.
 func run(ctx context.Context, proxies []Proxy, spec *drill.Spec, progress func(*Result)) (*Result, error) {
 	o := &operator{spec: *spec}
 	for _, p := range proxies {
 		o.all = append(o.all, &participant{Proxy: p})
 	}
-	if err := o.start(ctx); err != nil {
+	err := o.start(ctx)
+	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
 	tick := time.NewTicker(renewal)
@@ -71,8 +79,7 @@ func run(ctx context.Context, proxies []Proxy, spec *drill.Spec, progress func(*
 	for {
 		select {
 		case <-ctx.Done():
-			o.stop(ctx)
-			return o.result(), nil
+			return o.finish(ctx, drill.EndedByOperator), nil
 		case <-tick.C:
 		}
 		o.each(ctx, http.MethodPost)
@@ -84,33 +91,64 @@ func run(ctx context.Context, proxies []Proxy, spec *drill.Spec, progress func(*
 			return r, errAllLost
 		}
 		progress(r)
-		if r.OverBudget() {
-			o.stop(ctx)
-			r = o.result()
-			r.Ended = "its error budget is spent"
-			return r, nil
-		}
-		if !slices.ContainsFunc(o.all, func(p *participant) bool { return p.err == nil && p.last.Ended == "" }) {
-			return r, nil
+		switch {
+		case r.OverBudget():
+			return o.finish(ctx, drill.EndedByBudget), nil
+		case !slices.ContainsFunc(o.all, (*participant).goesOn):
+			return o.finish(ctx, r.Ended), nil
 		}
 	}
 }
 
+// goesOn is true for a proxy whose run has not ended.
+func (p *participant) goesOn() bool { return p.err == nil && p.last.Ended == "" }
+
+// share is what each proxy may have fail by itself, rounded up; the budget of all is checked here.
+func share(budget, proxies int) int { return (budget + proxies - 1) / max(proxies, 1) }
+
 // start begins a run at every proxy, or at none.
 func (o *operator) start(ctx context.Context) error {
-	var errs []error
-	for _, p := range o.all {
-		var answer begun
-		if err := p.Client.Send(ctx, http.MethodPost, path, &o.spec, &answer); err != nil {
-			errs = append(errs, fmt.Errorf("start the drill%s: %w", at(p.Name), err))
-			break
-		}
-		p.id = answer.ID
+	spec := o.spec
+	spec.Budget = share(spec.Budget, len(o.all))
+	begin, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	errs := make([]error, len(o.all))
+	var all sync.WaitGroup
+	for i, p := range o.all {
+		all.Go(func() {
+			var answer begun
+			if err := p.Client.Send(begin, http.MethodPost, path, &spec, &answer); err != nil {
+				errs[i] = fmt.Errorf("start the drill%s: %w", at(p.Name), err)
+			}
+			p.id = answer.ID
+		})
 	}
-	if len(errs) > 0 {
+	all.Wait()
+	err := errors.Join(errs...)
+	if err != nil {
 		o.stop(ctx)
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// finish ends all runs, and waits for calls under way, as far as proxies still answer.
+func (o *operator) finish(ctx context.Context, why string) *Result {
+	o.stop(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settling)
+	defer cancel()
+	tick := time.NewTicker(renewal)
+	defer tick.Stop()
+	r := o.result()
+	for r.Pending > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			o.each(ctx, http.MethodPost)
+			r = o.result()
+		}
+	}
+	r.Ended = why
+	return r
 }
 
 func at(name string) string {
@@ -138,9 +176,14 @@ func (o *operator) each(ctx context.Context, method string) {
 		}
 		all.Go(func() {
 			var found drill.Report
-			if p.err = p.Client.Send(ctx, method, path+"/"+p.id, struct{}{}, &found); p.err == nil {
+			err := p.Client.Send(ctx, method, path+"/"+p.id, struct{}{}, &found)
+			if err == nil {
 				p.last = found
+				if found.Ended == drill.EndedByLease {
+					err = errLease
+				}
 			}
+			p.err = err
 		})
 	}
 	all.Wait()
@@ -152,10 +195,15 @@ func (o *operator) result() *Result {
 		if p.err != nil {
 			r.Lost = append(r.Lost, strings.TrimSpace(p.Name+" "+p.err.Error()))
 		}
-		if p.last.ID != "" {
-			r.Spec.Scope = p.last.Spec.Scope // with what the proxy has filled in
-			r.Merge(&p.last)
+		if p.last.ID == "" {
+			continue
 		}
+		r.Spec.Scope = p.last.Spec.Scope // with what the proxy has filled in
+		last := p.last
+		if last.Ended == drill.EndedByLease { // it is lost, and the others go on
+			last.Ended = ""
+		}
+		r.Merge(&last)
 	}
 	return r
 }
