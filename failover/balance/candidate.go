@@ -70,6 +70,8 @@ type Candidate struct {
 	level capacity.Level
 	// full: all that have room come before it. over: where nothing has, calls are refused. spilled: what is nearer is full.
 	full, over, spilled bool
+	// most is how many an endpoint gets; 0: any number.
+	most int64
 	// request: the caller makes requests.
 	request bool
 }
@@ -93,6 +95,10 @@ func (c *Candidate) IsLike(o *Candidate) bool {
 // Begin counts an attempt at the candidate until Use.Done.
 func (c *Candidate) Begin() *Use {
 	c.target.active.Add(1)
+	return c.begun()
+}
+
+func (c *Candidate) begun() *Use {
 	if c.spilled {
 		c.target.group.spilled.Add(1)
 	}
@@ -104,12 +110,12 @@ func (c *Candidate) Begin() *Use {
 
 // Take is Begin, unless an endpoint has as many calls in flight by now as it can take: then it is nil.
 func (c *Candidate) Take() *Use {
-	u := c.Begin()
-	if c.Peer == "" && c.level.Bounded && float64(c.target.active.Load()) > max(c.level.Declared, 1) {
-		u.Done(Outcome{})
-		return nil
+	for now := c.target.active.Load(); c.most == 0 || now < c.most; now = c.target.active.Load() {
+		if c.target.active.CompareAndSwap(now, now+1) {
+			return c.begun()
+		}
 	}
-	return u
+	return nil
 }
 
 // Use is one attempt at a candidate, and the connection that it became; for HTTP it is one request.

@@ -126,7 +126,7 @@ func (c *choice) contenders(candidates []Candidate, l lots) []*contender {
 	all, out := make([]contender, len(candidates)), make([]*contender, len(candidates))
 	for i := range candidates {
 		one := &all[i]
-		candidates[i].full, candidates[i].over = false, false
+		candidates[i].full, candidates[i].over, candidates[i].most = false, false, 0
 		one.Candidate, one.index, one.class = &candidates[i], i, candidates[i].class(i < len(l.waits) && l.waits[i])
 		one.rank, one.endpoints = one.place.at(l.turn)
 		one.load = one.Candidate.load

@@ -43,8 +43,11 @@ func (c *choice) fill(all []*contender) {
 			one.over = one.level.IsClosed(c.proxies)
 		} else {
 			all := pools[pool{one.class, one.rank}]
-			one.full = all.IsFull(c.proxies) || one.level.IsFull(1)
-			one.over = all.IsOver(c.proxies) || one.level.IsOver(1)
+			one.full = all.IsFull(c.proxies) || one.level.IsFullAlone(c.proxies)
+			one.over = all.IsOver(c.proxies) || one.level.IsOver(c.proxies)
+			if one.level.Bounded {
+				one.most = int64(capacity.Most(one.level.Declared, c.proxies))
+			}
 		}
 	}
 	for _, one := range all { // not before: pools have the class that it had
@@ -60,7 +63,7 @@ func markSpilled(ordered []Candidate) {
 		return
 	}
 	ordered[0].spilled = slices.ContainsFunc(ordered, func(one Candidate) bool {
-		return one.full && one.place.rank.compare(ordered[0].place.rank) < 0
+		return one.full && !one.last && !one.terminating && one.place.rank.compare(ordered[0].place.rank) < 0
 	})
 }
 

@@ -135,7 +135,8 @@ func TestLevel(t *testing.T) {
 		"two together, full":         {[]Level{of(12, 10, 10), of(8, 10, 10)}, 1, true, true},
 		"the share of a proxy":       {[]Level{of(4, 10, 10)}, 2, false, false},
 		"the share is used up":       {[]Level{of(5, 10, 10)}, 2, true, true},
-		"a part of a call":           {[]Level{of(3, 10, 10)}, 3, true, true},
+		"a part of a call":           {[]Level{of(3, 10, 10)}, 3, true, false}, // else three proxies would refuse beyond nine of ten
+		"no part is left":            {[]Level{of(4, 10, 10)}, 3, true, true},
 		"at least one call":          {[]Level{of(0, 1, 1)}, 5, false, false},
 		"and no more":                {[]Level{of(1, 1, 1)}, 5, true, true},
 		"it begins":                  {[]Level{of(0, 0, 10)}, 1, false, false},
@@ -146,6 +147,9 @@ func TestLevel(t *testing.T) {
 		l := c.places[0]
 		for _, p := range c.places[1:] {
 			l.Add(p)
+		}
+		if full := l.IsFullAlone(c.proxies); len(c.places) == 1 && full && !l.IsFull(c.proxies) {
+			t.Errorf("%s: full as one of several", name)
 		}
 		if full, over := l.IsFull(c.proxies), l.IsOver(c.proxies); full != c.full || over != c.over {
 			t.Errorf("%s: full %v, over %v", name, full, over)

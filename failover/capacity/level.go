@@ -1,5 +1,7 @@
 package capacity
 
+import "math"
+
 // Level is one place, or the endpoints of the own cluster that are equally near together. The zero Level has no bound.
 type Level struct {
 	// InFlight are the calls of this proxy.
@@ -24,9 +26,14 @@ func (l *Level) Add(o Level) {
 // IsFull is true where one more call would be more than the share of one of so many proxies: the next level gets it.
 func (l *Level) IsFull(proxies int) bool { return l.Bounded && l.InFlight+1 > Share(l.Grown, proxies) }
 
+// IsFullAlone is IsFull for one of the endpoints of a level, of which the shares are small.
+func (l *Level) IsFullAlone(proxies int) bool {
+	return l.Bounded && l.InFlight+1 > Most(l.Grown, proxies)
+}
+
 // IsOver is true where it would be more than its share of what is declared: it is refused if nothing else takes it.
 func (l *Level) IsOver(proxies int) bool {
-	return l.Bounded && l.InFlight+1 > Share(l.Declared, proxies)
+	return l.Bounded && l.InFlight+1 > Most(l.Declared, proxies)
 }
 
 // IsClosed is true where one more call would be more than its share of what a place takes that has refused some just now.
@@ -36,3 +43,6 @@ func (l *Level) IsClosed(proxies int) bool {
 
 // Share is the part of one of so many proxies, at least one call.
 func Share(of float64, proxies int) float64 { return max(of/float64(max(proxies, 1)), 1) }
+
+// Most is that part in whole calls, rounded up, so that all parts together are no less than the whole.
+func Most(of float64, proxies int) float64 { return math.Ceil(Share(math.Floor(of), proxies)) }

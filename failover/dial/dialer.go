@@ -129,6 +129,8 @@ type Request struct {
 	H2 bool
 	// Eager: a peer that is tried alone, over a lane that was just heard from, need not have answered: the Conn is Pending.
 	Eager bool
+	// Exempt: it is made whether its endpoint has room or not.
+	Exempt bool
 	// Broken is closed when the application is gone; nil: that is not noticed.
 	Broken <-chan struct{}
 	// Budget bounds all attempts together.
@@ -150,7 +152,8 @@ type Conn struct {
 	Pending bool
 }
 
-// Connect tries the candidates until one accepts. The attempts are for the access log, and are there also with an error.
+// Connect tries the candidates until one accepts; the error is balance.ErrFull if all that is left have no room by now. The attempts are for
+// the access log, and are there also with an error.
 func (d *Dialer) Connect(ctx context.Context, r *Request, candidates []balance.Candidate) (*Conn, []access.Attempt, error) {
 	c := &race{Dialer: d, Request: r, results: make(chan *attempt), quit: make(chan struct{})}
 	for i := range candidates {

@@ -32,6 +32,7 @@ type race struct {
 	quit     chan struct{}
 	attempts []access.Attempt
 	limit    *LimitError // that an attempt met
+	full     bool        // a candidate had no room left when its turn came
 }
 
 // entrant is a candidate that is going to be tried.
@@ -74,6 +75,9 @@ func (r *race) run(ctx context.Context) (*attempt, error) {
 	if r.limit != nil {
 		return nil, r.limit
 	}
+	if r.full {
+		return nil, balance.ErrFull
+	}
 	return nil, ErrNoEndpoint
 }
 
@@ -88,9 +92,11 @@ func (r *race) launch(ctx context.Context) <-chan time.Time {
 			return nil // has got bytes
 		}
 	}
-	next := r.queue[0]
-	r.queue = r.queue[1:]
-	a := &attempt{entrant: next, started: time.Now(), timeout: next.ConnectTimeout, use: next.Begin()}
+	next, use := r.next()
+	if use == nil {
+		return nil
+	}
+	a := &attempt{entrant: next, started: time.Now(), timeout: next.ConnectTimeout, use: use}
 	if deadline, ok := ctx.Deadline(); ok {
 		a.timeout = min(a.timeout, time.Until(deadline))
 	}
@@ -100,6 +106,23 @@ func (r *race) launch(ctx context.Context) <-chan time.Time {
 	r.running = append(r.running, a)
 	r.Attempts.Go(func() { r.try(ctx, a) })
 	return time.After(next.stagger())
+}
+
+// next takes the next candidate that has room. Others may have filled it since it was chosen; without a use there is none.
+func (r *race) next() (entrant, *balance.Use) {
+	for len(r.queue) > 0 {
+		one := r.queue[0]
+		r.queue = r.queue[1:]
+		take := one.Take
+		if r.Exempt {
+			take = one.Begin
+		}
+		if use := take(); use != nil {
+			return one, use
+		}
+		r.full = true
+	}
+	return entrant{}, nil
 }
 
 // stagger is how long a candidate may take before the next one is tried beside it.

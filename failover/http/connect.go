@@ -76,7 +76,7 @@ func (c *connecting) run(ctx context.Context, candidates []balance.Candidate) ou
 		if o != answered {
 			c.pool.dialed(p.mine)
 		}
-		if o != noCandidate || n == len(candidates) || time.Until(c.until) <= 0 {
+		if o != noCandidate && o != overflow || n == len(candidates) || time.Until(c.until) <= 0 {
 			return o
 		}
 		candidates = candidates[n:]
@@ -190,7 +190,9 @@ func (c *connecting) dial(ctx context.Context, p place, candidates []balance.Can
 	}
 	if err != nil {
 		slot.Close()
-		c.t.err = err
+		if c.t.err = err; errors.Is(err, balance.ErrFull) {
+			return overflow
+		}
 		return noCandidate
 	}
 	switch {

@@ -66,10 +66,13 @@ func (a *allowance) admits(candidates []balance.Candidate) error {
 	return a.takeSlot()
 }
 
-// take counts a connection that a candidate has accepted. One that is beyond a limit is given back.
-func (a *allowance) take(won *dial.Conn) error {
-	if a.free {
-		return nil
+// take counts a connection that a candidate has accepted, unless it failed. One that is beyond a limit is given back.
+func (a *allowance) take(won *dial.Conn, failed error) error {
+	if errors.Is(failed, balance.ErrFull) {
+		a.cfg.LimitMet(a.key.Service, LimitCapacity)
+	}
+	if a.free || failed != nil {
+		return failed
 	}
 	if won.Peer != "" {
 		a.done()

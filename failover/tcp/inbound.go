@@ -104,14 +104,11 @@ func (h *Handler) ServeStream(ctx context.Context, in Incoming, c Call) {
 	defer cancel(nil)
 	stop := context.AfterFunc(in.Context(), func() { cancel(dial.ErrClientReset) }) //nolint:contextcheck // the stream's end, not its values
 	won, attempts, err := h.cfg.Dialer.Connect(connecting, &dial.Request{
-		Key: key, Budget: toTimeout(header.GetTimeoutMs(), h.cfg.Budget), Life: c.Life, Attempts: c.Attempts,
+		Key: key, Budget: toTimeout(header.GetTimeoutMs(), h.cfg.Budget), Life: c.Life, Attempts: c.Attempts, Exempt: limit.free,
 	}, candidates)
 	stop()
 	e.Attempts = attempts
-	if err == nil {
-		err = limit.take(won)
-	}
-	if err != nil {
+	if err = limit.take(won, err); err != nil {
 		if _, refused = h.authorize(in); refused == nil || !errors.Is(err, registry.ErrDenied) {
 			refused = refusalOf(err)
 		}

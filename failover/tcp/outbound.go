@@ -86,10 +86,7 @@ func (h *Handler) Serve(ctx context.Context, conn relay.Conn, b listen.Binding, 
 		Budget: h.cfg.Budget, Life: c.Life, Attempts: c.Attempts,
 	}, candidates)
 	e.Attempts = attempts
-	if err == nil {
-		err = limit.take(won)
-	}
-	if err != nil {
+	if err = limit.take(won, err); err != nil {
 		early.Discard()
 		app.Abort(err.Error())
 		notConnected(e, err)
