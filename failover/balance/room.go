@@ -83,6 +83,11 @@ func WithRoom(untried, again, tried []Candidate) (left []Candidate, full bool) {
 	return append(left, slices.DeleteFunc(slices.Clone(all[n:]), isOver)...), false
 }
 
+// HaveRoom is true if one of them may get a call.
+func HaveRoom(candidates []Candidate) bool {
+	return slices.ContainsFunc(candidates, func(c Candidate) bool { return !c.over })
+}
+
 // newTarget adds a target to a group; first: with the group itself, so that how long it has been there is not known. g.mu is held.
 func newTarget(a Address, g *group, first bool) *target {
 	t := &target{address: a, group: g}

@@ -51,7 +51,7 @@ func (p *pool) handBack(t *try) {
 	t.cancel(nil)
 }
 
-// turnAway answers a request that has to wait too long for a connection, or for which nothing has room. No endpoint has it.
+// turnAway answers a request that has to wait too long for a connection, or for which nothing has room. No endpoint has it from this try.
 func turnAway(e *exchange, t *try) {
 	reason := reasonOverflow
 	if errors.Is(t.err, balance.ErrFull) {
@@ -59,8 +59,12 @@ func turnAway(e *exchange, t *try) {
 		e.cfg.LimitMet(e.front.from.Service, LimitCapacity)
 		e.w.Header().Set("Retry-After", "1")
 	}
+	result := access.Limit
+	if e.tries > 0 {
+		result, reason = access.UnknownOutcome, "unknown-outcome"
+	}
 	e.entry.Err = t.err
-	e.fail(http.StatusServiceUnavailable, access.Limit, reason)
+	e.fail(http.StatusServiceUnavailable, result, reason)
 }
 
 // refuse answers a request that is beyond a rate limit. No endpoint has it.

@@ -45,13 +45,13 @@ func (r *route) caller() balance.Caller {
 	}
 }
 
-// others is true when there is a candidate that was not tried, or, after an answer, a peer that may be tried again.
+// others is true when there is a candidate with room that was not tried, or, after an answer, a peer that may be tried again.
 func (r *route) others(o outcome) bool {
 	if o != unavailable && !r.isLate(o) {
 		return false // nothing depends on it
 	}
 	untried, again, _ := r.candidates()
-	return len(untried) > 0 || o == unavailable && len(again) > 0
+	return balance.HaveRoom(untried) || o == unavailable && balance.HaveRoom(again)
 }
 
 func (r *route) isLate(o outcome) bool { return o == notExecuted && r.unheard.Took() >= maxSafeTime }
