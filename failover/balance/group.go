@@ -20,7 +20,8 @@ type group struct {
 	mu        sync.Mutex
 	policy    policy
 	targets   map[Address]*target
-	nextSweep time.Time // zero: nothing to sweep
+	left      map[Address]*atomic.Int64 // what places that are gone had in flight, while there is some
+	nextSweep time.Time                 // zero: nothing to sweep
 	// panic: too few members are neither ejected nor unhealthy for the policy's minHealthPercent, so that neither decides anything.
 	panic bool
 	// vacancy is confirmed by probes of all targets, which are not repeated before probeAll.

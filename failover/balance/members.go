@@ -1,6 +1,8 @@
 package balance
 
 import (
+	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
@@ -43,6 +45,7 @@ func (g *group) apply(own string, svc *discovery.Service, p policy) {
 			g.drop(t)
 		}
 	}
+	maps.DeleteFunc(g.left, func(_ Address, active *atomic.Int64) bool { return active.Load() == 0 })
 	g.weigh()
 }
 
@@ -93,6 +96,10 @@ func unhealthy(svc *discovery.Service, port uint16) map[Address]bool {
 func (g *group) drop(t *target) {
 	t.gone = true
 	delete(g.targets, t.address)
+	if g.left == nil {
+		g.left = make(map[Address]*atomic.Int64)
+	}
+	g.left[t.address] = t.active
 	if t.isEjected() {
 		g.events.returned(t)
 	}

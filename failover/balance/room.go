@@ -3,6 +3,7 @@ package balance
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/discovery"
@@ -90,7 +91,11 @@ func HaveRoom(candidates []Candidate) bool {
 
 // newTarget adds a target to a group; first: with the group itself, so that how long it has been there is not known. g.mu is held.
 func newTarget(a Address, g *group, first bool) *target {
-	t := &target{address: a, group: g}
+	t := &target{address: a, group: g, active: g.left[a]}
+	if t.active == nil {
+		t.active = new(atomic.Int64)
+	}
+	delete(g.left, a)
 	if !first {
 		t.room.Empty()
 	}

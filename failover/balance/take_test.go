@@ -121,3 +121,29 @@ func TestEjectedIsNotSpilled(t *testing.T) {
 		})
 	}
 }
+
+// An endpoint leaves the catalog and comes back while its calls go on: they count.
+func TestCallsOfAnEndpointThatWasGone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, roomy(1, capacityOf(2), 0, nil), func(b *bench) {
+		caller := Caller{Cluster: "here", Locality: here}
+		_, uses := b.calls(2, caller)
+		b.table.Apply(roomy(0, capacityOf(2), 0, nil))
+		b.table.Apply(roomy(0, capacityOf(2), 0, nil))
+		b.table.Apply(roomy(1, capacityOf(2), 0, nil))
+		if at, _ := b.calls(3, caller); at["own"] > 0 {
+			t.Errorf("beside two calls: %v", at)
+		}
+		b.table.Apply(roomy(0, capacityOf(2), 0, nil))
+		end(uses)
+		b.table.Apply(roomy(0, capacityOf(2), 0, nil))
+		g := b.table.group(b.key)
+		if len(g.left) > 0 {
+			t.Errorf("%d places are kept without calls", len(g.left))
+		}
+		b.table.Apply(roomy(1, capacityOf(2), 0, nil))
+		if at, _ := b.calls(3, caller); at["own"] != 2 {
+			t.Errorf("when they have ended: %v", at)
+		}
+	})
+}

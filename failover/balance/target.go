@@ -42,8 +42,8 @@ func standingOf(ready, terminating bool) standing {
 type target struct {
 	address Address
 	group   *group
-	// active counts attempts and connections in flight.
-	active atomic.Int64
+	// active counts attempts and connections in flight, also of a target before it that was gone for a while.
+	active *atomic.Int64
 
 	// The rest is guarded by group.mu.
 	room      capacity.Gauge
