@@ -33,6 +33,7 @@ import (
 	"github.com/eastway/eastway/internal/controller/mcs"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/kubecli"
+	"github.com/eastway/eastway/internal/kubeconfig"
 	"github.com/eastway/eastway/internal/siblings"
 	"github.com/eastway/eastway/internal/signals"
 	"github.com/eastway/eastway/internal/version"
@@ -201,7 +202,7 @@ func runController(ctx context.Context, o *controllerOptions, stderr io.Writer) 
 }
 
 func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, reg prometheus.Registerer) (*controller.Controller, error) {
-	config, err := restConfig(o.kubeconfig, o.context)
+	config, err := kubeconfig.Load(o.kubeconfig, o.context)
 	if err != nil {
 		return nil, err
 	}

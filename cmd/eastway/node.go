@@ -21,6 +21,7 @@ import (
 	"github.com/eastway/eastway/certs"
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/eventlog"
+	"github.com/eastway/eastway/internal/kubeconfig"
 	"github.com/eastway/eastway/internal/signals"
 	"github.com/eastway/eastway/internal/takeover"
 	"github.com/eastway/eastway/internal/takeover/nft"
@@ -279,7 +280,7 @@ const (
 
 // nodeClient makes a client of the API server: that of the pod's account, or of a kubeconfig. It does not connect yet.
 func nodeClient(file, kubeContext string) (kubernetes.Interface, error) {
-	cfg, err := restConfig(file, kubeContext)
+	cfg, err := kubeconfig.Load(file, kubeContext)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -11,14 +9,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/external"
 	"github.com/eastway/eastway/discovery/file"
 	"github.com/eastway/eastway/discovery/kube"
 	"github.com/eastway/eastway/internal/command"
+	"github.com/eastway/eastway/internal/kubeconfig"
 )
 
 // source sets the local state of the catalog.
@@ -98,7 +95,7 @@ func (p *proxy) openSource(ctx context.Context, spiffeID string, reg prometheus.
 // openKube starts to follow the API server, since the proxy's region and zone are those of its node, and waits for them: they
 // come from the API server or, when that is away, from what was known before a restart.
 func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Registerer) error {
-	where, err := restConfig(p.o.kubeconfig, p.o.kubeContext)
+	where, err := kubeconfig.Load(p.o.kubeconfig, p.o.kubeContext)
 	if err != nil {
 		return err
 	}
@@ -136,24 +133,6 @@ func (p *proxy) openKube(ctx context.Context, spiffeID string, reg prometheus.Re
 	}
 	p.o.region, p.o.zone = at.Region, at.Zone
 	return nil
-}
-
-// restConfig finds the API server: by the flags, else by the pod's service account, else by what kubectl would use.
-func restConfig(kubeconfig, kubeContext string) (*rest.Config, error) {
-	if kubeconfig == "" && kubeContext == "" {
-		c, err := rest.InClusterConfig()
-		if err == nil || !errors.Is(err, rest.ErrNotInCluster) {
-			return c, err
-		}
-	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the Kubernetes API server: %w: name a kubeconfig file (--kubeconfig), or run in a pod", err)
-	}
-	return c, nil
 }
 
 func texts[E any](errs []E, text func(E) string) []string {
