@@ -37,13 +37,8 @@ func TestTrustEndsTunnels(t *testing.T) {
 		}, "", "peer was removed, tunnel closed"},
 		"another bundle": {func(t *testing.T, a, b *site) func() {
 			t.Helper()
-			impostor := newSite(t, "aa")
-			b.remove(t, "peer-aa.yaml")
-			b.trust(t, impostor)
-			return func() {
-				b.remove(t, "peer-aa.yaml")
-				b.trust(t, a)
-			}
+			b.retrust(t, newSite(t, "aa"))
+			return func() { b.retrust(t, a) }
 		}, "unknown_authority", "leads to no root in the peer's trust bundle"},
 	} {
 		t.Run(name, func(t *testing.T) {

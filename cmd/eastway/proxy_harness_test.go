@@ -110,6 +110,18 @@ func (s *site) trust(t *testing.T, other *site, addresses ...string) {
 	mustRun(t, "peer", "import", file, "--config", s.config, "--cluster", s.name)
 }
 
+// retrust replaces the Peer manifest of other's name at once: without it for a moment, the peer would be a new one.
+func (s *site) retrust(t *testing.T, other *site) {
+	t.Helper()
+	elsewhere := *s
+	elsewhere.config = t.TempDir()
+	elsewhere.trust(t, other)
+	file := "peer-" + other.name + ".yaml"
+	if err := os.Rename(filepath.Join(elsewhere.config, file), filepath.Join(s.config, file)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // endpoint of a service in a manifest.
 type endpoint struct{ ip, zone string }
 
