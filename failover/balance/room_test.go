@@ -307,12 +307,15 @@ func TestPeerWithoutRoomOfItsOwn(t *testing.T) {
 		b.table.cfg.Peers = linked{}
 		caller := Caller{Cluster: "here", Locality: here}
 		one := b.table.Candidates(b.key, caller)[0]
-		kept := one.Begin()
+		var uses []*Use
+		for range 10 { // else the refusal would be of its only call
+			uses = append(uses, one.Begin())
+		}
 		one.Begin().Done(Outcome{RetryAfter: time.Second})
+		end(uses)
 		if next := b.table.Candidates(b.key, caller)[0]; next.Peer == one.Peer {
 			t.Errorf("%s again", next.Peer)
 		}
-		kept.Done(Outcome{})
 	})
 }
 
