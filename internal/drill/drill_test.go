@@ -199,7 +199,8 @@ func TestLost(t *testing.T) {
 			b.stop()
 		}
 	}, []*proxy{a, b}, "region-loss", "--scope", "region=eu", "--percent", "100")
-	if !errors.Is(err, errAllLost) || command.ExitCode(err) != command.Unreachable || !strings.Contains(out, "lost: proxy-a") {
+	if !errors.Is(err, errAllLost) || command.ExitCode(err) != command.Unreachable || !strings.Contains(out, "lost: proxy-a") ||
+		!strings.Contains(out, drill.EndedByLease) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,7 @@ func run(ctx context.Context, proxies []Proxy, spec *drill.Spec, progress func(*
 		}
 		r := o.result()
 		if len(r.Lost) == len(o.all) {
+			r.Ended = cmp.Or(r.Ended, drill.EndedByLease)
 			return r, errAllLost
 		}
 		progress(r)
