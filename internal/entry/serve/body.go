@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/eastway/eastway/internal/entry/route"
 )
 
 // body is a request's: it bounds how slowly it may arrive, and remembers why it ended early.
@@ -15,20 +17,22 @@ type body struct {
 
 	control *http.ResponseController
 	pace    bodyPace // of the goroutine that reads
+	whole   func()   // called by it at the end of the body; nil: nothing is
 
 	mu    sync.Mutex
 	got   int64
 	err   error
+	late  bool // the time of the request is over: nothing more is read
 	ended bool // the request is over: the connection is not this body's any more
 }
 
 func newBody(w http.ResponseWriter, r *http.Request) *body {
-	return &body{ReadCloser: r.Body, control: http.NewResponseController(w), pace: bodyPace{streams: isGRPC(r)}}
+	return &body{ReadCloser: r.Body, control: http.NewResponseController(w)}
 }
 
-// isGRPC is true for a call of gRPC, whose messages may come at any time.
-func isGRPC(r *http.Request) bool {
-	return r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+// isGRPC is true for a call of gRPC to a backend that has it, whose messages may come at any time.
+func isGRPC(r *http.Request, to *route.Backend) bool {
+	return to.Protocol == route.H2C && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }
 
 // Read implements io.Reader.
@@ -42,6 +46,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		b.deadline(time.Time{})
 	}
+	if errors.Is(err, io.EOF) && b.whole != nil {
+		b.whole()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.got += int64(n)
@@ -54,16 +61,27 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) deadline(t time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.ended {
+	if !b.ended && !b.late {
 		_ = b.control.SetReadDeadline(t)
+	}
+}
+
+// expire ends a read that is under way, and those to come.
+func (b *body) expire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.late = true; !b.ended {
+		_ = b.control.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
 // end is called when the request is over. A client may still be sending then.
 func (b *body) end() (got int64) {
-	b.deadline(time.Now().Add(bodyIdle))
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.ended {
+		_ = b.control.SetReadDeadline(time.Now().Add(bodyIdle))
+	}
 	b.ended = true
 	return b.got
 }

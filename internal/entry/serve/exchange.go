@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/eastway/eastway/failover/access"
@@ -36,10 +37,14 @@ var errTimeout = errors.New("the timeout of the HTTPRoute has passed")
 // serveHTTP is the handler of all ports.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	f, ok := r.Context().Value(frontKey{}).(*front)
-	if !ok || !f.begin() {
+	if !ok {
+		panic(http.ErrAbortHandler) // not reached: each connection is a front
+	}
+	why, ok := f.begin()
+	if !ok {
 		panic(http.ErrAbortHandler) // the connection has just made room for another one
 	}
-	defer f.ended()
+	defer f.ended(why)
 	r.TLS = f.tls
 	e := &exchange{server: s, front: f, r: r, began: time.Now()}
 	e.w = &writer{ResponseWriter: w, e: e, control: http.NewResponseController(w)}
@@ -50,19 +55,52 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	aborted := true
 	defer func() { e.finish(aborted) }()
-	e.answer(r.Context())
+	if !e.rejected(why) {
+		e.answer(r.Context())
+	}
 	aborted = false
+}
+
+// rejected answers what is not served, whatever its route: one request too many, and those that are malformed.
+func (e *exchange) rejected(why refusal) bool {
+	e.entry = access.Entry{Started: e.began, Direction: access.Entering, Caller: e.r.RemoteAddr, Port: e.front.port.number, HTTP: described(e.r)}
+	if why != "" {
+		e.overload(why)
+		return true
+	}
+	if e.front.strict != nil {
+		return false // verified already
+	}
+	if e.r.ProtoMajor == 1 { // agreed on HTTP/2 by ALPN
+		e.w.Header().Set("Connection", "close")
+		e.refuse(http.StatusBadRequest, malformed, "HTTP/1.1 after HTTP/2 was agreed on by ALPN")
+		return true
+	}
+	if v := h1.Check(e.r.Method, e.r.RequestURI, e.r.Host); v != nil {
+		e.refuse(http.StatusBadRequest, malformed, v.Error())
+		return true
+	}
+	if status, detail := badFields(e.r.Header); status != 0 {
+		e.refuse(status, malformed, detail)
+		return true
+	}
+	return false
+}
+
+// overload answers a request for which there is no room.
+func (e *exchange) overload(why refusal) {
+	e.entry.Result, e.entry.Ended = access.Refused, string(why)
+	of := fmt.Sprintf("port %d", e.front.port.number)
+	if why == sourceRequestsFull {
+		of = "source " + e.front.slot.source.String()
+	}
+	e.w.Header().Set("Retry-After", "1")
+	e.leaveBody()
+	e.turnDown(http.StatusServiceUnavailable, why, of, e.r.RemoteAddr)
 }
 
 // answer decides about the request and answers it.
 func (e *exchange) answer(ctx context.Context) {
-	e.entry = access.Entry{Started: e.began, Direction: access.Entering, Caller: e.r.RemoteAddr, Port: e.front.port.number, HTTP: described(e.r)}
-	if e.front.strict == nil {
-		if v := h1.Check(e.r.Method, e.r.RequestURI, e.r.Host); v != nil {
-			e.refuse(http.StatusBadRequest, malformed, v.Error())
-			return
-		}
-	}
 	if (e.front.tls != nil) != e.front.port.tls.Load() { // the port has changed since the connection came
 		e.w.Header().Set("Connection", "close")
 		e.refuse(http.StatusMisdirectedRequest, misdirected, "the port has changed between HTTP and HTTPS: connect again")
@@ -107,7 +145,11 @@ func (e *exchange) refuse(status int, why refusal, detail string) {
 	if e.entry.Result == "" {
 		e.entry.Result = access.Refused
 	}
-	e.server.refuse(why, e.subject(), access.Clip(detail))
+	e.turnDown(status, why, e.subject(), detail)
+}
+
+func (e *exchange) turnDown(status int, why refusal, of, detail string) {
+	e.server.refuse(why, of, access.Clip(detail))
 	if e.w.status != 0 {
 		return // a part of the answer has gone out
 	}
@@ -138,6 +180,7 @@ func (e *exchange) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(context.Cause(r.Context()), errTimeout):
 		e.entry.Result = access.Timeout
+		e.leaveBody()
 		e.refuse(http.StatusGatewayTimeout, timedOut, err.Error())
 	case violated:
 		e.refuse(http.StatusBadRequest, malformed, reading.Error())
@@ -147,12 +190,22 @@ func (e *exchange) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	case reading != nil, e.r.Context().Err() != nil: // the client has gone
 		e.entry.Result, e.entry.Ended = access.ClientReset, "client"
 		panic(http.ErrAbortHandler)
+	case errors.Is(err, syscall.EMFILE):
+		e.entry.Result = access.NoEndpoint
+		e.refuse(http.StatusServiceUnavailable, noDescriptor, err.Error())
 	case dial != nil:
 		e.entry.Result = access.NoEndpoint
 		e.refuse(http.StatusServiceUnavailable, unavailable, err.Error())
 	default:
 		e.entry.Result = access.Reset
 		e.refuse(http.StatusBadGateway, backendFailed, err.Error())
+	}
+}
+
+// leaveBody has the answer go out at once: net/http's server would read the rest of the body of HTTP/1.1 before.
+func (e *exchange) leaveBody() {
+	if e.body != nil && e.r.ProtoMajor == 1 {
+		e.w.Header().Set("Connection", "close")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,15 +14,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/internal/descriptors"
 	"github.com/eastway/eastway/internal/entry/route"
 	"github.com/eastway/eastway/internal/pace"
 )
 
 // newTransports make connections to backends. Which endpoint serves a request, and what is tried again, is decided behind the address.
-func newTransports() (http1, h2c *http.Transport) {
+func newTransports(gate descriptors.Gate) (http1, h2c *http.Transport) {
 	made := func() *http.Transport {
 		return &http.Transport{
-			DialContext: dialBackend, DisableCompression: true, MaxIdleConnsPerHost: maxIdlePerBackend, IdleConnTimeout: backendIdle,
+			DialContext: dialer(gate), DisableCompression: true, MaxIdleConnsPerHost: maxIdlePerBackend, IdleConnTimeout: backendIdle,
 			ExpectContinueTimeout: continueTimeout, MaxResponseHeaderBytes: maxHeaderBytes, Protocols: new(http.Protocols),
 			WriteBufferSize: copyBuffer, ReadBufferSize: copyBuffer,
 		}
@@ -43,9 +43,15 @@ type dialError struct{ error }
 // Unwrap is for errors.Is.
 func (e *dialError) Unwrap() error { return e.error }
 
-// dialBackend tries again where a backend refuses at once: the address is that of a service, and the next endpoint may accept.
-func dialBackend(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
+// dialer tries again where a backend refuses at once: the address is that of a service, and the next endpoint may accept. It leaves the
+// reserve of descriptors alone.
+func dialer(gate descriptors.Gate) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return dialBackend(ctx, &net.Dialer{Timeout: dialTimeout, Control: gate.Control}, network, address)
+	}
+}
+
+func dialBackend(ctx context.Context, d *net.Dialer, network, address string) (net.Conn, error) {
 	for n := 1; ; n++ {
 		c, err := d.DialContext(ctx, network, address)
 		if err == nil {
@@ -87,7 +93,12 @@ func (e *exchange) forward(of context.Context) {
 	ctx, cancel := context.WithCancelCause(of)
 	defer cancel(nil)
 	if t := shorter(d.Timeouts.Request, d.Timeouts.BackendRequest); t > 0 {
-		e.timer = time.AfterFunc(t, func() { cancel(errTimeout) })
+		e.timer = time.AfterFunc(t, func() {
+			cancel(errTimeout)
+			if e.body != nil {
+				e.body.expire() // who reads it does not see the context
+			}
+		})
 		defer e.timer.Stop()
 	}
 	dropH2C(e.r.Header)
@@ -95,6 +106,9 @@ func (e *exchange) forward(of context.Context) {
 	transport := e.server.http1
 	if d.Backend.Protocol == route.H2C {
 		transport = e.server.h2c
+	}
+	if e.body != nil {
+		e.body.pace.streams = isGRPC(e.r, d.Backend) // not before: copies for mirrors wait for the body
 	}
 	proxy := e.server.proxy
 	proxy.Rewrite, proxy.Transport, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, transport, e.failed, e.accepted
@@ -137,7 +151,7 @@ func (e *exchange) rewrite(p *httputil.ProxyRequest) {
 	d, out := &e.decision, p.Out
 	out.URL.Scheme, out.URL.Host = "http", d.Backend.Address
 	out.URL.RawQuery = p.In.URL.RawQuery // as it came, with what Go cannot parse
-	out.Trailer = p.In.Trailer           // its values come after the body
+	e.trailers(p)
 	if d.Host != "" {
 		out.Host = d.Host
 	}
@@ -151,18 +165,11 @@ func (e *exchange) rewrite(p *httputil.ProxyRequest) {
 	once(out)
 }
 
-// forwarding are the headers by which proxies say who called them.
-func forwarding() []string {
-	return []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-Ip"}
-}
-
 // vouch says who called. What others say of that is passed on if they are trusted. Names with underscores, which some servers take for
 // hyphens, never are.
 func (e *exchange) vouch(p *httputil.ProxyRequest) {
 	for name := range p.Out.Header {
-		if strings.Contains(name, "_") && slices.ContainsFunc(forwarding(), func(f string) bool {
-			return strings.EqualFold(strings.ReplaceAll(name, "_", "-"), f)
-		}) {
+		if strings.Contains(name, "_") && isOneOf(name, forwarding()) {
 			delete(p.Out.Header, name)
 		}
 	}

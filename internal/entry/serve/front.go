@@ -33,6 +33,8 @@ type front struct {
 
 // begins is called when it is known what the connection carries.
 func (f *front) begins(kind sniff.Protocol, head []byte) {
+	f.mu.Lock() // it may lose its place meanwhile
+	defer f.mu.Unlock()
 	f.head = head
 	if kind != sniff.HTTP2 {
 		f.strict = h1.NewReader(unread{f}, h1.Limits{HeadBytes: maxHeaderBytes, Fields: maxFields})
@@ -91,20 +93,23 @@ func (f *front) violation() *h1.Violation {
 // opaque is true when what follows the request is not verified: unless the connection is switched, it has to end.
 func (f *front) opaque() bool { return f.strict != nil && f.strict.Opaque() }
 
-// begin counts a request; false: the connection has lost its place.
-func (f *front) begin() bool {
+// begin counts a request; ok is false if the connection has lost its place. Why is set if there are too many requests under way.
+func (f *front) begin() (why refusal, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.begun++
-	if f.closed || !f.port.server.begin(f.slot) {
-		return false
+	if f.closed {
+		return "", false
 	}
-	f.port.requests.Add(1)
-	return true
+	if why, ok = f.port.server.begin(f.slot); ok {
+		f.port.requests.Add(1)
+	}
+	return why, ok
 }
 
-func (f *front) ended() {
-	f.port.server.ended(f.slot)
+// ended is called with what begin has returned.
+func (f *front) ended(why refusal) {
+	f.port.server.ended(f.slot, why)
 	f.port.requests.Done()
 }
 

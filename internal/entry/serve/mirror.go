@@ -23,23 +23,33 @@ func (e *exchange) mirror(of context.Context) {
 	if len(all) == 0 {
 		return
 	}
+	places := e.server.places(len(all)) // first: they bound the bodies that are kept
 	var content []byte
-	if e.body != nil {
+	if e.body != nil && places > 0 {
 		var fits bool
 		if content, fits = e.copyBody(); !fits {
-			e.server.metrics.mirrors.WithLabelValues(mirrorSkipped).Add(float64(len(all)))
-			return
+			for range places {
+				<-e.server.mirrors
+			}
+			places = 0
 		}
 	}
-	for _, to := range all {
-		select {
-		case e.server.mirrors <- struct{}{}:
-		default:
-			e.server.metrics.mirrors.WithLabelValues(mirrorSkipped).Inc()
-			continue
-		}
+	for _, to := range all[:places] {
 		e.copyTo(of, to, content)
 	}
+	e.server.metrics.mirrors.WithLabelValues(mirrorSkipped).Add(float64(len(all) - places))
+}
+
+// places takes as many for copies as there are, at most so many.
+func (s *Server) places(most int) (taken int) {
+	for ; taken < most; taken++ {
+		select {
+		case s.mirrors <- struct{}{}:
+		default:
+			return taken
+		}
+	}
+	return taken
 }
 
 // copyBody reads a body that is short; the request has it all the same.

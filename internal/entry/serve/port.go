@@ -141,6 +141,7 @@ func (p *port) admit(c net.Conn) {
 		f.Conn = tls.Server(c, p.config)
 	}
 	from := source.Of(c.RemoteAddr())
+	p.register(f) // before it has a place: from then on, another connection may take that and end this one
 	s.slotsMu.Lock()
 	added, victim, why := s.slots.admit(from, f.trusted)
 	if added != nil {
@@ -158,13 +159,24 @@ func (p *port) admit(c net.Conn) {
 		}
 		s.refuse(why, of, c.RemoteAddr().String())
 		_ = c.Close()
+		p.forget(f)
 		return
 	}
-	p.mu.Lock()
-	p.fronts[f] = struct{}{}
-	p.mu.Unlock()
-	p.conns.Add(1)
 	p.accepting.Go(func() { p.prepare(f) })
+}
+
+func (p *port) register(f *front) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fronts[f] = struct{}{}
+	p.conns.Add(1)
+}
+
+func (p *port) forget(f *front) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.fronts, f)
+	p.conns.Done()
 }
 
 // left frees the place of a connection that ends.
@@ -172,10 +184,7 @@ func (s *Server) left(f *front) {
 	s.slotsMu.Lock()
 	s.slots.remove(f.slot)
 	s.slotsMu.Unlock()
-	f.port.mu.Lock()
-	delete(f.port.fronts, f)
-	f.port.mu.Unlock()
-	f.port.conns.Done()
+	f.port.forget(f)
 }
 
 // prepare finds out what a connection carries, and hands it to the server of requests.

@@ -14,18 +14,21 @@ type refusal string
 
 // Refusals, besides those of package route.
 const (
-	full          refusal = "connections"
-	sourceFull    refusal = "source_connections"
-	noDescriptor  refusal = "descriptors"
-	badTLS        refusal = "tls"
-	malformed     refusal = "malformed"
-	slowBody      refusal = "slow_body"
-	slowReader    refusal = "slow_reader"
-	rateLimited   refusal = "rate_limit"
-	misdirected           = refusal(route.ReasonMisdirected)
-	unavailable   refusal = "backend_unavailable"
-	backendFailed refusal = "backend_failed"
-	timedOut      refusal = "timeout"
+	full       refusal = "connections"
+	sourceFull refusal = "source_connections"
+	// sourceRequestsFull is about requests of all connections of a source together.
+	sourceRequestsFull refusal = "source_requests"
+	requestsFull       refusal = "requests"
+	noDescriptor       refusal = "descriptors"
+	badTLS             refusal = "tls"
+	malformed          refusal = "malformed"
+	slowBody           refusal = "slow_body"
+	slowReader         refusal = "slow_reader"
+	rateLimited        refusal = "rate_limit"
+	misdirected                = refusal(route.ReasonMisdirected)
+	unavailable        refusal = "backend_unavailable"
+	backendFailed      refusal = "backend_failed"
+	timedOut           refusal = "timeout"
 )
 
 // allRefusals are those that have a series of the metric from the start.
@@ -33,6 +36,8 @@ func allRefusals() []refusal {
 	return []refusal{
 		full,
 		sourceFull,
+		requestsFull,
+		sourceRequestsFull,
 		noDescriptor,
 		badTLS,
 		malformed,
@@ -56,7 +61,9 @@ func (r refusal) remedy() string {
 	switch r {
 	case full:
 		return "find out who keeps connections busy, raise --max-connections or add replicas"
-	case sourceFull:
+	case requestsFull:
+		return "look for a service that answers slowly, raise --max-connections (and ulimit -n) or add replicas"
+	case sourceFull, sourceRequestsFull:
 		return "find out what this source does; name it in --trusted if it is a load balancer in front"
 	case noDescriptor:
 		return "raise the limit of open files (ulimit -n)"
@@ -118,9 +125,9 @@ func (s *Server) refuse(why refusal, of, detail string) {
 // limit is the number that a refusal is about; 0: none.
 func (s *Server) limit(why refusal) int {
 	switch why {
-	case full:
+	case full, requestsFull:
 		return s.slots.most
-	case sourceFull:
+	case sourceFull, sourceRequestsFull:
 		return s.slots.perSource
 	default:
 		return 0

@@ -98,14 +98,23 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cmp.Or(cfg.Log, zap.NewNop()), access: cmp.Or(cfg.Access, zap.NewNop()),
 		gate: descriptors.NewGate(descriptors.Limit()), mirrors: make(chan struct{}, maxMirrors), buffers: newBuffers(),
-		ports: make(map[uint16]*port), slots: newSlots(cmp.Or(cfg.MaxConns, DefaultMaxConns)),
+		ports: make(map[uint16]*port), slots: newSlots(affordable(cmp.Or(cfg.MaxConns, DefaultMaxConns), descriptors.Limit())),
 	}
 	s.limits.replicas = cfg.Replicas
 	s.proxy = newProxy(s.log, s.buffers)
 	s.metrics = newMetrics(cfg.Registerer, s.held)
-	s.http1, s.h2c = newTransports()
+	s.http1, s.h2c = newTransports(s.gate)
 	s.follow(&route.Table{})
 	return s, nil
+}
+
+// affordable is how many of most connections, and of as many requests, a process can have that may open so many descriptors; 0: any number.
+// Each of them needs one, and neither leaves none for the other.
+func affordable(most int, limit uint64) int {
+	if limit == 0 {
+		return most
+	}
+	return max(1, int(min(uint64(most), (limit-descriptors.Reserve(limit))/2)))
 }
 
 // Apply has the server follow a table: ports open and close, requests under way go on as they began. The error names the ports that could
@@ -215,15 +224,16 @@ func (s *Server) held() int {
 	return s.slots.held
 }
 
-// begin marks a connection busy with one more request; false: it has lost its place.
-func (s *Server) begin(of *slot) bool {
+// begin marks a connection busy with one more request, which is not to be served if there is a reason why. Not ok: the connection has lost
+// its place.
+func (s *Server) begin(of *slot) (why refusal, ok bool) {
 	s.slotsMu.Lock()
 	defer s.slotsMu.Unlock()
 	return s.slots.begin(of)
 }
 
-func (s *Server) ended(of *slot) {
+func (s *Server) ended(of *slot, why refusal) {
 	s.slotsMu.Lock()
 	defer s.slotsMu.Unlock()
-	s.slots.ended(of)
+	s.slots.ended(of, why)
 }

@@ -8,6 +8,8 @@ import (
 // slot is the place of one connection.
 type slot struct {
 	source netip.Prefix
+	of     *holding
+	exempt bool
 	// end closes the connection, which has to make room.
 	end func()
 
@@ -17,19 +19,22 @@ type slot struct {
 }
 
 // slots are the places of all connections. The connection that is idle longest makes room for a new one; a source that holds more than
-// others loses its own. A connection with a request under way keeps its place. It has no lock and no clock.
+// others loses its own. A connection with a request under way keeps its place. Requests have the same bounds as connections: each may need
+// one to a backend. It has no lock and no clock.
 type slots struct {
 	most, perSource int
 
 	held    int
+	under   int        // requests under way
 	idle    *list.List // of *slot, longest idle first
 	sources map[netip.Prefix]*holding
 }
 
 // holding is what one source holds.
 type holding struct {
-	held int
-	idle *list.List
+	held  int
+	under int
+	idle  *list.List
 }
 
 func newSlots(most int) *slots {
@@ -63,7 +68,7 @@ func (t *slots) admit(source netip.Prefix, exempt bool) (added, victim *slot, wh
 		t.remove(victim)
 	}
 	t.sources[source] = of
-	added = &slot{source: source}
+	added = &slot{source: source, of: of, exempt: exempt}
 	of.held++
 	t.held++
 	t.rest(added)
@@ -79,30 +84,51 @@ func first(l *list.List) *slot {
 }
 
 func (t *slots) rest(s *slot) {
-	s.all, s.own = t.idle.PushBack(s), t.sources[s.source].idle.PushBack(s)
+	s.all, s.own = t.idle.PushBack(s), s.of.idle.PushBack(s)
 }
 
 func (t *slots) wake(s *slot) {
 	t.idle.Remove(s.all)
-	t.sources[s.source].idle.Remove(s.own)
+	s.of.idle.Remove(s.own)
 }
 
-// begin is called with each request; false: the connection has lost its place.
-func (t *slots) begin(s *slot) bool {
+// begin is called with each request. Not ok: the connection has lost its place. Why says what there is too much of, if the request is only to
+// be answered with that.
+func (t *slots) begin(s *slot) (why refusal, ok bool) {
 	if s.gone {
-		return false
+		return "", false
 	}
 	if s.busy == 0 {
 		t.wake(s)
 	}
 	s.busy++
-	return true
+	switch {
+	case t.under >= t.most:
+		return requestsFull, true
+	case !s.exempt && s.of.under >= t.perSource:
+		return sourceRequestsFull, true
+	}
+	t.under++
+	s.of.under++
+	return "", true
 }
 
-// ended is called when it is over.
-func (t *slots) ended(s *slot) {
+// ended is called when it is over, with what begin has returned.
+func (t *slots) ended(s *slot, why refusal) {
 	if s.busy--; s.busy == 0 && !s.gone {
 		t.rest(s)
+	}
+	if why == "" {
+		t.under--
+		s.of.under--
+		t.release(s)
+	}
+}
+
+// release forgets a source that has nothing left.
+func (t *slots) release(s *slot) {
+	if s.of.held == 0 && s.of.under == 0 {
+		delete(t.sources, s.source)
 	}
 }
 
@@ -116,8 +142,6 @@ func (t *slots) remove(s *slot) {
 	}
 	s.gone = true
 	t.held--
-	of := t.sources[s.source]
-	if of.held--; of.held == 0 {
-		delete(t.sources, s.source)
-	}
+	s.of.held--
+	t.release(s)
 }
