@@ -87,7 +87,7 @@ func (e *entry) decide(l *Listener, q *query, host string, random uint64) Decisi
 		d.Backend = t.grpc
 	}
 	if r.path.kind != keepPath {
-		d.Path = r.path.apply(q.path, e.path)
+		d.Path = r.path.apply(q, e.path)
 	}
 	d.Mirrors = r.mirrored(random)
 	return d
@@ -142,11 +142,14 @@ const (
 	prefixMatch
 )
 
-func (p *pathEdit) apply(path, matched string) string {
-	if p.kind == prefixMatch {
-		return replacePrefix(path, matched, p.value)
+func (p *pathEdit) apply(q *query, matched string) string {
+	if p.kind != prefixMatch {
+		return p.value
 	}
-	return p.value
+	if rest, ok := strings.CutPrefix(q.came, matched); ok && (rest == "" || rest[0] == '/') {
+		return replacePrefix(q.came, matched, p.value) // what follows stays as it came, like the URL in /proxy/https://a.example
+	}
+	return replacePrefix(q.path, matched, p.value)
 }
 
 // redirect is where requests are sent elsewhere.
@@ -184,7 +187,7 @@ func (r *redirect) location(l *Listener, e *entry, q *query, host string) string
 		path = "/"
 	}
 	if r.path.kind != keepPath {
-		path = r.path.apply(q.path, e.path)
+		path = r.path.apply(q, e.path)
 	}
 	location := scheme + "://" + host + path
 	if raw := q.r.URL.RawQuery; raw != "" {

@@ -134,7 +134,8 @@ func (x *index) find(q *query) *entry {
 // query is a request that is being matched.
 type query struct {
 	r      *http.Request
-	path   string // normal
+	came   string // the path, normal
+	path   string // what is matched: without "//"
 	params url.Values
 }
 

@@ -74,6 +74,10 @@ func TestRewrite(t *testing.T) {
 		{"/foo", "/", "/foo", "/"},
 		{"/", "/xyz", "/foo", "/xyz/foo"},
 		{"/foo", "/xyz", "/f%6fo/a%2fb", "/xyz/a%2Fb"},
+		{"/foo", "/xyz", "/foo/https://a.example//b", "/xyz/https://a.example//b"},
+		{"/foo", "/xyz", "/foo//", "/xyz//"},
+		{"/foo/bar", "/xyz", "//foo//bar//b", "/xyz/b"},
+		{"/", "/xyz", "//a", "/xyz//a"},
 	} {
 		table, _ := compile(t, gatewayYAML, servicesYAML, routeOf("a", nil, fmt.Sprintf(
 			`{matches: [{path: {value: %q}}], filters: [{type: URLRewrite, urlRewrite: {hostname: in.example, path: {type: ReplacePrefixMatch, `+

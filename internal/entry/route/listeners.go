@@ -50,9 +50,12 @@ func (l *listener) tls() bool { return l.spec.Protocol == gatewayv1.HTTPSProtoco
 
 func (l *listener) accepted() bool { return !l.invalid.some() && !l.conflicts.some() }
 
-func (l *listener) programmed() bool {
-	return l.accepted() && !l.gateway.invalid.some() && (!l.tls() || len(l.certs) > 0) && len(l.kinds) > 0
+// usable: it can be programmed, unless it is in a conflict.
+func (l *listener) usable() bool {
+	return !l.invalid.some() && !l.gateway.invalid.some() && (!l.tls() || len(l.certs) > 0) && len(l.kinds) > 0
 }
+
+func (l *listener) programmed() bool { return l.usable() && !l.conflicts.some() }
 
 // listener as the Table has it.
 func (l *listener) listener(limits []*Limit) *Listener {
@@ -248,49 +251,6 @@ func readCertificate(secret *corev1.Secret, name types.NamespacedName) (*Certifi
 		return nil, fmt.Sprintf("has no certificate with its key in tls.crt and tls.key: %v", err)
 	}
 	return &Certificate{Secret: name, Pair: &pair}, ""
-}
-
-// checkTogether finds listeners that cannot be told apart, and TLS configurations that overlap. No listener of a conflict is used: which of
-// them was meant is not known.
-func checkTogether(gateways []*gateway) {
-	var all []*listener
-	byPort := make(map[int32][]*listener)
-	for _, g := range gateways {
-		for _, l := range g.listeners {
-			if l.supported() {
-				all = append(all, l)
-			}
-		}
-	}
-	for _, l := range all {
-		if _, ok := byPort[l.spec.Port]; !ok && len(byPort) == maxPorts {
-			l.invalid.add(string(gatewayv1.ListenerReasonPortUnavailable), "port: there are %d others already", maxPorts)
-			continue
-		}
-		if len(byPort[l.spec.Port]) == maxSharing {
-			l.invalid.add(string(gatewayv1.ListenerReasonPortUnavailable), "port: %d listeners share it already", maxSharing)
-			continue
-		}
-		for _, other := range byPort[l.spec.Port] {
-			compareListeners(l, other)
-			compareListeners(other, l)
-		}
-		byPort[l.spec.Port] = append(byPort[l.spec.Port], l)
-	}
-}
-
-func compareListeners(l, other *listener) {
-	name := func() string { return fmt.Sprintf("listener %s of Gateway %s", other.spec.Name, other.gateway.name) }
-	_, overlap := intersection(l.hostname, other.hostname)
-	switch {
-	case l.spec.Protocol != other.spec.Protocol:
-		l.conflicts.add(string(gatewayv1.ListenerReasonProtocolConflict), "%s has another protocol on this port", name())
-	case l.hostname == other.hostname:
-		l.conflicts.add(string(gatewayv1.ListenerReasonHostnameConflict), "%s has this port and hostname too", name())
-	case overlap && l.tls():
-		l.overlaps.add(string(gatewayv1.ListenerReasonOverlappingHostnames),
-			"%s has hostnames of this one on the same port: requests on connections that were made for the other one get status 421", name())
-	}
 }
 
 func (g *gateway) status() gatewayv1.GatewayStatus {

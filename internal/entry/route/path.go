@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// normalPath is the escaped path of a request as routes match it: characters that need no escape are not escaped, escapes are in upper case
-// (RFC 3986, 6.2.2). It is not ok for a path with "." or ".." as an element: a backend may resolve these, and then it is another path
-// than the one that was matched.
+// normalPath is the escaped path of a request: characters that need no escape are not escaped, escapes are in upper case (RFC 3986, 6.2.2). It
+// is not ok for a path with "." or ".." as an element, or with a NUL: a backend may resolve the first and end the path at the second, and then
+// it is another path than the one that was matched.
 func normalPath(u *url.URL) (path string, ok bool) {
 	path = u.EscapedPath()
 	if path == "" {
@@ -17,7 +17,21 @@ func normalPath(u *url.URL) (path string, ok bool) {
 		return "", false
 	}
 	path = normalEscapes(path)
-	return path, !hasDots(path)
+	return path, !hasDots(path) && !strings.Contains(path, "%00")
+}
+
+// mergeSlashes makes one slash of several, as many backends do: "//admin" must not pass by the rules of "/admin".
+func mergeSlashes(path string) string {
+	if !strings.Contains(path, "//") {
+		return path
+	}
+	out := make([]byte, 0, len(path))
+	for i := range len(path) {
+		if path[i] != '/' || i == 0 || path[i-1] != '/' {
+			out = append(out, path[i])
+		}
+	}
+	return string(out)
 }
 
 func normalEscapes(path string) string {
@@ -77,6 +91,8 @@ func checkPath(path string, match bool) string {
 	switch {
 	case hasDots(path):
 		return "must not have . or .. as an element"
+	case strings.Contains(path, "%00"):
+		return "must not contain %00"
 	case match && strings.Contains(path, "//"):
 		return "must not contain //"
 	case match && strings.Contains(path, "%2F"):
@@ -85,14 +101,37 @@ func checkPath(path string, match bool) string {
 	return ""
 }
 
-// hasDots: one of the path's elements is "." or "..".
+// hasDots: one of the path's elements is "." or ".." for some backend. Some end an element at a backslash or an escaped slash too, and take
+// what follows a semicolon for parameters, not for a part of it.
 func hasDots(path string) bool {
-	for element := range strings.SplitSeq(path, "/") {
+	for path != "" {
+		at, width := separator(path)
+		element := path[:at]
+		if semicolon := strings.IndexByte(element, ';'); semicolon >= 0 {
+			element = element[:semicolon]
+		}
+		if semicolon := strings.Index(element, "%3B"); semicolon >= 0 {
+			element = element[:semicolon]
+		}
 		if element == "." || element == ".." {
 			return true
 		}
+		path = path[at+width:]
 	}
 	return false
+}
+
+// separator is where the first element ends, and how long what ends it is.
+func separator(path string) (at, width int) {
+	for i := range len(path) {
+		switch rest := path[i:]; {
+		case rest[0] == '/' || rest[0] == '\\':
+			return i, 1
+		case strings.HasPrefix(rest, "%2F") || strings.HasPrefix(rest, "%5C"):
+			return i, len("%2F")
+		}
+	}
+	return len(path), 0
 }
 
 func isPathByte(c byte) bool { return isUnreserved(c) || strings.IndexByte("/!$&'()*+,;=:@", c) >= 0 }

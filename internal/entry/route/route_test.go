@@ -193,6 +193,7 @@ func TestPrecedence(t *testing.T) {
 		{line: "GET http://x/a/%2e%2E/b", want: "bad_path"},
 		{line: "GET http://x/a/.", want: "bad_path"},
 		{line: "GET http://x/a/.b/..c", want: "a/0"},
+		{line: "GET http://x//old", want: "zz/0"},
 		{line: "CONNECT x:80", want: "method"},
 	} {
 		d := table.Match(80, request(test.line, test.headers...), 0)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -144,15 +145,58 @@ spec:
 	if got := conditionOf(status.Gateways[named("web")].Conditions, "Accepted"); got != "True ListenersNotValid" {
 		t.Errorf("web: %s", got)
 	}
-	if got := conditionOf(status.Gateways[named("other")].Conditions, "Accepted"); got != "False ListenersNotValid" {
+	if got := conditionOf(status.Gateways[named("other")].Conditions, "Accepted"); got != "True Accepted" { // before web by name
 		t.Errorf("other: %s", got)
 	}
 	var ports []uint16
 	for _, p := range table.Ports() {
 		ports = append(ports, p.Number)
 	}
-	if fmt.Sprint(ports) != "[80 83]" {
+	if fmt.Sprint(ports) != "[80 82 83]" {
 		t.Errorf("ports %v", ports)
+	}
+}
+
+// A new Gateway takes nothing from an older one, nor does a listener that cannot be used.
+func TestOlderGatewayKeepsPort(t *testing.T) {
+	t.Parallel()
+	const older = "kind: Gateway\nmetadata: {name: public, creationTimestamp: '2026-01-01T00:00:00Z'}\nspec:\n  gatewayClassName: eastway\n" +
+		"  listeners: [{name: a, port: 80, protocol: HTTP}]"
+	const newer = "kind: Gateway\nmetadata: {name: a, namespace: tenant, creationTimestamp: '2026-02-01T00:00:00Z'}\nspec:\n" +
+		"  gatewayClassName: eastway\n  listeners:\n"
+	for _, test := range []struct {
+		listeners string // of the newer Gateway
+		want      string // its status
+		ports     string
+	}{
+		{"  - {name: a, port: 80, protocol: HTTP}", "False HostnameConflict", "[80: 1]"},
+		{"  - {name: a, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: absent}]}}", "True Accepted", "[80: 1]"},
+		{"  - {name: a, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}", "False ProtocolConflict", "[80: 1]"},
+		{"  - {name: a, port: 80, protocol: HTTP, hostname: a.example}", "True Accepted", "[80: 2]"},
+		{"  - {name: a, port: 80, protocol: HTTP, hostname: a.example}\n" +
+			"  - {name: b, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}", "True Accepted", "[80: 2]"},
+		{"  - {name: a, port: 81, protocol: HTTP}\n  - {name: b, port: 81, protocol: HTTP}", "False HostnameConflict", "[80: 1]"},
+		{"  - {name: a, port: 81, protocol: HTTP}\n  - {name: b, port: 81, protocol: HTTPS}", "True Accepted", "[80: 1 81: 1]"},
+	} {
+		table, status := compile(t, newer+test.listeners, secretYAML(t, "tenant", "cert"), older)
+		var ports []string
+		for _, p := range table.Ports() {
+			ports = append(ports, fmt.Sprintf("%d: %d", p.Number, len(p.Listeners)))
+			if p.TLS {
+				t.Errorf("%s: port %d is of TLS", test.listeners, p.Number)
+			}
+		}
+		if fmt.Sprint(ports) != test.ports {
+			t.Errorf("%s: ports %v, want %s", test.listeners, ports, test.ports)
+		}
+		first := status.Gateways[named("public")].Listeners[0]
+		if got := conditionOf(first.Conditions, "Conflicted"); got != "False NoConflicts" {
+			t.Errorf("%s: the older one: %s", test.listeners, got)
+		}
+		second := status.Gateways[types.NamespacedName{Namespace: "tenant", Name: "a"}].Listeners[0]
+		if got := conditionOf(second.Conditions, "Accepted"); got != test.want {
+			t.Errorf("%s: %s, want %s", test.listeners, got, test.want)
+		}
 	}
 }
 

@@ -51,9 +51,9 @@ func (t *Table) Match(port uint16, r *http.Request, random uint64) Decision {
 	}
 	path, ok := normalPath(r.URL)
 	if !ok {
-		return refuse(l, http.StatusBadRequest, ReasonBadPath, `the request's path does not begin with /, or has "." or ".." as an element`)
+		return refuse(l, http.StatusBadRequest, ReasonBadPath, `the request's path does not begin with /, has "." or ".." as an element, or a NUL`)
 	}
-	q := query{r: r, path: path}
+	q := query{r: r, came: path, path: mergeSlashes(path)}
 	for x := range l.routes.matching(host) {
 		if e := x.find(&q); e != nil {
 			return e.decide(l, &q, host, random)
