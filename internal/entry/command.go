@@ -78,7 +78,7 @@ ServiceImport, where Eastway's proxies fail over; until SIGTERM, then it drains.
 
 --manifests is a directory with Gateways, HTTPRoutes, ReferenceGrants, Services, ServiceImports, Secrets,
 Namespaces and TrafficPolicies (rateLimit). Changes are used within seconds and disturb no request; a manifest
-that cannot be used stays as it was. With --kubernetes they come from the API server: Gateways whose GatewayClass
+that cannot be read stays as it was. With --kubernetes they come from the API server: Gateways whose GatewayClass
 has the controllerName eastway.dev/entry. A second signal ends a drain at once.`,
 		Example: `  eastway entry --manifests /etc/eastway/entry
   eastway entry --kubernetes --service eastway-system/eastway-entry

@@ -46,6 +46,7 @@ type daemon struct {
 
 	// Of the last reading.
 	last   *route.Manifests
+	kept   route.Kept
 	errs   []string
 	table  *route.Table
 	failed string // of the ports
@@ -219,7 +220,7 @@ func (d *daemon) logNew(problems []string) {
 // use makes a table of what was read.
 func (d *daemon) use(m *route.Manifests, problems []string) {
 	d.logNew(problems)
-	table, status := route.Compile(m)
+	table, status := d.kept.Compile(m)
 	report := reportOf(status)
 	report.Problems = problems
 	d.last, d.table = m, table

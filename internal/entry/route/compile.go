@@ -18,8 +18,14 @@ import (
 // Compile makes a Table of all that is valid, and says about each object what is not. Objects that are not for ControllerName have no status;
 // a route that refers to no Gateway of these has an empty one.
 func Compile(in *Manifests) (*Table, *Status) {
-	c := &compiler{
+	return new(Kept).Compile(in)
+}
+
+func newCompiler(in *Manifests, kept *Kept) *compiler {
+	return &compiler{
 		in:       in,
+		kept:     kept,
+		good:     make(map[types.NamespacedName]*Certificate),
 		services: byName(in.Services),
 		imports:  byName(in.Imports),
 		secrets:  byName(in.Secrets),
@@ -27,18 +33,21 @@ func Compile(in *Manifests) (*Table, *Status) {
 		limits:   make(map[limited][]*Limit),
 		gateways: make(map[types.NamespacedName]*gateway),
 	}
+}
+
+func (c *compiler) compile() (*Table, *Status) {
 	status := &Status{
 		Classes:  make(map[string][]metav1.Condition),
 		Gateways: make(map[types.NamespacedName]gatewayv1.GatewayStatus),
 		Routes:   make(map[types.NamespacedName][]gatewayv1.RouteParentStatus),
 	}
-	for _, g := range in.Grants {
+	for _, g := range c.in.Grants {
 		c.grants[g.Namespace] = append(c.grants[g.Namespace], g)
 	}
 	c.addLimits()
 	classes := c.classes(status)
 	gateways := c.addGateways(classes)
-	for _, route := range inOrder(in.Routes) {
+	for _, route := range inOrder(c.in.Routes) {
 		if _, ok := status.Routes[nameOf(route)]; !ok {
 			status.Routes[nameOf(route)] = c.attach(route)
 		}
@@ -51,6 +60,8 @@ func Compile(in *Manifests) (*Table, *Status) {
 
 type compiler struct {
 	in       *Manifests
+	kept     *Kept
+	good     map[types.NamespacedName]*Certificate // of Secrets
 	services map[types.NamespacedName]*corev1.Service
 	imports  map[types.NamespacedName]*mcsv1beta1.ServiceImport
 	secrets  map[types.NamespacedName]*corev1.Secret

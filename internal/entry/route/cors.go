@@ -91,39 +91,50 @@ func (c *cors) allows(field string) bool {
 	})
 }
 
-// answer is what the filter puts into the answer, and whether the request is a preflight request, which no backend gets.
+// answer is what the filter puts into the answer, and whether the request is a preflight request, which no backend gets. What the backend says
+// does not count. Answers vary with the origin, those too of requests without one: a cache may keep them.
 func (c *cors) answer(r *http.Request) (edits []Edit, preflight bool) {
+	for _, name := range crossOriginHeaders() {
+		edits = append(edits, Edit{Op: Remove, Name: name})
+	}
+	edits = append(edits, Edit{Op: Add, Name: "Vary", Value: "Origin"})
 	field := r.Header.Get("Origin")
 	if field == "" {
-		return nil, false
+		return edits, false
 	}
 	method := r.Header.Get("Access-Control-Request-Method")
 	preflight = r.Method == http.MethodOptions && method != ""
-	add := func(op Op, name, value string) {
+	set := func(name, value string) {
 		if value != "" {
-			edits = append(edits, Edit{Op: op, Name: name, Value: value})
+			edits = append(edits, Edit{Op: Set, Name: name, Value: value})
 		}
 	}
 	if !c.allows(field) {
-		add(Add, "Vary", "Origin")
 		return edits, preflight
 	}
 	if c.any && !c.credentials {
-		add(Set, "Access-Control-Allow-Origin", "*")
+		set("Access-Control-Allow-Origin", "*")
 	} else {
-		add(Set, "Access-Control-Allow-Origin", field)
-		add(Add, "Vary", "Origin")
+		set("Access-Control-Allow-Origin", field)
 	}
 	if c.credentials {
-		add(Set, "Access-Control-Allow-Credentials", "true")
+		set("Access-Control-Allow-Credentials", "true")
 	}
-	add(Set, "Access-Control-Expose-Headers", c.expose)
+	set("Access-Control-Expose-Headers", c.expose)
 	if preflight {
-		add(Set, "Access-Control-Allow-Methods", listed(c.methods, method))
-		add(Set, "Access-Control-Allow-Headers", listed(c.headers, strings.Join(r.Header.Values("Access-Control-Request-Headers"), ", ")))
-		add(Set, "Access-Control-Max-Age", c.maxAge)
+		set("Access-Control-Allow-Methods", listed(c.methods, method))
+		set("Access-Control-Allow-Headers", listed(c.headers, strings.Join(r.Header.Values("Access-Control-Request-Headers"), ", ")))
+		set("Access-Control-Max-Age", c.maxAge)
 	}
 	return edits, preflight
+}
+
+// crossOriginHeaders of answers, of the Fetch standard.
+func crossOriginHeaders() []string {
+	return []string{
+		"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Access-Control-Allow-Methods",
+		"Access-Control-Allow-Headers", "Access-Control-Max-Age",
+	}
 }
 
 // listed is what is allowed: for "*", all that was requested, because with credentials, browsers take "*" for a name.

@@ -197,24 +197,24 @@ func TestCORS(t *testing.T) {
 		want         []string
 	}{
 		{"GET http://x/some", "https://www.one.example", false, []string{
-			all + "Origin: https://www.one.example", "Vary: Origin", all + "Credentials: true", "Access-Control-Expose-Headers: x-3, x-4",
+			all + "Origin: https://www.one.example", all + "Credentials: true", "Access-Control-Expose-Headers: x-3, x-4",
 		}},
 		{"OPTIONS http://x/some", "https://a.b.two.example:443", true, []string{
-			all + "Origin: https://a.b.two.example:443", "Vary: Origin", all + "Credentials: true", "Access-Control-Expose-Headers: x-3, x-4",
+			all + "Origin: https://a.b.two.example:443", all + "Credentials: true", "Access-Control-Expose-Headers: x-3, x-4",
 			all + "Methods: GET, PUT", all + "Headers: x-1, x-2", "Access-Control-Max-Age: 60",
 		}},
 		{"GET http://x/some", "http://any.example:8080", false, []string{
-			all + "Origin: http://any.example:8080", "Vary: Origin", all + "Credentials: true", "Access-Control-Expose-Headers: x-3, x-4",
+			all + "Origin: http://any.example:8080", all + "Credentials: true", "Access-Control-Expose-Headers: x-3, x-4",
 		}},
-		{"OPTIONS http://x/some", "https://two.example", true, []string{"Vary: Origin"}},
-		{"OPTIONS http://x/some", "http://www.one.example", true, []string{"Vary: Origin"}},
-		{"GET http://x/some", "https://evil.example/.two.example", false, []string{"Vary: Origin"}},
-		{"GET http://x/some", "null", false, []string{"Vary: Origin"}},
+		{"OPTIONS http://x/some", "https://two.example", true, nil},
+		{"OPTIONS http://x/some", "http://www.one.example", true, nil},
+		{"GET http://x/some", "https://evil.example/.two.example", false, nil},
+		{"GET http://x/some", "null", false, nil},
 		{"OPTIONS http://x/all", "null", true, []string{
 			all + "Origin: *", "Access-Control-Expose-Headers: *", all + "Methods: PUT", all + "Headers: x-1, x-9", "Access-Control-Max-Age: 5",
 		}},
 		{"OPTIONS http://x/auth", "http://a", true, []string{
-			all + "Origin: http://a", "Vary: Origin", all + "Credentials: true", all + "Methods: PUT", all + "Headers: x-1, " +
+			all + "Origin: http://a", all + "Credentials: true", all + "Methods: PUT", all + "Headers: x-1, " +
 				"x-9", "Access-Control-Max-Age: 5",
 		}},
 	} {
@@ -223,6 +223,11 @@ func TestCORS(t *testing.T) {
 		for _, e := range d.Response {
 			got = append(got, e.Name+": "+e.Value)
 		}
+		if len(got) < 7 || strings.Join(got[:6], "") != strings.Join(crossOriginHeaders(), ": ")+": " || got[6] != "Vary: Origin" {
+			t.Errorf("%s from %s: the answer begins with %q", test.line, test.origin, got)
+			continue
+		}
+		got = got[7:]
 		if strings.Join(got, "\n") != strings.Join(test.want, "\n") {
 			t.Errorf("%s from %s: %q, want %q", test.line, test.origin, got, test.want)
 		}
@@ -231,7 +236,7 @@ func TestCORS(t *testing.T) {
 			t.Errorf("%s from %s: kind %d, want %d", test.line, test.origin, d.Kind, want)
 		}
 	}
-	if d := table.Match(80, request("OPTIONS http://x/some"), 0); d.Kind != Forward || len(d.Response) > 0 {
+	if d := table.Match(80, request("OPTIONS http://x/some"), 0); d.Kind != Forward || len(d.Response) != 7 {
 		t.Errorf("without Origin: %+v", d)
 	}
 }

@@ -203,13 +203,14 @@ func (c *compiler) checkTLS(l *listener) {
 		cert, reason, wrong := c.certificate(l.gateway.name.Namespace, &l.spec.TLS.CertificateRefs[i])
 		if wrong != "" {
 			l.unresolved.add(string(reason), "tls.certificateRefs[%d]: %s", i, wrong)
-			continue
 		}
-		l.certs = append(l.certs, cert)
+		if cert != nil {
+			l.certs = append(l.certs, cert)
+		}
 	}
 }
 
-// certificate that a Gateway of a namespace refers to, or what is wrong with it.
+// certificate that a Gateway of a namespace refers to, and what is wrong with it: it may be the one that is kept.
 func (c *compiler) certificate(namespace string, ref *gatewayv1.SecretObjectReference) (*Certificate, gatewayv1.ListenerConditionReason, string) {
 	name := nameIn(namespace, ref.Namespace, ref.Name)
 	if ref.Group != nil && *ref.Group != "" || ref.Kind != nil && *ref.Kind != kindSecret {
@@ -220,6 +221,13 @@ func (c *compiler) certificate(namespace string, ref *gatewayv1.SecretObjectRefe
 			fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use Secret %s", name.Namespace, namespace, name.Name)
 	}
 	cert, wrong := readCertificate(c.secrets[name], name)
+	switch {
+	case wrong == "":
+		c.good[name] = cert
+	case c.secrets[name] != nil && c.kept.good[name] != nil:
+		cert = c.kept.good[name]
+		wrong += "; its last good certificate stays in use until this process ends: replace both of tls.crt and tls.key"
+	}
 	return cert, gatewayv1.ListenerReasonInvalidCertificateRef, prefixed(fmt.Sprintf("Secret %s ", name), wrong)
 }
 

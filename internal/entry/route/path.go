@@ -34,6 +34,15 @@ func mergeSlashes(path string) string {
 	return string(out)
 }
 
+// unescaped is a normal path without escapes but for those of slashes, which end no element.
+func unescaped(path string) string {
+	plain, err := url.PathUnescape(strings.ReplaceAll(path, "%2F", "%252F"))
+	if err != nil {
+		return path // not reached: it came from a URL
+	}
+	return plain
+}
+
 func normalEscapes(path string) string {
 	if strings.IndexByte(path, '%') < 0 {
 		return path

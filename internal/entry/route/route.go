@@ -98,6 +98,8 @@ type Decision struct {
 
 	// Response are the edits of the answer, of those too that the process makes itself.
 	Response []Edit
+	// Seen is the request's path as routes match it, without escapes but for %2F, for rate limits to match the same; empty if there are none.
+	Seen string
 	// Limits all count the request, whatever its Kind: those of the Gateway, and of the route if it matched one.
 	Limits []*Limit
 }

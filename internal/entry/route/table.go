@@ -54,9 +54,17 @@ func (t *Table) Match(port uint16, r *http.Request, random uint64) Decision {
 		return refuse(l, http.StatusBadRequest, ReasonBadPath, `the request's path does not begin with /, has "." or ".." as an element, or a NUL`)
 	}
 	q := query{r: r, came: path, path: mergeSlashes(path)}
+	d := l.decide(&q, host, random)
+	if len(d.Limits) > 0 {
+		d.Seen = unescaped(q.path)
+	}
+	return d
+}
+
+func (l *Listener) decide(q *query, host string, random uint64) Decision {
 	for x := range l.routes.matching(host) {
-		if e := x.find(&q); e != nil {
-			return e.decide(l, &q, host, random)
+		if e := x.find(q); e != nil {
+			return e.decide(l, q, host, random)
 		}
 	}
 	return refuse(l, http.StatusNotFound, ReasonNoRoute, "no rule of an HTTPRoute matches")

@@ -73,7 +73,8 @@ func TestWebSocket(t *testing.T) {
 			return
 		}
 		defer c.Close()
-		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"X-Edit: backend\r\nServer: inside\r\n\r\n")
 		b, _ := io.ReadAll(buffered)
 		_, _ = fmt.Fprintf(c, "got %s", b)
 	})
@@ -81,7 +82,7 @@ func TestWebSocket(t *testing.T) {
 	w.apply(func(r *http.Request) route.Decision {
 		d := match(r)
 		d.Timeouts.Request = time.Hour
-		d.Response = []route.Edit{{Op: route.Set, Name: "X-Edit", Value: "1"}}
+		d.Response = []route.Edit{{Op: route.Set, Name: "X-Edit", Value: "1"}, {Op: route.Remove, Name: "Server"}}
 		return d
 	}, &route.Listener{})
 	c, err := net.Dial("tcp", w.address())
@@ -103,7 +104,7 @@ func TestWebSocket(t *testing.T) {
 	b, err := io.ReadAll(r)
 	b = append([]byte(first), b...)
 	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 101 ") || !strings.HasSuffix(string(b), "got \x81GET / HTTP/1.1\n") ||
-		!strings.Contains(string(b), "X-Edit: 1") {
+		strings.Count(string(b), "X-Edit: 1") != 1 || strings.Contains(string(b), "backend") || strings.Contains(string(b), "Server") {
 		t.Errorf("%q, %v", b, err)
 	}
 }
@@ -490,27 +491,39 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// Copies of requests go to mirrors with their body; the request is answered by its backend.
+// Copies of what the backend gets go to mirrors with their body; the request is answered by its backend.
 func TestMirror(t *testing.T) {
 	t.Parallel()
 	copies := make(chan string, 1)
 	mirror := newWorld(t, Config{}, func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		copies <- r.Method + " " + r.Host + r.RequestURI + " " + string(b)
+		for _, name := range []string{"X-Hop", "Proxy-Authorization", "Keep-Alive", "X_forwarded_for", "Connection"} {
+			if values := r.Header.Values(name); len(values) > 0 {
+				t.Errorf("%s: %q", name, values)
+			}
+		}
+		if got := r.Header.Get("X-Forwarded-For"); got != "127.0.0.1" {
+			t.Errorf("X-Forwarded-For: %q", got)
+		}
 	})
 	w := newWorld(t, Config{}, func(rw http.ResponseWriter, r *http.Request) { _, _ = io.Copy(rw, r.Body) })
 	match := w.toBackend(route.HTTP1)
 	w.apply(func(*http.Request) route.Decision {
 		d := match(nil)
 		d.Mirrors = []*route.Backend{mirror.toBackend(route.HTTP1)(nil).Backend}
+		d.Host, d.Path = "in.example", "/c"
 		return d
 	}, &route.Listener{})
 	r := request(t, http.MethodPost, "http://"+w.address()+"/a?b", strings.NewReader("hello"))
 	r.Host = "a.example"
+	r.Header = http.Header{
+		"Connection": {"X-Hop"}, "X-Hop": {"1"}, "Keep-Alive": {"1"}, "Proxy-Authorization": {"secret"}, "X_Forwarded_For": {"192.0.2.1"},
+	}
 	if _, body := do(t, client(t, http1, nil), r); body != "hello" {
 		t.Errorf("%q", body)
 	}
-	if got := <-copies; got != "POST a.example/a?b hello" {
+	if got := <-copies; got != "POST in.example/c?b hello" {
 		t.Errorf("%q", got)
 	}
 }

@@ -111,7 +111,7 @@ func (e *exchange) answer(ctx context.Context) {
 	if d.Rule != nil {
 		e.entry.HTTP.Route = d.Rule.Route.String()
 	}
-	if wait, key := e.server.limits.take(d.Limits, e.r, e.began); wait > 0 {
+	if wait, key := e.server.limits.take(d, e.r, e.began); wait > 0 {
 		e.w.Header().Set("Retry-After", strconv.Itoa(max(int(math.Ceil(wait.Seconds())), 1)))
 		e.entry.Result = access.RateLimited
 		e.refuse(http.StatusTooManyRequests, rateLimited, "TrafficPolicy "+key)

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -65,7 +66,23 @@ func dialBackend(ctx context.Context, d *net.Dialer, network, address string) (n
 
 // newProxy makes what requests have in common.
 func newProxy(log *zap.Logger, b buffers) httputil.ReverseProxy {
-	return httputil.ReverseProxy{BufferPool: b, ErrorLog: zap.NewStdLog(log.Named("http"))}
+	out := zap.NewStdLog(log)
+	out.SetOutput(errorLog{log.Named("http")})
+	return httputil.ReverseProxy{BufferPool: b, ErrorLog: out}
+}
+
+// errorLog takes what net/http logs: faults of clients and backends, which are counted and logged otherwise, and panics, which are faults
+// of this process.
+type errorLog struct{ log *zap.Logger }
+
+// Write implements io.Writer.
+func (l errorLog) Write(p []byte) (int, error) {
+	level := zap.DebugLevel
+	if bytes.Contains(p, []byte("panic serving")) {
+		level = zap.ErrorLevel
+	}
+	l.log.Log(level, "net/http", zap.ByteString("text", bytes.TrimSpace(p)))
+	return len(p), nil
 }
 
 // buffers are those that carry answers.
@@ -102,25 +119,29 @@ func (e *exchange) forward(of context.Context) {
 		defer e.timer.Stop()
 	}
 	dropH2C(e.r.Header)
-	e.mirror(context.WithoutCancel(ctx))
 	transport := e.server.http1
 	if d.Backend.Protocol == route.H2C {
 		transport = e.server.h2c
 	}
-	if e.body != nil {
-		e.body.pace.streams = isGRPC(e.r, d.Backend) // not before: copies for mirrors wait for the body
-	}
 	proxy := e.server.proxy
 	proxy.Rewrite, proxy.Transport, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, transport, e.failed, e.accepted
+	whole := false
+	defer func() { // the proxy panics if the answer ends early
+		if !whole && e.entry.Result == "" && errors.Is(context.Cause(ctx), errTimeout) {
+			e.entry.Result, e.entry.Ended = access.Timeout, string(timedOut)
+			e.server.refuse(timedOut, e.subject(), "the answer had begun")
+		}
+	}()
 	proxy.ServeHTTP(e.w, e.r.WithContext(ctx))
-	if errors.Is(context.Cause(ctx), errTimeout) && e.entry.Result == "" {
-		e.entry.Result = access.Timeout
-	}
+	whole = true
 }
 
 // accepted is called with the head of the backend's answer.
 func (e *exchange) accepted(resp *http.Response) error {
 	e.entry.Accepted = time.Since(e.began)
+	if resp.StatusCode == http.StatusSwitchingProtocols { // other answers are edited when they are written
+		edit(resp.Header, e.decision.Response)
+	}
 	if len(resp.Trailer) > 0 && e.r.ProtoMajor == 1 { // HTTP/1.1 has trailers after chunks alone
 		resp.Header.Del("Content-Length")
 	}
@@ -163,6 +184,10 @@ func (e *exchange) rewrite(p *httputil.ProxyRequest) {
 	e.vouch(p)
 	edit(out.Header, d.Request)
 	once(out)
+	e.mirror(p)
+	if e.body != nil {
+		e.body.pace.streams = isGRPC(e.r, d.Backend) // not before: copies for mirrors wait for the body
+	}
 }
 
 // vouch says who called. What others say of that is passed on if they are trusted. Names with underscores, which some servers take for

@@ -24,8 +24,13 @@ type limit struct {
 }
 
 // take counts a request; wait is positive if one of the limits is met, and for how long.
-func (l *limits) take(all []*route.Limit, r *http.Request, now time.Time) (wait time.Duration, key string) {
-	for _, of := range all {
+func (l *limits) take(d *route.Decision, r *http.Request, now time.Time) (wait time.Duration, key string) {
+	if d.Seen != "" && d.Seen != r.URL.Path {
+		seen, at := *r, *r.URL
+		at.Path, at.RawPath = d.Seen, ""
+		seen.URL, r = &at, &seen
+	}
+	for _, of := range d.Limits {
 		if wait := l.buckets(of).Matching(&ratelimit.Call{Request: r}).Take(now); wait > 0 {
 			return wait, of.Key
 		}

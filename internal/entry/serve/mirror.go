@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httputil"
 
 	"github.com/eastway/eastway/internal/entry/route"
 )
@@ -16,9 +17,9 @@ const (
 	mirrorSkipped = "skipped"
 )
 
-// mirror sends copies of a request to the backends of its RequestMirror filters. What they answer is not used. A body is read before the
-// request goes on.
-func (e *exchange) mirror(of context.Context) {
+// mirror sends copies of what the backend gets to the backends of RequestMirror filters. What they answer is not used. A body is read before
+// the request goes on.
+func (e *exchange) mirror(p *httputil.ProxyRequest) {
 	all := e.decision.Mirrors
 	if len(all) == 0 {
 		return
@@ -27,7 +28,7 @@ func (e *exchange) mirror(of context.Context) {
 	var content []byte
 	if e.body != nil && places > 0 {
 		var fits bool
-		if content, fits = e.copyBody(); !fits {
+		if content, fits = e.copyBody(p.Out); !fits {
 			for range places {
 				<-e.server.mirrors
 			}
@@ -35,7 +36,7 @@ func (e *exchange) mirror(of context.Context) {
 		}
 	}
 	for _, to := range all[:places] {
-		e.copyTo(of, to, content)
+		e.copyTo(context.WithoutCancel(p.In.Context()), p.Out, to, content)
 	}
 	e.server.metrics.mirrors.WithLabelValues(mirrorSkipped).Add(float64(len(all) - places))
 }
@@ -53,16 +54,19 @@ func (s *Server) places(most int) (taken int) {
 }
 
 // copyBody reads a body that is short; the request has it all the same.
-func (e *exchange) copyBody() (content []byte, fits bool) {
+func (e *exchange) copyBody(out *http.Request) (content []byte, fits bool) {
 	if e.r.ContentLength < 0 || e.r.ContentLength > maxMirrorBody || e.r.Header.Get("Expect") != "" {
 		return nil, false
 	}
-	content, err := io.ReadAll(e.r.Body)
+	content, err := io.ReadAll(e.body)
+	if err == nil && len(content) == 0 {
+		return nil, true
+	}
 	rest := io.Reader(bytes.NewReader(content))
 	if err != nil {
 		rest = io.MultiReader(rest, failing{err})
 	}
-	e.r.Body = io.NopCloser(rest)
+	out.Body = io.NopCloser(rest)
 	return content, err == nil
 }
 
@@ -73,21 +77,18 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // copyTo sends one copy. It outlives the request.
-func (e *exchange) copyTo(of context.Context, to *route.Backend, content []byte) {
+func (e *exchange) copyTo(of context.Context, request *http.Request, to *route.Backend, content []byte) {
 	s := e.server
 	ctx, cancel := context.WithTimeout(of, mirrorTimeout)
-	out := e.r.Clone(ctx)
-	out.RequestURI = ""
-	out.URL.Scheme, out.URL.Host = "http", to.Address
-	out.Body, out.Close = http.NoBody, false
+	out := request.Clone(ctx)
+	out.URL.Host = to.Address
+	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, int64(len(content)), nil, nil
 	if len(content) > 0 {
 		out.Body = io.NopCloser(bytes.NewReader(content))
 	}
-	for _, name := range append([]string{"Connection", "Upgrade", "Te", "Trailer", "Transfer-Encoding", "Keep-Alive"}, forwarding()...) {
-		delete(out.Header, name)
+	for _, name := range []string{"Connection", "Upgrade", "Te"} { // of a connection that is to be switched, and for trailers
+		out.Header.Del(name)
 	}
-	edit(out.Header, e.decision.Request)
-	once(out)
 	transport := s.http1
 	if to.Protocol == route.H2C {
 		transport = s.h2c

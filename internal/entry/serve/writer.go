@@ -92,7 +92,6 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.e.switched()
-	edit(w.Header(), w.e.decision.Response)
 	w.status = http.StatusSwitchingProtocols
 	w.hijacked = &hijacked{front: f, buffered: buffered.Reader}
 	return w.hijacked, buffered, nil

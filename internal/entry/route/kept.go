@@ -1,0 +1,24 @@
+package route
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Kept is what a Table takes over from the one before: the last good certificate of each Secret that is still there. A port that is served must
+// not close because a certificate was replaced by one that its key does not fit. The zero value has none; it is for one goroutine.
+type Kept struct {
+	good map[types.NamespacedName]*Certificate
+}
+
+// Compile is the function Compile, with what is kept.
+func (k *Kept) Compile(in *Manifests) (*Table, *Status) {
+	c := newCompiler(in, k)
+	table, status := c.compile()
+	for name, cert := range k.good {
+		if _, read := c.good[name]; !read && c.secrets[name] != nil {
+			c.good[name] = cert
+		}
+	}
+	k.good = c.good
+	return table, status
+}
