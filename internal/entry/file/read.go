@@ -63,20 +63,44 @@ func (r *Reader) Read() (*route.Manifests, []file.FileError, error) {
 		return nil, nil, fmt.Errorf("manifests of the entry: %w: name another directory, or create this one", err)
 	}
 	p := &reading{Reader: r, objects: make(map[key]object)}
-	files, total := 0, 0
+	var names []string
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, ".") || !slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
-			continue
+		if !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
+			names = append(names, name)
 		}
-		if files++; files > maxFiles {
-			p.fail(name, &manifest.Object{}, fmt.Errorf("this and all later files are not read: at most %d are", maxFiles))
+	}
+	total := 0
+	for i, name := range r.knownFirst(names) {
+		if i == maxFiles {
+			p.fail(name, &manifest.Object{}, fmt.Errorf("this file and %d others are not read: at most %d are", len(names)-maxFiles-1, maxFiles))
 			break
 		}
 		p.file(name, &total)
 	}
 	r.good = p.objects
 	return assemble(p.objects), p.errs, nil
+}
+
+// knownFirst are the names with those first that had something before, if there are too many: what is served stays.
+func (r *Reader) knownFirst(names []string) []string {
+	if len(names) <= maxFiles {
+		return names
+	}
+	known := make(map[string]bool)
+	for _, o := range r.good {
+		known[o.file] = true
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		switch {
+		case known[a] == known[b]:
+			return 0
+		case known[a]:
+			return -1
+		}
+		return 1
+	})
+	return names
 }
 
 func (p *reading) fail(name string, m *manifest.Object, err error) {

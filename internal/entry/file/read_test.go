@@ -1,6 +1,7 @@
 package file
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,5 +90,36 @@ func TestLastGoodStays(t *testing.T) {
 	read(0)
 	if _, _, err := NewReader(filepath.Join(dir, "none")).Read(); err == nil || !strings.Contains(err.Error(), "create this one") {
 		t.Error(err)
+	}
+}
+
+// One file too many does not drop one that is served.
+func TestTooManyFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name string) {
+		t.Helper()
+		text := fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: s-%s}\n", strings.TrimSuffix(name, ".yaml"))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range maxFiles {
+		write(fmt.Sprintf("b%d.yaml", i))
+	}
+	r := NewReader(dir)
+	if m, errs, err := r.Read(); err != nil || len(errs) > 0 || len(m.Services) != maxFiles {
+		t.Fatalf("%v, %v", errs, err)
+	}
+	write("a.yaml")
+	write("c.yaml")
+	m, errs, err := r.Read()
+	if err != nil || len(errs) != 1 || !strings.Contains(errs[0].Error(), "a.yaml: this file and 1 others are not read") {
+		t.Fatalf("%v, %v", errs, err)
+	}
+	for _, s := range m.Services {
+		if s.Name == "s-a" || s.Name == "s-c" || len(m.Services) != maxFiles {
+			t.Errorf("%s, of %d", s.Name, len(m.Services))
+		}
 	}
 }

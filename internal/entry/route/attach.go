@@ -39,7 +39,7 @@ func (c *compiler) attach(route *gatewayv1.HTTPRoute) []gatewayv1.RouteParentSta
 			}
 			if len(entries) > 0 && !c.take(entries, len(l.hostnames)) {
 				refused.add(string(gatewayv1.RouteReasonUnsupportedValue),
-					"the entry has %d matches, %d of them with regular expressions, and takes %d and %d: use fewer, or several entries",
+					"the entry has %d matches with %d instructions of regular expressions, and takes %d and %d: use fewer, or several entries",
 					c.entries, c.regexes, maxEntries, maxRegexes)
 				continue
 			}
@@ -60,18 +60,15 @@ func (c *compiler) attach(route *gatewayv1.HTTPRoute) []gatewayv1.RouteParentSta
 
 // take counts entries for each of some hostnames; it is false if the Table cannot have them.
 func (c *compiler) take(entries []*entry, hostnames int) bool {
-	regexes := 0
+	more, size := len(entries)*hostnames, 0
 	for _, e := range entries {
-		if e.usesRegex() {
-			regexes++
-		}
+		size += e.regexSize() * hostnames
 	}
-	more, moreRegexes := len(entries)*hostnames, regexes*hostnames
-	if c.entries+more > maxEntries || c.regexes+moreRegexes > maxRegexes {
+	if c.entries+more > maxEntries || c.regexes+size > maxRegexes {
 		return false
 	}
 	c.entries += more
-	c.regexes += moreRegexes
+	c.regexes += size
 	return true
 }
 

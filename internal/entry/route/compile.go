@@ -69,7 +69,7 @@ type compiler struct {
 	limits   map[limited][]*Limit
 	gateways map[types.NamespacedName]*gateway
 	entries  int // in the Table
-	regexes  int
+	regexes  int // instructions of all patterns there
 }
 
 // limited is the target of a policy.
@@ -126,6 +126,9 @@ func (c *compiler) table(gateways []*gateway) *Table {
 			p.Listeners = append(p.Listeners, out)
 			t.byPort[out.Port].set(out.Hostname, out)
 		}
+	}
+	for _, list := range c.limits {
+		t.limits = append(t.limits, list...)
 	}
 	for _, number := range slices.Sorted(maps.Keys(ports)) {
 		t.ports = append(t.ports, ports[number])

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,10 +13,10 @@ import (
 type entry struct {
 	rule    *rule
 	kind    pathKind
-	path    string         // for exact and prefix; a prefix has no final slash
-	regex   *regexp.Regexp // for regular
-	method  string         // empty: any
-	headers []condition    // names are canonical
+	path    string      // for exact and prefix; a prefix has no final slash
+	regex   *pattern    // for regular
+	method  string      // empty: any
+	headers []condition // names are canonical
 	queries []condition
 	index   int // of the match in its rule
 }
@@ -37,14 +36,19 @@ const (
 type condition struct {
 	name  string
 	value string
-	regex *regexp.Regexp // nil: exactly value
+	regex *pattern // nil: exactly value
 }
 
-func (c *condition) holds(value string) bool {
-	if c.regex != nil {
-		return c.regex.MatchString(value)
+// holds for a value. One that is too long for a regular expression decides that the query is: it may be there to keep requests out.
+func (c *condition) holds(q *query, value string) bool {
+	if c.regex == nil {
+		return c.value == value
 	}
-	return c.value == value
+	if len(value) > maxRegexInput {
+		q.long = true
+		return false
+	}
+	return c.regex.MatchString(value)
 }
 
 // compare orders entries of one hostname by precedence. The order is total: two entries that are equal are one.
@@ -137,6 +141,7 @@ type query struct {
 	came   string // the path, normal
 	path   string // what is matched: without "//"
 	params url.Values
+	long   bool // a value is too long to be matched
 }
 
 func (q *query) first(entries []*entry) *entry {
@@ -154,12 +159,12 @@ func (q *query) matches(e *entry) bool {
 		return false
 	}
 	for i := range e.headers {
-		if value, ok := q.header(e.headers[i].name); !ok || !e.headers[i].holds(value) {
+		if value, ok := q.header(e.headers[i].name); !ok || !e.headers[i].holds(q, value) {
 			return false
 		}
 	}
 	for i := range e.queries {
-		if value, ok := q.param(e.queries[i].name); !ok || !e.queries[i].holds(value) {
+		if value, ok := q.param(e.queries[i].name); !ok || !e.queries[i].holds(q, value) {
 			return false
 		}
 	}

@@ -65,6 +65,9 @@ func TestSeenPath(t *testing.T) {
 			t.Errorf("%s: %q, want %q", target, d.Seen, want)
 		}
 	}
+	if all := table.Limits(); len(all) != 1 || all[0].Key != "shop/p" {
+		t.Errorf("limits %v", all)
+	}
 	table, _ = compile(t, gatewayYAML)
 	if d := table.Match(80, request("GET http://x/a"), 0); d.Seen != "" {
 		t.Errorf("without limits: %q", d.Seen)

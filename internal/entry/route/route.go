@@ -122,6 +122,7 @@ type Reason string
 const (
 	ReasonBadHost        Reason = "bad_host"        // 400: no host, or none that a name or an address can be
 	ReasonBadPath        Reason = "bad_path"        // 400: a path that a backend may take for another one
+	ReasonTooLong        Reason = "too_long"        // 414: the path; 431: a header or query parameter that a regular expression is for
 	ReasonMethod         Reason = "method"          // 405: CONNECT
 	ReasonNoListener     Reason = "no_listener"     // 404: no listener for the host
 	ReasonNoRoute        Reason = "no_route"        // 404: no rule for the request

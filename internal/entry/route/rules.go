@@ -3,8 +3,6 @@ package route
 import (
 	"fmt"
 	"net/http"
-	"regexp"
-	"regexp/syntax"
 	"strings"
 	"time"
 
@@ -198,7 +196,7 @@ func newCond(name, value string, regular bool) (condition, string) {
 		return c, ""
 	}
 	var wrong string
-	c.regex, wrong = compileRegex(value)
+	c.regex, wrong = newPattern(value)
 	return c, wrong
 }
 
@@ -222,44 +220,10 @@ func (e *entry) setPath(in *gatewayv1.HTTPPathMatch) string {
 	case gatewayv1.PathMatchRegularExpression:
 		var wrong string
 		e.kind = regular
-		e.regex, wrong = compileRegex(value)
+		e.regex, wrong = newPattern(value)
 		return wrong
 	}
 	return "type: use Exact, PathPrefix or RegularExpression"
-}
-
-// compileRegex makes a regular expression that matches whole texts.
-func compileRegex(expr string) (*regexp.Regexp, string) {
-	if len(expr) > maxPathValue {
-		return nil, fmt.Sprintf("value: a regular expression may have %d bytes", maxPathValue)
-	}
-	parsed, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil {
-		return nil, fmt.Sprintf("value: not a regular expression of RE2: %v", err)
-	}
-	prog, err := syntax.Compile(parsed.Simplify())
-	if err != nil || len(prog.Inst) > maxRegexSize {
-		return nil, fmt.Sprintf("value: the regular expression is larger than %d instructions: use shorter repetitions", maxRegexSize)
-	}
-	re, err := regexp.Compile(`\A(?:` + expr + `)\z`)
-	if err != nil {
-		return nil, fmt.Sprintf("value: %v", err)
-	}
-	return re, ""
-}
-
-func (e *entry) usesRegex() bool {
-	if e.regex != nil {
-		return true
-	}
-	for _, list := range [][]condition{e.headers, e.queries} {
-		for i := range list {
-			if list[i].regex != nil {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // targets are the rule's backends.

@@ -473,14 +473,15 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	regular := `{matches: [{path: {type: RegularExpression, value: "/INDEX.*"}}], ` + toCart + `}`
+	regular := `{matches: [{path: {type: RegularExpression, value: "/INDEX.{490}"}}], ` + toCart + `}`
+	size := maxRules * (490 + len("/0") + 3) // of each route, about
 	texts := []string{gatewayYAML, servicesYAML}
-	for i := range maxRegexes/maxRules + 1 {
+	for i := range maxRegexes/size + 1 {
 		texts = append(texts, routeOf(fmt.Sprintf("r%02d", i), nil, rules(maxRules, regular)...))
 	}
 	_, status = compile(t, texts...)
-	for i := range maxRegexes/maxRules + 1 {
-		want := map[bool]string{true: "True Accepted", false: "False UnsupportedValue"}[i < maxRegexes/maxRules]
+	for i := range maxRegexes/size + 1 {
+		want := map[bool]string{true: "True Accepted", false: "False UnsupportedValue"}[i < maxRegexes/size]
 		if got := conditionOf(status.Routes[named(fmt.Sprintf("r%02d", i))][0].Conditions, "Accepted"); got != want {
 			t.Errorf("route %d of regular expressions: %s, want %s", i, got, want)
 		}

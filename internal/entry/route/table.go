@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"net/http"
 )
 
@@ -8,10 +9,14 @@ import (
 type Table struct {
 	ports  []*Port
 	byPort map[uint16]*byHost[*Listener]
+	limits []*Limit
 }
 
 // Ports are those to listen on, in order.
 func (t *Table) Ports() []*Port { return t.ports }
+
+// Limits are all that a Decision may have, in any order.
+func (t *Table) Limits() []*Limit { return t.limits }
 
 // Listener is the one for a name on a port, by the most specific hostname: that of a request, or in TLS the client's SNI. It is nil if there
 // is none.
@@ -54,6 +59,10 @@ func (t *Table) Match(port uint16, r *http.Request, random uint64) Decision {
 		return refuse(l, http.StatusBadRequest, ReasonBadPath, `the request's path does not begin with /, has "." or ".." as an element, or a NUL`)
 	}
 	q := query{r: r, came: path, path: mergeSlashes(path)}
+	if len(path) > maxPath {
+		return refuse(l, http.StatusRequestURITooLong, ReasonTooLong,
+			fmt.Sprintf("the path has %d bytes, at most %d are matched", len(path), maxPath))
+	}
 	d := l.decide(&q, host, random)
 	if len(d.Limits) > 0 {
 		d.Seen = unescaped(q.path)
@@ -63,7 +72,12 @@ func (t *Table) Match(port uint16, r *http.Request, random uint64) Decision {
 
 func (l *Listener) decide(q *query, host string, random uint64) Decision {
 	for x := range l.routes.matching(host) {
-		if e := x.find(q); e != nil {
+		e := x.find(q)
+		if q.long {
+			return refuse(l, http.StatusRequestHeaderFieldsTooLarge, ReasonTooLong,
+				fmt.Sprintf("a header or query parameter that a regular expression is for has more than %d bytes", maxRegexInput))
+		}
+		if e != nil {
 			return e.decide(l, q, host, random)
 		}
 	}

@@ -22,6 +22,7 @@ type body struct {
 	mu    sync.Mutex
 	got   int64
 	err   error
+	eof   bool
 	late  bool // the time of the request is over: nothing more is read
 	ended bool // the request is over: the connection is not this body's any more
 }
@@ -52,6 +53,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.got += int64(n)
+	b.eof = b.eof || errors.Is(err, io.EOF)
 	if err != nil && !errors.Is(err, io.EOF) && b.err == nil {
 		b.err = err
 	}
@@ -84,6 +86,13 @@ func (b *body) end() (got int64) {
 	}
 	b.ended = true
 	return b.got
+}
+
+// isWhole is true if all of it was read.
+func (b *body) isWhole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.eof
 }
 
 // failure is why reading it failed; nil: it did not.

@@ -189,7 +189,8 @@ func TestNotSentTwice(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int32
 	w := newWorld(t, Config{}, func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
+		if r.URL.Path != "/warm" {
+			_, _ = io.Copy(io.Discard, r.Body)
 			posts.Add(1)
 			if r.Header.Get("Idempotency-Key") != "1" || r.Header.Get("X-Idempotency-Key") != "2" {
 				t.Errorf("header: %v", r.Header)
@@ -200,12 +201,12 @@ func TestNotSentTwice(t *testing.T) {
 	})
 	w.apply(w.toBackend(route.HTTP1), &route.Listener{})
 	c := client(t, http1, nil)
-	do(t, c, request(t, http.MethodGet, "http://"+w.address()+"/", nil)) // its connection is used again
-	r := request(t, http.MethodPost, "http://"+w.address()+"/", nil)
+	do(t, c, request(t, http.MethodPost, "http://"+w.address()+"/warm", nil)) // its connection is used again
+	r := request(t, http.MethodPost, "http://"+w.address()+"/", strings.NewReader("body"))
 	r.Header.Set("Idempotency-Key", "1")
 	r.Header.Set("X-Idempotency-Key", "2")
 	resp, _ := do(t, c, r)
-	if resp.StatusCode != http.StatusBadGateway || posts.Load() != 1 {
+	if resp.StatusCode != http.StatusBadGateway || resp.Close || posts.Load() != 1 {
 		t.Errorf("%s, %d POSTs", resp.Status, posts.Load())
 	}
 }
@@ -327,7 +328,12 @@ func TestRateLimit(t *testing.T) {
 	}
 	c := client(t, http1, nil)
 	for i, want := range []int{200, 200, 429, 429} {
-		w.apply(limited, &route.Listener{})
+		table := &fake{
+			ports: []*route.Port{{Number: w.port, Listeners: []*route.Listener{{}}}}, match: limited, limits: []*route.Limit{{Key: "shop/cart"}},
+		}
+		if err := w.Apply(t.Context(), table); err != nil {
+			t.Fatal(err)
+		}
 		r := request(t, http.MethodGet, "http://"+w.address()+"/", nil)
 		r.Host = "a.example"
 		resp, _ := do(t, c, r)
@@ -340,6 +346,9 @@ func TestRateLimit(t *testing.T) {
 	}
 	if w.refusedCount(rateLimited) != 2 || !strings.Contains(w.access.String(), `"response_flags":"RL"`) {
 		t.Errorf("%d, %s", w.refusedCount(rateLimited), w.access)
+	}
+	if w.apply(limited, &route.Listener{}); len(w.limits.of) != 0 {
+		t.Error("a limit that is gone is remembered")
 	}
 }
 

@@ -80,7 +80,7 @@ func (e *exchange) rejected(why refusal) bool {
 		e.refuse(http.StatusBadRequest, malformed, v.Error())
 		return true
 	}
-	if status, detail := badFields(e.r.Header); status != 0 {
+	if status, detail := badFields(e.r); status != 0 {
 		e.refuse(status, malformed, detail)
 		return true
 	}
@@ -95,7 +95,6 @@ func (e *exchange) overload(why refusal) {
 		of = "source " + e.front.slot.source.String()
 	}
 	e.w.Header().Set("Retry-After", "1")
-	e.leaveBody()
 	e.turnDown(http.StatusServiceUnavailable, why, of, e.r.RemoteAddr)
 }
 
@@ -153,6 +152,7 @@ func (e *exchange) turnDown(status int, why refusal, of, detail string) {
 	if e.w.status != 0 {
 		return // a part of the answer has gone out
 	}
+	e.leaveBody()
 	h := e.w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -180,7 +180,6 @@ func (e *exchange) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(context.Cause(r.Context()), errTimeout):
 		e.entry.Result = access.Timeout
-		e.leaveBody()
 		e.refuse(http.StatusGatewayTimeout, timedOut, err.Error())
 	case violated:
 		e.refuse(http.StatusBadRequest, malformed, reading.Error())
@@ -204,7 +203,7 @@ func (e *exchange) failed(_ http.ResponseWriter, r *http.Request, err error) {
 
 // leaveBody has the answer go out at once: net/http's server would read the rest of the body of HTTP/1.1 before.
 func (e *exchange) leaveBody() {
-	if e.body != nil && e.r.ProtoMajor == 1 {
+	if e.body != nil && e.r.ProtoMajor == 1 && !e.body.isWhole() {
 		e.w.Header().Set("Connection", "close")
 	}
 }

@@ -32,16 +32,22 @@ func isOneOf(name string, of []string) bool {
 }
 
 // badFields verifies what package h1 does for HTTP/1.1, in a header of HTTP/2; status 0: it is right.
-func badFields(h http.Header) (status int, detail string) {
-	n := 0
-	for name, values := range h {
+func badFields(r *http.Request) (status int, detail string) {
+	n, size := 0, len(r.Method)+len(r.RequestURI)+len(r.Host)
+	for name, values := range r.Header {
 		n += len(values)
+		for _, v := range values {
+			size += len(name) + len(v) + len(": ") + len("\r\n")
+		}
 		if strings.Contains(name, "_") && isOneOf(name, framing()) {
 			return http.StatusBadRequest, "a field with an underscore that some servers take for Content-Length or Transfer-Encoding"
 		}
 	}
 	if n > maxFields {
 		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("%d fields, at most %d are allowed", n, maxFields)
+	}
+	if size > maxHeaderBytes {
+		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("a header of %d bytes, at most %d are allowed", size, maxHeaderBytes)
 	}
 	return 0, ""
 }

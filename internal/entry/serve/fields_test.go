@@ -59,6 +59,17 @@ func TestFieldsOfHTTP2(t *testing.T) {
 	if a, _ := do(t, h2, r); a.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("%d fields: %d", maxFields+1, a.StatusCode)
 	}
+	before := w.refusedCount(malformed)
+	for size, status := range map[int]int{maxHeaderBytes - 1000: 200, maxHeaderBytes: 431} {
+		r := request(t, http.MethodGet, "http://"+w.address()+"/", nil)
+		r.Header.Set("X-A", strings.Repeat("a", size))
+		if a, _ := do(t, h2, r); a.StatusCode != status {
+			t.Errorf("%d bytes: %d, want %d", size, a.StatusCode, status)
+		}
+	}
+	if w.refusedCount(malformed) != before+1 {
+		t.Error("the long header is not counted")
+	}
 }
 
 // Trailers are passed on, announced or not, unless they would say who called or where the message ends.

@@ -20,8 +20,40 @@ import (
 	"github.com/eastway/eastway/internal/pace"
 )
 
-// newTransports make connections to backends. Which endpoint serves a request, and what is tried again, is decided behind the address.
-func newTransports(gate descriptors.Gate) (http1, h2c *http.Transport) {
+// transports make connections to backends. Which endpoint serves a request, and what is tried again, is decided behind the address.
+type transports struct {
+	http1, h2c *http.Transport
+	// brief is http1 for requests that are not sent again when their connection turns out to have ended: it keeps none for long.
+	brief *http.Transport
+}
+
+// to is the one for a request to a backend.
+func (t *transports) to(b *route.Backend, r *http.Request) *http.Transport {
+	switch {
+	case b.Protocol == route.H2C:
+		return t.h2c
+	case isRepeatable(r):
+		return t.http1
+	}
+	return t.brief
+}
+
+// isRepeatable is true if net/http's client sends the request again.
+func isRepeatable(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return r.Body == nil || r.Body == http.NoBody
+	}
+	return false
+}
+
+func (t *transports) closeIdle() {
+	t.http1.CloseIdleConnections()
+	t.brief.CloseIdleConnections()
+	t.h2c.CloseIdleConnections()
+}
+
+func newTransports(gate descriptors.Gate) *transports {
 	made := func() *http.Transport {
 		return &http.Transport{
 			DialContext: dialer(gate), DisableCompression: true, MaxIdleConnsPerHost: maxIdlePerBackend, IdleConnTimeout: backendIdle,
@@ -29,13 +61,15 @@ func newTransports(gate descriptors.Gate) (http1, h2c *http.Transport) {
 			WriteBufferSize: copyBuffer, ReadBufferSize: copyBuffer,
 		}
 	}
-	http1, h2c = made(), made()
-	http1.Protocols.SetHTTP1(true)
-	h2c.Protocols.SetUnencryptedHTTP2(true)
-	h2c.HTTP2 = &http.HTTP2Config{
+	t := &transports{http1: made(), h2c: made(), brief: made()}
+	t.http1.Protocols.SetHTTP1(true)
+	t.brief.Protocols.SetHTTP1(true)
+	t.brief.IdleConnTimeout = briefIdle
+	t.h2c.Protocols.SetUnencryptedHTTP2(true)
+	t.h2c.HTTP2 = &http.HTTP2Config{
 		MaxReceiveBufferPerStream: bodyWindow, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
 	}
-	return http1, h2c
+	return t
 }
 
 // dialError is that no connection to a backend was made.
@@ -119,12 +153,8 @@ func (e *exchange) forward(of context.Context) {
 		defer e.timer.Stop()
 	}
 	dropH2C(e.r.Header)
-	transport := e.server.http1
-	if d.Backend.Protocol == route.H2C {
-		transport = e.server.h2c
-	}
 	proxy := e.server.proxy
-	proxy.Rewrite, proxy.Transport, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, transport, e.failed, e.accepted
+	proxy.Rewrite, proxy.Transport, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, e.server.transports.to(d.Backend, e.r), e.failed, e.accepted
 	whole := false
 	defer func() { // the proxy panics if the answer ends early
 		if !whole && e.entry.Result == "" && errors.Is(context.Cause(ctx), errTimeout) {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"strings"
@@ -75,5 +76,67 @@ func TestRateLimitSeesPathOfRoutes(t *testing.T) {
 		if resp, _ := do(t, c, request(t, http.MethodGet, "http://"+w.address()+"//login", nil)); resp.StatusCode != want {
 			t.Errorf("%s, want %d", resp.Status, want)
 		}
+	}
+}
+
+// Requests that are not sent again use no connection that was idle for long.
+func TestTransports(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{}, nil)
+	all := w.transports
+	for _, test := range []struct {
+		method   string
+		body     io.Reader
+		protocol route.Protocol
+		want     *http.Transport
+	}{
+		{http.MethodGet, nil, route.HTTP1, all.http1},
+		{http.MethodGet, strings.NewReader("a"), route.HTTP1, all.brief},
+		{http.MethodPost, nil, route.HTTP1, all.brief},
+		{http.MethodPut, strings.NewReader("a"), route.HTTP1, all.brief},
+		{http.MethodPost, nil, route.H2C, all.h2c},
+	} {
+		if got := all.to(&route.Backend{Protocol: test.protocol}, request(t, test.method, "http://a/", test.body)); got != test.want {
+			t.Errorf("%s: idle for %v, want %v", test.method, got.IdleConnTimeout, test.want.IdleConnTimeout)
+		}
+	}
+	if all.brief.IdleConnTimeout != briefIdle || all.http1.IdleConnTimeout != backendIdle {
+		t.Error(all.brief.IdleConnTimeout, all.http1.IdleConnTimeout)
+	}
+}
+
+// A client of HTTP/1.0 gets no interim answer, which it would take for the final one.
+func TestNoInterimAnswerToHTTP10(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{}, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(rw, "ok")
+	})
+	w.apply(w.toBackend(route.HTTP1), &route.Listener{})
+	for version, interim := range map[string]bool{"1.0": false, "1.1": true} {
+		got := raw(t, w.address(), "GET / HTTP/"+version+"\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+		if !strings.HasSuffix(got, "ok") || strings.Contains(got, " 103 ") != interim {
+			t.Errorf("HTTP/%s: %q", version, got)
+		}
+	}
+}
+
+// A refusal does not wait for the body: net/http's server reads one before the answer, unless the connection closes.
+func TestRefusalLeavesBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{}, nil)
+	w.apply(func(*http.Request) route.Decision {
+		return route.Decision{Kind: route.Refuse, Status: http.StatusNotFound, Reason: route.ReasonNoRoute}
+	}, &route.Listener{})
+	c := dialTo(t, w.address())
+	defer c.Close()
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\na") // the rest never comes
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound || !resp.Close {
+		t.Errorf("%s, closes: %v", resp.Status, resp.Close)
 	}
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -54,6 +55,20 @@ func (l *limits) buckets(of *route.Limit) *ratelimit.Limits {
 		known.buckets.Set(of.Rate)
 	}
 	return known.buckets
+}
+
+// prune forgets limits that are gone.
+func (l *limits) prune(left []*route.Limit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.of) == 0 {
+		return
+	}
+	there := make(map[string]bool, len(left))
+	for _, of := range left {
+		there[of.Key] = true
+	}
+	maps.DeleteFunc(l.of, func(key string, _ *limit) bool { return !there[key] })
 }
 
 // sharing is how many processes share a limit.

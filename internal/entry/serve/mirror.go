@@ -89,14 +89,10 @@ func (e *exchange) copyTo(of context.Context, request *http.Request, to *route.B
 	for _, name := range []string{"Connection", "Upgrade", "Te"} { // of a connection that is to be switched, and for trailers
 		out.Header.Del(name)
 	}
-	transport := s.http1
-	if to.Protocol == route.H2C {
-		transport = s.h2c
-	}
 	s.running.Go(func() {
 		defer func() { <-s.mirrors }()
 		defer cancel()
-		resp, err := transport.RoundTrip(out)
+		resp, err := s.transports.to(to, out).RoundTrip(out)
 		if err != nil {
 			s.metrics.mirrors.WithLabelValues(mirrorFailed).Inc()
 			return

@@ -45,6 +45,9 @@ const (
 	dialPause   = 50 * time.Millisecond
 	// backendIdle of a connection to a backend: servers close after 60 s or more.
 	backendIdle = 55 * time.Second
+	// briefIdle is that of connections for requests that are not sent again: some servers close after 5 s, Node.js for one, and a request
+	// that meets the end of its connection gets 502.
+	briefIdle = 2 * time.Second
 	// maxIdlePerBackend bounds the idle connections to one backend.
 	maxIdlePerBackend = 128
 	// continueTimeout is how long a backend may take to answer "Expect: 100-continue" before the body is sent all the same.

@@ -60,7 +60,8 @@ func (s *Server) open(ctx context.Context, want *route.Port) (*port, error) {
 	p.queue = newQueue(p.ctx, l.Addr()) //nolint:contextcheck // it outlives ctx
 	p.http = &http.Server{
 		Handler: http.HandlerFunc(s.serveHTTP), ErrorLog: s.proxy.ErrorLog,
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: 2 * maxHeaderBytes, // beyond, it refuses HTTP/2 where it is not seen
 		// "OPTIONS *" is the backend's to answer.
 		DisableGeneralOptionsHandler: true,
 		BaseContext:                  func(net.Listener) context.Context { return p.ctx },

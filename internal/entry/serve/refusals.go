@@ -49,6 +49,9 @@ func allRefusals() []refusal {
 		backendFailed,
 		timedOut,
 		refusal(route.ReasonBadHost),
+		refusal(route.ReasonBadPath),
+		refusal(route.ReasonTooLong),
+		refusal(route.ReasonMethod),
 		refusal(route.ReasonNoListener),
 		refusal(route.ReasonNoRoute),
 		refusal(route.ReasonInvalidBackend),
@@ -92,8 +95,10 @@ func (r refusal) remedy() string {
 
 func routeRemedy(r route.Reason) string {
 	switch r {
-	case route.ReasonBadHost:
-		return "usual on the internet"
+	case route.ReasonBadHost, route.ReasonBadPath, route.ReasonMethod:
+		return "usual on the internet; if clients complain, have them send a Host, no CONNECT, and paths without . and .. as elements"
+	case route.ReasonTooLong:
+		return "usual on the internet; if clients complain, have them send paths, and values that a regular expression is for, of 8 KiB at most"
 	case route.ReasonNoListener:
 		return "usual on the internet; if clients complain, add a listener for the host"
 	case route.ReasonNoRoute:

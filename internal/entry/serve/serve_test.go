@@ -52,9 +52,12 @@ func eventually(t *testing.T, what string, check func() bool) {
 
 // fake is a Table.
 type fake struct {
-	ports []*route.Port
-	match func(*http.Request) route.Decision
+	ports  []*route.Port
+	match  func(*http.Request) route.Decision
+	limits []*route.Limit
 }
+
+func (f *fake) Limits() []*route.Limit { return f.limits }
 
 func (f *fake) Ports() []*route.Port { return f.ports }
 

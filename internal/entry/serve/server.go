@@ -61,6 +61,8 @@ type Table interface {
 	Ports() []*route.Port
 	Listener(port uint16, host string) *route.Listener
 	Match(port uint16, r *http.Request, random uint64) route.Decision
+	// Limits are all that a Decision may have.
+	Limits() []*route.Limit
 }
 
 // Server serves the listeners of a Table.
@@ -75,7 +77,7 @@ type Server struct {
 	mirrors    chan struct{} // a place for each copy that is under way
 	buffers    buffers
 	proxy      httputil.ReverseProxy // of which each request has a copy
-	http1, h2c *http.Transport
+	transports *transports
 
 	table    atomic.Pointer[Table]
 	draining atomic.Bool
@@ -103,7 +105,7 @@ func New(cfg Config) (*Server, error) {
 	s.limits.replicas = cfg.Replicas
 	s.proxy = newProxy(s.log, s.buffers)
 	s.metrics = newMetrics(cfg.Registerer, s.held)
-	s.http1, s.h2c = newTransports(s.gate)
+	s.transports = newTransports(s.gate)
 	s.follow(&route.Table{})
 	return s, nil
 }
@@ -126,6 +128,7 @@ func (s *Server) Apply(ctx context.Context, t Table) error {
 		return nil
 	}
 	s.follow(t)
+	s.limits.prune(t.Limits())
 	s.metrics.certificates(t)
 	wanted := make(map[uint16]*route.Port)
 	for _, p := range t.Ports() {
@@ -202,8 +205,7 @@ func (s *Server) Drain(ctx context.Context) {
 	}
 	shutting.Wait()
 	s.running.Wait()
-	s.http1.CloseIdleConnections()
-	s.h2c.CloseIdleConnections()
+	s.transports.closeIdle()
 }
 
 // address is that of a port.

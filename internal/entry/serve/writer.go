@@ -30,11 +30,12 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *writer) WriteHeader(status int) {
-	if w.status != 0 {
+	interim := status < http.StatusOK && status != http.StatusSwitchingProtocols
+	if w.status != 0 || interim && !w.e.r.ProtoAtLeast(1, 1) { // HTTP/1.0 has none (RFC 9110, 15.2)
 		return
 	}
 	w.extend()
-	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+	if !interim {
 		w.status = status
 		edit(w.Header(), w.e.decision.Response)
 	}
