@@ -507,7 +507,7 @@ func TestMirror(t *testing.T) {
 	mirror := newWorld(t, Config{}, func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		copies <- r.Method + " " + r.Host + r.RequestURI + " " + string(b)
-		for _, name := range []string{"X-Hop", "Proxy-Authorization", "Keep-Alive", "X_forwarded_for", "Connection"} {
+		for _, name := range []string{"X-Hop", "Proxy-Authorization", "Keep-Alive", "X_forwarded_for", "Connection", "Upgrade"} {
 			if values := r.Header.Values(name); len(values) > 0 {
 				t.Errorf("%s: %q", name, values)
 			}
@@ -527,7 +527,8 @@ func TestMirror(t *testing.T) {
 	r := request(t, http.MethodPost, "http://"+w.address()+"/a?b", strings.NewReader("hello"))
 	r.Host = "a.example"
 	r.Header = http.Header{
-		"Connection": {"X-Hop"}, "X-Hop": {"1"}, "Keep-Alive": {"1"}, "Proxy-Authorization": {"secret"}, "X_Forwarded_For": {"192.0.2.1"},
+		"Connection": {"X-Hop, Upgrade"}, "Upgrade": {"websocket"}, "X-Hop": {"1"}, "Keep-Alive": {"1"},
+		"Proxy-Authorization": {"secret"}, "X_Forwarded_For": {"192.0.2.1"},
 	}
 	if _, body := do(t, client(t, http1, nil), r); body != "hello" {
 		t.Errorf("%q", body)
