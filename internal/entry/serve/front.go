@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eastway/eastway/failover/http/h1"
@@ -25,6 +28,8 @@ type front struct {
 	tls     *tls.ConnectionState // nil: none
 	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
 	strict *h1.Reader
+
+	late atomic.Bool // a read took too long
 
 	mu     sync.Mutex
 	begun  int // requests, in all
@@ -60,6 +65,9 @@ func (f *front) Read(p []byte) (int, error) {
 		return unread{f}.Read(p)
 	}
 	n, err := f.strict.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		f.late.Store(true)
+	}
 	if v, ok := errors.AsType[*h1.Violation](err); ok && f.isLater(v) {
 		return 0, f.outlast()
 	}
@@ -131,6 +139,9 @@ func (f *front) Close() error {
 	f.closed = true
 	v := f.violation()
 	if v == nil {
+		if f.begun == 0 && f.late.Load() {
+			f.port.server.refuse(slowHeader, fmt.Sprintf("port %d", f.port.number), f.RemoteAddr().String())
+		}
 		f.port.server.left(f)
 		return f.Conn.Close()
 	}

@@ -186,3 +186,23 @@ func TestTimeoutEndsBody(t *testing.T) {
 		}
 	}
 }
+
+// A client whose first header does not come in time is counted.
+func TestSlowHeader(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{}, nil)
+	w.apply(w.toBackend(route.HTTP1), &route.Listener{})
+	_, _ = io.WriteString(dialTo(t, w.address()), "GET / HTTP/1.1\r\nHost: a.exam")
+	_, _ = io.WriteString(dialTo(t, w.address()), "") // one that sends nothing is none
+	eventually(t, "a slow header is counted", func() bool {
+		w.mu.Lock()
+		p := w.ports[w.port]
+		w.mu.Unlock()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for f := range p.fronts {
+			_ = f.raw.SetReadDeadline(time.Unix(1, 0)) // as net/http does after headerTimeout
+		}
+		return w.refusedCount(slowHeader) == 1
+	})
+}

@@ -22,6 +22,7 @@ const (
 	noDescriptor       refusal = "descriptors"
 	badTLS             refusal = "tls"
 	malformed          refusal = "malformed"
+	slowHeader         refusal = "slow_header"
 	slowBody           refusal = "slow_body"
 	slowReader         refusal = "slow_reader"
 	rateLimited        refusal = "rate_limit"
@@ -41,6 +42,7 @@ func allRefusals() []refusal {
 		noDescriptor,
 		badTLS,
 		malformed,
+		slowHeader,
 		slowBody,
 		slowReader,
 		rateLimited,
@@ -76,7 +78,7 @@ func (r refusal) remedy() string {
 		return "usual on the internet; if clients complain, have them send well-formed HTTP/1.1 with a header of 60 KiB at most"
 	case slowBody:
 		return "usual on the internet; if clients complain, look at their network: 512 bytes per second are enough"
-	case slowReader:
+	case slowReader, slowHeader:
 		return "usual on the internet; if clients complain, look at their network"
 	case rateLimited:
 		return "find out who sends so much, or raise rateLimit in the TrafficPolicy"
