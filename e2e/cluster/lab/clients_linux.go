@@ -22,6 +22,13 @@ func (c *Cluster) RESTConfig() (*rest.Config, error) {
 		return nil, fmt.Errorf("lab: read the kubeconfig of %s: %w", c.Name, err)
 	}
 	config.QPS, config.Burst = clientQPS, clientBurst
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.connections == nil {
+		if c.connections, err = rest.TransportFor(config); err != nil {
+			return nil, fmt.Errorf("lab: make connections to %s: %w", c.Name, err)
+		}
+	}
 	return config, nil
 }
 
@@ -41,17 +48,12 @@ func (c *Cluster) Clients() (*kubernetes.Clientset, error) {
 // hangUp closes connections to the API server that are idle, also those of
 // others in this process with the same RESTConfig: client-go shares them. They
 // would outlive the server, whose network goes with it.
-func (c *Cluster) hangUp() error {
-	config, err := c.RESTConfig()
-	if err != nil {
-		return err
+func (c *Cluster) hangUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.connections != nil {
+		utilnet.CloseIdleConnectionsFor(c.connections)
 	}
-	transport, err := rest.TransportFor(config)
-	if err != nil {
-		return fmt.Errorf("lab: find the connections to %s: %w", c.Name, err)
-	}
-	utilnet.CloseIdleConnectionsFor(transport)
-	return nil
 }
 
 // ours refuses what can be done to clusters of a lab only.

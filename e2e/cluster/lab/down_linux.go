@@ -20,9 +20,7 @@ import (
 func (l *Lab) Down(ctx context.Context) error {
 	for _, c := range l.Clusters {
 		if readable(c.Kubeconfig) { // else it is down already
-			if err := c.hangUp(); err != nil {
-				return err
-			}
+			c.hangUp()
 		}
 	}
 	if l.dir == "" {

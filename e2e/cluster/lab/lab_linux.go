@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,6 +47,10 @@ type Cluster struct {
 	index         int
 	families      []family // the primary one first
 	site, control *machine.Machine
+
+	mu sync.Mutex
+	// connections to the API server. client-go shares them among clients, but forgets them, open, once it has no such client any more.
+	connections http.RoundTripper
 }
 
 // Node of a cluster.
