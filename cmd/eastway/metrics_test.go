@@ -69,7 +69,7 @@ func kindOf(c prometheus.Collector, name string) string {
 	case *prometheus.CounterVec, prometheus.Counter:
 		return "counter"
 	}
-	if strings.HasSuffix(name, "_total") { // states that are collected when they are asked for, as the next ones
+	if strings.HasSuffix(name, "_total") { // states that are collected when they are read, as the next ones
 		return "counter"
 	}
 	return "gauge"

@@ -74,7 +74,7 @@ func (c *Calls) fail(e *access.Entry) {
 	c.Failures[e.Result]++
 }
 
-// hasFailed is true if the application sees an error that is not of its own making. A policy's rateLimit refuses what is asked too often,
+// hasFailed is true if the application sees an error that is not of its own making. A policy's rateLimit refuses what comes too often,
 // also without a drill.
 func hasFailed(e *access.Entry) bool {
 	switch e.Result {

@@ -7,7 +7,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// checkTogether finds listeners that cannot be told apart, and TLS configurations that overlap. Gateways come in order. Of two Gateways, the
+// checkTogether finds listeners that cannot be distinguished, and TLS configurations that overlap. Gateways come in order. Of two Gateways, the
 // first one keeps what it has: a new one takes nothing from it. In one Gateway, no listener of a conflict is used: which of them was
 // meant is not known. Listeners that cannot be used take part in no conflict.
 func checkTogether(gateways []*gateway) {

@@ -193,7 +193,7 @@ func TestMatchIsTheFirstOfAll(t *testing.T) {
 	}
 }
 
-// The order of entries is total: of two, one is first, whichever is asked about.
+// The order of entries is total: of any two, the same one is first.
 func TestOrderIsTotal(t *testing.T) {
 	t.Parallel()
 	table, _ := Compile(randomRoutes(t, rand.New(rand.NewPCG(1, 1))))

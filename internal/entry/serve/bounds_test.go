@@ -352,7 +352,7 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-// While a drain delays, new connections are served, and asked to leave.
+// While a drain delays, new connections are served, and their clients are to leave.
 func TestDrainDelay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Config{DrainDelay: time.Hour}, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "ok") })

@@ -9,7 +9,7 @@ import (
 	"github.com/eastway/eastway/internal/status"
 )
 
-// Node is where states are collected when they are asked for.
+// Node is where states are collected when they are read.
 type Node interface {
 	// Status describes every peer.
 	Status() []status.Peer
