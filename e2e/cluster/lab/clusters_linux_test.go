@@ -33,6 +33,7 @@ func TestClusters(t *testing.T) {
 	}
 	t.Run("apart", func(t *testing.T) { checkApart(t, l) })
 	t.Run("reach", func(t *testing.T) { checkReach(t, l) })
+	t.Run("zones", func(t *testing.T) { checkZones(t, l.Clusters[1]) })
 	t.Run("line", func(t *testing.T) { checkLine(t, l) })
 	t.Run("load balancers", func(t *testing.T) { checkBalancer(t, l) })
 	t.Run("API server stops", func(t *testing.T) { checkAPIOutage(t, l.Clusters[0]) })

@@ -77,6 +77,9 @@ func (n *Node) StartDaemon(ctx context.Context, daemon string) error {
 	if i < 0 {
 		return fmt.Errorf("lab: a node has no daemon %q", daemon)
 	}
+	if daemon == KubeProxy {
+		return n.runKubeProxy(ctx, all[i])
+	}
 	return m.Run(ctx, all[i])
 }
 

@@ -121,4 +121,12 @@ spec:
   type: NodePort
   selector: {app: echo}
   ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo-near}
+spec:
+  selector: {app: echo}
+  trafficDistribution: PreferClose
+  ports: [{port: 80, targetPort: 8080}]
 `

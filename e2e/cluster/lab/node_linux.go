@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -19,6 +22,13 @@ const (
 	Containerd = "containerd"
 	Kubelet    = "kubelet"
 	KubeProxy  = "kube-proxy"
+)
+
+const (
+	// zoneKnown is what kube-proxy prints when it has its node's zone.
+	zoneKnown = "Updated proxier node topology labels"
+	// kubeProxyStarts before it is given up.
+	kubeProxyStarts = 5
 )
 
 const containerdSocket = "/run/containerd/containerd.sock"
@@ -64,8 +74,7 @@ func (n *Node) address(f family) netip.Addr {
 // port is the name of the node's port at the site's bridge.
 func (n *Node) port() string { return fmt.Sprintf("node-%d", n.index+1) }
 
-// join starts what makes the machine a node, and returns when it is ready. kube-proxy comes last: one that finds no Node with its zone
-// when it starts may send calls to all zones for as long as it runs.
+// join starts what makes the machine a node, and returns when it is ready.
 func (n *Node) join(ctx context.Context) error {
 	began, daemons := time.Now(), n.daemons()
 	if err := runAll(ctx, n.machine, daemons[1]); err != nil {
@@ -74,10 +83,51 @@ func (n *Node) join(ctx context.Context) error {
 	if err := n.awaitRegistered(ctx); err != nil {
 		return err
 	}
-	if err := runAll(ctx, n.machine, daemons[2:]...); err != nil {
+	if err := n.runKubeProxy(ctx, daemons[2]); err != nil {
 		return err
 	}
 	return n.awaitReady(ctx, began)
+}
+
+// runKubeProxy starts kube-proxy until it says that it knows the zone of its node. kube-proxy (1.34 to 1.36) reads the Node before its rules
+// are told of changes: if the Node comes between, it sends calls to all zones for as long as it runs.
+func (n *Node) runKubeProxy(ctx context.Context, d machine.Daemon) error {
+	var missing error
+	for range kubeProxyStarts {
+		log := n.machine.Log(d.Name)
+		earlier, readErr := os.ReadFile(log) // of earlier starts
+		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+			return fmt.Errorf("lab: read what kube-proxy of %s prints: %w", n.Name, readErr)
+		}
+		if err := runAll(ctx, n.machine, d); err != nil {
+			return err
+		}
+		missing = wait{
+			what:  "kube-proxy of " + n.Name + " to know its zone",
+			limit: kubeProxyTime,
+			by:    []daemonRef{{n.machine, KubeProxy}},
+			done:  func(context.Context) error { return printed(log, len(earlier), zoneKnown) },
+		}.run(ctx)
+		if missing == nil || ctx.Err() != nil {
+			return missing
+		}
+		if err := killDaemon(ctx, n.machine, d.Name); err != nil {
+			return err
+		}
+	}
+	return missing
+}
+
+// printed returns nil if a log has a text after an offset.
+func printed(log string, offset int, text string) error {
+	all, err := os.ReadFile(log)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(all[min(offset, len(all)):], []byte(text)) {
+		return fmt.Errorf("it has not printed %q", text)
+	}
+	return nil
 }
 
 // awaitRegistered returns when the API server has the node.
@@ -119,6 +169,7 @@ func (n *Node) daemons() []machine.Daemon {
 			"--proxy-mode=" + c.lab.state.Config.KubeProxyMode,
 			"--cluster-cidr=" + each(c.families, func(f family) netip.Prefix { return f.network().pods }),
 			"--oom-score-adj=0",
+			"--vmodule=proxier=4", // for zoneKnown
 			// These sysctls are the computer's.
 			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",
 		}},

@@ -10,6 +10,8 @@ const (
 	daemonTime = 2 * time.Minute
 	// nodeTime for a node to be ready after its kubelet was started.
 	nodeTime = 2 * time.Minute
+	// kubeProxyTime for kube-proxy to know its node's zone after it was started.
+	kubeProxyTime = 15 * time.Second
 	// podTime for the cluster's own pods (CoreDNS) to be ready.
 	podTime = 2 * time.Minute
 	// downTime for a lab to be gone.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +86,37 @@ func checkLine(t *testing.T, l *Lab) {
 	}
 	if err := call(t.Context(), there.Nodes[0], here.Nodes[0]); err != nil {
 		t.Errorf("without the line: %v", err)
+	}
+}
+
+// checkZones: a Service that prefers what is near is called in the zone of the node, however often its kube-proxy starts.
+func checkZones(t *testing.T, c *Cluster) {
+	const starts, calls = 5, 12
+	ip, err := c.Kubectl(t.Context(), "get", "service", "echo-near", "-o", "jsonpath={.spec.clusterIP}").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := c.Nodes[0]
+	for range starts {
+		if err := n.StopDaemon(t.Context(), KubeProxy); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.StartDaemon(t.Context(), KubeProxy); err != nil {
+			t.Fatal(err)
+		}
+		row := 0
+		eventually(t, "calls to stay in the zone", func(ctx context.Context) error {
+			for ; row < calls; row++ {
+				output, err := n.Command(ctx, "busybox", "timeout", "2", "wget", "-q", "-O", "-", "http://"+string(ip)+"/").CombinedOutput()
+				if err != nil {
+					return fmt.Errorf("%s: %w", output, err)
+				}
+				if answer := strings.TrimSpace(string(output)); answer != n.Name {
+					row = 0
+					return fmt.Errorf("%s answered %s", answer, n.Name)
+				}
+			}
+			return nil
+		})
 	}
 }
