@@ -34,6 +34,11 @@ const (
 	ClusterLabel  = "eastway.dev/cluster"
 	HostnameLabel = "eastway.dev/hostname"
 
+	// GatewayNamespaceLabel and GatewayUIDLabel on a Service that the controller made for a Gateway say for which one, beside
+	// gateway.networking.k8s.io/gateway-name, which has a hash in the place of what a label cannot hold.
+	GatewayNamespaceLabel = "eastway.dev/gateway-namespace"
+	GatewayUIDLabel       = "eastway.dev/gateway-uid"
+
 	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on the slices that Eastway writes.
 	ManagedBy = "controller.eastway.dev"
 	// ManagedByName is the value of app.kubernetes.io/managed-by on everything that Eastway writes.
