@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -178,6 +179,8 @@ func of(id metav1.TypeMeta) any {
 		return new(mcsv1beta1.ServiceImport)
 	case "v1/Service":
 		return new(corev1.Service)
+	case "discovery.k8s.io/EndpointSlice":
+		return new(discoveryv1.EndpointSlice)
 	case "v1/Secret":
 		return new(corev1.Secret)
 	case "v1/Namespace":
@@ -244,6 +247,8 @@ func assemble(objects map[key]object) *route.Manifests {
 			out.Imports = append(out.Imports, o)
 		case *corev1.Service:
 			out.Services = append(out.Services, o)
+		case *discoveryv1.EndpointSlice:
+			out.Slices = append(out.Slices, o)
 		case *corev1.Secret:
 			out.Secrets = append(out.Secrets, withStringData(o))
 		case *corev1.Namespace:

@@ -27,6 +27,12 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: a}}
 ---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: db-a, labels: {kubernetes.io/service-name: db}}
+addressType: IPv4
+endpoints: [{addresses: [127.0.0.1]}]
+---
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: other}
@@ -64,7 +70,7 @@ func TestLastGoodStays(t *testing.T) {
 	write("a.yaml", good)
 	read(1)
 	m, _, _ := r.Read()
-	if m.Namespaces["shop"]["team"] != "a" || len(m.Secrets) != 1 ||
+	if m.Namespaces["shop"]["team"] != "a" || len(m.Secrets) != 1 || len(m.Slices) != 1 || m.Slices[0].Namespace != "default" ||
 		m.Secrets[0].Namespace != "default" || string(m.Secrets[0].Data["tls.crt"]) != "a" {
 		t.Errorf("%+v", m)
 	}

@@ -72,6 +72,7 @@ func problems(feeds []*feed) []string {
 		out = append(out, away.absence())
 	}
 	slices.Sort(out)
+	out = slices.Compact(out) // feeds of one namespace may lack the same right
 	if more := len(out) - maxProblems; more > 0 {
 		out = append(out[:maxProblems], fmt.Sprintf("and %d more problems", more))
 	}

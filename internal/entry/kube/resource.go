@@ -1,6 +1,9 @@
 package kube
 
 import (
+	"net/netip"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,8 +104,21 @@ func secret(name types.NamespacedName) *resource {
 func endpoints(of types.NamespacedName) *resource {
 	return &resource{
 		kind: "EndpointSlice", name: "endpointslices", versions: []schema.GroupVersion{discoveryv1.SchemeGroupVersion},
-		namespace: of.Namespace, labels: labels.Set{discoveryv1.LabelServiceName: of.Name}.String(), convert: as[discoveryv1.EndpointSlice](nil),
+		namespace: of.Namespace, labels: labels.Set{discoveryv1.LabelServiceName: of.Name}.String(),
+		convert: as(func(s *discoveryv1.EndpointSlice) {
+			for i := range s.Endpoints {
+				e := &s.Endpoints[i]
+				*e = discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: e.Conditions}
+				e.Addresses = slices.DeleteFunc(e.Addresses, isLoopback)
+			}
+		}),
 	}
+}
+
+// isLoopback is true for addresses of this process itself. API servers take none of them.
+func isLoopback(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && a.Unmap().IsLoopback()
 }
 
 // as converts what the API server sends to an object of its own type, without what changes often and is not used.

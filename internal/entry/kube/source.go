@@ -45,16 +45,10 @@ type Source struct {
 	mu        sync.Mutex
 	feeds     []*feed // of kinds
 	endpoints *feed   // of Config.Service; nil: one process
-	secrets   map[types.NamespacedName]*secretFeed
+	secrets   followed
+	slices    followed         // of headless Services, by the Service
 	last      *route.Manifests // nil: not known yet
 	problems  []string
-}
-
-// secretFeed follows a Secret until it is stopped.
-type secretFeed struct {
-	*feed
-
-	stop context.CancelFunc
 }
 
 // New makes a Source; Run follows.
@@ -80,7 +74,7 @@ func New(cfg Config) (*Source, error) {
 
 func newSource(client dynamic.Interface, service types.NamespacedName) *Source {
 	s := &Source{
-		client: client, events: notify.NewSignal(), changed: notify.NewSignal(), secrets: make(map[types.NamespacedName]*secretFeed),
+		client: client, events: notify.NewSignal(), changed: notify.NewSignal(), secrets: make(followed), slices: make(followed),
 	}
 	for _, r := range resources() {
 		s.feeds = append(s.feeds, s.newFeed(r))
@@ -153,50 +147,23 @@ func (s *Source) publish(ctx context.Context, running *sync.WaitGroup) {
 		s.replicas.Store(int64(replicasOf(listOf[*discoveryv1.EndpointSlice](s.endpoints))))
 	}
 	settled := !slices.ContainsFunc(s.feeds, func(f *feed) bool { return !f.settled() })
-	var skipped string
+	var skipped []string
 	if settled {
-		_, ours := ofEastway(list[*gatewayv1.GatewayClass](s, classes), list[*gatewayv1.Gateway](s, gateways))
-		skipped = s.followSecrets(ctx, running, secretsOf(ours))
+		skipped = s.followNamed(ctx, running)
 	}
-	for _, f := range s.secrets {
-		all = append(all, f.feed)
-		settled = settled && f.settled()
+	for _, named := range []followed{s.secrets, s.slices} {
+		for _, f := range named {
+			all = append(all, f.feed)
+			settled = settled && f.settled()
+		}
 	}
-	s.problems = problems(all)
-	if skipped != "" {
-		s.problems = append(s.problems, skipped)
-	}
+	s.problems = append(problems(all), skipped...)
 	if !settled {
 		return
 	}
 	if m := s.manifests(); s.last == nil || !reflect.DeepEqual(m, s.last) {
 		s.last = m
 	}
-}
-
-// followSecrets follows these Secrets and no others. It says if there are too many.
-func (s *Source) followSecrets(ctx context.Context, running *sync.WaitGroup, names []types.NamespacedName) (skipped string) {
-	if len(names) > maxSecrets {
-		skipped = fmt.Sprintf("Secret: listeners name %d Secrets, those of the oldest Gateways are used, %d at most: use fewer, or several entries",
-			len(names), maxSecrets)
-		names = names[:maxSecrets]
-	}
-	for name, f := range s.secrets {
-		if !slices.Contains(names, name) {
-			f.stop()
-			delete(s.secrets, name)
-		}
-	}
-	for _, name := range names {
-		if s.secrets[name] != nil {
-			continue
-		}
-		following, stop := context.WithCancel(ctx)
-		f := &secretFeed{feed: s.newFeed(secret(name)), stop: stop}
-		s.secrets[name] = f
-		running.Go(func() { f.run(following) })
-	}
-	return skipped
 }
 
 // manifests are those that belong to Eastway's Gateways, in a fixed order: what else changes in the cluster does not matter.
@@ -229,6 +196,10 @@ func (s *Source) manifests() *route.Manifests {
 		m.Secrets = append(m.Secrets, listOf[*corev1.Secret](f.feed)...)
 	}
 	slices.SortFunc(m.Secrets, compareNames)
+	for _, f := range s.slices {
+		m.Slices = append(m.Slices, listOf[*discoveryv1.EndpointSlice](f.feed)...)
+	}
+	slices.SortFunc(m.Slices, compareNames)
 	return m
 }
 

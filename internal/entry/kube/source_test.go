@@ -219,6 +219,9 @@ func (l *lab) names() []string {
 	for _, o := range m.Policies {
 		add("policy", o)
 	}
+	for _, o := range m.Slices {
+		add("slice", o)
+	}
 	for _, o := range m.Secrets {
 		out = append(out, fmt.Sprintf("secret %s %s%s%s", nameOf(o), o.Data["tls.crt"], o.Data["tls.key"], o.Data["more"]))
 	}
@@ -302,6 +305,59 @@ func TestReplicas(t *testing.T) {
 	if n := newSource(nil, types.NamespacedName{}).Replicas(); n != 1 {
 		t.Errorf("%d replicas without a Service", n)
 	}
+}
+
+// Endpoints of a headless Service are followed while a route names it, and not those of other Services.
+func TestHeadless(t *testing.T) {
+	t.Parallel()
+	slice := func(name, service, ready string) string {
+		return fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %s, namespace: shop,
+  labels: {kubernetes.io/service-name: %s}}, addressType: IPv4, ports: [{port: 80}], endpoints: [
+  {addresses: [192.0.2.1], nodeName: a, conditions: {ready: %s}}]}`, name, service, ready)
+	}
+	headless := strings.ReplaceAll(belongings, "clusterIP: 10.0.0.1", "clusterIP: None")
+	cart := types.NamespacedName{Namespace: "shop", Name: "cart"}
+	follow(t, func(l *lab) {
+		l.apply(class, gateway, headless, secrets)
+		l.apply(slice("cart-a", "cart", "true"), slice("copy-a", "copy", "true"), slice("unused-a", "unused", "true"))
+	}, func(l *lab) {
+		want := slices.Insert(all(), 8, "slice shop/cart-a")
+		l.expect("at the start", want...)
+		before, _ := l.Read()
+		l.apply(strings.ReplaceAll(slice("cart-a", "cart", "true"), "nodeName: a", "nodeName: b"))
+		if after, _ := l.Read(); after != before {
+			t.Error("the node of an endpoint made new manifests")
+		}
+		l.apply(strings.ReplaceAll(slice("cart-a", "cart", "true"), "192.0.2.1", `"::ffff:127.0.0.1"`))
+		if after, _ := l.Read(); len(after.Slices[0].Endpoints[0].Addresses) != 0 {
+			t.Error("an endpoint of this process itself")
+		}
+		l.apply(slice("cart-a", "cart", "false"))
+		if after, _ := l.Read(); *after.Slices[0].Endpoints[0].Conditions.Ready {
+			t.Error("an endpoint that is not ready any more")
+		}
+		for request := range l.read {
+			if name, ok := strings.CutPrefix(request, "endpointslices kubernetes.io/service-name="); ok && name != "cart" && name != "entry" {
+				t.Errorf("request for %q", request)
+			}
+		}
+		feed := l.slices[cart]
+		l.apply(belongings)
+		l.expect("with a cluster IP", all()...)
+		if !feed.ended || len(l.slices) != 0 {
+			t.Error("a Service that is not headless any more is still followed")
+		}
+	})
+	follow(t, func(l *lab) {
+		l.answer("endpointslices", apierrors.NewForbidden(schema.GroupResource{Resource: "endpointslices"}, "", errors.New("no")))
+		l.apply(class, gateway, headless, secrets)
+	}, func(l *lab) {
+		got := strings.Join(l.names(), "\n")
+		if !strings.Contains(got, "route shop/cart") || !strings.Contains(got, "EndpointSlice: the API server does not allow to list "+
+			"endpointslices.discovery.k8s.io: allow the entry's service account get, list and watch of it in namespace shop") {
+			t.Errorf("without the right: %s", got)
+		}
+	})
 }
 
 // Kinds that the API server does not know are named with the remedy, and used when they come.

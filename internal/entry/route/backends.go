@@ -64,7 +64,7 @@ func (c *compiler) backend(namespace string, ref *gatewayv1.BackendObjectReferen
 		}
 	}
 	what := fmt.Sprintf("%s %s", kind, name)
-	var addr string
+	var addr string // empty: the Service is headless
 	var ports []port
 	if isService {
 		addr, ports, why = serviceOf(c.services[name], what)
@@ -85,9 +85,11 @@ func (c *compiler) backend(namespace string, ref *gatewayv1.BackendObjectReferen
 			fmt.Sprintf("%s has appProtocol %s on port %d: use http, kubernetes.io/ws, kubernetes.io/h2c or grpc", what, *p.app, p.number),
 		}
 	}
-	backend = &Backend{
-		Address: net.JoinHostPort(addr, strconv.Itoa(int(p.number))), Protocol: protocol, Kind: string(kind), Service: name,
-		Port: uint16(p.number),
+	backend = &Backend{Protocol: protocol, Kind: string(kind), Service: name, Port: uint16(p.number)}
+	if addr == "" {
+		backend.Endpoints = c.endpoints(c.services[name], p)
+	} else {
+		backend.Address = net.JoinHostPort(addr, strconv.Itoa(int(p.number)))
 	}
 	if auto {
 		other := *backend
@@ -96,6 +98,7 @@ func (c *compiler) backend(namespace string, ref *gatewayv1.BackendObjectReferen
 	return backend, grpc, problem{}
 }
 
+// serviceOf is the cluster IP of a Service, empty if it is headless, and its ports.
 func serviceOf(s *corev1.Service, what string) (addr string, ports []port, why problem) {
 	if s == nil {
 		return "", nil, notFound("%s does not exist", what)
@@ -105,15 +108,17 @@ func serviceOf(s *corev1.Service, what string) (addr string, ports []port, why p
 			gatewayv1.RouteReasonInvalidKind, what + " is of type ExternalName, by which a route could reach any host: use another",
 		}
 	}
-	if _, err := netip.ParseAddr(s.Spec.ClusterIP); err != nil {
-		return "", nil, notFound("%s has no cluster IP: use one that is not headless", what)
+	if addr = s.Spec.ClusterIP; addr == corev1.ClusterIPNone {
+		addr = ""
+	} else if _, err := netip.ParseAddr(addr); err != nil {
+		return "", nil, notFound("%s has no cluster IP yet, and is not headless: see its spec.clusterIP", what)
 	}
 	for i := range s.Spec.Ports {
 		if p := &s.Spec.Ports[i]; p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
 			ports = append(ports, port{number: p.Port, name: p.Name, app: p.AppProtocol})
 		}
 	}
-	return s.Spec.ClusterIP, ports, problem{}
+	return addr, ports, problem{}
 }
 
 func importOf(s *mcsv1beta1.ServiceImport, what string) (addr string, ports []port, why problem) {

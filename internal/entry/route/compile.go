@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -31,6 +32,8 @@ func newCompiler(in *Manifests, kept *Kept) *compiler {
 		secrets:  byName(in.Secrets),
 		grants:   make(map[string][]*gatewayv1.ReferenceGrant),
 		limits:   make(map[limited][]*Limit),
+		slices:   slicesByService(in.Slices),
+		headless: make(map[endpointPort]*Endpoints),
 		gateways: make(map[types.NamespacedName]*gateway),
 	}
 }
@@ -67,6 +70,8 @@ type compiler struct {
 	secrets  map[types.NamespacedName]*corev1.Secret
 	grants   map[string][]*gatewayv1.ReferenceGrant // by namespace
 	limits   map[limited][]*Limit
+	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice // by Service
+	headless map[endpointPort]*Endpoints
 	gateways map[types.NamespacedName]*gateway
 	entries  int // in the Table
 	regexes  int // instructions of all patterns there

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"math/bits"
 	"net"
 	"net/http"
@@ -81,6 +82,11 @@ func (e *entry) decide(l *Listener, q *query, host string, random uint64) Decisi
 		}
 		return d
 	}
+	if t.backend.absent() {
+		d.Status, d.Reason = http.StatusServiceUnavailable, ReasonNoEndpoint
+		d.Message = fmt.Sprintf("Service %s has no endpoint for port %d that is ready", t.backend.Service, t.backend.Port)
+		return d
+	}
 	d.Kind, d.Backend, d.Timeouts, d.Host, d.Request = Forward, t.backend, r.timeouts, r.host, t.request
 	d.Response = slices.Concat(crossOrigin, t.response)
 	if t.grpc != nil && isGRPC(q.r) {
@@ -92,6 +98,9 @@ func (e *entry) decide(l *Listener, q *query, host string, random uint64) Decisi
 	d.Mirrors = r.mirrored(random)
 	return d
 }
+
+// absent: there is nothing to call.
+func (b *Backend) absent() bool { return b.Endpoints != nil && len(b.Endpoints.addresses) == 0 }
 
 // pick chooses a target by weight; nil if none has one.
 func (r *rule) pick(random uint64) *target {
@@ -108,7 +117,7 @@ func (r *rule) pick(random uint64) *target {
 func (r *rule) mirrored(random uint64) []*Backend {
 	var out []*Backend
 	for i, m := range r.mirrors {
-		if at, _ := bits.Mul64(mix(random+uint64(i)+1), m.outOf); at < m.of {
+		if at, _ := bits.Mul64(mix(random+uint64(i)+1), m.outOf); at < m.of && !m.backend.absent() {
 			out = append(out, m.backend)
 		}
 	}

@@ -22,6 +22,8 @@ const (
 	maxHostnames = 16
 	maxFilters   = 16
 	maxBackends  = 16
+	// maxEndpoints of a headless Service are called: as many as Kubernetes has in Endpoints.
+	maxEndpoints = 1_000
 	// maxEntries is how many matches the Table has, each counted once per listener and hostname: 100,000 take about 30 MB.
 	maxEntries = 100_000
 	// maxPathValue and maxHeaderValue (bytes) are those of paths and headers in manifests.

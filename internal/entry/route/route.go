@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -28,6 +29,7 @@ type Manifests struct {
 	// Namespaces are the labels of each namespace. kubernetes.io/metadata.name is there without being named.
 	Namespaces map[string]map[string]string
 	Services   []*corev1.Service
+	Slices     []*discoveryv1.EndpointSlice // of headless Services; others are not used
 	Imports    []*mcsv1beta1.ServiceImport
 	Secrets    []*corev1.Secret          // of type kubernetes.io/tls; others are not used
 	Policies   []*v1alpha1.TrafficPolicy // those with a Gateway or HTTPRoute as target; others are not used
@@ -129,6 +131,7 @@ const (
 	ReasonMisdirected    Reason = "misdirected"     // 421: the host is that of another listener than the connection's
 	ReasonInvalidBackend Reason = "invalid_backend" // 500: the rule's backend does not exist, or must not be used
 	ReasonInvalidFilter  Reason = "invalid_filter"  // 500: the rule has a filter that cannot be applied
+	ReasonNoEndpoint     Reason = "no_endpoint"     // 503: the rule's backend is a headless Service without an endpoint that is ready
 )
 
 // RuleID identifies a rule of a route. Pointers to it are comparable within a Table.
@@ -140,11 +143,12 @@ type RuleID struct {
 
 // Backend is where requests go.
 type Backend struct {
-	Address  string // host:port
-	Protocol Protocol
-	Kind     string // Service or ServiceImport
-	Service  types.NamespacedName
-	Port     uint16
+	Address   string     // host:port; empty: one of Endpoints
+	Endpoints *Endpoints // of a headless Service; nil: Address
+	Protocol  Protocol
+	Kind      string // Service or ServiceImport
+	Service   types.NamespacedName
+	Port      uint16
 }
 
 // Protocol with which a backend is called.

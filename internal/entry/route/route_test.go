@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -39,6 +40,8 @@ func read(t testing.TB, texts ...string) *Manifests {
 			m.Grants = append(m.Grants, one(t, text, &gatewayv1.ReferenceGrant{}))
 		case "Service":
 			m.Services = append(m.Services, one(t, text, &corev1.Service{}))
+		case "EndpointSlice":
+			m.Slices = append(m.Slices, one(t, text, &discoveryv1.EndpointSlice{}))
 		case "ServiceImport":
 			m.Imports = append(m.Imports, one(t, text, &mcsv1beta1.ServiceImport{}))
 		case "Secret":

@@ -317,7 +317,7 @@ func TestReferences(t *testing.T) {
 		{"name: cart, port: 8081", "", "False BackendNotFound"},
 		{"name: cart", "", "False BackendNotFound"},
 		{"name: absent, port: 80", "", "False BackendNotFound"},
-		{"name: headless, port: 80", "", "False BackendNotFound"},
+		{"name: pending, port: 80", "", "False BackendNotFound"},
 		{"name: external, port: 80", "", "False InvalidKind"},
 		{"name: cart, port: 8443", "", "False UnsupportedProtocol"},
 		{"kind: ServiceImport, group: multicluster.x-k8s.io, name: stock, port: 80", "", "True ResolvedRefs"},
@@ -336,7 +336,7 @@ func TestReferences(t *testing.T) {
 		{"name: absent, namespace: far, port: 8080", grant(ours, "group: '', kind: Service"), "False BackendNotFound"},
 	} {
 		texts := []string{
-			gatewayYAML, servicesYAML, far, "kind: Service\nmetadata: {name: headless}\nspec: {clusterIP: None, ports: [{port: 80}]}",
+			gatewayYAML, servicesYAML, far, "kind: Service\nmetadata: {name: pending}\nspec: {ports: [{port: 80}]}",
 			"kind: Service\nmetadata: {name: external}\nspec: {type: ExternalName, externalName: localhost, ports: [{port: 80}]}",
 			"kind: ServiceImport\nmetadata: {name: waiting}\nspec: {type: ClusterSetIP, ports: [{port: 80}]}",
 			routeOf("a", nil, "{backendRefs: [{"+test.ref+"}]}"),

@@ -78,8 +78,8 @@ type dialError struct{ error }
 // Unwrap is for errors.Is.
 func (e *dialError) Unwrap() error { return e.error }
 
-// dialer tries again where a backend refuses at once: the address is that of a service, and the next endpoint may accept. It leaves the
-// reserve of descriptors alone.
+// dialer tries again where a backend refuses at once: the address is that of a service, and the next endpoint may accept. The address of an
+// endpoint is tried once. It leaves the reserve of descriptors alone.
 func dialer(gate descriptors.Gate) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		return dialBackend(ctx, &net.Dialer{Timeout: dialTimeout, Control: gate.Control}, network, address)
@@ -92,7 +92,8 @@ func dialBackend(ctx context.Context, d *net.Dialer, network, address string) (n
 		if err == nil {
 			return c, nil
 		}
-		if timeout, ok := errors.AsType[net.Error](err); n == maxDials || ok && timeout.Timeout() || !pace.Sleep(ctx, dialPause) {
+		_, endpoint := ctx.Value(endpointKey{}).(bool)
+		if timeout, ok := errors.AsType[net.Error](err); endpoint || n == maxDials || ok && timeout.Timeout() || !pace.Sleep(ctx, dialPause) {
 			return nil, &dialError{err}
 		}
 	}
@@ -140,7 +141,7 @@ func (b buffers) Put(p []byte) { b.pool.Put(&p) }
 // forward sends the request to its backend, and the answer to the client.
 func (e *exchange) forward(of context.Context) {
 	d := &e.decision
-	e.entry.Service, e.entry.Endpoint = d.Backend.Service.String(), d.Backend.Address
+	e.entry.Service = d.Backend.Service.String()
 	ctx, cancel := context.WithCancelCause(of)
 	defer cancel(nil)
 	if t := shorter(d.Timeouts.Request, d.Timeouts.BackendRequest); t > 0 {
@@ -154,7 +155,8 @@ func (e *exchange) forward(of context.Context) {
 	}
 	dropH2C(e.r.Header)
 	proxy := e.server.proxy
-	proxy.Rewrite, proxy.Transport, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, e.server.transports.to(d.Backend, e.r), e.failed, e.accepted
+	proxy.Rewrite, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, e.failed, e.accepted
+	proxy.Transport = &call{by: e.server.transports, to: d.Backend, calls: func(address string) { e.entry.Endpoint = address }}
 	whole := false
 	defer func() { // the proxy panics if the answer ends early
 		if !whole && e.entry.Result == "" && errors.Is(context.Cause(ctx), errTimeout) {
@@ -200,8 +202,8 @@ func dropH2C(h http.Header) {
 // rewrite makes what the backend gets.
 func (e *exchange) rewrite(p *httputil.ProxyRequest) {
 	d, out := &e.decision, p.Out
-	out.URL.Scheme, out.URL.Host = "http", d.Backend.Address
-	out.URL.RawQuery = p.In.URL.RawQuery // as it came, with what Go cannot parse
+	out.URL.Scheme, out.URL.Host = "http", d.Backend.Address // of endpoints, call has the host
+	out.URL.RawQuery = p.In.URL.RawQuery                     // as it came, with what Go cannot parse
 	e.trailers(p)
 	if d.Host != "" {
 		out.Host = d.Host

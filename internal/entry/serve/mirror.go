@@ -81,7 +81,6 @@ func (e *exchange) copyTo(of context.Context, request *http.Request, to *route.B
 	s := e.server
 	ctx, cancel := context.WithTimeout(of, mirrorTimeout)
 	out := request.Clone(ctx)
-	out.URL.Host = to.Address
 	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, int64(len(content)), nil, nil
 	if len(content) > 0 {
 		out.Body = io.NopCloser(bytes.NewReader(content))
@@ -92,7 +91,7 @@ func (e *exchange) copyTo(of context.Context, request *http.Request, to *route.B
 	s.running.Go(func() {
 		defer func() { <-s.mirrors }()
 		defer cancel()
-		resp, err := s.transports.to(to, out).RoundTrip(out)
+		resp, err := (&call{by: s.transports, to: to}).RoundTrip(out)
 		if err != nil {
 			s.metrics.mirrors.WithLabelValues(mirrorFailed).Inc()
 			return

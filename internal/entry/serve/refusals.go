@@ -58,6 +58,7 @@ func allRefusals() []refusal {
 		refusal(route.ReasonNoRoute),
 		refusal(route.ReasonInvalidBackend),
 		refusal(route.ReasonInvalidFilter),
+		refusal(route.ReasonNoEndpoint),
 	}
 }
 
@@ -105,6 +106,8 @@ func routeRemedy(r route.Reason) string {
 		return "usual on the internet; if clients complain, add a listener for the host"
 	case route.ReasonNoRoute:
 		return "usual on the internet; if clients complain, add a rule to an HTTPRoute"
+	case route.ReasonNoEndpoint:
+		return "look at the pods and EndpointSlices of the Service"
 	case route.ReasonInvalidBackend, route.ReasonInvalidFilter:
 		return "see the conditions of the HTTPRoute: 'eastway entry status'"
 	default:

@@ -1,0 +1,70 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// followed are the feeds of single objects, by what names them.
+type followed map[types.NamespacedName]*namedFeed
+
+// namedFeed follows one object until it is stopped.
+type namedFeed struct {
+	*feed
+
+	stop context.CancelFunc
+}
+
+// followNamed follows what the Gateways and their routes name, and nothing else of those kinds. It says of what there is too much.
+func (s *Source) followNamed(ctx context.Context, running *sync.WaitGroup) (skipped []string) {
+	_, ours := ofEastway(list[*gatewayv1.GatewayClass](s, classes), list[*gatewayv1.Gateway](s, gateways))
+	follow := func(what followed, names []types.NamespacedName, most int, tooMany string, of func(types.NamespacedName) *resource) {
+		if len(names) > most {
+			skipped = append(skipped, fmt.Sprintf(tooMany, len(names), most))
+			names = names[:most]
+		}
+		wanted := make(map[types.NamespacedName]bool, len(names))
+		for _, name := range names {
+			wanted[name] = true
+			if what[name] != nil {
+				continue
+			}
+			following, stop := context.WithCancel(ctx)
+			f := &namedFeed{feed: s.newFeed(of(name)), stop: stop}
+			what[name] = f
+			running.Go(func() { f.run(following) })
+		}
+		for name, f := range what {
+			if !wanted[name] {
+				f.stop()
+				delete(what, name)
+			}
+		}
+	}
+	follow(s.secrets, secretsOf(ours), maxSecrets,
+		"Secret: listeners name %d Secrets, those of the oldest Gateways are used, %d at most: use fewer, or several entries", secret)
+	_, backends := routesOf(list[*gatewayv1.HTTPRoute](s, routes), ours)
+	follow(s.slices, headlessOf(list[*corev1.Service](s, services), backends), maxHeadless,
+		"EndpointSlice: routes name %d headless Services, the oldest ones have endpoints, %d at most: give Services a cluster IP",
+		endpoints)
+	return skipped
+}
+
+// headlessOf are the Services that are backends and have no address, the oldest first.
+func headlessOf(all []*corev1.Service, backends map[backend]bool) []types.NamespacedName {
+	all = slices.DeleteFunc(slices.Clone(all), func(s *corev1.Service) bool {
+		return s.Spec.ClusterIP != corev1.ClusterIPNone || !backends[backend{"Service", nameOf(s)}]
+	})
+	slices.SortStableFunc(all, func(a, b *corev1.Service) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	out := make([]types.NamespacedName, 0, len(all))
+	for _, s := range all {
+		out = append(out, nameOf(s))
+	}
+	return out
+}
