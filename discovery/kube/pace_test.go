@@ -17,6 +17,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/internal/bubble"
+	"github.com/eastway/eastway/internal/follow"
 )
 
 // timed is a sink that records when it got updates.
@@ -103,23 +104,6 @@ func TestGrace(t *testing.T) {
 	})
 }
 
-func TestBackoff(t *testing.T) {
-	t.Parallel()
-	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "peers"}, "")
-	for i, want := range []time.Duration{minBackoff, 2 * minBackoff, 4 * minBackoff, 8 * minBackoff, maxBackoff, maxBackoff} {
-		wait := backoff(i+1, errors.New("refused"))
-		if wait != want {
-			t.Errorf("wait %d is %v, want %v", i, wait, want)
-		}
-		if d := jittered(wait); d < want || d > want+want/5 {
-			t.Errorf("with jitter %v is %v", want, d)
-		}
-	}
-	if wait := backoff(1, missing); wait != maxBackoff {
-		t.Errorf("for a missing CRD %v", wait)
-	}
-}
-
 // The longer saving takes, the longer nothing is saved, but not for ever.
 func TestRestAfter(t *testing.T) {
 	t.Parallel()
@@ -195,16 +179,13 @@ func TestFailureWords(t *testing.T) {
 		since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		for i, f := range l.feeds {
 			if f.kind == kindSlice {
-				f.failure = &failure{verb: "watch", err: err, since: since}
+				f.failing = func() *follow.Failure { return &follow.Failure{Verb: "watch", Err: err, Since: since} }
 			} else if i == 0 && strings.HasPrefix(want, "Kubernetes API") {
-				f.failure = &failure{verb: "list", err: err, since: since.Add(time.Hour)} // the earlier one is reported, once
+				later := &follow.Failure{Verb: "list", Err: err, Since: since.Add(time.Hour)}
+				f.failing = func() *follow.Failure { return later } // the earlier one is reported, once
 			}
 		}
 		expect(t, "problems", l.problems(), want)
-	}
-	long := reason(errors.New(strings.Repeat("x", 10*maxReason)))
-	if len(long) > maxReason+len("…") {
-		t.Errorf("a reason has %d bytes", len(long))
 	}
 }
 

@@ -16,14 +16,6 @@ const (
 	// ready: the kubelet updates their status every 10 s.
 	readinessSettle = time.Minute
 
-	// minBackoff and maxBackoff are the waits between two attempts to reach the API server: after an outage a cluster's
-	// few proxies are back within seconds. What a person must do first (install a CRD, grant a permission) has the longer
-	// one from the start. Jitter is added to each.
-	minBackoff = 500 * time.Millisecond
-	maxBackoff = 5 * time.Second
-	// backoffReset is how long listing and watching must have gone well for the next wait to be the shortest again.
-	backoffReset = 30 * time.Second
-
 	// clientQPS and clientBurst bound requests per second: six lists, in pages of 500 when the API server asks for that.
 	clientQPS   = 50
 	clientBurst = 100
@@ -48,6 +40,3 @@ const (
 
 // maxProblems is how many problems are listed; their number is known beyond that.
 const maxProblems = 500
-
-// maxReason is how much of an error of the API server is repeated, in bytes.
-const maxReason = 400

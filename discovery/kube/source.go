@@ -66,7 +66,7 @@ func New(cfg Config, sink Sink) (*Source, error) {
 	for _, r := range all {
 		t := newTable(r, check, &s.mu, s.change, s.wake)
 		s.tables = append(s.tables, t)
-		s.feeds = append(s.feeds, &feed{table: t, client: client, metrics: s.metrics})
+		s.feeds = append(s.feeds, newFeed(t, client, s.metrics))
 	}
 	s.keeper = &keeper{
 		dir: cfg.SnapshotDir, header: header{Cluster: cfg.Cluster, Namespace: cfg.Namespace}, tables: s.tables,

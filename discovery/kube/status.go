@@ -1,12 +1,13 @@
 package kube
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/eastway/eastway/internal/follow"
 )
 
 // Errors are the problems as they are now, by kind and name: of objects, of kinds that cannot be read, of the API server.
@@ -30,20 +31,20 @@ func (s *Source) Errors() []Problem {
 func (s *Source) unreachable() []Problem {
 	var problems []Problem
 	for _, f := range s.feeds {
-		if fl := f.failing(); fl != nil && f.own(fl.err) {
+		if fl := f.failing(); fl != nil && !fl.Away() {
 			problems = append(problems, f.problem(fl))
 		}
 	}
 	if away := s.away(); away != nil {
-		problems = append(problems, away.problem())
+		problems = append(problems, absence(away))
 	}
 	return problems
 }
 
 // away is the oldest failure that is about the API server as such; nil if there is none.
-func (s *Source) away() (oldest *failure) {
+func (s *Source) away() (oldest *follow.Failure) {
 	for _, f := range s.feeds {
-		if fl := f.failing(); fl != nil && !f.own(fl.err) && (oldest == nil || fl.since.Before(oldest.since)) {
+		if fl := f.failing(); fl != nil && fl.Away() && (oldest == nil || fl.Since.Before(oldest.Since)) {
 			oldest = fl
 		}
 	}
@@ -53,46 +54,39 @@ func (s *Source) away() (oldest *failure) {
 // awaySince returns since when the API server cannot be reached; zero if it can.
 func (s *Source) awaySince() time.Time {
 	if away := s.away(); away != nil {
-		return away.since
+		return away.Since
 	}
 	return time.Time{}
 }
 
-// own is true if an error is about this kind only, and not about the API server as such.
-func (*feed) own(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && !apierrors.IsUnauthorized(err) && !apierrors.IsServiceUnavailable(err) &&
-		!apierrors.IsTooManyRequests(err) && !apierrors.IsTimeout(err)
-}
-
 // problem describes a kind that cannot be listed or watched, and the remedy.
-func (f *feed) problem(fl *failure) Problem {
+func (f *feed) problem(fl *follow.Failure) Problem {
 	p := Problem{Kind: f.kind}
 	resource := f.name
 	if group := f.versions[0].Group; group != "" {
 		resource += "." + group
 	}
 	switch {
-	case apierrors.IsForbidden(fl.err):
+	case apierrors.IsForbidden(fl.Err):
 		p.Message = fmt.Sprintf("the API server does not allow to %s %s: allow the proxy's service account to list and watch it in all "+
-			"namespaces, as the chart's ClusterRole does (%s)", fl.verb, resource, reason(fl.err))
-	case apierrors.IsNotFound(fl.err):
+			"namespaces, as the chart's ClusterRole does (%s)", fl.Verb, resource, fl.Reason())
+	case apierrors.IsNotFound(fl.Err):
 		p.Message = fmt.Sprintf("the API server does not know %s: install the CustomResourceDefinitions that come with the chart; "+
 			"it will be noticed", resource)
 	default:
-		p.Message = fmt.Sprintf("the API server cannot %s %s, what is known stays in use: %s", fl.verb, resource, reason(fl.err))
+		p.Message = fmt.Sprintf("the API server cannot %s %s, what is known stays in use: %s", fl.Verb, resource, fl.Reason())
 	}
 	return p
 }
 
-// problem of an API server that is away, or does not know us.
-func (fl *failure) problem() Problem {
-	if apierrors.IsUnauthorized(fl.err) {
+// absence describes an API server that is away, or does not know us.
+func absence(fl *follow.Failure) Problem {
+	if apierrors.IsUnauthorized(fl.Err) {
 		return Problem{Message: fmt.Sprintf("the API server does not accept the credentials of this process, what is known stays in use: "+
-			"check its service account or kubeconfig (%s)", reason(fl.err))}
+			"check its service account or kubeconfig (%s)", fl.Reason())}
 	}
 	return Problem{Message: fmt.Sprintf("the API server cannot be reached since %s, what is known stays in use: %s",
-		fl.since.UTC().Format(time.RFC3339), reason(fl.err))}
+		fl.Since.UTC().Format(time.RFC3339), fl.Reason())}
 }
 
 // whyNot adds to err why the kind is not known, if that is why.

@@ -38,7 +38,7 @@ func (s *Source) followNamed(ctx context.Context, running *sync.WaitGroup) (skip
 			following, stop := context.WithCancel(ctx)
 			f := &namedFeed{feed: s.newFeed(of(name)), stop: stop}
 			what[name] = f
-			running.Go(func() { f.run(following) })
+			running.Go(func() { f.Run(following) })
 		}
 		for name, f := range what {
 			if !wanted[name] {

@@ -86,10 +86,10 @@ func newSource(client dynamic.Interface, service types.NamespacedName) *Source {
 }
 
 func (s *Source) newFeed(r *resource) *feed {
-	return &feed{client: s.client, table: &table{
+	return newFeed(s.client, &table{
 		resource: r, mu: &s.mu, wake: s.events.Notify,
 		objects: make(map[types.NamespacedName]metav1.Object), broken: make(map[types.NamespacedName]string),
-	}}
+	})
 }
 
 // Changed is signaled when Read may give something else.
@@ -109,10 +109,10 @@ func (s *Source) Replicas() int { return max(1, int(s.replicas.Load())) }
 func (s *Source) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, f := range s.feeds {
-		running.Go(func() { f.run(ctx) })
+		running.Go(func() { f.Run(ctx) })
 	}
 	if s.endpoints != nil {
-		running.Go(func() { s.endpoints.run(ctx) })
+		running.Go(func() { s.endpoints.Run(ctx) })
 	}
 	s.follow(ctx, &running)
 	running.Wait()

@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/eastway/eastway/internal/follow"
 )
 
 // table has the last good state of what a feed follows. A reflector keeps it up to date (cache.ReflectorStore).
@@ -48,7 +50,7 @@ func (t *table) put(u *unstructured.Unstructured) (changed bool) {
 	is, err := t.convert(u)
 	if err != nil {
 		was := t.broken[key]
-		t.broken[key] = clipped(err.Error())
+		t.broken[key] = follow.Clip(err.Error())
 		return was != t.broken[key]
 	}
 	_, repaired := t.broken[key]
