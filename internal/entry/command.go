@@ -73,13 +73,13 @@ func NewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "entry",
 		Short: "Run an entry for HTTP from outside, with routes of Gateway API",
-		Long: `Entry serves the listeners of Gateways, and forwards requests as HTTPRoutes say to the address of a Service or
-ServiceImport, where Eastway's proxies fail over; until SIGTERM, then it drains.
+		Long: `Entry serves the listeners of Gateways, and forwards requests as HTTPRoutes and GRPCRoutes say to the address of a
+Service or ServiceImport, where Eastway's proxies fail over; until SIGTERM, then it drains.
 
---manifests is a directory with Gateways, HTTPRoutes, ReferenceGrants, Services, ServiceImports, Secrets,
-Namespaces and TrafficPolicies (rateLimit). Changes are used within seconds and disturb no request; a manifest
-that cannot be read stays as it was. With --kubernetes they come from the API server: Gateways whose GatewayClass
-has the controllerName eastway.dev/entry. A second signal ends a drain at once.`,
+--manifests is a directory with Gateways, HTTPRoutes, GRPCRoutes, ReferenceGrants, Services, EndpointSlices,
+ServiceImports, Secrets, Namespaces and TrafficPolicies (rateLimit). Changes are used within seconds and disturb
+no request; a manifest that cannot be read stays as it was. With --kubernetes they come from the API server:
+Gateways whose GatewayClass has the controllerName eastway.dev/entry. A second signal ends a drain at once.`,
 		Example: `  eastway entry --manifests /etc/eastway/entry
   eastway entry --kubernetes --service eastway-system/eastway-entry
   eastway entry status`,

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/eastway/eastway/internal/entry/route"
 	"github.com/eastway/eastway/internal/terminal"
@@ -29,8 +31,9 @@ type ListenerReport struct {
 	Problems string `json:"problems,omitempty"`
 }
 
-// RouteReport is one HTTPRoute at one parent.
+// RouteReport is one route at one parent.
 type RouteReport struct {
+	Kind     string `json:"kind"`
 	Route    string `json:"route"`
 	Parent   string `json:"parent"`
 	Ready    bool   `json:"ready"`
@@ -49,21 +52,26 @@ func reportOf(s *route.Status) *Report {
 			})
 		}
 	}
-	for name, parents := range s.Routes {
-		for i := range parents {
-			faults := faultsOf(parents[i].Conditions)
-			r.Routes = append(r.Routes, RouteReport{
-				Route: name.String(), Parent: string(parents[i].ParentRef.Name), Ready: faults == "", Problems: faults,
-			})
-		}
-	}
+	r.addRoutes("HTTPRoute", s.Routes)
+	r.addRoutes("GRPCRoute", s.GRPCRoutes)
 	slices.SortFunc(r.Listeners, func(a, b ListenerReport) int {
 		return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(r.Routes, func(a, b RouteReport) int {
-		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Parent, b.Parent))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Route, b.Route), cmp.Compare(a.Parent, b.Parent))
 	})
 	return r
+}
+
+func (r *Report) addRoutes(kind string, of map[types.NamespacedName][]gatewayv1.RouteParentStatus) {
+	for name, parents := range of {
+		for i := range parents {
+			faults := faultsOf(parents[i].Conditions)
+			r.Routes = append(r.Routes, RouteReport{
+				Kind: kind, Route: name.String(), Parent: string(parents[i].ParentRef.Name), Ready: faults == "", Problems: faults,
+			})
+		}
+	}
 }
 
 // faultsOf are the conditions that are not as they should be. Conflicted is one that should be false.
@@ -96,9 +104,9 @@ func show(w io.Writer, r *Report) error {
 	rows = nil
 	for i := range r.Routes {
 		o := &r.Routes[i]
-		rows = append(rows, []string{o.Route, o.Parent, terminal.YesNo(o.Ready), terminal.Printable(o.Problems)})
+		rows = append(rows, []string{o.Kind, o.Route, o.Parent, terminal.YesNo(o.Ready), terminal.Printable(o.Problems)})
 	}
-	if err := terminal.Table(w, []string{"HTTPROUTE", "PARENT", "READY", "PROBLEMS"}, rows); err != nil {
+	if err := terminal.Table(w, []string{"KIND", "ROUTE", "PARENT", "READY", "PROBLEMS"}, rows); err != nil {
 		return err
 	}
 	for i, p := range r.Problems {

@@ -233,10 +233,12 @@ func (d *daemon) use(m *route.Manifests, problems []string) {
 	}
 	for i := range report.Routes {
 		if r := &report.Routes[i]; !r.Ready {
-			d.log.Warn("route is not as its manifest wants it", zap.String("route", r.Route), zap.String("reason", r.Problems))
+			d.log.Warn("route is not as its manifest wants it", zap.String("kind", r.Kind), zap.String("route", r.Route),
+				zap.String("reason", r.Problems))
 		}
 	}
-	d.log.Info("manifests are used", zap.Int("gateways", len(m.Gateways)), zap.Int("routes", len(m.Routes)), zap.Int("problems", len(problems)))
+	d.log.Info("manifests are used", zap.Int("gateways", len(m.Gateways)), zap.Int("routes", len(m.Routes)+len(m.GRPCRoutes)),
+		zap.Int("problems", len(problems)))
 }
 
 // status answers pathEntry.

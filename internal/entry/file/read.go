@@ -171,6 +171,8 @@ func of(id metav1.TypeMeta) any {
 		return new(gatewayv1.Gateway)
 	case gatewayv1.GroupName + "/HTTPRoute":
 		return new(gatewayv1.HTTPRoute)
+	case gatewayv1.GroupName + "/GRPCRoute":
+		return new(gatewayv1.GRPCRoute)
 	case gatewayv1.GroupName + "/ReferenceGrant":
 		return new(gatewayv1.ReferenceGrant)
 	case "eastway.dev/TrafficPolicy":
@@ -239,6 +241,8 @@ func assemble(objects map[key]object) *route.Manifests {
 			out.Gateways = append(out.Gateways, o)
 		case *gatewayv1.HTTPRoute:
 			out.Routes = append(out.Routes, o)
+		case *gatewayv1.GRPCRoute:
+			out.GRPCRoutes = append(out.GRPCRoutes, o)
 		case *gatewayv1.ReferenceGrant:
 			out.Grants = append(out.Grants, o)
 		case *v1alpha1.TrafficPolicy:

@@ -27,6 +27,10 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: a}}
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: calls}
+---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: db-a, labels: {kubernetes.io/service-name: db}}
@@ -71,6 +75,7 @@ func TestLastGoodStays(t *testing.T) {
 	read(1)
 	m, _, _ := r.Read()
 	if m.Namespaces["shop"]["team"] != "a" || len(m.Secrets) != 1 || len(m.Slices) != 1 || m.Slices[0].Namespace != "default" ||
+		len(m.GRPCRoutes) != 1 ||
 		m.Secrets[0].Namespace != "default" || string(m.Secrets[0].Data["tls.crt"]) != "a" {
 		t.Errorf("%+v", m)
 	}

@@ -71,33 +71,43 @@ type backend struct {
 	name types.NamespacedName
 }
 
-// routesOf are the routes that name one of the Gateways, and what they refer to.
-func routesOf(all []*gatewayv1.HTTPRoute, gateways []*gatewayv1.Gateway) ([]*gatewayv1.HTTPRoute, map[backend]bool) {
+// routesOf are the routes that name one of the Gateways, and what they refer to. s.mu is held.
+func (s *Source) routesOf(gateways []*gatewayv1.Gateway) (http []*gatewayv1.HTTPRoute, grpc []*gatewayv1.GRPCRoute, backends map[backend]bool) {
 	parents := make(map[types.NamespacedName]bool, len(gateways))
 	for _, g := range gateways {
 		parents[nameOf(g)] = true
 	}
-	var out []*gatewayv1.HTTPRoute
-	backends := make(map[backend]bool)
-	for _, r := range all {
-		ours := slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
-			name := types.NamespacedName{Namespace: r.Namespace, Name: string(ref.Name)}
-			if ref.Namespace != nil {
-				name.Namespace = string(*ref.Namespace)
-			}
-			return parents[name]
-		})
-		if ours {
-			out = append(out, r)
+	backends = make(map[backend]bool)
+	for _, r := range list[*gatewayv1.HTTPRoute](s, routes) {
+		if names(r, r.Spec.ParentRefs, parents) {
+			http = append(http, r)
 			addBackends(backends, r)
 		}
 	}
-	return out, backends
+	for _, r := range list[*gatewayv1.GRPCRoute](s, grpcRoutes) {
+		if names(r, r.Spec.ParentRefs, parents) {
+			grpc = append(grpc, r)
+			addGRPCBackends(backends, r)
+		}
+	}
+	return http, grpc, backends
 }
 
-func addBackends(backends map[backend]bool, r *gatewayv1.HTTPRoute) {
-	add := func(ref *gatewayv1.BackendObjectReference) {
-		b := backend{kind: "Service", name: types.NamespacedName{Namespace: r.Namespace, Name: string(ref.Name)}}
+// names: a route names one of the Gateways.
+func names(r metav1.Object, refs []gatewayv1.ParentReference, parents map[types.NamespacedName]bool) bool {
+	return slices.ContainsFunc(refs, func(ref gatewayv1.ParentReference) bool {
+		name := types.NamespacedName{Namespace: r.GetNamespace(), Name: string(ref.Name)}
+		if ref.Namespace != nil {
+			name.Namespace = string(*ref.Namespace)
+		}
+		return parents[name]
+	})
+}
+
+// adding notes what objects of a namespace refer to.
+func adding(backends map[backend]bool, namespace string) func(*gatewayv1.BackendObjectReference) {
+	return func(ref *gatewayv1.BackendObjectReference) {
+		b := backend{kind: "Service", name: types.NamespacedName{Namespace: namespace, Name: string(ref.Name)}}
 		if ref.Kind != nil {
 			b.kind = string(*ref.Kind)
 		}
@@ -106,6 +116,29 @@ func addBackends(backends map[backend]bool, r *gatewayv1.HTTPRoute) {
 		}
 		backends[b] = true
 	}
+}
+
+func addGRPCBackends(backends map[backend]bool, r *gatewayv1.GRPCRoute) {
+	add := adding(backends, r.Namespace)
+	mirrors := func(filters []gatewayv1.GRPCRouteFilter) {
+		for i := range filters {
+			if m := filters[i].RequestMirror; m != nil {
+				add(&m.BackendRef)
+			}
+		}
+	}
+	for i := range r.Spec.Rules {
+		mirrors(r.Spec.Rules[i].Filters)
+		refs := r.Spec.Rules[i].BackendRefs
+		for j := range refs {
+			add(&refs[j].BackendObjectReference)
+			mirrors(refs[j].Filters)
+		}
+	}
+}
+
+func addBackends(backends map[backend]bool, r *gatewayv1.HTTPRoute) {
+	add := adding(backends, r.Namespace)
 	mirrors := func(filters []gatewayv1.HTTPRouteFilter) {
 		for i := range filters {
 			if m := filters[i].RequestMirror; m != nil {

@@ -38,6 +38,7 @@ const (
 	classes    = "gatewayclasses"
 	gateways   = "gateways"
 	routes     = "httproutes"
+	grpcRoutes = "grpcroutes"
 	grants     = "referencegrants"
 	namespaces = "namespaces"
 	services   = "services"
@@ -63,6 +64,7 @@ func resources() []*resource {
 		{kind: "GatewayClass", name: classes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.GatewayClass](nil)},
 		{kind: "Gateway", name: gateways, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.Gateway](nil)},
 		{kind: "HTTPRoute", name: routes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.HTTPRoute](nil)},
+		{kind: "GRPCRoute", name: grpcRoutes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.GRPCRoute](nil)},
 		{
 			kind: "ReferenceGrant", name: grants, install: ofGateways, versions: []schema.GroupVersion{v1, v1beta1},
 			convert: as[gatewayv1.ReferenceGrant](nil),

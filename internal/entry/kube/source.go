@@ -171,7 +171,7 @@ func (s *Source) manifests() *route.Manifests {
 	m := &route.Manifests{Namespaces: make(map[string]map[string]string), Grants: list[*gatewayv1.ReferenceGrant](s, grants)}
 	m.Classes, m.Gateways = ofEastway(list[*gatewayv1.GatewayClass](s, classes), list[*gatewayv1.Gateway](s, gateways))
 	var backends map[backend]bool
-	m.Routes, backends = routesOf(list[*gatewayv1.HTTPRoute](s, routes), m.Gateways)
+	m.Routes, m.GRPCRoutes, backends = s.routesOf(m.Gateways)
 	for _, o := range list[*corev1.Service](s, services) {
 		if backends[backend{"Service", nameOf(o)}] {
 			m.Services = append(m.Services, o)
@@ -188,7 +188,8 @@ func (s *Source) manifests() *route.Manifests {
 		}
 	}
 	for _, o := range list[*corev1.Namespace](s, namespaces) {
-		if slices.ContainsFunc(m.Routes, func(r *gatewayv1.HTTPRoute) bool { return r.Namespace == o.Name }) {
+		if slices.ContainsFunc(m.Routes, func(r *gatewayv1.HTTPRoute) bool { return r.Namespace == o.Name }) ||
+			slices.ContainsFunc(m.GRPCRoutes, func(r *gatewayv1.GRPCRoute) bool { return r.Namespace == o.Name }) {
 			m.Namespaces[o.Name] = o.Labels
 		}
 	}

@@ -222,6 +222,9 @@ func (l *lab) names() []string {
 	for _, o := range m.Routes {
 		add("route", o)
 	}
+	for _, o := range m.GRPCRoutes {
+		add("grpcroute", o)
+	}
 	for _, o := range m.Grants {
 		add("grant", o)
 	}
@@ -295,6 +298,33 @@ func TestFollow(t *testing.T) {
 		table, status := route.Compile(before)
 		if len(table.Ports()) != 0 || len(status.Gateways) != 1 { // the certificate is none
 			t.Errorf("%+v", status)
+		}
+	})
+}
+
+// A GRPCRoute counts as an HTTPRoute does: with the backends and the mirrors that it names.
+func TestGRPCRoutes(t *testing.T) {
+	t.Parallel()
+	const grpc = `{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: calls, namespace: shop}, spec: {
+  parentRefs: [{name: public}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: unused, port: 80}}}],
+  backendRefs: [{name: calls, port: 80}]}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: foreign, namespace: shop}, spec: {parentRefs: [{name: foreign}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: far, namespace: depot}, spec: {
+  parentRefs: [{name: public, namespace: shop}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: calls, namespace: shop}, spec: {clusterIP: 10.0.0.4, ports: [{port: 80}]}}`
+	following(t, func(l *lab) { l.apply(class, gateway, belongings, secrets, grpc) }, func(l *lab) {
+		got := l.names()
+		more := []string{"grpcroute shop/calls", "grpcroute depot/far", "service shop/calls", "service shop/unused", "namespace depotmap[]"}
+		for _, want := range append(all(), more...) {
+			if !slices.Contains(got, want) {
+				t.Errorf("%q\nwithout %s", got, want)
+			}
+		}
+		if len(got) != len(all())+len(more) {
+			t.Errorf("%q", got)
 		}
 	})
 }

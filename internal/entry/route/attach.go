@@ -11,7 +11,7 @@ import (
 
 // attach attaches a route to the listeners that it refers to and that let it, and returns its status at each of its parents that are
 // Eastway's.
-func (c *compiler) attach(route *gatewayv1.HTTPRoute) []gatewayv1.RouteParentStatus {
+func (c *compiler) attach(route *anyRoute) []gatewayv1.RouteParentStatus {
 	parents := make([]gatewayv1.RouteParentStatus, 0, len(route.Spec.ParentRefs))
 	var compiled *compiledRoute
 	attached := make(map[*listener]bool)
@@ -25,6 +25,9 @@ func (c *compiler) attach(route *gatewayv1.HTTPRoute) []gatewayv1.RouteParentSta
 			compiled = c.compileRoute(route)
 		}
 		listeners, refused := c.choose(g, ref, route)
+		if !refused.some() && crossed(listeners, route.kind, &refused) {
+			listeners = nil
+		}
 		if !refused.some() {
 			refused = compiled.invalid.clone()
 		}
@@ -46,6 +49,7 @@ func (c *compiler) attach(route *gatewayv1.HTTPRoute) []gatewayv1.RouteParentSta
 			attached[l.listener] = true
 			if !refused.some() {
 				l.attached++
+				l.take(route.kind, l.hostnames)
 			}
 			for _, hostname := range l.hostnames {
 				l.entries[hostname] = append(l.entries[hostname], entries...)
@@ -90,7 +94,7 @@ type selected struct {
 }
 
 // choose are the listeners of a Gateway to which a reference attaches a route, or why there are none.
-func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *gatewayv1.HTTPRoute) ([]selected, problems) {
+func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *anyRoute) ([]selected, problems) {
 	var out []selected
 	named, allowed := false, false
 	for _, l := range g.listeners {
@@ -98,7 +102,7 @@ func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *gat
 			continue
 		}
 		named = true
-		if !l.allows(route.Namespace, c.in.Namespaces[route.Namespace]) {
+		if !l.takes(route.kind) || !l.allows(route.Namespace, c.in.Namespaces[route.Namespace]) {
 			continue
 		}
 		allowed = true
@@ -113,12 +117,42 @@ func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *gat
 		why.add(string(gatewayv1.RouteReasonNoMatchingParent), "Gateway %s has no listener with this name and port: see its spec.listeners", g.name)
 	case !allowed:
 		why.add(string(gatewayv1.RouteReasonNotAllowedByListeners),
-			"allowedRoutes of Gateway %s's listeners let no HTTPRoute of namespace %s attach", g.name, route.Namespace)
+			"allowedRoutes of Gateway %s's listeners let no %s of namespace %s attach", g.name, route.kind, route.Namespace)
 	default:
 		why.add(string(gatewayv1.RouteReasonNoMatchingListenerHostname),
 			"Gateway %s has no listener with a hostname that spec.hostnames match", g.name)
 	}
 	return out, why
+}
+
+// crossed refuses a route if one of another kind that comes first has hostnames of it at a listener: Gateway API lets one of them have all.
+func crossed(listeners []selected, kind gatewayv1.Kind, refused *problems) bool {
+	for _, l := range listeners {
+		for other, taken := range l.taken {
+			for _, hostname := range l.hostnames {
+				if other != kind && taken.meets(hostname) {
+					refused.add(reasonHostnameConflict,
+						"%s has a %s for hostname %q of this route, and that one comes first: it is older, or as old and before this one by name; "+
+							"give each kind hostnames of its own", l.listener, other, hostname)
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// take notes that a route of that kind has these hostnames.
+func (l *listener) take(kind gatewayv1.Kind, hostnames []string) {
+	if l.taken == nil {
+		l.taken = make(map[gatewayv1.Kind]*hostSet)
+	}
+	if l.taken[kind] == nil {
+		l.taken[kind] = newHostSet()
+	}
+	for _, h := range hostnames {
+		l.taken[kind].add(h)
+	}
 }
 
 // intersect are the hostnames that both the listener and a route match.

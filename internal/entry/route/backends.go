@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -40,8 +41,25 @@ type port struct {
 	app    *string
 }
 
-// backend that a route refers to, and the one for gRPC if that differs; or why there is none.
-func (c *compiler) backend(namespace string, ref *gatewayv1.BackendObjectReference) (backend, grpc *Backend, why problem) {
+// backend that the rule refers to, and the one for gRPC if that differs; or why there is none. All calls of a GRPCRoute are gRPC.
+func (b *ruleBuilder) backend(ref *gatewayv1.BackendObjectReference) (backend, grpc *Backend, why problem) {
+	backend, grpc, why = b.compiler.backend(b.kind, b.namespace, ref)
+	if b.kind != kindGRPC || backend == nil {
+		return backend, grpc, why
+	}
+	if grpc == nil && backend.Protocol != H2C {
+		return nil, nil, problem{
+			gatewayv1.RouteReasonUnsupportedProtocol,
+			fmt.Sprintf("%s %s has an appProtocol on port %d that cannot carry gRPC: use grpc", backend.Kind, backend.Service, backend.Port),
+		}
+	}
+	return cmp.Or(grpc, backend), nil, why
+}
+
+// backend that a route of a kind refers to, and the one for gRPC if that differs; or why there is none.
+func (c *compiler) backend(
+	of gatewayv1.Kind, namespace string, ref *gatewayv1.BackendObjectReference,
+) (backend, grpc *Backend, why problem) {
 	kind, group := gatewayv1.Kind(kindService), gatewayv1.Group("")
 	if ref.Kind != nil {
 		kind = *ref.Kind
@@ -57,10 +75,10 @@ func (c *compiler) backend(namespace string, ref *gatewayv1.BackendObjectReferen
 			fmt.Sprintf("kind %s of group %q is not supported: use Service, or ServiceImport of group %s", kind, group, groupMCS),
 		}
 	}
-	if !c.granted(kindRoute, namespace, group, kind, name) {
+	if !c.granted(of, namespace, group, kind, name) {
 		return nil, nil, problem{
 			gatewayv1.RouteReasonRefNotPermitted,
-			fmt.Sprintf("no ReferenceGrant in namespace %s lets HTTPRoutes of namespace %s use %s %s", name.Namespace, namespace, kind, name.Name),
+			fmt.Sprintf("no ReferenceGrant in namespace %s lets %ss of namespace %s use %s %s", name.Namespace, of, namespace, kind, name.Name),
 		}
 	}
 	what := fmt.Sprintf("%s %s", kind, name)

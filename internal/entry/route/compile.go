@@ -43,6 +43,8 @@ func (c *compiler) compile() (*Table, *Status) {
 		Classes:  make(map[string][]metav1.Condition),
 		Gateways: make(map[types.NamespacedName]gatewayv1.GatewayStatus),
 		Routes:   make(map[types.NamespacedName][]gatewayv1.RouteParentStatus),
+
+		GRPCRoutes: make(map[types.NamespacedName][]gatewayv1.RouteParentStatus),
 	}
 	for _, g := range c.in.Grants {
 		c.grants[g.Namespace] = append(c.grants[g.Namespace], g)
@@ -50,9 +52,13 @@ func (c *compiler) compile() (*Table, *Status) {
 	c.addLimits()
 	classes := c.classes(status)
 	gateways := c.addGateways(classes)
-	for _, route := range inOrder(c.in.Routes) {
-		if _, ok := status.Routes[nameOf(route)]; !ok {
-			status.Routes[nameOf(route)] = c.attach(route)
+	for _, route := range inOrder(allRoutes(c.in)) {
+		of := status.Routes
+		if route.kind == kindGRPC {
+			of = status.GRPCRoutes
+		}
+		if _, ok := of[nameOf(route)]; !ok {
+			of[nameOf(route)] = c.attach(route)
 		}
 	}
 	for _, g := range gateways {

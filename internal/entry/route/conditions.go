@@ -6,9 +6,13 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/eastway/eastway/internal/clip"
 )
+
+// reasonHostnameConflict is that of a route whose hostnames one of another kind has. Gateway API names no reason; it is that of listeners.
+const reasonHostnameConflict = string(gatewayv1.ListenerReasonHostnameConflict)
 
 func newCondition[T, R ~string](kind T, holds bool, reason R, message string) metav1.Condition {
 	status := metav1.ConditionFalse

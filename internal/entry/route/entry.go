@@ -18,7 +18,8 @@ type entry struct {
 	method  string      // empty: any
 	headers []condition // names are canonical
 	queries []condition
-	index   int // of the match in its rule
+	grpc    bool // calls of gRPC alone
+	index   int  // of the match in its rule
 }
 
 // pathKind is how an entry matches paths; the order is that of precedence. Gateway API leaves open where regular expressions come. They
@@ -62,6 +63,7 @@ func compare(a, b *entry) int {
 		cmp.Compare(len(b.queries), len(a.queries)),
 		older(a.rule.created, b.rule.created),
 		strings.Compare(a.rule.id.Route.Namespace+"/"+a.rule.id.Route.Name, b.rule.id.Route.Namespace+"/"+b.rule.id.Route.Name),
+		strings.Compare(a.rule.id.Kind, b.rule.id.Kind),
 		cmp.Compare(a.rule.id.Index, b.rule.id.Index),
 		cmp.Compare(a.index, b.index),
 	)
@@ -155,7 +157,7 @@ func (q *query) first(entries []*entry) *entry {
 
 // matches: all but the path of the entry matches.
 func (q *query) matches(e *entry) bool {
-	if e.method != "" && e.method != q.r.Method {
+	if e.method != "" && e.method != q.r.Method || e.grpc && !isGRPC(q.r) {
 		return false
 	}
 	for i := range e.headers {

@@ -25,7 +25,11 @@ func (b *ruleBuilder) filters() {
 			b.bad.add(incompatible, "%s.filters[%d]: a filter of type %s may be there once", b.at, i, f.Type)
 		}
 		seen[f.Type] = true
-		if wrong := b.filter(i, f); wrong != "" {
+		add := b.filter
+		if b.kind == kindGRPC && !isFilterOfGRPC(f.Type) {
+			add = b.unknownFilter
+		}
+		if wrong := add(i, f); wrong != "" {
 			b.unsupported("filters[%d].%s", i, wrong)
 		}
 	}
@@ -78,7 +82,11 @@ func (b *ruleBuilder) filter(i int, f *gatewayv1.HTTPRouteFilter) (wrong string)
 		b.rule.cors, wrong = newCORS(f.CORS)
 		return prefixed("cors.", wrong)
 	}
-	// The filter may be there to protect the backend.
+	return b.unknownFilter(i, f)
+}
+
+// unknownFilter lets no request pass: the filter may be there to protect the backend.
+func (b *ruleBuilder) unknownFilter(i int, f *gatewayv1.HTTPRouteFilter) string {
 	b.rule.refusal = fmt.Sprintf("%s.filters[%d]: filters of type %s are not supported, and must not be skipped: remove it", b.at, i, f.Type)
 	return fmt.Sprintf("type: %s is not supported: requests get status 500 until it is removed", f.Type)
 }
@@ -200,21 +208,15 @@ func (b *ruleBuilder) pathEdit(in *gatewayv1.HTTPPathModifier) (pathEdit, string
 	if in == nil {
 		return pathEdit{}, ""
 	}
-	value := func(s *string) string {
-		if s == nil {
-			return ""
-		}
-		return *s
-	}
 	switch in.Type {
 	case gatewayv1.FullPathHTTPPathModifier:
-		edit := pathEdit{kind: fullPath, value: value(in.ReplaceFullPath)}
+		edit := pathEdit{kind: fullPath, value: textOf(in.ReplaceFullPath)}
 		if edit.value == "" {
 			edit.value = "/"
 		}
 		return edit, prefixed("replaceFullPath: ", checkPath(edit.value, false))
 	case gatewayv1.PrefixMatchHTTPPathModifier:
-		edit := pathEdit{kind: prefixMatch, value: value(in.ReplacePrefixMatch)}
+		edit := pathEdit{kind: prefixMatch, value: textOf(in.ReplacePrefixMatch)}
 		if !b.onePrefix() {
 			return edit, "replacePrefixMatch: the rule must have exactly one match, with a path of type PathPrefix"
 		}
@@ -255,7 +257,7 @@ func (b *ruleBuilder) mirror(i int, in *gatewayv1.HTTPRequestMirrorFilter) strin
 		}
 		m.of, m.outOf = uint64(in.Fraction.Numerator), uint64(denominator)
 	}
-	backend, _, why := b.backend(b.namespace, &in.BackendRef)
+	backend, _, why := b.backend(&in.BackendRef)
 	if why.text != "" {
 		b.out.unresolved.add(string(why.reason), "%s.filters[%d].requestMirror.backendRef: %s", b.at, i, why.text)
 		return ""

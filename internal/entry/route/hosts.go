@@ -53,6 +53,42 @@ func (b *byHost[T]) matching(host string) iter.Seq[T] {
 	}
 }
 
+// hostSet are hostnames, of which each may be empty, for any, or begin with "*.".
+type hostSet struct {
+	names map[string]bool
+	under map[string]bool // what follows the first label of one of them, the second, …
+}
+
+func newHostSet() *hostSet {
+	return &hostSet{names: make(map[string]bool), under: make(map[string]bool)}
+}
+
+func (s *hostSet) add(hostname string) {
+	s.names[hostname] = true
+	for i := range len(hostname) {
+		if hostname[i] == '.' {
+			s.under[hostname[i:]] = true
+		}
+	}
+}
+
+// meets: a host matches the hostname and one of the set, as intersection has it.
+func (s *hostSet) meets(hostname string) bool {
+	suffix, wild := strings.CutPrefix(hostname, "*")
+	switch {
+	case len(s.names) == 0:
+		return false
+	case hostname == "" || s.names[""] || s.names[hostname] || wild && s.under[suffix]:
+		return true
+	}
+	for i := 1; i < len(hostname); i++ {
+		if hostname[i] == '.' && s.names["*"+hostname[i:]] {
+			return true
+		}
+	}
+	return false
+}
+
 // intersection of two hostnames, of which each may be empty, for any, or begin with "*.": what both match.
 func intersection(a, b string) (string, bool) {
 	switch {

@@ -38,7 +38,8 @@ type listener struct {
 	overlaps   problems // OverlappingTLSConfig
 
 	attached int32
-	entries  map[string][]*entry // by hostname
+	taken    map[gatewayv1.Kind]*hostSet // hostnames of routes that are attached
+	entries  map[string][]*entry         // by hostname
 }
 
 // supported: the protocol is one that is served.
@@ -144,7 +145,7 @@ func (c *compiler) checkListener(l *listener) {
 // checkRoutes reads which routes the listener allows.
 func (l *listener) checkRoutes() {
 	group := gatewayv1.Group(groupGateway)
-	all := []gatewayv1.RouteGroupKind{{Group: &group, Kind: kindRoute}}
+	all := []gatewayv1.RouteGroupKind{{Group: &group, Kind: kindRoute}, {Group: &group, Kind: kindGRPC}}
 	l.from, l.kinds = gatewayv1.NamespacesFromSame, all
 	allowed := l.spec.AllowedRoutes
 	if allowed == nil {
@@ -153,10 +154,12 @@ func (l *listener) checkRoutes() {
 	if len(allowed.Kinds) > 0 {
 		l.kinds = []gatewayv1.RouteGroupKind{}
 		for _, k := range allowed.Kinds {
-			if k.Kind == kindRoute && (k.Group == nil || *k.Group == group) {
-				l.kinds = all
-			} else {
-				l.unresolved.add(string(gatewayv1.ListenerReasonInvalidRouteKinds), "allowedRoutes.kinds: %s is not supported: use HTTPRoute", k.Kind)
+			switch {
+			case k.Group != nil && *k.Group != group || k.Kind != kindRoute && k.Kind != kindGRPC:
+				l.unresolved.add(string(gatewayv1.ListenerReasonInvalidRouteKinds),
+					"allowedRoutes.kinds: %s is not supported: use HTTPRoute or GRPCRoute", k.Kind)
+			case !l.takes(k.Kind):
+				l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: k.Kind})
 			}
 		}
 	}
@@ -171,11 +174,14 @@ func (l *listener) checkRoutes() {
 	}
 }
 
+// takes: routes of the kind may attach.
+func (l *listener) takes(kind gatewayv1.Kind) bool {
+	return slices.ContainsFunc(l.kinds, func(k gatewayv1.RouteGroupKind) bool { return k.Kind == kind })
+}
+
 // allows: routes of a namespace may attach.
 func (l *listener) allows(namespace string, namespaceLabels map[string]string) bool {
 	switch {
-	case len(l.kinds) == 0:
-		return false
 	case l.from == gatewayv1.NamespacesFromAll:
 		return true
 	case l.from == gatewayv1.NamespacesFromSame:

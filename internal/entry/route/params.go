@@ -55,6 +55,7 @@ const (
 	groupMCS     = "multicluster.x-k8s.io"
 	kindGateway  = "Gateway"
 	kindRoute    = "HTTPRoute"
+	kindGRPC     = "GRPCRoute"
 	kindService  = "Service"
 	kindImport   = "ServiceImport"
 	kindSecret   = "Secret"

@@ -25,7 +25,9 @@ type Manifests struct {
 	Classes  []*gatewayv1.GatewayClass
 	Gateways []*gatewayv1.Gateway // all that one process serves: their listeners share its ports
 	Routes   []*gatewayv1.HTTPRoute
-	Grants   []*gatewayv1.ReferenceGrant
+	// GRPCRoutes are routes too.
+	GRPCRoutes []*gatewayv1.GRPCRoute
+	Grants     []*gatewayv1.ReferenceGrant
 	// Namespaces are the labels of each namespace. kubernetes.io/metadata.name is there without being named.
 	Namespaces map[string]map[string]string
 	Services   []*corev1.Service
@@ -39,7 +41,9 @@ type Manifests struct {
 type Status struct {
 	Classes  map[string][]metav1.Condition
 	Gateways map[types.NamespacedName]gatewayv1.GatewayStatus
-	Routes   map[types.NamespacedName][]gatewayv1.RouteParentStatus
+	Routes   map[types.NamespacedName][]gatewayv1.RouteParentStatus // of HTTPRoutes
+	// GRPCRoutes have the same.
+	GRPCRoutes map[types.NamespacedName][]gatewayv1.RouteParentStatus
 }
 
 // Port is one on which a process listens.
@@ -136,6 +140,7 @@ const (
 
 // RuleID identifies a rule of a route. Pointers to it are comparable within a Table.
 type RuleID struct {
+	Kind  string // HTTPRoute or GRPCRoute
 	Route types.NamespacedName
 	Index int
 	Name  string // of the rule, or empty

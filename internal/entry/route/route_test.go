@@ -36,6 +36,8 @@ func read(t testing.TB, texts ...string) *Manifests {
 			m.Gateways = append(m.Gateways, one(t, text, &gatewayv1.Gateway{}))
 		case "HTTPRoute":
 			m.Routes = append(m.Routes, one(t, text, &gatewayv1.HTTPRoute{}))
+		case "GRPCRoute":
+			m.GRPCRoutes = append(m.GRPCRoutes, one(t, text, &gatewayv1.GRPCRoute{}))
 		case "ReferenceGrant":
 			m.Grants = append(m.Grants, one(t, text, &gatewayv1.ReferenceGrant{}))
 		case "Service":

@@ -22,7 +22,7 @@ type compiledRoute struct {
 	unused     problems // fields that have no effect
 }
 
-func (c *compiler) compileRoute(route *gatewayv1.HTTPRoute) *compiledRoute {
+func (c *compiler) compileRoute(route *anyRoute) *compiledRoute {
 	out := &compiledRoute{}
 	const unsupported = string(gatewayv1.RouteReasonUnsupportedValue)
 	if n := len(route.Spec.Hostnames); n > maxHostnames {
@@ -40,6 +40,9 @@ func (c *compiler) compileRoute(route *gatewayv1.HTTPRoute) *compiledRoute {
 	matches := 0
 	for i := range rules {
 		matches += len(rules[i].Matches)
+	}
+	for i := range route.grpc {
+		matches += len(route.grpc[i].Matches)
 	}
 	if len(rules) > maxRules || matches > maxMatches {
 		out.invalid.add(unsupported, "spec.rules: may have %d with %d matches, has %d with %d: use several routes",
@@ -61,18 +64,24 @@ func (c *compiler) compileRoute(route *gatewayv1.HTTPRoute) *compiledRoute {
 }
 
 // compileRule adds a rule to the route; it is true if that is not valid.
-func (c *compiler) compileRule(route *gatewayv1.HTTPRoute, i int, in *gatewayv1.HTTPRouteRule, out *compiledRoute) (bad bool) {
+func (c *compiler) compileRule(route *anyRoute, i int, in *gatewayv1.HTTPRouteRule, out *compiledRoute) (bad bool) {
 	name := nameOf(route)
 	b := &ruleBuilder{
-		compiler: c, namespace: route.Namespace, in: in, out: out, at: fmt.Sprintf("spec.rules[%d]", i),
+		compiler: c, kind: route.kind, namespace: route.Namespace, in: in, out: out, at: fmt.Sprintf("spec.rules[%d]", i),
 		rule: &rule{
-			id: &RuleID{Route: name, Index: i}, created: route.CreationTimestamp.Time, limits: c.limits[limited{kind: kindRoute, name: name}],
+			id: &RuleID{Kind: string(route.kind), Route: name, Index: i}, created: route.CreationTimestamp.Time,
+			limits: c.limits[limited{kind: string(route.kind), name: name}],
 		},
 	}
 	if in.Name != nil {
 		b.rule.id.Name = string(*in.Name)
 	}
-	entries := b.matches()
+	var entries []*entry
+	if route.kind == kindGRPC {
+		entries = b.grpcMatches(route.grpc[i].Matches)
+	} else {
+		entries = b.matches()
+	}
 	b.filters()
 	b.targets()
 	b.timeouts()
@@ -98,6 +107,7 @@ func (c *compiler) compileRule(route *gatewayv1.HTTPRoute, i int, in *gatewayv1.
 // ruleBuilder makes a rule.
 type ruleBuilder struct {
 	*compiler
+	kind      gatewayv1.Kind // of the route
 	namespace string
 	in        *gatewayv1.HTTPRouteRule
 	out       *compiledRoute
@@ -141,19 +151,30 @@ func newEntry(in *gatewayv1.HTTPRouteMatch) (*entry, string) {
 			return nil, "path: " + wrong
 		}
 	}
-	if len(in.Headers) > maxConditions || len(in.QueryParams) > maxConditions {
-		return nil, fmt.Sprintf("headers and queryParams: may have %d each", maxConditions)
+	if len(in.QueryParams) > maxConditions {
+		return nil, fmt.Sprintf("queryParams: may have %d", maxConditions)
+	}
+	if wrong := e.setHeaders(in.Headers); wrong != "" {
+		return nil, wrong
+	}
+	wrong := e.setQueries(in.QueryParams)
+	return e, wrong
+}
+
+func (e *entry) setHeaders(in []gatewayv1.HTTPHeaderMatch) string {
+	if len(in) > maxConditions {
+		return fmt.Sprintf("headers: may have %d", maxConditions)
 	}
 	seen := make(map[string]bool)
-	for i := range in.Headers {
-		h := &in.Headers[i]
+	for i := range in {
+		h := &in[i]
 		regular := h.Type != nil && *h.Type == gatewayv1.HeaderMatchRegularExpression
 		if h.Type != nil && !regular && *h.Type != gatewayv1.HeaderMatchExact {
-			return nil, fmt.Sprintf("headers[%d].type: use Exact or RegularExpression", i)
+			return fmt.Sprintf("headers[%d].type: use Exact or RegularExpression", i)
 		}
 		cond, wrong := newCond(string(h.Name), h.Value, regular)
 		if wrong != "" {
-			return nil, fmt.Sprintf("headers[%d]: %s", i, wrong)
+			return fmt.Sprintf("headers[%d]: %s", i, wrong)
 		}
 		cond.name = http.CanonicalHeaderKey(cond.name)
 		if !seen[cond.name] { // the first one of a name counts
@@ -161,8 +182,7 @@ func newEntry(in *gatewayv1.HTTPRouteMatch) (*entry, string) {
 		}
 		seen[cond.name] = true
 	}
-	wrong := e.setQueries(in.QueryParams)
-	return e, wrong
+	return ""
 }
 
 func (e *entry) setQueries(in []gatewayv1.HTTPQueryParamMatch) string {
@@ -245,7 +265,7 @@ func (b *ruleBuilder) targets() {
 		at := fmt.Sprintf("%s.backendRefs[%d]", b.at, i)
 		t := target{weight: uint64(weight), request: b.rule.request, response: b.rule.response}
 		var why problem
-		t.backend, t.grpc, why = b.backend(b.namespace, &ref.BackendObjectReference)
+		t.backend, t.grpc, why = b.backend(&ref.BackendObjectReference)
 		if why.text != "" {
 			t.refusal = fmt.Sprintf("%s: %s", at, why.text)
 			b.out.unresolved.add(string(why.reason), "%s", t.refusal)

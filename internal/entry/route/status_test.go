@@ -62,28 +62,28 @@ spec:
 		want     string
 		kinds    int
 	}{
-		{"port: 80, protocol: HTTP", good, 1},
+		{"port: 80, protocol: HTTP", good, 2},
 		{"port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}, {kind: TCPRoute}]}", strings.Replace(good, "ResolvedRefs True "+
 			"ResolvedRefs", "ResolvedRefs False InvalidRouteKinds", 1), 1},
 		{"port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: TCPRoute}]}", unresolved("InvalidRouteKinds"), 0},
 		{"port: 80, protocol: HTTP, allowedRoutes: {kinds: [{group: x, kind: HTTPRoute}]}", unresolved("InvalidRouteKinds"), 0},
-		{"port: 80, protocol: HTTP, hostname: 10.0.0.1", invalid("UnsupportedValue"), 1},
-		{"port: 80, protocol: HTTP, hostname: 'a.*.b'", invalid("UnsupportedValue"), 1},
-		{"port: 70000, protocol: HTTP", invalid("UnsupportedValue"), 1},
-		{"port: 80, protocol: HTTP, tls: {}", invalid("UnsupportedValue"), 1},
+		{"port: 80, protocol: HTTP, hostname: 10.0.0.1", invalid("UnsupportedValue"), 2},
+		{"port: 80, protocol: HTTP, hostname: 'a.*.b'", invalid("UnsupportedValue"), 2},
+		{"port: 70000, protocol: HTTP", invalid("UnsupportedValue"), 2},
+		{"port: 80, protocol: HTTP, tls: {}", invalid("UnsupportedValue"), 2},
 		{"port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchExpressions: [{key: a, operator: " +
-			"Bad}]}}}", invalid("UnsupportedValue"), 1},
+			"Bad}]}}}", invalid("UnsupportedValue"), 2},
 		{"port: 80, protocol: TCP", invalid("UnsupportedProtocol"), 0},
 		{"port: 80, protocol: example.com/x", invalid("UnsupportedProtocol"), 0},
-		{https("tls: {certificateRefs: [{name: cert}]}"), good, 1},
-		{https("tls: {mode: Terminate, certificateRefs: [{name: far, namespace: certs}]}"), good, 1},
-		{https("tls: {certificateRefs: [{name: other, namespace: certs}]}"), unresolved("RefNotPermitted"), 1},
-		{https("tls: {certificateRefs: [{name: absent, namespace: elsewhere}]}"), unresolved("RefNotPermitted"), 1},
-		{https("tls: {certificateRefs: [{name: absent}]}"), unresolved("InvalidCertificateRef"), 1},
-		{https("tls: {certificateRefs: [{name: broken}]}"), unresolved("InvalidCertificateRef"), 1},
-		{https("tls: {certificateRefs: [{name: cert, kind: ConfigMap}]}"), unresolved("InvalidCertificateRef"), 1},
-		{"port: 443, protocol: HTTPS", unresolved("InvalidCertificateRef"), 1},
-		{https("tls: {mode: Passthrough, certificateRefs: [{name: cert}]}"), invalid("UnsupportedValue"), 1},
+		{https("tls: {certificateRefs: [{name: cert}]}"), good, 2},
+		{https("tls: {mode: Terminate, certificateRefs: [{name: far, namespace: certs}]}"), good, 2},
+		{https("tls: {certificateRefs: [{name: other, namespace: certs}]}"), unresolved("RefNotPermitted"), 2},
+		{https("tls: {certificateRefs: [{name: absent, namespace: elsewhere}]}"), unresolved("RefNotPermitted"), 2},
+		{https("tls: {certificateRefs: [{name: absent}]}"), unresolved("InvalidCertificateRef"), 2},
+		{https("tls: {certificateRefs: [{name: broken}]}"), unresolved("InvalidCertificateRef"), 2},
+		{https("tls: {certificateRefs: [{name: cert, kind: ConfigMap}]}"), unresolved("InvalidCertificateRef"), 2},
+		{"port: 443, protocol: HTTPS", unresolved("InvalidCertificateRef"), 2},
+		{https("tls: {mode: Passthrough, certificateRefs: [{name: cert}]}"), invalid("UnsupportedValue"), 2},
 	} {
 		table, status := compile(t, secret, grant, "kind: Gateway\nmetadata: {name: web, generation: 7}\nspec:\n  gatewayClassName: eastway\n  "+
 			"listeners:\n  - {name: l, "+test.listener+"}")

@@ -81,7 +81,7 @@ func (l *Listener) decide(q *query, host string, random uint64) Decision {
 			return e.decide(l, q, host, random)
 		}
 	}
-	return refuse(l, http.StatusNotFound, ReasonNoRoute, "no rule of an HTTPRoute matches")
+	return refuse(l, http.StatusNotFound, ReasonNoRoute, "no rule of a route matches")
 }
 
 func refuse(l *Listener, status int, reason Reason, message string) Decision {

@@ -154,6 +154,14 @@ func (e *exchange) turnDown(status int, why refusal, of, detail string) {
 	}
 	e.leaveBody()
 	h := e.w.Header()
+	if isCall(e.r) {
+		h.Set("Content-Type", "application/grpc")
+		h.Set("Grpc-Status", strconv.Itoa(grpcStatusFor(status)))
+		h.Set("Grpc-Message", "eastway: "+string(why))
+		e.w.call = true
+		e.w.WriteHeader(status)
+		return
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	e.w.WriteHeader(status)
@@ -163,7 +171,7 @@ func (e *exchange) turnDown(status int, why refusal, of, detail string) {
 // subject is what a refusal is about: few values, none of which a client chooses.
 func (e *exchange) subject() string {
 	if rule := e.decision.Rule; rule != nil {
-		return "HTTPRoute " + rule.Route.String()
+		return rule.Kind + " " + rule.Route.String()
 	}
 	return fmt.Sprintf("port %d", e.front.port.number)
 }

@@ -20,11 +20,11 @@ func newMetrics(reg prometheus.Registerer, conns func() int) *metrics {
 	m := &metrics{
 		requests: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "eastway_entry_requests_total",
-			Help: "Requests, by HTTPRoute (empty: none matches) and status code (0: the client got no answer).",
+			Help: "Requests, by route (empty: none matches) and status code (0: the client got no answer).",
 		}, []string{"route", "code"}),
 		duration: with.NewHistogramVec(prometheus.HistogramOpts{
 			Name:                        "eastway_entry_request_duration_seconds",
-			Help:                        "Time from a request's header to the end of its answer, by HTTPRoute.",
+			Help:                        "Time from a request's header to the end of its answer, by route.",
 			NativeHistogramBucketFactor: 1.1, Buckets: prometheus.DefBuckets,
 		}, []string{"route"}),
 		refused: with.NewCounterVec(prometheus.CounterOpts{

@@ -105,11 +105,11 @@ func routeRemedy(r route.Reason) string {
 	case route.ReasonNoListener:
 		return "usual on the internet; if clients complain, add a listener for the host"
 	case route.ReasonNoRoute:
-		return "usual on the internet; if clients complain, add a rule to an HTTPRoute"
+		return "usual on the internet; if clients complain, add a rule to a route"
 	case route.ReasonNoEndpoint:
 		return "look at the pods and EndpointSlices of the Service"
 	case route.ReasonInvalidBackend, route.ReasonInvalidFilter:
-		return "see the conditions of the HTTPRoute: 'eastway entry status'"
+		return "see the conditions of the route: 'eastway entry status'"
 	default:
 		return "see the log"
 	}

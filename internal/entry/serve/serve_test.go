@@ -74,7 +74,7 @@ func (f *fake) Listener(port uint16, host string) *route.Listener {
 
 func (f *fake) Match(_ uint16, r *http.Request, _ uint64) route.Decision { return f.match(r) }
 
-var cart = &route.RuleID{Route: types.NamespacedName{Namespace: "shop", Name: "cart"}}
+var cart = &route.RuleID{Kind: "HTTPRoute", Route: types.NamespacedName{Namespace: "shop", Name: "cart"}}
 
 // to forwards everything to a backend.
 func to(address string, protocol route.Protocol) func(*http.Request) route.Decision {

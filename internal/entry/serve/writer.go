@@ -23,6 +23,7 @@ type writer struct {
 	extended time.Time
 	err      error
 	hijacked *hijacked // nil: it is not
+	call     bool      // on the wire the status is 200: that of gRPC counts
 }
 
 // Unwrap is for http.ResponseController.
@@ -41,6 +42,9 @@ func (w *writer) WriteHeader(status int) {
 	}
 	if status >= http.StatusOK && (w.e.front.opaque() || w.e.server.draining.Load()) {
 		w.Header().Set("Connection", "close")
+	}
+	if w.call && !interim {
+		status = http.StatusOK
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
