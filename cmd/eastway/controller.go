@@ -29,6 +29,7 @@ import (
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/controller"
+	"github.com/eastway/eastway/internal/controller/gateway"
 	controlleridentity "github.com/eastway/eastway/internal/controller/identity"
 	"github.com/eastway/eastway/internal/controller/mcs"
 	"github.com/eastway/eastway/internal/eventlog"
@@ -46,6 +47,7 @@ type controllerOptions struct {
 	proxiesService, ownerClusterRole         string
 	listenerPorts, health, logLevel          string
 	kubeconfig, context                      string
+	gateways                                 gateway.Settings
 }
 
 // controllerHealth is the default of --health; 15020 and 15022 are the proxies' and the node agents', 15024 is where proxies expect those.
@@ -63,7 +65,8 @@ It creates the cluster's certificate authority on the first start (Secret RELEAS
 intermediate below a shared root, is used and never written). It maintains the certificates of the proxies (Secret
 RELEASE-svid) and of the node agents (RELEASE-node-svid), this cluster's Peer manifest (ConfigMap RELEASE-cluster),
 and the objects of the Multi-Cluster Services API: conditions of ServiceExports, ServiceImports, EndpointSlices, and
-derived Services that select the proxies.
+derived Services that select the proxies. With --entry-service, it also gives each Gateway of Eastway's GatewayClasses a
+Service that selects the entries, and its addresses.
 
 It accepts no connections from outside and needs no internet access: it learns from the proxies what peers export.`,
 		Example: `  eastway controller --cluster cn-hangzhou --namespace eastway-system`,
@@ -88,6 +91,7 @@ It accepts no connections from outside and needs no internet access: it learns f
 	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
 		"`name` of a ClusterRole that owns the objects created (except the CA), so that they are removed with it")
 	f.StringVar(&o.listenerPorts, "listener-ports", rangeText(controller.DefaultPorts()), "`FIRST-LAST` ports of the proxies for services")
+	o.gateways.Flags(f)
 	f.StringVar(&o.health, "health", controllerHealth, "`IP:PORT` of /healthz, /readyz and /metrics")
 	f.StringVar(&o.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account, else $KUBECONFIG or ~/.kube/config)")
@@ -130,7 +134,7 @@ func (o *controllerOptions) validate() error {
 	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
 	}
-	return nil
+	return o.gateways.Validate()
 }
 
 // reservedPorts are those that a proxy itself listens on.
@@ -212,7 +216,8 @@ func newController(ctx context.Context, o *controllerOptions, log *zap.Logger, r
 	}
 	cfg := controller.Config{
 		REST: config, Cluster: o.cluster, Namespace: o.namespace, Names: o.names(), PublicAddresses: o.publicAddresses,
-		Ports: ports, Catalog: discovery.NewCatalog(reg), Identity: &controlleridentity.Holder{}, Version: version.Get().Version,
+		Ports: ports, Gateways: o.gateways, Catalog: discovery.NewCatalog(reg),
+		Identity: &controlleridentity.Holder{}, Version: version.Get().Version,
 		Log: log, Registerer: reg,
 	}
 	if o.trustDomain != "" {

@@ -28,6 +28,8 @@ func TestControllerFlags(t *testing.T) {
 		"--cluster a --public-address 0.0.0.0:1": "must be an address that can be dialed",
 		"--cluster a --health x":                 "--health",
 		"--cluster a --log-level loud":           "--log-level",
+		"--cluster a --entry-service x.y":        "--entry-service",
+		"--cluster a --gateway-service-type x":   "use LoadBalancer, NodePort or ClusterIP",
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/eastway/eastway/discovery"
+	"github.com/eastway/eastway/internal/controller/gateway"
 	"github.com/eastway/eastway/internal/controller/identity"
 	"github.com/eastway/eastway/internal/controller/mcs"
 )
@@ -83,6 +84,8 @@ type Config struct {
 	PublicAddresses []string
 	// Ports that proxies may listen on for services; the zero value is DefaultPorts.
 	Ports mcs.PortRange
+	// Gateways says what the Services of Gateways are like; without an EntryService there are none.
+	Gateways gateway.Settings
 	// Catalog has what peers export; the Controller sets its peers.
 	Catalog *discovery.Catalog
 	// Identity takes the cluster's certificate.

@@ -2,12 +2,15 @@ package controller
 
 import (
 	"context"
+	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubediscovery "k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/eastway/eastway/internal/controller/apply"
+	"github.com/eastway/eastway/internal/controller/gateway"
 	"github.com/eastway/eastway/internal/controller/identity"
 	"github.com/eastway/eastway/internal/controller/mcs"
 	"github.com/eastway/eastway/internal/controller/peers"
@@ -33,7 +36,7 @@ func (c *Controller) setup(ctx context.Context, m manager.Manager) error {
 	for _, part := range []func(manager.Manager, *apply.Writer, *metav1.OwnerReference) error{
 		c.setupIdentity, c.setupPeers, func(m manager.Manager, w *apply.Writer, o *metav1.OwnerReference) error {
 			return c.setupServices(ctx, m, w, o)
-		}, c.setupPolicies, c.setupSiblings, c.setupAgents,
+		}, c.setupPolicies, c.setupSiblings, c.setupAgents, c.setupGateways,
 	} {
 		if err := part(m, writer, owner); err != nil {
 			return err
@@ -97,6 +100,24 @@ func (c *Controller) setupServices(ctx context.Context, m manager.Manager, w *ap
 
 func (c *Controller) setupPolicies(m manager.Manager, w *apply.Writer, _ *metav1.OwnerReference) error {
 	return (&policies.Reconciler{Client: m.GetClient(), Writer: w}).Setup(m)
+}
+
+func (c *Controller) setupGateways(m manager.Manager, w *apply.Writer, owner *metav1.OwnerReference) error {
+	if c.cfg.Gateways.EntryService == "" {
+		return nil
+	}
+	server, err := kubediscovery.NewDiscoveryClientForConfig(c.cfg.REST)
+	if err != nil {
+		return fmt.Errorf("controller: access to the API server: %w", err)
+	}
+	r, err := gateway.New(gateway.Config{
+		Settings: c.cfg.Gateways, Namespace: c.cfg.Namespace, Client: m.GetClient(), Direct: m.GetAPIReader(), Writer: w, Owner: owner,
+		Events: recorder(m), Log: c.log.Named("gateways"), Registerer: c.cfg.Registerer,
+	})
+	if err != nil {
+		return err
+	}
+	return r.Setup(m, server)
 }
 
 func (c *Controller) setupSiblings(m manager.Manager, _ *apply.Writer, _ *metav1.OwnerReference) error {

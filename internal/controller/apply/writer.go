@@ -70,6 +70,7 @@ func (w *Writer) Apply(ctx context.Context, o client.Object) error {
 
 // ApplyStatus applies the status of o.
 func (w *Writer) ApplyStatus(ctx context.Context, o client.Object) error {
+	uid := o.GetUID() // the configuration of an unstructured object is the object
 	full, err := w.configuration(o)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func (w *Writer) ApplyStatus(ctx context.Context, o client.Object) error {
 	u.SetGroupVersionKind(full.GroupVersionKind())
 	u.SetNamespace(o.GetNamespace())
 	u.SetName(o.GetName())
-	if uid := o.GetUID(); uid != "" {
+	if uid != "" {
 		u.SetUID(uid) // an object of that name that was recreated meanwhile is another one
 	}
 	err = w.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), StatusOwner, client.ForceOwnership)

@@ -78,7 +78,7 @@ func external(s *corev1.Service, _ []corev1.Node) []string {
 
 func nodePorts(s *corev1.Service, nodes []corev1.Node) []string {
 	var out []string
-	for _, host := range nodeAddresses(nodes, s.Spec.IPFamilies) {
+	for _, host := range NodeAddresses(nodes, s.Spec.IPFamilies) {
 		for _, p := range s.Spec.Ports {
 			if p.NodePort > 0 {
 				out = append(out, join(host, p.NodePort))
@@ -88,9 +88,9 @@ func nodePorts(s *corev1.Service, nodes []corev1.Node) []string {
 	return out
 }
 
-// nodeAddresses are the first addresses of each family of some ready nodes, spread over zones: of each family external ones if
+// NodeAddresses are the first addresses of each family of some ready nodes, spread over zones: of each family external ones if
 // any node has one.
-func nodeAddresses(nodes []corev1.Node, families []corev1.IPFamily) []string {
+func NodeAddresses(nodes []corev1.Node, families []corev1.IPFamily) []string {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n corev1.Node) bool {
 		_, excluded := n.Labels[excludedNodeLabel]
 		return excluded || !ready(&n) || !n.DeletionTimestamp.IsZero()

@@ -37,7 +37,7 @@ func (r *Reconciler) Setup(m manager.Manager) error {
 			return nil
 		})).
 		Watches(&corev1.Service{}, all, builder.WithPredicates(tunnels)).
-		Watches(&corev1.Node{}, all, builder.WithPredicates(predicate.Funcs{UpdateFunc: nodeMoved})).
+		Watches(&corev1.Node{}, all, builder.WithPredicates(predicate.Funcs{UpdateFunc: NodeMoved})).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("identity: set up: %w", err)
@@ -45,8 +45,8 @@ func (r *Reconciler) Setup(m manager.Manager) error {
 	return nil
 }
 
-// nodeMoved is true if something that addresses are made of changed; most node updates are about other fields.
-func nodeMoved(e event.UpdateEvent) bool {
+// NodeMoved is true if something that addresses are made of changed; most node updates are about other fields.
+func NodeMoved(e event.UpdateEvent) bool {
 	was, ok := e.ObjectOld.(*corev1.Node)
 	is, ok2 := e.ObjectNew.(*corev1.Node)
 	return !ok || !ok2 || ready(was) != ready(is) || !equality.Semantic.DeepEqual(was.Status.Addresses, is.Status.Addresses) ||

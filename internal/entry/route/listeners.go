@@ -97,9 +97,9 @@ func (c *compiler) addGateways(classes map[string]bool) []*gateway {
 
 func (g *gateway) check() {
 	spec := &g.object.Spec
-	if len(spec.Addresses) > 0 {
+	if i := ChosenAddress(spec.Addresses); i >= 0 {
 		g.invalid.add(string(gatewayv1.GatewayReasonUnsupportedAddress),
-			"spec.addresses: not supported: remove it; the Service in front of the entry has the addresses")
+			"spec.addresses[%d]: addresses cannot be chosen: remove it, or leave out its value; the Service in front of the entry has them", i)
 	}
 	if spec.Infrastructure != nil && spec.Infrastructure.ParametersRef != nil {
 		g.invalid.add(string(gatewayv1.GatewayReasonInvalidParameters), "spec.infrastructure.parametersRef: not supported: remove it")
@@ -113,6 +113,15 @@ func (g *gateway) check() {
 	if spec.DefaultScope != "" && spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
 		g.unused = append(g.unused, "spec.defaultScope: not supported: name the Gateway in each route's parentRefs")
 	}
+}
+
+// ChosenAddress is the index of the first address that a Gateway asks for and cannot get: one with a value, or of a type that no Service has.
+// It is -1 if there is none.
+func ChosenAddress(addresses []gatewayv1.GatewaySpecAddress) int {
+	return slices.IndexFunc(addresses, func(a gatewayv1.GatewaySpecAddress) bool {
+		known := a.Type == nil || *a.Type == "" || *a.Type == gatewayv1.IPAddressType || *a.Type == gatewayv1.HostnameAddressType
+		return a.Value != "" || !known
+	})
 }
 
 // checkListener checks one listener alone.

@@ -213,6 +213,8 @@ func TestClasses(t *testing.T) {
 		fmt.Sprintf(g, "h", "mine", 87, "tls: {frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}"),
 		fmt.Sprintf(g, "i", "mine", 88, "infrastructure: {parametersRef: {group: a, kind: b, name: c}}"),
 		fmt.Sprintf(g, "j", "mine", 89, "allowedListeners: {}"),
+		fmt.Sprintf(g, "k", "mine", 90, "addresses: [{}, {type: Hostname}]"),
+		fmt.Sprintf(g, "l", "mine", 91, "addresses: [{type: example.com/pool}]"),
 	)
 	got := make(map[string]string)
 	for name, s := range status.Gateways {
@@ -221,6 +223,7 @@ func TestClasses(t *testing.T) {
 	want := map[string]string{
 		"a": "True Accepted", "d": "True Accepted", "f": "False UnsupportedAddress",
 		"h": "True Accepted", "i": "False InvalidParameters", "j": "True Accepted",
+		"k": "True Accepted", "l": "False UnsupportedAddress",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("gateways %v, want %v", got, want)
@@ -231,7 +234,7 @@ func TestClasses(t *testing.T) {
 	if got := conditionOf(status.Classes["params"], "Accepted"); got != "False InvalidParameters" {
 		t.Errorf("class params: %s", got)
 	}
-	if _, ok := status.Classes["theirs"]; ok || len(table.Ports()) != 4 {
+	if _, ok := status.Classes["theirs"]; ok || len(table.Ports()) != 5 {
 		t.Errorf("classes %v, %d ports", status.Classes, len(table.Ports()))
 	}
 }

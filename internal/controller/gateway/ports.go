@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// span is an inclusive range of port numbers.
+type span struct{ first, last uint16 }
+
+// assignment is a port of the entries' processes for each port of a Gateway's listeners.
+type assignment struct {
+	numbers map[uint16]uint16 // by the listeners' port
+	fresh   bool              // some are new
+	short   []uint16          // ports of listeners for which there is none
+}
+
+// assign keeps the numbers that a Service has, and gives the lowest that no Service has to ports without one.
+func (s span) assign(ports []uint16, kept map[uint16]uint16, taken map[uint16]bool) assignment {
+	out := assignment{numbers: make(map[uint16]uint16, len(ports))}
+	used := make(map[uint16]bool, len(ports))
+	for _, port := range ports {
+		if n, ok := kept[port]; ok && n >= s.first && n <= s.last && !used[n] {
+			out.numbers[port], used[n] = n, true
+		}
+	}
+	next := int(s.first)
+	for _, port := range ports {
+		if _, ok := out.numbers[port]; ok {
+			continue
+		}
+		for next <= int(s.last) && (taken[uint16(next)] || used[uint16(next)]) {
+			next++
+		}
+		if next > int(s.last) {
+			out.short = append(out.short, port)
+			continue
+		}
+		out.numbers[port], out.fresh = uint16(next), true
+		next++
+	}
+	return out
+}
+
+// remembered are the numbers that the Service of this name keeps, and those that others have. Where two have the same, the older one keeps it.
+func remembered(services []corev1.Service, name string) (kept map[uint16]uint16, taken map[uint16]bool) {
+	kept, taken = make(map[uint16]uint16), make(map[uint16]bool)
+	at := slices.IndexFunc(services, func(s corev1.Service) bool { return s.Name == name })
+	older := make(map[uint16]bool) // numbers of Services that are older
+	for i := range services {
+		if i == at {
+			continue
+		}
+		for _, n := range targets(&services[i]) {
+			taken[n] = true
+			if at >= 0 && isOlder(&services[i], &services[at]) {
+				older[n] = true
+			}
+		}
+	}
+	if at < 0 {
+		return kept, taken
+	}
+	for port, n := range targets(&services[at]) {
+		if !older[n] {
+			kept[port] = n
+		}
+	}
+	return kept, taken
+}
+
+// targets are the numbers that a Service remembers, by its ports.
+func targets(s *corev1.Service) map[uint16]uint16 {
+	out := make(map[uint16]uint16, len(s.Spec.Ports))
+	for _, p := range s.Spec.Ports {
+		if n := p.TargetPort.IntVal; n > 0 && n <= 65535 && p.Port > 0 && p.Port <= 65535 {
+			out[uint16(p.Port)] = uint16(n)
+		}
+	}
+	return out
+}
+
+func isOlder(a, b *corev1.Service) bool {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name)) < 0
+}
+
+// served are the ports of listeners that entries can serve, each once.
+func served(listeners []gatewayv1.Listener) []uint16 {
+	var out []uint16
+	for i := range listeners {
+		l := &listeners[i]
+		known := l.Protocol == gatewayv1.HTTPProtocolType || l.Protocol == gatewayv1.HTTPSProtocolType
+		if known && l.Port > 0 && l.Port <= 65535 {
+			out = append(out, uint16(l.Port))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
