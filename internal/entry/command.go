@@ -27,7 +27,8 @@ const (
 type options struct {
 	manifests                                string
 	kubernetes                               bool
-	kubeconfig, kubeContext, service         string
+	kubeconfig, kubeContext                  string
+	namespace, service                       string
 	host, admin, health, accessLog, logLevel string
 	trusted                                  []string
 	maxConns, accessLogRate                  int
@@ -81,7 +82,7 @@ ServiceImports, Secrets, Namespaces and TrafficPolicies (rateLimit). Changes are
 no request; a manifest that cannot be read stays as it was. With --kubernetes they come from the API server:
 Gateways whose GatewayClass has the controllerName eastway.dev/entry. A second signal ends a drain at once.`,
 		Example: `  eastway entry --manifests /etc/eastway/entry
-  eastway entry --kubernetes --service eastway-system/eastway-entry
+  eastway entry --kubernetes --namespace eastway-system --service eastway-system/eastway-entry
   eastway entry status`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -101,6 +102,8 @@ Gateways whose GatewayClass has the controllerName eastway.dev/entry. A second s
 	f.BoolVar(&o.kubernetes, "kubernetes", false, "follow the Kubernetes API server instead of a directory")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: the pod's service account, else $KUBECONFIG or ~/.kube/config)")
 	f.StringVar(&o.kubeContext, "context", "", "`context` in the kubeconfig (default: its current one)")
+	f.StringVar(&o.namespace, "namespace", "", "`namespace` with a Service per Gateway, whose targetPorts are listened on "+
+		"(default: the Gateways' own ports)")
 	f.StringVar(&o.service, "service", "", "`NAMESPACE/NAME` of the Service whose ready endpoints are all entries: they share each rate limit")
 	f.StringVar(&o.host, "address", "", "IP `address` that listeners have (default all)")
 	f.StringSliceVar(&o.trusted, "trusted", nil, "`prefixes` of load balancers in front, whose X-Forwarded-* headers are believed")

@@ -54,7 +54,7 @@ func (o *options) newSource() (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	s, err := entrykube.New(entrykube.Config{REST: where, Service: service})
+	s, err := entrykube.New(entrykube.Config{REST: where, Service: service, Namespace: o.namespace})
 	if err != nil {
 		return source{}, err
 	}
@@ -86,8 +86,11 @@ func (o *options) validateSource() error {
 		return errors.New("--manifests is required: the directory with Gateways, HTTPRoutes and what they refer to (or --kubernetes)")
 	case o.manifests != "" && o.kubernetes:
 		return errors.New("--manifests excludes --kubernetes: choose one of the two")
-	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.service != ""):
-		return errors.New("--kubeconfig, --context and --service need --kubernetes")
+	case !o.kubernetes && (o.kubeconfig != "" || o.kubeContext != "" || o.service != "" || o.namespace != ""):
+		return errors.New("--kubeconfig, --context, --namespace and --service need --kubernetes")
+	}
+	if o.namespace != "" && len(validation.IsDNS1123Label(o.namespace)) > 0 {
+		return fmt.Errorf("--namespace %q is not the name of a namespace", o.namespace)
 	}
 	_, err := o.serviceName()
 	return err

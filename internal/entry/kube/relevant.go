@@ -5,11 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/entry/route"
 )
 
@@ -59,6 +62,31 @@ func secretsOf(gateways []*gatewayv1.Gateway) []types.NamespacedName {
 				if !seen[name] {
 					seen[name], out = true, append(out, name)
 				}
+			}
+		}
+	}
+	return out
+}
+
+// bindings are what the Services in a namespace that were made for Gateways say.
+func bindings(all []*corev1.Service, namespace string, gateways []*gatewayv1.Gateway) map[types.NamespacedName]route.Binding {
+	of := make(map[types.UID]types.NamespacedName, len(gateways))
+	for _, g := range gateways {
+		of[g.UID] = nameOf(g)
+	}
+	out := make(map[types.NamespacedName]route.Binding)
+	for _, s := range all {
+		uid := types.UID(s.Labels[v1alpha1.GatewayUIDLabel])
+		name, ok := of[uid]
+		if s.Namespace != namespace || uid == "" || !ok {
+			continue
+		}
+		if out[name] == nil {
+			out[name] = make(route.Binding)
+		}
+		for i := range s.Spec.Ports {
+			if p := &s.Spec.Ports[i]; p.TargetPort.Type == intstr.Int && p.TargetPort.IntVal > 0 && p.TargetPort.IntVal <= 65535 {
+				out[name][p.Port] = uint16(p.TargetPort.IntVal)
 			}
 		}
 	}

@@ -32,15 +32,19 @@ type Config struct {
 	REST *rest.Config
 	// Service is the one whose ready endpoints are the processes that serve the same Gateways; empty: this one is alone.
 	Service types.NamespacedName
+	// Namespace has the Service of each Gateway, whose targetPorts are ports of this process; empty: Gateways have no Service, and their
+	// ports are the process's.
+	Namespace string
 }
 
 // Source follows the API server.
 type Source struct {
-	client   dynamic.Interface
-	http     *http.Client
-	events   notify.Signal
-	changed  notify.Signal
-	replicas atomic.Int64
+	namespace string // of Config
+	client    dynamic.Interface
+	http      *http.Client
+	events    notify.Signal
+	changed   notify.Signal
+	replicas  atomic.Int64
 
 	mu        sync.Mutex
 	feeds     []*feed // of kinds
@@ -67,20 +71,21 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("entry: client of the API server: %w: check the kubeconfig", err)
 	}
-	s := newSource(client, cfg.Service)
+	s := newSource(client, &cfg)
 	s.http = h
 	return s, nil
 }
 
-func newSource(client dynamic.Interface, service types.NamespacedName) *Source {
+func newSource(client dynamic.Interface, cfg *Config) *Source {
 	s := &Source{
-		client: client, events: notify.NewSignal(), changed: notify.NewSignal(), secrets: make(followed), slices: make(followed),
+		namespace: cfg.Namespace, client: client, events: notify.NewSignal(), changed: notify.NewSignal(),
+		secrets: make(followed), slices: make(followed),
 	}
 	for _, r := range resources() {
 		s.feeds = append(s.feeds, s.newFeed(r))
 	}
-	if service.Name != "" {
-		s.endpoints = s.newFeed(endpoints(service))
+	if cfg.Service.Name != "" {
+		s.endpoints = s.newFeed(endpoints(cfg.Service))
 	}
 	return s
 }
@@ -170,6 +175,9 @@ func (s *Source) publish(ctx context.Context, running *sync.WaitGroup) {
 func (s *Source) manifests() *route.Manifests {
 	m := &route.Manifests{Namespaces: make(map[string]map[string]string), Grants: list[*gatewayv1.ReferenceGrant](s, grants)}
 	m.Classes, m.Gateways = ofEastway(list[*gatewayv1.GatewayClass](s, classes), list[*gatewayv1.Gateway](s, gateways))
+	if s.namespace != "" {
+		m.Bindings = bindings(list[*corev1.Service](s, services), s.namespace, m.Gateways)
+	}
 	var backends map[backend]bool
 	m.Routes, m.GRPCRoutes, backends = s.routesOf(m.Gateways)
 	for _, o := range list[*corev1.Service](s, services) {

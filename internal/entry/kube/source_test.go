@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +95,8 @@ type lab struct {
 	read   map[string]bool  // RESOURCE SELECTOR of lists and watches
 	opened []watch.Interface
 	away   atomic.Bool // watches are refused
+
+	namespace string // of Config
 }
 
 // following runs the test in a bubble, with a Source that is stopped after it.
@@ -129,7 +132,7 @@ func following(t *testing.T, prepare, test func(*lab)) {
 			return true, w, err
 		})
 		prepare(l)
-		l.Source = newSource(l.client, types.NamespacedName{Namespace: "system", Name: "entry"})
+		l.Source = newSource(l.client, &Config{Service: types.NamespacedName{Namespace: "system", Name: "entry"}, Namespace: l.namespace})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { l.Run(ctx) })
@@ -347,7 +350,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("%d replicas, %v", n, l.read)
 		}
 	})
-	if n := newSource(nil, types.NamespacedName{}).Replicas(); n != 1 {
+	if n := newSource(nil, &Config{}).Replicas(); n != 1 {
 		t.Errorf("%d replicas without a Service", n)
 	}
 }
@@ -400,6 +403,35 @@ func TestHeadless(t *testing.T) {
 		if !strings.Contains(got, "route shop/cart") || !strings.Contains(got, "EndpointSlice: the API server does not allow to list "+
 			"endpointslices.discovery.k8s.io: allow the entry's service account get, list and watch of it in namespace shop") {
 			t.Errorf("without the right: %s", got)
+		}
+	})
+}
+
+// The ports of Gateways are those that their Services say, and no others.
+func TestBindings(t *testing.T) {
+	t.Parallel()
+	service := func(namespace, uid, ports string) string {
+		return fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: gw-%s, namespace: %s, labels: {eastway.dev/gateway-uid: %q}}, spec: {
+  ports: [%s]}}`, uid, namespace, uid, ports)
+	}
+	owned := strings.Replace(gateway, "metadata: {name: public", "metadata: {uid: u1, name: public", 1)
+	public := types.NamespacedName{Namespace: "shop", Name: "public"}
+	following(t, func(l *lab) {
+		l.namespace = "system"
+		l.apply(class, owned, belongings, secrets)
+	}, func(l *lab) {
+		read := func() map[types.NamespacedName]route.Binding {
+			m, _ := l.Read()
+			return m.Bindings
+		}
+		if got := read(); got == nil || len(got) != 0 {
+			t.Errorf("without a Service: %v", got)
+		}
+		l.apply(service("shop", "u1", "{port: 80, targetPort: 1}"), service("system", "u2", "{port: 80, targetPort: 2}"), service("system", "u1",
+			"{port: 80, targetPort: 20000}, {port: 81, targetPort: 20001}, {port: 82, targetPort: http}, {port: 83, targetPort: 0}"))
+		want := map[types.NamespacedName]route.Binding{public: {80: 20000, 81: 20001}}
+		if got := read(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v, want %v", got, want)
 		}
 	})
 }

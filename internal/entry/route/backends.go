@@ -14,12 +14,15 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// granted: objects of a kind of Gateway API in a namespace may refer to that object.
-func (c *compiler) granted(fromKind gatewayv1.Kind, fromNamespace string, group gatewayv1.Group, kind gatewayv1.Kind, to types.NamespacedName) bool {
+// grants are the ReferenceGrants by namespace.
+type grants map[string][]*gatewayv1.ReferenceGrant
+
+// allow: objects of a kind of Gateway API in a namespace may refer to that object.
+func (g grants) allow(fromKind gatewayv1.Kind, fromNamespace string, group gatewayv1.Group, kind gatewayv1.Kind, to types.NamespacedName) bool {
 	if fromNamespace == to.Namespace {
 		return true
 	}
-	for _, grant := range c.grants[to.Namespace] {
+	for _, grant := range g[to.Namespace] {
 		from, allowed := false, false
 		for _, f := range grant.Spec.From {
 			from = from || f.Group == groupGateway && f.Kind == fromKind && string(f.Namespace) == fromNamespace
@@ -75,7 +78,7 @@ func (c *compiler) backend(
 			fmt.Sprintf("kind %s of group %q is not supported: use Service, or ServiceImport of group %s", kind, group, groupMCS),
 		}
 	}
-	if !c.granted(of, namespace, group, kind, name) {
+	if !c.grants.allow(of, namespace, group, kind, name) {
 		return nil, nil, problem{
 			gatewayv1.RouteReasonRefNotPermitted,
 			fmt.Sprintf("no ReferenceGrant in namespace %s lets %ss of namespace %s use %s %s", name.Namespace, of, namespace, kind, name.Name),

@@ -30,7 +30,7 @@ func newCompiler(in *Manifests, kept *Kept) *compiler {
 		services: byName(in.Services),
 		imports:  byName(in.Imports),
 		secrets:  byName(in.Secrets),
-		grants:   make(map[string][]*gatewayv1.ReferenceGrant),
+		grants:   make(grants),
 		limits:   make(map[limited][]*Limit),
 		slices:   slicesByService(in.Slices),
 		headless: make(map[endpointPort]*Endpoints),
@@ -74,7 +74,7 @@ type compiler struct {
 	services map[types.NamespacedName]*corev1.Service
 	imports  map[types.NamespacedName]*mcsv1beta1.ServiceImport
 	secrets  map[types.NamespacedName]*corev1.Secret
-	grants   map[string][]*gatewayv1.ReferenceGrant // by namespace
+	grants   grants
 	limits   map[limited][]*Limit
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice // by Service
 	headless map[endpointPort]*Endpoints
@@ -129,13 +129,13 @@ func (c *compiler) table(gateways []*gateway) *Table {
 				continue
 			}
 			out := l.listener(c.limits[limited{kind: kindGateway, name: g.name}])
-			p := ports[out.Port]
+			p := ports[l.bound]
 			if p == nil {
-				p = &Port{Number: out.Port, TLS: out.TLS}
-				ports[out.Port], t.byPort[out.Port] = p, &byHost[*Listener]{}
+				p = &Port{Number: l.bound, TLS: out.TLS}
+				ports[l.bound], t.byPort[l.bound] = p, &byHost[*Listener]{}
 			}
 			p.Listeners = append(p.Listeners, out)
-			t.byPort[out.Port].set(out.Hostname, out)
+			t.byPort[l.bound].set(out.Hostname, out)
 		}
 	}
 	for _, list := range c.limits {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -11,15 +12,17 @@ import (
 // first one keeps what it has: a new one takes nothing from it. In one Gateway, no listener of a conflict is used: which of them was
 // meant is not known. Listeners that cannot be used take part in no conflict.
 func checkTogether(gateways []*gateway) {
-	byPort := make(map[int32][]*listener)
+	byPort := make(map[uint16][]*listener)
 	for _, g := range gateways {
 		var left []*listener
 		for _, l := range g.listeners {
 			if !l.usable() {
 				continue
 			}
-			for _, first := range byPort[l.spec.Port] {
-				l.yield(first)
+			if l.pending == "" {
+				for _, first := range byPort[l.bound] {
+					l.yield(first)
+				}
 			}
 			if !l.conflicts.some() {
 				left = append(left, l)
@@ -37,9 +40,40 @@ func checkTogether(gateways []*gateway) {
 	}
 }
 
+// bind finds the ports of the process. One that a Gateway that comes first has for another of its ports, or another Gateway, would carry what
+// is not meant for it.
+func bind(bindings map[types.NamespacedName]Binding, gateways []*gateway) {
+	type owner struct {
+		gateway *gateway
+		port    int32
+	}
+	owners := make(map[uint16]owner)
+	for _, g := range gateways {
+		for _, l := range g.listeners {
+			if bindings == nil {
+				l.bound = uint16(l.spec.Port)
+				continue
+			}
+			bound, is := bindings[g.name][l.spec.Port], owner{g, l.spec.Port}
+			switch of, taken := owners[bound]; {
+			case bound == 0:
+				l.pending = fmt.Sprintf("the Service of this Gateway has no port %d yet: eastway controller makes it", l.spec.Port)
+			case taken && of != is:
+				l.pending = fmt.Sprintf("the targetPort %d of this Gateway's Service is that of port %d of Gateway %s: delete the Service, and "+
+					"eastway controller makes it anew", bound, of.port, of.gateway.name)
+			default:
+				l.bound, owners[bound] = bound, is
+			}
+		}
+	}
+}
+
 // takePort gives a listener its port, if there is room.
-func takePort(byPort map[int32][]*listener, l *listener) bool {
-	port := l.spec.Port
+func takePort(byPort map[uint16][]*listener, l *listener) bool {
+	if l.pending != "" {
+		return true
+	}
+	port := l.bound
 	if len(byPort[port]) == 0 && len(byPort) == maxPorts {
 		l.invalid.add(string(gatewayv1.ListenerReasonPortUnavailable), "port: there are %d others already", maxPorts)
 		return false

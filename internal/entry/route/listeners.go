@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"slices"
@@ -36,6 +37,8 @@ type listener struct {
 	unresolved problems // ResolvedRefs
 	conflicts  problems // Conflicted
 	overlaps   problems // OverlappingTLSConfig
+	pending    string   // why there is no port of the process for it; empty: bound is the one
+	bound      uint16
 
 	attached int32
 	taken    map[gatewayv1.Kind]*hostSet // hostnames of routes that are attached
@@ -56,7 +59,10 @@ func (l *listener) usable() bool {
 	return !l.invalid.some() && !l.gateway.invalid.some() && (!l.tls() || len(l.certs) > 0) && len(l.kinds) > 0
 }
 
-func (l *listener) programmed() bool { return l.usable() && !l.conflicts.some() }
+// served: there is nothing wrong with it.
+func (l *listener) served() bool { return l.usable() && !l.conflicts.some() }
+
+func (l *listener) programmed() bool { return l.served() && l.pending == "" }
 
 // listener as the Table has it.
 func (l *listener) listener(limits []*Limit) *Listener {
@@ -91,6 +97,7 @@ func (c *compiler) addGateways(classes map[string]bool) []*gateway {
 		}
 		c.gateways[g.name], out = g, append(out, g)
 	}
+	bind(c.in.Bindings, out)
 	checkTogether(out)
 	return out
 }
@@ -231,7 +238,7 @@ func (c *compiler) certificate(namespace string, ref *gatewayv1.SecretObjectRefe
 	if ref.Group != nil && *ref.Group != "" || ref.Kind != nil && *ref.Kind != kindSecret {
 		return nil, gatewayv1.ListenerReasonInvalidCertificateRef, "must be a Secret"
 	}
-	if !c.granted(kindGateway, namespace, "", kindSecret, name) {
+	if !c.grants.allow(kindGateway, namespace, "", kindSecret, name) {
 		return nil, gatewayv1.ListenerReasonRefNotPermitted,
 			fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use Secret %s", name.Namespace, namespace, name.Name)
 	}
@@ -278,11 +285,13 @@ func readCertificate(secret *corev1.Secret, name types.NamespacedName) (*Certifi
 
 func (g *gateway) status() gatewayv1.GatewayStatus {
 	var out gatewayv1.GatewayStatus
-	programmed := 0
+	served := 0
+	pending := ""
 	var bad []string
 	for _, l := range g.listeners {
-		if l.programmed() {
-			programmed++
+		if l.served() {
+			served++
+			pending = cmp.Or(pending, l.pending)
 		}
 		if !l.accepted() {
 			bad = append(bad, string(l.spec.Name))
@@ -302,8 +311,11 @@ func (g *gateway) status() gatewayv1.GatewayStatus {
 		accepted = newCondition(gatewayv1.GatewayConditionAccepted, false, g.invalid.reason, g.invalid.text())
 	}
 	ready := newCondition(gatewayv1.GatewayConditionProgrammed, true, gatewayv1.GatewayReasonProgrammed, "")
-	if programmed == 0 {
+	switch {
+	case served == 0:
 		ready = newCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonInvalid, "no listener can be used")
+	case pending != "":
+		ready = newCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonPending, pending)
 	}
 	out.Conditions = observed(g.object.Generation, accepted, ready)
 	return out
@@ -315,8 +327,11 @@ func (l *listener) status() gatewayv1.ListenerStatus {
 		accepted = conflicted
 	}
 	ready := newCondition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "")
-	if !l.programmed() {
+	switch {
+	case !l.served():
 		ready = newCondition(gatewayv1.ListenerConditionProgrammed, false, gatewayv1.ListenerReasonInvalid, "see the other conditions")
+	case l.pending != "":
+		ready = newCondition(gatewayv1.ListenerConditionProgrammed, false, gatewayv1.ListenerReasonPending, l.pending)
 	}
 	list := []metav1.Condition{
 		newCondition(gatewayv1.ListenerConditionAccepted, !accepted.some(), accepted.or(string(gatewayv1.ListenerReasonAccepted)), accepted.text()),

@@ -23,7 +23,10 @@ const DefaultClass = "eastway"
 // Manifests are the objects that a process serves, in any order. They are not changed, and must not change while the Table is in use.
 type Manifests struct {
 	Classes  []*gatewayv1.GatewayClass
-	Gateways []*gatewayv1.Gateway // all that one process serves: their listeners share its ports
+	Gateways []*gatewayv1.Gateway // all that one process serves
+	// Bindings are the ports of the process on which each Gateway's ports are. Nil: they are the same, and Gateways share them. Else a port
+	// that is not there is not served, and Gateways are apart.
+	Bindings map[types.NamespacedName]Binding
 	Routes   []*gatewayv1.HTTPRoute
 	// GRPCRoutes are routes too.
 	GRPCRoutes []*gatewayv1.GRPCRoute
@@ -37,6 +40,9 @@ type Manifests struct {
 	Policies   []*v1alpha1.TrafficPolicy // those with a Gateway or HTTPRoute as target; others are not used
 }
 
+// Binding has the port of the process for each port of a Gateway's listeners.
+type Binding map[int32]uint16
+
 // Status is what the status of each object should say. Conditions have no LastTransitionTime, and their order is fixed.
 type Status struct {
 	Classes  map[string][]metav1.Condition
@@ -48,7 +54,7 @@ type Status struct {
 
 // Port is one on which a process listens.
 type Port struct {
-	Number    uint16
+	Number    uint16      // of the process
 	TLS       bool        // for all of its listeners, or for none
 	Listeners []*Listener // those that are programmed
 }
@@ -57,7 +63,7 @@ type Port struct {
 type Listener struct {
 	Gateway      types.NamespacedName
 	Name         string
-	Port         uint16
+	Port         uint16 // of the manifest: the one that clients know
 	TLS          bool
 	Hostname     string // lower case; may begin with "*."; empty: any
 	Certificates []*Certificate

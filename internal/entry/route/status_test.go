@@ -489,12 +489,14 @@ func TestBounds(t *testing.T) {
 			t.Errorf("route %d of regular expressions: %s, want %s", i, got, want)
 		}
 	}
-	var many []gatewayv1.Listener
 	m := read(t, gatewayYAML)
+	m.Gateways[0].Spec.Listeners = nil
 	for i := range int32(maxPorts) {
-		many = append(many, gatewayv1.Listener{Name: gatewayv1.SectionName(fmt.Sprint(i)), Port: 1000 + i, Protocol: gatewayv1.HTTPProtocolType})
+		g := m.Gateways[0].DeepCopy()
+		g.Name = fmt.Sprint("g", i)
+		g.Spec.Listeners = []gatewayv1.Listener{{Name: "one", Port: 1000 + i, Protocol: gatewayv1.HTTPProtocolType}}
+		m.Gateways = append(m.Gateways, g)
 	}
-	m.Gateways[0].Spec.Listeners = many
 	more := m.Gateways[0].DeepCopy()
 	more.Name, more.Spec.Listeners = "zz", []gatewayv1.Listener{{Name: "one", Port: 999, Protocol: gatewayv1.HTTPProtocolType}}
 	m.Gateways = append(m.Gateways, more)

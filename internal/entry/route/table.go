@@ -18,8 +18,8 @@ func (t *Table) Ports() []*Port { return t.ports }
 // Limits are all that a Decision may have, in any order.
 func (t *Table) Limits() []*Limit { return t.limits }
 
-// Listener is the one for a name on a port, by the most specific hostname: that of a request, or in TLS the client's SNI. It is nil if there
-// is none.
+// Listener is the one for a name on a port of the process, by the most specific hostname: that of a request, or in TLS the client's SNI. It is
+// nil if there is none.
 func (t *Table) Listener(port uint16, host string) *Listener {
 	if host != "" {
 		host, _ = hostOf(host)
@@ -36,8 +36,8 @@ func (t *Table) listener(port uint16, host string) *Listener {
 	return nil
 }
 
-// Match decides about a request that came in on a port. In TLS, r.TLS has the name that the client connected with. The random number, any of
-// 64 bits, chooses among backends by weight, and which requests are mirrored: the same number decides alike.
+// Match decides about a request that came in on a port of the process. In TLS, r.TLS has the name that the client connected with. The random
+// number, any of 64 bits, chooses among backends by weight, and which requests are mirrored: the same number decides alike.
 func (t *Table) Match(port uint16, r *http.Request, random uint64) Decision {
 	host, ok := hostOf(r.Host)
 	if !ok {

@@ -107,6 +107,9 @@ func (e *exchange) answer(ctx context.Context) {
 	}
 	e.decision = e.server.current().Match(e.front.port.number, e.r, rand.Uint64()) // no secret: it chooses a backend
 	d := &e.decision
+	if d.Listener != nil && d.Listener.Port != 0 {
+		e.entry.Port = d.Listener.Port // the client's, not the process's
+	}
 	if d.Rule != nil {
 		e.entry.HTTP.Route = d.Rule.Route.String()
 	}
