@@ -67,7 +67,10 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	r := &Reconciler{cfg: cfg, log: cfg.Log, within: span{firstNumber, firstNumber + maxNumbers - 1}, states: newStates(), said: make(map[types.NamespacedName]string)}
+	r := &Reconciler{
+		cfg: cfg, log: cfg.Log, within: span{firstNumber, firstNumber + maxNumbers - 1},
+		states: newStates(), said: make(map[types.NamespacedName]string),
+	}
 	if cfg.Registerer != nil {
 		if err := cfg.Registerer.Register(r.states.gauge); err != nil {
 			return nil, fmt.Errorf("gateway: register metrics: %w", err)
@@ -246,13 +249,15 @@ func (r *Reconciler) serve(ctx context.Context, v *view) (*corev1.Service, probl
 	if r.cfg.Owner != nil {
 		want.OwnerReferences = []metav1.OwnerReference{*r.cfg.Owner}
 	}
-	if v.service != nil && same(v.service, want) {
-		return v.service, why, nil
+	if v.service != nil {
+		if keep(v.service, want); same(v.service, want) {
+			return v.service, why, nil
+		}
 	}
 	switch err := r.cfg.Writer.Apply(ctx, want); {
 	case apierrors.IsInvalid(err):
-		return v.service, problem{"ServiceInvalid", fmt.Sprintf("The API server refuses the Service %s/%s: %v: repair spec.infrastructure; "+
-			"if the field cannot change, delete the Service, and it is made again with another address.", want.Namespace, want.Name, err)}, nil
+		return v.service, problem{"ServiceInvalid", fmt.Sprintf("The API server refuses the Service %s/%s: %v: repair spec.infrastructure, "+
+			"or delete the Service: it is made again, with another address.", want.Namespace, want.Name, err)}, nil
 	case err != nil:
 		return nil, problem{}, err
 	}

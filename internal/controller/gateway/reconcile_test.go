@@ -150,6 +150,40 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// A balancer's class cannot change. A Service that has another one gets all other changes.
+func TestOtherBalancerClass(t *testing.T) {
+	t.Parallel()
+	class := func(s *corev1.Service) string {
+		if s.Spec.LoadBalancerClass == nil {
+			return ""
+		}
+		return *s.Spec.LoadBalancerClass
+	}
+	for _, first := range []string{"", "example.com/first"} {
+		w := newWorld(t, gateway.Settings{LoadBalancerClass: first}, public("public"))
+		w.reconcile("public")
+		w.restart(gateway.Settings{LoadBalancerClass: "example.com/second"})
+		if writes := w.reconcile("public"); len(writes) > 0 {
+			t.Errorf("%v", writes)
+		}
+		w.editGateway("public", func(g *gatewayv1.Gateway) { g.Spec.Listeners[0].Port = 81 })
+		w.reconcile("public")
+		if s := w.service(); class(s) != first || s.Spec.Ports[0].Port != 81 {
+			t.Errorf("%+v", s.Spec)
+		}
+		w.restart(gateway.Settings{Type: corev1.ServiceTypeClusterIP})
+		w.reconcile("public")
+		if s := w.service(); class(s) != "" || s.Spec.Type != corev1.ServiceTypeClusterIP {
+			t.Errorf("%+v", s.Spec)
+		}
+		w.restart(gateway.Settings{LoadBalancerClass: "example.com/second"})
+		w.reconcile("public")
+		if s := w.service(); class(s) != "example.com/second" {
+			t.Errorf("%+v", s.Spec)
+		}
+	}
+}
+
 // What balancers and others add stays, and costs no writes.
 func TestAdditionsStay(t *testing.T) {
 	t.Parallel()

@@ -113,20 +113,20 @@ func (s *Settings) service(g *gatewayv1.Gateway, namespace string, selector map[
 	return out
 }
 
+// keep has want take over what of an existing Service cannot change: the whole of it would be refused.
+func keep(is, want *corev1.Service) {
+	if is.Spec.Type == corev1.ServiceTypeLoadBalancer && want.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		want.Spec.LoadBalancerClass = is.Spec.LoadBalancerClass
+	}
+}
+
 // same is true when nothing has to be written.
 func same(is, want *corev1.Service) bool {
-	class := func(s *corev1.Service) string {
-		if s.Spec.LoadBalancerClass == nil {
-			return ""
-		}
-		return *s.Spec.LoadBalancerClass
-	}
 	owned := !slices.ContainsFunc(want.OwnerReferences, func(o metav1.OwnerReference) bool { return !apply.OwnedBy(is, &o) })
 	return owned && hasAll(is.Labels, want.Labels) && hasAll(is.Annotations, want.Annotations) &&
 		is.Annotations[metadataAnnotation] == want.Annotations[metadataAnnotation] &&
 		is.Spec.Type == want.Spec.Type && maps.Equal(is.Spec.Selector, want.Spec.Selector) &&
 		is.Spec.ExternalTrafficPolicy == want.Spec.ExternalTrafficPolicy &&
-		(want.Spec.LoadBalancerClass == nil || class(is) == class(want)) && // a balancer may have set its own
 		slices.EqualFunc(ownPorts(is), ownPorts(want), func(a, b corev1.ServicePort) bool {
 			return a.Name == b.Name && a.Port == b.Port && a.Protocol == b.Protocol && a.TargetPort == b.TargetPort
 		})

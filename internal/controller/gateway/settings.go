@@ -17,7 +17,7 @@ type Settings struct {
 	Type corev1.ServiceType
 	// ExternalTrafficPolicy is Cluster or Local; it does not count for ClusterIP.
 	ExternalTrafficPolicy corev1.ServiceExternalTrafficPolicy
-	// LoadBalancerClass counts for LoadBalancer; "": the cluster's default.
+	// LoadBalancerClass counts for new Services of type LoadBalancer; "": the cluster's default.
 	LoadBalancerClass string
 }
 
@@ -30,7 +30,7 @@ func (s *Settings) Flags(f *pflag.FlagSet) {
 	f.StringVar((*string)(&s.ExternalTrafficPolicy), "gateway-external-traffic-policy", string(corev1.ServiceExternalTrafficPolicyCluster),
 		"`policy` for traffic from outside to the Gateways' Services: Cluster, or Local, with which entries see clients' addresses")
 	f.StringVar(&s.LoadBalancerClass, "gateway-load-balancer-class", "",
-		"loadBalancerClass of the Gateways' Services, a `name` (default: the cluster's)")
+		"loadBalancerClass of the Gateways' new Services, a `name` (default: the cluster's)")
 }
 
 // Validate names the first flag that is wrong.
