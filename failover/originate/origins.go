@@ -94,7 +94,7 @@ func New(c Config) *Origins {
 	}
 	return &Origins{
 		cfg: c, all: map[discovery.ServiceName]*origin{},
-		system: sync.OnceValue(func() *x509.CertPool { return rootsOr(x509.SystemCertPool()) }),
+		system: sync.OnceValue(SystemRoots),
 	}
 }
 

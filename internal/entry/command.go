@@ -77,10 +77,11 @@ func NewCommand() *cobra.Command {
 		Long: `Entry serves the listeners of Gateways, and forwards requests as HTTPRoutes and GRPCRoutes say to the address of a
 Service or ServiceImport, where Eastway's proxies fail over; until SIGTERM, then it drains.
 
---manifests is a directory with Gateways, HTTPRoutes, GRPCRoutes, ReferenceGrants, Services, EndpointSlices,
-ServiceImports, Secrets, Namespaces and TrafficPolicies (rateLimit). Changes are used within seconds and disturb
-no request; a manifest that cannot be read stays as it was. With --kubernetes they come from the API server:
-Gateways whose GatewayClass has the controllerName eastway.dev/entry. A second signal ends a drain at once.`,
+--manifests is a directory with Gateways, HTTPRoutes, GRPCRoutes, BackendTLSPolicies, ReferenceGrants, Services,
+EndpointSlices, ServiceImports, Secrets, ConfigMaps, Namespaces and TrafficPolicies (rateLimit). Changes are used
+within seconds and disturb no request; a manifest that cannot be read stays as it was. With --kubernetes they
+come from the API server: Gateways whose GatewayClass has the controllerName eastway.dev/entry. A second signal
+ends a drain at once.`,
 		Example: `  eastway entry --manifests /etc/eastway/entry
   eastway entry --kubernetes --namespace eastway-system --service eastway-system/eastway-entry
   eastway entry status`,

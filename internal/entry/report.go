@@ -31,7 +31,7 @@ type ListenerReport struct {
 	Problems string `json:"problems,omitempty"`
 }
 
-// RouteReport is one route at one parent.
+// RouteReport is one route, or BackendTLSPolicy, at one parent.
 type RouteReport struct {
 	Kind     string `json:"kind"`
 	Route    string `json:"route"`
@@ -54,6 +54,14 @@ func reportOf(s *route.Status) *Report {
 	}
 	r.addRoutes("HTTPRoute", s.Routes)
 	r.addRoutes("GRPCRoute", s.GRPCRoutes)
+	for name, ancestors := range s.TLSPolicies {
+		for i := range ancestors {
+			faults := faultsOf(ancestors[i].Conditions)
+			r.Routes = append(r.Routes, RouteReport{
+				Kind: "BackendTLSPolicy", Route: name.String(), Parent: string(ancestors[i].AncestorRef.Name), Ready: faults == "", Problems: faults,
+			})
+		}
+	}
 	slices.SortFunc(r.Listeners, func(a, b ListenerReport) int {
 		return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Name, b.Name))
 	})
@@ -106,7 +114,7 @@ func show(w io.Writer, r *Report) error {
 		o := &r.Routes[i]
 		rows = append(rows, []string{o.Kind, o.Route, o.Parent, terminal.YesNo(o.Ready), terminal.Printable(o.Problems)})
 	}
-	if err := terminal.Table(w, []string{"KIND", "ROUTE", "PARENT", "READY", "PROBLEMS"}, rows); err != nil {
+	if err := terminal.Table(w, []string{"KIND", "NAME", "PARENT", "READY", "PROBLEMS"}, rows); err != nil {
 		return err
 	}
 	for i, p := range r.Problems {

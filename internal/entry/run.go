@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eastway/eastway/failover/access"
+	"github.com/eastway/eastway/failover/originate"
 	"github.com/eastway/eastway/internal/admin"
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/entry/route"
@@ -79,7 +81,7 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 	defer func() { err = errors.Join(err, d.access.Close()) }()
 	d.server, err = serve.New(serve.Config{
 		Host: o.host, Trusted: trusted, MaxConns: o.maxConns, DrainDelay: o.drainDelay, DrainTimeout: o.drainTimeout,
-		Replicas: from.replicas, Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
+		SystemRoots: sync.OnceValue(originate.SystemRoots), Replicas: from.replicas, Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
 	})
 	if err != nil {
 		return err

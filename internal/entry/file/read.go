@@ -173,6 +173,8 @@ func of(id metav1.TypeMeta) any {
 		return new(gatewayv1.HTTPRoute)
 	case gatewayv1.GroupName + "/GRPCRoute":
 		return new(gatewayv1.GRPCRoute)
+	case gatewayv1.GroupName + "/BackendTLSPolicy":
+		return new(gatewayv1.BackendTLSPolicy)
 	case gatewayv1.GroupName + "/ReferenceGrant":
 		return new(gatewayv1.ReferenceGrant)
 	case "eastway.dev/TrafficPolicy":
@@ -183,6 +185,8 @@ func of(id metav1.TypeMeta) any {
 		return new(corev1.Service)
 	case "discovery.k8s.io/EndpointSlice":
 		return new(discoveryv1.EndpointSlice)
+	case "v1/ConfigMap":
+		return new(corev1.ConfigMap)
 	case "v1/Secret":
 		return new(corev1.Secret)
 	case "v1/Namespace":
@@ -243,6 +247,10 @@ func assemble(objects map[key]object) *route.Manifests {
 			out.Routes = append(out.Routes, o)
 		case *gatewayv1.GRPCRoute:
 			out.GRPCRoutes = append(out.GRPCRoutes, o)
+		case *gatewayv1.BackendTLSPolicy:
+			out.TLSPolicies = append(out.TLSPolicies, o)
+		case *corev1.ConfigMap:
+			out.ConfigMaps = append(out.ConfigMaps, o)
 		case *gatewayv1.ReferenceGrant:
 			out.Grants = append(out.Grants, o)
 		case *v1alpha1.TrafficPolicy:

@@ -28,6 +28,10 @@ kind: Namespace
 metadata: {name: shop, labels: {team: a}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: db}
+---
+apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
 metadata: {name: calls}
 ---
@@ -75,7 +79,7 @@ func TestLastGoodStays(t *testing.T) {
 	read(1)
 	m, _, _ := r.Read()
 	if m.Namespaces["shop"]["team"] != "a" || len(m.Secrets) != 1 || len(m.Slices) != 1 || m.Slices[0].Namespace != "default" ||
-		len(m.GRPCRoutes) != 1 ||
+		len(m.GRPCRoutes) != 1 || len(m.ConfigMaps) != 1 || len(m.TLSPolicies) != 1 ||
 		m.Secrets[0].Namespace != "default" || string(m.Secrets[0].Data["tls.crt"]) != "a" {
 		t.Errorf("%+v", m)
 	}

@@ -53,7 +53,37 @@ func (s *Source) followNamed(ctx context.Context, running *sync.WaitGroup) (skip
 	follow(s.slices, headlessOf(list[*corev1.Service](s, services), backends), maxHeadless,
 		"EndpointSlice: routes name %d headless Services, the oldest ones have endpoints, %d at most: give Services a cluster IP",
 		endpoints)
+	follow(s.roots, configMapsOf(tlsPoliciesOf(list[*gatewayv1.BackendTLSPolicy](s, tls), backends)), maxConfigMaps,
+		"ConfigMap: BackendTLSPolicies name %d ConfigMaps, those of the oldest policies are used, %d at most: share them", configMap)
 	return skipped
+}
+
+// tlsPoliciesOf are those for a backend.
+func tlsPoliciesOf(all []*gatewayv1.BackendTLSPolicy, backends map[backend]bool) []*gatewayv1.BackendTLSPolicy {
+	return slices.DeleteFunc(all, func(p *gatewayv1.BackendTLSPolicy) bool {
+		return !slices.ContainsFunc(p.Spec.TargetRefs, func(ref gatewayv1.LocalPolicyTargetReferenceWithSectionName) bool {
+			return backends[backend{string(ref.Kind), types.NamespacedName{Namespace: p.Namespace, Name: string(ref.Name)}}]
+		})
+	})
+}
+
+// configMapsOf are those that policies name, those of the oldest first, each once.
+func configMapsOf(policies []*gatewayv1.BackendTLSPolicy) []types.NamespacedName {
+	policies = slices.Clone(policies)
+	slices.SortStableFunc(policies, func(a, b *gatewayv1.BackendTLSPolicy) int {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
+	var out []types.NamespacedName
+	seen := make(map[types.NamespacedName]bool)
+	for _, p := range policies {
+		for _, ref := range p.Spec.Validation.CACertificateRefs {
+			name := types.NamespacedName{Namespace: p.Namespace, Name: string(ref.Name)}
+			if ref.Kind == "ConfigMap" && ref.Group == "" && ref.Name != "" && !seen[name] {
+				seen[name], out = true, append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 // headlessOf are the Services that are backends and have no address, the oldest first.

@@ -14,6 +14,8 @@ const (
 	maxSecrets = 500
 	// maxHeadless is how many headless Services have their EndpointSlices followed, by a watch each.
 	maxHeadless = 500
+	// maxConfigMaps is how many ConfigMaps with CA certificates are followed, as Secrets are.
+	maxConfigMaps = 500
 	// maxProblems is how many problems are listed.
 	maxProblems = 100
 )

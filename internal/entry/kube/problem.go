@@ -19,8 +19,8 @@ func (f *feed) problem(why *follow.Failure) string {
 	reason := why.Reason()
 	switch {
 	case apierrors.IsForbidden(why.Err) && f.object != "":
-		return fmt.Sprintf("Secret %s/%s: the API server does not allow to %s it: allow the entry's service account get, list and watch of "+
-			"Secret %s in namespace %s (%s)", f.namespace, f.object, why.Verb, f.object, f.namespace, reason)
+		return fmt.Sprintf("%s %s/%s: the API server does not allow to %s it: allow the entry's service account get, list and watch of "+
+			"%s %s in namespace %s (%s)", f.kind, f.namespace, f.object, why.Verb, f.kind, f.object, f.namespace, reason)
 	case apierrors.IsForbidden(why.Err):
 		where := "all namespaces"
 		if f.namespace != "" {

@@ -33,12 +33,16 @@ type resource struct {
 	install string
 }
 
+// rootsKey is the key of a ConfigMap that has CA certificates.
+const rootsKey = "ca.crt"
+
 // Names of resources.
 const (
 	classes    = "gatewayclasses"
 	gateways   = "gateways"
 	routes     = "httproutes"
 	grpcRoutes = "grpcroutes"
+	tls        = "backendtlspolicies"
 	grants     = "referencegrants"
 	namespaces = "namespaces"
 	services   = "services"
@@ -65,6 +69,10 @@ func resources() []*resource {
 		{kind: "Gateway", name: gateways, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.Gateway](nil)},
 		{kind: "HTTPRoute", name: routes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.HTTPRoute](nil)},
 		{kind: "GRPCRoute", name: grpcRoutes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.GRPCRoute](nil)},
+		{
+			kind: "BackendTLSPolicy", name: tls, install: ofGateways, versions: []schema.GroupVersion{v1},
+			convert: as[gatewayv1.BackendTLSPolicy](nil),
+		},
 		{
 			kind: "ReferenceGrant", name: grants, install: ofGateways, versions: []schema.GroupVersion{v1, v1beta1},
 			convert: as[gatewayv1.ReferenceGrant](nil),
@@ -98,6 +106,17 @@ func secret(name types.NamespacedName) *resource {
 				}
 			}
 			s.Data = data
+		}),
+	}
+}
+
+// configMap is one ConfigMap, with its CA certificates alone.
+func configMap(name types.NamespacedName) *resource {
+	return &resource{
+		kind: "ConfigMap", name: "configmaps", versions: []schema.GroupVersion{corev1.SchemeGroupVersion},
+		namespace: name.Namespace, object: name.Name, fields: fields.OneTermEqualSelector(metav1.ObjectNameField, name.Name).String(),
+		convert: as(func(m *corev1.ConfigMap) {
+			m.Data, m.BinaryData = map[string]string{rootsKey: m.Data[rootsKey]}, nil
 		}),
 	}
 }

@@ -51,6 +51,7 @@ type Source struct {
 	endpoints *feed   // of Config.Service; nil: one process
 	secrets   followed
 	slices    followed         // of headless Services, by the Service
+	roots     followed         // ConfigMaps
 	last      *route.Manifests // nil: not known yet
 	problems  []string
 }
@@ -79,7 +80,7 @@ func New(cfg Config) (*Source, error) {
 func newSource(client dynamic.Interface, cfg *Config) *Source {
 	s := &Source{
 		namespace: cfg.Namespace, client: client, events: notify.NewSignal(), changed: notify.NewSignal(),
-		secrets: make(followed), slices: make(followed),
+		secrets: make(followed), slices: make(followed), roots: make(followed),
 	}
 	for _, r := range resources() {
 		s.feeds = append(s.feeds, s.newFeed(r))
@@ -156,7 +157,7 @@ func (s *Source) publish(ctx context.Context, running *sync.WaitGroup) {
 	if settled {
 		skipped = s.followNamed(ctx, running)
 	}
-	for _, named := range []followed{s.secrets, s.slices} {
+	for _, named := range []followed{s.secrets, s.slices, s.roots} {
 		for _, f := range named {
 			all = append(all, f.feed)
 			settled = settled && f.settled()
@@ -209,6 +210,11 @@ func (s *Source) manifests() *route.Manifests {
 		m.Slices = append(m.Slices, listOf[*discoveryv1.EndpointSlice](f.feed)...)
 	}
 	slices.SortFunc(m.Slices, compareNames)
+	m.TLSPolicies = tlsPoliciesOf(list[*gatewayv1.BackendTLSPolicy](s, tls), backends)
+	for _, f := range s.roots {
+		m.ConfigMaps = append(m.ConfigMaps, listOf[*corev1.ConfigMap](f.feed)...)
+	}
+	slices.SortFunc(m.ConfigMaps, compareNames)
 	return m
 }
 

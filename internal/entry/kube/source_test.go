@@ -83,6 +83,11 @@ const secrets = `{apiVersion: v1, kind: Secret, type: kubernetes.io/tls, metadat
 {apiVersion: v1, kind: Secret, type: Opaque, metadata: {name: private, namespace: shop}, data: {tls.crt: YQ==}}
 `
 
+func allResources() []*resource {
+	var none types.NamespacedName
+	return append(resources(), secret(none), endpoints(none), configMap(none))
+}
+
 // lab is a Source that follows a double of an API server.
 type lab struct {
 	*Source
@@ -104,7 +109,7 @@ func following(t *testing.T, prepare, test func(*lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		kinds := make(map[schema.GroupVersionResource]string)
-		for _, r := range append(resources(), secret(types.NamespacedName{}), endpoints(types.NamespacedName{})) {
+		for _, r := range allResources() {
 			for _, v := range r.versions {
 				kinds[v.WithResource(r.name)] = r.kind + "List"
 			}
@@ -178,7 +183,7 @@ func (l *lab) at(u *unstructured.Unstructured) dynamic.ResourceInterface {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	for _, r := range append(resources(), secret(types.NamespacedName{}), endpoints(types.NamespacedName{})) {
+	for _, r := range allResources() {
 		if r.kind == u.GetKind() {
 			return l.client.Resource(gv.WithResource(r.name)).Namespace(u.GetNamespace())
 		}
@@ -239,6 +244,12 @@ func (l *lab) names() []string {
 	}
 	for _, o := range m.Policies {
 		add("policy", o)
+	}
+	for _, o := range m.TLSPolicies {
+		add("tlspolicy", o)
+	}
+	for _, o := range m.ConfigMaps {
+		out = append(out, fmt.Sprintf("configmap %s %v", nameOf(o), o.Data))
 	}
 	for _, o := range m.Slices {
 		add("slice", o)
@@ -305,33 +316,6 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// A GRPCRoute counts as an HTTPRoute does: with the backends and the mirrors that it names.
-func TestGRPCRoutes(t *testing.T) {
-	t.Parallel()
-	const grpc = `{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: calls, namespace: shop}, spec: {
-  parentRefs: [{name: public}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: unused, port: 80}}}],
-  backendRefs: [{name: calls, port: 80}]}]}}
----
-{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: foreign, namespace: shop}, spec: {parentRefs: [{name: foreign}]}}
----
-{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: far, namespace: depot}, spec: {
-  parentRefs: [{name: public, namespace: shop}]}}
----
-{apiVersion: v1, kind: Service, metadata: {name: calls, namespace: shop}, spec: {clusterIP: 10.0.0.4, ports: [{port: 80}]}}`
-	following(t, func(l *lab) { l.apply(class, gateway, belongings, secrets, grpc) }, func(l *lab) {
-		got := l.names()
-		more := []string{"grpcroute shop/calls", "grpcroute depot/far", "service shop/calls", "service shop/unused", "namespace depotmap[]"}
-		for _, want := range append(all(), more...) {
-			if !slices.Contains(got, want) {
-				t.Errorf("%q\nwithout %s", got, want)
-			}
-		}
-		if len(got) != len(all())+len(more) {
-			t.Errorf("%q", got)
-		}
-	})
-}
-
 // Entries share rate limits: as many as are ready behind their Service.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
@@ -353,58 +337,6 @@ func TestReplicas(t *testing.T) {
 	if n := newSource(nil, &Config{}).Replicas(); n != 1 {
 		t.Errorf("%d replicas without a Service", n)
 	}
-}
-
-// Endpoints of a headless Service are followed while a route names it, and not those of other Services.
-func TestHeadless(t *testing.T) {
-	t.Parallel()
-	slice := func(name, service, ready string) string {
-		return fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %s, namespace: shop,
-  labels: {kubernetes.io/service-name: %s}}, addressType: IPv4, ports: [{port: 80}], endpoints: [
-  {addresses: [192.0.2.1], nodeName: a, conditions: {ready: %s}}]}`, name, service, ready)
-	}
-	headless := strings.ReplaceAll(belongings, "clusterIP: 10.0.0.1", "clusterIP: None")
-	following(t, func(l *lab) {
-		l.apply(class, gateway, headless, secrets)
-		l.apply(slice("cart-a", "cart", "true"), slice("copy-a", "copy", "true"), slice("unused-a", "unused", "true"))
-	}, func(l *lab) {
-		want := slices.Insert(all(), 8, "slice shop/cart-a")
-		l.expect("at the start", want...)
-		before, _ := l.Read()
-		l.apply(strings.ReplaceAll(slice("cart-a", "cart", "true"), "nodeName: a", "nodeName: b"))
-		if after, _ := l.Read(); after != before {
-			t.Error("the node of an endpoint made new manifests")
-		}
-		l.apply(strings.ReplaceAll(slice("cart-a", "cart", "true"), "192.0.2.1", `"::ffff:127.0.0.1"`))
-		if after, _ := l.Read(); len(after.Slices[0].Endpoints[0].Addresses) != 0 {
-			t.Error("an endpoint of this process itself")
-		}
-		l.apply(slice("cart-a", "cart", "false"))
-		if after, _ := l.Read(); *after.Slices[0].Endpoints[0].Conditions.Ready {
-			t.Error("an endpoint that is not ready any more")
-		}
-		for request := range l.read {
-			if name, ok := strings.CutPrefix(request, "endpointslices kubernetes.io/service-name="); ok && name != "cart" && name != "entry" {
-				t.Errorf("request for %q", request)
-			}
-		}
-		open := l.watches()
-		l.apply(belongings)
-		l.expect("with a cluster IP", all()...)
-		if l.watches() != open-1 || len(l.slices) != 0 {
-			t.Error("a Service that is not headless any more is still followed")
-		}
-	})
-	following(t, func(l *lab) {
-		l.answer("endpointslices", apierrors.NewForbidden(schema.GroupResource{Resource: "endpointslices"}, "", errors.New("no")))
-		l.apply(class, gateway, headless, secrets)
-	}, func(l *lab) {
-		got := strings.Join(l.names(), "\n")
-		if !strings.Contains(got, "route shop/cart") || !strings.Contains(got, "EndpointSlice: the API server does not allow to list "+
-			"endpointslices.discovery.k8s.io: allow the entry's service account get, list and watch of it in namespace shop") {
-			t.Errorf("without the right: %s", got)
-		}
-	})
 }
 
 // The ports of Gateways are those that their Services say, and no others.

@@ -24,6 +24,7 @@ func (c *compiler) attach(route *anyRoute) []gatewayv1.RouteParentStatus {
 		if compiled == nil {
 			compiled = c.compileRoute(route)
 		}
+		c.tls.noteUse(g, compiled.uses)
 		listeners, refused := c.choose(g, ref, route)
 		if !refused.some() && crossed(listeners, route.kind, &refused) {
 			listeners = nil

@@ -47,6 +47,9 @@ type port struct {
 // backend that the rule refers to, and the one for gRPC if that differs; or why there is none. All calls of a GRPCRoute are gRPC.
 func (b *ruleBuilder) backend(ref *gatewayv1.BackendObjectReference) (backend, grpc *Backend, why problem) {
 	backend, grpc, why = b.compiler.backend(b.kind, b.namespace, ref)
+	if backend != nil {
+		b.out.uses[limited{backend.Kind, backend.Service}] = true
+	}
 	if b.kind != kindGRPC || backend == nil {
 		return backend, grpc, why
 	}
@@ -99,11 +102,13 @@ func (c *compiler) backend(
 	if why.text != "" {
 		return nil, nil, why
 	}
-	protocol, auto, ok := protocolOf(p)
+	policy := c.tls.of(string(kind), name, p.name)
+	protocol, auto, ok := protocolOf(p, policy != nil)
 	if !ok {
 		return nil, nil, problem{
 			gatewayv1.RouteReasonUnsupportedProtocol,
-			fmt.Sprintf("%s has appProtocol %s on port %d: use http, kubernetes.io/ws, kubernetes.io/h2c or grpc", what, *p.app, p.number),
+			fmt.Sprintf("%s has appProtocol %s on port %d: use http, kubernetes.io/ws, kubernetes.io/h2c or grpc; for TLS, a BackendTLSPolicy",
+				what, *p.app, p.number),
 		}
 	}
 	backend = &Backend{Protocol: protocol, Kind: string(kind), Service: name, Port: uint16(p.number)}
@@ -112,6 +117,7 @@ func (c *compiler) backend(
 	} else {
 		backend.Address = net.JoinHostPort(addr, strconv.Itoa(int(p.number)))
 	}
+	policy.secure(backend)
 	if auto {
 		other := *backend
 		other.Protocol, grpc = H2C, &other
@@ -187,8 +193,9 @@ func checkedPort(p port, what string) (port, problem) {
 	return p, problem{}
 }
 
-// protocolOf a port: by appProtocol, else by Istio's prefixes of names. With auto, gRPC is sent by HTTP/2 all the same.
-func protocolOf(p port) (protocol Protocol, auto, ok bool) {
+// protocolOf a port: by appProtocol, else by Istio's prefixes of names. With auto, gRPC is sent by HTTP/2 all the same. Some are for ports with
+// TLS alone.
+func protocolOf(p port, secure bool) (protocol Protocol, auto, ok bool) {
 	if p.app == nil || *p.app == "" {
 		switch prefix, _, _ := strings.Cut(p.name, "-"); prefix {
 		case "grpc", "http2":
@@ -201,6 +208,10 @@ func protocolOf(p port) (protocol Protocol, auto, ok bool) {
 		return HTTP1, true, true
 	case "kubernetes.io/ws":
 		return HTTP1, false, true
+	case "https":
+		return HTTP1, true, secure
+	case "kubernetes.io/wss":
+		return HTTP1, false, secure
 	case "kubernetes.io/h2c", "http2", "grpc", "grpc-web":
 		return H2C, false, true
 	}

@@ -33,6 +33,7 @@ func newCompiler(in *Manifests, kept *Kept) *compiler {
 		grants:   make(grants),
 		limits:   make(map[limited][]*Limit),
 		slices:   slicesByService(in.Slices),
+
 		headless: make(map[endpointPort]*Endpoints),
 		gateways: make(map[types.NamespacedName]*gateway),
 	}
@@ -44,12 +45,15 @@ func (c *compiler) compile() (*Table, *Status) {
 		Gateways: make(map[types.NamespacedName]gatewayv1.GatewayStatus),
 		Routes:   make(map[types.NamespacedName][]gatewayv1.RouteParentStatus),
 
-		GRPCRoutes: make(map[types.NamespacedName][]gatewayv1.RouteParentStatus),
+		GRPCRoutes:  make(map[types.NamespacedName][]gatewayv1.RouteParentStatus),
+		TLSPolicies: make(map[types.NamespacedName][]gatewayv1.PolicyAncestorStatus),
 	}
 	for _, g := range c.in.Grants {
 		c.grants[g.Namespace] = append(c.grants[g.Namespace], g)
 	}
 	c.addLimits()
+	c.tls = newTLSPolicies(c)
+	c.tls.read(c.in.TLSPolicies)
 	classes := c.classes(status)
 	gateways := c.addGateways(classes)
 	for _, route := range inOrder(allRoutes(c.in)) {
@@ -63,6 +67,9 @@ func (c *compiler) compile() (*Table, *Status) {
 	}
 	for _, g := range gateways {
 		status.Gateways[g.name] = g.status()
+	}
+	for _, p := range c.tls.list {
+		status.TLSPolicies[nameOf(p.object)] = p.status()
 	}
 	return c.table(gateways), status
 }
@@ -78,12 +85,14 @@ type compiler struct {
 	limits   map[limited][]*Limit
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice // by Service
 	headless map[endpointPort]*Endpoints
+
+	tls      *tlsPolicies
 	gateways map[types.NamespacedName]*gateway
 	entries  int // in the Table
 	regexes  int // instructions of all patterns there
 }
 
-// limited is the target of a policy.
+// limited is the target of a policy: a service, route or Gateway.
 type limited struct {
 	kind string
 	name types.NamespacedName
@@ -136,6 +145,11 @@ func (c *compiler) table(gateways []*gateway) *Table {
 			}
 			p.Listeners = append(p.Listeners, out)
 			t.byPort[l.bound].set(out.Hostname, out)
+		}
+	}
+	for _, p := range c.tls.list {
+		if p.tls != nil && len(p.ancestors) > 0 {
+			t.tls = append(t.tls, p.tls)
 		}
 	}
 	for _, list := range c.limits {

@@ -82,9 +82,7 @@ func (e *entry) decide(l *Listener, q *query, host string, random uint64) Decisi
 		}
 		return d
 	}
-	if t.backend.absent() {
-		d.Status, d.Reason = http.StatusServiceUnavailable, ReasonNoEndpoint
-		d.Message = fmt.Sprintf("Service %s has no endpoint for port %d that is ready", t.backend.Service, t.backend.Port)
+	if d.Status, d.Reason, d.Message = t.backend.unusable(); d.Status != 0 {
 		return d
 	}
 	d.Kind, d.Backend, d.Timeouts, d.Host, d.Request = Forward, t.backend, r.timeouts, r.host, t.request
@@ -99,8 +97,17 @@ func (e *entry) decide(l *Listener, q *query, host string, random uint64) Decisi
 	return d
 }
 
-// absent: there is nothing to call.
-func (b *Backend) absent() bool { return b.Endpoints != nil && len(b.Endpoints.addresses) == 0 }
+// unusable is why the backend is not called; status 0: it is.
+func (b *Backend) unusable() (status int, why Reason, text string) {
+	switch {
+	case b.broken != "":
+		return http.StatusInternalServerError, ReasonInvalidTLS, b.broken
+	case b.Endpoints != nil && len(b.Endpoints.addresses) == 0:
+		return http.StatusServiceUnavailable, ReasonNoEndpoint,
+			fmt.Sprintf("Service %s has no endpoint for port %d that is ready", b.Service, b.Port)
+	}
+	return 0, "", ""
+}
 
 // pick chooses a target by weight; nil if none has one.
 func (r *rule) pick(random uint64) *target {
@@ -117,8 +124,10 @@ func (r *rule) pick(random uint64) *target {
 func (r *rule) mirrored(random uint64) []*Backend {
 	var out []*Backend
 	for i, m := range r.mirrors {
-		if at, _ := bits.Mul64(mix(random+uint64(i)+1), m.outOf); at < m.of && !m.backend.absent() {
-			out = append(out, m.backend)
+		if at, _ := bits.Mul64(mix(random+uint64(i)+1), m.outOf); at < m.of {
+			if status, _, _ := m.backend.unusable(); status == 0 {
+				out = append(out, m.backend)
+			}
 		}
 	}
 	return out

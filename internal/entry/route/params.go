@@ -24,6 +24,12 @@ const (
 	maxBackends  = 16
 	// maxEndpoints of a headless Service are called: as many as Kubernetes has in Endpoints.
 	maxEndpoints = 1_000
+	// maxTargets of a BackendTLSPolicy, and ConfigMaps that it names; maxAltNames is how many names it may ask for, maxRoots how many
+	// certificates a ConfigMap may have, and maxAncestors how many Gateways its status takes.
+	maxTargets   = 16
+	maxAltNames  = 5
+	maxRoots     = 500
+	maxAncestors = 16
 	// maxEntries is how many matches the Table has, each counted once per listener and hostname: 100,000 take about 30 MB.
 	maxEntries = 100_000
 	// maxPathValue and maxHeaderValue (bytes) are those of paths and headers in manifests.
@@ -59,4 +65,6 @@ const (
 	kindService  = "Service"
 	kindImport   = "ServiceImport"
 	kindSecret   = "Secret"
+
+	kindConfigMap = "ConfigMap"
 )

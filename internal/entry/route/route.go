@@ -36,8 +36,11 @@ type Manifests struct {
 	Services   []*corev1.Service
 	Slices     []*discoveryv1.EndpointSlice // of headless Services; others are not used
 	Imports    []*mcsv1beta1.ServiceImport
-	Secrets    []*corev1.Secret          // of type kubernetes.io/tls; others are not used
-	Policies   []*v1alpha1.TrafficPolicy // those with a Gateway or HTTPRoute as target; others are not used
+	Secrets    []*corev1.Secret // of type kubernetes.io/tls; others are not used
+	// TLSPolicies say which backends are called by TLS, and name ConfigMaps; others of these are not used.
+	TLSPolicies []*gatewayv1.BackendTLSPolicy
+	ConfigMaps  []*corev1.ConfigMap
+	Policies    []*v1alpha1.TrafficPolicy // those with a Gateway or HTTPRoute as target; others are not used
 }
 
 // Binding has the port of the process for each port of a Gateway's listeners.
@@ -50,6 +53,8 @@ type Status struct {
 	Routes   map[types.NamespacedName][]gatewayv1.RouteParentStatus // of HTTPRoutes
 	// GRPCRoutes have the same.
 	GRPCRoutes map[types.NamespacedName][]gatewayv1.RouteParentStatus
+	// TLSPolicies are all; those whose targets no route calls have no ancestor.
+	TLSPolicies map[types.NamespacedName][]gatewayv1.PolicyAncestorStatus
 }
 
 // Port is one on which a process listens.
@@ -141,6 +146,7 @@ const (
 	ReasonMisdirected    Reason = "misdirected"     // 421: the host is that of another listener than the connection's
 	ReasonInvalidBackend Reason = "invalid_backend" // 500: the rule's backend does not exist, or must not be used
 	ReasonInvalidFilter  Reason = "invalid_filter"  // 500: the rule has a filter that cannot be applied
+	ReasonInvalidTLS     Reason = "invalid_tls"     // 500: the backend has a BackendTLSPolicy that is not valid
 	ReasonNoEndpoint     Reason = "no_endpoint"     // 503: the rule's backend is a headless Service without an endpoint that is ready
 )
 
@@ -160,6 +166,9 @@ type Backend struct {
 	Kind      string // Service or ServiceImport
 	Service   types.NamespacedName
 	Port      uint16
+	TLS       *BackendTLS // nil: in clear
+
+	broken string // why it must not be called
 }
 
 // Protocol with which a backend is called.

@@ -38,6 +38,10 @@ func read(t testing.TB, texts ...string) *Manifests {
 			m.Routes = append(m.Routes, one(t, text, &gatewayv1.HTTPRoute{}))
 		case "GRPCRoute":
 			m.GRPCRoutes = append(m.GRPCRoutes, one(t, text, &gatewayv1.GRPCRoute{}))
+		case "BackendTLSPolicy":
+			m.TLSPolicies = append(m.TLSPolicies, one(t, text, &gatewayv1.BackendTLSPolicy{}))
+		case "ConfigMap":
+			m.ConfigMaps = append(m.ConfigMaps, one(t, text, &corev1.ConfigMap{}))
 		case "ReferenceGrant":
 			m.Grants = append(m.Grants, one(t, text, &gatewayv1.ReferenceGrant{}))
 		case "Service":

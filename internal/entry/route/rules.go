@@ -15,6 +15,7 @@ import (
 type compiledRoute struct {
 	entries []*entry
 	guards  []*entry // those of entries that let nothing pass
+	uses    map[limited]bool
 
 	invalid    problems // all of it: Accepted is false
 	dropped    problems // some rules: PartiallyInvalid
@@ -23,7 +24,7 @@ type compiledRoute struct {
 }
 
 func (c *compiler) compileRoute(route *anyRoute) *compiledRoute {
-	out := &compiledRoute{}
+	out := &compiledRoute{uses: make(map[limited]bool)}
 	const unsupported = string(gatewayv1.RouteReasonUnsupportedValue)
 	if n := len(route.Spec.Hostnames); n > maxHostnames {
 		out.invalid.add(unsupported, "spec.hostnames: may have %d, has %d", maxHostnames, n)

@@ -10,6 +10,7 @@ type Table struct {
 	ports  []*Port
 	byPort map[uint16]*byHost[*Listener]
 	limits []*Limit
+	tls    []*BackendTLS
 }
 
 // Ports are those to listen on, in order.
@@ -17,6 +18,9 @@ func (t *Table) Ports() []*Port { return t.ports }
 
 // Limits are all that a Decision may have, in any order.
 func (t *Table) Limits() []*Limit { return t.limits }
+
+// BackendTLS are all that a Decision's backends may have, in any order.
+func (t *Table) BackendTLS() []*BackendTLS { return t.tls }
 
 // Listener is the one for a name on a port of the process, by the most specific hostname: that of a request, or in TLS the client's SNI. It is
 // nil if there is none.

@@ -40,7 +40,10 @@ func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
 			out = r.WithContext(context.WithValue(r.Context(), endpointKey{}, true))
 		}
 		to := *r.URL
-		to.Host = address
+		to.Scheme, to.Host = "http", address
+		if c.to.TLS != nil {
+			to.Scheme = "https"
+		}
 		out.URL = &to
 		if c.calls != nil {
 			c.calls(address)

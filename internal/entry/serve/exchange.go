@@ -206,6 +206,9 @@ func (e *exchange) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	case dial != nil:
 		e.entry.Result = access.NoEndpoint
 		e.refuse(http.StatusServiceUnavailable, unavailable, err.Error())
+	case e.decision.Backend.TLS != nil && isTLS(err):
+		e.entry.Result = access.Reset
+		e.refuse(http.StatusBadGateway, backendTLS, fmt.Sprintf("BackendTLSPolicy %s: %v", e.decision.Backend.TLS.Policy, err))
 	default:
 		e.entry.Result = access.Reset
 		e.refuse(http.StatusBadGateway, backendFailed, err.Error())

@@ -25,10 +25,15 @@ type transports struct {
 	http1, h2c *http.Transport
 	// brief is http1 for requests that are not sent again when their connection turns out to have ended: it keeps none for long.
 	brief *http.Transport
+	// secured are those of backends with TLS.
+	secured secured
 }
 
 // to is the one for a request to a backend.
 func (t *transports) to(b *route.Backend, r *http.Request) *http.Transport {
+	if b.TLS != nil {
+		t = t.secured.of(b.TLS)
+	}
 	switch {
 	case b.Protocol == route.H2C:
 		return t.h2c
@@ -51,6 +56,7 @@ func (t *transports) closeIdle() {
 	t.http1.CloseIdleConnections()
 	t.brief.CloseIdleConnections()
 	t.h2c.CloseIdleConnections()
+	t.secured.prune(nil)
 }
 
 func newTransports(gate descriptors.Gate) *transports {
@@ -61,7 +67,7 @@ func newTransports(gate descriptors.Gate) *transports {
 			WriteBufferSize: copyBuffer, ReadBufferSize: copyBuffer,
 		}
 	}
-	t := &transports{http1: made(), h2c: made(), brief: made()}
+	t := &transports{http1: made(), h2c: made(), brief: made(), secured: secured{gate: gate}}
 	t.http1.Protocols.SetHTTP1(true)
 	t.brief.Protocols.SetHTTP1(true)
 	t.brief.IdleConnTimeout = briefIdle
@@ -202,7 +208,7 @@ func dropH2C(h http.Header) {
 // rewrite makes what the backend gets.
 func (e *exchange) rewrite(p *httputil.ProxyRequest) {
 	d, out := &e.decision, p.Out
-	out.URL.Scheme, out.URL.Host = "http", d.Backend.Address // of endpoints, call has the host
+	out.URL.Scheme, out.URL.Host = "http", d.Backend.Address // call has those of TLS, and of endpoints
 	out.URL.RawQuery = p.In.URL.RawQuery                     // as it came, with what Go cannot parse
 	e.trailers(p)
 	if d.Host != "" {

@@ -29,6 +29,7 @@ const (
 	misdirected                = refusal(route.ReasonMisdirected)
 	unavailable        refusal = "backend_unavailable"
 	backendFailed      refusal = "backend_failed"
+	backendTLS         refusal = "backend_tls"
 	timedOut           refusal = "timeout"
 )
 
@@ -49,6 +50,7 @@ func allRefusals() []refusal {
 		misdirected,
 		unavailable,
 		backendFailed,
+		backendTLS,
 		timedOut,
 		refusal(route.ReasonBadHost),
 		refusal(route.ReasonBadPath),
@@ -58,6 +60,7 @@ func allRefusals() []refusal {
 		refusal(route.ReasonNoRoute),
 		refusal(route.ReasonInvalidBackend),
 		refusal(route.ReasonInvalidFilter),
+		refusal(route.ReasonInvalidTLS),
 		refusal(route.ReasonNoEndpoint),
 	}
 }
@@ -92,8 +95,15 @@ func (r refusal) remedy() string {
 	case timedOut:
 		return "look at the service, or raise timeouts in the HTTPRoute"
 	default:
-		return routeRemedy(route.Reason(r))
+		return r.moreRemedy()
 	}
+}
+
+func (r refusal) moreRemedy() string {
+	if r == backendTLS {
+		return "compare the backend's certificate with hostname, subjectAltNames and CA certificates of the BackendTLSPolicy"
+	}
+	return routeRemedy(route.Reason(r))
 }
 
 func routeRemedy(r route.Reason) string {
@@ -108,6 +118,8 @@ func routeRemedy(r route.Reason) string {
 		return "usual on the internet; if clients complain, add a rule to a route"
 	case route.ReasonNoEndpoint:
 		return "look at the pods and EndpointSlices of the Service"
+	case route.ReasonInvalidTLS:
+		return "see the conditions of the BackendTLSPolicy: 'eastway entry status'"
 	case route.ReasonInvalidBackend, route.ReasonInvalidFilter:
 		return "see the conditions of the route: 'eastway entry status'"
 	default:

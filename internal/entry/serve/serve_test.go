@@ -59,6 +59,8 @@ type fake struct {
 
 func (f *fake) Limits() []*route.Limit { return f.limits }
 
+func (*fake) BackendTLS() []*route.BackendTLS { return nil }
+
 func (f *fake) Ports() []*route.Port { return f.ports }
 
 func (f *fake) Listener(port uint16, host string) *route.Listener {

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -35,6 +36,8 @@ type Config struct {
 	MaxConns int
 	// Replicas is how many processes share each rate limit; nil: this one is alone.
 	Replicas func() int
+	// SystemRoots are those of backends whose BackendTLSPolicy names no certificates; nil: those that Go finds.
+	SystemRoots func() *x509.CertPool
 	// DrainDelay is how long new connections are served after Drain was called, and DrainTimeout how long requests may go on after that.
 	DrainDelay, DrainTimeout time.Duration
 	Log                      *zap.Logger
@@ -63,6 +66,8 @@ type Table interface {
 	Match(port uint16, r *http.Request, random uint64) route.Decision
 	// Limits are all that a Decision may have.
 	Limits() []*route.Limit
+	// BackendTLS are all that the backends of a Decision may have.
+	BackendTLS() []*route.BackendTLS
 }
 
 // Server serves the listeners of a Table.
@@ -106,6 +111,7 @@ func New(cfg Config) (*Server, error) {
 	s.proxy = newProxy(s.log, s.buffers)
 	s.metrics = newMetrics(cfg.Registerer, s.held)
 	s.transports = newTransports(s.gate)
+	s.transports.secured.system = cfg.SystemRoots
 	s.follow(&route.Table{})
 	return s, nil
 }
@@ -129,6 +135,7 @@ func (s *Server) Apply(ctx context.Context, t Table) error {
 	}
 	s.follow(t)
 	s.limits.prune(t.Limits())
+	s.transports.secured.prune(t.BackendTLS())
 	s.metrics.certificates(t)
 	wanted := make(map[uint16]*route.Port)
 	for _, p := range t.Ports() {
