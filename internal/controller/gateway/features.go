@@ -11,6 +11,8 @@ import (
 // tests check. What Gateways ask of their infrastructure is left out: their Services are in the installation's namespace, not beside them.
 func SupportedFeatures() []features.FeatureName {
 	out := []features.FeatureName{
+		features.SupportBackendTLSPolicy,
+		features.SupportBackendTLSPolicySANValidation,
 		features.SupportGateway,
 		features.SupportGatewayAddressEmpty,
 		features.SupportGatewayHTTPListenerIsolation,

@@ -221,6 +221,10 @@ func TestEnds(t *testing.T) {
 		"without its uid": {stays: true, end: func(w *world) {
 			forget(w, func(s *corev1.Service) { delete(s.Labels, "eastway.dev/gateway-uid") })
 		}},
+		"class, of a Service without its uid": {stays: true, end: func(w *world) {
+			w.remove(&gatewayv1.GatewayClass{}, "", "eastway")
+			unmark(w, func(s *corev1.Service) { delete(s.Labels, "eastway.dev/gateway-uid") })
+		}},
 		"without its owner": {stays: true, end: func(w *world) { forget(w, func(s *corev1.Service) { s.OwnerReferences = nil }) }},
 	} {
 		w := newWorld(t, gateway.Settings{}, public("public"), public("other"))
@@ -255,12 +259,17 @@ func changeClass(w *world, change func(*gatewayv1.GatewayClass)) {
 
 // forget changes the Service of a Gateway that is gone.
 func forget(w *world, change func(*corev1.Service)) {
+	unmark(w, change)
+	w.remove(&gatewayv1.Gateway{}, "shop", "public")
+}
+
+// unmark changes the Service of a Gateway.
+func unmark(w *world, change func(*corev1.Service)) {
 	for _, s := range w.list() {
 		if s.Labels[gatewayv1.GatewayNameLabelKey] == "public" {
 			edit(w, &corev1.Service{}, system, s.Name, change)
 		}
 	}
-	w.remove(&gatewayv1.Gateway{}, "shop", "public")
 }
 
 func TestAddressesFollow(t *testing.T) {
@@ -423,6 +432,10 @@ func TestServiceThatGoes(t *testing.T) {
 		t.Errorf("%v", writes)
 	}
 	want(t, "addresses", w.addresses("public"))
+	w.editGateway("public", func(g *gatewayv1.Gateway) { g.Spec.Listeners[0].Port = 81 })
+	if writes := w.reconcile("public"); len(writes) > 0 {
+		t.Errorf("%v", writes)
+	}
 	edit(w, &corev1.Service{}, system, name, func(s *corev1.Service) { s.Finalizers = nil })
 	w.reconcile("public")
 	if s := w.service(); !s.DeletionTimestamp.IsZero() || s.Name != name {
