@@ -81,7 +81,8 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 	defer func() { err = errors.Join(err, d.access.Close()) }()
 	d.server, err = serve.New(serve.Config{
 		Host: o.host, Trusted: trusted, MaxConns: o.maxConns, DrainDelay: o.drainDelay, DrainTimeout: o.drainTimeout,
-		SystemRoots: sync.OnceValue(originate.SystemRoots), Replicas: from.replicas, Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
+		SystemRoots: sync.OnceValue(originate.SystemRoots), Replicas: from.replicas,
+		Log: d.log.Named("entry"), Access: d.access.Logger(), Registerer: reg,
 	})
 	if err != nil {
 		return err

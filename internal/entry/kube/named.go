@@ -48,7 +48,7 @@ func (s *Source) followNamed(ctx context.Context, running *sync.WaitGroup) (skip
 		}
 	}
 	follow(s.secrets, secretsOf(ours), maxSecrets,
-		"Secret: listeners name %d Secrets, those of the oldest Gateways are used, %d at most: use fewer, or several entries", secret)
+		"Secret: Gateways name %d Secrets, those of the oldest Gateways are used, %d at most: use fewer, or several entries", secret)
 	_, _, backends := s.routesOf(ours)
 	follow(s.slices, headlessOf(list[*corev1.Service](s, services), backends), maxHeadless,
 		"EndpointSlice: routes name %d headless Services, the oldest ones have endpoints, %d at most: give Services a cluster IP",

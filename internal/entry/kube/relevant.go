@@ -41,28 +41,32 @@ func compareNames[T metav1.Object](a, b T) int {
 	return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
 }
 
-// secretsOf are the Secrets that listeners of Gateways name, each once, in the order of the Gateways.
+// secretsOf are the Secrets that Gateways name, each once, in the order of the Gateways.
 func secretsOf(gateways []*gatewayv1.Gateway) []types.NamespacedName {
 	var out []types.NamespacedName
 	seen := make(map[types.NamespacedName]bool)
+	add := func(namespace string, ref *gatewayv1.SecretObjectReference) {
+		if ref.Group != nil && *ref.Group != "" || ref.Kind != nil && *ref.Kind != "Secret" || ref.Name == "" {
+			return
+		}
+		name := types.NamespacedName{Namespace: namespace, Name: string(ref.Name)}
+		if ref.Namespace != nil {
+			name.Namespace = string(*ref.Namespace)
+		}
+		if !seen[name] {
+			seen[name], out = true, append(out, name)
+		}
+	}
 	for _, g := range gateways {
 		for i := range g.Spec.Listeners {
-			tls := g.Spec.Listeners[i].TLS
-			if tls == nil {
-				continue
-			}
-			for _, ref := range tls.CertificateRefs {
-				if ref.Group != nil && *ref.Group != "" || ref.Kind != nil && *ref.Kind != "Secret" || ref.Name == "" {
-					continue
-				}
-				name := types.NamespacedName{Namespace: g.Namespace, Name: string(ref.Name)}
-				if ref.Namespace != nil {
-					name.Namespace = string(*ref.Namespace)
-				}
-				if !seen[name] {
-					seen[name], out = true, append(out, name)
+			if tls := g.Spec.Listeners[i].TLS; tls != nil {
+				for j := range tls.CertificateRefs {
+					add(g.Namespace, &tls.CertificateRefs[j])
 				}
 			}
+		}
+		if tls := g.Spec.TLS; tls != nil && tls.Backend != nil && tls.Backend.ClientCertificateRef != nil {
+			add(g.Namespace, tls.Backend.ClientCertificateRef)
 		}
 	}
 	return out

@@ -113,7 +113,7 @@ func (c *compiler) backend(
 	}
 	backend = &Backend{Protocol: protocol, Kind: string(kind), Service: name, Port: uint16(p.number)}
 	if addr == "" {
-		backend.Endpoints = c.endpoints(c.services[name], p)
+		backend.Endpoints = c.headless.endpoints(c.services[name], p)
 	} else {
 		backend.Address = net.JoinHostPort(addr, strconv.Itoa(int(p.number)))
 	}

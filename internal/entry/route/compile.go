@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -32,9 +31,8 @@ func newCompiler(in *Manifests, kept *Kept) *compiler {
 		secrets:  byName(in.Secrets),
 		grants:   make(grants),
 		limits:   make(map[limited][]*Limit),
-		slices:   slicesByService(in.Slices),
 
-		headless: make(map[endpointPort]*Endpoints),
+		headless: &headless{slices: slicesByService(in.Slices), ports: make(map[endpointPort]*Endpoints)},
 		gateways: make(map[types.NamespacedName]*gateway),
 	}
 }
@@ -83,8 +81,7 @@ type compiler struct {
 	secrets  map[types.NamespacedName]*corev1.Secret
 	grants   grants
 	limits   map[limited][]*Limit
-	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice // by Service
-	headless map[endpointPort]*Endpoints
+	headless *headless
 
 	tls      *tlsPolicies
 	gateways map[types.NamespacedName]*gateway

@@ -38,13 +38,19 @@ type endpointPort struct {
 	port    int32
 }
 
+// headless are the endpoints of headless Services.
+type headless struct {
+	slices map[types.NamespacedName][]*discoveryv1.EndpointSlice // by Service
+	ports  map[endpointPort]*Endpoints
+}
+
 // endpoints of a headless Service's port. All routes share them, and so the turns.
-func (c *compiler) endpoints(s *corev1.Service, p port) *Endpoints {
+func (h *headless) endpoints(s *corev1.Service, p port) *Endpoints {
 	key := endpointPort{nameOf(s), p.number}
-	out := c.headless[key]
+	out := h.ports[key]
 	if out == nil {
-		out = &Endpoints{addresses: endpointsOf(s, p.name, c.slices[key.service])}
-		c.headless[key] = out
+		out = &Endpoints{addresses: endpointsOf(s, p.name, h.slices[key.service])}
+		h.ports[key] = out
 	}
 	return out
 }

@@ -21,6 +21,9 @@ type gateway struct {
 	listeners []*listener
 	invalid   problems // with the Gateway itself
 	unused    []string // fields that have no effect
+
+	client     *Certificate // for backends; nil: none
+	unresolved problems     // ResolvedRefs: of client
 }
 
 // listener of a gateway.
@@ -68,7 +71,7 @@ func (l *listener) programmed() bool { return l.served() && l.pending == "" }
 func (l *listener) listener(limits []*Limit) *Listener {
 	out := &Listener{
 		Gateway: l.gateway.name, Name: string(l.spec.Name), Port: uint16(l.spec.Port),
-		TLS: l.tls(), Hostname: l.hostname, Certificates: l.certs, limits: limits,
+		TLS: l.tls(), Hostname: l.hostname, Certificates: l.certs, Client: l.gateway.client, limits: limits,
 	}
 	for hostname, entries := range l.entries {
 		out.routes.set(hostname, newIndex(entries))
@@ -85,6 +88,7 @@ func (c *compiler) addGateways(classes map[string]bool) []*gateway {
 			continue
 		}
 		g.check()
+		g.readClient(c)
 		names := make(map[gatewayv1.SectionName]bool)
 		for i := range object.Spec.Listeners {
 			l := &listener{gateway: g, spec: &object.Spec.Listeners[i], entries: make(map[string][]*entry)}
@@ -280,7 +284,7 @@ func readCertificate(secret *corev1.Secret, name types.NamespacedName) (*Certifi
 	if err != nil {
 		return nil, fmt.Sprintf("has no certificate with its key in tls.crt and tls.key: %v", err)
 	}
-	return &Certificate{Secret: name, Pair: &pair}, ""
+	return &Certificate{Secret: name, Pair: &pair, Key: chainKey(pair.Certificate)}, ""
 }
 
 func (g *gateway) status() gatewayv1.GatewayStatus {
@@ -317,7 +321,7 @@ func (g *gateway) status() gatewayv1.GatewayStatus {
 	case pending != "":
 		ready = newCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonPending, pending)
 	}
-	out.Conditions = observed(g.object.Generation, accepted, ready)
+	out.Conditions = observed(g.object.Generation, append([]metav1.Condition{accepted, ready}, g.clientConditions()...)...)
 	return out
 }
 

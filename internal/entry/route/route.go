@@ -72,6 +72,7 @@ type Listener struct {
 	TLS          bool
 	Hostname     string // lower case; may begin with "*."; empty: any
 	Certificates []*Certificate
+	Client       *Certificate // for backends with TLS that ask for one; nil: none
 
 	routes byHost[*index]
 	limits []*Limit
@@ -81,6 +82,7 @@ type Listener struct {
 type Certificate struct {
 	Secret types.NamespacedName
 	Pair   *tls.Certificate // its Leaf is set
+	Key    string           // the same for the same certificates, in the next Table too
 }
 
 // Timeouts of a request that is forwarded; zero: none.

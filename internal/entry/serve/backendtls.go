@@ -21,44 +21,60 @@ type secured struct {
 	system func() *x509.CertPool // nil: that of Go
 
 	mu sync.Mutex
-	by map[string]*transports
+	by map[secureKey]*transports
 }
 
-// of is the set for backends that are verified like this.
-func (s *secured) of(t *route.BackendTLS) *transports {
+// secureKey is how a backend is verified, and what it sees.
+type secureKey struct{ backend, client string }
+
+// of is the set for backends that are verified like this and see that certificate, if there is one.
+func (s *secured) of(t *route.BackendTLS, client *route.Certificate) *transports {
+	key := secureKey{backend: t.Key, client: keyOf(client)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.by[t.Key]
+	out := s.by[key]
 	if out == nil {
 		out = newTransports(s.gate)
-		out.secure(t, s.system)
+		out.secure(clientTLS(t, client, s.system))
 		if s.by == nil {
-			s.by = make(map[string]*transports)
+			s.by = make(map[secureKey]*transports)
 		}
-		s.by[t.Key] = out
+		s.by[key] = out
 	}
 	return out
 }
 
 // prune forgets those that are gone. Requests under way end on their connections.
-func (s *secured) prune(left []*route.BackendTLS) {
-	there := make(map[string]bool, len(left))
+func (s *secured) prune(left []*route.BackendTLS, ports []*route.Port) {
+	backends, clients := make(map[string]bool, len(left)), make(map[string]bool)
 	for _, t := range left {
-		there[t.Key] = true
+		backends[t.Key] = true
+	}
+	for _, p := range ports {
+		for _, l := range p.Listeners {
+			clients[keyOf(l.Client)] = true
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.by, func(key string, t *transports) bool {
-		if !there[key] {
+	maps.DeleteFunc(s.by, func(key secureKey, t *transports) bool {
+		gone := !backends[key.backend] || !clients[key.client]
+		if gone {
 			t.closeIdle()
 		}
-		return !there[key]
+		return gone
 	})
 }
 
+func keyOf(c *route.Certificate) string {
+	if c == nil {
+		return ""
+	}
+	return c.Key
+}
+
 // secure has the transports use TLS.
-func (t *transports) secure(by *route.BackendTLS, system func() *x509.CertPool) {
-	conf := clientTLS(by, system)
+func (t *transports) secure(conf *tls.Config) {
 	for _, tr := range []*http.Transport{t.http1, t.brief, t.h2c} {
 		tr.TLSClientConfig, tr.TLSHandshakeTimeout = conf.Clone(), dialTimeout
 	}
@@ -66,13 +82,13 @@ func (t *transports) secure(by *route.BackendTLS, system func() *x509.CertPool) 
 	t.h2c.Protocols.SetHTTP2(true)
 }
 
-// clientTLS verifies a backend. VerifyConnection is called for sessions that are resumed, too.
-func clientTLS(by *route.BackendTLS, system func() *x509.CertPool) *tls.Config {
+// clientTLS verifies a backend, and shows it a certificate if it asks for one. VerifyConnection is called for sessions that are resumed, too.
+func clientTLS(by *route.BackendTLS, client *route.Certificate, system func() *x509.CertPool) *tls.Config {
 	roots := by.Roots
 	if roots == nil && system != nil {
 		roots = system()
 	}
-	return &tls.Config{
+	out := &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: by.ServerName,
 		InsecureSkipVerify: true, //nolint:gosec // verified by VerifyConnection: the name for SNI may differ from what the certificate has
 		VerifyConnection: func(state tls.ConnectionState) error {
@@ -82,6 +98,10 @@ func clientTLS(by *route.BackendTLS, system func() *x509.CertPool) *tls.Config {
 			return nil
 		},
 	}
+	if client != nil {
+		out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return client.Pair, nil }
+	}
+	return out
 }
 
 // untrusted is that a backend's certificate is not what its BackendTLSPolicy asks for.

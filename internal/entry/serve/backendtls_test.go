@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/eastway/eastway/internal/entry/route"
@@ -89,6 +90,7 @@ func secureBackend(t *testing.T, cert *tls.Certificate) (address string) {
 	}))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}}
 	s.EnableHTTP2 = true
+	s.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
@@ -163,9 +165,9 @@ func TestBackendTLSChanges(t *testing.T) {
 		if got := get(); got != http.StatusOK {
 			t.Errorf("%d", got)
 		}
-		set := w.transports.secured.of(good)
+		set := w.transports.secured.of(good, nil)
 		w.applySecure(address, route.HTTP1, good)
-		if w.transports.secured.of(good) != set {
+		if w.transports.secured.of(good, nil) != set {
 			t.Error("the same policy has other connections")
 		}
 		bad := &route.BackendTLS{Key: "bad", Roots: roots, ServerName: "pay.example"}
@@ -194,13 +196,62 @@ func TestBackendTLSOfSystem(t *testing.T) {
 	}
 }
 
+// A backend that asks for a client certificate sees that of the listener's Gateway; with another one, connections are others.
+func TestBackendSeesClientCertificate(t *testing.T) {
+	t.Parallel()
+	cert, roots := namedPair(t, "", "vault.example")
+	own, _ := namedPair(t, "", "entry.example")
+	stranger, _ := namedPair(t, "", "stranger.example")
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.TLS.PeerCertificates[0].DNSNames[0])
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert}
+	s.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	w := newWorld(t, Config{}, nil)
+	match := to(s.Listener.Addr().String(), route.HTTP1)
+	by := &route.BackendTLS{Key: "a", Roots: roots, ServerName: "vault.example"}
+	for _, tt := range []struct {
+		client *route.Certificate
+		want   string
+	}{
+		{nil, "Bad Gateway\n"},
+		{&route.Certificate{Key: "own", Pair: &own}, "entry.example"},
+		{&route.Certificate{Key: "stranger", Pair: &stranger}, "stranger.example"},
+		{&route.Certificate{Key: "own", Pair: &own}, "entry.example"},
+	} {
+		l := &route.Listener{Client: tt.client}
+		table := &secureTable{by: []*route.BackendTLS{by}, fake: &fake{
+			ports: []*route.Port{{Number: w.port, Listeners: []*route.Listener{l}}},
+			match: func(r *http.Request) route.Decision {
+				d := match(r)
+				d.Backend.TLS, d.Listener = by, l
+				return d
+			},
+		}}
+		if err := w.Apply(t.Context(), table); err != nil {
+			t.Fatal(err)
+		}
+		if _, body := do(t, client(t, http1, nil), request(t, http.MethodGet, "http://"+w.address()+"/", nil)); body != tt.want {
+			t.Errorf("%q, want %q", body, tt.want)
+		}
+		if n := len(w.transports.secured.by); n != 1 {
+			t.Errorf("%d sets of connections", n)
+		}
+	}
+	if w.refusedCount(backendTLS) != 1 {
+		t.Errorf("%d refused because of TLS", w.refusedCount(backendTLS))
+	}
+}
+
 // A session that is resumed is verified as a new one is.
 func TestResumedSessionsAreVerified(t *testing.T) {
 	t.Parallel()
 	cert, roots := namedPair(t, "", "vault.example")
 	address := secureBackend(t, &cert)
 	good := &route.BackendTLS{Roots: roots, ServerName: "vault.example"}
-	conf := clientTLS(good, nil)
+	conf := clientTLS(good, nil, nil)
 	conf.ClientSessionCache = tls.NewLRUClientSessionCache(1) // there is none otherwise
 	call := func(conf *tls.Config) (resumed bool, err error) {
 		d := tls.Dialer{Config: conf}
@@ -222,7 +273,7 @@ func TestResumedSessionsAreVerified(t *testing.T) {
 	}
 	strict := conf.Clone()
 	other := &route.BackendTLS{Roots: roots, ServerName: "vault.example", Names: []string{"pay.example"}}
-	strict.VerifyConnection = clientTLS(other, nil).VerifyConnection
+	strict.VerifyConnection = clientTLS(other, nil, nil).VerifyConnection
 	if _, err := call(strict); err == nil {
 		t.Error("a session was resumed that must not be")
 	} else if _, ok := errors.AsType[*untrusted](err); !ok {

@@ -16,6 +16,7 @@ import (
 type call struct {
 	by *transports
 	to *route.Backend
+	as *route.Certificate // for backends with TLS; nil: none
 	// calls is called with the address of each attempt; nil: nothing is.
 	calls func(address string)
 }
@@ -29,7 +30,7 @@ func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c.to.Endpoints != nil {
 		addresses = c.to.Endpoints.Order(maxDials)
 	}
-	by := c.by.to(c.to, r)
+	by := c.by.to(c.to, c.as, r)
 	err := error(&dialError{errors.New("there is no endpoint")})
 	for i, address := range addresses {
 		var resp *http.Response

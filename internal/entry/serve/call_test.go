@@ -68,7 +68,7 @@ func TestEndpointsTakeTurns(t *testing.T) {
 			n, _ := strconv.ParseUint(port, 10, 16)
 			return uint16(n)
 		}
-		a.apply(toEndpoints(t, protocol, portOf(a), freePort(t), portOf(b)), &route.Listener{})
+		a.apply(toEndpoints(t, protocol, portOf(a), 1, portOf(b)), &route.Listener{})
 		c := client(t, set, nil)
 		got := make(map[string]int)
 		for range 30 {
@@ -98,8 +98,8 @@ func TestNoEndpointAccepts(t *testing.T) {
 		why   refusal
 	}{
 		{nil, refusal(route.ReasonNoEndpoint)},
-		{[]uint16{freePort(t)}, unavailable},
-		{[]uint16{freePort(t), freePort(t)}, unavailable},
+		{[]uint16{1}, unavailable},
+		{[]uint16{1, 2}, unavailable},
 	} {
 		before := w.refusedCount(tt.why)
 		w.apply(toEndpoints(t, "http", tt.ports...), &route.Listener{})

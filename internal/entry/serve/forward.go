@@ -29,10 +29,10 @@ type transports struct {
 	secured secured
 }
 
-// to is the one for a request to a backend.
-func (t *transports) to(b *route.Backend, r *http.Request) *http.Transport {
+// to is the one for a request to a backend, which sees a client certificate if there is TLS.
+func (t *transports) to(b *route.Backend, as *route.Certificate, r *http.Request) *http.Transport {
 	if b.TLS != nil {
-		t = t.secured.of(b.TLS)
+		t = t.secured.of(b.TLS, as)
 	}
 	switch {
 	case b.Protocol == route.H2C:
@@ -56,7 +56,7 @@ func (t *transports) closeIdle() {
 	t.http1.CloseIdleConnections()
 	t.brief.CloseIdleConnections()
 	t.h2c.CloseIdleConnections()
-	t.secured.prune(nil)
+	t.secured.prune(nil, nil)
 }
 
 func newTransports(gate descriptors.Gate) *transports {
@@ -162,7 +162,7 @@ func (e *exchange) forward(of context.Context) {
 	dropH2C(e.r.Header)
 	proxy := e.server.proxy
 	proxy.Rewrite, proxy.ErrorHandler, proxy.ModifyResponse = e.rewrite, e.failed, e.accepted
-	proxy.Transport = &call{by: e.server.transports, to: d.Backend, calls: func(address string) { e.entry.Endpoint = address }}
+	proxy.Transport = &call{by: e.server.transports, to: d.Backend, as: e.client(), calls: func(address string) { e.entry.Endpoint = address }}
 	whole := false
 	defer func() { // the proxy panics if the answer ends early
 		if !whole && e.entry.Result == "" && errors.Is(context.Cause(ctx), errTimeout) {
@@ -172,6 +172,14 @@ func (e *exchange) forward(of context.Context) {
 	}()
 	proxy.ServeHTTP(e.w, e.r.WithContext(ctx))
 	whole = true
+}
+
+// client is the certificate that backends with TLS see; nil: none.
+func (e *exchange) client() *route.Certificate {
+	if l := e.decision.Listener; l != nil {
+		return l.Client
+	}
+	return nil
 }
 
 // accepted is called with the head of the backend's answer.

@@ -96,7 +96,7 @@ func TestTransports(t *testing.T) {
 		{http.MethodPut, strings.NewReader("a"), route.HTTP1, all.brief},
 		{http.MethodPost, nil, route.H2C, all.h2c},
 	} {
-		if got := all.to(&route.Backend{Protocol: test.protocol}, request(t, test.method, "http://a/", test.body)); got != test.want {
+		if got := all.to(&route.Backend{Protocol: test.protocol}, nil, request(t, test.method, "http://a/", test.body)); got != test.want {
 			t.Errorf("%s: idle for %v, want %v", test.method, got.IdleConnTimeout, test.want.IdleConnTimeout)
 		}
 	}

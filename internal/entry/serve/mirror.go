@@ -78,7 +78,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // copyTo sends one copy. It outlives the request.
 func (e *exchange) copyTo(of context.Context, request *http.Request, to *route.Backend, content []byte) {
-	s := e.server
+	s, as := e.server, e.client()
 	ctx, cancel := context.WithTimeout(of, mirrorTimeout)
 	out := request.Clone(ctx)
 	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, int64(len(content)), nil, nil
@@ -91,7 +91,7 @@ func (e *exchange) copyTo(of context.Context, request *http.Request, to *route.B
 	s.running.Go(func() {
 		defer func() { <-s.mirrors }()
 		defer cancel()
-		resp, err := (&call{by: s.transports, to: to}).RoundTrip(out)
+		resp, err := (&call{by: s.transports, to: to, as: as}).RoundTrip(out)
 		if err != nil {
 			s.metrics.mirrors.WithLabelValues(mirrorFailed).Inc()
 			return

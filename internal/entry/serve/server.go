@@ -135,7 +135,7 @@ func (s *Server) Apply(ctx context.Context, t Table) error {
 	}
 	s.follow(t)
 	s.limits.prune(t.Limits())
-	s.transports.secured.prune(t.BackendTLS())
+	s.transports.secured.prune(t.BackendTLS(), t.Ports())
 	s.metrics.certificates(t)
 	wanted := make(map[uint16]*route.Port)
 	for _, p := range t.Ports() {

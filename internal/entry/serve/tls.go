@@ -3,6 +3,7 @@ package serve
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/eastway/eastway/internal/entry/route"
@@ -62,8 +63,8 @@ func expiries(t Table) map[string]time.Time {
 	out := make(map[string]time.Time)
 	for _, p := range t.Ports() {
 		for _, l := range p.Listeners {
-			for _, c := range l.Certificates {
-				if c.Pair != nil && c.Pair.Leaf != nil {
+			for _, c := range append(slices.Clone(l.Certificates), l.Client) {
+				if c != nil && c.Pair != nil && c.Pair.Leaf != nil {
 					out[c.Secret.String()] = c.Pair.Leaf.NotAfter
 				}
 			}
