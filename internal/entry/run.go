@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/eastway/eastway/failover/access"
 	"github.com/eastway/eastway/failover/originate"
@@ -25,6 +27,7 @@ import (
 	"github.com/eastway/eastway/internal/command"
 	"github.com/eastway/eastway/internal/entry/route"
 	"github.com/eastway/eastway/internal/entry/serve"
+	"github.com/eastway/eastway/internal/entry/status"
 	"github.com/eastway/eastway/internal/eventlog"
 	"github.com/eastway/eastway/internal/httpserve"
 	"github.com/eastway/eastway/internal/notify"
@@ -51,7 +54,11 @@ type daemon struct {
 	kept   route.Kept
 	errs   []string
 	table  *route.Table
+	status *route.Status
 	failed string // of the ports
+	// seen and unserved are those that the writer of statuses knows.
+	seen     []status.Object
+	unserved map[status.Listener]string
 }
 
 // run serves until ctx ends.
@@ -68,11 +75,12 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 	defer caught.Stop()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	from, err := o.newSource()
+	log := eventlog.New(stderr, level)
+	from, err := o.newSource(log, reg)
 	if err != nil {
 		return err
 	}
-	d := &daemon{o: o, log: eventlog.New(stderr, level), source: from, reread: notify.NewSignal(), table: &route.Table{}}
+	d := &daemon{o: o, log: log, source: from, reread: notify.NewSignal(), table: &route.Table{}}
 	d.report.Store(&Report{})
 	d.access, err = access.Open(access.FileConfig{Name: o.accessLog, Stdout: stdout, Rate: o.accessLogRate, Log: d.log, Registerer: reg})
 	if err != nil {
@@ -104,7 +112,7 @@ func (d *daemon) listen(ctx context.Context, reg *prometheus.Registry) error {
 	cfg := admin.Config{
 		Address: d.o.admin, Gatherer: reg, Registerer: reg, Logger: d.log.Named("admin"),
 		Checks: []admin.Check{{Name: "listeners", Ready: d.server.Ready}},
-		More:   map[string]http.HandlerFunc{pathEntry: d.status},
+		More:   map[string]http.HandlerFunc{pathEntry: d.answer},
 	}
 	s, err := admin.Listen(ctx, cfg)
 	if err != nil {
@@ -142,6 +150,12 @@ func (d *daemon) serve(ctx context.Context, caught *signals.Caught) error {
 		g.Go(func() error { return s.Run(running) })
 	}
 	g.Go(func() error { return caught.Run(running, d.log, func() { d.access.Reopen(); d.reread.Notify() }) })
+	if w := d.source.writer; w != nil {
+		g.Go(func() error {
+			w.Run(ctx) // one that is to end lets another one write
+			return nil
+		})
+	}
 	if d.source.run != nil {
 		g.Go(func() error {
 			d.source.run(running)
@@ -189,6 +203,7 @@ func (d *daemon) load(ctx context.Context) error {
 		d.wait(errs)
 	case d.last == nil || !reflect.DeepEqual(m, d.last) || !slices.Equal(errs, d.errs):
 		d.use(m, errs)
+		d.seen = nil
 	}
 	failed := ""
 	if err := d.server.Apply(ctx, d.table); err != nil {
@@ -198,7 +213,34 @@ func (d *daemon) load(ctx context.Context) error {
 		d.log.Error("ports cannot be opened, trying again", zap.String("reason", failed))
 	}
 	d.failed = failed
+	d.show()
 	return nil
+}
+
+// show hands to the writer of statuses what is new.
+func (d *daemon) show() {
+	if d.source.writer == nil || d.status == nil {
+		return
+	}
+	seen, unserved := d.source.statuses(), unservedOf(d.table, d.server.Failed())
+	if len(seen) == 0 || len(d.seen) == len(seen) && &d.seen[0] == &seen[0] && maps.Equal(unserved, d.unserved) {
+		return
+	}
+	d.seen, d.unserved = seen, unserved
+	d.source.writer.Set(&status.Wanted{Status: d.status, Unserved: unserved}, seen)
+}
+
+// unservedOf are the listeners of ports that are not open.
+func unservedOf(t *route.Table, failed map[uint16]error) map[status.Listener]string {
+	out := make(map[status.Listener]string)
+	for _, p := range t.Ports() {
+		for _, l := range p.Listeners {
+			if err := failed[p.Number]; err != nil {
+				out[status.Listener{Gateway: l.Gateway, Name: gatewayv1.SectionName(l.Name)}] = err.Error()
+			}
+		}
+	}
+	return out
 }
 
 // wait shows why nothing is known yet.
@@ -223,10 +265,10 @@ func (d *daemon) logNew(problems []string) {
 // use makes a table of what was read.
 func (d *daemon) use(m *route.Manifests, problems []string) {
 	d.logNew(problems)
-	table, status := d.kept.Compile(m)
-	report := reportOf(status)
+	table, compiled := d.kept.Compile(m)
+	report := reportOf(compiled)
 	report.Problems = problems
-	d.last, d.table = m, table
+	d.last, d.table, d.status = m, table, compiled
 	d.report.Store(report)
 	for i := range report.Listeners {
 		if l := &report.Listeners[i]; !l.Ready {
@@ -244,12 +286,15 @@ func (d *daemon) use(m *route.Manifests, problems []string) {
 		zap.Int("problems", len(problems)))
 }
 
-// status answers pathEntry.
-func (d *daemon) status(w http.ResponseWriter, _ *http.Request) {
+// answer answers pathEntry.
+func (d *daemon) answer(w http.ResponseWriter, _ *http.Request) {
 	r := *d.report.Load()
 	r.Problems = slices.Concat(r.Problems, d.server.Problems(), d.access.Problems())
 	for _, s := range d.http {
 		r.Problems = append(r.Problems, s.Problems()...)
+	}
+	if d.source.writer != nil {
+		r.Problems = append(r.Problems, d.source.writer.Problems()...)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(r); err != nil {

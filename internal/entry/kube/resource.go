@@ -17,6 +17,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/entry/status"
 )
 
 // resource is what one feed follows.
@@ -29,6 +30,8 @@ type resource struct {
 	namespace, object string
 	labels, fields    string
 	convert           func(*unstructured.Unstructured) (metav1.Object, error)
+	// see reads the status, of kinds of which the entry writes it.
+	see func(*unstructured.Unstructured) status.Object
 	// install is where its definition comes from.
 	install string
 }
@@ -66,9 +69,18 @@ func resources() []*resource {
 	eastway := schema.GroupVersion{Group: "eastway.dev", Version: "v1alpha1"}
 	return []*resource{
 		{kind: "GatewayClass", name: classes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.GatewayClass](nil)},
-		{kind: "Gateway", name: gateways, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.Gateway](nil)},
-		{kind: "HTTPRoute", name: routes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.HTTPRoute](nil)},
-		{kind: "GRPCRoute", name: grpcRoutes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.GRPCRoute](nil)},
+		{
+			kind: status.Gateway, name: gateways, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.Gateway](nil),
+			see: seeGateway,
+		},
+		{
+			kind: status.HTTPRoute, name: routes, install: ofGateways, versions: []schema.GroupVersion{v1}, convert: as[gatewayv1.HTTPRoute](nil),
+			see: seeRoute(status.HTTPRoute),
+		},
+		{
+			kind: status.GRPCRoute, name: grpcRoutes, install: ofGateways, versions: []schema.GroupVersion{v1},
+			convert: as[gatewayv1.GRPCRoute](nil), see: seeRoute(status.GRPCRoute),
+		},
 		{
 			kind: "BackendTLSPolicy", name: tls, install: ofGateways, versions: []schema.GroupVersion{v1},
 			convert: as[gatewayv1.BackendTLSPolicy](nil),

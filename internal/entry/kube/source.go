@@ -22,6 +22,7 @@ import (
 
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
 	"github.com/eastway/eastway/internal/entry/route"
+	"github.com/eastway/eastway/internal/entry/status"
 	"github.com/eastway/eastway/internal/notify"
 	"github.com/eastway/eastway/internal/pace"
 )
@@ -53,6 +54,7 @@ type Source struct {
 	slices    followed         // of headless Services, by the Service
 	roots     followed         // ConfigMaps
 	last      *route.Manifests // nil: not known yet
+	statuses  []status.Object  // nil: not known yet
 	problems  []string
 }
 
@@ -95,6 +97,7 @@ func (s *Source) newFeed(r *resource) *feed {
 	return newFeed(s.client, &table{
 		resource: r, mu: &s.mu, wake: s.events.Notify,
 		objects: make(map[types.NamespacedName]metav1.Object), broken: make(map[types.NamespacedName]string),
+		statuses: make(map[types.NamespacedName]status.Object),
 	})
 }
 
@@ -167,6 +170,7 @@ func (s *Source) publish(ctx context.Context, running *sync.WaitGroup) {
 	if !settled {
 		return
 	}
+	s.gatherStatuses()
 	if m := s.manifests(); s.last == nil || !reflect.DeepEqual(m, s.last) {
 		s.last = m
 	}

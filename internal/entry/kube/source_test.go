@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -198,7 +197,7 @@ func (l *lab) apply(manifests ...string) {
 	for _, text := range manifests {
 		for doc := range strings.SplitSeq(text, "\n---\n") {
 			u := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal([]byte(doc), &u.Object); err != nil {
+			if err := yaml.Unmarshal([]byte(doc), u); err != nil {
 				l.t.Fatalf("%v: %s", err, doc)
 			}
 			_, err := l.at(u).Create(l.t.Context(), u.DeepCopy(), metav1.CreateOptions{})
@@ -337,35 +336,6 @@ func TestReplicas(t *testing.T) {
 	if n := newSource(nil, &Config{}).Replicas(); n != 1 {
 		t.Errorf("%d replicas without a Service", n)
 	}
-}
-
-// The ports of Gateways are those that their Services say, and no others.
-func TestBindings(t *testing.T) {
-	t.Parallel()
-	service := func(namespace, uid, ports string) string {
-		return fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: gw-%s, namespace: %s, labels: {eastway.dev/gateway-uid: %q}}, spec: {
-  ports: [%s]}}`, uid, namespace, uid, ports)
-	}
-	owned := strings.Replace(gateway, "metadata: {name: public", "metadata: {uid: u1, name: public", 1)
-	public := types.NamespacedName{Namespace: "shop", Name: "public"}
-	following(t, func(l *lab) {
-		l.namespace = "system"
-		l.apply(class, owned, belongings, secrets)
-	}, func(l *lab) {
-		read := func() map[types.NamespacedName]route.Binding {
-			m, _ := l.Read()
-			return m.Bindings
-		}
-		if got := read(); got == nil || len(got) != 0 {
-			t.Errorf("without a Service: %v", got)
-		}
-		l.apply(service("shop", "u1", "{port: 80, targetPort: 1}"), service("system", "u2", "{port: 80, targetPort: 2}"), service("system", "u1",
-			"{port: 80, targetPort: 20000}, {port: 81, targetPort: 20001}, {port: 82, targetPort: http}, {port: 83, targetPort: 0}"))
-		want := map[types.NamespacedName]route.Binding{public: {80: 20000, 81: 20001}}
-		if got := read(); !reflect.DeepEqual(got, want) {
-			t.Errorf("%v, want %v", got, want)
-		}
-	})
 }
 
 // Kinds that the API server does not know are named with the remedy, and used when they come.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/eastway/eastway/internal/entry/status"
 	"github.com/eastway/eastway/internal/follow"
 )
 
@@ -21,6 +22,8 @@ type table struct {
 	objects map[types.NamespacedName]metav1.Object
 	broken  map[types.NamespacedName]string
 	synced  bool
+	// statuses are those of objects of kinds with one, see resource.see.
+	statuses map[types.NamespacedName]status.Object
 }
 
 // Add takes an object that is new.
@@ -47,17 +50,18 @@ func (t *table) put(u *unstructured.Unstructured) (changed bool) {
 	if t.object != "" && key.Name != t.object {
 		return false
 	}
+	noted := t.note(u)
 	is, err := t.convert(u)
 	if err != nil {
 		was := t.broken[key]
 		t.broken[key] = follow.Clip(err.Error())
-		return was != t.broken[key]
+		return noted || was != t.broken[key]
 	}
 	_, repaired := t.broken[key]
 	delete(t.broken, key)
 	was := t.objects[key]
 	t.objects[key] = is
-	return repaired || !reflect.DeepEqual(was, is)
+	return noted || repaired || !reflect.DeepEqual(was, is)
 }
 
 // Delete forgets an object.
@@ -76,6 +80,7 @@ func (t *table) Delete(v any) error {
 func (t *table) drop(key types.NamespacedName) {
 	delete(t.objects, key)
 	delete(t.broken, key)
+	delete(t.statuses, key)
 }
 
 // Replace takes a complete list: what is not in it is gone. Until here everything that was known has stayed.
@@ -93,6 +98,11 @@ func (t *table) Replace(list []any, _ string) error {
 		t.put(u)
 	}
 	for key := range t.objects {
+		if !there[key] {
+			t.drop(key)
+		}
+	}
+	for key := range t.statuses {
 		if !there[key] {
 			t.drop(key)
 		}

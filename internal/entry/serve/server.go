@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -178,6 +179,13 @@ func (s *Server) failureLocked() error {
 	}
 	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// Failed are the ports of the table that could not be opened, and why.
+func (s *Server) Failed() map[uint16]error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.failed)
 }
 
 // Ready is nil when the server serves all ports of a table, and that has one.

@@ -1,0 +1,225 @@
+package status
+
+import (
+	"cmp"
+	"encoding/json"
+	"reflect"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/eastway/eastway/internal/entry/route"
+)
+
+// Kinds of Objects.
+const (
+	Gateway   = "Gateway"
+	HTTPRoute = "HTTPRoute"
+	GRPCRoute = "GRPCRoute"
+)
+
+// maxParents is how many entries the API takes in a route's status.
+const maxParents = 32
+
+// ID names an object.
+type ID struct {
+	Kind string
+	Name types.NamespacedName
+}
+
+// Object is what the API server has of a Gateway or route.
+type Object struct {
+	ID
+	Version    string // its resourceVersion
+	Generation int64
+	Gateway    gatewayv1.GatewayStatus       // of a Gateway
+	Parents    []gatewayv1.RouteParentStatus // of a route
+}
+
+// Wanted is what the status of all objects should say.
+type Wanted struct {
+	*route.Status
+	// Unserved are listeners that this process cannot serve although they are programmed, and why.
+	Unserved map[Listener]string
+}
+
+// Listener names one of a Gateway.
+type Listener struct {
+	Gateway types.NamespacedName
+	Name    gatewayv1.SectionName
+}
+
+// Change is a merge patch of an object's status. It holds for this version of the object alone.
+type Change struct {
+	ID
+	Version string
+	Patch   []byte
+}
+
+// Changes are those that make what is there what is wanted, in the order of the objects. One of which a newer generation is there than was
+// compiled waits for that.
+func Changes(want *Wanted, there []Object, now metav1.Time) []Change {
+	var out []Change
+	for i := range there {
+		o := &there[i]
+		var status any
+		switch o.Kind {
+		case Gateway:
+			status = want.gateway(o, now)
+		case HTTPRoute:
+			status = routeChange(o, want.Routes[o.Name], now)
+		case GRPCRoute:
+			status = routeChange(o, want.GRPCRoutes[o.Name], now)
+		}
+		if status == nil {
+			continue
+		}
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]string{"resourceVersion": o.Version}, "status": status})
+		if err != nil {
+			continue // not reached: it is plain data
+		}
+		out = append(out, Change{ID: o.ID, Version: o.Version, Patch: patch})
+	}
+	return out
+}
+
+// gatewayPatch has the fields of a Gateway's status that are the entry's.
+type gatewayPatch struct {
+	Conditions []metav1.Condition         `json:"conditions"`
+	Listeners  []gatewayv1.ListenerStatus `json:"listeners"`
+}
+
+// gateway is nil if a Gateway that is there stays as it is.
+func (w *Wanted) gateway(o *Object, now metav1.Time) any {
+	compiled, ours := w.Gateways[o.Name]
+	if !ours || stale(compiled.Conditions, o.Generation) {
+		return nil
+	}
+	listeners := make([]gatewayv1.ListenerStatus, 0, len(compiled.Listeners))
+	unserved := ""
+	for i := range compiled.Listeners {
+		l := compiled.Listeners[i]
+		if why := w.Unserved[Listener{o.Name, l.Name}]; why != "" {
+			l.Conditions = withheld(l.Conditions, string(gatewayv1.ListenerConditionProgrammed), string(gatewayv1.ListenerReasonPending), why)
+			unserved = cmp.Or(unserved, why)
+		}
+		l.Conditions = merged(nil, dated(l.Conditions, conditionsOf(o.Gateway.Listeners, l.Name), now))
+		listeners = append(listeners, l)
+	}
+	conditions := compiled.Conditions
+	const programmed = string(gatewayv1.GatewayConditionProgrammed)
+	switch {
+	case unserved != "":
+		conditions = withheld(conditions, programmed, string(gatewayv1.GatewayReasonPending), unserved)
+	case len(o.Gateway.Addresses) == 0:
+		conditions = withheld(conditions, programmed, string(gatewayv1.GatewayReasonAddressNotAssigned),
+			"status.addresses is empty: see the events and the status of the Gateway's Service, and the log of eastway controller")
+	}
+	patch := gatewayPatch{Conditions: merged(o.Gateway.Conditions, dated(conditions, o.Gateway.Conditions, now)), Listeners: listeners}
+	if reflect.DeepEqual(patch.Conditions, o.Gateway.Conditions) && sameListeners(patch.Listeners, o.Gateway.Listeners) {
+		return nil
+	}
+	return patch
+}
+
+// stale: what was compiled is not about this generation of the object.
+func stale(conditions []metav1.Condition, generation int64) bool {
+	return len(conditions) > 0 && conditions[0].ObservedGeneration != generation
+}
+
+// withheld are conditions of which one that is true is not, for a reason that was not known when they were compiled.
+func withheld(all []metav1.Condition, kind, reason, message string) []metav1.Condition {
+	all = slices.Clone(all)
+	for i := range all {
+		if c := &all[i]; c.Type == kind && c.Status == metav1.ConditionTrue {
+			c.Status, c.Reason, c.Message = metav1.ConditionFalse, reason, message
+		}
+	}
+	return all
+}
+
+// dated are conditions with the times at which they changed last: those of what is there if they say the same.
+func dated(want, there []metav1.Condition, now metav1.Time) []metav1.Condition {
+	want = slices.Clone(want)
+	for i := range want {
+		c := &want[i]
+		c.LastTransitionTime = now
+		for j := range there {
+			if t := &there[j]; t.Type == c.Type && t.Status == c.Status && !t.LastTransitionTime.IsZero() {
+				c.LastTransitionTime = t.LastTransitionTime
+			}
+		}
+	}
+	return want
+}
+
+// merged are the conditions that are there with those that are wanted in their place; others stay.
+func merged(there, want []metav1.Condition) []metav1.Condition {
+	out := slices.Clone(there)
+	for i := range want {
+		at := slices.IndexFunc(out, func(c metav1.Condition) bool { return c.Type == want[i].Type })
+		if at < 0 {
+			out = append(out, want[i])
+		} else {
+			out[at] = want[i]
+		}
+	}
+	return out
+}
+
+func conditionsOf(all []gatewayv1.ListenerStatus, name gatewayv1.SectionName) []metav1.Condition {
+	for i := range all {
+		if all[i].Name == name {
+			return all[i].Conditions
+		}
+	}
+	return nil
+}
+
+// sameListeners: the API server may leave out lists that are empty.
+func sameListeners(a, b []gatewayv1.ListenerStatus) bool {
+	return slices.EqualFunc(a, b, func(a, b gatewayv1.ListenerStatus) bool {
+		if len(a.SupportedKinds) == 0 && len(b.SupportedKinds) == 0 {
+			a.SupportedKinds, b.SupportedKinds = nil, nil
+		}
+		return reflect.DeepEqual(a, b)
+	})
+}
+
+// routeChange is nil if a route that is there stays as it is. Entries of others keep their places: two writers that each sort theirs first
+// would never end.
+func routeChange(o *Object, want []gatewayv1.RouteParentStatus, now metav1.Time) any {
+	if len(want) > 0 && stale(want[0].Conditions, o.Generation) {
+		return nil
+	}
+	want = slices.Clone(want)
+	parents := make([]gatewayv1.RouteParentStatus, 0, len(o.Parents)+len(want))
+	for i := range o.Parents {
+		is := o.Parents[i]
+		if is.ControllerName != route.ControllerName {
+			parents = append(parents, is)
+			continue
+		}
+		at := slices.IndexFunc(want, func(w gatewayv1.RouteParentStatus) bool { return reflect.DeepEqual(w.ParentRef, is.ParentRef) })
+		if at < 0 {
+			continue // not a parent any more
+		}
+		is.Conditions = dated(want[at].Conditions, is.Conditions, now)
+		parents, want = append(parents, is), slices.Delete(want, at, at+1)
+	}
+	for i := range want {
+		w := want[i]
+		again := slices.ContainsFunc(want[:i], func(o gatewayv1.RouteParentStatus) bool { return reflect.DeepEqual(o.ParentRef, w.ParentRef) })
+		if again || len(parents) >= maxParents {
+			continue
+		}
+		w.Conditions = dated(w.Conditions, nil, now)
+		parents = append(parents, w)
+	}
+	if len(parents) == 0 && len(o.Parents) == 0 || reflect.DeepEqual(parents, o.Parents) {
+		return nil
+	}
+	return map[string]any{"parents": parents}
+}
