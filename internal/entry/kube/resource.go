@@ -82,8 +82,8 @@ func resources() []*resource {
 			convert: as[gatewayv1.GRPCRoute](nil), see: seeRoute(status.GRPCRoute),
 		},
 		{
-			kind: "BackendTLSPolicy", name: tls, install: ofGateways, versions: []schema.GroupVersion{v1},
-			convert: as[gatewayv1.BackendTLSPolicy](nil),
+			kind: status.TLSPolicy, name: tls, install: ofGateways, versions: []schema.GroupVersion{v1},
+			convert: as[gatewayv1.BackendTLSPolicy](nil), see: seePolicy,
 		},
 		{
 			kind: "ReferenceGrant", name: grants, install: ofGateways, versions: []schema.GroupVersion{v1, v1beta1},

@@ -37,6 +37,17 @@ func seeRoute(kind string) func(*unstructured.Unstructured) status.Object {
 	}
 }
 
+// seePolicy is the same of a BackendTLSPolicy.
+func seePolicy(u *unstructured.Unstructured) status.Object {
+	var of struct {
+		Status gatewayv1.PolicyStatus `json:"status"`
+	}
+	into(u, &of)
+	o := seen(u, status.TLSPolicy)
+	o.Ancestors = of.Status.Ancestors
+	return o
+}
+
 func seen(u *unstructured.Unstructured, kind string) status.Object {
 	return status.Object{ID: status.ID{Kind: kind, Name: nameOf(u)}, Version: u.GetResourceVersion(), Generation: u.GetGeneration()}
 }
@@ -59,8 +70,8 @@ func (t *table) note(u *unstructured.Unstructured) (changed bool) {
 	return !known || !reflect.DeepEqual(was, is)
 }
 
-// Statuses are those of all Gateways and routes that are there; nil until everything has been read that they are made of. What is returned does
-// not change.
+// Statuses are those of all Gateways, routes and BackendTLSPolicies that are there; nil until everything has been read that they are made of.
+// What is returned does not change.
 func (s *Source) Statuses() []status.Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,10 +18,14 @@ const (
 	Gateway   = "Gateway"
 	HTTPRoute = "HTTPRoute"
 	GRPCRoute = "GRPCRoute"
+	TLSPolicy = "BackendTLSPolicy"
 )
 
-// maxParents is how many entries the API takes in a route's status.
-const maxParents = 32
+// maxParents and maxAncestors are how many entries the API takes in the status of a route and of a policy.
+const (
+	maxParents   = 32
+	maxAncestors = 16
+)
 
 // ID names an object.
 type ID struct {
@@ -29,13 +33,14 @@ type ID struct {
 	Name types.NamespacedName
 }
 
-// Object is what the API server has of a Gateway or route.
+// Object is what the API server has of a Gateway, route or policy.
 type Object struct {
 	ID
 	Version    string // its resourceVersion
 	Generation int64
 	Gateway    gatewayv1.GatewayStatus       // of a Gateway
 	Parents    []gatewayv1.RouteParentStatus // of a route
+	Ancestors  []gatewayv1.PolicyAncestorStatus
 }
 
 // Wanted is what the status of all objects should say.
@@ -69,9 +74,11 @@ func Changes(want *Wanted, there []Object, now metav1.Time) []Change {
 		case Gateway:
 			status = want.gateway(o, now)
 		case HTTPRoute:
-			status = routeChange(o, want.Routes[o.Name], now)
+			status = parents().change("parents", o, o.Parents, want.Routes[o.Name], now)
 		case GRPCRoute:
-			status = routeChange(o, want.GRPCRoutes[o.Name], now)
+			status = parents().change("parents", o, o.Parents, want.GRPCRoutes[o.Name], now)
+		case TLSPolicy:
+			status = ancestors().change("ancestors", o, o.Ancestors, want.TLSPolicies[o.Name], now)
 		}
 		if status == nil {
 			continue
@@ -188,38 +195,74 @@ func sameListeners(a, b []gatewayv1.ListenerStatus) bool {
 	})
 }
 
-// routeChange is nil if a route that is there stays as it is. Entries of others keep their places: two writers that each sort theirs first
-// would never end.
-func routeChange(o *Object, want []gatewayv1.RouteParentStatus, now metav1.Time) any {
-	if len(want) > 0 && stale(want[0].Conditions, o.Generation) {
-		return nil
+// entries are those of a status in which each controller has its own.
+type entries[T any] struct {
+	most int // that the API takes
+	// of are the parts of an entry: whose it is, what it is about, and its conditions.
+	of func(*T) (gatewayv1.GatewayController, *gatewayv1.ParentReference, *[]metav1.Condition)
+}
+
+func parents() entries[gatewayv1.RouteParentStatus] {
+	return entries[gatewayv1.RouteParentStatus]{
+		most: maxParents,
+		of: func(p *gatewayv1.RouteParentStatus) (gatewayv1.GatewayController, *gatewayv1.ParentReference, *[]metav1.Condition) {
+			return p.ControllerName, &p.ParentRef, &p.Conditions
+		},
+	}
+}
+
+func ancestors() entries[gatewayv1.PolicyAncestorStatus] {
+	return entries[gatewayv1.PolicyAncestorStatus]{
+		most: maxAncestors,
+		of: func(p *gatewayv1.PolicyAncestorStatus) (gatewayv1.GatewayController, *gatewayv1.ParentReference, *[]metav1.Condition) {
+			return p.ControllerName, &p.AncestorRef, &p.Conditions
+		},
+	}
+}
+
+// change is the field with those that are wanted, nil if it stays as it is. Entries of others keep their places: two writers that each sort
+// theirs first would never end.
+func (e entries[T]) change(field string, o *Object, there, want []T, now metav1.Time) any {
+	if len(want) > 0 {
+		if _, _, conditions := e.of(&want[0]); stale(*conditions, o.Generation) {
+			return nil
+		}
 	}
 	want = slices.Clone(want)
-	parents := make([]gatewayv1.RouteParentStatus, 0, len(o.Parents)+len(want))
-	for i := range o.Parents {
-		is := o.Parents[i]
-		if is.ControllerName != route.ControllerName {
-			parents = append(parents, is)
-			continue
+	out := make([]T, 0, len(there)+len(want))
+	for i := range there {
+		is := there[i]
+		controller, ref, conditions := e.of(&is)
+		if controller == route.ControllerName {
+			at := e.about(want, ref)
+			if at < 0 {
+				continue // not a parent any more
+			}
+			_, _, wanted := e.of(&want[at])
+			*conditions = dated(*wanted, *conditions, now)
+			want = slices.Delete(want, at, at+1)
 		}
-		at := slices.IndexFunc(want, func(w gatewayv1.RouteParentStatus) bool { return reflect.DeepEqual(w.ParentRef, is.ParentRef) })
-		if at < 0 {
-			continue // not a parent any more
-		}
-		is.Conditions = dated(want[at].Conditions, is.Conditions, now)
-		parents, want = append(parents, is), slices.Delete(want, at, at+1)
+		out = append(out, is)
 	}
 	for i := range want {
-		w := want[i]
-		again := slices.ContainsFunc(want[:i], func(o gatewayv1.RouteParentStatus) bool { return reflect.DeepEqual(o.ParentRef, w.ParentRef) })
-		if again || len(parents) >= maxParents {
+		is := want[i]
+		_, ref, conditions := e.of(&is)
+		if e.about(want[:i], ref) >= 0 || len(out) >= e.most {
 			continue
 		}
-		w.Conditions = dated(w.Conditions, nil, now)
-		parents = append(parents, w)
+		*conditions = dated(*conditions, nil, now)
+		out = append(out, is)
 	}
-	if len(parents) == 0 && len(o.Parents) == 0 || reflect.DeepEqual(parents, o.Parents) {
+	if len(out) == 0 && len(there) == 0 || reflect.DeepEqual(out, there) {
 		return nil
 	}
-	return map[string]any{"parents": parents}
+	return map[string]any{field: out}
+}
+
+// about is the index of the entry about that, or negative.
+func (e entries[T]) about(all []T, ref *gatewayv1.ParentReference) int {
+	return slices.IndexFunc(all, func(one T) bool {
+		_, is, _ := e.of(&one)
+		return reflect.DeepEqual(is, ref)
+	})
 }

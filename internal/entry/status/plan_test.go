@@ -260,3 +260,41 @@ func TestGateways(t *testing.T) {
 		}
 	}
 }
+
+// A policy has an entry for each Gateway by which its backend is called.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	ancestor := func(controller gatewayv1.GatewayController, name string, conditions ...metav1.Condition) gatewayv1.PolicyAncestorStatus {
+		return gatewayv1.PolicyAncestorStatus{
+			AncestorRef: gatewayv1.ParentReference{Name: gatewayv1.ObjectName(name)}, ControllerName: controller, Conditions: conditions,
+		}
+	}
+	type list []gatewayv1.PolicyAncestorStatus
+	for name, c := range map[string]struct {
+		want, there list
+		patch       string
+	}{
+		"new":       {list{ancestor(us, "web", said(accepted, 2, 0))}, nil, "web"},
+		"unchanged": {list{ancestor(us, "web", said(accepted, 2, 0))}, list{ancestor("a", "x"), ancestor(us, "web", said(accepted, 2, 5))}, ""},
+		"left":      {nil, list{ancestor("a", "x"), ancestor(us, "web", said(accepted, 2, 5)), ancestor("a", "y")}, "x y"},
+		"stale":     {list{ancestor(us, "web", said(accepted, 1, 0))}, nil, ""},
+	} {
+		want := &Wanted{Status: &route.Status{TLSPolicies: map[types.NamespacedName][]gatewayv1.PolicyAncestorStatus{named("tls"): c.want}}}
+		changes := Changes(want, []Object{{ID: ID{TLSPolicy, named("tls")}, Version: "7", Generation: 2, Ancestors: c.there}}, at(9))
+		var got []string
+		for i := range changes {
+			var p struct {
+				Status gatewayv1.PolicyStatus `json:"status"`
+			}
+			if err := json.Unmarshal(changes[i].Patch, &p); err != nil {
+				t.Fatal(err)
+			}
+			for j := range p.Status.Ancestors {
+				got = append(got, string(p.Status.Ancestors[j].AncestorRef.Name))
+			}
+		}
+		if strings.Join(got, " ") != c.patch {
+			t.Errorf("%s: %q, want %q", name, got, c.patch)
+		}
+	}
+}

@@ -163,7 +163,7 @@ func (w *Writer) write(ctx context.Context) {
 
 // resources are the names of kinds in URLs.
 func resources() map[string]string {
-	return map[string]string{Gateway: "gateways", HTTPRoute: "httproutes", GRPCRoute: "grpcroutes"}
+	return map[string]string{Gateway: "gateways", HTTPRoute: "httproutes", GRPCRoute: "grpcroutes", TLSPolicy: "backendtlspolicies"}
 }
 
 func (w *Writer) send(ctx context.Context, c *Change) error {
