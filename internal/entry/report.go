@@ -52,6 +52,11 @@ func reportOf(s *route.Status) *Report {
 			})
 		}
 	}
+	for name, g := range s.Gateways {
+		if faults := gatewayFaults(g.Conditions); faults != "" {
+			r.Routes = append(r.Routes, RouteReport{Kind: "Gateway", Route: name.String(), Problems: faults})
+		}
+	}
 	r.addRoutes("HTTPRoute", s.Routes)
 	r.addRoutes("GRPCRoute", s.GRPCRoutes)
 	for name, ancestors := range s.TLSPolicies {
@@ -82,13 +87,25 @@ func (r *Report) addRoutes(kind string, of map[types.NamespacedName][]gatewayv1.
 	}
 }
 
-// faultsOf are the conditions that are not as they should be. Conflicted is one that should be false.
+// gatewayFaults are those that no listener shows: of its client certificate, and that it lets clients in without a valid one.
+func gatewayFaults(all []metav1.Condition) string {
+	var out []metav1.Condition
+	for i := range all {
+		switch gatewayv1.GatewayConditionType(all[i].Type) {
+		case gatewayv1.GatewayConditionResolvedRefs, gatewayv1.GatewayConditionInsecureFrontendValidationMode:
+			out = append(out, all[i])
+		}
+	}
+	return faultsOf(out)
+}
+
+// faultsOf are the conditions that are not as they should be. Some should be false.
 func faultsOf(all []metav1.Condition) string {
 	var out []string
 	for i := range all {
 		c := &all[i]
 		good := metav1.ConditionTrue
-		if c.Type == "Conflicted" {
+		if c.Type == "Conflicted" || c.Type == string(gatewayv1.GatewayConditionInsecureFrontendValidationMode) {
 			good = metav1.ConditionFalse
 		}
 		if c.Status != good {

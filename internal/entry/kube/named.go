@@ -53,8 +53,8 @@ func (s *Source) followNamed(ctx context.Context, running *sync.WaitGroup) (skip
 	follow(s.slices, headlessOf(list[*corev1.Service](s, services), backends), maxHeadless,
 		"EndpointSlice: routes name %d headless Services, the oldest ones have endpoints, %d at most: give Services a cluster IP",
 		endpoints)
-	follow(s.roots, configMapsOf(tlsPoliciesOf(list[*gatewayv1.BackendTLSPolicy](s, tls), backends)), maxConfigMaps,
-		"ConfigMap: BackendTLSPolicies name %d ConfigMaps, those of the oldest policies are used, %d at most: share them", configMap)
+	follow(s.roots, configMapsOf(ours, tlsPoliciesOf(list[*gatewayv1.BackendTLSPolicy](s, tls), backends)), maxConfigMaps,
+		"ConfigMap: Gateways and BackendTLSPolicies name %d ConfigMaps, those of the oldest are used, %d at most: share them", configMap)
 	return skipped
 }
 
@@ -67,20 +67,51 @@ func tlsPoliciesOf(all []*gatewayv1.BackendTLSPolicy, backends map[backend]bool)
 	})
 }
 
-// configMapsOf are those that policies name, those of the oldest first, each once.
-func configMapsOf(policies []*gatewayv1.BackendTLSPolicy) []types.NamespacedName {
+// configMapsOf are those that Gateways name, and then policies, those of the oldest first, each once.
+func configMapsOf(gateways []*gatewayv1.Gateway, policies []*gatewayv1.BackendTLSPolicy) []types.NamespacedName {
 	policies = slices.Clone(policies)
 	slices.SortStableFunc(policies, func(a, b *gatewayv1.BackendTLSPolicy) int {
 		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
 	})
 	var out []types.NamespacedName
 	seen := make(map[types.NamespacedName]bool)
+	add := func(kind gatewayv1.Kind, group gatewayv1.Group, namespace string, name gatewayv1.ObjectName) {
+		of := types.NamespacedName{Namespace: namespace, Name: string(name)}
+		if kind == "ConfigMap" && group == "" && name != "" && !seen[of] {
+			seen[of], out = true, append(out, of)
+		}
+	}
+	for _, g := range gateways {
+		for _, v := range validationsOf(g) {
+			for _, ref := range v.CACertificateRefs {
+				namespace := g.Namespace
+				if ref.Namespace != nil {
+					namespace = string(*ref.Namespace)
+				}
+				add(ref.Kind, ref.Group, namespace, ref.Name)
+			}
+		}
+	}
 	for _, p := range policies {
 		for _, ref := range p.Spec.Validation.CACertificateRefs {
-			name := types.NamespacedName{Namespace: p.Namespace, Name: string(ref.Name)}
-			if ref.Kind == "ConfigMap" && ref.Group == "" && ref.Name != "" && !seen[name] {
-				seen[name], out = true, append(out, name)
-			}
+			add(ref.Kind, ref.Group, p.Namespace, ref.Name)
+		}
+	}
+	return out
+}
+
+// validationsOf are those of a Gateway's clients.
+func validationsOf(g *gatewayv1.Gateway) (out []*gatewayv1.FrontendTLSValidation) {
+	if g.Spec.TLS == nil || g.Spec.TLS.Frontend == nil {
+		return nil
+	}
+	frontend := g.Spec.TLS.Frontend
+	if v := frontend.Default.Validation; v != nil {
+		out = append(out, v)
+	}
+	for i := range frontend.PerPort {
+		if v := frontend.PerPort[i].TLS.Validation; v != nil {
+			out = append(out, v)
 		}
 	}
 	return out

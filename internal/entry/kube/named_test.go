@@ -138,3 +138,23 @@ func TestHeadless(t *testing.T) {
 		}
 	})
 }
+
+// A Gateway names a Secret for backends, and ConfigMaps for its clients.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	both := strings.Replace(gateway, "gatewayClassName: web,", `gatewayClassName: web, tls: {
+  backend: {clientCertificateRef: {name: client}}, frontend: {default: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}},
+  perPort: [{port: 8443, tls: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: far, namespace: depot}]}}}]}},`, 1)
+	const more = `{apiVersion: v1, kind: ConfigMap, metadata: {name: ca, namespace: shop}, data: {ca.crt: a}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: far, namespace: depot}, data: {ca.crt: b}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: other, namespace: depot}, data: {ca.crt: c}}
+---
+{apiVersion: v1, kind: Secret, type: kubernetes.io/tls, metadata: {name: client, namespace: shop}, data: {tls.crt: YQ==, tls.key: Yw==}}`
+	following(t, func(l *lab) { l.apply(class, both, belongings, secrets, more) }, func(l *lab) {
+		want := slices.Insert(all(), 9, "secret shop/client ac")
+		want = slices.Insert(want, 8, "configmap depot/far map[ca.crt:b]", "configmap shop/ca map[ca.crt:a]")
+		l.expect("at the start", want...)
+	})
+}

@@ -35,6 +35,7 @@ type listener struct {
 	selects  labels.Selector // of namespaces; nil: from says which
 	from     gatewayv1.FromNamespaces
 	certs    []*Certificate
+	clients  *ClientAuth
 
 	invalid    problems // Accepted
 	unresolved problems // ResolvedRefs
@@ -71,7 +72,7 @@ func (l *listener) programmed() bool { return l.served() && l.pending == "" }
 func (l *listener) listener(limits []*Limit) *Listener {
 	out := &Listener{
 		Gateway: l.gateway.name, Name: string(l.spec.Name), Port: uint16(l.spec.Port),
-		TLS: l.tls(), Hostname: l.hostname, Certificates: l.certs, Client: l.gateway.client, limits: limits,
+		TLS: l.tls(), Hostname: l.hostname, Certificates: l.certs, Client: l.gateway.client, Clients: l.clients, limits: limits,
 	}
 	for hostname, entries := range l.entries {
 		out.routes.set(hostname, newIndex(entries))
@@ -215,9 +216,7 @@ func (l *listener) allows(namespace string, namespaceLabels map[string]string) b
 
 func (c *compiler) checkTLS(l *listener) {
 	const unsupported, invalid = string(gatewayv1.ListenerReasonUnsupportedValue), string(gatewayv1.ListenerReasonInvalidCertificateRef)
-	if t := l.gateway.object.Spec.TLS; t != nil && t.Frontend != nil && wantsClientCertificates(t.Frontend, l.spec.Port) {
-		l.invalid.add(unsupported, "the Gateway's spec.tls.frontend: client certificates are not supported: remove it")
-	}
+	l.readClients(c)
 	if l.spec.TLS == nil || len(l.spec.TLS.CertificateRefs) == 0 {
 		l.unresolved.add(invalid, "tls.certificateRefs: required for protocol HTTPS: name a Secret of type kubernetes.io/tls")
 		return
@@ -255,15 +254,6 @@ func (c *compiler) certificate(namespace string, ref *gatewayv1.SecretObjectRefe
 		wrong += "; its last good certificate stays in use until this process ends: replace both of tls.crt and tls.key"
 	}
 	return cert, gatewayv1.ListenerReasonInvalidCertificateRef, prefixed(fmt.Sprintf("Secret %s ", name), wrong)
-}
-
-func wantsClientCertificates(t *gatewayv1.FrontendTLSConfig, port int32) bool {
-	for i := range t.PerPort {
-		if t.PerPort[i].Port == port {
-			return t.PerPort[i].TLS.Validation != nil
-		}
-	}
-	return t.Default.Validation != nil
 }
 
 // readCertificate reads the certificate of a Secret, or says what is wrong with it.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -73,6 +74,7 @@ type Listener struct {
 	Hostname     string // lower case; may begin with "*."; empty: any
 	Certificates []*Certificate
 	Client       *Certificate // for backends with TLS that ask for one; nil: none
+	Clients      *ClientAuth  // nil: they show no certificate
 
 	routes byHost[*index]
 	limits []*Limit
@@ -83,6 +85,13 @@ type Certificate struct {
 	Secret types.NamespacedName
 	Pair   *tls.Certificate // its Leaf is set
 	Key    string           // the same for the same certificates, in the next Table too
+}
+
+// ClientAuth is what clients of a listener with TLS have to prove.
+type ClientAuth struct {
+	Roots *x509.CertPool // of their certificates; the same in the next Table if the certificates are
+	// Optional: they are let in without a certificate, or with any, and the backend decides.
+	Optional bool
 }
 
 // Timeouts of a request that is forwarded; zero: none.

@@ -239,22 +239,6 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// A Gateway that wants client certificates is not served without asking for them.
-func TestClientCertificates(t *testing.T) {
-	t.Parallel()
-	table, _ := compile(t, secretYAML(t, "shop", "cert"), `kind: Gateway
-metadata: {name: web}
-spec:
-  gatewayClassName: eastway
-  tls: {frontend: {default: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}}, perPort: [{port: 444, tls: {}}]}}
-  listeners:
-  - {name: a, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
-  - {name: b, port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}`)
-	if ports := table.Ports(); len(ports) != 1 || ports[0].Number != 444 {
-		t.Errorf("ports %+v", ports)
-	}
-}
-
 func TestParents(t *testing.T) {
 	t.Parallel()
 	gateway := `kind: Gateway

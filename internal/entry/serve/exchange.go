@@ -107,6 +107,11 @@ func (e *exchange) answer(ctx context.Context) {
 	}
 	e.decision = e.server.current().Match(e.front.port.number, e.r, rand.Uint64()) // no secret: it chooses a backend
 	d := &e.decision
+	if !e.front.proves(d.Listener) {
+		e.w.Header().Set("Connection", "close")
+		e.refuse(http.StatusMisdirectedRequest, misdirected, "the Gateway's spec.tls.frontend has changed since the connection came: connect again")
+		return
+	}
 	if d.Listener != nil && d.Listener.Port != 0 {
 		e.entry.Port = d.Listener.Port // the client's, not the process's
 	}

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,8 @@ type front struct {
 	// strict verifies HTTP/1.1; nil: it is HTTP/2, which net/http verifies.
 	strict *h1.Reader
 
-	late atomic.Bool // a read took too long
+	late   atomic.Bool                   // a read took too long
+	proved atomic.Pointer[x509.CertPool] // the roots by which the client's certificate was verified
 
 	mu     sync.Mutex
 	begun  int // requests, in all

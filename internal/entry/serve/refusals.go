@@ -77,7 +77,8 @@ func (r refusal) remedy() string {
 	case noDescriptor:
 		return "raise the limit of open files (ulimit -n)"
 	case badTLS:
-		return "usual on the internet; if clients complain, look at the listener's hostname, its certificate, and that they have TLS 1.2"
+		return "usual on the internet; if clients complain, look at the listener's hostname and certificate, and that they have TLS 1.2; " +
+			"where spec.tls.frontend asks for their certificate, look at that"
 	case malformed:
 		return "usual on the internet; if clients complain, have them send well-formed HTTP/1.1 with a header of 60 KiB at most"
 	case slowBody:

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"time"
@@ -16,7 +17,7 @@ const (
 
 // tlsConfig is that of a port. Certificates are those of the table at the time of each handshake.
 func (s *Server) tlsConfig(number uint16) *tls.Config {
-	return &tls.Config{
+	out := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{protoHTTP2, protoHTTP1},
 		// Of TLS 1.2: those with forward secrecy and authenticated encryption, which HTTP/2 asks for (RFC 9113, 9.2.2).
@@ -29,6 +30,45 @@ func (s *Server) tlsConfig(number uint16) *tls.Config {
 			return certificate(s.current().Listener(number, hello.ServerName), hello), nil
 		},
 	}
+	plain := out.Clone()
+	out.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		l := s.current().Listener(number, hello.ServerName)
+		if l == nil || l.Clients == nil {
+			return nil, nil //nolint:nilnil // the one that there is
+		}
+		conf := plain.Clone()
+		conf.ClientAuth, conf.ClientCAs = tls.RequireAndVerifyClientCert, l.Clients.Roots
+		if l.Clients.Optional {
+			conf.ClientAuth = tls.RequestClientCert
+		}
+		conf.SessionTicketsDisabled = true // one of a listener that verifies in another way, or not at all, must not count
+		return conf, nil
+	}
+	return out
+}
+
+// proves is false if the connection's client has not proved what the listener asks for: it does so now, or by other certificates than at the
+// time of the handshake.
+func (f *front) proves(l *route.Listener) bool {
+	if l == nil || l.Clients == nil || l.Clients.Optional || f.tls == nil {
+		return true
+	}
+	roots := l.Clients.Roots
+	if f.proved.Load() == roots {
+		return true
+	}
+	if len(f.tls.PeerCertificates) == 0 {
+		return false
+	}
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, c := range f.tls.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := f.tls.PeerCertificates[0].Verify(opts); err != nil {
+		return false
+	}
+	f.proved.Store(roots)
+	return true
 }
 
 // certificate is the first that the client can use, else the first; nil if there is none for the name, which crypto/tls answers with the
