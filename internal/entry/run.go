@@ -48,6 +48,7 @@ type daemon struct {
 	http   []*httpserve.Server
 	reread notify.Signal
 	report atomic.Pointer[Report]
+	known  atomic.Bool // what to serve
 
 	// Of the last reading.
 	last   *route.Manifests
@@ -111,7 +112,7 @@ func run(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) 
 func (d *daemon) listen(ctx context.Context, reg *prometheus.Registry) error {
 	cfg := admin.Config{
 		Address: d.o.admin, Gatherer: reg, Registerer: reg, Logger: d.log.Named("admin"),
-		Checks: []admin.Check{{Name: "listeners", Ready: d.server.Ready}},
+		Checks: []admin.Check{{Name: "listeners", Ready: d.ready}},
 		More:   map[string]http.HandlerFunc{pathEntry: d.answer},
 	}
 	s, err := admin.Listen(ctx, cfg)
@@ -128,6 +129,15 @@ func (d *daemon) listen(ctx context.Context, reg *prometheus.Registry) error {
 	}
 	d.http = append(d.http, s)
 	return nil
+}
+
+// ready is nil when all that is to be served is. Where Gateways come and go with Services of their own, that may be nothing.
+func (d *daemon) ready() error {
+	err := d.server.Ready()
+	if errors.Is(err, serve.ErrNoListener) && d.o.namespace != "" && d.known.Load() {
+		return nil
+	}
+	return err
 }
 
 // release closes what was opened before something else failed.
@@ -269,6 +279,7 @@ func (d *daemon) use(m *route.Manifests, problems []string) {
 	report := reportOf(compiled)
 	report.Problems = problems
 	d.last, d.table, d.status = m, table, compiled
+	d.known.Store(true)
 	d.report.Store(report)
 	for i := range report.Listeners {
 		if l := &report.Listeners[i]; !l.Ready {

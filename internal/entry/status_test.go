@@ -100,6 +100,21 @@ func TestStatusIsWritten(t *testing.T) { //nolint:paralleltest // the process's 
 		}
 		return nil
 	})
+	eventually(t, "readiness without a port", func() error {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+adminAt+"/readyz", http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %d", resp.StatusCode)
+		}
+		return nil
+	})
 	held := func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -188,6 +188,9 @@ func (s *Server) Failed() map[uint16]error {
 	return maps.Clone(s.failed)
 }
 
+// ErrNoListener is that of Ready when a table has no port.
+var ErrNoListener = errors.New("no listener of a Gateway is programmed")
+
 // Ready is nil when the server serves all ports of a table, and that has one.
 func (s *Server) Ready() error {
 	if s.draining.Load() {
@@ -199,7 +202,7 @@ func (s *Server) Ready() error {
 		return err
 	}
 	if len(s.ports) == 0 {
-		return errors.New("no listener of a Gateway is programmed")
+		return ErrNoListener
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -162,9 +163,12 @@ func dated(want, there []metav1.Condition, now metav1.Time) []metav1.Condition {
 	return want
 }
 
-// merged are the conditions that are there with those that are wanted in their place; others stay.
+// merged are the conditions that are there with those that are wanted in their place. Others stay if their type has a domain, as those of other
+// controllers have; those of Gateway API that are not wanted any more would stand for an older generation.
 func merged(there, want []metav1.Condition) []metav1.Condition {
-	out := slices.Clone(there)
+	out := slices.DeleteFunc(slices.Clone(there), func(c metav1.Condition) bool {
+		return !strings.Contains(c.Type, "/") && !slices.ContainsFunc(want, func(w metav1.Condition) bool { return w.Type == c.Type })
+	})
 	for i := range want {
 		at := slices.IndexFunc(out, func(c metav1.Condition) bool { return c.Type == want[i].Type })
 		if at < 0 {

@@ -233,6 +233,12 @@ func TestGateways(t *testing.T) {
 			}), 2, "",
 			"example.com/Checked=True (Yes) g1 t3, " + fmt.Sprintf(ready, 5, 5) + "; http 1: " + fmt.Sprintf(ready, 5, 5),
 		},
+		"a condition that does not apply any more": {
+			with(func(g *gatewayv1.GatewayStatus) {
+				g.Conditions = append(g.Conditions, said("ResolvedRefs=True (ResolvedRefs)", 1, 3))
+			}), 2, "",
+			fmt.Sprintf(ready, 5, 5) + "; http 1: " + fmt.Sprintf(ready, 5, 5),
+		},
 		"one route more": {
 			with(func(g *gatewayv1.GatewayStatus) { g.Listeners[0].AttachedRoutes = 0 }), 2, "",
 			fmt.Sprintf(ready, 5, 5) + "; http 1: " + fmt.Sprintf(ready, 5, 5),
