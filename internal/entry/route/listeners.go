@@ -259,7 +259,7 @@ func (c *compiler) certificate(namespace string, ref *gatewayv1.SecretObjectRefe
 // readCertificate reads the certificate of a Secret, or says what is wrong with it.
 func readCertificate(secret *corev1.Secret, name types.NamespacedName) (*Certificate, string) {
 	if secret == nil {
-		return nil, "does not exist: create it with kubectl create secret tls"
+		return nil, "does not exist, or the entry may not read it: create it with kubectl create secret tls, and see 'eastway entry status'"
 	}
 	if secret.Type != corev1.SecretTypeTLS && secret.Type != "" {
 		return nil, "must be of type " + string(corev1.SecretTypeTLS)
