@@ -17,7 +17,9 @@ type body struct {
 
 	control *http.ResponseController
 	pace    bodyPace // of the goroutine that reads
-	whole   func()   // called by it at the end of the body; nil: nothing is
+	http2   bool
+	stall   stall  // of HTTP/2
+	whole   func() // called by it at the end of the body; nil: nothing is
 
 	mu    sync.Mutex
 	got   int64
@@ -28,7 +30,7 @@ type body struct {
 }
 
 func newBody(w http.ResponseWriter, r *http.Request) *body {
-	return &body{ReadCloser: r.Body, control: http.NewResponseController(w)}
+	return &body{ReadCloser: r.Body, control: http.NewResponseController(w), http2: r.ProtoMajor == 2}
 }
 
 // isGRPC is true for a call of gRPC to a backend that has it, whose messages may come at any time.
@@ -40,9 +42,14 @@ func isGRPC(r *http.Request, to *route.Backend) bool {
 func (b *body) Read(p []byte) (int, error) {
 	began := time.Now()
 	if d := b.pace.patience(); d != 0 {
-		b.deadline(began.Add(d))
+		if b.http2 && d > 0 {
+			b.stall.begin(d, b.expireRead)
+		} else {
+			b.deadline(began.Add(d))
+		}
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.stall.end()
 	b.pace.read(n, time.Since(began))
 	if err != nil {
 		b.deadline(time.Time{})
@@ -59,6 +66,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+func (b *body) expireRead() { b.deadline(time.Unix(1, 0)) }
 
 func (b *body) deadline(t time.Time) {
 	b.mu.Lock()

@@ -21,6 +21,7 @@ type writer struct {
 	status   int // 0: none yet
 	wrote    int64
 	extended time.Time
+	stall    stall // of HTTP/2
 	err      error
 	hijacked *hijacked // nil: it is not
 	call     bool      // on the wire the status is 200: that of gRPC counts
@@ -35,7 +36,8 @@ func (w *writer) WriteHeader(status int) {
 	if w.status != 0 || interim && !w.e.r.ProtoAtLeast(1, 1) { // HTTP/1.0 has none (RFC 9110, 15.2)
 		return
 	}
-	w.extend()
+	w.begin()
+	defer w.stall.end()
 	if !interim {
 		w.status = status
 		edit(w.Header(), w.e.decision.Response)
@@ -54,8 +56,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.extend()
+	w.begin()
 	n, err := w.ResponseWriter.Write(p)
+	w.stall.end()
 	w.wrote += int64(n)
 	w.failed(err)
 	return n, err
@@ -63,8 +66,9 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // FlushError is for http.ResponseController.
 func (w *writer) FlushError() error {
-	w.extend()
+	w.begin()
 	err := w.control.Flush()
+	w.stall.end()
 	w.failed(err)
 	return err
 }
@@ -76,10 +80,17 @@ func (w *writer) failed(err error) {
 }
 
 // slow is true if the client did not read.
-func (w *writer) slow() bool { return errors.Is(w.err, os.ErrDeadlineExceeded) }
+func (w *writer) slow() bool { return errors.Is(w.err, os.ErrDeadlineExceeded) || w.stall.happened() }
 
-// extend gives the client time to read. It moves the deadline once a second at the most.
-func (w *writer) extend() {
+func (w *writer) expire() { _ = w.control.SetWriteDeadline(time.Unix(1, 0)) }
+
+// begin gives the client time to read what is written now. Over HTTP/1.1 the deadline counts for writes alone; it is moved once a second at the
+// most. That of HTTP/2 would end a stream on which nothing is to be written.
+func (w *writer) begin() {
+	if w.e.r.ProtoMajor == 2 {
+		w.stall.begin(bodyIdle, w.expire)
+		return
+	}
 	if now := time.Now(); now.Sub(w.extended) > time.Second {
 		w.extended = now
 		_ = w.control.SetWriteDeadline(now.Add(bodyIdle))
