@@ -45,6 +45,9 @@ func (b Builder) Programs(ctx context.Context, m Module) (folder string, err err
 		return "", err
 	}
 	flags := []string{"-trimpath", "-ldflags", recipe.ldflags(version)}
+	if recipe.tags != "" {
+		flags = append(flags, "-tags", recipe.tags)
+	}
 	key, err := cacheKey(ctx, source, flags)
 	if err != nil {
 		return "", err
@@ -107,12 +110,24 @@ func (b Builder) build(ctx context.Context, m Module, source, folder string, fla
 		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("binaries: build %s: %w\n%s", m, err, output)
 		}
-		return os.Rename(unfinished, folder)
+		return b.finish(ctx, m, source, folder, flags)
 	}
 	meter := newMeter(b.Progress, string(m), countPackages(ctx, source))
 	command.Stdout, command.Stderr = meter, meter // the same one: not at once
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("binaries: build %s: %w\n%s", m, err, meter.complaints())
+	}
+	return b.finish(ctx, m, source, folder, flags)
+}
+
+// finish a build by the tests that belong to it.
+func (b Builder) finish(ctx context.Context, m Module, source, folder string, flags []string) error {
+	unfinished := folder + ".unfinished"
+	if tests := m.recipe().tests; tests != "" {
+		args := append([]string{"test", "-c", "-o", filepath.Join(unfinished, string(m))}, flags...)
+		if output, err := goCommand(ctx, source, append(args, tests)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("binaries: build the tests of %s: %w\n%s", tests, err, output)
+		}
 	}
 	return os.Rename(unfinished, folder)
 }

@@ -13,17 +13,28 @@ const (
 	Helm          Module = "helm"           // helm
 	Fortio        Module = "fortio"         // fortio, which makes load
 	GRPCInterop   Module = "grpc-interop"   // client and server, which test implementations of gRPC against each other
+
+	// GatewayConformance is the conformance suite of Gateway API: gateway-conformance, its tests, and echo-basic, the backend of all its images.
+	GatewayConformance Module = "gateway-conformance"
+	// Prometheus is prometheus, with the discovery of Kubernetes only: Debian's has none.
+	Prometheus Module = "prometheus"
+	// PrometheusAdapter is adapter, which serves custom.metrics.k8s.io from what Prometheus has.
+	PrometheusAdapter Module = "prometheus-adapter"
 )
 
 // Modules are all of them.
 func Modules() []Module {
-	return []Module{Kubernetes, CoreDNS, MetricsServer, Helm, Fortio, GRPCInterop}
+	return []Module{Kubernetes, CoreDNS, MetricsServer, Helm, Fortio, GRPCInterop, GatewayConformance, Prometheus, PrometheusAdapter}
 }
 
 // recipe is how a module is built.
 type recipe struct {
 	// pinned is the module whose version is stamped into the programs.
 	pinned string
+	// tags of the build, with commas.
+	tags string
+	// tests is a package whose tests are built, too: a program with the module's name.
+	tests string
 	// variables to stamp; VERSION stands for the pinned version, MAJOR and MINOR for its parts.
 	variables []string
 	// duration of a first build, for people who wait: on two cores.
@@ -58,6 +69,13 @@ func (m Module) recipe() recipe {
 		return recipe{pinned: "fortio.org/fortio", duration: "half a minute"}
 	case GRPCInterop:
 		return recipe{pinned: "google.golang.org/grpc", duration: "1 minute"}
+	case GatewayConformance:
+		const module = "sigs.k8s.io/gateway-api/conformance"
+		return recipe{pinned: module, tests: module, duration: "2 minutes"}
+	case Prometheus:
+		return recipe{pinned: "github.com/prometheus/prometheus", tags: "remove_all_sd,enable_kubernetes_sd", duration: "4 minutes"}
+	case PrometheusAdapter:
+		return recipe{pinned: "sigs.k8s.io/prometheus-adapter", duration: "3 minutes"}
 	default:
 		return recipe{}
 	}
