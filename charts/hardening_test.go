@@ -184,6 +184,9 @@ func (r *rendered) checkRights(t *testing.T) {
 			if !slices.Contains(rule.Resources, "secrets") {
 				continue
 			}
+			if component == "entry-reads" && len(rule.ResourceNames) > 0 && slices.Equal(rule.Verbs, []string{"get", "list", "watch"}) {
+				continue // those that the values name
+			}
 			allowed := component == "controller" && slices.ContainsFunc(secretRules(), func(want rbacv1.PolicyRule) bool {
 				return want.String() == rule.String()
 			})
@@ -224,7 +227,10 @@ func (r *rendered) checkBindings(t *testing.T) {
 	check := func(kind, name string, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 		component := name
 		wanted := rbacv1.Subject{Kind: "ServiceAccount", Name: release + "-" + component, Namespace: namespace}
-		if component == "dns" {
+		switch component {
+		case "entry-reads":
+			wanted.Name = release + "-entry"
+		case "dns":
 			wanted = rbacv1.Subject{Kind: "ServiceAccount", Name: "coredns", Namespace: "kube-system"}
 		}
 		if ref.Name != release+"-"+name || !slices.Equal(subjects, []rbacv1.Subject{wanted}) {
@@ -268,6 +274,46 @@ func TestControllerIsBoundToItsSlices(t *testing.T) {
 		}
 		if *policy.Spec.FailurePolicy != admissionv1.Fail {
 			t.Errorf("%s: the policy lets through what it cannot judge", name)
+		}
+	}
+}
+
+// An entry faces the internet: it reads the Secrets and ConfigMaps that the values name, and writes nothing but status and its Lease.
+func TestEntryRights(t *testing.T) {
+	t.Parallel()
+	r := render(t, valueSets()["an entry"])
+	for _, rule := range r.rules("entry") {
+		if slices.Equal(rule.Verbs, []string{"get", "list", "watch"}) || slices.Equal(rule.Resources, []string{"leases"}) {
+			continue
+		}
+		for _, resource := range rule.Resources {
+			if !strings.HasSuffix(resource, "/status") {
+				t.Errorf("an entry may do more than read: %v", rule)
+			}
+		}
+	}
+	named := make(map[string][]string) // by namespace
+	for _, o := range r.all {
+		role, ok := o.(*rbacv1.Role)
+		if !ok || !strings.HasSuffix(role.Name, "-entry-reads") {
+			continue
+		}
+		for _, rule := range role.Rules {
+			for _, name := range rule.ResourceNames {
+				named[role.Namespace] = append(named[role.Namespace], rule.Resources[0]+"/"+name)
+			}
+		}
+	}
+	for namespace, want := range map[string][]string{
+		"shop": {"configmaps/backend-ca", "secrets/shop-tls", "secrets/other-tls"}, "web": {"secrets/web-tls"}, "mtls": {"configmaps/client-ca"},
+	} {
+		if !slices.Equal(named[namespace], want) {
+			t.Errorf("in %s an entry may read %v, want %v", namespace, named[namespace], want)
+		}
+	}
+	for _, o := range render(t, `cluster: east`).all {
+		if strings.Contains(o.GetName(), "entry") {
+			t.Errorf("%s is there without a value that asks for it", o.GetName())
 		}
 	}
 }

@@ -70,6 +70,23 @@ nameServer:
 networkPolicy: {enabled: true}
 monitoring: {podMonitor: {enabled: true, interval: 30s}}
 `,
+		"an entry": `
+cluster: east
+entry:
+  enabled: true
+  gatewayClass: {name: east-gate}
+  secrets: {shop: [shop-tls, other-tls], web: [web-tls]}
+  configMaps: {shop: [backend-ca], mtls: [client-ca]}
+  service: {type: NodePort, externalTrafficPolicy: Cluster, loadBalancerClass: l}
+  trusted: [192.0.2.0/24, "2001:db8::/32"]
+  autoscaling:
+    enabled: true
+    metrics: [{type: Pods, pods: {metric: {name: eastway_entry_requests_in_flight}, target: {type: AverageValue, averageValue: "100"}}}]
+  podLabels: {c: d}
+  extraArgs: [--max-connections=1000]
+networkPolicy: {enabled: true}
+monitoring: {podMonitor: {enabled: true}}
+`,
 		"node ports, QUIC only": `
 cluster: east
 tunnel: {transports: [quic], service: {type: NodePort, externalTrafficPolicy: Local, nodePorts: {udp: 30443}}}
@@ -97,14 +114,14 @@ func TestInvariants(t *testing.T) {
 }
 
 func clusterScoped(kind string) bool {
-	return strings.HasPrefix(kind, "ClusterRole") || strings.HasPrefix(kind, "ValidatingAdmissionPolicy")
+	return kind == "GatewayClass" || strings.HasPrefix(kind, "ClusterRole") || strings.HasPrefix(kind, "ValidatingAdmissionPolicy")
 }
 
 func (r *rendered) checkNames(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, o := range r.all {
 		kind := r.kinds[o]
-		id := kind + " " + o.GetName()
+		id := kind + " " + o.GetName() + " " + o.GetNamespace()
 		if seen[id] {
 			t.Errorf("%s is there twice", id)
 		}
@@ -112,7 +129,11 @@ func (r *rendered) checkNames(t *testing.T) {
 		if wrong := validation.IsDNS1123Label(o.GetName()); len(wrong) > 0 || !strings.HasPrefix(o.GetName(), release) {
 			t.Errorf("%s: not a name of this release: %v", id, wrong)
 		}
-		if want := map[bool]string{false: namespace}[clusterScoped(kind)]; o.GetNamespace() != want {
+		want := map[bool]string{false: namespace}[clusterScoped(kind)]
+		if strings.HasSuffix(o.GetName(), "-entry-reads") {
+			want = o.GetNamespace() // where what it reads is
+		}
+		if o.GetNamespace() != want {
 			t.Errorf("%s is in the namespace %q, want %q", id, o.GetNamespace(), want)
 		}
 		l := o.GetLabels()
@@ -170,14 +191,18 @@ func (r *rendered) port(component string, port intstr.IntOrString) (corev1.Conta
 
 func (r *rendered) checkServices(t *testing.T) {
 	for name, service := range named[*corev1.Service](r) {
-		if got := r.selected(service.Spec.Selector); !slices.Equal(got, []string{"proxy"}) {
+		component := "proxy"
+		if name == "entry" {
+			component = name
+		}
+		if got := r.selected(service.Spec.Selector); !slices.Equal(got, []string{component}) {
 			t.Errorf("Service %s selects %v", name, got)
 		}
 		if len(service.Spec.Ports) == 0 {
 			t.Errorf("Service %s has no port", name)
 		}
 		for _, p := range service.Spec.Ports {
-			if target, found := r.port("proxy", p.TargetPort); !found || target.Protocol != p.Protocol {
+			if target, found := r.port(component, p.TargetPort); !found || target.Protocol != p.Protocol {
 				t.Errorf("Service %s: port %s leads to %v/%s, which the proxy does not have", name, p.Name, &p.TargetPort, p.Protocol)
 			}
 		}
@@ -207,7 +232,11 @@ func (r *rendered) checkServices(t *testing.T) {
 // What is replicated has a budget that a node drain can fit into.
 func (r *rendered) checkBudgets(t *testing.T) {
 	budgets := named[*policyv1.PodDisruptionBudget](r)
-	for _, component := range []string{"controller", "proxy"} {
+	components := []string{"controller", "proxy"}
+	if r.workloads["entry"] != nil {
+		components = append(components, "entry")
+	}
+	for _, component := range components {
 		b := budgets[component]
 		if b == nil || b.Spec.MaxUnavailable == nil || !slices.Equal(r.selected(b.Spec.Selector.MatchLabels), []string{component}) {
 			t.Errorf("the budget of %s is %+v", component, b)
@@ -215,9 +244,17 @@ func (r *rendered) checkBudgets(t *testing.T) {
 	}
 }
 
-// A proxy is not killed while it drains.
+// A proxy is not killed while it drains, and neither is an entry.
 func (r *rendered) checkDrain(t *testing.T) {
-	flags := r.args("proxy")
+	r.checkGrace(t, "proxy")
+	if r.workloads["entry"] != nil {
+		r.checkGrace(t, "entry")
+	}
+}
+
+func (r *rendered) checkGrace(t *testing.T, component string) {
+	t.Helper()
+	flags := r.args(component)
 	var sum int64
 	for _, name := range []string{"drain-delay", "drain-timeout"} {
 		d, err := time.ParseDuration(flags[name][0])
@@ -226,7 +263,7 @@ func (r *rendered) checkDrain(t *testing.T) {
 		}
 		sum += int64(d.Seconds())
 	}
-	if grace := r.workloads["proxy"].spec.TerminationGracePeriodSeconds; grace == nil || *grace <= sum {
-		t.Errorf("terminationGracePeriodSeconds is %v, draining takes up to %d s", grace, sum)
+	if grace := r.workloads[component].spec.TerminationGracePeriodSeconds; grace == nil || *grace <= sum {
+		t.Errorf("%s: terminationGracePeriodSeconds is %v, draining takes up to %d s", component, grace, sum)
 	}
 }

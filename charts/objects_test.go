@@ -67,6 +67,8 @@ func types() map[string]func() metav1.Object {
 		"admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding": func() metav1.Object {
 			return &admissionv1.ValidatingAdmissionPolicyBinding{}
 		},
+		"gateway.networking.k8s.io/v1/GatewayClass": other,
+
 		"monitoring.coreos.com/v1/PodMonitor":     other,
 		"monitoring.coreos.com/v1/PrometheusRule": other,
 		"monitoring.coreos.com/v1/ServiceMonitor": other,
