@@ -33,6 +33,7 @@ func SupportedFeatures() []features.FeatureName {
 		features.SupportHTTPRouteBackendRequestHeaderModification,
 		features.SupportHTTPRouteBackendTimeout,
 		features.SupportHTTPRouteCORS,
+		features.SupportHTTPRouteDestinationPortMatching,
 		features.SupportHTTPRouteHostRewrite,
 		features.SupportHTTPRouteMethodMatching,
 		features.SupportHTTPRouteNamedRouteRule,
