@@ -71,9 +71,9 @@ func (c *conversion) verdict(strict bool) error {
 	refused, changed := c.count(istio.Refused, invalid), c.count(istio.Changed)
 	switch {
 	case refused > 0:
-		return fmt.Errorf("convert: %d of the notes above are about what is refused or invalid: change that, or leave it to Istio", refused)
+		return fmt.Errorf("%d of the notes above are about what is refused or invalid: change that, or leave it to Istio", refused)
 	case strict && changed > 0:
-		return fmt.Errorf("convert: %d of the notes above are about what is changed: change that, or leave out --strict", changed)
+		return fmt.Errorf("%d of the notes above are about what is changed: change that, or leave out --strict", changed)
 	default:
 		return nil
 	}
@@ -91,17 +91,17 @@ func readInput(stdin io.Reader, path string) (in input, err error) {
 			err = command.WithExit(command.NotFound, err)
 		}
 		if err != nil {
-			return in, fmt.Errorf("convert: %w", err)
+			return in, err
 		}
 		defer func() { _ = f.Close() }()
 		from = f
 	}
 	in.data, err = io.ReadAll(io.LimitReader(from, file.MaxFileSize+1))
 	if err != nil {
-		return in, fmt.Errorf("convert: read %s: %w", in.name, err)
+		return in, fmt.Errorf("read %s: %w", in.name, err)
 	}
 	if len(in.data) > file.MaxFileSize {
-		return in, fmt.Errorf("convert: %s is larger than %d MiB: split it", in.name, file.MaxFileSize>>20)
+		return in, fmt.Errorf("%s is larger than %d MiB: split it", in.name, file.MaxFileSize>>20)
 	}
 	return in, nil
 }

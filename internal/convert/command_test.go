@@ -40,6 +40,7 @@ func TestExitCodes(t *testing.T) {
 		"refused":              {plain + "---\n" + refused, []string{"-"}, command.Failure, "spec.workloadSelector: refused: "},
 		"twice":                {plain + "---\n" + plain, []string{"-"}, command.Failure, "default/a: invalid: is already in stdin:2"},
 		"no manifest":          {plain + "---\nx: 1\n", []string{"-"}, command.Failure, "invalid"},
+		"no apiVersion":        {plain + "---\nkind: Pod\n", []string{"-"}, command.Failure, "Pod: invalid: no apiVersion"},
 		"no YAML":              {plain + "---\n{", []string{"-"}, command.Failure, "invalid: invalid YAML"},
 		"a value of no use":    {plain + "---\n" + strings.Replace(plain, "RANDOM", "[]", 1), []string{"-"}, command.Failure, "a string"},
 		"another kind":         {plain + "---\n" + pod, []string{"-", "--strict"}, command.OK, "Pod p: passed over: "},
@@ -62,6 +63,9 @@ func TestExitCodes(t *testing.T) {
 		err := cmd.Execute()
 		if got := command.ExitCode(err); got != c.code {
 			t.Errorf("%s: exit code %d, want %d: %v", name, got, c.code, err)
+		}
+		if err != nil && strings.HasPrefix(err.Error(), cmd.Name()) {
+			t.Errorf("%s: the error names the command, as main does: %v", name, err)
 		}
 		if !strings.Contains(notes.String(), c.note) {
 			t.Errorf("%s: notes\n%s\nwithout %q", name, notes.String(), c.note)

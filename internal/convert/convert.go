@@ -180,6 +180,8 @@ func (r *reader) foreign(at line, m *manifest.Object) {
 	switch {
 	case m.ID.Kind == "":
 		at.object, at.effect, at.message = "", invalid, "no kind: this is no manifest"
+	case m.ID.APIVersion == "":
+		at.effect, at.message = invalid, "no apiVersion: this is no manifest"
 	case m.ID.Group() == istio.Group:
 		at.message += ": DestinationRule, ServiceEntry and VirtualService are"
 	}
