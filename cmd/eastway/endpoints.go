@@ -34,8 +34,8 @@ without a kubeconfig, or with --admin, one on this machine. SERVICE is NAME,
 NAMESPACE/NAME, svc/NAME or a DNS name such as NAME.NAMESPACE; with :PORT it is about
 that port.
 
-LEVEL: 0 own zone, 1 own region, 2 peers in the same zone or region, 3 peers in
-other regions.
+LEVEL: 0 own zone, 1 elsewhere in this cluster, the own region first, 2 peers in
+the same zone or region, 3 peers in other regions.
 
 STATUS: HEALTHY; EJECTED after failures, with their kind and the time left; PROBING and
 RAMPING, on the way back from that; NOT_READY or TERMINATING, as in Kubernetes;

@@ -31,10 +31,23 @@ func (tb *Table) Endpoints(service discovery.ServiceName) []status.Endpoint {
 		v := p.localities.view(tb.cfg.Locality, tb.cfg.Locality)
 		out = tb.appendEndpoints(out, svc, g, &p, &v)
 	}
-	slices.SortFunc(out, func(a, b status.Endpoint) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Level, b.Level), strings.Compare(a.Address, b.Address))
-	})
+	sortNearest(out, tb.cfg.Locality)
 	return out
+}
+
+// sortNearest sorts by port, then by level, a region's own endpoints before others: those of an ExternalService have one level
+// wherever they are.
+func sortNearest(out []status.Endpoint, caller discovery.Locality) {
+	elsewhere := func(e *status.Endpoint) int {
+		if sameRegion(caller, discovery.Locality{Region: e.Region}) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(out, func(a, b status.Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Level, b.Level), cmp.Compare(elsewhere(&a), elsewhere(&b)),
+			strings.Compare(a.Address, b.Address))
+	})
 }
 
 // appendEndpoints adds the places behind a port, as they are for the callers of a view.

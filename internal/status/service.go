@@ -37,7 +37,7 @@ type Endpoint struct {
 	Port    uint16 `json:"port"` // the service port
 	Region  string `json:"region,omitempty"`
 	Zone    string `json:"zone,omitempty"`
-	// Level is the order for a caller in the proxy's own zone: 0 own zone, 1 own region (and cluster),
+	// Level is the order for a caller in the proxy's own zone: 0 own zone, 1 elsewhere in the own cluster,
 	// 2 near peers, 3 peers in other regions.
 	Level        int    `json:"level"`
 	Status       string `json:"status"`
