@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // A GRPCRoute counts as an HTTPRoute does: with the backends and the mirrors that it names.
@@ -157,4 +158,22 @@ func TestClientCertificates(t *testing.T) {
 		want = slices.Insert(want, 8, "configmap depot/far map[ca.crt:b]", "configmap shop/ca map[ca.crt:a]")
 		l.expect("at the start", want...)
 	})
+}
+
+// Where objects name too much, each namespace has its share, whichever is older or names more, and whatever it names of others.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	of := func(name string) types.NamespacedName { return types.NamespacedName{Namespace: "victim", Name: name} }
+	var refs []reference
+	for i := range 9 {
+		refs = append(refs, reference{types.NamespacedName{Namespace: "evil", Name: fmt.Sprint(i)}, "evil"})
+	}
+	refs = append(refs, reference{of("theirs"), "evil"}, reference{of("mine"), "victim"}, reference{of("theirs"), "victim"})
+	names, all := shared(refs, 5)
+	if all != 11 || len(names) != 5 || !names[of("mine")] || !names[of("theirs")] {
+		t.Errorf("%d of %d: %v", len(names), all, names)
+	}
+	if names, all := shared(refs, 11); all != 11 || len(names) != 11 {
+		t.Errorf("%d of %d with room for all", len(names), all)
+	}
 }

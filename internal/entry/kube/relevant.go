@@ -41,10 +41,8 @@ func compareNames[T metav1.Object](a, b T) int {
 	return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
 }
 
-// secretsOf are the Secrets that Gateways name, each once, in the order of the Gateways.
-func secretsOf(gateways []*gatewayv1.Gateway) []types.NamespacedName {
-	var out []types.NamespacedName
-	seen := make(map[types.NamespacedName]bool)
+// secretsOf are the Secrets that Gateways name, in the order of the Gateways.
+func secretsOf(gateways []*gatewayv1.Gateway) (out []reference) {
 	add := func(namespace string, ref *gatewayv1.SecretObjectReference) {
 		if ref.Group != nil && *ref.Group != "" || ref.Kind != nil && *ref.Kind != "Secret" || ref.Name == "" {
 			return
@@ -53,9 +51,7 @@ func secretsOf(gateways []*gatewayv1.Gateway) []types.NamespacedName {
 		if ref.Namespace != nil {
 			name.Namespace = string(*ref.Namespace)
 		}
-		if !seen[name] {
-			seen[name], out = true, append(out, name)
-		}
+		out = append(out, reference{name, namespace})
 	}
 	for _, g := range gateways {
 		for i := range g.Spec.Listeners {

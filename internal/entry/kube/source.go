@@ -42,6 +42,7 @@ type Config struct {
 type Source struct {
 	namespace string // of Config
 	client    dynamic.Interface
+	named     dynamic.Interface // for what others name
 	http      *http.Client
 	events    notify.Signal
 	changed   notify.Signal
@@ -76,12 +77,16 @@ func New(cfg Config) (*Source, error) {
 	}
 	s := newSource(client, &cfg)
 	s.http = h
+	named := rest.CopyConfig(conf) // a limit of its own: names that lead nowhere must not delay what all need
+	if s.named, err = dynamic.NewForConfigAndClient(named, h); err != nil {
+		return nil, fmt.Errorf("entry: client of the API server: %w: check the kubeconfig", err)
+	}
 	return s, nil
 }
 
 func newSource(client dynamic.Interface, cfg *Config) *Source {
 	s := &Source{
-		namespace: cfg.Namespace, client: client, events: notify.NewSignal(), changed: notify.NewSignal(),
+		namespace: cfg.Namespace, client: client, named: client, events: notify.NewSignal(), changed: notify.NewSignal(),
 		secrets: make(followed), slices: make(followed), roots: make(followed),
 	}
 	for _, r := range resources() {
@@ -93,8 +98,13 @@ func newSource(client dynamic.Interface, cfg *Config) *Source {
 	return s
 }
 
-func (s *Source) newFeed(r *resource) *feed {
-	return newFeed(s.client, &table{
+func (s *Source) newFeed(r *resource) *feed { return s.feedBy(s.client, r) }
+
+// newNamedFeed is for one object that others name.
+func (s *Source) newNamedFeed(r *resource) *feed { return s.feedBy(s.named, r) }
+
+func (s *Source) feedBy(client dynamic.Interface, r *resource) *feed {
+	return newFeed(client, &table{
 		resource: r, mu: &s.mu, wake: s.events.Notify,
 		objects: make(map[types.NamespacedName]metav1.Object), broken: make(map[types.NamespacedName]string),
 		statuses: make(map[types.NamespacedName]status.Object),
