@@ -15,10 +15,24 @@ const (
 	// right) has the longer one from the start.
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
+	// frequent is how many writes of one object, each within a minute of the one before, are made at once: another controller may write
+	// it, too. Further ones are made every pause.
+	frequent = 20
+	pause    = 5 * time.Second
+	calm     = time.Minute
 )
 
 // queue says which changes to write when. It is fed with times.
-type queue struct{ held map[ID]hold }
+type queue struct {
+	held   map[ID]hold
+	writes map[ID]writes
+}
+
+// writes of an object in a row.
+type writes struct {
+	count int
+	last  time.Time
+}
 
 // hold is why an object is not written now.
 type hold struct {
@@ -36,15 +50,27 @@ func (q *queue) due(changes []Change, now time.Time) (send []Change, next time.T
 		if known {
 			held[c.ID] = h
 		}
-		if !known || !now.Before(h.until) || h.version != "" && h.version != c.Version {
+		until := h.until
+		if !known || h.version != "" && h.version != c.Version {
+			until = time.Time{}
+		}
+		if w := q.writes[c.ID]; w.count >= frequent && until.Before(w.last.Add(pause)) {
+			until = w.last.Add(pause)
+		}
+		if !now.Before(until) {
 			send = append(send, *c)
 			continue
 		}
-		if next.IsZero() || h.until.Before(next) {
-			next = h.until
+		if next.IsZero() || until.Before(next) {
+			next = until
 		}
 	}
 	q.held = held
+	for id, w := range q.writes {
+		if now.Sub(w.last) > calm {
+			delete(q.writes, id)
+		}
+	}
 	return send, next
 }
 
@@ -58,6 +84,10 @@ func (q *queue) done(c *Change, err error, now time.Time, random float64) {
 	switch {
 	case err == nil, apierrors.IsNotFound(err):
 		q.held[c.ID] = hold{until: now.Add(echo), version: c.Version}
+		if q.writes == nil {
+			q.writes = make(map[ID]writes)
+		}
+		q.writes[c.ID] = writes{count: q.writes[c.ID].count + 1, last: now}
 	case apierrors.IsConflict(err): // the watch brings what the object is now
 		q.held[c.ID] = hold{until: now.Add(wait), version: c.Version, failures: failures}
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):

@@ -2,6 +2,7 @@ package status
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -73,5 +74,43 @@ func TestQueueBacksOff(t *testing.T) {
 	}
 	if send, next := q.due(nil, now); len(send) != 0 || !next.IsZero() || len(q.held) != 0 {
 		t.Errorf("%v is kept", q.held)
+	}
+}
+
+// Another controller that undoes each write does not keep this one busy; after a calm time, writes are made at once again.
+func TestQueueOfAFight(t *testing.T) {
+	t.Parallel()
+	var q queue
+	now := time.Unix(1000, 0)
+	written := 0
+	c := Change{ID: ID{Gateway, named("web")}}
+	step := func() bool {
+		c.Version = fmt.Sprint(now.UnixNano())
+		send, next := q.due([]Change{c}, now)
+		if len(send) == 0 && !next.After(now) {
+			t.Fatalf("nothing is sent, and the next time is %v", next)
+		}
+		if len(send) > 0 {
+			q.done(&c, nil, now, 0)
+		}
+		q.due(nil, now) // it is what it should be, for a moment
+		return len(send) > 0
+	}
+	const time10 = 10 * time.Millisecond
+	for end := now.Add(calm); now.Before(end); now = now.Add(time10) {
+		if step() {
+			written++
+		}
+	}
+	if want := frequent + int(calm/pause); written > want || written < want-2 {
+		t.Errorf("%d writes within a minute, want about %d", written, want)
+	}
+	now = now.Add(calm + pause)
+	q.due(nil, now)
+	for range frequent {
+		if !step() {
+			t.Fatal("after a calm time a write waits")
+		}
+		now = now.Add(time10)
 	}
 }
