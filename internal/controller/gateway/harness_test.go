@@ -104,6 +104,7 @@ func (w *world) restart(settings gateway.Settings) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.r.FromFirst()
 	w.classes = &gateway.ClassReconciler{Client: w.c, Writer: writer, Now: func() time.Time { return time.Unix(1_800_000_000, 0) }}
 }
 

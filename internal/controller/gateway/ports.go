@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"cmp"
+	"hash/fnv"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/eastway/eastway/internal/entry/route"
 )
 
 // span is an inclusive range of port numbers.
@@ -19,8 +22,9 @@ type assignment struct {
 	short   []uint16          // ports of listeners for which there is none
 }
 
-// assign keeps the numbers that a Service has, and gives the lowest that no Service has to ports without one.
-func (s span) assign(ports []uint16, kept map[uint16]uint16, taken map[uint16]bool) assignment {
+// assign keeps the numbers that a Service has, and gives ports without one the next that no Service has, from a start on, round the range, while
+// entries open as many. Starts that differ keep a number that was given back from the next Gateway: connections may still lead there.
+func (s span) assign(ports []uint16, kept map[uint16]uint16, taken map[uint16]bool, start uint32) assignment {
 	out := assignment{numbers: make(map[uint16]uint16, len(ports))}
 	used := make(map[uint16]bool, len(ports))
 	for _, port := range ports {
@@ -28,22 +32,33 @@ func (s span) assign(ports []uint16, kept map[uint16]uint16, taken map[uint16]bo
 			out.numbers[port], used[n] = n, true
 		}
 	}
-	next := int(s.first)
+	size := uint32(s.last-s.first) + 1
+	left := route.MaxPorts - len(taken) - len(used)
+	tried := uint32(0)
 	for _, port := range ports {
 		if _, ok := out.numbers[port]; ok {
 			continue
 		}
-		for next <= int(s.last) && (taken[uint16(next)] || used[uint16(next)]) {
-			next++
+		number := func() uint16 { return s.first + uint16((start%size+tried)%size) }
+		for tried < size && (taken[number()] || used[number()]) {
+			tried++
 		}
-		if next > int(s.last) {
+		if tried == size || left <= 0 {
 			out.short = append(out.short, port)
 			continue
 		}
-		out.numbers[port], out.fresh = uint16(next), true
-		next++
+		out.numbers[port], out.fresh = number(), true
+		tried++
+		left--
 	}
 	return out
+}
+
+// startOf a Gateway's search for numbers.
+func startOf(g *gatewayv1.Gateway) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(g.UID))
+	return h.Sum32()
 }
 
 // remembered are the numbers that the Service of this name keeps, and those that others have. Where two have the same, the older one keeps it.

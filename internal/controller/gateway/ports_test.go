@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/eastway/eastway/internal/entry/route"
 )
 
 type pairs = map[uint16]uint16
@@ -50,13 +52,34 @@ func TestAssign(t *testing.T) {
 		for _, n := range test.taken {
 			taken[n] = true
 		}
-		got := within.assign(test.ports, test.kept, taken)
+		got := within.assign(test.ports, test.kept, taken, 0)
 		if !maps.Equal(got.numbers, test.want) || got.fresh != test.fresh || !slices.Equal(got.short, test.short) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if got := (span{65534, 65535}).assign([]uint16{1, 2, 3}, nil, nil); len(got.numbers) != 2 || !slices.Equal(got.short, []uint16{3}) {
+	if got := (span{65534, 65535}).assign([]uint16{1, 2, 3}, nil, nil, 0); len(got.numbers) != 2 || !slices.Equal(got.short, []uint16{3}) {
 		t.Errorf("at the end of all numbers: %+v", got)
+	}
+}
+
+// The search for a number begins elsewhere for each Gateway, and goes round; entries open only so many ports.
+func TestAssignFrom(t *testing.T) {
+	t.Parallel()
+	within := span{100, 103}
+	got := within.assign([]uint16{80, 81, 82}, nil, map[uint16]bool{103: true}, 6)
+	if want := (pairs{80: 102, 81: 100, 82: 101}); !maps.Equal(got.numbers, want) {
+		t.Errorf("from 102 on: %+v", got)
+	}
+	wide, taken := span{20000, 29999}, make(map[uint16]bool)
+	for n := range uint16(route.MaxPorts - 1) {
+		taken[20000+n] = true
+	}
+	if got := wide.assign([]uint16{80, 81}, nil, taken, 0); len(got.numbers) != 1 || !slices.Equal(got.short, []uint16{81}) {
+		t.Errorf("of the last port that entries open: %+v", got)
+	}
+	a, b := gatewayv1.Gateway{ObjectMeta: metav1.ObjectMeta{UID: "a"}}, gatewayv1.Gateway{ObjectMeta: metav1.ObjectMeta{UID: "b"}}
+	if startOf(&a) == startOf(&b) {
+		t.Error("two Gateways begin at the same number")
 	}
 }
 
@@ -90,8 +113,8 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
-// Services come, change and go at random. Whatever the order, no two have a number in common, none changes while its port is wanted, and the
-// lowest free ones are used; when they run out, Services are short, and are helped when others go.
+// Services come, change and go at random. Whatever the order, no two have a number in common, none changes while its port is wanted, and
+// free ones are used; when they run out, Services are short, and are helped when others go.
 func TestAssignAtRandom(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
@@ -115,7 +138,7 @@ func TestAssignAtRandom(t *testing.T) {
 				list = append(list, remembering(other, 0, numbers))
 			}
 			kept, taken := remembered(list, name)
-			got := within.assign(ports, kept, taken)
+			got := within.assign(ports, kept, taken, random.Uint32())
 			if len(got.numbers)+len(got.short) != len(ports) {
 				t.Fatalf("seed %d, step %d: %d ports, %+v", seed, step, len(ports), got)
 			}

@@ -46,7 +46,8 @@ type Config struct {
 type Reconciler struct {
 	cfg    Config
 	log    *zap.Logger
-	within span // the entries' ports
+	within span                              // the entries' ports
+	start  func(g *gatewayv1.Gateway) uint32 // where a Gateway's search for them begins
 	states *states
 	said   map[types.NamespacedName]string // the last problem of each Gateway, which is not repeated
 }
@@ -68,7 +69,7 @@ func New(cfg Config) (*Reconciler, error) {
 		cfg.Log = zap.NewNop()
 	}
 	r := &Reconciler{
-		cfg: cfg, log: cfg.Log, within: span{firstNumber, firstNumber + maxNumbers - 1},
+		cfg: cfg, log: cfg.Log, within: span{firstNumber, firstNumber + maxNumbers - 1}, start: startOf,
 		states: newStates(), said: make(map[types.NamespacedName]string),
 	}
 	if cfg.Registerer != nil {
@@ -239,8 +240,8 @@ func (r *Reconciler) serve(ctx context.Context, v *view) (*corev1.Service, probl
 	}
 	var why problem
 	if len(got.short) > 0 {
-		why = problem{"PortsExhausted", fmt.Sprintf("No port of the entries is left for listeners with port %v: all of %d-%d are taken; "+
-			"remove listeners or Gateways.", got.short, r.within.first, r.within.last)}
+		why = problem{"PortsExhausted", fmt.Sprintf("No port of the entries is left for listeners with port %v: they open %d at most, "+
+			"of %d-%d; remove listeners or Gateways.", got.short, route.MaxPorts, r.within.first, r.within.last)}
 	}
 	if len(got.numbers) == 0 {
 		return v.service, why, nil
@@ -269,7 +270,7 @@ func (r *Reconciler) serve(ctx context.Context, v *view) (*corev1.Service, probl
 // numbers of the Gateway's ports. New ones are chosen by what the API server itself knows.
 func (r *Reconciler) numbers(ctx context.Context, v *view) (assignment, error) {
 	ports, name := served(v.gateway.Spec.Listeners), serviceName(v.gateway)
-	out := r.within.assign(ports, v.remembered(name), nil)
+	out := r.within.assign(ports, v.remembered(name), nil, r.start(v.gateway))
 	if !out.fresh {
 		return out, nil
 	}
@@ -278,7 +279,7 @@ func (r *Reconciler) numbers(ctx context.Context, v *view) (assignment, error) {
 		return assignment{}, err
 	}
 	kept, taken := remembered(all, name)
-	return r.within.assign(ports, kept, taken), nil
+	return r.within.assign(ports, kept, taken, r.start(v.gateway)), nil
 }
 
 // remembered are the numbers that the Service of the Gateway keeps.

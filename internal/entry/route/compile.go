@@ -138,6 +138,9 @@ func (c *compiler) table(gateways []*gateway) *Table {
 			p := ports[l.bound]
 			if p == nil {
 				p = &Port{Number: l.bound, TLS: out.TLS}
+				if c.in.Bindings != nil {
+					p.Owner = g.object.UID
+				}
 				ports[l.bound], t.byPort[l.bound] = p, &byHost[*Listener]{}
 			}
 			p.Listeners = append(p.Listeners, out)

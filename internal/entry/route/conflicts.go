@@ -74,8 +74,8 @@ func takePort(byPort map[uint16][]*listener, l *listener) bool {
 		return true
 	}
 	port := l.bound
-	if len(byPort[port]) == 0 && len(byPort) == maxPorts {
-		l.invalid.add(string(gatewayv1.ListenerReasonPortUnavailable), "port: there are %d others already", maxPorts)
+	if len(byPort[port]) == 0 && len(byPort) == MaxPorts {
+		l.invalid.add(string(gatewayv1.ListenerReasonPortUnavailable), "port: there are %d others already", MaxPorts)
 		return false
 	}
 	if len(byPort[port]) == maxSharing {

@@ -8,8 +8,8 @@ import (
 
 // Bounds of manifests. Those of a single object are the ones of Gateway API's CRDs, which files don't go through.
 const (
-	// maxPorts is how many ports of the process listeners may use: each is a socket.
-	maxPorts = 500
+	// MaxPorts is how many ports of the process listeners may use: each is a socket.
+	MaxPorts = 500
 	// maxListeners of a Gateway, and maxSharing of one port: each is compared with all others there.
 	maxListeners = 64
 	maxSharing   = 1_000

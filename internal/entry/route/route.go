@@ -62,6 +62,7 @@ type Status struct {
 type Port struct {
 	Number    uint16      // of the process
 	TLS       bool        // for all of its listeners, or for none
+	Owner     types.UID   // of the Gateway, where each has ports of its own; else empty
 	Listeners []*Listener // those that are programmed
 }
 

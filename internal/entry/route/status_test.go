@@ -475,7 +475,7 @@ func TestBounds(t *testing.T) {
 	}
 	m := read(t, gatewayYAML)
 	m.Gateways[0].Spec.Listeners = nil
-	for i := range int32(maxPorts) {
+	for i := range int32(MaxPorts) {
 		g := m.Gateways[0].DeepCopy()
 		g.Name = fmt.Sprint("g", i)
 		g.Spec.Listeners = []gatewayv1.Listener{{Name: "one", Port: 1000 + i, Protocol: gatewayv1.HTTPProtocolType}}
@@ -486,7 +486,7 @@ func TestBounds(t *testing.T) {
 	m.Gateways = append(m.Gateways, more)
 	table, st := Compile(m)
 	got := conditionOf(st.Gateways[named("zz")].Listeners[0].Conditions, "Accepted")
-	if got != "False PortUnavailable" || len(table.Ports()) != maxPorts {
+	if got != "False PortUnavailable" || len(table.Ports()) != MaxPorts {
 		t.Errorf("one port more: %s; %d ports", got, len(table.Ports()))
 	}
 }

@@ -443,44 +443,6 @@ func TestDrainEnds(t *testing.T) {
 	}
 }
 
-// A port that leaves the table closes; its request under way goes on, and another port is not touched.
-func TestTableChanges(t *testing.T) {
-	t.Parallel()
-	begun, release := make(chan struct{}), make(chan struct{})
-	w := newWorld(t, Config{}, func(rw http.ResponseWriter, _ *http.Request) {
-		close(begun)
-		<-release
-		_, _ = io.WriteString(rw, "ok")
-	})
-	w.apply(w.toBackend(route.HTTP1), &route.Listener{})
-	slow := make(chan string, 1)
-	go func() { slow <- raw(t, w.address(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") }()
-	<-begun
-	if err := w.Apply(t.Context(), &fake{}); err != nil {
-		t.Error(err)
-	}
-	if w.Ready() == nil {
-		t.Error("it is ready without a listener")
-	}
-	close(release)
-	if got := <-slow; !strings.HasSuffix(got, "ok") {
-		t.Errorf("%q", got)
-	}
-	taken, err := net.Listen("tcp", w.address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = w.Apply(t.Context(), &fake{ports: []*route.Port{{Number: w.port}}, match: w.toBackend(route.HTTP1)})
-	if err == nil || !strings.Contains(err.Error(), "another process has this port") || w.Ready() == nil {
-		t.Errorf("a port that is taken: %v", err)
-	}
-	taken.Close()
-	w.apply(w.toBackend(route.HTTP1), &route.Listener{})
-	if err := w.Ready(); err != nil {
-		t.Error(err)
-	}
-}
-
 // The timeout of a route is answered with 504.
 func TestTimeout(t *testing.T) {
 	t.Parallel()

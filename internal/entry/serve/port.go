@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/eastway/eastway/failover/http/sniff"
 	"github.com/eastway/eastway/internal/entry/route"
 	"github.com/eastway/eastway/internal/httpserve"
@@ -25,6 +27,7 @@ import (
 // port is one that is listened on.
 type port struct {
 	number   uint16
+	owner    types.UID // of the Gateway that has it alone
 	server   *Server
 	listener net.Listener
 	http     *http.Server
@@ -51,7 +54,7 @@ func (s *Server) open(ctx context.Context, want *route.Port) (*port, error) {
 		return nil, httpserve.ListenError(s.address(want.Number), err)
 	}
 	p := &port{
-		number: want.Number, server: s, listener: l, fronts: make(map[*front]struct{}),
+		number: want.Number, owner: want.Owner, server: s, listener: l, fronts: make(map[*front]struct{}),
 		short: shortage.NewAccepts(fmt.Sprintf("port %d", want.Number), s.log, s.cfg.Registerer),
 	}
 	p.tls.Store(want.TLS)

@@ -143,7 +143,7 @@ func (s *Server) Apply(ctx context.Context, t Table) error {
 		wanted[p.Number] = p
 	}
 	for number, p := range s.ports {
-		if wanted[number] == nil {
+		if want := wanted[number]; want == nil || want.Owner != p.owner { // connections to one Gateway must not go on at another
 			delete(s.ports, number)
 			_ = p.listener.Close()
 			s.running.Go(func() { p.shut(context.WithoutCancel(ctx), s.cfg.DrainTimeout) })
