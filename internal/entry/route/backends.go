@@ -93,7 +93,7 @@ func (c *compiler) backend(
 	if isService {
 		addr, ports, why = serviceOf(c.services[name], what)
 	} else {
-		addr, ports, why = importOf(c.imports[name], what)
+		addr, ports, why = importOf(c.imports[name], what, c.in.Bindings == nil)
 	}
 	if why.text != "" {
 		return nil, nil, why
@@ -148,15 +148,16 @@ func serviceOf(s *corev1.Service, what string) (addr string, ports []port, why p
 	return addr, ports, problem{}
 }
 
-func importOf(s *mcsv1beta1.ServiceImport, what string) (addr string, ports []port, why problem) {
+// importOf is where an import is called; near: a loopback address may be one.
+func importOf(s *mcsv1beta1.ServiceImport, what string, near bool) (addr string, ports []port, why problem) {
 	if s == nil {
 		return "", nil, notFound("%s does not exist: export the service in a cluster, and see eastway status", what)
 	}
 	if len(s.Spec.IPs) == 0 {
 		return "", nil, notFound("%s has no address yet, or is headless: see its status", what)
 	}
-	if _, err := netip.ParseAddr(s.Spec.IPs[0]); err != nil {
-		return "", nil, notFound("%s: spec.ips[0] is not an address", what)
+	if addr, err := netip.ParseAddr(s.Spec.IPs[0]); err != nil || !callable(addr.Unmap()) || addr.Unmap().IsLoopback() && !near {
+		return "", nil, notFound("%s: spec.ips[0] is no address of a service", what)
 	}
 	for i := range s.Spec.Ports {
 		if p := &s.Spec.Ports[i]; p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {

@@ -87,7 +87,7 @@ func (e *entry) decide(l *Listener, q *query, host string, random uint64) Decisi
 	}
 	d.Kind, d.Backend, d.Timeouts, d.Host, d.Request = Forward, t.backend, r.timeouts, r.host, t.request
 	d.Response = slices.Concat(crossOrigin, t.response)
-	if t.grpc != nil && isGRPC(q.r) {
+	if t.grpc != nil && IsCall(q.r) {
 		d.Backend = t.grpc
 	}
 	if r.path.kind != keepPath {
@@ -141,9 +141,14 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// isGRPC: HTTP/1.1 could not carry the request on.
-func isGRPC(r *http.Request) bool {
-	return r.ProtoMajor >= 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+// IsCall is true for a call of gRPC; HTTP/1.1 could not carry one on. It is not one of gRPC-Web, which has a type of its own.
+func IsCall(r *http.Request) bool {
+	const kind = "application/grpc"
+	is := r.Header.Get("Content-Type")
+	if r.ProtoMajor < 2 || len(is) < len(kind) || !strings.EqualFold(is[:len(kind)], kind) {
+		return false
+	}
+	return len(is) == len(kind) || strings.IndexByte("+; ", is[len(kind)]) >= 0
 }
 
 // pathEdit replaces a path.

@@ -104,7 +104,7 @@ func addressesOf(
 			// API servers take one address for each endpoint.
 			addr, err := netip.ParseAddr(e.Addresses[0])
 			addr = addr.Unmap()
-			if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() || addr.Zone() != "" {
+			if err != nil || !callable(addr) {
 				continue
 			}
 			out = append(out, net.JoinHostPort(addr.String(), strconv.Itoa(number)))
@@ -113,6 +113,21 @@ func addressesOf(
 	slices.Sort(out)
 	out = slices.Compact(out)
 	return out[:min(len(out), maxEndpoints)]
+}
+
+// callable: an address that an object may name, in its canonical form. Others are none of an endpoint, or where clouds give out credentials.
+func callable(addr netip.Addr) bool {
+	if nat64 := netip.MustParsePrefix("64:ff9b::/96"); nat64.Contains(addr) {
+		b := addr.As16()
+		addr = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	switch {
+	case !addr.IsValid(), addr.IsUnspecified(), addr.IsMulticast(), addr.IsLinkLocalUnicast(), addr.Zone() != "":
+		return false
+	case addr.Is4() && (addr.As4()[0] == 0 || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})):
+		return false
+	}
+	return addr != netip.MustParseAddr("fd00:ec2::254")
 }
 
 // slicePort is the number of a port of TCP; 0: there is none of the name.

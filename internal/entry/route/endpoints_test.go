@@ -1,6 +1,7 @@
 package route
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,23 @@ func TestNoMirrorWithoutEndpoints(t *testing.T) {
 		d := table.Match(80, request("GET http://a.example/"), 0)
 		if want := strings.Count(slice, "10.0.1.1"); d.Kind != Forward || len(d.Mirrors) != want {
 			t.Errorf("%d mirrors, want %d", len(d.Mirrors), want)
+		}
+	}
+}
+
+// Addresses that no object may lead to: of no endpoint, or where clouds give out credentials.
+func TestCallable(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"0.0.0.0", "0.1.2.3", "255.255.255.255", "224.0.0.1", "169.254.169.254", "::", "ff02::1", "fe80::1", "fd00:ec2::254", "64:ff9b::a9fe:a9fe",
+	} {
+		if callable(netip.MustParseAddr(address)) {
+			t.Errorf("%s is called", address)
+		}
+	}
+	for _, address := range []string{"10.0.0.1", "100.64.0.1", "2001:db8::1", "fd00::1", "64:ff9b::c000:201", "127.0.0.1"} {
+		if !callable(netip.MustParseAddr(address)) {
+			t.Errorf("%s is not called", address)
 		}
 	}
 }

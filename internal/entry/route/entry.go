@@ -157,7 +157,7 @@ func (q *query) first(entries []*entry) *entry {
 
 // matches: all but the path of the entry matches.
 func (q *query) matches(e *entry) bool {
-	if e.method != "" && e.method != q.r.Method || e.grpc && !isGRPC(q.r) {
+	if e.method != "" && e.method != q.r.Method || e.grpc && !IsCall(q.r) {
 		return false
 	}
 	for i := range e.headers {

@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -152,7 +153,7 @@ func TestGRPCInvalid(t *testing.T) {
 // Of an HTTPRoute and a GRPCRoute whose hostnames meet at a listener, the older one is attached.
 func TestGRPCAndHTTPOnOneHostname(t *testing.T) {
 	t.Parallel()
-	http := routeOf("h", []string{"*.example"}, "{"+toCart+"}")
+	web := routeOf("h", []string{"*.example"}, "{"+toCart+"}")
 	grpc := grpcOf("g", []string{"a.example"}, "{"+toGRPC+"}")
 	guard := grpcOf("guard", []string{"a.example"}, "{filters: [{type: ExtensionRef, extensionRef: {group: a, kind: b, name: c}}], "+toGRPC+"}")
 	const yes, no = "True Accepted", "False HostnameConflict"
@@ -162,16 +163,16 @@ func TestGRPCAndHTTPOnOneHostname(t *testing.T) {
 		attached   int32
 		serves     string
 	}{
-		"HTTPRoute is older": {[]string{created("2026-01-01", http), created("2026-01-02", grpc)}, yes, no, 1, "HTTPRoute"},
-		"GRPCRoute is older": {[]string{created("2026-01-02", http), created("2026-01-01", grpc)}, no, yes, 1, "GRPCRoute"},
-		"by name":            {[]string{http, grpc}, no, yes, 1, "GRPCRoute"},
+		"HTTPRoute is older": {[]string{created("2026-01-01", web), created("2026-01-02", grpc)}, yes, no, 1, "HTTPRoute"},
+		"GRPCRoute is older": {[]string{created("2026-01-02", web), created("2026-01-01", grpc)}, no, yes, 1, "GRPCRoute"},
+		"by name":            {[]string{web, grpc}, no, yes, 1, "GRPCRoute"},
 		"one is not valid": {
-			[]string{created("2026-01-02", http), created("2026-01-01", strings.ReplaceAll(guard, "name: guard", "name: g"))},
+			[]string{created("2026-01-02", web), created("2026-01-01", strings.ReplaceAll(guard, "name: guard", "name: g"))},
 			yes, "False UnsupportedValue", 1, "GRPCRoute", // the guard of the GRPCRoute: no request may pass it
 		},
-		"apart":      {[]string{http, strings.ReplaceAll(grpc, "a.example", "a.test")}, yes, yes, 2, "HTTPRoute"},
-		"any":        {[]string{created("2026-01-01", grpcOf("g", nil, "{"+toGRPC+"}")), http}, no, yes, 1, "GRPCRoute"},
-		"any at all": {[]string{created("2026-01-01", http), grpcOf("g", nil, "{"+toGRPC+"}")}, yes, no, 1, "HTTPRoute"},
+		"apart":      {[]string{web, strings.ReplaceAll(grpc, "a.example", "a.test")}, yes, yes, 2, "HTTPRoute"},
+		"any":        {[]string{created("2026-01-01", grpcOf("g", nil, "{"+toGRPC+"}")), web}, no, yes, 1, "GRPCRoute"},
+		"any at all": {[]string{created("2026-01-01", web), grpcOf("g", nil, "{"+toGRPC+"}")}, yes, no, 1, "HTTPRoute"},
 	} {
 		table, status := compile(t, append(tt.texts, gatewayYAML, servicesYAML)...)
 		h, g := status.Routes[named("h")][0].Conditions, status.GRPCRoutes[named("g")][0].Conditions
@@ -265,4 +266,21 @@ func FuzzGRPCMatch(f *testing.F) {
 			t.Errorf("%q of %q, %q: %s", e.path, service, method, checkPath(e.path, true))
 		}
 	})
+}
+
+// What is a call of gRPC.
+func TestIsCall(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]bool{
+		"application/grpc": true, "application/grpc+proto": true, "application/grpc; charset=utf-8": true, "Application/GRPC": true,
+		"application/grpc-web": false, "application/grpcx": false, "application/grp": false, "": false,
+	} {
+		r := &http.Request{ProtoMajor: 2, Header: http.Header{"Content-Type": {kind}}}
+		if IsCall(r) != want {
+			t.Errorf("%q: %v", kind, !want)
+		}
+		if r.ProtoMajor = 1; IsCall(r) {
+			t.Errorf("%q over HTTP/1.1 is one", kind)
+		}
+	}
 }

@@ -162,7 +162,7 @@ func (e *exchange) turnDown(status int, why refusal, of, detail string) {
 	}
 	e.leaveBody()
 	h := e.w.Header()
-	if isCall(e.r) {
+	if route.IsCall(e.r) {
 		h.Set("Content-Type", "application/grpc")
 		h.Set("Grpc-Status", strconv.Itoa(grpcStatusFor(status)))
 		h.Set("Grpc-Message", "eastway: "+string(why))

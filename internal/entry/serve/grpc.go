@@ -1,15 +1,6 @@
 package serve
 
-import (
-	"net/http"
-	"strings"
-)
-
-// isCall is true for a call of gRPC, to which an answer of gRPC is given.
-func isCall(r *http.Request) bool {
-	kind := r.Header.Get("Content-Type")
-	return r.ProtoMajor == 2 && strings.HasPrefix(kind, "application/grpc") && !strings.HasPrefix(kind, "application/grpc-")
-}
+import "net/http"
 
 // grpcStatusFor is the status of gRPC for an answer that the entry makes itself.
 func grpcStatusFor(status int) int {
