@@ -94,15 +94,25 @@ type selected struct {
 	hostnames []string
 }
 
+// isNamed: a reference to its Gateway means the listener, too.
+func (l *listener) isNamed(ref *gatewayv1.ParentReference) bool {
+	return (ref.SectionName == nil || *ref.SectionName == "" || *ref.SectionName == l.spec.Name) && (ref.Port == nil || *ref.Port == l.spec.Port)
+}
+
+func (l *listener) carriesHTTP() bool {
+	return l.spec.Protocol == gatewayv1.HTTPProtocolType || l.spec.Protocol == gatewayv1.HTTPSProtocolType
+}
+
 // choose are the listeners of a Gateway to which a reference attaches a route, or why there are none.
 func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *anyRoute) ([]selected, problems) {
 	var out []selected
-	named, allowed := false, false
+	named, carried, allowed := false, false, false
 	for _, l := range g.listeners {
-		if ref.SectionName != nil && *ref.SectionName != "" && *ref.SectionName != l.spec.Name || ref.Port != nil && *ref.Port != l.spec.Port {
+		if !l.isNamed(ref) {
 			continue
 		}
 		named = true
+		carried = carried || l.carriesHTTP()
 		if !l.takes(route.kind) || !l.allows(route.Namespace, c.in.Namespaces[route.Namespace]) {
 			continue
 		}
@@ -116,6 +126,9 @@ func (c *compiler) choose(g *gateway, ref *gatewayv1.ParentReference, route *any
 	case len(out) > 0:
 	case !named:
 		why.add(string(gatewayv1.RouteReasonNoMatchingParent), "Gateway %s has no listener with this name and port: see its spec.listeners", g.name)
+	case !carried:
+		why.add(string(gatewayv1.RouteReasonNotAllowedByListeners),
+			"the listeners of Gateway %s that it names carry no %s: their protocol has to be HTTP or HTTPS", g.name, route.kind)
 	case !allowed:
 		why.add(string(gatewayv1.RouteReasonNotAllowedByListeners),
 			"allowedRoutes of Gateway %s's listeners let no %s of namespace %s attach", g.name, route.kind, route.Namespace)

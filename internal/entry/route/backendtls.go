@@ -245,7 +245,7 @@ func (s *tlsPolicies) readRoots(p *tlsPolicy, refs []gatewayv1.LocalObjectRefere
 // rootsOf is the text of a ConfigMap's certificates, or what is wrong with it.
 func rootsOf(m *corev1.ConfigMap) (text, wrong string) {
 	if m == nil {
-		return "", "does not exist: create it with the key ca.crt"
+		return "", "does not exist, or the entry may not read it: create it with the key ca.crt, and see 'eastway entry status'"
 	}
 	text = m.Data[rootsKey]
 	if text == "" {

@@ -290,6 +290,23 @@ spec:
 	}
 }
 
+// A route at a listener of another protocol learns that it is the protocol.
+func TestParentOfAnotherProtocol(t *testing.T) {
+	t.Parallel()
+	const gateway = "kind: Gateway\nmetadata: {name: web}\nspec: {gatewayClassName: eastway, listeners: [{name: dns, port: 53, protocol: UDP}]}"
+	_, status := compile(t, gateway,
+		"kind: HTTPRoute\nmetadata: {name: r}\nspec:\n  parentRefs: [{name: web}]")
+	for _, parents := range status.Routes {
+		got := parents[0].Conditions[0]
+		if got.Reason != "NotAllowedByListeners" || !strings.Contains(got.Message, "protocol has to be HTTP or HTTPS") {
+			t.Errorf("%s: %s", got.Reason, got.Message)
+		}
+	}
+	if len(status.Routes) != 1 {
+		t.Errorf("%d routes have a status", len(status.Routes))
+	}
+}
+
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	far := strings.ReplaceAll(servicesYAML, "{name: ", "{namespace: far, name: ")
