@@ -62,8 +62,18 @@ type ObjectFinding struct {
 // themselves. All have a namespace. Of several for the same service the oldest is used, by creationTimestamp, then in the order given. Refused
 // are rules that are not used for another reason: what they would have secured is left out too.
 func Convert(objects []metav1.Object, refused ...*DestinationRule) Result {
+	return convert(objects, refused, false)
+}
+
+// ConvertForCluster is Convert for what is applied to a cluster: there TLS takes Secrets, and no files.
+func ConvertForCluster(objects []metav1.Object, refused ...*DestinationRule) Result {
+	return convert(objects, refused, true)
+}
+
+func convert(objects []metav1.Object, refused []*DestinationRule, cluster bool) Result {
 	c := converter{
-		hosts: map[string][]target{}, taken: naming{}, ordered: map[target]bool{},
+		cluster: cluster,
+		hosts:   map[string][]target{}, taken: naming{}, ordered: map[target]bool{},
 		refused: map[*DestinationRule]bool{}, unused: map[target][]*DestinationRule{},
 	}
 	all := slices.Clone(objects)
@@ -118,6 +128,7 @@ func (t target) service() target {
 }
 
 type converter struct {
+	cluster       bool // as what is applied to a cluster
 	out           Result
 	taken         naming              // by ExternalServices
 	hosts         map[string][]target // of ServiceEntries

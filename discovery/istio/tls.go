@@ -217,12 +217,20 @@ func (c *converter) secured(x External, r *DestinationRule, o origin) bool {
 		t.SNI = x.Spec.Hosts[0]
 	}
 	x.Spec.TLS = t
+	validate := v1alpha1.ValidateExternalService
+	if c.cluster {
+		validate = v1alpha1.ValidateClusterExternalService
+	}
 	var f findings
-	f.invalid(v1alpha1.ValidateExternalService(x.ExternalService), func(path string) string {
+	f.invalid(validate(x.ExternalService), func(path string) string {
 		return strings.Replace(path, "spec.tls", o.field, 1)
 	})
 	for _, one := range f {
 		c.find(r, Refused, one.Field, "%s; without TLS, nothing comes of the ServiceEntry either", one.Message)
+	}
+	if len(f) == 0 && t.CredentialName != "" {
+		c.find(r, Changed, o.field+".credentialName", "the Secret is read in Eastway's namespace, where it needs ca.crt, and the chart's value "+
+			"proxy.externalCredentials has to name it")
 	}
 	return len(f) == 0
 }

@@ -16,7 +16,7 @@ import (
 
 // NewCommand returns `eastway convert`.
 func NewCommand() *cobra.Command {
-	var strict bool
+	var strict, cluster bool
 	cmd := &cobra.Command{
 		Use:   "convert FILE...",
 		Short: "Print Istio's manifests in Eastway's form, and what becomes of each field",
@@ -36,7 +36,7 @@ The exit code is 1 if something is refused or invalid, with --strict also if
 something is changed; what comes of the rest is printed in any case. A proxy with
 --config reads the same manifests as they are.`,
 		Example: `  eastway convert reviews.yaml > eastway.yaml
-  kubectl get destinationrules,serviceentries,virtualservices -A -o yaml | eastway convert -`,
+  kubectl get destinationrules,serviceentries,virtualservices -A -o yaml | eastway convert --kubernetes -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("missing argument FILE")
@@ -52,7 +52,7 @@ something is changed; what comes of the rest is printed in any case. A proxy wit
 				}
 				inputs = append(inputs, in)
 			}
-			got, err := convert(inputs)
+			got, err := convert(inputs, cluster)
 			if err != nil {
 				return err
 			}
@@ -63,6 +63,7 @@ something is changed; what comes of the rest is printed in any case. A proxy wit
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail if something is changed, too")
+	cmd.Flags().BoolVar(&cluster, "kubernetes", false, "print what a cluster takes: TLS with Secrets instead of files")
 	return cmd
 }
 

@@ -17,6 +17,7 @@ const (
 	changed = head + "metadata: {name: b}\nspec: {host: b, subsets: []}\n"
 	refused = head + "metadata: {name: c}\nspec: {host: c, workloadSelector: {}}\n"
 	pod     = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
+	files   = head + "metadata: {name: f}\nspec: {host: a.example, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: /etc/ssl/a.pem}}}\n"
 	entry   = `apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: e}
@@ -43,6 +44,8 @@ func TestExitCodes(t *testing.T) {
 		"no apiVersion":        {plain + "---\nkind: Pod\n", []string{"-"}, command.Failure, "Pod: invalid: no apiVersion"},
 		"no YAML":              {plain + "---\n{", []string{"-"}, command.Failure, "invalid: invalid YAML"},
 		"a value of no use":    {plain + "---\n" + strings.Replace(plain, "RANDOM", "[]", 1), []string{"-"}, command.Failure, "a string"},
+		"files":                {entry + "---\n" + files, []string{"-"}, command.OK, ""},
+		"files, for a cluster": {entry + "---\n" + files, []string{"-", "--kubernetes"}, command.Failure, "on Kubernetes proxies read no files"},
 		"another kind":         {plain + "---\n" + pod, []string{"-", "--strict"}, command.OK, "Pod p: passed over: "},
 		"no file":              {"", []string{missing}, command.NotFound, ""},
 		"a directory":          {"", []string{filepath.Dir(missing)}, command.Failure, ""},

@@ -79,7 +79,7 @@ type reader struct {
 	seen    map[string]string // the place of each kind and name
 }
 
-func convert(inputs []input) (*conversion, error) {
+func convert(inputs []input, cluster bool) (*conversion, error) {
 	r := reader{from: map[metav1.Object]*place{}, seen: map[string]string{}}
 	for i, in := range inputs {
 		for _, m := range manifest.Read(in.name, in.data) {
@@ -89,7 +89,11 @@ func convert(inputs []input) (*conversion, error) {
 	slices.SortStableFunc(r.objects, func(a, b metav1.Object) int { // as a proxy does
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
-	got := istio.Convert(r.objects, r.refused...)
+	run := istio.Convert
+	if cluster {
+		run = istio.ConvertForCluster
+	}
+	got := run(r.objects, r.refused...)
 	for i := range got.Found {
 		r.find(r.from[got.Found[i].Of], &got.Found[i].Finding)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/eastway/eastway/discovery/istio"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -32,7 +34,7 @@ func read(t *testing.T, name string) []byte {
 func TestManifests(t *testing.T) {
 	t.Parallel()
 	for _, name := range manifests(t) {
-		got, err := convert([]input{{filepath.Base(name), read(t, name)}})
+		got, err := convert([]input{{filepath.Base(name), read(t, name)}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,5 +56,38 @@ func golden(t *testing.T, name, got string) {
 	}
 	if want := string(read(t, name)); got != want {
 		t.Errorf("differs from %s (go test -update):\n%s\nwant:\n%s", name, got, want)
+	}
+}
+
+// For a cluster, TLS has Secrets and no files.
+func TestForCluster(t *testing.T) {
+	t.Parallel()
+	const entry = `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: db, namespace: shop}
+spec: {hosts: [db.example], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: db, namespace: shop}
+spec: {host: db.example, trafficPolicy: {tls: `
+	for tls, want := range map[string]struct{ files, cluster string }{
+		"{mode: MUTUAL, credentialName: db-client}":       {"refused", "changed"},
+		"{mode: SIMPLE, caCertificates: /etc/ssl/db.pem}": {"", "refused"},
+		"{mode: SIMPLE}": {"", ""},
+	} {
+		for cluster, want := range map[bool]string{false: want.files, true: want.cluster} {
+			got, err := convert([]input{{"db.yaml", []byte(entry + tls + "}}\n")}}, cluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused, changed := got.count(istio.Refused), got.count(istio.Changed)
+			if (refused > 0) != (want == "refused") || (changed > 0) != (want == "changed") || (len(got.yaml) > 0) != (want != "refused") {
+				t.Errorf("%s, for a cluster %v: %d refused, %d changed, %s", tls, cluster, refused, changed, got.yaml)
+			}
+			if cluster && want == "changed" && !strings.Contains(string(got.yaml), "credentialName: db-client") {
+				t.Errorf("%s", got.yaml)
+			}
+		}
 	}
 }

@@ -52,7 +52,7 @@ func TestFileModeReadsTheSame(t *testing.T) {
 	t.Parallel()
 	for _, name := range manifests(t) {
 		text := read(t, name)
-		c, err := convert([]input{{"x.yaml", text}})
+		c, err := convert([]input{{"x.yaml", text}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func FuzzConvert(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := convert([]input{{"x.yaml", data}})
+		c, err := convert([]input{{"x.yaml", data}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func FuzzConvert(f *testing.F) {
 				t.Errorf("%+v", l)
 			}
 		}
-		if again, err := convert([]input{{"y.yaml", c.yaml}}); err != nil || again.count(invalid) > 0 || len(again.yaml) > 0 {
+		if again, err := convert([]input{{"y.yaml", c.yaml}}, false); err != nil || again.count(invalid) > 0 || len(again.yaml) > 0 {
 			t.Errorf("%v: of %q comes %q, and of that %q", err, data, c.yaml, again.yaml)
 		}
 		if len(data) < 10<<10 {
