@@ -67,24 +67,6 @@ func isFilterOfGRPC(t gatewayv1.HTTPRouteFilterType) bool {
 	return false
 }
 
-// grpcMatches are the matches of a GRPCRoute's rule that are valid; the others are reported.
-func (b *ruleBuilder) grpcMatches(in []gatewayv1.GRPCRouteMatch) []*entry {
-	if len(in) == 0 {
-		in = []gatewayv1.GRPCRouteMatch{{}}
-	}
-	var out []*entry
-	for i := range in {
-		e, wrong := newGRPCEntry(&in[i])
-		if wrong != "" {
-			b.unsupported("matches[%d].%s", i, wrong)
-			continue
-		}
-		e.rule, e.index = b.rule, i
-		out = append(out, e)
-	}
-	return out
-}
-
 func newGRPCEntry(in *gatewayv1.GRPCRouteMatch) (*entry, string) {
 	e := &entry{kind: root, grpc: true}
 	if in.Method != nil {

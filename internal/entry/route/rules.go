@@ -79,9 +79,9 @@ func (c *compiler) compileRule(route *anyRoute, i int, in *gatewayv1.HTTPRouteRu
 	}
 	var entries []*entry
 	if route.kind == kindGRPC {
-		entries = b.grpcMatches(route.grpc[i].Matches)
+		entries = matchesOf(b, route.grpc[i].Matches, newGRPCEntry)
 	} else {
-		entries = b.matches()
+		entries = matchesOf(b, in.Matches, newEntry)
 	}
 	b.filters()
 	b.targets()
@@ -121,15 +121,14 @@ func (b *ruleBuilder) unsupported(format string, args ...any) {
 	b.bad.add(string(gatewayv1.RouteReasonUnsupportedValue), "%s.%s", b.at, fmt.Sprintf(format, args...))
 }
 
-// matches of the rule that are valid; the others are reported.
-func (b *ruleBuilder) matches() []*entry {
-	in := b.in.Matches
+// matchesOf are the matches of a rule that are valid, as entries; the others are reported. A rule without any has one, of all.
+func matchesOf[M any](b *ruleBuilder, in []M, entryOf func(*M) (*entry, string)) []*entry {
 	if len(in) == 0 {
-		in = []gatewayv1.HTTPRouteMatch{{}}
+		in = []M{*new(M)}
 	}
 	var out []*entry
 	for i := range in {
-		e, wrong := newEntry(&in[i])
+		e, wrong := entryOf(&in[i])
 		if wrong != "" {
 			b.unsupported("matches[%d].%s", i, wrong)
 			continue
