@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/eastway/eastway/internal/controller/identity"
 	"github.com/eastway/eastway/internal/controller/names"
+	"github.com/eastway/eastway/internal/controller/settled"
 	"github.com/eastway/eastway/internal/pace"
 )
 
@@ -113,22 +113,9 @@ func (r *Reconciler) follow(m manager.Manager) error {
 	return nil
 }
 
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-
-// watch enqueues the Gateways that an object affects, before and after a change, once changes have settled.
+// watch enqueues the Gateways that an object affects.
 func watch(of func(context.Context, client.Object) []types.NamespacedName) handler.EventHandler {
-	add := func(ctx context.Context, q queue, objects ...client.Object) {
-		for _, o := range objects {
-			for _, n := range of(ctx, o) {
-				q.AddAfter(reconcile.Request{NamespacedName: n}, settle)
-			}
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { add(ctx, q, e.Object) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { add(ctx, q, e.ObjectOld, e.ObjectNew) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { add(ctx, q, e.Object) },
-	}
+	return settled.Handler(settle, of)
 }
 
 func itself(_ context.Context, o client.Object) []types.NamespacedName {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/eastway/eastway/discovery"
 	"github.com/eastway/eastway/discovery/api/v1alpha1"
+	"github.com/eastway/eastway/internal/controller/settled"
 	"github.com/eastway/eastway/internal/hashtrie"
 	"github.com/eastway/eastway/internal/pace"
 )
@@ -38,7 +39,7 @@ const (
 	retryMax = time.Minute // the longest that a user waits after a repair
 )
 
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+type queue = settled.Queue
 
 // Indexer is the part of a cache (or of a fake client's builder) that Index needs.
 type Indexer func(o client.Object, field string, values client.IndexerFunc) error
@@ -134,20 +135,9 @@ func (b *begin) WaitForSync(ctx context.Context) error {
 	return b.ports.Load(ctx, b.reader, b.namespace)
 }
 
-// watch enqueues the services that an object affects, before and after a change, once changes have settled.
+// watch enqueues the services that an object affects.
 func watch(of func(context.Context, client.Object) []types.NamespacedName) handler.EventHandler {
-	add := func(ctx context.Context, q queue, objects ...client.Object) {
-		for _, o := range objects {
-			for _, n := range of(ctx, o) {
-				q.AddAfter(reconcile.Request{NamespacedName: n}, settle)
-			}
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { add(ctx, q, e.Object) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { add(ctx, q, e.ObjectOld, e.ObjectNew) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { add(ctx, q, e.Object) },
-	}
+	return settled.Handler(settle, of)
 }
 
 func itself(_ context.Context, o client.Object) []types.NamespacedName {
